@@ -1,0 +1,89 @@
+"""The result of calibration: thresholds, and how firmly they stand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Calibration", "Floats"]
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Thresholds and how firmly they stand.
+
+    Attributes:
+        method: Class name of the rule.
+        params: Its parameters.
+        names: The m criteria.
+        thresholds: Array (m,), in the criteria's units.
+        repeats: Thresholds of each of the r repeats, (r, m); their spread is the rule's noise.
+        reference: Values of the model's own samples in the first repeat, (s, m); None when nothing
+            was sampled.
+        n_samples: Samples per repeat.
+        n_invalid: Samples left out because a value was not finite, over all repeats.
+        seed: Seed of the samples.
+    """
+
+    method: str
+    params: dict[str, Any]
+    names: list[str]
+    thresholds: Floats
+    repeats: Floats
+    reference: Floats | None
+    n_samples: int
+    n_invalid: int
+    seed: int
+
+    @property
+    def n_repeats(self) -> int:
+        """Number of repeats done."""
+        return len(self.repeats)
+
+    @property
+    def std(self) -> Floats:
+        """Standard deviation of the repeats' thresholds, (m,); NaN for fewer than two repeats."""
+        if self.n_repeats < 2:
+            return np.full(len(self.names), np.nan)
+        deviation: Floats = self.repeats.std(axis=0, ddof=1)
+        return deviation
+
+    @property
+    def scale(self) -> Floats:
+        """Standard deviation of the model's own samples' values, (m,); NaN when not sampled."""
+        if self.reference is None:
+            return np.full(len(self.names), np.nan)
+        spread: Floats = self.reference.std(axis=0)
+        return spread
+
+    def distance(self, values: Floats) -> Floats:
+        """Return (value - threshold) in standard deviations of the threshold, (n, m).
+
+        Negative is below the threshold; NaN where the deviation is zero or unknown.
+        """
+        std = np.where(self.std > 0, self.std, np.nan)
+        gap: Floats = (values - self.thresholds) / std
+        return gap
+
+    def p_values(self, values: Floats) -> Floats:
+        """Return split-conformal p-values of anchors against the model's samples, (n, m).
+
+        (1 + number of samples with a value at or above the anchor's) / (s + 1): for an anchor
+        exchangeable with the samples, P(p <= a) <= a for every a (Vovk, Gammerman and Shafer 2005;
+        Bates et al. 2023). NaN where the value is not finite or nothing was sampled. Cost:
+        O((n + s) m log s).
+        """
+        p = np.full(values.shape, np.nan)
+        if self.reference is None:
+            return p
+        s = len(self.reference)
+        for j in range(values.shape[1]):
+            below = np.searchsorted(np.sort(self.reference[:, j]), values[:, j], side="left")
+            p[:, j] = (1 + s - below) / (s + 1)
+        p[~np.isfinite(values)] = np.nan
+        return p

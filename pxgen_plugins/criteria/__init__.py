@@ -1,0 +1,41 @@
+"""Criteria: functions of (model, anchor) to a float, smaller = closer to the model."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pxgen_plugins.criteria.base import REGISTRY as REGISTRY
+from pxgen_plugins.criteria.base import Batch, Criterion, for_model, make
+
+if TYPE_CHECKING:
+    from pxgen_plugins.criteria.elbo import ELBO
+    from pxgen_plugins.criteria.latent import KLD, Mahalanobis
+    from pxgen_plugins.criteria.pixel import BCE, MAE, MSE, PSNR
+    from pxgen_plugins.criteria.ssim import DSSIM, SSIM
+
+register = REGISTRY.register
+get = REGISTRY.get
+names = REGISTRY.names
+
+__all__ = [
+    "BCE",
+    "DSSIM",
+    "ELBO",
+    "KLD",
+    "MAE",
+    "MSE",
+    "PSNR",
+    "SSIM",
+    "Batch",
+    "Criterion",
+    "Mahalanobis",
+    "for_model",
+    "get",
+    "make",
+    "names",
+    "register",
+]
+
+
+def __getattr__(name: str) -> Any:
+    return REGISTRY.lookup_class(name, __name__)

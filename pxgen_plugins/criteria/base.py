@@ -1,0 +1,182 @@
+"""What a criterion is, and the batch it is called on."""
+
+from __future__ import annotations
+
+import inspect
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from pxgen_plugins.errors import ParameterError, describe
+from pxgen_plugins.models.base import capabilities, require
+from pxgen_plugins.registry import Registry
+from pxgen_plugins.seeds import derive, normal_rows
+
+__all__ = ["REGISTRY", "Batch", "Criterion", "Kind", "for_model", "make"]
+
+Kind = Literal["intrinsic", "extrinsic"]
+KINDS: tuple[Kind, Kind] = ("intrinsic", "extrinsic")
+REGISTRY: Registry[type[Criterion]] = Registry("criterion", "pxgen_plugins.criteria")
+
+
+class Batch:
+    """A batch of anchors as the model takes them; each result is computed once, for all criteria.
+
+    Args:
+        model: The model that is explained.
+        x: Anchors as a tensor of shape (b, *sample_shape), in the model's range.
+        first: Position of the first one in the anchor set; with ``seed`` it fixes the noise, so
+            results do not depend on the batch size.
+        seed: Seed of all noise.
+        reconstruction: ``"mean"`` decodes the posterior mean, ``"sample"`` a seeded draw from the
+            posterior.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        x: Tensor,
+        *,
+        first: int = 0,
+        seed: int = 0,
+        reconstruction: str = "mean",
+    ) -> None:
+        self.model = model
+        self.x = x
+        self.first = first
+        self.seed = seed
+        self._mode = reconstruction
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    @cached_property
+    def posterior(self) -> tuple[Tensor, Tensor]:
+        """Mean and log variance of the posterior, each of shape (b, *latent_shape)."""
+        mean, log_var = self.model.encode(self.x)
+        return mean, log_var
+
+    @property
+    def mean(self) -> Tensor:
+        """Posterior mean, shape (b, *latent_shape)."""
+        return self.posterior[0]
+
+    @property
+    def log_var(self) -> Tensor:
+        """Log variance of the posterior, shape (b, *latent_shape)."""
+        return self.posterior[1]
+
+    @cached_property
+    def reconstruction(self) -> Tensor:
+        """What the model makes of the anchors, shape (b, *sample_shape)."""
+        if not capabilities(self.model) >= {"encode", "decode"}:
+            return torch.as_tensor(self.model.reconstruct(self.x))
+        if self._mode == "mean":
+            return torch.as_tensor(self.model.decode(self.mean))
+        mean, log_var = self.posterior
+        rows = normal_rows(
+            self.first, len(self), tuple(mean.shape[1:]), derive(self.seed, "reconstruction")
+        )
+        noise = rows.to(mean.device, mean.dtype)
+        return torch.as_tensor(self.model.decode(mean + (0.5 * log_var).exp() * noise))
+
+    @cached_property
+    def values(self) -> Tensor:
+        """Criterion values computed outside the package, shape (b, m)."""
+        return torch.as_tensor(self.model.values(self.x))
+
+
+class Criterion(ABC):
+    """A function of (model, anchor) to a float, smaller = closer to the model.
+
+    A subclass sets the class attributes, takes its parameters as keyword arguments of
+    ``__init__`` and keeps each in an attribute of the same name. Similarities are negated, so that
+    smaller is closer for all.
+
+    Attributes:
+        name: Name in the registry and in every result.
+        kind: ``"intrinsic"`` (through the latent space) or ``"extrinsic"`` (outward difference).
+        requires: Capabilities that the model must have.
+        unit: Unit of the value.
+    """
+
+    name: str
+    kind: Kind
+    requires: ClassVar[frozenset[str]]
+    unit: str
+
+    @abstractmethod
+    def __call__(self, batch: Batch) -> Tensor:
+        """Return one value per anchor, shape (b,); differentiable where the model is."""
+
+    def check(self, model: Any) -> None:
+        """Raise unless ``model`` has what this criterion needs (see :func:`require`)."""
+        usable = for_model(model)
+        do = "Use one that works with this model: " + (", ".join(usable) or "none does") + "."
+        require(model, sorted(self.requires), f"criterion {self.name!r}", do)
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """The parameters it was built with, as JSON-able values."""
+        signature = inspect.signature(type(self).__init__)
+        names = [n for n, p in signature.parameters.items() if p.kind is p.KEYWORD_ONLY]
+        return {name: getattr(self, name) for name in names}
+
+    def __repr__(self) -> str:
+        inside = ", ".join(f"{name}={value!r}" for name, value in self.params.items())
+        return f"{type(self).__name__}({inside})"
+
+
+def make(spec: Any, parameter: str = "criterion", where: str = "criteria") -> Criterion:
+    """Return the criterion that ``spec`` stands for.
+
+    Args:
+        spec: A registered name, a mapping with a ``"name"`` and parameters (as settings files hold
+            it), or a criterion.
+        parameter: Name of the parameter, for the error.
+        where: Who was given it, for the error.
+
+    Raises:
+        ParameterError: When it is none of these, or the parameters do not fit.
+
+    Example:
+        >>> make({"name": "mse", "reduction": "sum"})
+        MSE(reduction='sum')
+    """
+    if isinstance(spec, Criterion):
+        return spec
+    if isinstance(spec, str):
+        return REGISTRY.get(spec)()
+    if isinstance(spec, Mapping) and "name" in spec:
+        found = REGISTRY.get(spec["name"])
+        params = {key: value for key, value in spec.items() if key != "name"}
+        known = list(inspect.signature(found).parameters)
+        unknown = sorted(set(params) - set(known))
+        if unknown:
+            allowed = f"a mapping with keys out of {', '.join(['name', *known])}"
+            do = f"Remove {unknown[0]!r} or correct its name."
+            raise ParameterError(parameter, where, allowed, describe(dict(spec)), do)
+        return found(**params)
+    allowed = "a criterion's name, a mapping with 'name', or a Criterion"
+    do = "Registered names: " + ", ".join(REGISTRY.names()) + "."
+    raise ParameterError(parameter, where, allowed, describe(spec), do)
+
+
+def for_model(model: Any, kind: Kind | None = None) -> list[str]:
+    """Return the names of the registered criteria that work with ``model``, sorted.
+
+    Args:
+        model: Any model; what counts is the capabilities it declares.
+        kind: Only intrinsic or only extrinsic ones.
+    """
+    have = capabilities(model)
+    found = {name: REGISTRY.get(name) for name in REGISTRY.names()}
+    return [
+        name
+        for name, criterion in found.items()
+        if criterion.requires <= have and (kind is None or criterion.kind == kind)
+    ]

@@ -1,0 +1,72 @@
+"""The criteria of an explainer, from what its user named."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pxgen_plugins.criteria.base import KINDS, Criterion, Kind, make
+from pxgen_plugins.criteria.column import Column
+from pxgen_plugins.errors import ParameterError, describe
+
+__all__ = ["listed", "parse", "settings"]
+
+
+def listed(value: Any) -> list[Any]:
+    """Return a list or tuple as a list, anything else as a list of one."""
+    return list(value) if isinstance(value, (list, tuple)) else [value]
+
+
+def parse(intrinsic: Any, extrinsic: Any, black_box: bool = False) -> list[Criterion]:
+    """Return the intrinsic criteria followed by the extrinsic ones.
+
+    Args:
+        intrinsic: One or several of what :func:`~pxgen_plugins.criteria.make` takes.
+        extrinsic: Likewise.
+        black_box: The criteria are columns of a black box, and only their names are given.
+
+    Raises:
+        ParameterError: When one is unknown, of the wrong kind, or occurs twice, or a kind is empty.
+
+    Example:
+        >>> parse("kld", ["mse", "mae"])
+        [KLD(), MSE(reduction='mean'), MAE(reduction='mean')]
+    """
+    made: list[Criterion] = []
+    for kind, specs in zip(KINDS, (intrinsic, extrinsic), strict=True):
+        for spec in listed(specs):
+            made.append(_criterion(spec, kind, len(made), black_box))
+        if not any(criterion.kind == kind for criterion in made):
+            do = f"Name at least one {kind} criterion."
+            raise ParameterError(kind, "PXGen", "one criterion or several", "none", do)
+    names = [criterion.name for criterion in made]
+    for name in names:
+        if names.count(name) > 1:
+            do = "Give one of them a 'name' of its own (set criterion.name)."
+            raise ParameterError("criteria", "PXGen", "of different names", repr(name), do)
+    return made
+
+
+def _criterion(spec: Any, kind: Kind, column: int, black_box: bool) -> Criterion:
+    if black_box:
+        if isinstance(spec, Mapping):
+            spec = spec.get("name")
+        if not isinstance(spec, str):
+            do = "Name the predictor's columns, as in intrinsic='kld'."
+            raise ParameterError(kind, "PXGen", "names of columns", describe(spec), do)
+        return Column(column=column, name=spec, kind=kind)
+    criterion = make(spec, kind, "PXGen")
+    if criterion.kind != kind:
+        do = f"Pass it as {criterion.kind}={criterion.name!r}."
+        came = f"{criterion.name!r}, which is {criterion.kind}"
+        raise ParameterError(kind, "PXGen", f"an {kind} criterion", came, do)
+    return criterion
+
+
+def settings(criteria: Sequence[Criterion], kind: str) -> list[dict[str, Any]]:
+    """Return name and parameters of the criteria of one kind, as JSON-able mappings."""
+    return [
+        {"name": c.name} if isinstance(c, Column) else {"name": c.name, **c.params}
+        for c in criteria
+        if c.kind == kind
+    ]

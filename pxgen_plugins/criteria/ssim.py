@@ -1,0 +1,141 @@
+"""Structural similarity of anchor and reconstruction, as extrinsic criteria."""
+
+from __future__ import annotations
+
+import functools
+
+import torch
+from torch import Tensor
+
+from pxgen_plugins.criteria.base import REGISTRY, Batch, Criterion, Kind
+from pxgen_plugins.criteria.pixel import span
+from pxgen_plugins.errors import CapabilityError
+
+__all__ = ["DSSIM", "SSIM", "similarity"]
+
+_WINDOW = 11
+_SIGMA = 1.5
+
+
+@functools.lru_cache(maxsize=64)
+def _filter(size: int, window: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Return the banded matrix (size - window + 1, size) that slides a Gaussian window."""
+    offsets = torch.arange(window, dtype=torch.float64) - (window - 1) / 2
+    weights = torch.exp(-offsets.square() / (2 * _SIGMA**2))
+    weights /= weights.sum()
+    rows = size - window + 1
+    matrix = torch.zeros(rows, size, dtype=torch.float64)
+    for row in range(rows):
+        matrix[row, row : row + window] = weights
+    return matrix.to(device=device, dtype=dtype)
+
+
+def similarity(x: Tensor, y: Tensor, width: float) -> Tensor:
+    """Return the mean structural similarity of image pairs (Wang et al. 2004).
+
+    Gaussian window of 11 pixels and sigma 1.5, K1 = 0.01, K2 = 0.03, population covariance, mean
+    over the valid positions and the channels; images under 11 pixels use the largest odd window
+    that fits. The window is applied as two banded matrix products.
+
+    Args:
+        x: Images, shape (b, c, h, w).
+        y: Images of the same shape.
+        width: Highest minus lowest possible value.
+
+    Returns:
+        Tensor of shape (b,), in [-1, 1].
+
+    Cost: O(b c h w (h + w)).
+
+    Example:
+        >>> x = torch.rand(2, 1, 16, 16, generator=torch.Generator().manual_seed(0))
+        >>> similarity(x, x, 1.0).tolist()
+        [1.0, 1.0]
+    """
+    b, c, h, w = x.shape
+    smallest = min(h, w)
+    window = min(_WINDOW, smallest if smallest % 2 else smallest - 1)
+    down = _filter(h, window, x.dtype, x.device)
+    across = _filter(w, window, x.dtype, x.device).T
+    maps = torch.stack([x, y, x * x, y * y, x * y]).reshape(5, b * c, h, w)
+    mean_x, mean_y, mean_xx, mean_yy, mean_xy = down @ (maps @ across)
+    c1, c2 = (0.01 * width) ** 2, (0.03 * width) ** 2
+    products, squares = mean_x * mean_y, mean_x.square() + mean_y.square()
+    top = (2 * products + c1) * (2 * (mean_xy - products) + c2)
+    bottom = (squares + c1) * (mean_xx + mean_yy - squares + c2)
+    mean: Tensor = (top / bottom).reshape(b, -1).mean(1)
+    return mean
+
+
+class _Structural(Criterion):
+    kind: Kind = "extrinsic"
+    requires = frozenset({"reconstruct"})
+
+    def _similarity(self, batch: Batch) -> Tensor:
+        _, width = span(batch, self.name)
+        shape = batch.x.shape[1:]
+        if len(shape) not in (2, 3):
+            raise CapabilityError(
+                "model",
+                f"criterion {self.name!r}",
+                "one of images, with sample_shape (channels, height, width) or (height, width)",
+                f"sample_shape {tuple(shape)}",
+                "Use 'mse' or 'mae' for anchors that are no images.",
+            )
+        images = (len(batch), -1, *shape[-2:])
+        return similarity(batch.x.reshape(images), batch.reconstruction.reshape(images), width)
+
+
+@REGISTRY.register("ssim")
+class SSIM(_Structural):
+    """Negated structural similarity (Wang et al. 2004), in [-1, 1]; -1 is an exact reconstruction.
+
+    Negated, so that smaller is closer, as for every criterion; see :func:`similarity` for window
+    and constants.
+
+    Raises:
+        CapabilityError: When the anchors are no images or the model has no ``data_range``.
+
+    Cost: O(n d (h + w)) for d elements, beside one reconstruction.
+
+    Example:
+        >>> from pxgen_plugins.criteria import Batch
+        >>> class Echo:
+        ...     capabilities, data_range = {"reconstruct"}, (0.0, 1.0)
+        ...     def reconstruct(self, x): return x.clone()
+        >>> SSIM()(Batch(Echo(), torch.zeros(1, 1, 12, 12))).tolist()
+        [-1.0]
+    """
+
+    name = "ssim"
+    unit = "-SSIM"
+
+    def __call__(self, batch: Batch) -> Tensor:
+        return -self._similarity(batch)
+
+
+@REGISTRY.register("dssim")
+class DSSIM(_Structural):
+    """Structural dissimilarity (1 - SSIM) / 2, in [0, 1]; 0 is an exact reconstruction.
+
+    See :func:`similarity` for window and constants (Wang et al. 2004).
+
+    Raises:
+        CapabilityError: When the anchors are no images or the model has no ``data_range``.
+
+    Cost: O(n d (h + w)) for d elements, beside one reconstruction.
+
+    Example:
+        >>> from pxgen_plugins.criteria import Batch
+        >>> class Echo:
+        ...     capabilities, data_range = {"reconstruct"}, (0.0, 1.0)
+        ...     def reconstruct(self, x): return x.clone()
+        >>> DSSIM()(Batch(Echo(), torch.zeros(1, 1, 12, 12))).tolist()
+        [0.0]
+    """
+
+    name = "dssim"
+    unit = "(1 - SSIM) / 2"
+
+    def __call__(self, batch: Batch) -> Tensor:
+        return (1.0 - self._similarity(batch)) / 2.0

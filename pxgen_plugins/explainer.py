@@ -1,0 +1,343 @@
+"""PXGen as an Alibi explainer."""
+
+from __future__ import annotations
+
+import copy
+import os
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from pxgen_plugins import __version__, persistence, thresholds, validation
+from pxgen_plugins import groups as grouping
+from pxgen_plugins.anchors import open_anchors
+from pxgen_plugins.assembly import assemble
+from pxgen_plugins.calibration import Calibration
+from pxgen_plugins.criteria.parsing import listed, settings
+from pxgen_plugins.criteria.parsing import parse as parse_criteria
+from pxgen_plugins.errors import MissingDependencyError, ModelError, ParameterError, describe
+from pxgen_plugins.explanation import DEFAULT_META_PXGEN, build
+from pxgen_plugins.models import BlackBox, Model, capabilities
+from pxgen_plugins.representatives import parse
+from pxgen_plugins.scoring import PRECISIONS, RECONSTRUCTIONS, Scorer
+
+try:
+    from alibi.api.interfaces import Explainer, Explanation, FitMixin
+    from alibi.exceptions import NotFittedError, PredictorCallError, PredictorReturnTypeError
+except Exception as error:  # alibi fails with more than ImportError when its own needs are missing
+    raise MissingDependencyError(
+        "alibi",
+        "pxgen_plugins",
+        "importable",
+        f"{type(error).__name__}: {error}",
+        "Run: pip install 'alibi>=0.9.4,<0.10' click",
+    ) from error
+
+__all__ = ["PXGen"]
+
+
+class PXGen(Explainer, FitMixin):  # type: ignore[misc]  # alibi's attrs classes are untyped
+    """Explains a generative model by example (Huang, Weng and Yang 2024).
+
+    Anchors are scored by intrinsic criteria (how the model's latent space takes them) and
+    extrinsic ones (how their reconstruction differs), split at thresholds found on the model's own
+    samples into four groups, and a few representatives of each group are picked.
+
+    Args:
+        predictor: A model (see :mod:`pxgen_plugins.models`), or a callable from an ndarray of
+            anchors (n, ...) to criterion values (n, m), columns in the order of ``intrinsic`` then
+            ``extrinsic``.
+        intrinsic: One or several intrinsic criteria: a registered name, a mapping with ``"name"``
+            and parameters, or a Criterion. For a callable predictor: the names of its columns.
+        extrinsic: Likewise, extrinsic.
+        threshold: A rule of :mod:`pxgen_plugins.thresholds`, its name, or a mapping with its
+            ``"name"``.
+        selectors: Selectors of representatives (see :func:`pxgen_plugins.representatives.parse`).
+        n_representatives: Representatives per group and selector, >= 1.
+        rule: How several criteria of a kind decide: ``"all"``, ``"any"`` or ``"mean"``.
+        space: Where selectors measure distance: ``"criterion"``, ``"latent"``, ``"pixel"``, or a
+            callable from a batch of anchors to features.
+        standardize: Scale features to unit variance within a group; None does in criterion space.
+        reconstruction: ``"mean"`` decodes the posterior mean, ``"sample"`` a seeded draw, as the
+            paper's own code does.
+        precision: ``"float32"`` or ``"bfloat16"`` (faster, less exact).
+        sampler: For a callable predictor: ``sampler(n, seed)`` to an ndarray of n model samples.
+        examples: Keep pixels and reconstructions of the anchors that the figures show: True,
+            False, or None to keep them while they are small.
+        batch_size: Anchors per batch; None chooses.
+        device: Where batches are put; None takes the model's.
+        seed: Seed of everything drawn, >= 0.
+        verbose: Show progress bars on stderr.
+
+    Raises:
+        ParameterError: When an argument is not allowed.
+        CapabilityError: When a criterion needs what the model lacks.
+        PredictorCallError: When a callable predictor raises.
+        PredictorReturnTypeError: When it returns anything but one finite row per instance.
+
+    Example:
+        >>> import torch
+        >>> from pxgen_plugins.models import VAE
+        >>> from pxgen_plugins.thresholds import MeanMax
+        >>> model = VAE(encode=lambda x: (x[:, :2] * 4 - 2, torch.zeros_like(x[:, :2]) - 1),
+        ...             decode=lambda z: torch.cat([z, z], 1).sigmoid(),
+        ...             latent_shape=(2,), sample_shape=(4,))
+        >>> explainer = PXGen(model, threshold=MeanMax(n_samples=100, n_repeats=2)).fit()
+        >>> explanation = explainer.explain(torch.rand(50, 4, generator=torch.Generator()))
+        >>> sum(group["count"] for group in explanation.groups.values())
+        50
+    """
+
+    def __init__(
+        self,
+        predictor: Any,
+        intrinsic: Any = "kld",
+        extrinsic: Any = "mse",
+        threshold: Any = None,
+        selectors: Any = ("k_center", "k_dispersion"),
+        n_representatives: int = 10,
+        *,
+        rule: str = "all",
+        space: str | Callable[[Any], Any] = "criterion",
+        standardize: bool | None = None,
+        reconstruction: str = "mean",
+        precision: str = "float32",
+        sampler: Callable[[int, int], Any] | None = None,
+        examples: bool | None = None,
+        batch_size: int | None = None,
+        device: str | None = None,
+        seed: int = 0,
+        verbose: bool = False,
+    ) -> None:
+        where = "PXGen"
+        threshold = thresholds.MeanMax() if threshold is None else threshold
+        self.rule = validation.choice(rule, "rule", where, grouping.RULES)
+        self.reconstruction = validation.choice(
+            reconstruction, "reconstruction", where, RECONSTRUCTIONS
+        )
+        self.precision = validation.choice(precision, "precision", where, PRECISIONS)
+        self.n_representatives = validation.integer(
+            n_representatives, "n_representatives", where, minimum=1
+        )
+        self.batch_size = batch_size
+        if batch_size is not None:
+            self.batch_size = validation.integer(batch_size, "batch_size", where, minimum=1)
+        self.device = None if device is None else str(device)
+        self.seed = validation.integer(seed, "seed", where, minimum=0)
+        self.verbose = validation.boolean(verbose, "verbose", where)
+        self.examples = examples
+        if examples is not None:
+            self.examples = validation.boolean(examples, "examples", where)
+        self.threshold = thresholds.make(threshold)
+        self.choices = parse(selectors, space, standardize)
+        self.sampler = sampler
+        self.criteria = parse_criteria(intrinsic, extrinsic, _is_function(predictor))
+        self.calibration: Calibration | None = None
+        self.predictor: Any = None
+        super().__init__(meta=copy.deepcopy(DEFAULT_META_PXGEN))
+        params = {
+            "intrinsic": settings(self.criteria, "intrinsic"),
+            "extrinsic": settings(self.criteria, "extrinsic"),
+            "threshold": {"name": type(self.threshold).__name__, **self.threshold.params},
+            "selectors": [_plain(selector) for selector in listed(selectors)],
+            "n_representatives": self.n_representatives,
+            "rule": rule,
+            "space": _plain(space),
+            "standardize": standardize,
+            "reconstruction": reconstruction,
+            "precision": precision,
+            "examples": examples,
+            "batch_size": self.batch_size,
+            "device": self.device,
+            "seed": self.seed,
+            "verbose": verbose,
+            "pxgen_plugins_version": __version__,
+        }
+        self._update_metadata(params, params=True)
+        self.reset_predictor(predictor)
+
+    def fit(self, X: Any = None) -> PXGen:
+        """Find the thresholds on the model's own samples.
+
+        Args:
+            X: Reference data, for criteria that need it (those with a ``fit``); else unused.
+
+        Returns:
+            The explainer itself.
+
+        Raises:
+            ParameterError: When a criterion needs reference data and ``X`` is None.
+            CapabilityError: When the model cannot sample and the rule needs samples.
+            ModelError: When the model raises or gives no finite value.
+
+        Cost: n_samples x n_repeats model passes and samples, in constant memory.
+        """
+        scorer = self._scorer()
+        for criterion in self.criteria:
+            fit = getattr(criterion, "fit", None)
+            if fit is not None:
+                if X is None:
+                    allowed = f"given, as reference data for criterion {criterion.name!r}"
+                    do = "Call fit(X) with data of the kind the model was trained on."
+                    raise ParameterError("X", "PXGen.fit", allowed, "None", do)
+                fit(scorer.model, open_anchors(X, sample_shape=scorer.model.sample_shape))
+        self.calibration = self.threshold.calibrate(scorer, self.seed, self.verbose)
+        return self
+
+    def explain(self, X: Any, labels: Any = None, ids: Any = None) -> Explanation:
+        """Group the anchors and pick representatives.
+
+        Args:
+            X: Anchors, (n, *sample_shape): numpy (uint8 is scaled to the model's range), torch,
+                a Dataset or DataLoader, a memory-mapped ``.npy``, the path of one, a folder of
+                images (sub-folders are labels), a Parquet file, or a DataFrame.
+            labels: n labels, of any type; they override those of ``X``.
+            ids: n unique names of the anchors.
+
+        Returns:
+            Alibi's Explanation; its data is described at
+            :data:`pxgen_plugins.explanation.DEFAULT_DATA_PXGEN`. An empty anchor set gives empty
+            groups, and fractions of None.
+
+        Raises:
+            NotFittedError: Before :meth:`fit`.
+            AnchorError: When the anchors do not fit the model.
+            ModelError: When the model raises for every anchor of the first batch.
+
+        Cost: n model passes, then O(n k) per selector; memory O(n m) beyond one batch.
+        """
+        calibration = self.calibration
+        if calibration is None:
+            raise NotFittedError(type(self).__name__)
+        scorer = self._scorer()
+        shape = scorer.model.sample_shape
+        anchors = open_anchors(X, sample_shape=shape, labels=labels, ids=ids)
+        scores = scorer.score(anchors, self.verbose)
+        data = assemble(
+            scores,
+            calibration,
+            scorer,
+            anchors,
+            rule=self.rule,
+            choices=self.choices,
+            k=self.n_representatives,
+            examples=self.examples,
+        )
+        meta = copy.deepcopy(self.meta)
+        meta["params"]["n_anchors"] = len(anchors)
+        return build(meta, data)
+
+    def reset_predictor(self, predictor: Any) -> None:
+        """Put ``predictor`` in the place of the present one.
+
+        Thresholds belong to a model: replacing a live model drops them, and ``fit`` has to be
+        called again. An explainer that holds none (one just loaded) keeps its thresholds.
+
+        Raises:
+            ParameterError: When it is neither a model nor a callable.
+            CapabilityError: When a criterion needs what it lacks.
+            PredictorCallError: When a callable predictor raises.
+            PredictorReturnTypeError: When it returns anything but one finite row per instance.
+        """
+        if predictor is not None:
+            model = self._model(predictor)
+            for criterion in self.criteria:
+                criterion.check(model)
+            if isinstance(model, BlackBox):
+                _probe(model)
+            if self.predictor is not None and self.predictor is not predictor:
+                self.calibration = None
+        self.predictor = predictor
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Save settings and thresholds, without the model, as JSON and safetensors.
+
+        Args:
+            path: A folder; made when absent. Each file appears whole or not at all.
+
+        Raises:
+            ParameterError: When ``path`` cannot be written.
+        """
+        persistence.save(self, path)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], predictor: Any, **overrides: Any) -> PXGen:
+        """Return the explainer saved at ``path``, for ``predictor``; nothing is unpickled.
+
+        Args:
+            path: A folder written by :meth:`save`.
+            predictor: The model, which is not saved.
+            overrides: Arguments of the constructor that JSON cannot hold: callables as ``space``,
+                ``selectors`` or ``sampler``, and criteria that are not registered.
+
+        Raises:
+            ParameterError: When the folder is not readable, or an override is needed.
+        """
+        return persistence.load(cls, path, predictor, overrides)
+
+    def _model(self, predictor: Any) -> Any:
+        if _is_function(predictor):
+            return BlackBox(predictor, self.sampler, n_values=len(self.criteria))
+        if isinstance(predictor, Model):
+            return predictor
+        raise ParameterError(
+            "predictor",
+            "PXGen",
+            "a model of pxgen_plugins.models or a callable X -> (n, m) criterion values",
+            describe(predictor) if not hasattr(predictor, "encode") else type(predictor).__name__,
+            "Wrap it: VAE(encode=net.encode, decode=net.decode, latent_shape=..., "
+            "sample_shape=...).",
+        )
+
+    def _scorer(self) -> Scorer:
+        if self.predictor is None:
+            do = "Call reset_predictor(model)."
+            raise ParameterError("predictor", "PXGen", "set", "None", do)
+        return Scorer(
+            self._model(self.predictor),
+            self.criteria,
+            batch_size=self.batch_size,
+            device=self.device,
+            seed=self.seed,
+            reconstruction=self.reconstruction,
+            precision=self.precision,
+        )
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = dict(self.__dict__)
+        if state["predictor"] is None:  # being saved: a sampler would carry the model along
+            state["sampler"] = None
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        persistence.warn_version(state["meta"]["params"].get("pxgen_plugins_version"))
+
+
+def _is_function(predictor: Any) -> bool:
+    return callable(predictor) and not capabilities(predictor)
+
+
+def _plain(value: Any) -> Any:
+    """Return a setting as JSON holds it; a function by its name."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(inner) for key, inner in value.items()}
+    return describe(value) if callable(value) else value
+
+
+def _probe(model: BlackBox) -> None:
+    if "sample" not in model.capabilities:
+        return
+    try:
+        values = model.values(model.sample(2, 0))
+    except ModelError as error:
+        raise PredictorReturnTypeError(str(error)) from error
+    except Exception as error:
+        text = f"PXGen: predictor raised {type(error).__name__}: {error}"
+        raise PredictorCallError(text) from error
+    if not bool(np.isfinite(values.numpy()).all()):
+        raise PredictorReturnTypeError(
+            "PXGen: predictor must be finite on the model's own samples; got NaN or infinity. "
+            "Check its values on sampler(2, 0)."
+        )

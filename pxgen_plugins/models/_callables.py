@@ -1,0 +1,85 @@
+"""User callables, torch or numpy, called alike: tensors in, tensors out, faults told clearly."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pxgen_plugins.errors import ModelError, describe
+
+__all__ = ["Call", "expect_shape"]
+
+
+class Call:
+    """A user's callable that is given tensors, or ndarrays when it turns out to want those.
+
+    Args:
+        function: The callable; takes one batch.
+        role: Its name in messages ("encode").
+        where: Whose it is, for messages ("VAE").
+    """
+
+    def __init__(self, function: Callable[[Any], Any], role: str, where: str) -> None:
+        self.function = function
+        self.role = role
+        self.where = where
+        self.numpy = False
+
+    def __call__(self, x: Tensor) -> Any:
+        """Return what the function returns for ``x``, with ndarrays as tensors on its device."""
+        given = x.detach().cpu().numpy() if self.numpy else x
+        return _to_tensors(self.function(given), x)
+
+    def probe(self, x: Tensor) -> Any:
+        """Call once to find out whether the function takes tensors or ndarrays.
+
+        Raises:
+            ModelError: When it takes neither; the function's own exception is the cause.
+        """
+        try:
+            returned = self.function(x)
+        except Exception as error:
+            self.numpy = True
+            try:
+                with np.errstate(all="ignore"):
+                    return self(x)
+            except Exception:
+                self.numpy = False
+            raise ModelError(
+                self.role,
+                self.where,
+                f"a callable that takes a batch of shape {tuple(x.shape)}",
+                f"{type(error).__name__}: {str(error)[:300]}",
+                "Check sample_shape and latent_shape, or wrap the callable so that it fits.",
+            ) from error
+        # a numpy function may accept a tensor by accident; what it returns tells
+        self.numpy = any(isinstance(part, np.ndarray) for part in _parts(returned))
+        return self(x) if self.numpy else returned
+
+
+def expect_shape(value: Any, shape: tuple[int, ...], role: str, where: str, do: str) -> Tensor:
+    """Return ``value`` if it is a tensor of ``shape``.
+
+    Raises:
+        ModelError: When it is not; ``role`` says what was returned.
+    """
+    if not isinstance(value, Tensor) or tuple(value.shape) != shape:
+        raise ModelError(role, where, f"of shape {shape}", describe(value), do)
+    return value
+
+
+def _parts(value: Any) -> tuple[Any, ...]:
+    return tuple(value) if isinstance(value, (tuple, list)) else (value,)
+
+
+def _to_tensors(value: Any, like: Tensor) -> Any:
+    if isinstance(value, (tuple, list)):
+        return tuple(_to_tensors(part, like) for part in value)
+    if isinstance(value, np.ndarray) and value.dtype.kind in "fiub":
+        floating = value.dtype.kind == "f"
+        return torch.tensor(value, device=like.device, dtype=None if floating else like.dtype)
+    return value

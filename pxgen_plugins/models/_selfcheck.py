@@ -1,0 +1,107 @@
+"""What a VAE must hold before anything is measured with it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from pxgen_plugins.errors import ModelError
+
+if TYPE_CHECKING:
+    from pxgen_plugins.models.vae import VAE
+
+__all__ = ["check_vae"]
+
+_PROBES = 16
+_SLACK = 1e-3  # part of the range by which float arithmetic may overshoot it
+
+
+def check_vae(model: VAE) -> None:
+    """Call ``model`` on seeded noise and compare what comes back with what was declared.
+
+    Raises:
+        ModelError: For wrong shapes, values outside ``data_range``, non-finite results, an encoder
+            that gives other results for the same input, and a second result of ``encode`` that is
+            not what ``scale`` says.
+    """
+    x = model._probe(_PROBES)
+    raw = model._encode(x)
+    mean, log_var = model.encode(x)
+    _check_scale(model, x, raw[1])
+    for name, value in (("mean", mean), ("log_var", log_var)):
+        if not bool(torch.isfinite(value).all()):
+            raise ModelError(
+                f"encode's {name}",
+                "VAE",
+                "finite for inputs inside data_range",
+                "NaN or infinity for seeded noise",
+                "Check the weights and data_range; check=False skips this check.",
+            )
+    again = model.encode(x)[0]
+    if not torch.allclose(mean, again, rtol=1e-4, atol=1e-5):
+        gap = float((mean - again).abs().max())
+        raise ModelError(
+            "encode",
+            "VAE",
+            "repeatable (the same input gives the same mean)",
+            f"means that differ by up to {gap:.3g}",
+            "Return the posterior mean, not a draw; name modules with dropout in modules=.",
+        )
+    _check_range(model, mean)
+
+
+def _check_scale(model: VAE, x: Tensor, spread: Tensor) -> None:
+    if model.scale != "log_var":
+        if bool((spread <= 0).any()):
+            low = float(spread.min())
+            raise ModelError(
+                f"encode's {model.scale}",
+                "VAE",
+                "positive everywhere",
+                f"a negative or zero {model.scale}, down to {low:.3g}",
+                "It looks like a log variance: pass scale='log_var'.",
+            )
+        return
+    # A trained posterior is narrower than the prior, so log variances are mostly negative; a
+    # second result that stays positive whatever comes in has passed an exp or a softplus.
+    if bool((spread > 0).all()) and _positive_when_pushed(model, x):
+        raise ModelError(
+            "encode's log_var",
+            "VAE",
+            "a log variance",
+            f"positive everywhere, from {float(spread.min()):.3g} to {float(spread.max()):.3g}",
+            "If encode returns a standard deviation or a variance, pass scale='std' or "
+            "scale='variance'; check=False skips this check.",
+        )
+
+
+def _positive_when_pushed(model: VAE, x: Tensor) -> bool:
+    for factor in (-1.0, 10.0, -10.0, 1000.0, -1000.0):
+        try:
+            pushed = model._encode(x * factor)[1]
+        except Exception:
+            continue
+        if bool((pushed < 0).any()):
+            return False
+    return True
+
+
+def _check_range(model: VAE, mean: Tensor) -> None:
+    generator = torch.Generator().manual_seed(1)
+    z = torch.randn(_PROBES, *model.latent_shape, generator=generator).to(mean.device, mean.dtype)
+    decoded = torch.cat([model.decode(z), model.decode(mean)])
+    if model.data_range is None:
+        return
+    low, high = model.data_range
+    slack = _SLACK * (high - low)
+    if bool(((decoded < low - slack) | (decoded > high + slack)).any()):
+        raise ModelError(
+            "decode's result",
+            "VAE",
+            f"inside data_range [{low:g}, {high:g}]",
+            f"values from {float(decoded.min()):.3g} to {float(decoded.max()):.3g}",
+            "Apply the output activation inside decode (a sigmoid for logits), or correct "
+            "data_range.",
+        )

@@ -1,0 +1,127 @@
+"""The protocol of a model: it declares what it can do, and is asked for nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from pxgen_plugins.errors import CapabilityError
+
+__all__ = ["CAPABILITIES", "GenerativeModel", "Model", "capabilities", "require"]
+
+CAPABILITIES: dict[str, str] = {
+    "sample": "sample(n, seed) -> n instances drawn from the model",
+    "encode": "encode(x) -> mean, log_var of the posterior",
+    "decode": "decode(z) -> instances",
+    "reconstruct": "reconstruct(x) -> instances",
+    "log_prob": "log_prob(x) -> log density, nats",
+    "noise_loss": "noise_loss(x, t, seed) -> denoising loss at noise level t",
+    "score": "score(x) -> a discriminator's score",
+    "layers": "layers -> named modules, for attributions",
+    "values": "values(x) -> the criteria's values, computed outside",
+}
+
+
+@runtime_checkable
+class Model(Protocol):
+    """What every model has; the methods behind its ``capabilities`` are listed in ``CAPABILITIES``.
+
+    Attributes:
+        capabilities: Names out of :data:`CAPABILITIES`.
+        sample_shape: Shape of one instance, without the batch axis; None when it varies.
+        latent_shape: Shape of one latent code; None without a latent space.
+        data_range: Lowest and highest value of an instance; None when unbounded.
+        device: Where the model wants its input.
+        dtype: In which floating type the model wants its input.
+    """
+
+    capabilities: frozenset[str]
+    sample_shape: tuple[int, ...] | None
+    latent_shape: tuple[int, ...] | None
+    data_range: tuple[float, float] | None
+    device: torch.device
+    dtype: torch.dtype
+
+
+class GenerativeModel:
+    """Base class of the families: the attributes of :class:`Model`, every method refused.
+
+    A family overrides the methods that it can serve and names them in ``capabilities``.
+    """
+
+    capabilities: frozenset[str] = frozenset()
+    sample_shape: tuple[int, ...] | None = None
+    latent_shape: tuple[int, ...] | None = None
+    data_range: tuple[float, float] | None = None
+    device: torch.device = torch.device("cpu")
+    dtype: torch.dtype = torch.float32
+
+    def sample(self, n: int, seed: int) -> Tensor:
+        """Return ``n`` instances, shape (n, *sample_shape); the same for the same ``seed``."""
+        raise self._refusal("sample")
+
+    def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return mean and log variance of the posterior, each of shape (n, *latent_shape)."""
+        raise self._refusal("encode")
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Return the instances behind latent codes ``z`` of shape (n, *latent_shape)."""
+        raise self._refusal("decode")
+
+    def reconstruct(self, x: Tensor) -> Tensor:
+        """Return what the model makes of ``x``, of the same shape (n, *sample_shape)."""
+        raise self._refusal("reconstruct")
+
+    def values(self, x: Tensor) -> Tensor:
+        """Return criterion values computed outside, of shape (n, m)."""
+        raise self._refusal("values")
+
+    def _refusal(self, capability: str) -> CapabilityError:
+        return _missing(self, capability, type(self).__name__, "Use a model family that has it.")
+
+
+def capabilities(model: Any) -> frozenset[str]:
+    """Return what ``model`` can do: as declared, else by the methods it has.
+
+    Example:
+        >>> class Sampler:
+        ...     def sample(self, n, seed): ...
+        >>> sorted(capabilities(Sampler()))
+        ['sample']
+    """
+    declared = getattr(model, "capabilities", None)
+    if declared is not None:
+        return frozenset(declared)
+    return frozenset(name for name in CAPABILITIES if callable(getattr(model, name, None)))
+
+
+def require(model: Any, needed: Iterable[str], asker: str, do: str) -> None:
+    """Raise one clear error unless ``model`` has all ``needed`` capabilities.
+
+    Args:
+        model: The model asked.
+        needed: Names out of :data:`CAPABILITIES`.
+        asker: Who asks, as in ``"criterion 'kld'"``.
+        do: What the user can do instead, a full sentence.
+
+    Raises:
+        CapabilityError: Naming the asker and the first missing capability.
+    """
+    have = capabilities(model)
+    for capability in needed:
+        if capability not in have:
+            raise _missing(model, capability, asker, do)
+
+
+def _missing(model: Any, capability: str, asker: str, do: str) -> CapabilityError:
+    have = ", ".join(sorted(capabilities(model))) or "nothing"
+    return CapabilityError(
+        "model",
+        asker,
+        f"able to {capability!r} ({CAPABILITIES[capability]})",
+        f"a {type(model).__name__} that declares: {have}",
+        do,
+    )

@@ -1,0 +1,97 @@
+"""A model behind a wall: criterion values and samples are all that it gives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pxgen_plugins.errors import CapabilityError, ModelError, ParameterError, describe
+from pxgen_plugins.models import register
+from pxgen_plugins.models.base import GenerativeModel
+
+__all__ = ["BlackBox"]
+
+
+@register("black_box")
+class BlackBox(GenerativeModel):
+    """Criterion values computed outside, by a callable ``predictor(X) -> (n, m)`` on ndarrays.
+
+    Args:
+        predictor: Callable from an ndarray of anchors (n, ...) to their values (n, m), or (n,) for
+            one criterion; smaller = closer to the model.
+        sampler: Callable ``sampler(n, seed)`` to an ndarray of n instances of the model, needed
+            for calibration only.
+        n_values: Number m of criteria; None takes what ``predictor`` returns.
+
+    Raises:
+        ParameterError: When either is no callable.
+
+    Example:
+        >>> import numpy as np
+        >>> box = BlackBox(lambda X: np.stack([X.sum(1), X.std(1)], 1),
+        ...                lambda n, seed: np.random.default_rng(seed).random((n, 4)))
+        >>> box.values(box.sample(3, seed=0)).shape
+        torch.Size([3, 2])
+    """
+
+    def __init__(
+        self,
+        predictor: Callable[[Any], Any],
+        sampler: Callable[[int, int], Any] | None = None,
+        *,
+        n_values: int | None = None,
+    ) -> None:
+        for role, function in (("predictor", predictor), ("sampler", sampler)):
+            if not callable(function) and not (role == "sampler" and function is None):
+                do = "Pass a function on ndarrays."
+                raise ParameterError(role, "BlackBox", "callable", describe(function), do)
+        self._predictor = predictor
+        self._sampler = sampler
+        self.n_values = n_values
+        self.dtype = torch.float64  # whatever the caller's precision, values lose none of it
+        self.capabilities = frozenset({"values"} if sampler is None else {"values", "sample"})
+
+    def values(self, x: Tensor) -> Tensor:
+        """Return the criteria's values of ``x``, shape (n, m), float64.
+
+        Raises:
+            ModelError: When ``predictor`` returns anything but finite or non-finite reals of that
+                shape.
+        """
+        returned = self._predictor(x.detach().cpu().numpy())
+        if not isinstance(returned, np.ndarray):
+            do = "Return a numpy array; a torch result needs .detach().cpu().numpy()."
+            raise ModelError("predictor's result", "BlackBox", "an ndarray", describe(returned), do)
+        table = returned[:, None] if returned.ndim == 1 else returned
+        wanted = self.n_values if self.n_values is not None else table.shape[-1]
+        if table.shape != (len(x), wanted) or table.dtype.kind not in "fiub":
+            allowed = f"numbers of shape ({len(x)}, {wanted}): one row per anchor, a column each"
+            do = "Return one column per criterion, in the order of their names."
+            raise ModelError("predictor's result", "BlackBox", allowed, describe(returned), do)
+        return torch.tensor(table, dtype=torch.float64)
+
+    def sample(self, n: int, seed: int) -> Tensor:
+        """Return ``n`` instances from the sampler.
+
+        Raises:
+            CapabilityError: Without a sampler.
+            ModelError: When the sampler returns another number of instances.
+        """
+        if self._sampler is None:
+            raise CapabilityError(
+                "sampler",
+                "BlackBox",
+                "given, to draw the model's own samples",
+                "None",
+                "Pass sampler=f with f(n, seed) -> ndarray, or threshold=Fixed(...).",
+            )
+        returned = np.asarray(self._sampler(n, seed))
+        if returned.ndim < 1 or len(returned) != n or returned.dtype.kind not in "fiub":
+            allowed = f"an ndarray of {n} instances"
+            do = "Make sampler(n, seed) return n instances along the first axis."
+            raise ModelError("sampler's result", "BlackBox", allowed, describe(returned), do)
+        return torch.tensor(returned, dtype=self.dtype)

@@ -1,0 +1,197 @@
+"""Variational autoencoders, given as two callables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pxgen_plugins import validation
+from pxgen_plugins.errors import ModelError, ParameterError, describe
+from pxgen_plugins.models import register
+from pxgen_plugins.models._callables import Call, expect_shape
+from pxgen_plugins.models._evaluation import EvaluationMode, modules_of
+from pxgen_plugins.models._selfcheck import check_vae
+from pxgen_plugins.models.base import GenerativeModel
+
+__all__ = ["VAE"]
+
+SCALES = ("log_var", "std", "variance")
+
+
+@register("vae")
+class VAE(GenerativeModel):
+    """A variational autoencoder with a Gaussian posterior and the prior N(0, I).
+
+    Args:
+        encode: Callable from a batch (n, *sample_shape) to ``(mean, log_var)``, each of shape
+            (n, *latent_shape). It may take and return tensors or ndarrays.
+        decode: Callable from latent codes (n, *latent_shape) to instances (n, *sample_shape).
+        latent_shape: Shape of one latent code, as in ``(20,)``.
+        sample_shape: Shape of one instance, as in ``(1, 28, 28)``.
+        data_range: Lowest and highest value of an instance; None when unbounded.
+        scale: What the second result of ``encode`` is: ``"log_var"``, ``"std"`` or ``"variance"``.
+        modules: The torch modules behind the callables. They are found by themselves when the
+            callables are modules, their methods, or functions that name them. While the model is
+            called they are in evaluation mode; afterwards every flag is as before.
+        device: Where the callables want their input; None takes that of the first parameter.
+        check: Call both once on seeded noise and compare shapes, range, repeatability and the
+            meaning of ``scale``.
+
+    Raises:
+        ParameterError: When an argument is not allowed.
+        ModelError: When the self-check finds a fault.
+
+    Example:
+        >>> import torch
+        >>> model = VAE(encode=lambda x: (x[:, :2], torch.zeros_like(x[:, :2]) - 1),
+        ...             decode=lambda z: torch.cat([z, z], 1).sigmoid(),
+        ...             latent_shape=(2,), sample_shape=(4,))
+        >>> model.sample(3, seed=0).shape
+        torch.Size([3, 4])
+    """
+
+    capabilities = frozenset({"sample", "encode", "decode", "reconstruct", "layers"})
+    latent_shape: tuple[int, ...]
+    sample_shape: tuple[int, ...]
+
+    def __init__(
+        self,
+        encode: Callable[[Any], Any],
+        decode: Callable[[Any], Any],
+        *,
+        latent_shape: tuple[int, ...],
+        sample_shape: tuple[int, ...],
+        data_range: tuple[float, float] | None = (0.0, 1.0),
+        scale: str = "log_var",
+        modules: nn.Module | Iterable[nn.Module] | None = None,
+        device: torch.device | str | None = None,
+        check: bool = True,
+    ) -> None:
+        for role, function in (("encode", encode), ("decode", decode)):
+            if not callable(function):
+                do = f"Pass a function, a module or a method, as in {role}=net.{role}."
+                raise ParameterError(role, "VAE", "callable", describe(function), do)
+        self.latent_shape = validation.shape(latent_shape, "latent_shape", "VAE")
+        self.sample_shape = validation.shape(sample_shape, "sample_shape", "VAE")
+        self.data_range = _data_range(data_range)
+        self.scale = validation.choice(scale, "scale", "VAE", SCALES)
+        self._evaluating = EvaluationMode(_modules(modules, encode, decode))
+        self.device, self.dtype = _placement(self._evaluating.modules, device)
+        self._encode = Call(encode, "encode", "VAE")
+        self._decode = Call(decode, "decode", "VAE")
+        with torch.no_grad(), self._evaluating():
+            self._encode.probe(self._probe(2))
+            self._decode.probe(torch.zeros(2, *self.latent_shape).to(self.device, self.dtype))
+            if validation.boolean(check, "check", "VAE"):
+                check_vae(self)
+
+    def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return mean and log variance of the posterior, each (n, *latent_shape).
+
+        Raises:
+            ModelError: When the callable returns anything else.
+        """
+        with self._evaluating():
+            returned = self._encode(x)
+        if not isinstance(returned, (tuple, list)) or len(returned) != 2:
+            came = f"{len(returned)} results" if isinstance(returned, (tuple, list)) else ""
+            do = "Wrap it, as in encode=lambda x: net.encode(x)[:2]."
+            raise ModelError(
+                "encode's result", "VAE", "(mean, log_var)", came or describe(returned), do
+            )
+        shape = (len(x), *self.latent_shape)
+        do = "Correct latent_shape, or reshape inside encode."
+        mean = expect_shape(returned[0], shape, "encode's mean", "VAE", do)
+        spread = expect_shape(returned[1], shape, f"encode's {self.scale}", "VAE", do)
+        return mean, self._log_var(spread)
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Return instances (n, *sample_shape) for latent codes ``z`` of (n, *latent_shape).
+
+        Raises:
+            ModelError: When the callable returns another shape.
+        """
+        with self._evaluating():
+            returned = self._decode(z)
+        do = "Correct sample_shape, or reshape inside decode."
+        return expect_shape(returned, (len(z), *self.sample_shape), "decode's result", "VAE", do)
+
+    def reconstruct(self, x: Tensor) -> Tensor:
+        """Return the decoded posterior means of ``x``, shape (n, *sample_shape)."""
+        return self.decode(self.encode(x)[0])
+
+    def sample(self, n: int, seed: int) -> Tensor:
+        """Return ``n`` decoded draws from the prior N(0, I), shape (n, *sample_shape)."""
+        generator = torch.Generator().manual_seed(seed)
+        z = torch.randn(n, *self.latent_shape, generator=generator)
+        return self.decode(z.to(self.device, self.dtype))
+
+    @property
+    def layers(self) -> dict[str, nn.Module]:
+        """The named layers of the modules behind the callables, for attributions."""
+        roots = self._evaluating.modules
+        return {
+            name if len(roots) == 1 else f"{position}.{name}": module
+            for position, root in enumerate(roots)
+            for name, module in root.named_modules()
+            if name
+        }
+
+    def _log_var(self, spread: Tensor) -> Tensor:
+        if self.scale == "log_var":
+            return spread
+        return spread.log() * (2.0 if self.scale == "std" else 1.0)
+
+    def _probe(self, n: int) -> Tensor:
+        low, high = self.data_range or (-1.0, 1.0)
+        generator = torch.Generator().manual_seed(0)
+        x = torch.rand(n, *self.sample_shape, generator=generator) * (high - low) + low
+        return x.to(self.device, self.dtype)
+
+    def __repr__(self) -> str:
+        return (
+            f"VAE(latent_shape={self.latent_shape}, sample_shape={self.sample_shape}, "
+            f"data_range={self.data_range}, scale={self.scale!r})"
+        )
+
+
+def _data_range(value: Any) -> tuple[float, float] | None:
+    if value is None:
+        return None
+    try:
+        low, high = (float(bound) for bound in value)
+    except (TypeError, ValueError):
+        low, high = 0.0, 0.0
+    if not low < high:
+        do = "Give the range the model was trained on, as in (0.0, 1.0) or (-1.0, 1.0)."
+        raise ParameterError("data_range", "VAE", "(low, high) or None", describe(value), do)
+    return low, high
+
+
+def _modules(given: Any, *callables: Any) -> list[nn.Module]:
+    if isinstance(given, nn.Module):
+        return [given]
+    if given is not None:
+        return list(given)
+    found: list[nn.Module] = []
+    for function in callables:
+        found += [m for m in modules_of(function) if not any(m is known for known in found)]
+    return found
+
+
+def _placement(
+    modules: Iterable[nn.Module], device: torch.device | str | None
+) -> tuple[torch.device, torch.dtype]:
+    first = next((p for m in modules for p in m.parameters() if p.is_floating_point()), None)
+    if device is not None:
+        try:
+            wanted = torch.device(device)
+        except (RuntimeError, TypeError) as error:
+            do = "Give a device as torch names it, as in 'cpu' or 'cuda:0'."
+            raise ParameterError("device", "VAE", "a torch device", describe(device), do) from error
+    else:
+        wanted = first.device if first is not None else torch.device("cpu")
+    return wanted, first.dtype if first is not None else torch.float32

@@ -1,0 +1,150 @@
+"""Saving an explainer as JSON and safetensors, and loading it; nothing is ever unpickled."""
+
+from __future__ import annotations
+
+import json
+import os
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+from pxgen_plugins import __version__
+from pxgen_plugins.calibration import Calibration
+from pxgen_plugins.errors import ParameterError, PXGenWarning, describe
+from pxgen_plugins.explanation import write_atomic
+
+if TYPE_CHECKING:
+    from pxgen_plugins.explainer import PXGen
+
+__all__ = ["load", "save", "warn_version"]
+
+T = TypeVar("T", bound="PXGen")
+
+_FORMAT = 1
+_SETTINGS = "pxgen.json"
+_ARRAYS = "calibration.safetensors"
+_NOT_ARGUMENTS = ("pxgen_plugins_version",)
+
+
+def save(explainer: PXGen, path: str | os.PathLike[str]) -> None:
+    """Write settings to ``pxgen.json`` and thresholds to ``calibration.safetensors`` in ``path``.
+
+    Raises:
+        ParameterError: When ``path`` cannot be written.
+    """
+    from safetensors.numpy import save as to_bytes
+
+    folder = Path(path)
+    calibration = explainer.calibration
+    content: dict[str, Any] = {
+        "format": _FORMAT,
+        "explainer": type(explainer).__name__,
+        "params": explainer.meta["params"],
+        "calibration": None,
+    }
+    try:
+        if calibration is not None:
+            content["calibration"] = {
+                "method": calibration.method,
+                "params": calibration.params,
+                "names": calibration.names,
+                "n_samples": calibration.n_samples,
+                "n_invalid": calibration.n_invalid,
+                "seed": calibration.seed,
+            }
+            arrays = {"thresholds": calibration.thresholds, "repeats": calibration.repeats}
+            if calibration.reference is not None:
+                arrays["reference"] = calibration.reference
+            arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+            write_atomic(folder / _ARRAYS, to_bytes(arrays))
+        text = json.dumps(content, indent=2, allow_nan=False)
+        write_atomic(folder / _SETTINGS, text.encode())
+    except OSError as error:
+        do = f"Choose another folder ({error.strerror})."
+        raise ParameterError("path", "PXGen.save", "writable", describe(str(path)), do) from error
+
+
+def load(
+    cls: type[T], path: str | os.PathLike[str], predictor: Any, overrides: Mapping[str, Any]
+) -> T:
+    """Return the explainer that :func:`save` wrote to ``path``, for ``predictor``.
+
+    Raises:
+        ParameterError: When the folder is not readable, or holds what needs an override.
+    """
+    content = _read(Path(path))
+    params = {k: v for k, v in content["params"].items() if k not in _NOT_ARGUMENTS}
+    params.update(overrides)
+    try:
+        explainer = cls(predictor, **params)
+    except (ParameterError, TypeError) as error:
+        do = f"Pass what JSON cannot hold to load, as in load(path, model, space=f): {error}"
+        allowed = "complete without callables"
+        raise ParameterError("settings", "PXGen.load", allowed, describe(str(path)), do) from error
+    warn_version(content["params"].get("pxgen_plugins_version"))
+    saved = content["calibration"]
+    if saved is not None:
+        explainer.calibration = _calibration(Path(path) / _ARRAYS, saved)
+        names = [criterion.name for criterion in explainer.criteria]
+        if explainer.calibration.names != names:
+            allowed = "the saved ones: " + ", ".join(saved["names"])
+            do = "Load with the criteria it was fitted with."
+            raise ParameterError("criteria", "PXGen.load", allowed, ", ".join(names), do)
+    return explainer
+
+
+def warn_version(saved: str | None) -> None:
+    """Warn when an explainer was saved by another version of this package."""
+    if saved != __version__:
+        warnings.warn(
+            f"PXGen: saved by pxgen-plugins {saved}, loaded by {__version__}; "
+            "fit again if results differ",
+            PXGenWarning,
+            stacklevel=3,
+        )
+
+
+def _read(folder: Path) -> dict[str, Any]:
+    do = "Give a folder that PXGen.save wrote."
+    if (folder / "explainer.dill").exists():
+        do = (
+            "alibi.saving wrote it: use alibi.saving.load_explainer, which runs code from the file."
+        )
+    allowed = f"a folder with {_SETTINGS} of format {_FORMAT}"
+    try:
+        content = json.loads((folder / _SETTINGS).read_text(encoding="utf-8"))
+        if content["format"] == _FORMAT and isinstance(content["params"], dict):
+            return dict(content)
+        came = f"format {content['format']!r}"
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        came = f"{describe(str(folder))} ({type(error).__name__})"
+    raise ParameterError("path", "PXGen.load", allowed, came, do)
+
+
+def _calibration(path: Path, saved: Mapping[str, Any]) -> Calibration:
+    from safetensors.numpy import load_file
+
+    try:
+        arrays = load_file(path)
+        thresholds, repeats = arrays["thresholds"], arrays["repeats"]
+        m = len(saved["names"])
+        if thresholds.shape != (m,) or repeats.shape[1:] != (m,):
+            raise ValueError(f"arrays for {m} criteria expected")
+        return Calibration(
+            method=saved["method"],
+            params=saved["params"],
+            names=list(saved["names"]),
+            thresholds=thresholds,
+            repeats=repeats,
+            reference=arrays.get("reference"),
+            n_samples=int(saved["n_samples"]),
+            n_invalid=int(saved["n_invalid"]),
+            seed=int(saved["seed"]),
+        )
+    except Exception as error:  # safetensors raises its own error type
+        do = f"Save the explainer again ({type(error).__name__}: {str(error)[:100]})."
+        came = describe(str(path))
+        raise ParameterError("path", "PXGen.load", "intact", came, do) from error

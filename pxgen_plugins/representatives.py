@@ -1,0 +1,189 @@
+"""Representatives of groups: which selectors, in which space, with which anchors."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pxgen_plugins import selection, validation
+from pxgen_plugins.anchors import Anchors
+from pxgen_plugins.errors import ParameterError, describe
+from pxgen_plugins.models.base import require
+from pxgen_plugins.scoring import Scorer
+
+__all__ = ["SPACES", "Choice", "parse", "select"]
+
+SPACES = ("criterion", "latent", "pixel", "anchor_value")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A selector with its settings.
+
+    Attributes:
+        label: Name in the results.
+        selector: The function.
+        space: Name of the feature space, or a callable from model inputs to features.
+        standardize: Whether features are scaled to unit variance within a group; None does so in
+            criterion space, where units differ.
+        options: Further arguments of the selector.
+    """
+
+    label: str
+    selector: Callable[..., selection.Selection]
+    space: str | Callable[[Any], Any]
+    standardize: bool | None
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+def parse(
+    selectors: Any, space: Any = "criterion", standardize: bool | None = None
+) -> list[Choice]:
+    """Return the selectors that ``selectors`` stands for.
+
+    Args:
+        selectors: A name, or a sequence of names, mappings (``{"name": "k_center", "outliers": 5,
+            "space": "latent", "label": "core"}``) and functions like those of
+            :mod:`pxgen_plugins.selection`.
+        space: Space of those that name none: ``"criterion"``, ``"latent"`` (posterior means),
+            ``"pixel"``, ``"anchor_value"``, or a callable from a batch as the model takes it to
+            features with one row per anchor.
+        standardize: See :class:`Choice`.
+
+    Raises:
+        ParameterError: When a selector, an option or a space is not known, or a label occurs twice.
+
+    Example:
+        >>> [choice.label for choice in parse(["k_center", {"name": "top", "label": "best"}])]
+        ['k_center', 'best']
+    """
+    single = isinstance(selectors, (str, Mapping)) or callable(selectors)
+    specs = [selectors] if single else selectors
+    if not isinstance(specs, Sequence):
+        allowed = "a sequence of names, mappings or functions"
+        do = "Registered names: " + ", ".join(selection.names()) + "."
+        raise ParameterError("selectors", "PXGen", allowed, describe(selectors), do)
+    choices = [_choice(spec, space, standardize) for spec in specs]
+    labels = [choice.label for choice in choices]
+    for label in labels:
+        if labels.count(label) > 1:
+            do = "Give each its own 'label'."
+            raise ParameterError("selectors", "PXGen", "of different labels", repr(label), do)
+    return choices
+
+
+def select(
+    choices: Sequence[Choice],
+    members: NDArray[np.int64],
+    k: int,
+    *,
+    values: NDArray[np.float64],
+    anchor_value: NDArray[np.float64],
+    scorer: Scorer,
+    anchors: Anchors,
+) -> tuple[dict[str, NDArray[np.int64]], dict[str, dict[str, float | None]]]:
+    """Return the representatives of one group, and how good each selection is.
+
+    Every selector that has a start begins at the member with the lowest anchor value.
+
+    Args:
+        choices: The selectors.
+        members: Indices of the group in the anchor set, (c,).
+        k: Representatives wanted; a smaller group gives all its members.
+        values: Criterion values of all anchors, (n, m).
+        anchor_value: Anchor values of all anchors, (n,).
+        scorer: Computes features.
+        anchors: The anchor set.
+
+    Returns:
+        Indices into the anchor set by label, and objective and lower bound by label.
+    """
+    chosen: dict[str, NDArray[np.int64]] = {}
+    quality: dict[str, dict[str, float | None]] = {}
+    features: dict[Any, NDArray[Any]] = {}
+    if not len(members):
+        empty = {choice.label: np.empty(0, dtype=np.int64) for choice in choices}
+        return empty, {label: {"objective": None, "lower_bound": None} for label in empty}
+    start = int(np.argmin(anchor_value[members]))
+    for choice in choices:
+        key = choice.space
+        if key not in features:
+            features[key] = _features(choice.space, members, values, anchor_value, scorer, anchors)
+        matrix = features[key]
+        if choice.standardize or (choice.standardize is None and choice.space == "criterion"):
+            matrix = _standardized(matrix)
+        result = choice.selector(
+            matrix, min(k, len(members)), start=start, seed=scorer.seed, **choice.options
+        )
+        chosen[choice.label] = members[result.indices]
+        quality[choice.label] = {
+            "objective": float(result.objective),
+            "lower_bound": None if result.lower_bound is None else float(result.lower_bound),
+        }
+    return chosen, quality
+
+
+def _choice(spec: Any, space: Any, standardize: bool | None) -> Choice:
+    settings: dict[str, Any] = {"name": spec} if isinstance(spec, str) else {}
+    if isinstance(spec, Mapping):
+        settings = dict(spec)
+    name = settings.pop("name", None)
+    if callable(spec):
+        selector, name = spec, getattr(spec, "__name__", type(spec).__name__)
+    elif name is None:
+        allowed = "a name, a mapping with 'name', or a function"
+        do = "Registered names: " + ", ".join(selection.names()) + "."
+        raise ParameterError("selectors", "PXGen", allowed, describe(spec), do)
+    else:
+        selector = selection.get(name)
+        preferred = selection.default_space(name)
+        space = space if preferred is None else preferred
+    label = str(settings.pop("label", name))
+    space = settings.pop("space", space)
+    standardize = settings.pop("standardize", standardize)
+    if not callable(space):
+        validation.choice(space, "space", f"selector {label!r}", SPACES)
+    if standardize is not None:
+        validation.boolean(standardize, "standardize", f"selector {label!r}")
+    known = inspect.signature(selector).parameters
+    for option in settings:
+        if option not in known or option in ("X", "k", "start", "seed"):
+            names = [n for n in known if n not in ("X", "k", "start", "seed")]
+            allowed = "one of its own: " + (", ".join(names) or "it has none")
+            do = validation.nearest(option, names)
+            raise ParameterError("option", f"selector {label!r}", allowed, describe(option), do)
+    return Choice(label, selector, space, standardize, settings)
+
+
+def _features(
+    space: Any,
+    members: NDArray[np.int64],
+    values: NDArray[np.float64],
+    anchor_value: NDArray[np.float64],
+    scorer: Scorer,
+    anchors: Anchors,
+) -> NDArray[Any]:
+    if space == "criterion":
+        return values[members]
+    if space == "anchor_value":
+        return anchor_value[members, None]
+    if space == "latent":
+        require(scorer.model, ["encode"], "space 'latent'", "Use space='criterion' or 'pixel'.")
+        return scorer.features(anchors, members, lambda batch: batch.mean)
+    if space == "pixel":
+        return scorer.features(anchors, members, lambda batch: batch.x)
+    return scorer.features(anchors, members, lambda batch: space(batch.x))
+
+
+def _standardized(matrix: NDArray[Any]) -> NDArray[Any]:
+    """Scale columns to zero mean and unit variance; constant ones become zero."""
+    deviation = matrix.std(axis=0, dtype=np.float64)
+    scaled: NDArray[Any] = (matrix - matrix.mean(axis=0, dtype=np.float64)) / np.where(
+        deviation > 0, deviation, 1.0
+    )
+    return scaled

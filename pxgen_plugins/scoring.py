@@ -1,0 +1,377 @@
+"""From anchors to a table of criterion values, in memory that does not grow with their number."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pxgen_plugins import validation
+from pxgen_plugins.anchors import Anchors
+from pxgen_plugins.criteria.base import Batch, Criterion
+from pxgen_plugins.errors import AnchorError, ModelError, PXGenError, describe
+from pxgen_plugins.models.base import require
+from pxgen_plugins.progress import bar
+from pxgen_plugins.seeds import derive
+
+__all__ = ["PRECISIONS", "RECONSTRUCTIONS", "Scorer", "Scores"]
+
+logger = logging.getLogger(__name__)
+
+PRECISIONS = ("float32", "bfloat16")
+RECONSTRUCTIONS = ("mean", "sample")
+_BATCH_ELEMENTS = 2**19  # elements of a batch that still fit a core's cache, measured on CPUs
+_SAMPLE_BLOCK = 512  # samples drawn per seed; fixed, so that samples do not depend on batch_size
+_RANGE_SLACK = 1e-3  # part of the range by which float anchors may overshoot it
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Criterion values of an anchor set.
+
+    Attributes:
+        values: float64 array (n, m); a row is NaN where the anchor could not be scored.
+        reasons: Why, by anchor index, for every row with a value that is not finite.
+    """
+
+    values: NDArray[np.float64]
+    reasons: dict[int, str]
+
+
+class Scorer:
+    """Computes criteria for a model, one model pass per batch for all of them.
+
+    Args:
+        model: A model with the capabilities that the criteria need.
+        criteria: The m criteria, in the order of the columns.
+        batch_size: Anchors per batch; None takes as many as fit a core's cache, 16 to 512. When
+            memory runs out it is halved and scoring goes on.
+        device: Where batches are put; None takes the model's.
+        seed: Seed of all noise.
+        reconstruction: ``"mean"`` or ``"sample"`` (see :class:`~pxgen_plugins.criteria.Batch`).
+        precision: ``"float32"``, or ``"bfloat16"`` for torch's autocast: faster, with relative
+            errors of about 1e-3 (MSE) to 1e-2 (KLD).
+
+    Raises:
+        ParameterError: When an argument is not allowed.
+        CapabilityError: When a criterion needs what the model lacks.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        criteria: Sequence[Criterion],
+        *,
+        batch_size: int | None = None,
+        device: str | torch.device | None = None,
+        seed: int = 0,
+        reconstruction: str = "mean",
+        precision: str = "float32",
+    ) -> None:
+        for criterion in criteria:
+            criterion.check(model)
+        self.model = model
+        self.criteria = list(criteria)
+        self.device = torch.device(device if device is not None else model.device)
+        self.seed = seed
+        self.reconstruction = reconstruction
+        self.precision = precision
+        if batch_size is not None:
+            batch_size = validation.integer(batch_size, "batch_size", "Scorer", minimum=1)
+        self.batch_size = batch_size or _batch_size(model.sample_shape)
+
+    def score(self, anchors: Anchors, verbose: bool = False) -> Scores:
+        """Return the values of all anchors.
+
+        An anchor that cannot be read, holds NaN or infinity, or makes the model raise gets a row of
+        NaN and a reason; the others are not affected.
+
+        Args:
+            anchors: The n anchors.
+            verbose: Show a progress bar.
+
+        Raises:
+            AnchorError: When anchors lie outside the model's range.
+            ModelError: When the model raises for every anchor of the first batch, or memory runs
+                out for a single anchor.
+
+        Cost: n model passes; memory O(n m) for the table plus one batch.
+        """
+        table = np.full((len(anchors), len(self.criteria)), np.nan)
+        reasons: dict[int, str] = {}
+        with bar(len(anchors), "scoring", "anchor", verbose) as progress:
+            for start, x in self._batches(anchors, None, reasons):
+                rows = table[start : start + len(x)]
+                failed = self._fill(x, start, rows, reasons)
+                if start == 0 and failed is not None and np.isnan(rows).all():
+                    raise _always_raises(self.model, failed) from failed
+                progress.update(len(x))
+        table[list(reasons)] = np.nan  # a row that stood in for a bad anchor has no value
+        for index in np.flatnonzero(~np.isfinite(table).all(axis=1)):
+            if int(index) not in reasons:
+                bad = np.flatnonzero(~np.isfinite(table[index]))
+                shown = ", ".join(f"{self.criteria[j].name} is {table[index, j]:g}" for j in bad)
+                reasons[int(index)] = shown
+        return Scores(table, reasons)
+
+    def score_samples(
+        self, n: int, seed: int, update: Callable[[int], object] | None = None
+    ) -> NDArray[np.float64]:
+        """Return the values (n, m) of ``n`` of the model's own samples, drawn with ``seed``.
+
+        Raises:
+            CapabilityError: When the model cannot sample.
+            ModelError: When it raises, or returns samples of another shape.
+        """
+        require(self.model, ["sample"], "calibration", "Use threshold=Fixed(...) instead.")
+        table = np.empty((n, len(self.criteria)))
+        for block, start in enumerate(range(0, n, _SAMPLE_BLOCK)):
+            size = min(_SAMPLE_BLOCK, n - start)
+            drawn = self._draw(size, derive(seed, block))
+            for low in range(0, size, self.batch_size):
+                x = drawn[low : min(low + self.batch_size, size)]
+                reasons: dict[int, str] = {}
+                first = start + low
+                rows = table[first : first + len(x)]
+                failed = self._fill(x, first, rows, reasons)
+                if failed is not None:
+                    raise _always_raises(self.model, failed) from failed
+                if update is not None:
+                    update(len(x))
+        return table
+
+    def features(
+        self, anchors: Anchors, index: NDArray[np.int64], function: Callable[[Batch], Any]
+    ) -> NDArray[np.float32]:
+        """Return ``function`` of the given anchors as a matrix (len(index), d), float32.
+
+        Args:
+            anchors: The anchor set.
+            index: Which anchors.
+            function: From a :class:`Batch` to an array or tensor with one row per anchor; flattened.
+
+        Raises:
+            ModelError: When it returns another number of rows.
+
+        Memory beyond one batch: the matrix, 4 d bytes per row; over 512 MiB it is kept in a
+        temporary file and mapped.
+        """
+        matrix: NDArray[np.float32] | None = None
+        for start, x in self._batches(anchors, index, {}):
+            with self._context():
+                returned = function(self._batch(x, start, index))
+            rows = (
+                returned.detach().float().cpu().numpy()
+                if isinstance(returned, Tensor)
+                else (np.asarray(returned, dtype=np.float32))
+            )
+            if rows.ndim < 1 or len(rows) != len(x):
+                do = "Return one row of features per anchor."
+                came = describe(returned)
+                raise ModelError("the features", "PXGen", f"of {len(x)} rows", came, do)
+            rows = rows.reshape(len(x), -1)
+            if matrix is None:
+                matrix = _allocate(len(index), rows.shape[1])
+            matrix[start : start + len(x)] = rows
+        return matrix if matrix is not None else np.empty((0, 1), dtype=np.float32)
+
+    def reconstruct(self, anchors: Anchors, index: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return the reconstructions of the given anchors, shape (len(index), *sample_shape)."""
+        parts = [np.empty((0, *(self.model.sample_shape or ())), dtype=np.float32)]
+        # a drawn reconstruction belongs to its anchor's position, so these go one by one
+        single = self.reconstruction == "sample" and len(index) > 1
+        groups = np.split(index, len(index)) if single else [index]
+        for some in groups:
+            for start, x in self._batches(anchors, some, {}):
+                with self._context():
+                    batch = self._batch(x, start, some)
+                    parts.append(batch.reconstruction.float().cpu().numpy())
+        return np.concatenate(parts)
+
+    def inputs(self, anchors: Anchors, index: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return the given anchors as the model takes them, (len(index), *sample_shape)."""
+        parts = [x.float().cpu().numpy().copy() for _, x in self._batches(anchors, index, {})]
+        return np.concatenate(parts) if parts else np.empty((0, 1), dtype=np.float32)
+
+    def _batch(self, x: Tensor, start: int, index: NDArray[np.int64] | None = None) -> Batch:
+        first = start if index is None or not len(index) else int(index[start])
+        return Batch(self.model, x, first=first, seed=self.seed, reconstruction=self.reconstruction)
+
+    @contextlib.contextmanager
+    def _context(self) -> Iterator[None]:
+        with (
+            torch.no_grad(),
+            torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"),
+        ):
+            yield
+
+    def _values(self, x: Tensor, first: int) -> NDArray[np.float64]:
+        with self._context():
+            batch = self._batch(x, first)
+            columns = []
+            for criterion in self.criteria:
+                column = criterion(batch)
+                if tuple(column.shape) != (len(x),):
+                    where = f"criterion {criterion.name!r}"
+                    do = "Return one value per anchor of the batch."
+                    came = describe(column)
+                    raise ModelError("the result", where, f"of shape ({len(x)},)", came, do)
+                columns.append(column.double())
+            values: NDArray[np.float64] = torch.stack(columns, 1).cpu().numpy()
+            return values
+
+    def _fill(
+        self, x: Tensor, first: int, rows: NDArray[np.float64], reasons: dict[int, str]
+    ) -> Exception | None:
+        """Write the values of ``x`` into ``rows``; return an exception of the model, if any."""
+        try:
+            rows[:] = self._values(x, first)
+            return None
+        except PXGenError:
+            raise
+        except Exception as error:
+            memory = _out_of_memory(error)
+            if len(x) == 1 and memory:
+                raise ModelError(
+                    "memory",
+                    "scoring",
+                    "enough for one anchor",
+                    f"{type(error).__name__} at a batch of one",
+                    "Use a smaller model, another device or more memory.",
+                ) from error
+            if len(x) == 1:
+                rows[:] = np.nan
+                reasons[first] = f"the model raised {type(error).__name__}: {str(error)[:200]}"
+                return error
+            half = -(-len(x) // 2)
+            if memory and half < self.batch_size:
+                logger.warning("out of memory at %d anchors, going on with %d", len(x), half)
+                self.batch_size = half
+        raised = None
+        for low in range(0, len(x), half):
+            part = slice(low, low + half)
+            raised = self._fill(x[part], first + low, rows[part], reasons) or raised
+        return raised
+
+    def _draw(self, n: int, seed: int) -> Tensor:
+        try:
+            with self._context():
+                drawn = torch.as_tensor(self.model.sample(n, seed))
+        except PXGenError:
+            raise
+        except Exception as error:
+            raise _always_raises(self.model, error) from error
+        shape = self.model.sample_shape
+        if len(drawn) != n or (shape is not None and tuple(drawn.shape[1:]) != tuple(shape)):
+            allowed = f"{n} instances" + ("" if shape is None else f" of shape {tuple(shape)}")
+            do = "Correct sample(n, seed) or sample_shape."
+            raise ModelError("sample's result", "calibration", allowed, describe(drawn), do)
+        return drawn.to(self.device)
+
+    def _batches(
+        self, anchors: Anchors, index: NDArray[np.int64] | None, reasons: dict[int, str]
+    ) -> Iterator[tuple[int, Tensor]]:
+        """Yield (position, tensor for the model); rows that stand in for bad anchors are zeros."""
+        n = len(anchors) if index is None else len(index)
+        buffer: Tensor | None = None
+        start = 0
+        while start < n:
+            stop = min(start + self.batch_size, n)
+            raw, failed = anchors.read(slice(start, stop) if index is None else index[start:stop])
+            if buffer is None or len(buffer) < len(raw):
+                buffer = torch.empty(raw.shape, dtype=self.model.dtype, device=self.device)
+            x = buffer[: len(raw)]
+            reasons.update({start + position: why for position, why in failed.items()})
+            for position, why in self._convert(raw, x, start, anchors).items():
+                reasons.setdefault(start + position, why)
+            yield start, x
+            start = stop
+
+    def _convert(
+        self, raw: NDArray[Any], x: Tensor, start: int, anchors: Anchors
+    ) -> dict[int, str]:
+        """Fill ``x`` with ``raw`` in the model's range; return the rows that are not finite."""
+        if x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64):
+            np.copyto(x.numpy(), raw, casting="unsafe")  # no detour, and read-only arrays do
+        else:
+            x.copy_(torch.from_numpy(np.array(raw, order="C")))
+        bounds = self.model.data_range
+        if raw.dtype == np.uint8:
+            if bounds is not None:
+                x.mul_((bounds[1] - bounds[0]) / 255.0).add_(bounds[0])
+            return {}
+        if x.numel() == 0:
+            return {}
+        low, high = (float(extreme) for extreme in torch.aminmax(x))
+        bad: dict[int, str] = {}
+        if not math.isfinite(low) or not math.isfinite(high):
+            broken = (~torch.isfinite(x.flatten(1)).all(1)).nonzero().flatten().tolist()
+            bad = dict.fromkeys(broken, "the anchor holds NaN or infinity")
+            x[broken] = 0.0 if bounds is None else bounds[0]
+            low, high = (float(extreme) for extreme in torch.aminmax(x))
+        if bounds is not None:
+            slack = _RANGE_SLACK * (bounds[1] - bounds[0])
+            if low < bounds[0] - slack or high > bounds[1] + slack:
+                raise _outside(x, start, anchors, bounds, slack)
+        return bad
+
+
+def _outside(
+    x: Tensor, start: int, anchors: Anchors, bounds: tuple[float, float], slack: float
+) -> AnchorError:
+    flat = x.flatten(1)
+    bad = (flat.amin(1) < bounds[0] - slack) | (flat.amax(1) > bounds[1] + slack)
+    first = int(bad.nonzero()[0])
+    name = f"anchor {start + first}" + (
+        "" if anchors.ids is None else f" ({describe(str(anchors.ids[start + first]))})"
+    )
+    low, high = float(flat[first].min()), float(flat[first].max())
+    as_bytes = high > 2 * bounds[1] and low >= 0 and high <= 255
+    do = (
+        "Values of 0 to 255 are scaled by themselves when given as uint8: pass X.astype('uint8')."
+        if as_bytes
+        else "Scale the anchors as the model's training data were, or correct data_range."
+    )
+    allowed = f"inside the model's data_range [{bounds[0]:g}, {bounds[1]:g}]"
+    return AnchorError("X", "scoring", allowed, f"{name} with values {low:.4g} to {high:.4g}", do)
+
+
+def _always_raises(model: Any, error: Exception) -> ModelError:
+    return ModelError(
+        "model",
+        "scoring",
+        "callable on a batch of instances",
+        f"{type(error).__name__} from {type(model).__name__}: {str(error)[:300]}",
+        "Call the model by hand on one batch to find the cause.",
+    )
+
+
+def _out_of_memory(error: Exception) -> bool:
+    if isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError)):
+        return True
+    text = str(error).lower()
+    signs = ("out of memory", "can't allocate memory", "not enough memory")
+    return isinstance(error, RuntimeError) and any(sign in text for sign in signs)
+
+
+def _batch_size(sample_shape: tuple[int, ...] | None) -> int:
+    if sample_shape is None:
+        return 256
+    return max(16, min(512, _BATCH_ELEMENTS // math.prod(sample_shape)))
+
+
+def _allocate(n: int, d: int) -> NDArray[np.float32]:
+    if 4 * n * d <= 512 * 2**20:
+        return np.empty((n, d), dtype=np.float32)
+    import tempfile
+
+    file = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the mapping
+    return np.memmap(file, dtype=np.float32, mode="w+", shape=(n, d))

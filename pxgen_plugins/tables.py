@@ -1,0 +1,78 @@
+"""The anchors of an explanation as a table, one row each, and its Parquet file."""
+
+from __future__ import annotations
+
+import io
+import os
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pxgen_plugins.explanation import write_atomic
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from alibi.api.interfaces import Explanation
+
+__all__ = ["anchor_table", "write_parquet"]
+
+
+def anchor_table(explanation: Explanation) -> pa.Table:
+    """Return one row per anchor: what was measured of it and where it belongs.
+
+    Columns: ``index``, ``id`` and ``label`` (where known), ``group``, ``group_stability``,
+    ``anchor_value``, and for every criterion its value (under the criterion's name),
+    ``<name>_high_affinity``, ``<name>_distance`` and ``<name>_p_value``; ``representative_of`` names
+    the selectors that picked the anchor. A number that is not finite is null.
+
+    Args:
+        explanation: As PXGen returns it, or read back from JSON.
+
+    Returns:
+        A pyarrow table of n rows. Cost: O(n m).
+    """
+    import pyarrow as pa
+
+    n = len(explanation.group)
+    columns: dict[str, Any] = {"index": pa.array(np.arange(n, dtype=np.int64))}
+    for name, values in (("id", explanation.ids), ("label", explanation.labels)):
+        if values is not None:
+            columns[name] = pa.array([str(value) for value in values], pa.string())
+    columns["group"] = pa.array([str(g) for g in explanation.group], pa.string())
+    columns["group_stability"] = _floats(explanation.group_stability)
+    columns["anchor_value"] = _floats(explanation.anchor_value)
+    affinity = np.asarray(explanation.affinity, dtype=bool).reshape(n, -1)
+    for j, name in enumerate(explanation.criteria):
+        columns[name] = _floats(_column(explanation.values, n, j))
+        columns[f"{name}_high_affinity"] = pa.array(affinity[:, j])
+        columns[f"{name}_distance"] = _floats(_column(explanation.distance, n, j))
+        columns[f"{name}_p_value"] = _floats(_column(explanation.p_value, n, j))
+    picked: dict[int, list[str]] = {}
+    for group in explanation.groups.values():
+        for selector, indices in group["representatives"].items():
+            for index in indices:
+                picked.setdefault(int(index), []).append(selector)
+    columns["representative_of"] = pa.array(
+        [picked.get(i, []) for i in range(n)], pa.list_(pa.string())
+    )
+    return pa.table(columns)
+
+
+def write_parquet(explanation: Explanation, path: str | os.PathLike[str]) -> None:
+    """Write :func:`anchor_table` as a Parquet file; it appears whole or not at all."""
+    import pyarrow.parquet as pq
+
+    buffer = io.BytesIO()
+    pq.write_table(anchor_table(explanation), buffer)
+    write_atomic(path, buffer.getvalue())
+
+
+def _column(table: Any, n: int, j: int) -> Any:
+    return np.asarray(table, dtype=np.float64).reshape(n, -1)[:, j]
+
+
+def _floats(values: Any) -> pa.Array:
+    import pyarrow as pa
+
+    numbers = np.asarray(values, dtype=np.float64)
+    return pa.array(numbers, mask=~np.isfinite(numbers))

@@ -1,0 +1,99 @@
+"""Checks of parameters, each raising :class:`~pxgen_plugins.errors.ParameterError`."""
+
+from __future__ import annotations
+
+import difflib
+import math
+import numbers
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from pxgen_plugins.errors import ParameterError, describe
+
+__all__ = ["boolean", "choice", "integer", "nearest", "real", "shape"]
+
+
+def nearest(name: str, options: Iterable[str]) -> str:
+    """Return a sentence that points from a wrong name to the likeliest right one.
+
+    Example:
+        >>> nearest("mss", ["kld", "mse"])
+        "Did you mean 'mse'?"
+    """
+    known = sorted(options)
+    close = difflib.get_close_matches(str(name), known, n=1)
+    return f"Did you mean {close[0]!r}?" if close else "Choose one of these."
+
+
+def integer(
+    value: Any, parameter: str, where: str, *, minimum: int | None = None, do: str = ""
+) -> int:
+    """Return ``value`` as an int, or raise: bools, fractions and strings are refused."""
+    allowed = "an integer" + ("" if minimum is None else f" >= {minimum}")
+    good = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    if not good or (minimum is not None and value < minimum):
+        hint = do or f"Pass {parameter}={minimum if minimum is not None else 0} or more."
+        raise ParameterError(parameter, where, allowed, describe(value), hint)
+    return int(value)
+
+
+def real(
+    value: Any,
+    parameter: str,
+    where: str,
+    *,
+    above: float | None = None,
+    below: float | None = None,
+    minimum: float | None = None,
+    maximum: float | None = None,
+    do: str = "",
+) -> float:
+    """Return ``value`` as a finite float inside the bounds (above and below: open), or raise."""
+    bounds = [
+        f"{sign} {bound:g}"
+        for sign, bound in ((">", above), (">=", minimum), ("<", below), ("<=", maximum))
+        if bound is not None
+    ]
+    allowed = " ".join(["a finite number", " and ".join(bounds)]).strip()
+    good = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if good and (good := math.isfinite(value)):
+        good = not (
+            (above is not None and value <= above)
+            or (minimum is not None and value < minimum)
+            or (below is not None and value >= below)
+            or (maximum is not None and value > maximum)
+        )
+    if not good:
+        hint = do or f"Pass a {parameter} inside these bounds."
+        raise ParameterError(parameter, where, allowed, describe(value), hint)
+    return float(value)
+
+
+def choice(value: Any, parameter: str, where: str, options: Sequence[str]) -> str:
+    """Return ``value`` if it is one of ``options``, or raise with the nearest one."""
+    if not isinstance(value, str) or value not in options:
+        allowed = "one of " + ", ".join(repr(option) for option in options)
+        hint = nearest(str(value), options)
+        raise ParameterError(parameter, where, allowed, describe(value), hint)
+    return value
+
+
+def boolean(value: Any, parameter: str, where: str) -> bool:
+    """Return ``value`` if it is a bool, or raise: ``1`` and ``"no"`` are refused."""
+    if not isinstance(value, bool):
+        hint = f"Pass {parameter}=True or {parameter}=False."
+        raise ParameterError(parameter, where, "True or False", describe(value), hint)
+    return value
+
+
+def shape(value: Any, parameter: str, where: str) -> tuple[int, ...]:
+    """Return ``value`` as a tuple of positive ints, or raise; a bare int is one dimension."""
+    sizes = (value,) if isinstance(value, numbers.Integral) else value
+    good = isinstance(sizes, Sequence) and not isinstance(sizes, str) and len(sizes) > 0
+    if not good or any(
+        isinstance(s, bool) or not isinstance(s, numbers.Integral) or s < 1 for s in sizes
+    ):
+        hint = "Give the shape of one instance, without the batch axis, as in (1, 28, 28)."
+        allowed = "a tuple of positive integers"
+        raise ParameterError(parameter, where, allowed, describe(value), hint)
+    return tuple(int(s) for s in sizes)

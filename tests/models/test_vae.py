@@ -1,0 +1,260 @@
+"""The VAE family: its protocol, its self-check, and that it leaves the user's module alone."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import threading
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from pxgen_plugins import models
+from pxgen_plugins.errors import CapabilityError, ModelError, ParameterError
+from pxgen_plugins.models import VAE, BlackBox, Model
+from tests.conftest import TinyNet, tiny_vae
+
+SHAPES: dict[str, Any] = {"latent_shape": (3,), "sample_shape": (1, 8, 8)}
+
+
+def test_it_follows_the_protocol(vae):
+    assert isinstance(vae, Model)
+    assert models.capabilities(vae) >= {"sample", "encode", "decode", "reconstruct"}
+    assert models.get("vae") is VAE
+
+
+def test_samples_depend_on_the_seed_alone(vae):
+    state = torch.get_rng_state()
+    one, again, other = vae.sample(5, 3), vae.sample(5, 3), vae.sample(5, 4)
+    assert torch.equal(one, again)
+    assert not torch.equal(one, other)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_samples_are_decoded_prior_draws(net, vae):
+    z = torch.randn(4, 3, generator=torch.Generator().manual_seed(9))
+    assert torch.allclose(vae.sample(4, 9), net.eval().decode(z))
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda net: (net.encode, net.decode),
+        lambda net: (lambda x: net.encode(x), lambda z: net.decode(z)),
+        lambda net: (functools.partial(net.encode), functools.partial(net.decode)),
+    ],
+    ids=["methods", "closures", "partials"],
+)
+def test_dropout_is_off_during_calls_and_every_flag_restored(wrap):
+    net = TinyNet().train()
+    net.mean.eval()
+    before = [m.training for m in net.modules()]
+    encode, decode = wrap(net)
+    vae = VAE(encode=encode, decode=decode, **SHAPES)
+    x = torch.rand(3, 1, 8, 8)
+    assert torch.equal(vae.encode(x)[0], vae.encode(x)[0])
+    assert [m.training for m in net.modules()] == before
+
+
+def test_a_module_out_of_sight_is_named_by_the_user():
+    holder = {"net": TinyNet().train()}
+
+    def encode(x):
+        return holder["net"].encode(x)
+
+    def decode(z):
+        return holder["net"].decode(z)
+
+    with pytest.raises(ModelError, match="repeatable.*modules="):
+        VAE(encode=encode, decode=decode, **SHAPES)
+    vae = VAE(encode=encode, decode=decode, modules=holder["net"], **SHAPES)
+    assert holder["net"].training
+    assert vae.layers.keys() >= {"body.0", "mean"}
+
+
+def test_flags_are_restored_after_an_exception():
+    net = TinyNet().train()
+    vae = VAE(encode=net.encode, decode=net.decode, **SHAPES)
+    with pytest.raises(RuntimeError):
+        vae.encode(torch.rand(2, 5))
+    assert all(m.training for m in net.modules())
+
+
+def test_threads_do_not_disturb_each_others_mode():
+    net = TinyNet().train()
+    vae = VAE(encode=net.encode, decode=net.decode, **SHAPES)
+    x = torch.rand(8, 1, 8, 8)
+    expected = vae.encode(x)[0]
+    wrong = []
+
+    def work():
+        wrong.extend(1 for _ in range(50) if not torch.equal(vae.encode(x)[0], expected))
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+    assert all(m.training for m in net.modules())
+
+
+def test_a_vae_can_be_copied():
+    vae = copy.deepcopy(tiny_vae())
+    assert torch.equal(vae.sample(2, 0), tiny_vae().sample(2, 0))
+
+
+def test_numpy_callables_give_the_same_as_torch_ones(images):
+    rng = np.random.default_rng(0)
+    w, v = rng.normal(size=(64, 3)).astype(np.float32), rng.normal(size=(3, 64)).astype(np.float32)
+
+    def encode(x):
+        assert isinstance(x, np.ndarray)
+        flat = x.reshape(len(x), -1)
+        return flat @ w, -np.abs(flat @ w) * 0.1
+
+    def decode(z):
+        assert isinstance(z, np.ndarray)
+        return (1 / (1 + np.exp(-z @ v))).reshape(-1, 1, 8, 8)
+
+    tw, tv = torch.from_numpy(w), torch.from_numpy(v)
+    torch_vae = VAE(
+        encode=lambda x: (x.flatten(1) @ tw, -(x.flatten(1) @ tw).abs() * 0.1),
+        decode=lambda z: torch.sigmoid(z @ tv).reshape(-1, 1, 8, 8),
+        **SHAPES,
+    )
+    numpy_vae = VAE(encode=encode, decode=decode, **SHAPES)
+    x = torch.from_numpy(images)
+    for a, b in zip(numpy_vae.encode(x), torch_vae.encode(x), strict=True):
+        torch.testing.assert_close(a, b)
+    torch.testing.assert_close(numpy_vae.reconstruct(x), torch_vae.reconstruct(x))
+
+
+@pytest.mark.parametrize("scale", ["std", "variance"])
+def test_other_spreads_are_turned_into_log_variances(net, vae, scale):
+    power = 0.5 if scale == "std" else 1.0
+
+    def encode(x):
+        mean, log_var = net.encode(x)
+        return mean, (power * log_var).exp()
+
+    other = VAE(encode=encode, decode=net.decode, scale=scale, **SHAPES)
+    x = torch.rand(4, 1, 8, 8)
+    torch.testing.assert_close(other.encode(x)[1], vae.encode(x)[1], rtol=1e-4, atol=1e-4)
+
+
+def test_a_float64_model_is_fed_float64():
+    net = TinyNet().double()
+    vae = VAE(encode=net.encode, decode=net.decode, **SHAPES)
+    assert vae.dtype == torch.float64
+    assert vae.sample(2, 0).dtype == torch.float64
+
+
+NET = TinyNet().eval()
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"sample_shape": (1, 9, 9)}, "encode must be a callable that takes a batch of shape"),
+        ({"latent_shape": (4,)}, r"decode must be a callable|of shape \(16, 4\)"),
+        ({"decode": lambda z: NET.decode(z)[:, :, :4]}, "decode's result must be of shape"),
+        ({"decode": lambda z: 5 * NET.decode(z)}, r"inside data_range \[0, 1\].*sigmoid"),
+        ({"decode": lambda z: NET.out(z).reshape(-1, 1, 8, 8)}, "sigmoid"),
+        (
+            {"encode": lambda x: (NET.encode(x)[0], NET.encode(x)[1].exp())},
+            "scale='std' or scale='variance'",
+        ),
+        ({"scale": "std"}, "negative or zero std.*log_var"),
+        ({"encode": lambda x: (torch.rand(len(x), 3), -torch.ones(len(x), 3))}, "repeatable"),
+        ({"encode": lambda x: (*NET.encode(x), x)}, r"\(mean, log_var\).*3 results"),
+        ({"encode": lambda x: NET.encode(x)[0]}, r"\(mean, log_var\)"),
+        ({"encode": lambda x: (NET.encode(x)[0] * torch.nan, NET.encode(x)[1])}, "finite"),
+    ],
+    ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
+)
+def test_the_self_check_names_what_is_wrong(change, text):
+    good = {"encode": NET.encode, "decode": NET.decode, **SHAPES}
+    with pytest.raises(ModelError, match=text):
+        VAE(**{**good, **change})
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"encode": None}, "encode must be callable"),
+        ({"latent_shape": (0,)}, "latent_shape"),
+        ({"sample_shape": "28"}, "sample_shape"),
+        ({"data_range": (1.0, 0.0)}, "data_range"),
+        ({"data_range": 1.0}, "data_range"),
+        ({"scale": "sigma"}, "scale must be one of 'log_var'"),
+        ({"device": "tpu9"}, "device"),
+    ],
+)
+def test_wrong_arguments_are_named(change, text):
+    good = {"encode": NET.encode, "decode": NET.decode, **SHAPES}
+    with pytest.raises(ParameterError, match=text):
+        VAE(**{**good, **change})
+
+
+def test_an_untrained_vae_with_positive_log_variances_is_not_mistaken_for_sigma():
+    """Two latent dimensions whose log variances happen to start above zero."""
+    head = nn.Linear(4, 2)
+    with torch.no_grad():
+        head.bias.fill_(1.0)
+        head.weight.mul_(0.1)
+    VAE(
+        encode=lambda x: (head(x), head(x)),
+        decode=lambda z: torch.cat([z, z], 1).sigmoid(),
+        latent_shape=(2,),
+        sample_shape=(4,),
+    )
+
+
+def test_the_check_can_be_left_out():
+    VAE(encode=NET.encode, decode=lambda z: 5 * NET.decode(z), check=False, **SHAPES)
+
+
+def test_the_first_error_of_the_callable_is_kept_as_the_cause():
+    with pytest.raises(ModelError) as caught:
+        VAE(encode=NET.encode, decode=NET.decode, latent_shape=(3,), sample_shape=(2, 8, 8))
+    assert isinstance(caught.value.__cause__, RuntimeError)
+
+
+class TestBlackBox:
+    def test_values_and_samples_pass_through(self):
+        box = BlackBox(
+            lambda X: np.stack([X.sum(1), X.max(1)], 1),
+            lambda n, seed: np.random.default_rng(seed).random((n, 4)),
+        )
+        x = box.sample(6, 1)
+        assert torch.equal(box.sample(6, 1), x)
+        np.testing.assert_allclose(box.values(x)[:, 0], x.sum(1))
+
+    def test_without_a_sampler_it_cannot_sample(self):
+        box = BlackBox(lambda X: X)
+        assert "sample" not in models.capabilities(box)
+        with pytest.raises(CapabilityError, match="sampler"):
+            box.sample(1, 0)
+
+    @pytest.mark.parametrize(
+        "result",
+        [
+            lambda X: torch.zeros(len(X), 2),
+            lambda X: np.zeros((len(X), 3)),
+            lambda X: np.zeros((len(X) + 1, 2)),
+            lambda X: np.array(["a"] * len(X)),
+            lambda X: [[0.0, 0.0]] * len(X),
+        ],
+        ids=["tensor", "columns", "rows", "text", "list"],
+    )
+    def test_a_wrong_result_is_named(self, result):
+        with pytest.raises(ModelError, match="predictor's result"):
+            BlackBox(result, n_values=2).values(torch.zeros(4, 3))
+
+    def test_a_sampler_that_returns_too_few_is_named(self):
+        with pytest.raises(ModelError, match="sampler's result must be an ndarray of 5"):
+            BlackBox(lambda X: X, lambda n, seed: np.zeros((n - 1, 2))).sample(5, 0)

@@ -38,7 +38,7 @@ __all__ = ["PXGen"]
 
 
 class PXGen(Explainer, FitMixin):  # type: ignore[misc]  # alibi's attrs classes are untyped
-    """Explains a generative model by example (Huang, Weng and Yang 2024).
+    """Explains a generative model by example (Huang, Weng and Yang 2025).
 
     Anchors are scored by intrinsic criteria (how the model's latent space takes them) and
     extrinsic ones (how their reconstruction differs), split at thresholds found on the model's own

@@ -105,7 +105,11 @@ class StrictArray(np.ndarray[Any, np.dtype[Any]]):
         return holes.tolist()
 
 
-def build(meta: Mapping[str, Any], data: Mapping[str, Any]) -> Explanation:
+def build(
+    meta: Mapping[str, Any],
+    data: Mapping[str, Any],
+    defaults: Mapping[str, Any] = DEFAULT_DATA_PXGEN,
+) -> Explanation:
     """Return an Alibi explanation that owns copies of ``meta`` and ``data``, ready for strict JSON.
 
     The metadata gains ``arrays``: dtype and shape of every array, by its dotted path, so that
@@ -113,7 +117,8 @@ def build(meta: Mapping[str, Any], data: Mapping[str, Any]) -> Explanation:
 
     Args:
         meta: The explainer's metadata with the parameters of the call.
-        data: Keys of :data:`DEFAULT_DATA_PXGEN`; missing ones keep their default.
+        data: What was found, by key.
+        defaults: All keys, with what a missing one is.
 
     Example:
         >>> build({"name": "PXGen"}, {"values": np.array([[1.0]])}).values.shape
@@ -121,7 +126,7 @@ def build(meta: Mapping[str, Any], data: Mapping[str, Any]) -> Explanation:
     """
     from alibi.api.interfaces import Explanation
 
-    full = {**copy.deepcopy(DEFAULT_DATA_PXGEN), **data}
+    full = {**copy.deepcopy(dict(defaults)), **data}
     arrays = {
         path: {"dtype": array.dtype.str, "shape": list(array.shape)}
         for path, array in _arrays(full)

@@ -59,7 +59,7 @@ def assign(
     """Return the group of every anchor: HIHE, HILE, LIHE, LILE, or "invalid".
 
     With one intrinsic and one extrinsic criterion each decides its letter (Huang, Weng and Yang
-    2024). With more, ``rule`` says when a kind is high: ``"all"`` when all its criteria are,
+    2025). With more, ``rule`` says when a kind is high: ``"all"`` when all its criteria are,
     ``"any"`` when one is, ``"mean"`` when the mean over its criteria of (value - threshold) / scale
     is negative. An anchor with a value that is not finite is in no group.
 
@@ -194,7 +194,7 @@ def wilson_interval(count: int, n: int, confidence: float = 0.95) -> list[float]
 def strips(
     values: Floats, kinds: Sequence[str], length: int = 20, share: float = 0.05
 ) -> dict[str, NDArray[np.int64]]:
-    """Return the anchors of the delusion and the alignment figure (Huang, Weng and Yang 2024).
+    """Return the anchors of the delusion and the alignment figure (Huang, Weng and Yang 2025).
 
     Delusion: those with the lowest 5% of the first intrinsic criterion, by rising first extrinsic
     one. Alignment: the lowest 5% extrinsic, by rising intrinsic. Each is thinned evenly, ends

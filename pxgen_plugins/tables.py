@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = ["anchor_table", "write_parquet"]
 
+_ROWS = 10_000  # per row group, so that readers need little memory
+
 
 def anchor_table(explanation: Explanation) -> pa.Table:
     """Return one row per anchor: what was measured of it and where it belongs.
@@ -63,7 +65,7 @@ def write_parquet(explanation: Explanation, path: str | os.PathLike[str]) -> Non
     import pyarrow.parquet as pq
 
     buffer = io.BytesIO()
-    pq.write_table(anchor_table(explanation), buffer)
+    pq.write_table(anchor_table(explanation), buffer, row_group_size=_ROWS)
     write_atomic(path, buffer.getvalue())
 
 

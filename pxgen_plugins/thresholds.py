@@ -110,7 +110,7 @@ class Rule(ABC):
 
 
 class MeanMax(Rule):
-    """The mean over repeats of the samples' largest value (Huang, Weng and Yang 2024).
+    """The mean over repeats of the samples' largest value (Huang, Weng and Yang 2025).
 
     The authors use 60,000 samples and 100 repeats. A maximum grows with ``n_samples``: compare
     thresholds only at the same number.

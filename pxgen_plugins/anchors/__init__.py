@@ -1,0 +1,91 @@
+"""Anchor sets: rows to explain, from whatever holds them, read in bounded memory."""
+
+from __future__ import annotations
+
+import copy
+import os
+from typing import Any
+
+from pxgen_plugins.anchors.base import REGISTRY, Anchors, fit_shape
+from pxgen_plugins.anchors.text import as_ids, as_labels
+from pxgen_plugins.errors import AnchorError, describe
+
+register = REGISTRY.register
+names = REGISTRY.names
+
+__all__ = ["Anchors", "fit_shape", "names", "open_anchors", "register"]
+
+_DO = (
+    "Give an array, nested lists, a tensor, a Dataset, a DataLoader, a DataFrame, or the path of "
+    "a .npy, .npz or .parquet file, of a folder of images or of a folder of .parquet files."
+)
+
+
+def open_anchors(
+    X: Any,
+    *,
+    sample_shape: tuple[int, ...] | None,
+    labels: Any = None,
+    ids: Any = None,
+    where: str = "PXGen.explain",
+) -> Anchors:
+    """Return the anchor set that ``X`` holds; nothing but names and labels is loaded yet.
+
+    What ``X`` may be, one file of this package each:
+
+    - an array, nested lists or a tensor, shape (n, *sample_shape); see :func:`fit_shape` for the
+      other layouts that are understood; a read-only memory map is never held in memory as a whole;
+    - the path of a ``.npy`` file, or of a ``.npz`` file that holds one array, or one named ``x``,
+      ``images`` or ``anchors`` and perhaps ``y`` or ``labels``, ``id`` or ``ids``;
+    - a map-style ``Dataset`` of ``x``, ``(x, y)`` or dicts. Its labels are complete once every row
+      was read, unless the data set has ``targets``;
+    - a ``DataLoader``. Shuffling is ignored: row i is item i of its data set. A sampler that picks
+      items is followed. An iterable data set is copied to a temporary file;
+    - the path of a folder of images, sorted by relative path; sub-folders are labels;
+    - the path of a Parquet file or of a folder of them, or a pandas ``DataFrame``.
+
+    Args:
+        X: Where the anchors are.
+        sample_shape: Shape of one anchor as the model takes it; None takes ``X`` as it is, with
+            the anchors along the first axis.
+        labels: n labels of any type, instead of those of ``X``. They become strings: 3 and 3.0
+            both "3", a missing one (None, NaN) the empty string.
+        ids: n distinct names, instead of those of ``X``.
+        where: Who asks, for messages.
+
+    Returns:
+        The anchor set, its ``labels`` and ``ids`` checked.
+
+    Raises:
+        AnchorError: When ``X`` cannot be read as a whole (a single bad row is reported by
+            :meth:`Anchors.read`), or labels or ids do not fit it.
+        MissingDependencyError: When pyarrow or Pillow is needed and absent.
+
+    Example:
+        >>> import numpy as np
+        >>> anchors = open_anchors(np.zeros((5, 28, 28)), sample_shape=(1, 28, 28), labels=range(5))
+        >>> rows, failed = anchors.read(slice(0, 2))
+        >>> rows.shape, failed, anchors.labels.tolist()
+        ((2, 1, 28, 28), {}, ['0', '1', '2', '3', '4'])
+    """
+    anchors = _open(X, sample_shape, where)
+    if labels is not None:
+        anchors.labels = as_labels(labels, len(anchors), where)
+    if ids is not None:
+        anchors.ids = as_ids(ids, len(anchors), where)
+    elif anchors.ids is not None:
+        anchors.ids = as_ids(anchors.ids, len(anchors), where)
+    return anchors
+
+
+def _open(X: Any, sample_shape: tuple[int, ...] | None, where: str) -> Anchors:
+    if isinstance(X, Anchors):
+        return copy.copy(X)  # new labels must not reach the caller's own object
+    if isinstance(X, (str, os.PathLike)) and not os.path.exists(X):
+        do = "Check the spelling, and the directory that a relative path starts from."
+        raise AnchorError("X", where, "the path of an existing file", describe(X), do)
+    known = [(name, REGISTRY.get(name)) for name in REGISTRY.names()]
+    for _, source in sorted(known, key=lambda pair: (pair[1].order, pair[0])):
+        if source.matches(X):
+            return source.open(X, sample_shape, where)
+    raise AnchorError("X", where, "something that holds anchors", describe(X), _DO)

@@ -1,0 +1,158 @@
+"""What an anchor set is, and what every source of one shares."""
+
+from __future__ import annotations
+
+import os
+import sys
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pxgen_plugins.anchors.shapes import fit_shape
+from pxgen_plugins.registry import Registry
+
+__all__ = [
+    "REGISTRY",
+    "Anchors",
+    "fit_shape",
+    "loaded",
+    "path_of",
+    "positions",
+    "reason",
+    "row_dtype",
+]
+
+_LONGEST_REASON = 200
+
+
+class Anchors(ABC):
+    """A set of anchors that are read in batches.
+
+    A kind of source is a subclass, registered under a name, with three more members: ``order``,
+    ``matches`` and ``open``. The sources are asked in rising ``order`` (then by name) and the first
+    that matches opens: 10 for sources that recognise their own type or suffix, 20 for folders, 90
+    for whatever can be indexed, 100 for whatever numpy takes.
+
+    Attributes:
+        labels: n strings, or None when unlabelled; "" where a label is missing.
+        ids: n distinct strings, or None when unnamed.
+        order: When the kind is asked, lower first.
+    """
+
+    order: ClassVar[int] = 50
+    labels: NDArray[np.str_] | None = None
+    ids: NDArray[np.str_] | None = None
+
+    @classmethod
+    def matches(cls, X: Any) -> bool:
+        """Return whether this kind can open ``X``; cheap, and never raises."""
+        return False
+
+    @classmethod
+    def open(cls, X: Any, sample_shape: tuple[int, ...] | None, where: str) -> Anchors:
+        """Return the anchors that ``X`` holds.
+
+        Args:
+            X: Something that ``matches``.
+            sample_shape: Shape of one anchor, None to take ``X`` as it is.
+            where: Who asks, for messages.
+
+        Raises:
+            AnchorError: When ``X`` as a whole cannot be read.
+        """
+        raise NotImplementedError(f"{cls.__name__} opens nothing")
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """Number of anchors."""
+
+    @abstractmethod
+    def read(self, index: slice | NDArray[np.int64]) -> tuple[NDArray[Any], dict[int, str]]:
+        """Return some anchors, and which of them could not be read.
+
+        Args:
+            index: A slice, or positions in any order, repeats allowed, as numpy takes them.
+
+        Returns:
+            The rows as a new array of shape (b, *sample_shape), uint8 or floating, which the
+            caller may change; and {position in that array: reason} of the rows that could not be
+            read, which are zeros.
+
+        Raises:
+            IndexError: When a position is out of range.
+        """
+
+
+REGISTRY: Registry[type[Anchors]] = Registry("anchor source", "pxgen_plugins.anchors")
+
+
+def positions(index: slice | NDArray[np.int64], n: int) -> NDArray[np.int64]:
+    """Return ``index`` into ``n`` rows as positions in [0, n).
+
+    Raises:
+        IndexError: When a position is out of range or no integer.
+
+    Example:
+        >>> positions(slice(None, None, 2), 5).tolist(), positions(np.array([-1, 0]), 5).tolist()
+        ([0, 2, 4], [4, 0])
+    """
+    if isinstance(index, slice):
+        return np.arange(*index.indices(n), dtype=np.int64)
+    given = np.asarray(index)
+    if given.ndim != 1 or (given.size and given.dtype.kind not in "iu"):
+        raise IndexError(f"an index is a slice or a 1-d array of integers, not {given!r}")
+    found = given.astype(np.int64)
+    found[found < 0] += n
+    if found.size and (found.min() < 0 or found.max() >= n):
+        raise IndexError(f"an anchor's position must be in [0, {n})")
+    return found
+
+
+def row_dtype(dtype: np.dtype[Any]) -> np.dtype[Any] | None:
+    """Return the type in which rows of ``dtype`` are handed over; None if they are no numbers.
+
+    uint8 and floating types stay. Other integers and booleans become the smallest floating type
+    that holds them (float64 from 32 bits on), because uint8 alone means "0 to 255 spans the data
+    range". The byte order becomes the machine's.
+    """
+    if dtype.kind == "f":
+        return np.dtype(f"f{min(dtype.itemsize, 8)}")
+    if dtype.kind == "u" and dtype.itemsize == 1:
+        return np.dtype(np.uint8)
+    if dtype.kind in "biu":
+        return np.dtype(np.float32 if dtype.itemsize <= 2 else np.float64)
+    return None
+
+
+def path_of(X: Any) -> Path | None:
+    """Return ``X`` as a path if it is a string or a path, else None."""
+    if isinstance(X, str):
+        return Path(X)
+    if isinstance(X, os.PathLike):
+        name = os.fspath(X)
+        return Path(name) if isinstance(name, str) else None
+    return None
+
+
+def loaded(module: str) -> Any:
+    """Return ``module`` if the process has imported it, else None.
+
+    Nothing can be an instance of a class of a module that was never imported, so asking this way
+    keeps heavy libraries out of processes that do not use them.
+    """
+    return sys.modules.get(module)
+
+
+def reason(error: BaseException | str) -> str:
+    r"""Return why something could not be read, on one line, safe to print.
+
+    Example:
+        >>> reason(ValueError("bad\nfile"))
+        'ValueError: bad\\nfile'
+    """
+    text = error if isinstance(error, str) else f"{type(error).__name__}: {error}"
+    text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return text if len(text) <= _LONGEST_REASON else text[:_LONGEST_REASON] + "..."

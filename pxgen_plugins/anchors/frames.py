@@ -1,0 +1,123 @@
+"""Anchors in a pandas data frame."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pxgen_plugins.anchors.base import REGISTRY, Anchors, loaded, positions, reason, row_dtype
+from pxgen_plugins.anchors.columns import Kind, choose
+from pxgen_plugins.anchors.datasets import DatasetAnchors
+from pxgen_plugins.anchors.shapes import as_batch
+from pxgen_plugins.anchors.text import as_labels
+from pxgen_plugins.errors import AnchorError, describe
+
+__all__ = ["FrameAnchors"]
+
+
+@REGISTRY.register("frame")
+class FrameAnchors(Anchors):
+    """The columns of numbers of a data frame, one feature each; its index is not used.
+
+    Columns play the same parts as in a Parquet file. A missing value in a nullable column fails its
+    row; a NaN in a plain floating column is handed over as it is.
+
+    Args:
+        frame: The data frame, not changed; only the rows asked for are converted.
+        names: The columns of features.
+        sample_shape: Shape of one anchor, None to take (number of columns,).
+        where: Who asks, for messages.
+
+    Raises:
+        AnchorError: When the columns do not fit the model.
+    """
+
+    order: ClassVar[int] = 10
+
+    def __init__(
+        self,
+        frame: Any,
+        names: tuple[str, ...],
+        sample_shape: tuple[int, ...] | None,
+        where: str = "PXGen.explain",
+    ) -> None:
+        self._frame = frame
+        self._names = names
+        types = [_numpy_dtype(self._frame[name]) for name in names]
+        self._dtype = np.result_type(*[row_dtype(one) or np.float64 for one in types])
+        self._nullable = [i for i, name in enumerate(names) if _nullable(self._frame[name])]
+        outline = np.broadcast_to(np.zeros((), self._dtype), (len(frame), len(names)))
+        self._layout = as_batch(outline, sample_shape, where)[1]
+
+    @classmethod
+    def matches(cls, X: Any) -> bool:
+        """Return whether ``X`` is a pandas data frame."""
+        pandas = loaded("pandas")
+        return pandas is not None and isinstance(X, pandas.DataFrame)
+
+    @classmethod
+    def open(cls, X: Any, sample_shape: tuple[int, ...] | None, where: str) -> Anchors:
+        """Return the anchors in the data frame ``X``.
+
+        Raises:
+            AnchorError: When column names repeat, or it cannot be told which hold the anchors.
+        """
+        X = X.copy(deep=False)
+        X.columns = [str(name) for name in X.columns]
+        if not X.columns.is_unique:
+            got = describe(X.columns.tolist())
+            raise AnchorError("X", where, "a table with distinct column names", got, "Rename them.")
+        choice = choose([(name, _kind(X[name])) for name in X.columns], where)
+        found: Anchors
+        if choice.kind == "number":
+            found = cls(X, choice.names, sample_shape, where)
+        else:
+            found = DatasetAnchors(X[choice.names[0]].array, sample_shape, where)
+        found.labels = as_labels(X[choice.label], len(X), where) if choice.label else None
+        found.ids = as_labels(X[choice.id], len(X), where) if choice.id else None
+        return found
+
+    def __len__(self) -> int:
+        return len(self._frame)
+
+    def read(self, index: slice | NDArray[np.int64]) -> tuple[NDArray[Any], dict[int, str]]:
+        """Return the rows; those with a missing value in a nullable column have failed."""
+        part = self._frame.iloc[positions(index, len(self))][list(self._names)]
+        rows = np.zeros((len(part), len(self._names)), self._dtype)
+        failed: dict[int, str] = {}
+        for place, name in enumerate(self._names):
+            column = part[name]
+            if place not in self._nullable:
+                rows[:, place] = column.to_numpy()
+                continue
+            missing = column.isna().to_numpy()
+            rows[~missing, place] = column[~missing].to_numpy(self._dtype)
+            for position in np.flatnonzero(missing).tolist():
+                failed.setdefault(position, reason(f"column {name!r} is null"))
+        rows[list(failed)] = 0
+        return self._layout.apply(rows), failed
+
+
+def _kind(column: Any) -> Kind:
+    from pandas.api import types
+
+    if types.is_bool_dtype(column.dtype) or types.is_numeric_dtype(column.dtype):
+        return "number" if not types.is_complex_dtype(column.dtype) else "other"
+    if column.dtype == object:
+        first = next((value for value in column if value is not None), None)
+        if isinstance(first, bytes) or (isinstance(first, dict) and "bytes" in first):
+            return "image"
+        if isinstance(first, (list, tuple, np.ndarray)):
+            return "list"
+    return "other"
+
+
+def _nullable(column: Any) -> bool:
+    return not isinstance(column.dtype, np.dtype)
+
+
+def _numpy_dtype(column: Any) -> np.dtype[Any]:
+    found = getattr(column.dtype, "numpy_dtype", column.dtype)
+    return found if isinstance(found, np.dtype) else np.dtype(np.float64)

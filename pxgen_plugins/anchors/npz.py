@@ -1,0 +1,145 @@
+"""Anchors in a .npz archive."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import zipfile
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pxgen_plugins.anchors.base import REGISTRY, Anchors, path_of, reason, row_dtype
+from pxgen_plugins.anchors.shapes import as_batch
+from pxgen_plugins.anchors.spool import Spool, SpooledAnchors
+from pxgen_plugins.anchors.text import as_ids, as_labels
+from pxgen_plugins.errors import AnchorError, describe
+
+__all__ = ["NpzAnchors"]
+
+_format: Any = np.lib.format  # which has no types
+_X = ("x", "images", "anchors")
+_Y = ("y", "labels")
+_ID = ("id", "ids")
+_CHUNK = 1 << 20
+_MOST_TEXT = 4096  # bytes of one label or id
+_DO = "Save the anchors alone: numpy.save('anchors.npy', array), and pass labels= apart."
+
+
+@dataclass(frozen=True)
+class _Member:
+    """One array of the archive, as its header declares it."""
+
+    name: str
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+    order: str
+    offset: int
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of its elements."""
+        return self.dtype.itemsize * int(np.prod([int(s) for s in self.shape], dtype=object))
+
+
+@REGISTRY.register("npz")
+class NpzAnchors(SpooledAnchors):
+    """Anchors in a ``.npz`` archive, unpacked to a temporary file so that memory stays small.
+
+    The archive holds a single array, or one named ``x``, ``images`` or ``anchors``; an array ``y``
+    or ``labels`` beside it gives the labels, ``id`` or ``ids`` the ids. Pickled objects are
+    refused.
+    """
+
+    order: ClassVar[int] = 10
+
+    @classmethod
+    def matches(cls, X: Any) -> bool:
+        """Return whether ``X`` is the path of a ``.npz`` file."""
+        path = path_of(X)
+        return path is not None and path.suffix.lower() == ".npz" and path.is_file()
+
+    @classmethod
+    def open(cls, X: Any, sample_shape: tuple[int, ...] | None, where: str) -> Anchors:
+        """Return the anchors in the archive ``X``.
+
+        Raises:
+            AnchorError: When it is damaged or does not say which array holds the anchors.
+        """
+        try:
+            with zipfile.ZipFile(X) as archive:
+                return cls._unpack(archive, sample_shape, where)
+        except AnchorError:
+            raise
+        except Exception as error:  # a damaged archive may raise anything in zipfile
+            got = f"{describe(str(X))} ({reason(error)})"
+            raise AnchorError("X", where, "a readable .npz file", got, _DO) from error
+
+    @classmethod
+    def _unpack(
+        cls, archive: zipfile.ZipFile, sample_shape: tuple[int, ...] | None, where: str
+    ) -> Anchors:
+        names = [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
+        name = names[0] if len(names) == 1 else next((n for n in _X if n in names), None)
+        if name is None:
+            listed = describe(names[:8])
+            allowed = "a .npz file of one array, or of one named x, images or anchors"
+            raise AnchorError("X", where, allowed, f"arrays {listed}", _DO)
+        member = _header(archive, name)
+        if row_dtype(member.dtype) is None:
+            got = f"array {describe(name)} of dtype {member.dtype}"
+            raise AnchorError("X", where, "a .npz file of numbers", got, _DO)
+        # The declared shape is checked before anything is unpacked.
+        outline = np.broadcast_to(np.zeros((), member.dtype), member.shape)
+        n = len(as_batch(outline, sample_shape, where)[0])
+        spool = Spool(where)
+        _copy(archive, member, spool, where)
+        rows = spool.rows(member.dtype, member.shape, member.order)
+        found = cls(spool, rows, {}, sample_shape, where)
+        for key in (key for key in _Y if key in names and key != name):
+            found.labels = as_labels(_small(archive, key), n, where)
+        for key in (key for key in _ID if key in names and key != name):
+            found.ids = as_ids(_small(archive, key), n, where)
+        return found
+
+
+def _header(archive: zipfile.ZipFile, name: str) -> _Member:
+    """Return what the array ``name`` says of itself, if that agrees with its size."""
+    info = archive.getinfo(name + ".npy")
+    with archive.open(info) as file:
+        version = _format.read_magic(file)
+        if version == (1, 0):
+            shape, fortran, dtype = _format.read_array_header_1_0(file)
+        elif version == (2, 0):
+            shape, fortran, dtype = _format.read_array_header_2_0(file)
+        else:
+            raise ValueError(f"version {version} of the .npy format")
+        member = _Member(name, dtype, shape, "F" if fortran else "C", file.tell())
+    if dtype.hasobject:
+        raise ValueError(f"array {name!r} holds pickled objects")
+    if member.nbytes != info.file_size - member.offset or min(shape, default=1) < 0:
+        raise ValueError(f"array {name!r} is not as long as its header says")
+    return member
+
+
+def _copy(archive: zipfile.ZipFile, member: _Member, spool: Spool, where: str) -> None:
+    free = shutil.disk_usage(tempfile.gettempdir()).free
+    if member.nbytes > free:
+        do = "Unpack it to a larger disk, or point TMPDIR to one."
+        allowed = f"small enough to unpack into the {free} bytes of the temporary directory"
+        raise AnchorError("X", where, allowed, f"{member.nbytes} bytes", do)
+    with archive.open(member.name + ".npy") as file:
+        file.read(member.offset)
+        while chunk := file.read(_CHUNK):
+            spool.write(np.frombuffer(chunk, np.uint8))
+
+
+def _small(archive: zipfile.ZipFile, name: str) -> NDArray[Any]:
+    """Return labels or ids, which are loaded as a whole."""
+    member = _header(archive, name)
+    if member.dtype.itemsize > _MOST_TEXT:
+        raise ValueError(f"array {name!r} has elements of {member.dtype.itemsize} bytes")
+    with archive.open(name + ".npy") as file:
+        return np.asarray(_format.read_array(file, allow_pickle=False))

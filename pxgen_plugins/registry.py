@@ -22,12 +22,13 @@ class Registry(Generic[T]):
     """Names and the objects they stand for.
 
     The modules of ``package`` are imported when the registry is first read, so a file dropped into
-    that package registers itself; then the entry points of the group ``package`` are loaded, so an
+    that package registers itself; then the entry points of ``group`` are loaded, so an
     installed third-party package does too. A broken entry point warns and is left out.
 
     Args:
         kind: What is registered, in the singular, for messages ("criterion").
-        package: The package whose modules register, and the name of the entry-point group.
+        package: The package whose modules register.
+        group: Name of the entry-point group; None takes the package's name.
 
     Example:
         >>> shapes = Registry[type]("shape", "pxgen_plugins.no_such_package")
@@ -37,9 +38,10 @@ class Registry(Generic[T]):
         'Ball'
     """
 
-    def __init__(self, kind: str, package: str) -> None:
+    def __init__(self, kind: str, package: str, group: str | None = None) -> None:
         self.kind = kind
         self.package = package
+        self.group = package if group is None else group
         self._items: dict[str, T] = {}
         self._lock = threading.RLock()
         self._discovered = False
@@ -103,7 +105,7 @@ class Registry(Generic[T]):
                 return
             self._discovered = True
             self._import_modules()
-            for point in entry_points(group=self.package):
+            for point in entry_points(group=self.group):
                 try:
                     item: Any = point.load()
                     self.register(point.name)(item)

@@ -1,0 +1,1 @@
+"""Tests of pxgen_plugins.selection."""

@@ -207,7 +207,7 @@ def test_labels_of_another_length_are_refused(vae, images, given):
 
 def test_wrong_shapes_are_refused(vae):
     explainer = PXGen(vae, threshold=FEW).fit()
-    with pytest.raises(AnchorError, match=r"\(1, 8, 8\)"):
+    with pytest.raises(AnchorError, match=r"\(n, 1, 8, 8\); got shape \(5, 1, 9, 9\)"):
         explainer.explain(np.zeros((5, 1, 9, 9)))
 
 

@@ -1,0 +1,94 @@
+# `make demo` and `make test` each do the whole set-up on a fresh machine. What else: `make help`.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test lint type conformance pytest bench format clean distclean
+
+# The interpreters to try, best first: the constraints were resolved on the first.
+PYTHON ?= python3.11 python3.12 python3.10 python3
+VENV ?= .venv
+JOBS ?= 2
+OLD_ALIBI := .alibi-0.9.4
+BIN := $(VENV)/bin
+INSTALL := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt
+SOURCES := pxgen_plugins adapters examples tests conftest.py $(wildcard benchmarks)
+
+help:  ## print this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.demo  ## set up, then explain a VAE of MNIST zeros with 56,000 anchors
+	$(BIN)/python examples/mnist_zeros.py
+
+test: lint type conformance pytest  ## set up, then lint, type-check and run every test
+
+lint: $(VENV)/.test  ## ruff: rules and format
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/ruff format --check $(SOURCES)
+
+# Type checkers do not see that adapters/ is pxgen_plugins.adapters: they get the tree as installed.
+type: $(VENV)/.test  ## mypy --strict over the library, the adapters and the examples
+	rm -rf build/typed
+	mkdir -p build/typed/pxgen_plugins
+	ln -s "$(CURDIR)"/pxgen_plugins/* build/typed/pxgen_plugins/
+	ln -s "$(CURDIR)/adapters" build/typed/pxgen_plugins/adapters
+	cd build/typed && "$(abspath $(BIN))/mypy" --config-file ../../pyproject.toml \
+		--cache-dir ../../.mypy_cache -p pxgen_plugins
+	cd build/typed && "$(abspath $(BIN))/mypy" --config-file ../../pyproject.toml \
+		--cache-dir ../../.mypy_cache ../../examples
+
+# One thread per process: two on a busy machine of two cores can be nine times slower than one.
+conformance: $(VENV)/.test $(OLD_ALIBI)/.done  ## the host's contract on alibi 0.9.4, the last Apache-2.0 one
+	PYTHONPATH=$(OLD_ALIBI) $(BIN)/python -c \
+		'from importlib.metadata import version; assert version("alibi") == "0.9.4"'
+	PYTHONPATH=$(OLD_ALIBI) OMP_NUM_THREADS=1 $(BIN)/pytest tests/conformance
+
+pytest: $(VENV)/.test  ## the tests and the doctests
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(JOBS)
+
+bench: $(VENV)/.bench  ## set up, then print the table of benchmarks and store it as JSON
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/run.py
+
+format: $(VENV)/.test  ## let ruff mend what it can
+	$(BIN)/ruff check --fix $(SOURCES)
+	$(BIN)/ruff format $(SOURCES)
+
+clean:  ## remove what building and testing leave
+	rm -rf build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find $(SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +
+
+distclean: clean  ## remove the environments too
+	rm -rf $(VENV) $(OLD_ALIBI)
+
+$(BIN)/python:
+	@for python in $(PYTHON); do \
+		if "$$python" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 13))' 2>/dev/null; then \
+			echo "making $(VENV) with $$python"; \
+			"$$python" -m venv $(VENV) && exit 0; \
+			rm -rf $(VENV); \
+			echo "make: '$$python -m venv' failed. On Debian or Ubuntu, install python3-venv." >&2; \
+			exit 1; \
+		fi; \
+	done; \
+	echo "make: Python must be 3.10, 3.11 or 3.12; none of these is: $(PYTHON)." \
+		"Install one, or name it: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)" >&2; \
+	exit 1
+
+$(VENV)/.demo: pyproject.toml constraints.txt | $(BIN)/python
+	$(INSTALL) -e .
+	touch $@
+
+$(VENV)/.test: pyproject.toml constraints.txt | $(BIN)/python
+	$(INSTALL) -e '.[all,test,dev]'
+	$(BIN)/python -m pip check
+	touch $@ $(VENV)/.demo
+
+$(VENV)/.bench: pyproject.toml constraints.txt | $(BIN)/python
+	$(INSTALL) -e . psutil
+	$(INSTALL) -e '.[bench]' || echo "The peers need a C++ compiler to install: going on without them." >&2
+	touch $@
+
+$(OLD_ALIBI)/.done: | $(BIN)/python
+	rm -rf $(OLD_ALIBI)
+	$(BIN)/python -m pip install --disable-pip-version-check --no-deps --target $(OLD_ALIBI) alibi==0.9.4
+	touch $@

@@ -1,0 +1,34 @@
+"""On CI every extra is installed, so a test skipped for want of a package is a failure there."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator
+from typing import Any
+
+import pytest
+
+_ON_CI = os.environ.get("CI", "").lower() in {"1", "true"}
+
+
+def _refuse_missing_package(report: pytest.TestReport | pytest.CollectReport) -> None:
+    reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else ""
+    if _ON_CI and report.outcome == "skipped" and "could not import" in reason:
+        report.outcome = "failed"
+        report.longrepr = f"skipped on CI, where every extra is installed: {reason}"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: Any, call: Any) -> Generator[None, Any, Any]:
+    """Judge the skips of single tests."""
+    report = yield
+    _refuse_missing_package(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(collector: Any) -> Generator[None, Any, Any]:
+    """Judge the skips of whole modules."""
+    report = yield
+    _refuse_missing_package(report)
+    return report

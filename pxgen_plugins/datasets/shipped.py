@@ -1,0 +1,54 @@
+"""Reading of the shipped files, each checked against the checksum on its card."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from pxgen_plugins.errors import PXGenError
+
+__all__ = ["DataFileError", "read"]
+
+_FOLDER = Path(__file__).parent / "files"
+
+
+class DataFileError(PXGenError, RuntimeError):
+    """A file that belongs to the package is missing or damaged."""
+
+
+def read(name: str, where: str, folder: Path = _FOLDER) -> tuple[bytes, dict[str, Any]]:
+    """Return a shipped file's bytes and its card.
+
+    Args:
+        name: File name, as in ``"mnist.npz"``; its card is the file of the same stem in ``.json``.
+        where: Who reads it, for the error.
+        folder: Where the two files are; the package's own by default.
+
+    Returns:
+        The content of the file, and the card, whose ``"sha256"`` the content has.
+
+    Raises:
+        DataFileError: When either file is missing or the checksum is another.
+
+    Example:
+        >>> content, card = read("mnist.npz", "an example")
+        >>> card["licence"]
+        'CC-BY-SA-3.0'
+    """
+    try:
+        content = (folder / name).read_bytes()
+        card = json.loads((folder / name).with_suffix(".json").read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        missing = Path(str(error.filename)).name
+        raise _damaged(name, where, "present in the package", f"no file {missing!r}") from error
+    found = hashlib.sha256(content).hexdigest()
+    if found != card["sha256"]:
+        allowed = f"a file with SHA-256 {card['sha256']}"
+        raise _damaged(name, where, allowed, f"{len(content)} bytes with SHA-256 {found}")
+    return content, card
+
+
+def _damaged(name: str, where: str, allowed: str, got: str) -> DataFileError:
+    return DataFileError(name, where, allowed, got, "Install pxgen-plugins again.")

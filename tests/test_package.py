@@ -1,0 +1,226 @@
+"""What is built and installed is whole, says what it needs, and is light to import."""
+
+from __future__ import annotations
+
+import doctest
+import email
+import importlib
+import importlib.util
+import os
+import pkgutil
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+import pxgen_plugins
+
+REPOSITORY = Path(__file__).parents[1]
+INPUTS = ["pyproject.toml", "README.md", "LICENSE", "pxgen_plugins", "adapters"]
+EXTRAS = ["captum", "latent", "aix360", "views", "audit", "ray", "all", "test", "dev", "bench"]
+
+
+def run(*command: str | Path, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    clean = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "MAKE", "MFLAGS"))}
+    return subprocess.run(
+        [str(part) for part in command],
+        cwd=cwd,
+        env={**clean, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of what a build reads, so that building leaves nothing in the repository."""
+    folder = tmp_path_factory.mktemp("source")
+    for name in INPUTS:
+        path = REPOSITORY / name
+        if path.is_dir():
+            ignored = shutil.ignore_patterns("__pycache__", ".*")
+            shutil.copytree(path, folder / name, ignore=ignored)
+        else:
+            shutil.copy(path, folder / name)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def wheel(source: Path, tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
+    """The wheel, built from the source distribution, as an index would get it."""
+    out = tmp_path_factory.mktemp("dist")
+    command = (sys.executable, "-m", "build", "--no-isolation", "--outdir", out)
+    done = run(*command, source, cwd=out)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (path,) = out.glob("*.whl")
+    assert path.name == f"pxgen_plugins-{pxgen_plugins.__version__}-py3-none-any.whl"
+    return zipfile.ZipFile(path)
+
+
+@pytest.fixture(scope="module")
+def metadata(wheel: zipfile.ZipFile) -> email.message.Message:
+    (name,) = [n for n in wheel.namelist() if n.endswith(".dist-info/METADATA")]
+    return email.message_from_bytes(wheel.read(name))
+
+
+def test_the_wheel_holds_every_file_of_the_package_and_nothing_else(
+    wheel: zipfile.ZipFile, source: Path
+) -> None:
+    expected = {
+        name.as_posix()
+        for name in (p.relative_to(source) for p in (source / "pxgen_plugins").rglob("*"))
+        if (source / name).is_file()
+    } | {
+        f"pxgen_plugins/{p.relative_to(source).as_posix()}"
+        for p in (source / "adapters").rglob("*.py")
+    }
+    found = {name for name in wheel.namelist() if ".dist-info/" not in name}
+    assert found == expected
+    assert {
+        "pxgen_plugins/adapters/__init__.py",
+        "pxgen_plugins/py.typed",
+        "pxgen_plugins/datasets/files/mnist.npz",
+        "pxgen_plugins/datasets/files/mnist.LICENSE.txt",
+        "pxgen_plugins/datasets/files/mnist_vae_digit0_z200.safetensors",
+    } <= found
+
+
+def test_the_wheel_carries_both_licences(
+    wheel: zipfile.ZipFile, metadata: email.message.Message
+) -> None:
+    assert metadata["License-Expression"] == "Apache-2.0 AND CC-BY-SA-3.0"
+    licences = [n for n in wheel.namelist() if ".dist-info/licenses/" in n]
+    assert {Path(n).name for n in licences} == {"LICENSE", "mnist.LICENSE.txt"}
+    texts = b"".join(wheel.read(n) for n in licences)
+    assert b"Apache License" in texts
+    assert b"Attribution-ShareAlike 3.0" in texts
+
+
+def test_the_metadata_names_version_pythons_extras_and_bounds(
+    metadata: email.message.Message,
+) -> None:
+    assert metadata["Name"] == "pxgen-plugins"
+    assert metadata["Version"] == pxgen_plugins.__version__
+    assert metadata["Requires-Python"] == "<3.13,>=3.10"
+    assert sorted(metadata.get_all("Provides-Extra", [])) == sorted(EXTRAS)
+    needed = {r.name: r for r in map(Requirement, metadata.get_all("Requires-Dist", []))}
+    assert "2.0" not in needed["numpy"].specifier
+    assert "26.0" not in needed["pyarrow"].specifier
+    assert all(version in needed["alibi"].specifier for version in ("0.9.4", "0.9.6"))
+    assert needed["click"].marker is None  # spaCy, which alibi imports, needs it and does not ask
+    assert "torchvision" not in needed
+
+
+def test_every_requirement_is_pinned_in_the_constraints_within_its_bounds(
+    metadata: email.message.Message,
+) -> None:
+    lines = (REPOSITORY / "constraints.txt").read_text().splitlines()
+    pinned = [Requirement(line) for line in lines if line and not line.startswith("#")]
+    assert all(re.fullmatch(r"==[^*]+", str(pin.specifier)) for pin in pinned)
+    for requirement in map(Requirement, metadata.get_all("Requires-Dist", [])):
+        if requirement.name == "pxgen-plugins":
+            continue
+        name = canonicalize_name(requirement.name)
+        pins = [pin for pin in pinned if canonicalize_name(pin.name) == name]
+        assert pins, f"{name} is not in constraints.txt"
+        for pin in pins:
+            version = str(pin.specifier).removeprefix("==")
+            assert version in requirement.specifier, f"{pin} is not {requirement}"
+    assert not any("://" in line for line in lines)
+
+
+def test_the_installed_wheel_has_the_adapters_under_the_package(
+    wheel: zipfile.ZipFile, tmp_path: Path
+) -> None:
+    wheel.extractall(tmp_path)
+    code = "import pxgen_plugins.adapters as a; print(a.__file__)"
+    done = run(sys.executable, "-c", code, cwd=tmp_path.parent, PYTHONPATH=str(tmp_path))
+    assert done.stdout.strip() == str(tmp_path / "pxgen_plugins" / "adapters" / "__init__.py")
+    assert not (tmp_path / "adapters").exists()
+
+
+@pytest.mark.parametrize("mode", ["lenient", "strict"])
+def test_an_editable_install_has_the_adapters_under_the_package(
+    mode: str, source: Path, tmp_path: Path
+) -> None:
+    build = (
+        "import sys; from setuptools import build_meta; "
+        "build_meta.build_editable(sys.argv[1], {'editable_mode': sys.argv[2]})"
+    )
+    done = run(sys.executable, "-c", build, tmp_path, mode, cwd=source)
+    assert done.returncode == 0, done.stderr
+    (path,) = tmp_path.glob("*.whl")
+    site = tmp_path / "site"
+    zipfile.ZipFile(path).extractall(site)
+    # -S, lest the environment's own editable install of the package answer instead.
+    code = (
+        "import site, sys; site.addsitedir(sys.argv[1]); import pxgen_plugins.adapters as a; "
+        "import pathlib; print(pathlib.Path(a.__file__).resolve())"
+    )
+    done = run(sys.executable, "-I", "-S", "-c", code, site, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    found = Path(done.stdout.strip())
+    assert found.is_relative_to(source.resolve())
+    assert found.read_bytes() == (source / "adapters" / "__init__.py").read_bytes()
+
+
+def test_importing_the_package_brings_in_none_of_the_heavy_libraries(tmp_path: Path) -> None:
+    code = (
+        "import sys, pxgen_plugins; print(pxgen_plugins.__version__, dir(pxgen_plugins)); "
+        "heavy = {'torch', 'alibi', 'numpy', 'scipy', 'sklearn', 'matplotlib', 'pyarrow', 'PIL'}; "
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    place = str(Path(str(pxgen_plugins.__file__)).parents[1])
+    done = run(sys.executable, "-c", code, cwd=tmp_path, PYTHONPATH=place)
+    assert done.returncode == 0, done.stderr
+    first, second = done.stdout.splitlines()
+    assert first.startswith(pxgen_plugins.__version__)
+    assert all(f"'{name}'" in first for name in pxgen_plugins.__all__)
+    assert second == "[]"
+
+
+@pytest.mark.parametrize("name", pxgen_plugins.__all__)
+def test_every_public_name_is_there_when_asked_for(name: str) -> None:
+    assert getattr(pxgen_plugins, name) is not None
+    assert name in dir(pxgen_plugins)
+
+
+def test_a_name_that_is_not_public_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="module 'pxgen_plugins' has no attribute 'PXGem'"):
+        _ = pxgen_plugins.PXGem
+
+
+def adapter_modules() -> list[str]:
+    found = importlib.util.find_spec("pxgen_plugins.adapters")
+    if found is None or found.submodule_search_locations is None:  # not installed, only on the path
+        return []
+    inside = pkgutil.walk_packages(found.submodule_search_locations, "pxgen_plugins.adapters.")
+    return ["pxgen_plugins.adapters", *(module.name for module in inside)]
+
+
+def test_the_adapters_are_installed_here() -> None:
+    assert adapter_modules(), "install the package, as in: pip install -e ."
+
+
+@pytest.mark.parametrize("name", adapter_modules())
+def test_the_examples_in_an_adapters_docstrings_hold(name: str) -> None:
+    # pytest would import them by the folder's name, a second copy beside the installed one.
+    options = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
+    result = doctest.testmod(importlib.import_module(name), optionflags=options)
+    assert result.failed == 0
+
+
+def test_make_says_which_python_it_needs_when_it_finds_none(tmp_path: Path) -> None:
+    command = ("make", f"VENV={tmp_path / 'env'}", "PYTHON=no-such-python", "demo")
+    done = run(*command, cwd=REPOSITORY)
+    assert done.returncode != 0
+    assert "Python must be 3.10, 3.11 or 3.12; none of these is: no-such-python" in done.stderr
+    assert "make PYTHON=/path/to/python3.11 demo" in done.stderr
+    assert not (tmp_path / "env").exists()

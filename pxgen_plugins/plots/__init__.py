@@ -1,0 +1,46 @@
+"""Figures of an explanation; matplotlib is imported when the first one is drawn.
+
+Every function takes an explanation as ``explain`` returned it, or as ``Explanation.from_json`` read
+it back, returns a numpy array of Axes, draws inside ``ax`` when one is given, and never calls
+``show``.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pxgen_plugins.plots.calibration import plot_calibration
+    from pxgen_plugins.plots.representatives import plot_representatives
+    from pxgen_plugins.plots.scatter import plot_groups
+    from pxgen_plugins.plots.shares import plot_label_shares
+    from pxgen_plugins.plots.strips import plot_alignment, plot_delusion
+
+__all__ = [
+    "plot_alignment",
+    "plot_calibration",
+    "plot_delusion",
+    "plot_groups",
+    "plot_label_shares",
+    "plot_representatives",
+]
+
+_HOMES = {
+    "plot_alignment": "strips",
+    "plot_calibration": "calibration",
+    "plot_delusion": "strips",
+    "plot_groups": "scatter",
+    "plot_label_shares": "shares",
+    "plot_representatives": "representatives",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

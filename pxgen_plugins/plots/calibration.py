@@ -1,0 +1,203 @@
+"""Where the thresholds come from: the scores of the model's own samples, beside the anchors."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from numpy.typing import NDArray
+
+from pxgen_plugins.groups import INVALID
+from pxgen_plugins.plots import layout
+from pxgen_plugins.plots.margins import histogram
+from pxgen_plugins.plots.reading import Reading, floats, read
+from pxgen_plugins.plots.scales import SCALES, Scale, choose
+from pxgen_plugins.plots.style import BASE, INK, MUTED, SMALL, TINY, number, percent
+from pxgen_plugins.plots.thresholds import draw_threshold, threshold_notes
+from pxgen_plugins.plots.ticks import set_ticks
+from pxgen_plugins.validation import choice
+
+__all__ = ["plot_calibration"]
+
+_WHERE = "plot_calibration"
+_BINS = 60
+_WIDTH, _HEIGHT = 3.5, 2.3  # of one panel
+_ANCHORS = "#A6BDD0"
+
+Floats = NDArray[np.float64]
+
+
+def plot_calibration(
+    explanation: Any, *, scale: str = "auto", ax: Axes | None = None
+) -> NDArray[np.object_]:
+    """Draw, for each criterion, the scores of the model's own samples, the anchors, the threshold.
+
+    Both histograms are shares per bin, so that numbers of samples and anchors need not agree. The
+    short strokes above the axis are the thresholds of the single repeats; the line is the threshold
+    that was used, with a band of one standard deviation over the repeats.
+
+    Args:
+        explanation: What ``PXGen.explain`` returned, or the same read from JSON.
+        scale: ``"auto"``, ``"linear"`` or ``"log"``, as for ``plot_groups``.
+        ax: Axes to draw in; they become the frame of the panels. A new figure by default.
+
+    Returns:
+        One Axes per criterion, in the order of the criteria.
+
+    Raises:
+        ParameterError: ``scale`` is unknown.
+
+    Cost: O(m (n + s)) time for m criteria, n anchors and s samples.
+
+    Example:
+        >>> from types import SimpleNamespace
+        >>> from pxgen_plugins.plots import plot_calibration
+        >>> data = {
+        ...     "criteria": ["kld", "mse"],
+        ...     "kinds": ["intrinsic", "extrinsic"],
+        ...     "values": [[1.0, 0.1], [2.0, 0.3]],
+        ...     "thresholds": {"kld": 3.0, "mse": 0.2},
+        ...     "group": ["HIHE", "HILE"],
+        ...     "groups": {"HIHE": {"count": 1, "fraction": 0.5}},
+        ... }  # the least that an explanation of PXGen holds
+        >>> explanation = SimpleNamespace(data=data)
+        >>> axes = plot_calibration(explanation)
+        >>> [ax.get_title(loc="left") for ax in axes]
+        ['100 % of anchors below 3.00', '50.0 % of anchors below 0.200']
+    """
+    choice(scale, "scale", _WHERE, SCALES)
+    reading = read(explanation, _WHERE)
+    m = len(reading.criteria)
+    columns = min(m, 2)
+    rows = math.ceil(m / columns)
+    frame = layout.canvas(ax, _WIDTH * columns, _HEIGHT * rows + 0.3, _WHERE)
+    panels = _panels(frame, m, columns, rows)
+    source = reading.data.get("calibration") or {}
+    reference, repeats = (_table(source.get(name), m) for name in ("reference", "repeats"))
+    for column, panel in enumerate(panels):
+        _draw_panel(panel, reading, column, reference[:, column], repeats[:, column], scale)
+    last = panels[m - 1 - (m - 1) % columns]
+    known = reading.n_invalid < len(reading.group), len(reference) > 0, len(repeats) > 0
+    _draw_key(panels[0], *known)
+    notes = [*threshold_notes(reading, list(range(m))), reading.invalid_note()]
+    if not len(reference):
+        notes.append("The scores of the model's samples were not kept.")
+    layout.caption(last, notes, layout.inches(frame)[0], frame)
+    return layout.array_of(*panels)
+
+
+def _draw_key(ax: Axes, anchors: bool, samples: bool, repeats: bool) -> None:
+    handles: list[Artist] = []
+    if anchors:
+        handles.append(Patch(facecolor=_ANCHORS, label="anchors"))
+    if samples:
+        handles.append(Line2D([], [], color=INK, linewidth=0.9, label="model's samples"))
+    if repeats:
+        mark = Line2D([], [], color=INK, marker="|", markersize=5, linestyle="", label="repeats")
+        handles.append(mark)
+    if handles:
+        ax.legend(
+            handles=handles,
+            loc="lower left",
+            bbox_to_anchor=(0.0, 1.0),
+            bbox_transform=layout.shifted(ax, 0.0, 12.0),
+            ncols=len(handles),
+            frameon=False,
+            fontsize=TINY,
+            handlelength=1.4,
+            borderpad=0.0,
+            borderaxespad=0.0,
+            columnspacing=1.2,
+        )
+
+
+def _table(values: Any, m: int) -> Floats:
+    return np.empty((0, m)) if values is None else floats(values).reshape(-1, m)
+
+
+def _panels(frame: Axes, m: int, columns: int, rows: int) -> list[Axes]:
+    if m == 1:
+        return [frame]
+    frame.set_axis_off()
+    width, height = layout.inches(frame)
+    across = min(0.62 / max(width, 0.1), 0.25) if columns > 1 else 0.0
+    upward = min(0.72 / max(height, 0.1), 0.4 / rows) if rows > 1 else 0.0
+    wide = (1.0 - across * (columns - 1)) / columns
+    tall = (1.0 - upward * (rows - 1)) / rows
+    return [
+        frame.inset_axes(
+            (
+                (at % columns) * (wide + across),
+                1.0 - (at // columns) * (tall + upward) - tall,
+                wide,
+                tall,
+            )
+        )
+        for at in range(m)
+    ]
+
+
+def _draw_panel(
+    ax: Axes, reading: Reading, column: int, reference: Floats, repeats: Floats, scale: str
+) -> None:
+    valid = reading.group != INVALID
+    anchors = reading.values[valid, column]
+    anchors, reference, repeats = (v[np.isfinite(v)] for v in (anchors, reference, repeats))
+    marks = np.append(reading.thresholds[column], repeats)
+    chosen = choose(np.concatenate([anchors, reference]), marks, scale, _WHERE).padded(0.02, 0.02)
+    ax.set(xscale=chosen.name, xlim=(chosen.low, chosen.high))
+    threshold = float(reading.thresholds[column])
+    edges = chosen.edges(_BINS, threshold)
+    most = max(
+        _draw_histogram(ax, anchors, edges, chosen, "anchors"),
+        _draw_histogram(ax, reference, edges, chosen, "model's samples"),
+    )
+    ax.set_ylim(-0.07 * most, 1.08 * most)
+    draw_threshold(ax, reading, column, "x", chosen)
+    if len(repeats):
+        rug = ax.vlines(repeats, -0.06 * most, -0.01 * most, color=INK, linewidth=0.6)
+        rug.set_gid("repeats")
+    _finish(ax, reading, column, anchors, threshold, column % 2 == 0)
+    set_ticks(ax.xaxis, chosen, anchors)
+
+
+def _draw_histogram(ax: Axes, values: Floats, edges: Floats, scale: Scale, name: str) -> float:
+    """Draw the shares per bin and return the largest; nothing is drawn for no values."""
+    if not len(values):
+        return 0.0 if name == "anchors" else 1e-9
+    shares = 100.0 * histogram(values, scale, edges) / len(values)
+    filled = name == "anchors"
+    steps = ax.stairs(
+        shares,
+        edges,
+        fill=filled,
+        color=_ANCHORS if filled else INK,
+        linewidth=0.0 if filled else 0.9,
+        zorder=2 if filled else 3,
+    )
+    steps.set_gid(f"histogram:{name}")
+    return float(shares.max())
+
+
+def _finish(
+    ax: Axes, reading: Reading, column: int, anchors: Floats, threshold: float, first: bool
+) -> None:
+    layout.tidy(ax)
+    width = layout.inches(ax)[0]
+    text = layout.axis_text(reading.kinds[column], reading.title(column), width)
+    ax.set_xlabel(text, fontsize=BASE)
+    if first:
+        ax.set_ylabel("share per bin (%)", fontsize=SMALL, color=MUTED)
+    if math.isfinite(threshold) and len(anchors):
+        share = percent(float(np.mean(anchors < threshold)))
+        words = (f"{share} of anchors below {number(threshold)}", f"{share} below", share)
+        fitting = [text for text in words if layout.text_width(text, SMALL) <= width]
+        title = ax.set_title(
+            (fitting or words[-1:])[0], fontsize=SMALL, color=INK, loc="left", pad=3
+        )
+        title.set_gid("below")

@@ -1,0 +1,75 @@
+"""Untrusted text (labels, ids, names of criteria) made safe to draw."""
+
+from __future__ import annotations
+
+import unicodedata
+from functools import lru_cache
+from typing import Any
+
+from matplotlib import font_manager, rcParams
+
+__all__ = ["clean", "wrap"]
+
+_UNSEEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+
+
+def clean(value: Any, longest: int = 24) -> str:
+    r"""Return one line of drawable text for a label or an id.
+
+    Control, formatting (bidirectional, zero-width), surrogate and unassigned characters become
+    spaces; characters that none of the configured fonts has become U+FFFD, so that drawing neither
+    warns nor fails; runs of white space become one space; ``$`` is escaped, so that mathematical
+    layout is never started; the text is cut after ``longest`` characters.
+
+    Args:
+        value: Anything; its ``str`` is taken.
+        longest: Longest result in characters, the ellipsis included.
+
+    Example:
+        >>> clean("a\nb\u202e"), clean("$x^2$"), clean("a long label", 6)
+        ('a b', '\\$x^2\\$', 'a lon…')
+    """
+    shown = "".join(
+        " " if unicodedata.category(character) in _UNSEEN else character
+        for character in str(value)[: 8 * longest]
+    )
+    shown = " ".join(shown.split())
+    families = tuple(rcParams["font.family"])
+    shown = "".join(
+        character if character < "\x7f" or _has_glyph(character, families) else "\ufffd"
+        for character in shown
+    )
+    if len(shown) > longest:
+        shown = shown[: longest - 1].rstrip() + "…"
+    return shown.replace("$", r"\$")
+
+
+def wrap(parts: list[str], width: int) -> str:
+    """Return sentences joined into lines of at most ``width`` characters.
+
+    Lines are broken at spaces, not at no-break ones.
+
+    Example:
+        >>> print(wrap(["One anchor.", "Two samples."], 14))
+        One anchor.
+        Two samples.
+    """
+    lines = [""]
+    for word in " ".join(part for part in parts if part).split(" "):
+        longer = f"{lines[-1]} {word}".strip()
+        if len(longer) <= width or not lines[-1]:
+            lines[-1] = longer
+        else:
+            lines.append(word)
+    return "\n".join(lines)
+
+
+@lru_cache(maxsize=4096)
+def _has_glyph(character: str, families: tuple[str, ...]) -> bool:
+    found = (
+        font_manager.findfont(font_manager.FontProperties(family=[family])) for family in families
+    )
+    return any(
+        font_manager.get_font(path).get_char_index(ord(character)) > 0  # 0 is the missing glyph
+        for path in found
+    )

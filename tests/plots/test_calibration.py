@@ -1,0 +1,64 @@
+"""Calibration: histograms that add up, repeats and thresholds where they are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pxgen_plugins.errors import ParameterError
+from pxgen_plugins.plots import plot_calibration
+
+pytestmark = pytest.mark.filterwarnings("error")
+
+
+def test_there_is_one_panel_per_criterion_in_order(build: Any) -> None:
+    axes = plot_calibration(build())
+    assert [ax.get_xlabel() for ax in axes] == [
+        "intrinsic: KLD (nats)",
+        "extrinsic: MSE (squared value)",
+    ]
+
+
+def test_both_histograms_add_up_to_all(build: Any, by_gid: Any) -> None:
+    for ax in plot_calibration(build()):
+        for name in ("anchors", "model's samples"):
+            shares, _, _ = by_gid(ax, f"histogram:{name}")[0].get_data()
+            assert shares.sum() == pytest.approx(100.0)
+
+
+def test_no_bin_crosses_the_threshold_and_the_title_says_the_share(build: Any, by_gid: Any) -> None:
+    explanation = build(n=400)
+    for column, ax in enumerate(plot_calibration(explanation)):
+        mark = (2.0, 1.5)[column]
+        shares, edges, _ = by_gid(ax, "histogram:anchors")[0].get_data()
+        below = np.mean(explanation.values[:, column] < mark)
+        assert shares[edges[1:] <= mark].sum() == pytest.approx(100 * below)
+        assert f"{100 * below:.1f} % of anchors below" in by_gid(ax, "below")[0].get_text()
+
+
+def test_repeats_and_threshold_are_where_they_are(build: Any, by_gid: Any) -> None:
+    explanation = build(n_repeats=9)
+    for column, ax in enumerate(plot_calibration(explanation)):
+        (rug,) = by_gid(ax, "repeats")
+        strokes = [segment[0, 0] for segment in rug.get_segments()]
+        assert strokes == explanation.calibration["repeats"][:, column].tolist()
+        (line,) = by_gid(ax, f"threshold:{explanation.criteria[column]}")
+        assert set(line.get_xdata()) == {(2.0, 1.5)[column]}
+
+
+def test_missing_scores_of_samples_are_said(build: Any, by_gid: Any, texts: Any) -> None:
+    axes = plot_calibration(build(n_samples=None))
+    assert "were not kept" in texts(axes[0])
+    assert by_gid(axes[0], "histogram:model's samples") == []
+
+
+def test_the_caption_says_how_the_thresholds_were_found(build: Any, texts: Any) -> None:
+    shown = texts(plot_calibration(build())[0]).replace("\n", " ")
+    assert "KLD 2.00 \u00b1 0.200, MSE 1.50 \u00b1 0.100 (MeanMax, 500 samples \u00d7 7)" in shown
+
+
+def test_an_unknown_scale_is_refused(build: Any) -> None:
+    with pytest.raises(ParameterError, match="scale must be one of"):
+        plot_calibration(build(), scale="sqrt")

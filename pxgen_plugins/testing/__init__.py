@@ -1,0 +1,72 @@
+"""Checks that a plugin keeps the contract, for PXGen's own parts and for third parties.
+
+One call checks one object and reports every fault by name::
+
+    from pxgen_plugins.testing import ExplainerCase, check_criterion, check_explainer
+
+    check_criterion("kld")
+    check_explainer(ExplainerCase("mine", make=make, make_predictor=make_predictor, X=X))
+
+With pytest, every check becomes a test of its own, and faults that are known today are marked::
+
+    @parametrize_with_checks([case], explainer_checks())
+    def test_my_explainer_keeps_the_contract(subject, check):
+        check(subject)
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pxgen_plugins.testing.checks import Check, parametrize_with_checks
+    from pxgen_plugins.testing.criteria import CriterionCase, check_criterion, criterion_checks
+    from pxgen_plugins.testing.explainer_case import ExplainerCase
+    from pxgen_plugins.testing.explainers import check_explainer, explainer_checks
+    from pxgen_plugins.testing.models import ModelCase, check_model, model_checks
+    from pxgen_plugins.testing.selectors import SelectorCase, check_selector, selector_checks
+
+__all__ = [
+    "Check",
+    "CriterionCase",
+    "ExplainerCase",
+    "ModelCase",
+    "SelectorCase",
+    "check_criterion",
+    "check_explainer",
+    "check_model",
+    "check_selector",
+    "criterion_checks",
+    "explainer_checks",
+    "model_checks",
+    "parametrize_with_checks",
+    "selector_checks",
+]
+
+_HOMES = {
+    "Check": "checks",
+    "parametrize_with_checks": "checks",
+    "ExplainerCase": "explainer_case",
+    "check_explainer": "explainers",
+    "explainer_checks": "explainers",
+    "CriterionCase": "criteria",
+    "check_criterion": "criteria",
+    "criterion_checks": "criteria",
+    "ModelCase": "models",
+    "check_model": "models",
+    "model_checks": "models",
+    "SelectorCase": "selectors",
+    "check_selector": "selectors",
+    "selector_checks": "selectors",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

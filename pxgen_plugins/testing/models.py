@@ -1,0 +1,344 @@
+"""The suite for models."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pxgen_plugins.errors import CapabilityError
+from pxgen_plugins.models.base import CAPABILITIES, GenerativeModel, Model, capabilities
+from pxgen_plugins.testing.checks import Check, Suite, expect, skip
+from pxgen_plugins.testing.guards import (
+    module_changes,
+    module_state,
+    moved_generators,
+    random_state,
+)
+
+__all__ = ["ModelCase", "check_model", "model_checks"]
+
+_ROWS = 6
+_SLACK = 1e-3  # part of the range by which float arithmetic may overshoot it
+
+
+@dataclass(frozen=True)
+class ModelCase:
+    """A model to check.
+
+    Args:
+        name: Name of the case.
+        model: The model.
+        modules: The torch modules behind it, whose flags and gradients must stay as they are.
+        expected_failures: Reasons, by name of the checks that fail today.
+    """
+
+    name: str
+    model: Any
+    modules: tuple[nn.Module, ...] = ()
+    expected_failures: Mapping[str, str] = field(default_factory=dict)
+
+    def needs(self, *names: str) -> None:
+        """Skip the running check unless the model declares all of ``names``."""
+        missing = [name for name in names if name not in capabilities(self.model)]
+        if missing:
+            skip(f"the model declares no {', '.join(missing)}")
+
+    def x(self, n: int = _ROWS) -> Tensor:
+        """Return ``n`` instances of noise in the model's range, as it takes them."""
+        shape = self.model.sample_shape
+        if shape is None:
+            self.needs("sample")
+            return torch.as_tensor(self.model.sample(n, 5)).detach()
+        low, high = self.model.data_range or (-1.0, 1.0)
+        drawn = torch.rand(n, *shape, generator=torch.Generator().manual_seed(0))
+        return (low + (high - low) * drawn).to(self.model.device, self.model.dtype)
+
+    def z(self, n: int = _ROWS) -> Tensor:
+        """Return ``n`` standard normal latent codes."""
+        shape = self.model.latent_shape
+        expect(shape is not None, "the model has a latent space, but no latent_shape")
+        drawn = torch.randn(n, *shape, generator=torch.Generator().manual_seed(0))
+        return drawn.to(self.model.device, self.model.dtype)
+
+    def use(self) -> None:
+        """Call everything that the model declares, once."""
+        have = capabilities(self.model)
+        if "sample" in have:
+            self.model.sample(2, 0)
+        if "decode" in have:
+            self.model.decode(self.z(2))
+        for name in ("encode", "reconstruct", "log_prob", "score", "values"):
+            if name in have:
+                getattr(self.model, name)(self.x(2))
+
+
+SUITE: Suite[ModelCase] = Suite("model")
+
+
+@SUITE.check()
+def declares_itself(case: ModelCase) -> None:
+    """The attributes of the protocol are there, with the types it says."""
+    model = case.model
+    expect(isinstance(model, Model), "an attribute of pxgen_plugins.models.Model is missing")
+    for name in ("sample_shape", "latent_shape"):
+        shape = getattr(model, name)
+        good = shape is None or (
+            isinstance(shape, tuple) and all(isinstance(s, int) and s > 0 for s in shape)
+        )
+        expect(good, f"{name} is {shape!r}, neither None nor a tuple of positive integers")
+    bounds = model.data_range
+    good = bounds is None or (len(bounds) == 2 and bounds[0] < bounds[1])
+    expect(good, f"data_range is {bounds!r}, neither None nor (low, high)")
+    expect(isinstance(model.device, torch.device), f"device is {model.device!r}")
+    good = isinstance(model.dtype, torch.dtype) and model.dtype.is_floating_point
+    expect(good, f"dtype is {model.dtype!r}, no floating type")
+
+
+@SUITE.check()
+def capabilities_are_methods(case: ModelCase) -> None:
+    """What is declared exists; a latent space has a shape."""
+    have = capabilities(case.model)
+    unknown = sorted(have - set(CAPABILITIES))
+    expect(not unknown, f"declares the unknown capabilities {unknown}")
+    expect(have, "declares nothing")
+    for name in sorted(have):
+        found = getattr(case.model, name, None)
+        expect(found is not None, f"declares {name!r}, but has no such attribute")
+        expect(name == "layers" or callable(found), f"{name!r} is not callable")
+    if have & {"encode", "decode"}:
+        expect(case.model.latent_shape is not None, "encodes or decodes, but has no latent_shape")
+
+
+@SUITE.check()
+def undeclared_methods_refuse(case: ModelCase) -> None:
+    """A method behind an undeclared capability raises CapabilityError instead of guessing."""
+    if not isinstance(case.model, GenerativeModel):
+        skip("not derived from GenerativeModel")
+    have = capabilities(case.model)
+    arguments: dict[str, tuple[Any, ...]] = {"sample": (1, 0)}
+    for name in ("sample", "encode", "decode", "reconstruct", "values"):
+        if name in have:
+            continue
+        try:
+            getattr(case.model, name)(*arguments.get(name, (torch.zeros(1, 1),)))
+        except CapabilityError as error:
+            expect(name in str(error), f"the error does not name {name!r}: {error}")
+        else:
+            raise AssertionError(f"{name} works, but is not declared")
+
+
+@SUITE.check()
+def samples_depend_on_the_seed_only(case: ModelCase) -> None:
+    """``sample(n, seed)`` repeats for a seed, differs between seeds."""
+    case.needs("sample")
+    one, again, other = (torch.as_tensor(case.model.sample(4, seed)) for seed in (1, 1, 2))
+    expect(torch.equal(one, again), "the same seed gave other samples")
+    expect(not torch.equal(one, other), "seeds 1 and 2 gave the same samples")
+
+
+@SUITE.check()
+def samples_are_instances(case: ModelCase) -> None:
+    """Samples have the declared shape and range, and are finite."""
+    case.needs("sample")
+    for n in (1, _ROWS):
+        drawn = torch.as_tensor(case.model.sample(n, 0))
+        expect(len(drawn) == n, f"sample({n}) gave {len(drawn)} instances")
+        _expect_instances(case, drawn, n, "samples")
+
+
+@SUITE.check()
+def encode_gives_mean_and_log_variance(case: ModelCase) -> None:
+    """``encode`` gives two finite tensors of shape (n, *latent_shape), the same each time."""
+    case.needs("encode")
+    x = case.x()
+    returned = case.model.encode(x)
+    expect(len(returned) == 2, f"encode gave {len(returned)} results, not mean and log_var")
+    wanted = (len(x), *(case.model.latent_shape or ()))
+    for name, value, again in zip(("mean", "log_var"), returned, case.model.encode(x), strict=True):
+        expect(tuple(value.shape) == wanted, f"{name} has shape {tuple(value.shape)}, not {wanted}")
+        expect(bool(value.isfinite().all()), f"{name} is not finite")
+        expect(torch.equal(value, again), f"{name} differs between two calls")
+
+
+@SUITE.check()
+def decode_gives_instances(case: ModelCase) -> None:
+    """``decode`` gives instances of the declared shape and range, the same each time."""
+    case.needs("decode")
+    z = case.z()
+    decoded = case.model.decode(z)
+    _expect_instances(case, decoded, len(z), "decoded codes")
+    expect(torch.equal(decoded, case.model.decode(z)), "decode differs between two calls")
+
+
+@SUITE.check()
+def reconstruct_gives_instances(case: ModelCase) -> None:
+    """``reconstruct`` gives one instance for each it is given."""
+    case.needs("reconstruct")
+    x = case.x()
+    rebuilt = case.model.reconstruct(x)
+    _expect_instances(case, rebuilt, len(x), "reconstructions")
+    expect(rebuilt.shape == x.shape, f"reconstructions have shape {tuple(rebuilt.shape)}")
+
+
+@SUITE.check()
+def scalars_are_one_per_instance(case: ModelCase) -> None:
+    """``log_prob`` and ``score`` give one finite number per instance, ``values`` one row."""
+    have = capabilities(case.model) & {"log_prob", "score", "values"}
+    if not have:
+        skip("the model declares none of log_prob, score and values")
+    x = case.x()
+    for name in sorted(have):
+        value = torch.as_tensor(getattr(case.model, name)(x))
+        good = value.ndim == 2 if name == "values" else tuple(value.shape) == (len(x),)
+        expect(good and len(value) == len(x), f"{name} gave shape {tuple(value.shape)}")
+        expect(bool(value.isfinite().all()), f"{name} is not finite")
+
+
+@SUITE.check()
+def rows_are_independent(case: ModelCase) -> None:
+    """Each instance gives the same result alone as in a batch."""
+    have = capabilities(case.model)
+    found = 0
+    for name in ("encode", "decode", "reconstruct", "log_prob", "score", "values"):
+        if name not in have:
+            continue
+        found += 1
+        given = case.z() if name == "decode" else case.x()
+        method = getattr(case.model, name)
+        whole, alone = _tensors(method(given)), _tensors(method(given[2:3]))
+        for one, other in zip(whole, alone, strict=True):
+            same = torch.allclose(one[2:3], other, rtol=1e-4, atol=1e-5)
+            expect(same, f"{name} of an instance depends on the others in its batch")
+    if not found:
+        skip("nothing takes a batch")
+
+
+@SUITE.check()
+def input_is_not_modified(case: ModelCase) -> None:
+    """No method changes the batch it is given."""
+    for name in sorted(capabilities(case.model) - {"sample", "layers", "noise_loss"}):
+        given = case.z() if name == "decode" else case.x()
+        before = given.clone()
+        getattr(case.model, name)(given)
+        expect(torch.equal(given, before), f"{name} changed its input")
+
+
+@SUITE.check()
+def modules_are_left_as_they_were(case: ModelCase) -> None:
+    """Flags, gradients, weights and hooks of the modules are the same after use."""
+    if not case.modules:
+        skip("no torch modules given")
+    flags = [(part, part.training) for module in case.modules for part in module.modules()]
+    try:
+        for index, (part, _) in enumerate(flags):
+            part.training = index % 2 == 0
+        before = [module_state(module) for module in case.modules]
+        case.use()
+        after = [module_state(module) for module in case.modules]
+    finally:
+        for part, flag in flags:
+            part.training = flag
+    changed = [
+        name
+        for one, other in zip(before, after, strict=True)
+        for name in module_changes(one, other)
+    ]
+    expect(not changed, f"changed: {', '.join(changed[:5])}")
+
+
+@SUITE.check()
+def training_mode_does_not_matter(case: ModelCase) -> None:
+    """Results are those of evaluation mode, whatever mode the modules are in."""
+    if not case.modules:
+        skip("no torch modules given")
+    flags = [(part, part.training) for module in case.modules for part in module.modules()]
+    results: list[list[Tensor]] = []
+    try:
+        for mode in (True, False):
+            for part, _ in flags:
+                part.training = mode
+            results.append(_results(case))
+    finally:
+        for part, flag in flags:
+            part.training = flag
+    same = all(torch.equal(a, b) for a, b in zip(*results, strict=True))
+    expect(same, "a module in training mode gives other results")
+
+
+@SUITE.check()
+def global_random_state_is_left_alone(case: ModelCase) -> None:
+    """Use leaves the generators of random, numpy and torch alone."""
+    before = random_state()
+    case.use()
+    moved = moved_generators(before)
+    expect(not moved, f"it moved the global state of {', '.join(moved)}")
+
+
+def model_checks() -> list[Check[ModelCase]]:
+    """Return the named checks of models.
+
+    Example:
+        >>> "samples_are_instances" in {check.name for check in model_checks()}
+        True
+    """
+    return SUITE.checks()
+
+
+def check_model(
+    model: Any,
+    modules: tuple[nn.Module, ...] | nn.Module = (),
+    *,
+    expected_failures: Mapping[str, str] | None = None,
+) -> None:
+    """Check that a model does what it declares.
+
+    Args:
+        model: A model of :mod:`pxgen_plugins.models`, or anything with that protocol.
+        modules: The torch modules behind it, whose state must stay as it is.
+        expected_failures: Reasons, by the names of checks that fail today.
+
+    Raises:
+        AssertionError: Naming every check that failed, with its message.
+
+    Example:
+        >>> from pxgen_plugins.testing.examples import LinearModel
+        >>> check_model(LinearModel())
+    """
+    given = (modules,) if isinstance(modules, nn.Module) else tuple(modules)
+    case = ModelCase(type(model).__name__, model, given)
+    SUITE.run(case, case.name, expected_failures)
+
+
+def _expect_instances(case: ModelCase, value: Any, n: int, what: str) -> None:
+    expect(isinstance(value, Tensor), f"{what} are {type(value).__name__}, no tensor")
+    shape = case.model.sample_shape
+    wanted = None if shape is None else (n, *shape)
+    good = wanted is None or tuple(value.shape) == wanted
+    expect(good, f"{what} have shape {tuple(value.shape)}, not {wanted}")
+    expect(bool(value.isfinite().all()), f"{what} are not finite")
+    if case.model.data_range is not None:
+        low, high = case.model.data_range
+        slack = _SLACK * (high - low)
+        inside = bool(((value >= low - slack) & (value <= high + slack)).all())
+        expect(inside, f"{what} leave data_range [{low:g}, {high:g}]")
+
+
+def _tensors(value: Any) -> list[Tensor]:
+    parts = value if isinstance(value, tuple | list) else (value,)
+    return [torch.as_tensor(part) for part in parts]
+
+
+def _results(case: ModelCase) -> list[Tensor]:
+    have = capabilities(case.model)
+    found: list[Tensor] = []
+    if "sample" in have:
+        found += _tensors(case.model.sample(3, 0))
+    for name in ("encode", "decode", "reconstruct", "log_prob", "score", "values"):
+        if name in have:
+            given = case.z() if name == "decode" else case.x()
+            found += _tensors(getattr(case.model, name)(given))
+    return found

@@ -1,0 +1,1 @@
+"""The conformance suite, run over everything registered and over alibi's own explainers."""

@@ -1,0 +1,72 @@
+"""Point 30: importing the package is light, and a missing alibi is told with its remedy."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def run(code: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_importing_the_package_imports_neither_torch_nor_alibi():
+    heavy = ("torch", "alibi", "matplotlib", "sklearn", "scipy", "pandas", "numpy")
+    code = f"import sys, pxgen_plugins; print([m for m in {heavy} if m in sys.modules])"
+    assert run(code).strip() == "[]"
+
+
+def test_parts_below_the_explainer_do_not_import_alibi():
+    parts = "models criteria selection thresholds scoring groups anchors plots testing explanation"
+    code = "import sys\n" + "\n".join(f"import pxgen_plugins.{part}" for part in parts.split())
+    assert run(code + "\nprint('alibi' in sys.modules)").strip() == "False"
+
+
+def test_the_suite_does_not_import_pytest():
+    code = (
+        "import sys\n"
+        "from pxgen_plugins.testing import check_criterion, check_explainer, check_model\n"
+        "from pxgen_plugins.testing import check_selector, ExplainerCase\n"
+        "check_criterion('kld')\n"
+        "print('pytest' in sys.modules)"
+    )
+    assert run(code).strip() == "False"
+
+
+WITHOUT = """
+import sys
+
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] == "alibi":
+            raise {error}
+
+sys.meta_path.insert(0, Missing())
+import pxgen_plugins, pxgen_plugins.models, pxgen_plugins.criteria, pxgen_plugins.selection
+try:
+    from pxgen_plugins import PXGen
+except ImportError as error:
+    print(type(error).__name__, "|", error)
+"""
+
+
+def test_a_missing_alibi_is_an_import_error_that_says_what_to_install():
+    code = WITHOUT.format(error="ModuleNotFoundError(\"No module named 'alibi'\", name='alibi')")
+    told = run(code)
+    assert "pip install" in told
+    assert "alibi" in told
+    assert "Traceback" not in told
+
+
+def test_a_broken_alibi_is_told_likewise():
+    # as without click, numpy < 2 or ray: alibi then fails with errors of many kinds
+    told = run(WITHOUT.format(error="RuntimeError('click is missing')"))
+    assert "pip install" in told
+    assert "click is missing" in told

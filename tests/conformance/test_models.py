@@ -1,0 +1,183 @@
+"""Every registered model family under the suite for models, and the suite itself."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from pxgen_plugins import models
+from pxgen_plugins.testing import ModelCase, check_model, model_checks, parametrize_with_checks
+from pxgen_plugins.testing.examples import LinearModel
+
+from .cases import LATENT, SAMPLE_SHAPE, Outside, TinyVAE, sampler, wrap
+from .support import failing
+
+
+def vae_cases() -> list[ModelCase]:
+    plain = wrap(TinyVAE())
+    twin = TinyVAE(seed=3)
+
+    def encode(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        flat = x.reshape(len(x), -1).astype(np.float32)
+        return flat[:, :LATENT] - 0.5, np.full((len(x), LATENT), -1.0, dtype=np.float32)
+
+    def decode(z: np.ndarray) -> np.ndarray:
+        grey = 1.0 / (1.0 + np.exp(-z.sum(1)))
+        return np.broadcast_to(grey[:, None, None, None], (len(z), *SAMPLE_SHAPE)).copy()
+
+    arrays = models.VAE(
+        encode=encode, decode=decode, latent_shape=(LATENT,), sample_shape=SAMPLE_SHAPE
+    )
+    return [
+        ModelCase("vae", plain, (plain.net,)),
+        ModelCase("vae of a training module", wrap(twin.train()), (twin,)),
+        ModelCase("vae on ndarrays", arrays),
+    ]
+
+
+def black_box_cases() -> list[ModelCase]:
+    return [ModelCase("black_box", models.BlackBox(Outside(), sampler))]
+
+
+# One small instance of every registered family; a new family adds its own here.
+EXAMPLES = {"vae": vae_cases, "black_box": black_box_cases}
+
+
+def test_every_registered_family_has_an_example():
+    assert set(models.names()) == set(EXAMPLES)
+
+
+@parametrize_with_checks(
+    [case for name in sorted(EXAMPLES) for case in EXAMPLES[name]()], model_checks()
+)
+def test_a_registered_model_keeps_the_contract(subject, check):
+    check(subject)
+
+
+class Undeclared(LinearModel):
+    capabilities = frozenset({"sample", "encode", "reconstruct"})
+
+
+class Overdeclared(LinearModel):
+    capabilities = frozenset({"sample", "log_prob"})
+
+
+class ListShape(LinearModel):
+    sample_shape = [1, 8, 8]  # type: ignore[assignment]  # noqa: RUF012
+
+
+class SameSamples(LinearModel):
+    def sample(self, n, seed):
+        return super().sample(n, 0)
+
+
+class TooBright(LinearModel):
+    def sample(self, n, seed):
+        return super().sample(n, seed) + 1.0
+
+
+class OtherCodes(LinearModel):
+    def encode(self, x):
+        mean, log_var = super().encode(x)
+        return mean[:, :2], log_var
+
+
+class RandomCodes(LinearModel):
+    def encode(self, x):
+        mean, log_var = super().encode(x)
+        return mean + torch.randn(mean.shape), log_var
+
+
+class FlatImages(LinearModel):
+    def decode(self, z):
+        return super().decode(z).flatten(1)
+
+
+class SmallReconstruction(LinearModel):
+    def reconstruct(self, x):
+        return super().reconstruct(x)[..., :4]
+
+
+class CentredBatch(LinearModel):
+    def reconstruct(self, x):
+        return super().reconstruct(x - x.mean(0) + 0.5)
+
+
+class Overwrites(LinearModel):
+    def encode(self, x):
+        result = super().encode(x)
+        x.mul_(0.5)
+        return result
+
+
+class Scores(LinearModel):
+    capabilities = LinearModel.capabilities | {"score"}
+
+    def score(self, x):
+        return x.mean()
+
+
+MUTANTS = {
+    Undeclared: "undeclared_methods_refuse",
+    Overdeclared: "capabilities_are_methods",
+    ListShape: "declares_itself",
+    SameSamples: "samples_depend_on_the_seed_only",
+    TooBright: "samples_are_instances",
+    OtherCodes: "encode_gives_mean_and_log_variance",
+    RandomCodes: "global_random_state_is_left_alone",
+    FlatImages: "decode_gives_instances",
+    SmallReconstruction: "reconstruct_gives_instances",
+    CentredBatch: "rows_are_independent",
+    Overwrites: "input_is_not_modified",
+    Scores: "scalars_are_one_per_instance",
+}
+
+
+def test_a_good_model_passes():
+    check_model(LinearModel())
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda cls: cls.__name__)
+def test_a_broken_model_is_noticed(mutant):
+    assert MUTANTS[mutant] in failing(model_checks(), ModelCase(mutant.__name__, mutant()))
+
+
+def test_every_check_is_shown_to_fail():
+    elsewhere = {"modules_are_left_as_they_were", "training_mode_does_not_matter"}
+    assert {*MUTANTS.values(), *elsewhere} == {check.name for check in model_checks()}
+
+
+class Careless(LinearModel):
+    """Reconstructs by a network whose mode it does not mind."""
+
+    def __init__(self, leave: bool) -> None:
+        super().__init__()
+        self.net = torch.nn.Sequential(torch.nn.Dropout(0.5))
+        self.leave = leave
+
+    def reconstruct(self, x):
+        if self.leave:
+            self.net.eval()
+        return super().reconstruct(self.net(x))
+
+
+@pytest.mark.parametrize(
+    ("leave", "name"),
+    [(True, "modules_are_left_as_they_were"), (False, "training_mode_does_not_matter")],
+)
+def test_a_module_in_the_wrong_mode_is_noticed(leave, name):
+    model = Careless(leave)
+    assert name in failing(model_checks(), ModelCase("careless", model, (model.net,)))
+
+
+def test_every_failure_is_listed_by_name():
+    with pytest.raises(AssertionError) as caught:
+        check_model(FlatImages())
+    assert "- decode_gives_instances: " in str(caught.value)
+    assert "- rows_are_independent: " not in str(caught.value)
+
+
+def test_one_module_need_not_be_in_a_tuple():
+    model = wrap(TinyVAE())
+    check_model(model, model.net)

@@ -23,6 +23,10 @@ net = load_mnist_vae()
 model = VAE(encode=net.encode, decode=net.decode, latent_shape=(200,), sample_shape=(1, 28, 28))
 samples, repeats = int(sys.argv[2]), int(sys.argv[3])
 explainer = PXGen(model, threshold=MeanMax(samples, repeats))
+def size(node):
+    if isinstance(node, dict):
+        return sum(size(child) for child in node.values())
+    return node.nbytes if isinstance(node, np.ndarray) else 0
 process, peak, done = psutil.Process(), [0], threading.Event()
 def watch():
     while not done.wait(0.02):
@@ -33,7 +37,7 @@ threading.Thread(target=watch, daemon=True).start()
 table = 0
 if sys.argv[1] != "-":
     found = explainer.explain(sys.argv[1])
-    table = sum(a.nbytes for a in found.data.values() if isinstance(a, np.ndarray))
+    table = size(found.data)
 else:
     explainer.fit()
 done.set()

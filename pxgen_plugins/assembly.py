@@ -39,6 +39,8 @@ def assemble(
 ) -> dict[str, Any]:
     """Return the data of an explanation (see ``explanation.DEFAULT_DATA_PXGEN``).
 
+    No array of it is held by anyone else.
+
     Args:
         scores: Values of the n anchors.
         calibration: Thresholds of the same criteria.
@@ -102,8 +104,8 @@ def assemble(
         "groups": described,
         "invalid": invalid,
         "reasons": [scores.reasons[int(index)] for index in invalid],
-        "labels": anchors.labels,
-        "ids": anchors.ids,
+        "labels": None if anchors.labels is None else anchors.labels.copy(),
+        "ids": None if anchors.ids is None else anchors.ids.copy(),
         "strips": strips,
         "examples": _examples(scorer, anchors, [*shown, *strips.values()], examples),
         "calibration": _calibration_data(calibration),
@@ -168,7 +170,7 @@ def _calibration_data(calibration: Calibration) -> dict[str, Any]:
         "n_repeats": calibration.n_repeats,
         "n_invalid": calibration.n_invalid,
         "seed": calibration.seed,
-        "repeats": calibration.repeats,
-        "reference": reference,
+        "repeats": calibration.repeats.copy(),
+        "reference": None if reference is None else reference.copy(),
         "scale": None if reference is None else calibration.scale.tolist(),
     }

@@ -226,7 +226,7 @@ class PXGen(Explainer, FitMixin):  # type: ignore[misc]  # alibi's attrs classes
         )
         meta = copy.deepcopy(self.meta)
         meta["params"]["n_anchors"] = len(anchors)
-        return build(meta, data)
+        return build(meta, data, copy_arrays=False)
 
     def reset_predictor(self, predictor: Any) -> None:
         """Put ``predictor`` in the place of the present one.

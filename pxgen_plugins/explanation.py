@@ -109,8 +109,10 @@ def build(
     meta: Mapping[str, Any],
     data: Mapping[str, Any],
     defaults: Mapping[str, Any] = DEFAULT_DATA_PXGEN,
+    *,
+    copy_arrays: bool = True,
 ) -> Explanation:
-    """Return an Alibi explanation that owns copies of ``meta`` and ``data``, ready for strict JSON.
+    """Return an Alibi explanation that owns ``meta`` and ``data``, ready for strict JSON.
 
     The metadata gains ``arrays``: dtype and shape of every array, by its dotted path, so that
     :func:`from_json` can restore what JSON turns into lists.
@@ -119,6 +121,7 @@ def build(
         meta: The explainer's metadata with the parameters of the call.
         data: What was found, by key.
         defaults: All keys, with what a missing one is.
+        copy_arrays: Copy arrays; False when nobody else holds them and they are large.
 
     Example:
         >>> build({"name": "PXGen"}, {"values": np.array([[1.0]])}).values.shape
@@ -132,7 +135,7 @@ def build(
         for path, array in _arrays(full)
     }
     strict_meta = {**copy.deepcopy(dict(meta)), "arrays": arrays}
-    return Explanation(meta=_strict(strict_meta), data=_strict(full))
+    return Explanation(meta=_strict(strict_meta), data=_strict(full, copy_arrays))
 
 
 def from_json(text: str) -> Explanation:
@@ -217,14 +220,14 @@ def _arrays(node: Any, path: str = "") -> Iterator[tuple[str, NDArray[Any]]]:
             yield from _arrays(child, f"{path}.{key}" if path else str(key))
 
 
-def _strict(node: Any) -> Any:
+def _strict(node: Any, copy_arrays: bool = True) -> Any:
     """Copy ``node`` with arrays as StrictArray, numpy scalars as Python's, non-finite as None."""
     if isinstance(node, np.ndarray):
-        return np.array(node).view(StrictArray)
+        return (np.array(node) if copy_arrays else node).view(StrictArray)
     if isinstance(node, Mapping):
-        return {str(key): _strict(child) for key, child in node.items()}
+        return {str(key): _strict(child, copy_arrays) for key, child in node.items()}
     if isinstance(node, (list, tuple)):
-        return [_strict(child) for child in node]
+        return [_strict(child, copy_arrays) for child in node]
     if isinstance(node, np.generic):
         node = node.item()
     if isinstance(node, float) and not math.isfinite(node):

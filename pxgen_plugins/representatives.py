@@ -183,7 +183,6 @@ def _features(
 def _standardized(matrix: NDArray[Any]) -> NDArray[Any]:
     """Scale columns to zero mean and unit variance; constant ones become zero."""
     deviation = matrix.std(axis=0, dtype=np.float64)
-    scaled: NDArray[Any] = (matrix - matrix.mean(axis=0, dtype=np.float64)) / np.where(
-        deviation > 0, deviation, 1.0
-    )
+    scaled: NDArray[Any] = matrix - matrix.mean(axis=0, dtype=np.float64)
+    scaled /= np.where(deviation > 0, deviation, 1.0)
     return scaled

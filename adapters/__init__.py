@@ -1,0 +1,27 @@
+"""Explanation methods of other libraries, each behind Alibi's interface: one file per method.
+
+This folder is installed as ``pxgen_plugins.adapters``; import it by that name. Every module in it
+registers itself when the registry is first read, as do the entry points of the group
+``pxgen_plugins.adapters``. An adapter imports its library when it is used, not when it is loaded.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pxgen_plugins.registry import Registry
+
+REGISTRY: Registry[type[Any]] = Registry("adapter", "pxgen_plugins.adapters")
+register = REGISTRY.register
+get = REGISTRY.get
+names = REGISTRY.names
+
+__all__ = ["get", "names", "register"]
+
+
+def __getattr__(name: str) -> Any:
+    return REGISTRY.lookup_class(name, __name__)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

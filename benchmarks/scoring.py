@@ -24,7 +24,11 @@ class ConvVAE(nn.Module):
     def __init__(self, latent: int = 20) -> None:
         super().__init__()
         self.encoder = nn.Sequential(
-            nn.Conv2d(1, 32, 4, 2, 1), nn.ReLU(), nn.Conv2d(32, 64, 4, 2, 1), nn.ReLU(), nn.Flatten()
+            nn.Conv2d(1, 32, 4, 2, 1),
+            nn.ReLU(),
+            nn.Conv2d(32, 64, 4, 2, 1),
+            nn.ReLU(),
+            nn.Flatten(),
         )
         self.heads = nn.Linear(64 * 49, 2 * latent)
         self.first = nn.Linear(latent, 64 * 49)

@@ -4,7 +4,7 @@
 
 For the authors' 200 latent dimensions (the shipped weights) and for 20 (trained here, by the same
 recipe, in about 25 seconds) the same 56,000 anchors are grouped under several rules, among them the
-authors' own 60,000 samples x 100 repeats. Written are ``mnist_zeros.json`` and ``mnist_zeros_table.md``.
+authors' own 60,000 samples x 100 repeats. Written are ``mnist_zeros.json`` and a table as Markdown.
 """
 
 from __future__ import annotations

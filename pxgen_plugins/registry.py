@@ -7,7 +7,7 @@ import pkgutil
 import threading
 import warnings
 from collections.abc import Callable
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Generic, TypeVar
 
 from pxgen_plugins.errors import ParameterError, PXGenWarning, describe
@@ -106,15 +106,15 @@ class Registry(Generic[T]):
             self._discovered = True
             self._import_modules()
             for point in entry_points(group=self.group):
-                try:
-                    item: Any = point.load()
-                    self.register(point.name)(item)
-                except Exception as error:  # a third party's fault must not take the package down
-                    warnings.warn(
-                        f"registry: {self.kind} {point.name!r} of {point.value!r} was left out: {error}",
-                        PXGenWarning,
-                        stacklevel=3,
-                    )
+                self._load(point)
+
+    def _load(self, point: EntryPoint) -> None:
+        try:
+            item: Any = point.load()
+            self.register(point.name)(item)
+        except Exception as error:  # a third party's fault must not take the package down
+            text = f"{self.kind} {point.name!r} of {point.value!r} was left out: {error}"
+            warnings.warn(f"registry: {text}", PXGenWarning, stacklevel=4)
 
     def _import_modules(self) -> None:
         try:

@@ -156,7 +156,7 @@ class Scorer:
         Args:
             anchors: The anchor set.
             index: Which anchors.
-            function: From a :class:`Batch` to an array or tensor with one row per anchor; flattened.
+            function: From a :class:`Batch` to an array or tensor with a row per anchor; flattened.
 
         Raises:
             ModelError: When it returns another number of rows.

@@ -24,8 +24,8 @@ def anchor_table(explanation: Explanation) -> pa.Table:
 
     Columns: ``index``, ``id`` and ``label`` (where known), ``group``, ``group_stability``,
     ``anchor_value``, and for every criterion its value (under the criterion's name),
-    ``<name>_high_affinity``, ``<name>_distance`` and ``<name>_p_value``; ``representative_of`` names
-    the selectors that picked the anchor. A number that is not finite is null.
+    ``<name>_high_affinity``, ``<name>_distance`` and ``<name>_p_value``; ``representative_of``
+    names the selectors that picked the anchor. A number that is not finite is null.
 
     Args:
         explanation: As PXGen returns it, or read back from JSON.

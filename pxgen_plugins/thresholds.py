@@ -146,10 +146,12 @@ class MeanMax(Rule):
                 self.tolerance = validation.real(tolerance, "tolerance", "MeanMax", above=0.0)
 
     def threshold(self, values: Floats) -> Floats:
+        """Return the largest values, (m,)."""
         largest: Floats = values.max(axis=0)
         return largest
 
     def enough(self, repeats: Floats, names: Sequence[str]) -> bool:
+        """Return whether the tolerance is reached."""
         if self.tolerance is None or len(repeats) < _FEWEST_REPEATS:
             return False
         error = repeats.std(axis=0, ddof=1) / math.sqrt(len(repeats))
@@ -178,6 +180,7 @@ class Quantile(Rule):
         self.q = validation.real(q, "q", "Quantile", above=0.0, maximum=1.0)
 
     def threshold(self, values: Floats) -> Floats:
+        """Return the quantiles, (m,)."""
         quantile: Floats = np.quantile(values, self.q, axis=0)
         return quantile
 
@@ -202,6 +205,7 @@ class Median(Rule):
         self.k = validation.real(k, "k", "Median", above=0.0)
 
     def threshold(self, values: Floats) -> Floats:
+        """Return median plus k deviations, (m,)."""
         middle = np.median(values, axis=0)
         deviation = np.median(np.abs(values - middle), axis=0)
         result: Floats = middle + self.k * deviation
@@ -240,6 +244,7 @@ class Conformal(Rule):
         return math.floor(self.alpha * (s + 1) * (1 + 1e-12))  # 0.1 * 10 must not fall below 1
 
     def threshold(self, values: Floats) -> Floats:
+        """Return a value just above the rank-th largest sample, (m,)."""
         rank = self._rank(len(values))
         if rank < 1:  # only when samples were left out as invalid
             return np.full(values.shape[1], np.inf)
@@ -249,6 +254,7 @@ class Conformal(Rule):
         return above
 
     def combine(self, repeats: Floats) -> Floats:
+        """Return the thresholds of the first repeat, (m,)."""
         first: Floats = repeats[0]
         return first
 
@@ -278,6 +284,7 @@ class Fixed(Rule):
             self.values = validation.real(values, "values", "Fixed")
 
     def threshold(self, values: Floats) -> Floats:
+        """Raise: there is nothing to find."""
         raise NotImplementedError("Fixed has its thresholds already")
 
     def calibrate(self, scorer: Scorer, seed: int, verbose: bool = False) -> Calibration:

@@ -33,4 +33,5 @@ class Column(Criterion):
         self.kind = kind
 
     def __call__(self, batch: Batch) -> Tensor:
+        """Return the values, (b,)."""
         return batch.values[:, self.column]

@@ -61,6 +61,7 @@ class ELBO(Criterion):
         self.scale = validation.real(scale, "scale", "ELBO", above=0.0)
 
     def __call__(self, batch: Batch) -> Tensor:
+        """Return the values, (b,)."""
         mean, log_var = batch.posterior
         shape = tuple(mean.shape[1:])
         draws = normal_rows(0, self.n_draws, shape, derive(batch.seed, "elbo"))

@@ -33,6 +33,7 @@ class KLD(Criterion):
     unit = "nats"
 
     def __call__(self, batch: Batch) -> Tensor:
+        """Return the values, (b,)."""
         mean, log_var = batch.posterior
         # expm1(t) - t keeps the digits that exp(t) - 1 - t loses near t = 0
         terms = mean.square() + log_var.expm1() - log_var
@@ -61,5 +62,6 @@ class Mahalanobis(Criterion):
     unit = "standard deviations"
 
     def __call__(self, batch: Batch) -> Tensor:
+        """Return the values, (b,)."""
         norm: Tensor = torch.linalg.vector_norm(batch.mean.flatten(1), dim=1)
         return norm

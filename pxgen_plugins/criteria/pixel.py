@@ -58,6 +58,7 @@ class _Elementwise(Criterion):
         """Return the loss of every element, shape (b, *sample_shape)."""
 
     def __call__(self, batch: Batch) -> Tensor:
+        """Return the values, (b,)."""
         elements = self._elements(batch).flatten(1)
         return elements.mean(1) if self.reduction == "mean" else elements.sum(1)
 
@@ -176,6 +177,7 @@ class PSNR(Criterion):
     unit = "-dB"
 
     def __call__(self, batch: Batch) -> Tensor:
+        """Return the values, (b,)."""
         _, width = span(batch, self.name)
         mse = (batch.x - batch.reconstruction).square().flatten(1).mean(1)
         return 10.0 * torch.log10((mse / width**2).clamp(min=1e-12))

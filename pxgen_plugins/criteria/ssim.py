@@ -111,6 +111,7 @@ class SSIM(_Structural):
     unit = "-SSIM"
 
     def __call__(self, batch: Batch) -> Tensor:
+        """Return the values, (b,)."""
         return -self._similarity(batch)
 
 
@@ -138,4 +139,5 @@ class DSSIM(_Structural):
     unit = "(1 - SSIM) / 2"
 
     def __call__(self, batch: Batch) -> Tensor:
+        """Return the values, (b,)."""
         return (1.0 - self._similarity(batch)) / 2.0

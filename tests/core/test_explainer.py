@@ -130,9 +130,11 @@ def test_selectors_measure_in_the_space_asked_for(vae, images, space, standardiz
         seen.append(np.asarray(X))
         return Selection(np.arange(k), 0.0)
 
-    found = PXGen(
-        vae, threshold=FEW, selectors=[spy], space=space, standardize=standardize
-    ).fit().explain(images)
+    found = (
+        PXGen(vae, threshold=FEW, selectors=[spy], space=space, standardize=standardize)
+        .fit()
+        .explain(images)
+    )
     members = [g["indices"] for g in found.groups.values() if g["count"]]
     for X, index in zip(seen, members, strict=True):
         with torch.no_grad():
@@ -148,16 +150,20 @@ def test_selectors_measure_in_the_space_asked_for(vae, images, space, standardiz
 
 
 def test_selectors_take_options_labels_and_their_own_space(vae, images):
-    found = PXGen(
-        vae,
-        threshold=FEW,
-        selectors=[
-            "top",
-            {"name": "k_center", "label": "core", "outliers": 1, "space": "latent"},
-            {"name": "k_dispersion", "objective": "max_sum"},
-        ],
-        n_representatives=3,
-    ).fit().explain(images)
+    found = (
+        PXGen(
+            vae,
+            threshold=FEW,
+            selectors=[
+                "top",
+                {"name": "k_center", "label": "core", "outliers": 1, "space": "latent"},
+                {"name": "k_dispersion", "objective": "max_sum"},
+            ],
+            n_representatives=3,
+        )
+        .fit()
+        .explain(images)
+    )
     for group in found.groups.values():
         assert set(group["representatives"]) == {"top", "core", "k_dispersion"}
         if group["count"] > 3:
@@ -352,7 +358,7 @@ class TestSaving:
 
     def test_a_folder_of_alibi_is_named_as_such(self, vae, tmp_path):
         (tmp_path / "explainer.dill").write_bytes(b"")
-        with pytest.raises(ParameterError, match="alibi.saving.load_explainer"):
+        with pytest.raises(ParameterError, match=r"alibi.saving.load_explainer"):
             PXGen.load(tmp_path, vae)
 
     @pytest.mark.parametrize(
@@ -360,7 +366,7 @@ class TestSaving:
     )
     def test_a_broken_folder_is_one_clear_error(self, vae, tmp_path, content):
         (tmp_path / "pxgen.json").write_text(content)
-        with pytest.raises(ParameterError, match="a folder with pxgen.json of format 1"):
+        with pytest.raises(ParameterError, match=r"a folder with pxgen.json of format 1"):
             PXGen.load(tmp_path, vae)
 
     def test_broken_arrays_are_one_clear_error(self, vae, tmp_path):
@@ -415,7 +421,9 @@ class TestBlackBox:
             columns = [criteria.make(name)(batch) for name in ("kld", "mse")]
             return torch.stack(columns, 1).numpy()
 
-        black = PXGen(predict, sampler=lambda n, s: vae.sample(n, s).detach().numpy(), threshold=FEW)
+        black = PXGen(
+            predict, sampler=lambda n, s: vae.sample(n, s).detach().numpy(), threshold=FEW
+        )
         one, two = white.explain(images), black.fit().explain(images)
         np.testing.assert_allclose(one.values, two.values, rtol=1e-5)
         assert one.thresholds == pytest.approx(two.thresholds, rel=1e-5)

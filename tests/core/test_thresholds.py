@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from pxgen_plugins import criteria, thresholds
 from pxgen_plugins.criteria import Batch
+from pxgen_plugins.criteria.column import Column
 from pxgen_plugins.errors import CapabilityError, ModelError, ParameterError, PXGenWarning
 from pxgen_plugins.models import VAE, BlackBox
-from pxgen_plugins.criteria.column import Column
 from pxgen_plugins.scoring import Scorer
 from pxgen_plugins.seeds import derive
 from pxgen_plugins.thresholds import Conformal, Fixed, MeanMax, Median, Quantile
@@ -103,7 +103,7 @@ def test_a_tolerance_stops_once_the_standard_error_is_below_it():
 def test_a_tolerance_can_be_given_per_criterion():
     rule = MeanMax(n_samples=100, n_repeats=50, tolerance={"c0": 10.0})
     assert rule.calibrate(normal_scorer(), seed=0).n_repeats == 5
-    with pytest.raises(ParameterError, match="tolerance.*c0, c1"):
+    with pytest.raises(ParameterError, match=r"tolerance.*c0, c1"):
         MeanMax(n_samples=5, tolerance={"klt": 1.0}).calibrate(normal_scorer(), seed=0)
 
 
@@ -227,7 +227,7 @@ def test_samples_without_a_finite_value_are_left_out_and_counted(net):
 
 
 def test_a_model_of_nothing_but_nan_is_one_clear_error(net):
-    with pytest.raises(ModelError, match="model's own samples must be finite.*'kld', 'mse'"):
+    with pytest.raises(ModelError, match=r"model's own samples must be finite.*'kld', 'mse'"):
         MeanMax(n_samples=30).calibrate(scorer_of(broken_vae(net, -99.0)), 0)
 
 

@@ -68,7 +68,7 @@ def test_a_module_out_of_sight_is_named_by_the_user():
     def decode(z):
         return holder["net"].decode(z)
 
-    with pytest.raises(ModelError, match="repeatable.*modules="):
+    with pytest.raises(ModelError, match=r"repeatable.*modules="):
         VAE(encode=encode, decode=decode, **SHAPES)
     vae = VAE(encode=encode, decode=decode, modules=holder["net"], **SHAPES)
     assert holder["net"].training

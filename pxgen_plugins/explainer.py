@@ -19,6 +19,7 @@ from pxgen_plugins.criteria.parsing import parse as parse_criteria
 from pxgen_plugins.errors import MissingDependencyError, ModelError, ParameterError, describe
 from pxgen_plugins.explanation import DEFAULT_META_PXGEN, build
 from pxgen_plugins.models import BlackBox, Model, capabilities
+from pxgen_plugins.predictor import PredictorHolder
 from pxgen_plugins.representatives import parse
 from pxgen_plugins.scoring import PRECISIONS, RECONSTRUCTIONS, Scorer
 
@@ -37,7 +38,7 @@ except Exception as error:  # alibi fails with more than ImportError when its ow
 __all__ = ["PXGen"]
 
 
-class PXGen(Explainer, FitMixin):  # type: ignore[misc]  # alibi's attrs classes are untyped
+class PXGen(PredictorHolder, Explainer, FitMixin):  # type: ignore[misc]  # alibi's attrs classes are untyped
     """Explains a generative model by example (Huang, Weng and Yang 2025).
 
     Anchors are scored by intrinsic criteria (how the model's latent space takes them) and
@@ -134,7 +135,7 @@ class PXGen(Explainer, FitMixin):  # type: ignore[misc]  # alibi's attrs classes
         self.sampler = sampler
         self.criteria = parse_criteria(intrinsic, extrinsic, _is_function(predictor))
         self.calibration: Calibration | None = None
-        self.predictor: Any = None
+        self._shape: tuple[int, ...] | None = None
         super().__init__(meta=copy.deepcopy(DEFAULT_META_PXGEN))
         params = {
             "intrinsic": settings(self.criteria, "intrinsic"),
@@ -240,15 +241,16 @@ class PXGen(Explainer, FitMixin):  # type: ignore[misc]  # alibi's attrs classes
             PredictorCallError: When a callable predictor raises.
             PredictorReturnTypeError: When it returns anything but one finite row per instance.
         """
+        shape = self._shape if self.predictor is None else None
         if predictor is not None:
             model = self._model(predictor)
             for criterion in self.criteria:
                 criterion.check(model)
             if isinstance(model, BlackBox):
-                _probe(model)
+                shape = _probe(model) or shape
             if self.predictor is not None and self.predictor is not predictor:
                 self.calibration = None
-        self.predictor = predictor
+        self._predictor, self._shape, self._saving = predictor, shape, False
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Save settings and thresholds, without the model, as JSON and safetensors.
@@ -294,8 +296,11 @@ class PXGen(Explainer, FitMixin):  # type: ignore[misc]  # alibi's attrs classes
         if self.predictor is None:
             do = "Call reset_predictor(model)."
             raise ParameterError("predictor", "PXGen", "set", "None", do)
+        model = self._model(self.predictor)
+        if isinstance(model, BlackBox):
+            model.sample_shape = self._shape
         return Scorer(
-            self._model(self.predictor),
+            model,
             self.criteria,
             batch_size=self.batch_size,
             device=self.device,
@@ -305,14 +310,10 @@ class PXGen(Explainer, FitMixin):  # type: ignore[misc]  # alibi's attrs classes
         )
 
     def __getstate__(self) -> dict[str, Any]:
-        state = dict(self.__dict__)
-        if state["predictor"] is None:  # being saved: a sampler would carry the model along
+        state = super().__getstate__()
+        if state["_predictor"] is None:  # a sampler would carry the model along
             state["sampler"] = None
         return state
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        persistence.warn_version(state["meta"]["params"].get("pxgen_plugins_version"))
 
 
 def _is_function(predictor: Any) -> bool:
@@ -326,11 +327,12 @@ def _plain(value: Any) -> Any:
     return describe(value) if callable(value) else value
 
 
-def _probe(model: BlackBox) -> None:
+def _probe(model: BlackBox) -> tuple[int, ...] | None:
     if "sample" not in model.capabilities:
-        return
+        return None
     try:
-        values = model.values(model.sample(2, 0))
+        drawn = model.sample(2, 0)
+        values = model.values(drawn)
     except ModelError as error:
         raise PredictorReturnTypeError(str(error)) from error
     except Exception as error:
@@ -341,3 +343,4 @@ def _probe(model: BlackBox) -> None:
             "PXGen: predictor must be finite on the model's own samples; got NaN or infinity. "
             "Check its values on sampler(2, 0)."
         )
+    return tuple(drawn.shape[1:])

@@ -95,6 +95,11 @@ class StrictArray(np.ndarray[Any, np.dtype[Any]]):
         [1.0, None]
     """
 
+    def __repr__(self) -> str:
+        # an explanation holds dozens of arrays, and numpy elides only above 1,000 elements
+        with np.printoptions(threshold=12, edgeitems=2):
+            return super().__repr__()
+
     def tolist(self) -> Any:
         """Return nested lists, with None in the place of values that are not finite."""
         plain = self.view(np.ndarray)

@@ -43,6 +43,7 @@ def save(explainer: PXGen, path: str | os.PathLike[str]) -> None:
         "format": _FORMAT,
         "explainer": type(explainer).__name__,
         "params": explainer.meta["params"],
+        "sample_shape": explainer._shape,
         "calibration": None,
     }
     try:
@@ -85,6 +86,8 @@ def load(
         allowed = "complete without callables"
         raise ParameterError("settings", "PXGen.load", allowed, describe(str(path)), do) from error
     warn_version(content["params"].get("pxgen_plugins_version"))
+    if explainer._shape is None and content.get("sample_shape") is not None:
+        explainer._shape = tuple(int(side) for side in content["sample_shape"])
     saved = content["calibration"]
     if saved is not None:
         explainer.calibration = _calibration(Path(path) / _ARRAYS, saved)

@@ -88,10 +88,14 @@ def _members(values: Floats, labels: Indices, centroids: Floats) -> Indices:
         span = slice(first, first + _ROWS)
         difference = values[span] - centroids[labels[span]]
         squares[span] = np.einsum("ij,ij->i", difference, difference)
-    order = np.lexsort((squares, labels))
-    _, starts, sizes = np.unique(labels[order], return_index=True, return_counts=True)
-    first = order[starts]
-    members: Indices = first[np.lexsort((first, -sizes))].astype(np.int64)
+    least = np.full(len(centroids), np.inf)
+    np.minimum.at(least, labels, squares)
+    # The centroid of two rows is equally far from both: rounding must not choose between them.
+    near = np.flatnonzero(squares <= least[labels] * (1 + 1e-9))
+    _, places = np.unique(labels[near], return_index=True)
+    rows = near[places]
+    sizes = np.bincount(labels, minlength=len(centroids))[labels[rows]]
+    members: Indices = rows[np.lexsort((rows, -sizes))].astype(np.int64)
     # Rounding can put equal rows into two clusters.
     _, different = np.unique(values[members], axis=0, return_index=True)
     kept: Indices = members[np.sort(different)]

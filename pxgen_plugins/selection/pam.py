@@ -72,6 +72,10 @@ def partition_around_medoids(table: Floats, weights: Floats, picks: Indices) -> 
             owner, near, next_ = _two_nearest(table, picks)
             quiet, budget = 0, budget - 1
         first_row = 0 if first_row + slice_rows >= m else first_row + slice_rows
+    for j in range(k):  # of members that serve their cluster equally well, the first
+        members = np.flatnonzero(owner == j)
+        cost = weights[members] @ table[np.ix_(members, members)]
+        picks[j] = members[np.argmax(cost <= cost.min() * (1 + 1e-9))]
     return picks
 
 

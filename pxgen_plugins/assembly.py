@@ -142,7 +142,7 @@ def _warn_invalid(invalid: NDArray[np.int64], n: int, reasons: Mapping[int, str]
         warnings.warn(
             f"PXGen: {len(invalid)} of {n} anchors are in no group (see invalid, reasons): {first}",
             PXGenWarning,
-            stacklevel=3,
+            stacklevel=4,
         )
 
 

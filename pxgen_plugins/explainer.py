@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
+from torch import nn
 
 from pxgen_plugins import __version__, persistence, thresholds, validation
 from pxgen_plugins import groups as grouping
@@ -317,7 +318,9 @@ class PXGen(PredictorHolder, Explainer, FitMixin):  # type: ignore[misc]  # alib
 
 
 def _is_function(predictor: Any) -> bool:
-    return callable(predictor) and not capabilities(predictor)
+    return (
+        callable(predictor) and not isinstance(predictor, nn.Module) and not capabilities(predictor)
+    )
 
 
 def _plain(value: Any) -> Any:

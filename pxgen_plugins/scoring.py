@@ -334,7 +334,7 @@ def _outside(
         "" if anchors.ids is None else f" ({describe(str(anchors.ids[start + first]))})"
     )
     low, high = float(flat[first].min()), float(flat[first].max())
-    as_bytes = high > 2 * bounds[1] and low >= 0 and high <= 255
+    as_bytes = max(64.0, 2 * bounds[1]) <= high <= 255 and low >= 0
     do = (
         "Values of 0 to 255 are scaled by themselves when given as uint8: pass X.astype('uint8')."
         if as_bytes

@@ -26,10 +26,10 @@ ARROWS: dict[str, set[str]] = {
     "selection": set(),
     "thresholds": {"anchors", "criteria", "models", "scoring"},
 }
-FREE = {"errors", "progress", "registry", "seeds", "validation"}
+FREE = {"errors", "optional", "progress", "registry", "seeds", "validation"}
 NEAR_THE_HOST = {
     "adapters", "assembly", "audit", "comparison", "evaluation", "explainer", "explanation",
-    "persistence", "tables", "testing",
+    "methods", "persistence", "predictor", "tables", "testing",
 }  # fmt: skip
 FORBIDDEN = {"pickle", "cPickle", "dill", "joblib", "cloudpickle", "jsonpickle", "torchvision"}
 ON_USE_ONLY = {"captum", "shap", "lime", "umap", "openTSNE", "aix360", "tensorflow"}

@@ -200,8 +200,9 @@ def test_wrong_arguments_are_named(vae, arguments, text):
 
 
 def test_a_bare_module_is_told_how_to_be_wrapped():
-    with pytest.raises(ParameterError, match=r"VAE\(encode=net.encode"):
-        PXGen(TinyNet())
+    for module in (TinyNet(), torch.nn.Linear(2, 2)):
+        with pytest.raises(ParameterError, match=r"VAE\(encode=net.encode"):
+            PXGen(module)
 
 
 @pytest.mark.parametrize("given", [np.arange(59), ["a"] * 61])

@@ -108,7 +108,7 @@ class Scorer:
         table = np.full((len(anchors), len(self.criteria)), np.nan)
         reasons: dict[int, str] = {}
         with bar(len(anchors), "scoring", "anchor", verbose) as progress:
-            for start, x in self._batches(anchors, None, reasons):
+            for start, x in self.batches(anchors, None, reasons):
                 rows = table[start : start + len(x)]
                 failed = self._fill(x, start, rows, reasons)
                 if start == 0 and failed is not None and np.isnan(rows).all():
@@ -165,7 +165,7 @@ class Scorer:
         temporary file and mapped.
         """
         matrix: NDArray[np.float32] | None = None
-        for start, x in self._batches(anchors, index, {}):
+        for start, x in self.batches(anchors, index, {}):
             with self._context():
                 returned = function(self._batch(x, start, index))
             rows = (
@@ -190,7 +190,7 @@ class Scorer:
         single = self.reconstruction == "sample" and len(index) > 1
         groups = np.split(index, len(index)) if single else [index]
         for some in groups:
-            for start, x in self._batches(anchors, some, {}):
+            for start, x in self.batches(anchors, some, {}):
                 with self._context():
                     batch = self._batch(x, start, some)
                     parts.append(batch.reconstruction.float().cpu().numpy())
@@ -198,7 +198,7 @@ class Scorer:
 
     def inputs(self, anchors: Anchors, index: NDArray[np.int64]) -> NDArray[np.float32]:
         """Return the given anchors as the model takes them, (len(index), *sample_shape)."""
-        parts = [x.float().cpu().numpy().copy() for _, x in self._batches(anchors, index, {})]
+        parts = [x.float().cpu().numpy().copy() for _, x in self.batches(anchors, index, {})]
         return np.concatenate(parts) if parts else np.empty((0, 1), dtype=np.float32)
 
     def _batch(self, x: Tensor, start: int, index: NDArray[np.int64] | None = None) -> Batch:
@@ -276,10 +276,23 @@ class Scorer:
             raise ModelError("sample's result", "calibration", allowed, describe(drawn), do)
         return drawn.to(self.device)
 
-    def _batches(
+    def batches(
         self, anchors: Anchors, index: NDArray[np.int64] | None, reasons: dict[int, str]
     ) -> Iterator[tuple[int, Tensor]]:
-        """Yield (position, tensor for the model); rows that stand in for bad anchors are zeros."""
+        """Yield anchors as the model takes them, batch by batch, in one buffer that is used again.
+
+        Args:
+            anchors: The anchor set.
+            index: Which anchors, in which order; None for all.
+            reasons: Gains an entry, by position, for every anchor that cannot be read or is not
+                finite; in its place stands a row of the lowest value.
+
+        Yields:
+            Position of the batch's first row, and the batch, (b, *sample_shape).
+
+        Raises:
+            AnchorError: When anchors lie outside the model's range.
+        """
         n = len(anchors) if index is None else len(index)
         buffer: Tensor | None = None
         start = 0

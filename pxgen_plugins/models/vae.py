@@ -130,9 +130,14 @@ class VAE(GenerativeModel):
         return self.decode(z.to(self.device, self.dtype))
 
     @property
+    def modules(self) -> tuple[nn.Module, ...]:
+        """The outermost modules behind the callables."""
+        return self._evaluating.modules
+
+    @property
     def layers(self) -> dict[str, nn.Module]:
         """The named layers of the modules behind the callables, for attributions."""
-        roots = self._evaluating.modules
+        roots = self.modules
         return {
             name if len(roots) == 1 else f"{position}.{name}": module
             for position, root in enumerate(roots)

@@ -12,27 +12,33 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pxgen_plugins.plots.calibration import plot_calibration
+    from pxgen_plugins.plots.comparison import plot_comparison
     from pxgen_plugins.plots.representatives import plot_representatives
     from pxgen_plugins.plots.scatter import plot_groups
     from pxgen_plugins.plots.shares import plot_label_shares
     from pxgen_plugins.plots.strips import plot_alignment, plot_delusion
+    from pxgen_plugins.plots.views import plot_views
 
 __all__ = [
     "plot_alignment",
     "plot_calibration",
+    "plot_comparison",
     "plot_delusion",
     "plot_groups",
     "plot_label_shares",
     "plot_representatives",
+    "plot_views",
 ]
 
 _HOMES = {
     "plot_alignment": "strips",
     "plot_calibration": "calibration",
+    "plot_comparison": "comparison",
     "plot_delusion": "strips",
     "plot_groups": "scatter",
     "plot_label_shares": "shares",
     "plot_representatives": "representatives",
+    "plot_views": "views",
 }
 
 

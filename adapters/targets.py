@@ -1,0 +1,171 @@
+"""What is explained: a scalar of (model, anchor), by name or as a callable."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pxgen_plugins import validation
+from pxgen_plugins.criteria import Batch, Criterion, make
+from pxgen_plugins.errors import ModelError, ParameterError, describe
+from pxgen_plugins.models import require
+
+__all__ = ["Latent", "Pixel", "Target", "resolve"]
+
+
+@dataclass(frozen=True)
+class Latent:
+    """Dimension ``index`` of the posterior mean, flattened.
+
+    Example:
+        >>> Latent(3).label
+        'latent[3]'
+    """
+
+    index: int
+
+    @property
+    def label(self) -> str:
+        """Name in results."""
+        return f"latent[{self.index}]"
+
+
+@dataclass(frozen=True)
+class Pixel:
+    """One element of the reconstruction, by its position in ``sample_shape``.
+
+    Args:
+        position: As many indices as ``sample_shape`` has dimensions.
+
+    Example:
+        >>> Pixel(0, 14, 14).label
+        'pixel[0, 14, 14]'
+    """
+
+    position: tuple[int, ...]
+
+    def __init__(self, *position: int) -> None:
+        object.__setattr__(self, "position", tuple(position))
+
+    @property
+    def label(self) -> str:
+        """Name in results."""
+        return f"pixel[{', '.join(str(i) for i in self.position)}]"
+
+
+@dataclass(frozen=True)
+class Target:
+    """A differentiable scalar of (model, anchor).
+
+    Attributes:
+        label: Name in results.
+        of: From a :class:`~pxgen_plugins.criteria.Batch` to values, (b,).
+        spec: What the user gave, for the metadata.
+    """
+
+    label: str
+    of: Callable[[Batch], Tensor]
+    spec: Any
+
+    def value(self, model: Any, x: Tensor, *, first: int = 0, seed: int = 0) -> Tensor:
+        """Return the values (b,) at anchors ``x`` (b, *sample_shape), with gradient.
+
+        Raises:
+            ModelError: When the target does not return one value per anchor.
+        """
+        values = self.of(Batch(model, x, first=first, seed=seed))
+        if tuple(values.shape) != (len(x),):
+            do = "Return one number per anchor."
+            came = describe(values)
+            raise ModelError("target", self.label, f"of shape ({len(x)},)", came, do)
+        return values
+
+    def value_at(self, model: Any, z: Tensor, x: Tensor | None = None, *, seed: int = 0) -> Tensor:
+        """Return the values (b,) with the posterior mean replaced by ``z`` (b, *latent_shape).
+
+        For latent methods: the anchor stays what it was, its code is moved, and the target is
+        computed from the code and what it decodes to. A log variance is that of the anchor.
+
+        Args:
+            model: The model.
+            z: Latent codes, with gradient if wanted.
+            x: The anchors, (b, *sample_shape); None takes the decoded codes themselves.
+            seed: Seed of the target's own noise.
+        """
+        if x is None:
+            x = model.decode(z)
+        return self.of(_Moved(model, x, z, seed))
+
+
+class _Moved(Batch):
+    """A batch whose posterior mean was moved."""
+
+    def __init__(self, model: Any, x: Tensor, z: Tensor, seed: int) -> None:
+        super().__init__(model, x, seed=seed)
+        with torch.no_grad():
+            log_var = model.encode(x)[1]
+        self.__dict__["posterior"] = (z, log_var)  # in the place of the cached property's value
+
+
+def resolve(target: Any, model: Any, where: str) -> Target:
+    """Return the target that ``target`` stands for.
+
+    Args:
+        target: A criterion's name, mapping or object (``"elbo"`` among them), :class:`Latent`,
+            :class:`Pixel`, or a callable from a :class:`~pxgen_plugins.criteria.Batch` to (b,).
+        model: The model.
+        where: Who was given it, for messages.
+
+    Raises:
+        ParameterError: When it is none of these, or an index lies outside.
+        CapabilityError: When the model lacks what the target needs.
+
+    Example:
+        >>> class Flat:
+        ...     capabilities, latent_shape = {"encode"}, (2,)
+        ...     def encode(self, x): return x, torch.zeros_like(x)
+        >>> resolve(Latent(1), Flat(), "example").value(Flat(), torch.tensor([[3.0, 4.0]])).tolist()
+        [4.0]
+    """
+    if isinstance(target, Latent):
+        require(model, ["encode"], where, "Use a criterion the model can serve.")
+        return _latent(target, model, where)
+    if isinstance(target, Pixel):
+        require(model, ["reconstruct"], where, "Use a criterion the model can serve.")
+        return _pixel(target, model, where)
+    if callable(target) and not isinstance(target, Criterion):
+        label = getattr(target, "__name__", type(target).__name__)
+        return Target(label, target, describe(target))
+    criterion = make(target, "target", where)
+    criterion.check(model)
+    return Target(criterion.name, criterion, {"name": criterion.name, **criterion.params})
+
+
+def _latent(target: Latent, model: Any, where: str) -> Target:
+    size = 1
+    for side in model.latent_shape:
+        size *= side
+    index = validation.integer(target.index, "Latent index", where, minimum=0)
+    if index >= size:
+        do = f"Choose one of 0 to {size - 1}."
+        raise ParameterError("Latent index", where, f"below {size}", str(index), do)
+    return Target(target.label, lambda batch: batch.mean.flatten(1)[:, index], target.label)
+
+
+def _pixel(target: Pixel, model: Any, where: str) -> Target:
+    shape = tuple(model.sample_shape)
+    inside = len(target.position) == len(shape) and all(
+        0 <= i < side for i, side in zip(target.position, shape, strict=True)
+    )
+    if not inside:
+        do = f"Give {len(shape)} indices inside the sample shape."
+        raise ParameterError("Pixel position", where, f"inside {shape}", str(target.position), do)
+    flat = int(np.ravel_multi_index(target.position, shape))
+    return Target(
+        target.label, lambda batch: batch.reconstruction.flatten(1)[:, flat], target.label
+    )

@@ -1,0 +1,514 @@
+"""The gradient, occlusion, ablation and GradCAM adapters against captum called directly."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from alibi.exceptions import NotFittedError
+from torch import nn
+
+from pxgen_plugins.adapters.ablation import LatentAblation
+from pxgen_plugins.adapters.attribution import DEFAULT_DATA_ATTRIBUTION
+from pxgen_plugins.adapters.deeplift import DeepLift
+from pxgen_plugins.adapters.gradcam import GradCAM
+from pxgen_plugins.adapters.gradient_shap import GradientShap
+from pxgen_plugins.adapters.gradients import InputXGradient, Saliency, TorchIntegratedGradients
+from pxgen_plugins.adapters.occlusion import Occlusion
+from pxgen_plugins.adapters.targets import Latent, Pixel, resolve
+from pxgen_plugins.errors import CapabilityError, ModelError, ParameterError
+from pxgen_plugins.models import VAE
+from pxgen_plugins.testing import ExplainerCase, explainer_checks, parametrize_with_checks
+from pxgen_plugins.testing.guards import moved_generators, random_state
+
+from .faces import FACES, face_vae, faces
+from .nets import ConvNet, conv_vae, mlp_vae
+
+captum = pytest.importorskip("captum.attr")
+
+X = np.random.default_rng(0).random((5, 1, 8, 8), dtype=np.float32)
+MODELS = {"mlp": mlp_vae, "conv": conv_vae}
+TARGETS = ["mse", "kld", "elbo", Latent(2), Pixel(0, 3, 4)]
+ALL = [Saliency, InputXGradient, TorchIntegratedGradients, DeepLift, GradientShap]
+ALL += [Occlusion, GradCAM, LatentAblation]
+ONCE = {"name": "elbo", "n_draws": 1}
+
+
+def anchors():
+    return torch.from_numpy(X).clone().requires_grad_()
+
+
+def forward(model, target):
+    asked = resolve(target, model, "test")
+    return lambda x: asked.value(model, x)
+
+
+def forward_at(model, target):
+    asked = resolve(target, model, "test")
+    return lambda z, x: asked.value_at(model, z, x)
+
+
+def codes(model):
+    return model.encode(anchors())[0].detach().requires_grad_()
+
+
+def close(found, expected, rtol=1e-4):
+    expected = expected.detach().numpy()
+    atol = 1e-6 * max(1.0, float(np.abs(expected).max()))
+    np.testing.assert_allclose(found, expected, rtol=rtol, atol=atol)
+
+
+@pytest.mark.parametrize("target", TARGETS, ids=str)
+@pytest.mark.parametrize("name", MODELS)
+def test_gradient_methods_equal_captum_at_the_anchor(name, target):
+    model, x = MODELS[name](), anchors()
+    f = forward(model, target)
+    found = Saliency(model, target, batch_size=2).explain(X)
+    close(found.attributions, captum.Saliency(f).attribute(x))
+    close(found.target_values, f(x))
+    signed = Saliency(model, target, absolute=False).explain(X)
+    close(signed.attributions, captum.Saliency(f).attribute(x, abs=False))
+    product = InputXGradient(model, target, batch_size=3).explain(X)
+    close(product.attributions, captum.InputXGradient(f).attribute(x))
+    integral = TorchIntegratedGradients(model, target, n_steps=9, batch_size=4).explain(X)
+    expected, delta = captum.IntegratedGradients(f).attribute(
+        x, baselines=0.0, n_steps=9, return_convergence_delta=True
+    )
+    close(integral.attributions, expected)
+    scale = float(f(x).abs().max())
+    np.testing.assert_allclose(integral.convergence_delta, delta, atol=1e-5 * max(1.0, scale))
+
+
+@pytest.mark.parametrize("target", TARGETS, ids=str)
+@pytest.mark.parametrize("name", MODELS)
+def test_gradient_methods_equal_captum_at_the_latent_code(name, target):
+    model = MODELS[name]()
+    z, x = codes(model), anchors().detach()
+    f = forward_at(model, target)
+    found = Saliency(model, target, space="latent", batch_size=2).explain(X)
+    assert found.evidence == "latent_attribution"
+    assert found.attributions.shape == (5, 4)
+    close(found.attributions, captum.Saliency(f).attribute(z, additional_forward_args=(x,)))
+    integral = TorchIntegratedGradients(
+        model, target, space="latent", baseline=0.5, n_steps=7, batch_size=3
+    ).explain(X)
+    expected = captum.IntegratedGradients(f).attribute(
+        z, baselines=0.5, n_steps=7, additional_forward_args=(x,)
+    )
+    close(integral.attributions, expected)
+
+
+def test_integrated_gradients_sum_to_the_difference_of_values():
+    for model in (mlp_vae(), conv_vae()):
+        found = TorchIntegratedGradients(model, "kld", n_steps=300).explain(X)
+        total = found.attributions.astype(float).sum((1, 2, 3))
+        difference = found.target_values - found.baseline_values
+        np.testing.assert_allclose(total, difference, rtol=2e-3, atol=2e-3)
+        np.testing.assert_allclose(found.convergence_delta, total - difference, atol=1e-4)
+
+
+class Direct(nn.Module):
+    """An encoder mean as one module, as captum wants it."""
+
+    def __init__(self, net):
+        super().__init__()
+        self.net = net
+
+    def forward(self, x):
+        return self.net.mean(self.net.encoder(x))
+
+
+class Decoder(nn.Module):
+    def __init__(self, net):
+        super().__init__()
+        self.decoder = net.decoder
+
+    def forward(self, z):
+        return self.decoder(z)
+
+
+def test_deep_lift_equals_captum_and_its_sum_is_exact_for_network_outputs():
+    net = ConvNet(1).eval()
+    model = VAE(net.encode, net.decode, latent_shape=(4,), sample_shape=(1, 8, 8))
+    found = DeepLift(model, Latent(1), baseline=0.2, batch_size=4).explain(X)
+    x = anchors()
+    expected = captum.DeepLift(Direct(net)).attribute(x, torch.full_like(x, 0.2), target=1)
+    close(found.attributions, expected)
+    np.testing.assert_allclose(found.convergence_delta, 0.0, atol=1e-5)
+    found = DeepLift(model, Pixel(0, 2, 3), space="latent").explain(X)
+    z = codes(model)
+    expected = captum.DeepLift(Decoder(net)).attribute(z, 0 * z, target=(0, 2, 3))
+    close(found.attributions, expected)
+    np.testing.assert_allclose(found.convergence_delta, 0.0, atol=1e-5)
+
+
+def test_deep_lift_runs_for_criteria_and_tells_what_the_sum_misses():
+    for model in (mlp_vae(), conv_vae()):
+        for target in ("mse", "kld", ONCE):
+            found = DeepLift(model, target, batch_size=3).explain(X)
+            total = found.attributions.astype(float).sum((1, 2, 3))
+            missed = total - (found.target_values - found.baseline_values)
+            np.testing.assert_allclose(found.convergence_delta, missed, rtol=1e-3, atol=1e-3)
+
+
+def test_gradient_shap_equals_captum_for_the_same_draws(monkeypatch):
+    model = conv_vae()
+    adapter = GradientShap(model, "kld", n_samples=6, batch_size=7, seed=3).fit(X)
+    found = adapter.explain(X)
+    base, share, _ = adapter._draws(torch.from_numpy(X))
+    background = torch.from_numpy(adapter.background)
+    chosen = [int((background == row).flatten(1).all(1).nonzero()[0]) for row in base]
+
+    def choice(n, size):
+        return np.tile(chosen, len(X))[:size]
+
+    monkeypatch.setattr(np.random, "choice", choice)
+    monkeypatch.setattr(np.random, "uniform", lambda low, high, n: np.tile(share, len(X))[:n])
+    expected = captum.GradientShap(forward(model, "kld")).attribute(
+        anchors(), background, n_samples=6, stdevs=0.0
+    )
+    close(found.attributions, expected, rtol=1e-3)
+
+
+def test_gradient_shap_tends_to_integrated_gradients_with_one_baseline():
+    model = mlp_vae()
+    found = GradientShap(model, "mse", baseline=0.1, n_samples=4000).explain(X[:2])
+    exact = TorchIntegratedGradients(model, "mse", baseline=0.1).explain(X[:2])
+    scale = np.abs(exact.attributions).max()
+    np.testing.assert_allclose(found.attributions, exact.attributions, atol=0.05 * scale)
+
+
+def test_gradient_shap_takes_noise_and_latent_space_from_its_seed():
+    options = {"space": "latent", "noise": 0.3, "n_samples": 4}
+    one, two, other = (
+        GradientShap(mlp_vae(), "kld", seed=seed, **options).fit(X).explain(X).attributions
+        for seed in (1, 1, 2)
+    )
+    assert one.shape == (5, 4)
+    assert np.array_equal(one, two)
+    assert not np.array_equal(one, other)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_occlusion_equals_captum(name):
+    model = MODELS[name]()
+    found = Occlusion(model, "mse", window=3, stride=2, baseline=0.5, batch_size=7).explain(X)
+    expected = captum.Occlusion(forward(model, "mse")).attribute(
+        anchors(), sliding_window_shapes=(1, 3, 3), strides=(1, 2, 2), baselines=0.5
+    )
+    close(found.attributions, expected)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_ablation_equals_changing_one_dimension_at_a_time(name):
+    model = MODELS[name]()
+    adapter = LatentAblation(model, "elbo", baseline="mean", batch_size=6).fit(X)
+    found = adapter.explain(X)
+    z, x = codes(model).detach(), anchors().detach()
+    f = forward_at(model, "elbo")
+    mean = z.mean(0)
+    with torch.no_grad():
+        before = f(z, x)
+        for j in range(4):
+            moved = z.clone()
+            moved[:, j] = mean[j]
+            close(found.attributions[:, j], before - f(moved, x), rtol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("target", "layer", "sides"),
+    [
+        ("mse", "decoder.up2", (8, 8)),
+        ("kld", "encoder.conv2", (2, 2)),
+        ("mse", "decoder.up1", (4, 4)),
+        ("mse", "encoder.conv1", (4, 4)),
+        (ONCE, "decoder.up2", (8, 8)),
+    ],
+)
+def test_grad_cam_equals_its_formula_and_captum(target, layer, sides):
+    model = conv_vae()
+    default = layer in ("decoder.up2", "encoder.conv2")
+    found = GradCAM(model, target, layer=None if default else layer, batch_size=2).explain(X)
+    assert found.layer == layer
+    assert found.maps.shape == (5, 1, *sides)
+    seen = []
+    handle = model.layers[layer].register_forward_hook(lambda m, i, out: seen.append(out))
+    values = forward(model, target)(anchors())
+    handle.remove()
+    (grad,) = torch.autograd.grad(values.sum(), seen[0])
+    maps = (grad.mean((2, 3), keepdim=True) * seen[0]).sum(1, keepdim=True)
+    close(found.maps, maps, rtol=1e-3)
+    method = captum.LayerGradCam(forward(model, target), model.layers[layer])
+    close(found.maps, method.attribute(anchors()), rtol=1e-3)
+    large = captum.LayerAttribution.interpolate(maps, (8, 8), interpolate_mode="bilinear")
+    close(found.attributions, large, rtol=1e-3)
+    cut = GradCAM(model, target, layer=layer, relu=True).explain(X)
+    close(cut.maps, maps.clamp(min=0), rtol=1e-3)
+
+
+def test_normalized_attributions_span_zero_to_one_and_can_be_undone():
+    for kind in ALL:
+        if kind is not GradCAM:
+            plain = kind(mlp_vae(), "mse").fit(X).explain(X)
+            scaled = kind(mlp_vae(), "mse", normalize=True).fit(X).explain(X)
+            flat = scaled.attributions.reshape(5, -1)
+            np.testing.assert_allclose(flat.min(1), 0.0, atol=1e-7)
+            np.testing.assert_allclose(flat.max(1), 1.0, atol=1e-6)
+            low, high = scaled.ranges.T
+            back = low[:, None] + flat * (high - low)[:, None]
+            np.testing.assert_allclose(back, plain.attributions.reshape(5, -1), atol=1e-4)
+    flat = Saliency(mlp_vae(), lambda batch: batch.x.flatten(1).sum(1), normalize=True)
+    assert not flat.explain(X).attributions.any()
+
+
+def test_no_model_call_exceeds_the_batch_size():
+    net = ConvNet()
+    sizes = []
+
+    def encode(x):
+        sizes.append(len(x))
+        return net.encode(x)
+
+    def decode(z):
+        sizes.append(len(z))
+        return net.decode(z)
+
+    shapes = {"latent_shape": (4,), "sample_shape": (1, 8, 8), "modules": net}
+    model = VAE(encode, decode, **shapes)
+    for kind in ALL:
+        for batch_size in (2, 3, 7):
+            sizes.clear()
+            kind(model, "mse", batch_size=batch_size).fit(X).explain(X)
+            assert max(sizes) <= batch_size, kind.__name__
+    adapter = GradientShap(model, "mse", batch_size=3, n_samples=10, space="latent").fit(X)
+    sizes.clear()
+    adapter.explain(X)
+    assert max(sizes) <= 3
+
+
+def test_baselines_are_numbers_arrays_and_means():
+    model = mlp_vae()
+    array = np.full((1, 8, 8), 0.25)
+    one = TorchIntegratedGradients(model, "mse", baseline=0.25).explain(X)
+    two = TorchIntegratedGradients(model, "mse", baseline=array).explain(X)
+    np.testing.assert_allclose(one.attributions, two.attributions, atol=1e-6)
+    for kind in (TorchIntegratedGradients, DeepLift, Occlusion):
+        fitted = kind(model, "mse", baseline="mean", batch_size=2).fit(X)
+        np.testing.assert_allclose(fitted.reference, X.mean(0), atol=1e-6)
+        given = kind(model, "mse", baseline=X.mean(0)).explain(X)
+        np.testing.assert_allclose(fitted.explain(X).attributions, given.attributions, atol=1e-5)
+        fitted.reset_predictor(mlp_vae(1))
+        with pytest.raises(NotFittedError, match="baseline='mean' needs data"):
+            fitted.explain(X)
+    with pytest.raises(NotFittedError, match="GradientShap"):
+        GradientShap(model, "mse").explain(X)
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "message"),
+    [
+        (Saliency, {"target": "msse"}, "Did you mean 'mse'"),
+        (Saliency, {"target": "latent[9]"}, "Latent index must be below 4"),
+        (Saliency, {"space": "pixel"}, "Saliency: space must be one of"),
+        (Saliency, {"normalize": 1}, "normalize must be True or False"),
+        (TorchIntegratedGradients, {"n_steps": 0}, "n_steps must be an integer >= 1"),
+        (TorchIntegratedGradients, {"method": "simpson"}, "method must be one of"),
+        (TorchIntegratedGradients, {"baseline": "median"}, "baseline must be None, a finite"),
+        (DeepLift, {"baseline": float("nan")}, "baseline must be None, a finite"),
+        (GradientShap, {"noise": -1}, "noise must be a finite number >= 0"),
+        (Occlusion, {"window": 9}, r"window must be inside the instance's shape \(1, 8, 8\)"),
+        (Occlusion, {"window": 2, "stride": 3}, "stride must be at most the window"),
+        (Occlusion, {"window": (2, 2)}, "window must be of 3 sizes"),
+        (Occlusion, {"stride": 0}, "stride must be an integer >= 1"),
+        (GradCAM, {"layer": "decoder.up3"}, "layer must be one of .* Did you mean 'decoder.up2'"),
+        (LatentAblation, {"baseline": [1.0, "a"]}, "baseline must be None"),
+    ],
+)
+def test_wrong_arguments_are_refused(kind, options, message):
+    with pytest.raises(ParameterError, match=message):
+        kind(conv_vae(), **options)
+
+
+def test_what_cannot_be_explained_is_told():
+    model = conv_vae()
+    with pytest.raises(ParameterError, match=r"baseline must be of shape \(4,\)"):
+        LatentAblation(model, baseline=np.zeros(3)).explain(X)
+    with pytest.raises(ModelError, match=r"every nonlinear module runs once.*n_draws"):
+        DeepLift(model, "elbo").explain(X)
+    with pytest.raises(ModelError, match=r"exactly once.*which runs 8x"):
+        GradCAM(model, "elbo").explain(X)
+    with pytest.raises(ModelError, match=r"exactly once for the target 'kld'.*runs 0x"):
+        GradCAM(model, "kld", layer="decoder.up1").explain(X)
+    with pytest.raises(ModelError, match="channels and 2 sides"):
+        GradCAM(model, "kld", layer="mean").explain(X)
+    with pytest.raises(ModelError, match="no convolution"):
+        GradCAM(mlp_vae(), "mse").explain(X)
+    with pytest.raises(ParameterError, match="labels and ids"):
+        Saliency(model).explain(X, target="kld")
+    flat = VAE(
+        lambda x: (np.asarray(x).reshape(len(x), -1)[:, :4], np.zeros((len(x), 4), "f4")),
+        lambda z: np.zeros((len(z), 1, 8, 8), "f4"),
+        latent_shape=(4,),
+        sample_shape=(1, 8, 8),
+    )
+    with pytest.raises(ModelError, match=r"differentiable with respect to the anchor.*Occlusion"):
+        Saliency(flat, "kld").explain(X)
+    assert Occlusion(flat, "kld").explain(X).attributions.shape == X.shape
+
+    class Blind:
+        capabilities = frozenset({"reconstruct"})
+        sample_shape, latent_shape, data_range = (1, 8, 8), None, (0.0, 1.0)
+        device, dtype = torch.device("cpu"), torch.float32
+
+        def reconstruct(self, x):
+            return x / 2
+
+    assert Saliency(Blind(), "mse").explain(X).attributions.shape == X.shape
+    with pytest.raises(CapabilityError, match="latent space"):
+        Saliency(Blind(), "mse", space="latent")
+    with pytest.raises(CapabilityError, match="layers"):
+        GradCAM(Blind(), "mse")
+
+
+def test_anchors_that_are_not_finite_are_counted_and_the_others_unharmed():
+    bad = X.copy()
+    bad[1, 0, 0, 0] = np.nan
+    for kind in ALL:
+        model = conv_vae()
+        whole = kind(model, "mse", batch_size=2).fit(X).explain(X, labels=list("abcde"))
+        part = kind(model, "mse", batch_size=2).fit(X).explain(bad)
+        assert part.invalid.tolist() == [1]
+        assert "NaN" in part.reasons[0]
+        assert np.isnan(part.attributions[1]).all()
+        rest = [0, 2, 3, 4]
+        np.testing.assert_allclose(part.attributions[rest], whole.attributions[rest], atol=1e-5)
+        assert whole.labels.tolist() == list("abcde")
+
+
+def test_bytes_and_no_anchors_are_taken():
+    raw = (X * 255).astype(np.uint8)
+    for kind in ALL:
+        adapter = kind(conv_vae(), "mse").fit(X)
+        one = adapter.explain(raw).attributions
+        two = adapter.explain(raw.astype("f4") / 255).attributions
+        np.testing.assert_allclose(one, two, atol=1e-5)
+        assert len(adapter.explain(X[:0]).attributions) == 0
+
+
+class Fails(Exception):
+    """Raised by the target of the test below."""
+
+
+def state(net):
+    hooks = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+    modules = [
+        (m.training, sorted(k for k in m.__dict__), [len(getattr(m, h)) for h in hooks])
+        for m in net.modules()
+    ]
+    parameters = [(p.requires_grad, p.grad is None) for p in net.parameters()]
+    return modules, parameters
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_nothing_is_left_behind_also_when_it_raises(kind):
+    net = ConvNet()
+    net.decoder.train()
+    next(iter(net.parameters())).requires_grad_(False)
+    model = VAE(net.encode, net.decode, latent_shape=(4,), sample_shape=(1, 8, 8))
+    weights = {name: value.clone() for name, value in net.state_dict().items()}
+    before = state(net)
+    draws = random_state()
+
+    calls, budget, error = [], 0, Fails
+
+    def target(batch):
+        calls.append(1)
+        if len(calls) > budget:
+            raise error("on purpose")
+        return batch.mean.flatten(1)[:, 0] + batch.reconstruction.flatten(1).sum(1)
+
+    for limit, kind_of_error in ((10**9, Fails), (1, Fails), (2, Fails), (2, RuntimeError)):
+        calls.clear()
+        budget, error = limit, kind_of_error
+        adapter = kind(model, target).fit(X)
+        if limit < 10**9:
+            with pytest.raises((Fails, ModelError)):
+                adapter.explain(X)
+        else:
+            adapter.explain(X)
+        assert state(net) == before
+    assert all(torch.equal(value, weights[name]) for name, value in net.state_dict().items())
+    assert not moved_generators(draws)
+
+
+@pytest.mark.shared
+@FACES
+def test_faces_of_the_published_model_equal_captum():
+    model = face_vae()
+    X = faces(model, 2)
+    x = torch.from_numpy(X).requires_grad_()
+    f = forward(model, "mse")
+    close(Saliency(model, "mse").explain(X).attributions, captum.Saliency(f).attribute(x))
+    found = GradCAM(model, "mse", layer="decoder.convT_64").explain(X)
+    method = captum.LayerGradCam(f, model.layers["decoder.convT_64"])
+    close(found.maps, method.attribute(x), rtol=1e-3)
+    covered = Occlusion(model, "mse", window=16, stride=16).explain(X).attributions
+    expected = captum.Occlusion(f).attribute(x, (3, 16, 16), (3, 16, 16), 0.0)
+    close(covered, expected)
+
+
+KEYS = frozenset(DEFAULT_DATA_ATTRIBUTION) | {"evidence"}
+SAME_SIZE = {"json_holds_no_copy_of_the_input": "an attribution has the shape of its anchor"}
+
+
+def grown_vae():
+    return conv_vae(hidden=160)
+
+
+def other_vae():
+    return conv_vae(1)
+
+
+def module_of(model):
+    return model._evaluating.modules[0]
+
+
+def case(kind, fitted=False, **options):
+    def make(predictor, **more):
+        return kind(predictor, **{**options, **more})
+
+    small = options.get("space") == "latent" or kind is LatentAblation
+    return ExplainerCase(
+        kind.__name__,
+        make=make,
+        make_predictor=conv_vae,
+        X=X,
+        fit_args=(X,) if fitted else None,
+        make_other=other_vae,
+        make_grown=grown_vae,
+        module=module_of,
+        data_keys=KEYS,
+        X_invalid=np.where(np.arange(5)[:, None, None, None] == 1, np.nan, X),
+        many=300,
+        seed_matters=kind is GradientShap,
+        rtol=1e-3,
+        atol=1e-5,
+        expected_failures={} if small else SAME_SIZE,
+    )
+
+
+CASES = [
+    case(Saliency, target="kld", space="latent"),
+    case(InputXGradient, target=ONCE),
+    case(TorchIntegratedGradients, target="mse", n_steps=4, baseline="mean", fitted=True),
+    case(DeepLift, target="mse"),
+    case(GradientShap, target="mse", n_samples=3, fitted=True),
+    case(Occlusion, target="mse", window=4),
+    case(GradCAM, target="mse"),
+    case(LatentAblation, target="mse", baseline="mean", fitted=True),
+]
+
+
+@parametrize_with_checks(CASES, explainer_checks())
+def test_the_adapters_keep_the_contract(subject, check):
+    check(subject)

@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint type conformance pytest bench format clean distclean
+.PHONY: help demo demo-compare test lint type conformance pytest bench format clean distclean
 
 # The interpreters to try, best first: the constraints were resolved on the first.
 PYTHON ?= python3.11 python3.12 python3.10 python3
@@ -15,10 +15,13 @@ INSTALL := $(BIN)/python -m pip install --disable-pip-version-check -c constrain
 SOURCES := pxgen_plugins adapters examples tests conftest.py $(wildcard benchmarks)
 
 help:  ## print this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.demo  ## set up, then explain a VAE of MNIST zeros with 56,000 anchors
 	$(BIN)/python examples/mnist_zeros.py
+
+demo-compare: $(VENV)/.compare  ## set up, then put every method beside PXGen's groups: table and figure
+	$(BIN)/python examples/compare_mnist.py
 
 test: lint type conformance pytest  ## set up, then lint, type-check and run every test
 
@@ -78,10 +81,14 @@ $(VENV)/.demo: pyproject.toml constraints.txt | $(BIN)/python
 	$(INSTALL) -e .
 	touch $@
 
+$(VENV)/.compare: pyproject.toml constraints.txt | $(BIN)/python
+	$(INSTALL) -e '.[captum,latent,views]'
+	touch $@ $(VENV)/.demo
+
 $(VENV)/.test: pyproject.toml constraints.txt | $(BIN)/python
 	$(INSTALL) -e '.[all,test,dev]'
 	$(BIN)/python -m pip check
-	touch $@ $(VENV)/.demo
+	touch $@ $(VENV)/.demo $(VENV)/.compare
 
 $(VENV)/.bench: pyproject.toml constraints.txt | $(BIN)/python
 	$(INSTALL) -e . psutil

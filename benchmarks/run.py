@@ -19,7 +19,7 @@ import torch
 
 from pxgen_plugins.explanation import write_atomic
 
-MODULES = ("scoring", "selection", "memory", "start")
+MODULES = ("scoring", "selection", "tracin", "memory", "start")
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -10,12 +10,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pxgen_plugins.comparison import Comparison, compare
     from pxgen_plugins.explainer import PXGen
 
 __version__ = "0.1.0"
-__all__ = ["PXGen", "__version__"]
+__all__ = ["Comparison", "PXGen", "__version__", "compare"]
 
-_HOMES = {"PXGen": "pxgen_plugins.explainer"}
+_HOMES = {
+    "Comparison": "pxgen_plugins.comparison",
+    "PXGen": "pxgen_plugins.explainer",
+    "compare": "pxgen_plugins.comparison",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -1,0 +1,297 @@
+"""Several explainers on one model and one anchor set: one table, one figure."""
+
+from __future__ import annotations
+
+import html
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pxgen_plugins import validation
+from pxgen_plugins.anchors import open_anchors
+from pxgen_plugins.errors import ParameterError, describe
+from pxgen_plugins.explainer import PXGen
+from pxgen_plugins.explanation import StrictArray, write_atomic
+from pxgen_plugins.groups import GROUPS
+from pxgen_plugins.methods import Context, Outcome, agreements, evidence_of, run
+from pxgen_plugins.progress import bar
+from pxgen_plugins.scoring import Scorer
+
+__all__ = ["Comparison", "compare"]
+
+_STRIP = 10  # pictures of a strip
+_COLUMNS = ("method", "evidence", "access", "seconds", "peak_mib", "repeatable", "seed_agreement")
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What several explainers say of the same anchors.
+
+    Attributes:
+        groups: PXGen's explanation of all anchors.
+        anchors: The chosen anchors that local methods explained, as the model takes them,
+            (a, *sample_shape); ``indices`` are theirs in the anchor set.
+        indices: int64 (a,).
+        reconstructions: Of the chosen anchors, or None.
+        outcomes: One per method, in the order they were given.
+        pictures: The anchors that prototype methods and PXGen (HIHE, by selector) picked, at most
+            10 each, by label.
+        agreement: Rank correlation or Jaccard index of methods of one kind, by kind, then by pair
+            ("a / b").
+    """
+
+    groups: Any
+    anchors: NDArray[np.float32]
+    indices: NDArray[np.int64]
+    reconstructions: NDArray[np.float32] | None
+    outcomes: list[Outcome]
+    pictures: dict[str, NDArray[np.float32]] = field(default_factory=dict)
+    agreement: dict[str, dict[str, float]] = field(default_factory=dict)
+
+    def table(self) -> list[dict[str, Any]]:
+        """Return one row per method: what it is, what it cost, how good it is, or its error."""
+        return [outcome.row() for outcome in self.outcomes]
+
+    def plot(self, **options: Any) -> NDArray[Any]:
+        """Draw the comparison (see :func:`pxgen_plugins.plots.plot_comparison`)."""
+        from pxgen_plugins.plots import plot_comparison
+
+        return plot_comparison(self, **options)
+
+    def to_json(self) -> str:
+        """Return table, agreement and all explanations as strict JSON."""
+        content = {
+            "table": _strict(self.table()),
+            "agreement": _strict(self.agreement),
+            "indices": self.indices.tolist(),
+            "explanations": {
+                o.label: json.loads(o.explanation.to_json())
+                for o in self.outcomes
+                if o.explanation is not None
+            },
+        }
+        return json.dumps(content, allow_nan=False)
+
+    def to_markdown(self) -> str:
+        """Return the table, and the agreement below it, as Markdown."""
+        head = [*_COLUMNS, "quality"]
+        lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+        for row in self.table():
+            cells = [_shown(row[name]) for name in _COLUMNS]
+            cells.append(_quality(row))
+            escaped = [cell.replace("|", "\\|").replace("\n", " ") for cell in cells]
+            lines.append("| " + " | ".join(escaped) + " |")
+        for kind, pairs in self.agreement.items():
+            lines += ["", f"Agreement, {kind}:", ""]
+            lines += [f"- {pair}: {value:.2f}" for pair, value in pairs.items()]
+        return "\n".join(lines) + "\n"
+
+    def to_html(self) -> str:
+        """Return the same as one self-contained page; names are escaped."""
+        head = "".join(f"<th>{name}</th>" for name in [*_COLUMNS, "quality"])
+        body = ""
+        for row in self.table():
+            cells = [_shown(row[name]) for name in _COLUMNS] + [_quality(row)]
+            body += "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in cells) + "</tr>\n"
+        agreement = "".join(
+            f"<h2>Agreement, {html.escape(kind)}</h2><ul>"
+            + "".join(f"<li>{html.escape(p)}: {v:.2f}</li>" for p, v in pairs.items())
+            + "</ul>"
+            for kind, pairs in self.agreement.items()
+        )
+        return (
+            "<!doctype html><html lang='en'><meta charset='utf-8'><title>Comparison</title>"
+            "<style>body{font:15px/1.5 system-ui,sans-serif;margin:2em}table{border-collapse:"
+            "collapse}td,th{border-bottom:1px solid #ccc;padding:.3em .6em;text-align:left;"
+            "vertical-align:top}</style><h1>Comparison</h1>"
+            f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{agreement}</html>\n"
+        )
+
+    def write(self, path: str | os.PathLike[str]) -> None:
+        """Write ``.json``, ``.md`` or ``.html``, by the suffix; the file appears whole.
+
+        Raises:
+            ParameterError: For another suffix.
+        """
+        writers = {".json": self.to_json, ".md": self.to_markdown, ".html": self.to_html}
+        suffix = os.path.splitext(os.fspath(path))[1]
+        if suffix not in writers:
+            do = "Choose the format by the file's suffix."
+            allowed = "a file name that ends in " + ", ".join(writers)
+            raise ParameterError("path", "Comparison.write", allowed, describe(str(path)), do)
+        write_atomic(path, writers[suffix]().encode())
+
+
+def compare(
+    model: Any,
+    X: Any,
+    labels: Any = None,
+    methods: Sequence[Any] | Mapping[str, Any] = ("saliency", "protodash", "latent_view"),
+    groups: Any = None,
+    *,
+    target: Any = "mse",
+    n_anchors: int = 4,
+    quality: bool = True,
+    seed: int = 0,
+    verbose: bool = False,
+) -> Comparison:
+    """Run explainers on the same anchors and put their evidence side by side.
+
+    Global methods (prototypes, views, effects) explain the whole set, local ones (attributions,
+    counterfactuals) a few anchors of each group. A method that fails is a row with its error.
+
+    Args:
+        model: A model of :mod:`pxgen_plugins.models`.
+        X: The anchors, as for :meth:`PXGen.explain`.
+        labels: n labels.
+        methods: Names of registered adapters, explainers (ours, Alibi's or a third party's, already
+            fitted where they need more than anchors to fit), functions that make one (whose
+            failure is then a row too), ``(label, method)`` pairs, or a mapping of those.
+        groups: A PXGen explainer (fitted or not) or an explanation of these anchors; None makes
+            one with default settings.
+        target: What named adapters explain, where they take a target.
+        n_anchors: Anchors that local methods explain, in turn one of each group.
+        quality: Measure quality too, which runs local methods several times more.
+        seed: Seed of adapters made here and of the measures.
+        verbose: Show progress on stderr.
+
+    Returns:
+        A :class:`Comparison`.
+
+    Raises:
+        ParameterError: When a method is not known or a label occurs twice.
+        AnchorError: When the anchors do not fit the model.
+    """
+    n_anchors = validation.integer(n_anchors, "n_anchors", "compare", minimum=1)
+    anchors = open_anchors(X, sample_shape=model.sample_shape, labels=labels, where="compare")
+    explanation = _grouped(model, anchors, groups, seed)
+    scorer = Scorer(model, [], seed=seed)
+    chosen = _chosen(explanation, n_anchors)
+    able = "reconstruct" in model.capabilities
+    context = Context(
+        model=model,
+        anchors=anchors,
+        chosen=chosen,
+        inputs=scorer.inputs(anchors, chosen),
+        features=_features(scorer, anchors, model),
+        group=np.asarray(explanation.group),
+        target=target,
+        quality=quality,
+        seed=seed,
+    )
+    outcomes = [Outcome.of_groups(explanation, context)]
+    named = _named(methods)
+    with bar(len(named), "comparing", "method", verbose) as progress:
+        for label, method in named:
+            outcomes.append(run(label, method, context))
+            progress.update()
+    return Comparison(
+        groups=explanation,
+        anchors=context.inputs,
+        indices=chosen,
+        reconstructions=scorer.reconstruct(anchors, chosen) if able else None,
+        outcomes=outcomes,
+        pictures={
+            label: scorer.inputs(anchors, index) for label, index in _strips(explanation, outcomes)
+        },
+        agreement=agreements(outcomes),
+    )
+
+
+def _grouped(model: Any, anchors: Any, groups: Any, seed: int) -> Any:
+    if groups is not None and not isinstance(groups, PXGen):
+        if evidence_of(groups) != "groups" or len(groups.group) != len(anchors):
+            do = "Pass what PXGen.explain returned for these anchors."
+            allowed = f"a PXGen, or its explanation of the {len(anchors)} anchors"
+            raise ParameterError("groups", "compare", allowed, type(groups).__name__, do)
+        return groups
+    explainer = groups if groups is not None else PXGen(model, seed=seed)
+    if explainer.calibration is None:
+        explainer.fit()
+    return explainer.explain(anchors)
+
+
+def _chosen(explanation: Any, n: int) -> NDArray[np.int64]:
+    """Pick anchors in turn from each group's first selector, most representative first."""
+    queues = [
+        [int(i) for i in next(iter(explanation.groups[g]["representatives"].values()), [])]
+        for g in GROUPS
+    ]
+    picked: list[int] = []
+    while len(picked) < n and any(queues):
+        for queue in queues:
+            if queue and len(picked) < n:
+                picked.append(queue.pop(0))
+    return np.array(picked, dtype=np.int64)
+
+
+def _strips(explanation: Any, outcomes: list[Outcome]) -> list[tuple[str, NDArray[np.int64]]]:
+    """Return the first anchors that each selector of PXGen and each prototype method picked."""
+    hihe = explanation.groups["HIHE"]["representatives"]
+    found = [(f"PXGen {name}, HIHE", index) for name, index in hihe.items()]
+    found += [
+        (outcome.label, outcome.explanation.data.get("indices", []))
+        for outcome in outcomes
+        if outcome.evidence == "prototypes" and outcome.explanation is not None
+    ]
+    cut = [(label, np.asarray(index, dtype=np.int64)[:_STRIP]) for label, index in found]
+    return [(label, index) for label, index in cut if len(index)]
+
+
+def _features(scorer: Scorer, anchors: Any, model: Any) -> NDArray[np.float32]:
+    everything = np.arange(len(anchors), dtype=np.int64)
+    if "encode" in model.capabilities:
+        return scorer.features(anchors, everything, lambda batch: batch.mean)
+    return scorer.features(anchors, everything, lambda batch: batch.x)
+
+
+def _named(methods: Any) -> list[tuple[str, Any]]:
+    if isinstance(methods, Mapping):
+        pairs = [(str(label), method) for label, method in methods.items()]
+    elif isinstance(methods, Sequence) and not isinstance(methods, str):
+        pairs = [m if isinstance(m, tuple) else (_label(m), m) for m in methods]
+    else:
+        do = "Pass a list, as in methods=['saliency', LatentView(model)]."
+        allowed = "a sequence of names, explainers and pairs, or a mapping"
+        raise ParameterError("methods", "compare", allowed, describe(methods), do)
+    labels = [label for label, _ in pairs]
+    for label in labels:
+        if labels.count(label) > 1 or label == "PXGen":
+            do = "Pass (label, explainer) pairs."
+            raise ParameterError("methods", "compare", "of different labels", repr(label), do)
+    return pairs
+
+
+def _label(method: Any) -> str:
+    if isinstance(method, str):
+        return method
+    return type(method).__name__ if hasattr(method, "explain") else str(method.__name__)
+
+
+def _strict(node: Any) -> Any:
+    if isinstance(node, Mapping):
+        return {key: _strict(child) for key, child in node.items()}
+    if isinstance(node, list):
+        return [_strict(child) for child in node]
+    if isinstance(node, float):
+        return np.array(node).view(StrictArray).tolist()
+    return node
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def _quality(row: Mapping[str, Any]) -> str:
+    if row["error"]:
+        return f"failed: {row['error']}"
+    return ", ".join(f"{k} {_shown(v)}" for k, v in row["quality"].items() if v is not None)

@@ -1,0 +1,1 @@
+"""Whether explanations are true: measures of quality, by kind of evidence."""

@@ -1,0 +1,250 @@
+"""How good a piece of evidence is, in its own kind: attributions, latent weights, prototypes."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.spatial.distance import cdist
+from scipy.stats import spearmanr
+from torch import Tensor
+
+from pxgen_plugins.seeds import derive
+
+__all__ = [
+    "ablation_agreement",
+    "coverage",
+    "deletion_insertion",
+    "jaccard",
+    "max_sensitivity",
+    "randomised",
+    "rank_correlation",
+]
+
+Floats = NDArray[np.floating[Any]]
+Values = Callable[[Tensor], Tensor]
+
+
+def deletion_insertion(
+    values: Values,
+    x: Tensor,
+    attributions: Floats,
+    baseline: float,
+    *,
+    steps: int = 16,
+    n_random: int = 3,
+    seed: int = 0,
+) -> dict[str, float]:
+    """Return areas under the deletion and insertion curves, and those of random orders.
+
+    Elements are replaced by the baseline (deletion) or put back into it (insertion), most important
+    first, in ``steps`` equal parts; the curve is the share of the way from the start's target value
+    to the end's, |f(x_k) - f(start)| / |f(end) - f(start)|, cut at 1 (after Petsiuk, Das and Saenko
+    2018). High areas mean that the first elements carry the target. A random order tells what is
+    high: compare with it, not between targets.
+
+    Args:
+        values: From anchors (b, *sample_shape) to target values (b,).
+        x: Anchors, (n, *sample_shape).
+        attributions: Array of the same shape; importance is its absolute value.
+        baseline: Value that stands for "absent".
+        steps: Points of a curve.
+        n_random: Random orders averaged.
+        seed: Their seed.
+
+    Returns:
+        Means over anchors: ``deletion``, ``insertion``, ``random_deletion``, ``random_insertion``.
+
+    Cost: 2 (1 + n_random) steps n target values.
+    """
+    importance = np.abs(np.asarray(attributions, dtype=np.float64)).reshape(len(x), -1)
+    order = np.argsort(-importance, axis=1, kind="stable")
+    empty = torch.full_like(x, baseline)
+    found = {
+        "deletion": _area(values, x, empty, order, steps),
+        "insertion": _area(values, empty, x, order, steps),
+    }
+    rng = np.random.default_rng(derive(seed, "random order"))
+    orders = [rng.permuted(order, axis=1) for _ in range(n_random)]
+    found["random_deletion"] = float(np.mean([_area(values, x, empty, o, steps) for o in orders]))
+    found["random_insertion"] = float(np.mean([_area(values, empty, x, o, steps) for o in orders]))
+    return found
+
+
+def _area(values: Values, start: Tensor, end: Tensor, order: NDArray[np.intp], steps: int) -> float:
+    flat, goal = start.flatten(1).clone(), end.flatten(1)
+    with torch.no_grad():
+        first, last = values(start).double(), values(end).double()
+    way = (last - first).abs().clamp(min=1e-12)
+    cuts = np.linspace(0, order.shape[1], steps + 1).round().astype(int)
+    curve = [torch.zeros(len(start), dtype=torch.float64)]
+    places = torch.from_numpy(order)
+    for low, high in itertools.pairwise(cuts):
+        part = places[:, low:high]
+        flat.scatter_(1, part, goal.gather(1, part))
+        with torch.no_grad():
+            now = values(flat.reshape(start.shape)).double()
+        curve.append(((now - first).abs() / way).clamp(max=1.0))
+    heights = torch.stack(curve)
+    return float(((heights[1:] + heights[:-1]) / 2).mean())
+
+
+def max_sensitivity(
+    explain: Callable[[Floats], Floats],
+    x: Floats,
+    attributions: Floats,
+    radius: float,
+    *,
+    n_draws: int = 3,
+    seed: int = 0,
+) -> float:
+    """Return the largest relative change of attributions under small noise, averaged over anchors.
+
+    max over draws of |a(x + e) - a(x)| / |a(x)|, e uniform in [-radius, radius] (Yeh et al. 2019).
+    Lower is steadier.
+
+    Args:
+        explain: From anchors to attributions.
+        x: Anchors, (n, *sample_shape).
+        attributions: Those of ``x``.
+        radius: Half width of the noise.
+        n_draws: Draws.
+        seed: Their seed.
+
+    Cost: ``n_draws`` explanations.
+    """
+    rng = np.random.default_rng(derive(seed, "sensitivity"))
+    base = np.asarray(attributions, dtype=np.float64).reshape(len(x), -1)
+    size = np.linalg.norm(base, axis=1)
+    worst = np.zeros(len(x))
+    low, high = float(x.min()), float(x.max())
+    for _ in range(n_draws):
+        noise = rng.uniform(-radius, radius, x.shape)
+        moved = np.clip(x + noise, low, high).astype(x.dtype)
+        other = np.asarray(explain(moved), dtype=np.float64).reshape(len(x), -1)
+        change = np.linalg.norm(other - base, axis=1) / np.where(size > 0, size, 1.0)
+        worst = np.maximum(worst, change)
+    return float(worst.mean())
+
+
+def randomised(model: Any, seed: int = 0) -> Any | None:
+    """Return a copy of ``model`` with every weight permuted within its tensor, or None.
+
+    For the sanity check of Adebayo et al. 2018: an attribution that stays the same under it does
+    not depend on what the model learnt. Permuting keeps the distribution of the weights. None when
+    the model's modules cannot be copied with it (callables that close over them).
+
+    Args:
+        model: A model with ``layers``.
+        seed: Seed of the permutations.
+    """
+    try:
+        other = copy.deepcopy(model)
+        found, own = dict(other.layers), dict(model.layers)
+    except Exception:  # what cannot be copied cannot be checked; the caller reports None
+        return None
+    mine = {id(p) for module in own.values() for p in module.parameters()}
+    generator = torch.Generator().manual_seed(derive(seed, "randomised"))
+    seen: set[int] = set()
+    with torch.no_grad():
+        for module in found.values():
+            for parameter in module.parameters():
+                if id(parameter) in mine:
+                    return None
+                if id(parameter) not in seen:
+                    seen.add(id(parameter))
+                    place = torch.randperm(parameter.numel(), generator=generator)
+                    mixed = parameter.flatten()[place.to(parameter.device)]
+                    parameter.copy_(mixed.view_as(parameter))
+    return other if seen else None
+
+
+def ablation_agreement(values_at: Values, codes: Tensor, weights: Floats) -> float:
+    """Return how far weights rank latent dimensions as setting each to the prior mean does.
+
+    Mean over anchors of the Spearman correlation of |weight| and |f(z) - f(z with z_j = 0)|.
+
+    Args:
+        values_at: From codes (b, d) to target values (b,).
+        codes: Posterior means, (n, d).
+        weights: Array (n, d).
+
+    Cost: n d target values.
+    """
+    n, d = codes.shape
+    with torch.no_grad():
+        start = values_at(codes)
+        effects = np.empty((n, d))
+        for j in range(d):
+            moved = codes.clone()
+            moved[:, j] = 0.0
+            effects[:, j] = (values_at(moved) - start).abs().cpu().numpy()
+    return rank_correlation(np.abs(weights), effects)
+
+
+def rank_correlation(one: Floats, other: Floats) -> float:
+    """Return the mean over rows of the Spearman correlation; rows without variation count as 0.
+
+    Example:
+        >>> rank_correlation(np.array([[1.0, 2.0, 3.0]]), np.array([[10.0, 20.0, 40.0]]))
+        1.0
+    """
+    found = []
+    for a, b in zip(one.reshape(len(one), -1), other.reshape(len(other), -1), strict=True):
+        flat = np.ptp(a) == 0 or np.ptp(b) == 0
+        found.append(0.0 if flat else float(spearmanr(a, b).statistic))
+    return float(np.round(np.mean(found), 12)) if found else float("nan")
+
+
+def jaccard(one: Any, other: Any) -> float:
+    """Return the Jaccard index of two sets of indices; 1 for two empty ones.
+
+    Example:
+        >>> jaccard([1, 2, 3], [2, 3, 4])
+        0.5
+    """
+    a, b = {int(i) for i in one}, {int(i) for i in other}
+    return len(a & b) / len(a | b) if a | b else 1.0
+
+
+def coverage(
+    features: Floats, picked: NDArray[np.int64], labels: NDArray[np.str_] | None = None
+) -> dict[str, float | None]:
+    """Return how well the picked rows stand for all rows.
+
+    ``radius`` and ``mean_distance``: largest and mean distance of a row to the nearest picked one.
+    ``mmd``: squared maximum mean discrepancy of the picked rows to all (Gretton et al. 2012, the
+    biased estimate, Gaussian kernel with the median distance of the picked rows to all).
+    ``spread``: least distance between two picked rows. ``purity``: share of rows whose nearest
+    picked row has their label.
+
+    Args:
+        features: Array (n, d).
+        picked: k indices.
+        labels: n labels.
+
+    Cost: O(n k d), and O(s^2 d) for MMD on s <= 2,000 evenly spaced rows.
+    """
+    chosen = features[picked].astype(np.float64)
+    distance = cdist(features.astype(np.float64), chosen)
+    nearest = distance.argmin(axis=1)
+    gaps = cdist(chosen, chosen)[np.triu_indices(len(picked), 1)]
+    rows = np.linspace(0, len(features) - 1, min(len(features), 2000)).round().astype(int)
+    some = features[rows]
+    width = 2 * np.median(distance) ** 2 or 1.0
+    inside = np.exp(-(cdist(chosen, chosen) ** 2) / width).mean()
+    across = np.exp(-(cdist(some, chosen) ** 2) / width).mean()
+    whole = np.exp(-(cdist(some, some) ** 2) / width).mean()
+    purity = None if labels is None else float((labels == labels[picked][nearest]).mean())
+    return {
+        "radius": float(distance.min(axis=1).max()),
+        "mean_distance": float(distance.min(axis=1).mean()),
+        "mmd": float(inside - 2 * across + whole),
+        "spread": float(gaps.min()) if len(gaps) else None,
+        "purity": purity,
+    }

@@ -1,0 +1,209 @@
+"""compare: every method a row, a failure too, on the same anchors."""
+
+from __future__ import annotations
+
+import json
+from types import MappingProxyType
+
+import numpy as np
+import pytest
+import torch
+
+from pxgen_plugins import PXGen
+from pxgen_plugins.adapters.base import Adapter
+from pxgen_plugins.adapters.targets import resolve
+from pxgen_plugins.comparison import compare
+from pxgen_plugins.errors import ParameterError
+from pxgen_plugins.evaluation import quality
+from pxgen_plugins.thresholds import MeanMax
+from tests.adapters.nets import mlp_vae
+
+
+class Gradient(Adapter):
+    """The gradient of a target; seeded noise on request, to see seeds disagree."""
+
+    evidence, access, requires = "attribution", "gradients", frozenset({"reconstruct"})
+    defaults = MappingProxyType({"attributions": None})
+
+    def __init__(self, predictor, target="mse", noise=0.0, *, seed=0):
+        self.target, self.noise = target, noise
+        super().__init__(predictor, {"target": target, "noise": noise}, seed=seed)
+
+    def _explain(self, X):
+        x = torch.as_tensor(np.asarray(X)).requires_grad_()
+        resolve(self.target, self.predictor, "Gradient").value(self.predictor, x).sum().backward()
+        rng = np.random.default_rng(self.seed)
+        return {"attributions": x.grad.numpy() + self.noise * rng.normal(size=x.shape)}
+
+
+class FirstRows(Adapter):
+    """Prototypes: the first rows."""
+
+    evidence, access = "prototypes", "latent"
+    scope = ("global",)
+    defaults = MappingProxyType({"indices": None})
+
+    def __init__(self, predictor, k=3):
+        self.k = k
+        super().__init__(predictor, {"k": k})
+
+    def _explain(self, X):
+        return {"indices": np.arange(self.k)}
+
+
+class Broken(Adapter):
+    """Raises."""
+
+    evidence, access = "attribution", "gradients"
+
+    def __init__(self, predictor):
+        super().__init__(predictor, {})
+
+    def _explain(self, X):
+        raise RuntimeError("no | idea <b>")
+
+
+@pytest.fixture(scope="module")
+def model():
+    return mlp_vae()
+
+
+@pytest.fixture(scope="module")
+def data():
+    rng = np.random.default_rng(0)
+    return rng.random((40, 1, 8, 8), dtype=np.float32), np.arange(40) % 3
+
+
+@pytest.fixture(scope="module")
+def compared(model, data):
+    X, labels = data
+    groups = PXGen(model, threshold=MeanMax(100, 2), n_representatives=3)
+    methods = {
+        "gradient": Gradient(model),
+        "noisy": Gradient(model, noise=1.0),
+        "first": FirstRows(model),
+        "second": FirstRows(model, 4),
+        "broken": Broken(model),
+    }
+    return compare(model, X, labels, methods, groups, n_anchors=3)
+
+
+def rows(compared):
+    return {row["method"]: row for row in compared.table()}
+
+
+def test_there_is_a_row_per_method_and_one_for_pxgen(compared):
+    assert list(rows(compared)) == ["PXGen", "gradient", "noisy", "first", "second", "broken"]
+    assert rows(compared)["gradient"]["access"] == "gradients"
+    assert rows(compared)["first"]["seconds"] >= 0
+
+
+def test_one_failure_is_a_row_with_its_error(compared):
+    row = rows(compared)["broken"]
+    assert row["error"] == "RuntimeError: no | idea <b>"
+    assert row["evidence"] is None
+
+
+def test_local_methods_explain_the_chosen_anchors_and_global_ones_all(compared, data):
+    outcomes = {o.label: o for o in compared.outcomes}
+    assert outcomes["gradient"].explanation.attributions.shape == (3, 1, 8, 8)
+    np.testing.assert_allclose(compared.anchors, data[0][compared.indices], rtol=1e-6)
+    assert len(set(compared.indices.tolist())) == 3
+
+
+def test_seeds_and_repeats_are_told_apart(compared):
+    found = rows(compared)
+    assert found["gradient"]["repeatable"] is True
+    assert found["gradient"]["seed_agreement"] == 1.0
+    assert found["noisy"]["repeatable"] is True
+    assert found["noisy"]["seed_agreement"] < 0.9
+
+
+def test_quality_is_measured_in_the_methods_own_kind(compared, data):
+    X, labels = data
+    found = rows(compared)
+    assert {"deletion", "insertion", "max_sensitivity", "randomised_model"} <= set(
+        found["gradient"]["quality"]
+    )
+    outcome = {o.label: o for o in compared.outcomes}["first"]
+    model = mlp_vae()
+    codes = model.encode(torch.from_numpy(X))[0].detach().numpy()
+    direct = quality.coverage(
+        codes, np.asarray(outcome.explanation.data["indices"]), labels.astype(str)
+    )
+    for name, value in direct.items():
+        assert found["first"]["quality"][name] == pytest.approx(value, rel=1e-4)
+
+
+def test_methods_of_one_kind_are_compared(compared):
+    assert compared.agreement["prototypes"]["first / second"] == 0.75
+    assert "gradient / noisy" in compared.agreement["attribution"]
+    assert "PXGen / first" in compared.agreement["prototypes"]
+
+
+def test_json_is_strict(compared):
+    content = json.loads(compared.to_json(), parse_constant=pytest.fail)
+    assert [row["method"] for row in content["table"]] == list(rows(compared))
+    assert "gradient" in content["explanations"]
+
+
+def test_markdown_and_html_escape_what_methods_say(compared):
+    assert r"no \| idea <b>" in compared.to_markdown()
+    assert "no | idea &lt;b&gt;" in compared.to_html()
+
+
+def test_files_are_written_by_suffix(compared, tmp_path):
+    for name in ("c.json", "c.md", "c.html"):
+        compared.write(tmp_path / name)
+        assert (tmp_path / name).stat().st_size > 100
+    with pytest.raises(ParameterError, match="path"):
+        compared.write(tmp_path / "c.pdf")
+
+
+def test_the_figure_shows_every_chosen_anchor(compared):
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    axes = compared.plot()
+    evidence = axes[-2]
+    # original, reconstruction and two attributions for each of three anchors
+    assert len(evidence.images) == 3 * 4
+    assert len(axes[-1].images) == sum(len(p) for p in compared.pictures.values())
+    axes[0].get_figure(root=True).clear()
+
+
+def test_groups_can_be_an_explanation_already_made(model, data):
+    X, labels = data
+    explanation = PXGen(model, threshold=MeanMax(50, 2)).fit().explain(X, labels=labels)
+    found = compare(model, X, labels, [Gradient(model)], explanation, quality=False)
+    assert found.groups is explanation
+    with pytest.raises(ParameterError, match="groups"):
+        compare(model, X[:5], None, [], explanation)
+
+
+@pytest.mark.parametrize("methods", ["saliency", 3])
+def test_methods_must_be_several(model, data, methods):
+    with pytest.raises(ParameterError, match="methods"):
+        compare(model, data[0], None, methods)
+
+
+def test_labels_must_differ(model, data):
+    with pytest.raises(ParameterError, match="different labels"):
+        compare(model, data[0], None, [Gradient(model), Gradient(model)])
+
+
+def test_an_unknown_name_is_a_row_with_its_error(model, data):
+    groups = PXGen(model, threshold=MeanMax(50, 2))
+    found = compare(model, data[0], None, ["saliencyy"], groups)
+    assert "adapter must be one of" in found.table()[1]["error"]
+
+
+def test_the_model_is_the_same_afterwards(model, data):
+    before = {name: p.clone() for name, m in model.layers.items() for p in m.parameters()}
+    groups = PXGen(model, threshold=MeanMax(50, 2))
+    state = torch.get_rng_state()
+    compare(model, data[0], None, [Gradient(model), Broken(model)], groups)
+    assert torch.equal(torch.get_rng_state(), state)
+    after = {name: p for name, m in model.layers.items() for p in m.parameters()}
+    assert all(torch.equal(after[name], value) for name, value in before.items())
+    assert all(p.grad is None for m in model.layers.values() for p in m.parameters())

@@ -40,8 +40,8 @@ class Adapter(PredictorHolder, Explainer, FitMixin):  # type: ignore[misc]  # al
     """Base of the adapters: an Alibi explainer of a model of :mod:`pxgen_plugins.models`.
 
     A subclass sets the class attributes, calls ``super().__init__(predictor, params, ...)`` with
-    its arguments, and implements ``_explain``; one that learns from data overrides ``fit`` and keeps
-    arrays, never the model, in its attributes.
+    its arguments, and implements ``_explain``; one that learns from data overrides ``fit`` and
+    keeps arrays, never the model, in its attributes.
 
     Attributes:
         evidence: Kind of evidence, out of :data:`EVIDENCE`.

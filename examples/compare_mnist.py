@@ -87,7 +87,12 @@ def main(argv: list[str] | None = None) -> None:
     some = np.linspace(0, len(images) - 1, given.n_anchors).round().astype(int)
     model = wrap(load_mnist_vae())
     rule = MeanMax(1_000, 3) if given.quick else MeanMax(10_000, 10)
-    pxgen = PXGen(model, threshold=rule, space="latent").fit()
+    pxgen = PXGen(
+        model,
+        threshold=rule,
+        space="latent",
+        selectors=[{"name": "k_center", "refine": True}, "k_dispersion", "k_medoids"],
+    ).fit()
     found = compare(
         model,
         images[some],

@@ -149,6 +149,7 @@ def main(argv: list[str] | None = None) -> None:
         wrap(load_mnist_vae()),
         threshold=MeanMax(n_samples=given.n_samples, n_repeats=given.n_repeats),
         space=given.space,
+        selectors=({"name": "k_center", "refine": True}, "k_dispersion"),
         seed=given.seed,
         verbose=True,
     ).fit()

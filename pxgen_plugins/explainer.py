@@ -56,6 +56,8 @@ class PXGen(PredictorHolder, Explainer, FitMixin):  # type: ignore[misc]  # alib
         threshold: A rule of :mod:`pxgen_plugins.thresholds`, its name, or a mapping with its
             ``"name"``.
         selectors: Selectors of representatives (see :func:`pxgen_plugins.representatives.parse`).
+            k-center and k-dispersion are both farthest-first and often agree; ``{"name":
+            "k_center", "refine": True}`` moves the centres inwards.
         n_representatives: Representatives per group and selector, >= 1.
         rule: How several criteria of a kind decide: ``"all"``, ``"any"`` or ``"mean"``.
         space: Where selectors measure distance: ``"criterion"``, ``"latent"``, ``"pixel"``, or a

@@ -31,6 +31,7 @@ class Choice:
         space: Name of the feature space, or a callable from model inputs to features.
         standardize: Whether features are scaled to unit variance within a group; None does so in
             criterion space, where units differ.
+        lowest: Whether it starts at the member with the lowest anchor value.
         options: Further arguments of the selector.
     """
 
@@ -38,6 +39,7 @@ class Choice:
     selector: Callable[..., selection.Selection]
     space: str | Callable[[Any], Any]
     standardize: bool | None
+    lowest: bool = False
     options: dict[str, Any] = field(default_factory=dict)
 
 
@@ -89,7 +91,8 @@ def select(
 ) -> tuple[dict[str, NDArray[np.int64]], dict[str, dict[str, float | None]]]:
     """Return the representatives of one group, and how good each selection is.
 
-    Every selector that has a start begins at the member with the lowest anchor value.
+    k-dispersion starts at the member with the lowest anchor value, as the paper's code does; the
+    others where their own default says.
 
     Args:
         choices: The selectors.
@@ -118,7 +121,11 @@ def select(
         if choice.standardize or (choice.standardize is None and choice.space == "criterion"):
             matrix = _standardized(matrix)
         result = choice.selector(
-            matrix, min(k, len(members)), start=start, seed=scorer.seed, **choice.options
+            matrix,
+            min(k, len(members)),
+            start=start if choice.lowest else None,
+            seed=scorer.seed,
+            **choice.options,
         )
         chosen[choice.label] = members[result.indices]
         quality[choice.label] = {
@@ -133,6 +140,7 @@ def _choice(spec: Any, space: Any, standardize: bool | None) -> Choice:
     if isinstance(spec, Mapping):
         settings = dict(spec)
     name = settings.pop("name", None)
+    lowest = False
     if callable(spec):
         selector, name = spec, getattr(spec, "__name__", type(spec).__name__)
     elif name is None:
@@ -142,6 +150,7 @@ def _choice(spec: Any, space: Any, standardize: bool | None) -> Choice:
     else:
         selector = selection.get(name)
         preferred = selection.default_space(name)
+        lowest = selection.starts_lowest(name)
         space = space if preferred is None else preferred
     label = str(settings.pop("label", name))
     space = settings.pop("space", space)
@@ -157,7 +166,7 @@ def _choice(spec: Any, space: Any, standardize: bool | None) -> Choice:
             allowed = "one of its own: " + (", ".join(names) or "it has none")
             do = validation.nearest(option, names)
             raise ParameterError("option", f"selector {label!r}", allowed, describe(option), do)
-    return Choice(label, selector, space, standardize, settings)
+    return Choice(label, selector, space, standardize, lowest, settings)
 
 
 def _features(

@@ -64,7 +64,7 @@ def plot_comparison(comparison: Any, *, ax: Axes | None = None) -> NDArray[np.ob
         else:
             outcome = views[place - 1]
             plot_views(_coloured(outcome.explanation, comparison.groups), ax=panel)
-            panel.set_title(clean(outcome.label), fontsize=TINY + 1, color=INK)
+            panel.set_title(clean(outcome.label), fontsize=TINY + 1, color=INK, pad=16)
         axes.append(panel)
     top -= part
     for height, draw in ((heights[1], _evidence), (heights[2], _strips)):

@@ -5,7 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pxgen_plugins.selection.base import REGISTRY as REGISTRY
-from pxgen_plugins.selection.base import Selection, Selector, default_space, register
+from pxgen_plugins.selection.base import (
+    Selection,
+    Selector,
+    default_space,
+    register,
+    starts_lowest,
+)
 
 if TYPE_CHECKING:
     from pxgen_plugins.selection.center import k_center
@@ -28,6 +34,7 @@ __all__ = [
     "k_medoids",
     "names",
     "register",
+    "starts_lowest",
     "top",
 ]
 

@@ -24,6 +24,7 @@ __all__ = [
     "matrix",
     "register",
     "row",
+    "starts_lowest",
 ]
 
 Array = NDArray[Any]
@@ -86,11 +87,14 @@ REGISTRY: Registry[Selector] = Registry(
     "selector", "pxgen_plugins.selection", "pxgen_plugins.selectors"
 )
 _SPACES: dict[str, str] = {}
+_LOWEST: set[str] = set()
 
 F = TypeVar("F", bound=Callable[..., Selection])
 
 
-def register(name: str, *, space: str | None = None) -> Callable[[F], F]:
+def register(
+    name: str, *, space: str | None = None, starts_lowest: bool = False
+) -> Callable[[F], F]:
     """Return a decorator that registers a selector as ``name``.
 
     Put the function into a module of its own whose name differs from the function's, because
@@ -100,6 +104,8 @@ def register(name: str, *, space: str | None = None) -> Callable[[F], F]:
         name: A lower-case identifier.
         space: The feature space that the selector works in when the user names none; None leaves
             the choice to the caller. ``"anchor_value"`` is one column, the anchor values.
+        starts_lowest: Whether PXGen has it start at the member with the lowest anchor value; else
+            it starts where its own default says.
 
     Raises:
         ParameterError: When the name is no lower-case identifier, or is taken.
@@ -109,6 +115,8 @@ def register(name: str, *, space: str | None = None) -> Callable[[F], F]:
         REGISTRY.register(name)(function)
         if space is not None:
             _SPACES[name] = space
+        if starts_lowest:
+            _LOWEST.add(name)
         return function
 
     return add
@@ -126,6 +134,20 @@ def default_space(name: str) -> str | None:
     """
     REGISTRY.get(name)
     return _SPACES.get(name)
+
+
+def starts_lowest(name: str) -> bool:
+    """Return whether the selector ``name`` starts at the lowest anchor value.
+
+    Raises:
+        ParameterError: When no selector has that name.
+
+    Example:
+        >>> starts_lowest("k_dispersion"), starts_lowest("k_center")
+        (True, False)
+    """
+    REGISTRY.get(name)
+    return name in _LOWEST
 
 
 def matrix(X: Any, where: str) -> Array:

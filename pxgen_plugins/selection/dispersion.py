@@ -20,7 +20,7 @@ _MANY_STARTS = 2048
 _STARTS = 8
 
 
-@register("k_dispersion")
+@register("k_dispersion", starts_lowest=True)
 def k_dispersion(
     X: Any,
     k: int,

@@ -68,14 +68,14 @@ def test_groups_are_what_the_values_say(spread, images):
         assert name == letters
 
 
-def test_representatives_are_members_and_start_at_the_lowest_anchor_value(spread, images):
+def test_representatives_are_members_and_k_dispersion_starts_lowest(spread, images):
     explanation = spread.explain(images)
     for group in explanation.groups.values():
         for chosen in group["representatives"].values():
             assert len(set(chosen)) == min(4, group["count"])
             assert set(chosen) <= set(group["indices"])
-            best = group["indices"][np.argmin(explanation.anchor_value[group["indices"]])]
-            assert chosen[0] == best
+        best = group["indices"][np.argmin(explanation.anchor_value[group["indices"]])]
+        assert group["representatives"]["k_dispersion"][0] == best
 
 
 def test_the_anchor_value_is_the_sum_of_the_values(spread, images):

@@ -180,6 +180,11 @@ class VAETracIn(Adapter):
         self._train = Rows(X, self.predictor, "VAETracIn.fit", self.batch_size).raw()
         return self
 
+    @property
+    def training(self) -> NDArray[Any] | None:
+        """The training samples given to ``fit``, (n, *sample_shape); None before."""
+        return self._train
+
     def explain(self, X: Any) -> Explanation:  # type: ignore[override]  # no further arguments
         """Return the influence of the training samples on anchors.
 

@@ -39,8 +39,8 @@ class Comparison:
         indices: int64 (a,).
         reconstructions: Of the chosen anchors, or None.
         outcomes: One per method, in the order they were given.
-        pictures: The anchors that prototype methods and PXGen (HIHE, by selector) picked, at most
-            10 each, by label.
+        pictures: The anchors that prototype methods and PXGen (HIHE, by selector) picked, and the
+            training samples that influence methods found most helpful, at most 10 each, by label.
         agreement: Rank correlation or Jaccard index of methods of one kind, by kind, then by pair
             ("a / b").
     """
@@ -196,9 +196,7 @@ def compare(
         indices=chosen,
         reconstructions=scorer.reconstruct(anchors, chosen) if able else None,
         outcomes=outcomes,
-        pictures={
-            label: scorer.inputs(anchors, index) for label, index in _strips(explanation, outcomes)
-        },
+        pictures=_pictures(scorer, anchors, explanation, outcomes),
         agreement=agreements(outcomes),
     )
 
@@ -230,8 +228,13 @@ def _chosen(explanation: Any, n: int) -> NDArray[np.int64]:
     return np.array(picked, dtype=np.int64)
 
 
-def _strips(explanation: Any, outcomes: list[Outcome]) -> list[tuple[str, NDArray[np.int64]]]:
-    """Return the first anchors that each selector of PXGen and each prototype method picked."""
+def _pictures(
+    scorer: Scorer, anchors: Any, explanation: Any, outcomes: list[Outcome]
+) -> dict[str, NDArray[np.float32]]:
+    """Return the first anchors that each selector of PXGen and each prototype method picked.
+
+    And the training samples that influence methods found most helpful.
+    """
     hihe = explanation.groups["HIHE"]["representatives"]
     found = [(f"PXGen {name}, HIHE", index) for name, index in hihe.items()]
     found += [
@@ -240,7 +243,9 @@ def _strips(explanation: Any, outcomes: list[Outcome]) -> list[tuple[str, NDArra
         if outcome.evidence == "prototypes" and outcome.explanation is not None
     ]
     cut = [(label, np.asarray(index, dtype=np.int64)[:_STRIP]) for label, index in found]
-    return [(label, index) for label, index in cut if len(index)]
+    pictures = {label: scorer.inputs(anchors, index) for label, index in cut if len(index)}
+    helpful = {o.label: o.helpful for o in outcomes if o.helpful is not None}
+    return {**pictures, **{f"{label}, most helpful": found for label, found in helpful.items()}}
 
 
 def _features(scorer: Scorer, anchors: Any, model: Any) -> NDArray[np.float32]:

@@ -24,6 +24,7 @@ from pxgen_plugins.evaluation import quality as measures
 __all__ = ["Context", "Outcome", "agreements", "attributions_of", "evidence_of", "run"]
 
 _ATTRIBUTIONS = ("attribution", "latent_attribution")
+_STRIP = 10  # training samples shown
 _LONGEST_REPEAT = 60.0  # seconds: a slower method is not run again to see whether it repeats
 
 
@@ -68,6 +69,8 @@ class Outcome:
         repeatable: Whether the same call gives the same result again; None when not tried.
         seed_agreement: Agreement with the result of the next seed, 1 = the same; None without seed.
         quality: Measures of its kind.
+        helpful: Training samples that helped the chosen anchors most, most helpful first; for
+            influence methods that keep their training data.
         error: Type and text of the exception, or None.
     """
 
@@ -80,6 +83,7 @@ class Outcome:
     repeatable: bool | None = None
     seed_agreement: float | None = None
     quality: dict[str, Any] = field(default_factory=dict)
+    helpful: NDArray[Any] | None = None
     error: str | None = None
 
     @classmethod
@@ -135,6 +139,7 @@ def run(label: str, method: Any, context: Context) -> Outcome:
             explanation=explanation,
             seconds=cost["seconds"],
             peak_mib=cost["peak_mib"],
+            helpful=_helpful(explanation, explainer),
         )
         if not context.quality:
             return outcome
@@ -275,6 +280,17 @@ def _picked(explanation: Any) -> Any | None:
     if kind == "groups" and "groups" in explanation.data:
         return representatives(explanation)
     return explanation.data.get("indices") if kind == "prototypes" else None
+
+
+def _helpful(explanation: Any, explainer: Any) -> NDArray[Any] | None:
+    data, training = explanation.data, getattr(explainer, "training", None)
+    if training is None or evidence_of(explanation) != "influence":
+        return None
+    if data.get("influence") is not None:
+        total = np.nansum(np.asarray(data["influence"], dtype=np.float64), axis=1)
+    else:
+        total = np.nansum(np.asarray(data["scores"], dtype=np.float64), axis=0)
+    return np.asarray(training[np.argsort(-total, kind="stable")[:_STRIP]], dtype=np.float32)
 
 
 def _quality(outcome: Outcome, explainer: Any, context: Context) -> dict[str, Any]:

@@ -114,7 +114,7 @@ def _evidence(page: Axes, comparison: Any, local: list[Any]) -> None:
 def _strips(page: Axes, comparison: Any, local: list[Any]) -> None:
     for row, (label, pictures) in enumerate(comparison.pictures.items()):
         top = 0.2 + row * (_CELL + 0.25)
-        first, _, rest = clean(label).partition(" ")
+        first, _, rest = clean(label, 48).partition(", ")
         write(page, 0.1, top + 0.4, first, TINY + 1, ha="left", weight="bold")
         write(page, 0.1, top + 0.62, rest, ha="left", color=MUTED)
         for column, picture in enumerate(pictures):

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from pxgen_plugins.adapters.targets import Latent, Pixel, Target, resolve
+from pxgen_plugins.adapters.targets import Target, resolve
 from pxgen_plugins.criteria import Batch
 from pxgen_plugins.errors import ModelError, describe
 
-__all__ = ["SPACES", "CodedBatch", "Question", "spoken"]
+__all__ = ["SPACES", "CodedBatch", "Question"]
 
 SPACES = ("input", "latent")
-_SPOKEN = re.compile(r"(latent|pixel)\[\s*(\d+(?:\s*,\s*\d+)*)\s*\]")
 
 
 class CodedBatch(Batch):
@@ -113,20 +111,4 @@ class Question:
     @classmethod
     def ask(cls, target: Any, model: Any, space: str, seed: int, where: str) -> Question:
         """Return the question that the arguments of an adapter stand for (see ``resolve``)."""
-        return cls(resolve(spoken(target), model, where), model, space, seed, where)
-
-
-def spoken(target: Any) -> Any:
-    """Return ``target``, or what its name stands for: settings files hold no objects.
-
-    Example:
-        >>> spoken("latent[3]"), spoken("pixel[0, 14, 14]"), spoken("mse")
-        (Latent(index=3), Pixel(position=(0, 14, 14)), 'mse')
-    """
-    found = _SPOKEN.fullmatch(target.strip()) if isinstance(target, str) else None
-    if found is None:
-        return target
-    numbers = [int(part) for part in found[2].split(",")]
-    if found[1] == "pixel":
-        return Pixel(*numbers)
-    return Latent(numbers[0]) if len(numbers) == 1 else target
+        return cls(resolve(target, model, where), model, space, seed, where)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +16,9 @@ from pxgen_plugins.criteria import Batch, Criterion, make
 from pxgen_plugins.errors import ModelError, ParameterError, describe
 from pxgen_plugins.models import require
 
-__all__ = ["Latent", "Pixel", "Target", "resolve"]
+__all__ = ["Latent", "Pixel", "Target", "resolve", "spoken"]
+
+_SPOKEN = re.compile(r"(latent|pixel)\[\s*(\d+(?:\s*,\s*\d+)*)\s*\]")
 
 
 @dataclass(frozen=True)
@@ -116,8 +119,9 @@ def resolve(target: Any, model: Any, where: str) -> Target:
     """Return the target that ``target`` stands for.
 
     Args:
-        target: A criterion's name, mapping or object (``"elbo"`` among them), :class:`Latent`,
-            :class:`Pixel`, or a callable from a :class:`~pxgen_plugins.criteria.Batch` to (b,).
+        target: A criterion's name, mapping or object (``"elbo"`` among them), :class:`Latent` or
+            :class:`Pixel`, their names (``"latent[3]"``, ``"pixel[0, 4, 4]"``), or a callable
+            from a :class:`~pxgen_plugins.criteria.Batch` to (b,).
         model: The model.
         where: Who was given it, for messages.
 
@@ -132,6 +136,7 @@ def resolve(target: Any, model: Any, where: str) -> Target:
         >>> resolve(Latent(1), Flat(), "example").value(Flat(), torch.tensor([[3.0, 4.0]])).tolist()
         [4.0]
     """
+    target = spoken(target)
     if isinstance(target, Latent):
         require(model, ["encode"], where, "Use a criterion the model can serve.")
         return _latent(target, model, where)
@@ -144,6 +149,22 @@ def resolve(target: Any, model: Any, where: str) -> Target:
     criterion = make(target, "target", where)
     criterion.check(model)
     return Target(criterion.name, criterion, {"name": criterion.name, **criterion.params})
+
+
+def spoken(target: Any) -> Any:
+    """Return ``target``, or what its name stands for: settings files hold no objects.
+
+    Example:
+        >>> spoken("latent[3]"), spoken("pixel[0, 14, 14]"), spoken("mse")
+        (Latent(index=3), Pixel(position=(0, 14, 14)), 'mse')
+    """
+    found = _SPOKEN.fullmatch(target.strip()) if isinstance(target, str) else None
+    if found is None:
+        return target
+    numbers = [int(part) for part in found[2].split(",")]
+    if found[1] == "pixel":
+        return Pixel(*numbers)
+    return Latent(numbers[0]) if len(numbers) == 1 else target
 
 
 def _latent(target: Latent, model: Any, where: str) -> Target:

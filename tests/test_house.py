@@ -29,7 +29,7 @@ ARROWS: dict[str, set[str]] = {
 FREE = {"errors", "optional", "progress", "registry", "seeds", "validation"}
 NEAR_THE_HOST = {
     "adapters", "assembly", "audit", "comparison", "evaluation", "explainer", "explanation",
-    "methods", "persistence", "predictor", "tables", "testing",
+    "persistence", "predictor", "tables", "testing",
 }  # fmt: skip
 FORBIDDEN = {"pickle", "cPickle", "dill", "joblib", "cloudpickle", "jsonpickle", "torchvision"}
 ON_USE_ONLY = {"captum", "shap", "lime", "umap", "openTSNE", "aix360", "tensorflow"}

@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 
 from pxgen_plugins import validation
 from pxgen_plugins.anchors import open_anchors
+from pxgen_plugins.comparison.methods import Context, Outcome, agreements, evidence_of, run
 from pxgen_plugins.errors import ParameterError, describe
 from pxgen_plugins.explainer import PXGen
 from pxgen_plugins.explanation import StrictArray, write_atomic
 from pxgen_plugins.groups import GROUPS
-from pxgen_plugins.methods import Context, Outcome, agreements, evidence_of, run
 from pxgen_plugins.progress import bar
 from pxgen_plugins.scoring import Scorer
 

@@ -19,6 +19,7 @@ from pxgen_plugins import __version__, validation
 from pxgen_plugins.errors import ParameterError, describe
 from pxgen_plugins.explanation import build
 from pxgen_plugins.models import Model, require
+from pxgen_plugins.models._evaluation import set_training_flag, training_flag
 from pxgen_plugins.predictor import PredictorHolder
 
 __all__ = ["ACCESS", "EVIDENCE", "Adapter", "NotFittedError", "traceless"]
@@ -188,7 +189,7 @@ def traceless(model: Any) -> Iterator[None]:
         modules = list(roots(model))
         submodules = [module for root in modules for module in root.modules()]
         parameters = [parameter for root in modules for parameter in root.parameters()]
-        flags = [(module, module.training) for module in submodules]
+        flags = [(module, training_flag(module)) for module in submodules]
         grads = [
             (p, p.requires_grad, None if p.grad is None else p.grad.clone()) for p in parameters
         ]
@@ -204,7 +205,7 @@ def traceless(model: Any) -> Iterator[None]:
             np.random.set_state(states[1])  # noqa: NPY002
             torch.set_rng_state(states[2])
             for module, training in flags:
-                module.training = training
+                set_training_flag(module, training)
             for parameter, requires_grad, grad in grads:
                 parameter.requires_grad_(requires_grad)
                 parameter.grad = grad

@@ -53,6 +53,8 @@ class Pixel:
     position: tuple[int, ...]
 
     def __init__(self, *position: int) -> None:
+        for index in position:
+            validation.integer(index, "position", "Pixel", minimum=0)
         object.__setattr__(self, "position", tuple(position))
 
     @property

@@ -15,6 +15,7 @@ from pxgen_plugins import groups as grouping
 from pxgen_plugins.anchors import open_anchors
 from pxgen_plugins.assembly import assemble
 from pxgen_plugins.calibration import Calibration
+from pxgen_plugins.criteria.base import KINDS
 from pxgen_plugins.criteria.parsing import listed, settings
 from pxgen_plugins.criteria.parsing import parse as parse_criteria
 from pxgen_plugins.errors import MissingDependencyError, ModelError, ParameterError, describe
@@ -137,6 +138,12 @@ class PXGen(PredictorHolder, Explainer, FitMixin):  # type: ignore[misc]  # alib
         self.choices = parse(selectors, space, standardize)
         self.sampler = sampler
         self.criteria = parse_criteria(intrinsic, extrinsic, _is_function(predictor))
+        kinds = [criterion.kind for criterion in self.criteria]
+        several = max(kinds.count(kind) for kind in KINDS) > 1
+        if rule == "mean" and several and isinstance(self.threshold, thresholds.Fixed):
+            do = "Use rule='all' or 'any', or a threshold rule that samples."
+            allowed = "other than 'mean' with Fixed thresholds, which know no scale"
+            raise ParameterError("rule", where, allowed, describe(rule), do)
         self.calibration: Calibration | None = None
         self._shape: tuple[int, ...] | None = None
         super().__init__(meta=copy.deepcopy(DEFAULT_META_PXGEN))
@@ -329,6 +336,10 @@ def _plain(value: Any) -> Any:
     """Return a setting as JSON holds it; a function by its name."""
     if isinstance(value, Mapping):
         return {str(key): _plain(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(inner) for inner in value]
+    if isinstance(value, np.generic):
+        return value.item()
     return describe(value) if callable(value) else value
 
 

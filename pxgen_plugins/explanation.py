@@ -6,7 +6,7 @@ import copy
 import json
 import math
 import os
-import tempfile
+import secrets
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -194,23 +194,17 @@ def write_atomic(path: str | os.PathLike[str], content: bytes) -> None:
     """Write ``content`` to ``path``: a reader sees the old file or the whole new one."""
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    name = target.parent / f".{target.name}.{secrets.token_hex(8)}"
+    handle = os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)  # the umask applies
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(name, 0o666 & ~_umask())
         os.replace(name, target)
     except BaseException:
-        Path(name).unlink(missing_ok=True)
+        name.unlink(missing_ok=True)
         raise
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def _refuse_constant(name: str) -> None:
@@ -245,6 +239,8 @@ def _restore(data: Any, path: list[str], form: Mapping[str, Any]) -> None:
     for cut in range(1, len(path) + 1):
         key = ".".join(path[:cut])
         if isinstance(data, dict) and key in data:
+            if cut < len(path) and not isinstance(data[key], dict):
+                continue  # "a" is an array and "a.b" another
             if cut == len(path):
                 dtype = np.dtype(form["dtype"])
                 if dtype.kind not in "fiubU":

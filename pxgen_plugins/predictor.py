@@ -28,8 +28,16 @@ class PredictorHolder:
     @predictor.setter
     def predictor(self, value: Any) -> None:
         self._saving = value is None
-        if value is not None:
+        if value is None or value is self._predictor:
+            return
+        if self._predictor is None:
             self._predictor = value
+        else:  # what was fitted belongs to the model that goes
+            self.reset_predictor(value)
+
+    def reset_predictor(self, predictor: Any) -> None:
+        """Put ``predictor`` in the place of the present one."""
+        raise NotImplementedError
 
     def __getstate__(self) -> dict[str, Any]:
         state = dict(self.__dict__)

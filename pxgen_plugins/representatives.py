@@ -120,12 +120,16 @@ def select(
         matrix = features[key]
         if choice.standardize or (choice.standardize is None and choice.space == "criterion"):
             matrix = _standardized(matrix)
+        options = dict(choice.options)
+        if "outliers" in options:  # a small group cannot leave out more than it does not need
+            spare = len(members) - min(k, len(members))
+            options["outliers"] = min(options["outliers"], spare)
         result = choice.selector(
             matrix,
             min(k, len(members)),
             start=start if choice.lowest else None,
             seed=scorer.seed,
-            **choice.options,
+            **options,
         )
         chosen[choice.label] = members[result.indices]
         quality[choice.label] = {
@@ -166,6 +170,8 @@ def _choice(spec: Any, space: Any, standardize: bool | None) -> Choice:
             allowed = "one of its own: " + (", ".join(names) or "it has none")
             do = validation.nearest(option, names)
             raise ParameterError("option", f"selector {label!r}", allowed, describe(option), do)
+    if "outliers" in settings:
+        validation.integer(settings["outliers"], "outliers", f"selector {label!r}", minimum=0)
     return Choice(label, selector, space, standardize, lowest, settings)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -17,7 +16,9 @@ from torch import Tensor
 from pxgen_plugins import validation
 from pxgen_plugins.anchors import Anchors
 from pxgen_plugins.criteria.base import Batch, Criterion
-from pxgen_plugins.errors import AnchorError, ModelError, PXGenError, describe
+from pxgen_plugins.errors import AnchorError, ModelError, ParameterError, PXGenError, describe
+from pxgen_plugins.memory import out_of_memory
+from pxgen_plugins.models._precision import Halved
 from pxgen_plugins.models.base import require
 from pxgen_plugins.progress import bar
 from pxgen_plugins.seeds import derive
@@ -29,7 +30,8 @@ logger = logging.getLogger(__name__)
 PRECISIONS = ("float32", "bfloat16")
 RECONSTRUCTIONS = ("mean", "sample")
 _BATCH_ELEMENTS = 2**19  # elements of a batch that still fit a core's cache, measured on CPUs
-_SAMPLE_BLOCK = 512  # samples drawn per seed; fixed, so that samples do not depend on batch_size
+_SAMPLE_BLOCK = 512  # most samples drawn per seed: not batch_size, which must not decide samples
+_SAMPLE_ELEMENTS = 2**22
 _RANGE_SLACK = 1e-3  # part of the range by which float anchors may overshoot it
 
 
@@ -57,8 +59,10 @@ class Scorer:
         device: Where batches are put; None takes the model's.
         seed: Seed of all noise.
         reconstruction: ``"mean"`` or ``"sample"`` (see :class:`~pxgen_plugins.criteria.Batch`).
-        precision: ``"float32"``, or ``"bfloat16"`` for torch's autocast: faster, with relative
-            errors of about 1e-3 (MSE) to 1e-2 (KLD).
+        precision: ``"float32"``, or ``"bfloat16"`` to run the model, not the criteria, under
+            torch's autocast: faster, with relative errors of about 1e-3 (MSE) to 1e-2 (KLD).
+            Criteria that take logarithms of a reconstruction (BCE, ELBO) lose more, where it
+            saturates.
 
     Raises:
         ParameterError: When an argument is not allowed.
@@ -80,10 +84,12 @@ class Scorer:
             criterion.check(model)
         self.model = model
         self.criteria = list(criteria)
-        self.device = torch.device(device if device is not None else model.device)
+        self.device = _device(device if device is not None else model.device)
         self.seed = seed
         self.reconstruction = reconstruction
         self.precision = precision
+        if precision == "bfloat16":
+            self.model = Halved(model, self.device.type)
         if batch_size is not None:
             batch_size = validation.integer(batch_size, "batch_size", "Scorer", minimum=1)
         self.batch_size = batch_size or _batch_size(model.sample_shape)
@@ -133,8 +139,11 @@ class Scorer:
         """
         require(self.model, ["sample"], "calibration", "Use threshold=Fixed(...) instead.")
         table = np.empty((n, len(self.criteria)))
-        for block, start in enumerate(range(0, n, _SAMPLE_BLOCK)):
-            size = min(_SAMPLE_BLOCK, n - start)
+        most = max(
+            1, min(_SAMPLE_BLOCK, _SAMPLE_ELEMENTS // math.prod(self.model.sample_shape or (1,)))
+        )
+        for block, start in enumerate(range(0, n, most)):
+            size = min(most, n - start)
             drawn = self._draw(size, derive(seed, block))
             for low in range(0, size, self.batch_size):
                 x = drawn[low : min(low + self.batch_size, size)]
@@ -166,7 +175,7 @@ class Scorer:
         """
         matrix: NDArray[np.float32] | None = None
         for start, x in self.batches(anchors, index, {}):
-            with self._context():
+            with torch.no_grad():
                 returned = function(self._batch(x, start, index))
             rows = (
                 returned.detach().float().cpu().numpy()
@@ -191,7 +200,7 @@ class Scorer:
         groups = np.split(index, len(index)) if single else [index]
         for some in groups:
             for start, x in self.batches(anchors, some, {}):
-                with self._context():
+                with torch.no_grad():
                     batch = self._batch(x, start, some)
                     parts.append(batch.reconstruction.float().cpu().numpy())
         return np.concatenate(parts)
@@ -199,22 +208,19 @@ class Scorer:
     def inputs(self, anchors: Anchors, index: NDArray[np.int64]) -> NDArray[np.float32]:
         """Return the given anchors as the model takes them, (len(index), *sample_shape)."""
         parts = [x.float().cpu().numpy().copy() for _, x in self.batches(anchors, index, {})]
-        return np.concatenate(parts) if parts else np.empty((0, 1), dtype=np.float32)
+        none = np.empty((0, *(self.model.sample_shape or (1,))), dtype=np.float32)
+        return (
+            np.concatenate([none, *parts])
+            if self.model.sample_shape or not parts
+            else (np.concatenate(parts))
+        )
 
     def _batch(self, x: Tensor, start: int, index: NDArray[np.int64] | None = None) -> Batch:
         first = start if index is None or not len(index) else int(index[start])
         return Batch(self.model, x, first=first, seed=self.seed, reconstruction=self.reconstruction)
 
-    @contextlib.contextmanager
-    def _context(self) -> Iterator[None]:
-        with (
-            torch.no_grad(),
-            torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"),
-        ):
-            yield
-
     def _values(self, x: Tensor, first: int) -> NDArray[np.float64]:
-        with self._context():
+        with torch.no_grad():
             batch = self._batch(x, first)
             columns = []
             for criterion in self.criteria:
@@ -238,7 +244,7 @@ class Scorer:
         except PXGenError:
             raise
         except Exception as error:
-            memory = _out_of_memory(error)
+            memory = out_of_memory(error)
             if len(x) == 1 and memory:
                 raise ModelError(
                     "memory",
@@ -263,7 +269,7 @@ class Scorer:
 
     def _draw(self, n: int, seed: int) -> Tensor:
         try:
-            with self._context():
+            with torch.no_grad():
                 drawn = torch.as_tensor(self.model.sample(n, seed))
         except PXGenError:
             raise
@@ -274,7 +280,7 @@ class Scorer:
             allowed = f"{n} instances" + ("" if shape is None else f" of shape {tuple(shape)}")
             do = "Correct sample(n, seed) or sample_shape."
             raise ModelError("sample's result", "calibration", allowed, describe(drawn), do)
-        return drawn.to(self.device)
+        return drawn.to(self.device, self.model.dtype)
 
     def batches(
         self, anchors: Anchors, index: NDArray[np.int64] | None, reasons: dict[int, str]
@@ -303,6 +309,8 @@ class Scorer:
                 buffer = torch.empty(raw.shape, dtype=self.model.dtype, device=self.device)
             x = buffer[: len(raw)]
             reasons.update({start + position: why for position, why in failed.items()})
+            if failed and raw.dtype != np.uint8 and self.model.data_range is not None:
+                raw[list(failed)] = self.model.data_range[0]
             for position, why in self._convert(raw, x, start, anchors).items():
                 reasons.setdefault(start + position, why)
             yield start, x
@@ -367,12 +375,12 @@ def _always_raises(model: Any, error: Exception) -> ModelError:
     )
 
 
-def _out_of_memory(error: Exception) -> bool:
-    if isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError)):
-        return True
-    text = str(error).lower()
-    signs = ("out of memory", "can't allocate memory", "not enough memory")
-    return isinstance(error, RuntimeError) and any(sign in text for sign in signs)
+def _device(device: str | torch.device) -> torch.device:
+    try:
+        return torch.device(device)
+    except (RuntimeError, TypeError) as error:
+        do = "Give a device as torch names it, as in 'cpu' or 'cuda:0'."
+        raise ParameterError("device", "PXGen", "a torch device", describe(device), do) from error
 
 
 def _batch_size(sample_shape: tuple[int, ...] | None) -> int:

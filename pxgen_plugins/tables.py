@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = ["anchor_table", "write_parquet"]
 
+# a criterion of one of these names, as a black box may have, stands as "criterion_<name>"
+_OWN = {"index", "id", "label", "group", "group_stability", "anchor_value", "representative_of"}
 _ROWS = 10_000  # per row group, so that readers need little memory
 
 
@@ -43,12 +45,14 @@ def anchor_table(explanation: Explanation) -> pa.Table:
     columns["group"] = pa.array([str(g) for g in explanation.group], pa.string())
     columns["group_stability"] = _floats(explanation.group_stability)
     columns["anchor_value"] = _floats(explanation.anchor_value)
-    affinity = np.asarray(explanation.affinity, dtype=bool).reshape(n, -1)
-    for j, name in enumerate(explanation.criteria):
-        columns[name] = _floats(_column(explanation.values, n, j))
+    m = len(explanation.criteria)
+    affinity = np.asarray(explanation.affinity, dtype=bool).reshape(n, m)
+    for j, criterion in enumerate(explanation.criteria):
+        name = f"criterion_{criterion}" if criterion in _OWN else criterion
+        columns[name] = _floats(_table(explanation.values, n, m)[:, j])
         columns[f"{name}_high_affinity"] = pa.array(affinity[:, j])
-        columns[f"{name}_distance"] = _floats(_column(explanation.distance, n, j))
-        columns[f"{name}_p_value"] = _floats(_column(explanation.p_value, n, j))
+        columns[f"{name}_distance"] = _floats(_table(explanation.distance, n, m)[:, j])
+        columns[f"{name}_p_value"] = _floats(_table(explanation.p_value, n, m)[:, j])
     picked: dict[int, list[str]] = {}
     for group in explanation.groups.values():
         for selector, indices in group["representatives"].items():
@@ -69,8 +73,8 @@ def write_parquet(explanation: Explanation, path: str | os.PathLike[str]) -> Non
     write_atomic(path, buffer.getvalue())
 
 
-def _column(table: Any, n: int, j: int) -> Any:
-    return np.asarray(table, dtype=np.float64).reshape(n, -1)[:, j]
+def _table(values: Any, n: int, m: int) -> Any:
+    return np.asarray(values, dtype=np.float64).reshape(n, m)
 
 
 def _floats(values: Any) -> pa.Array:

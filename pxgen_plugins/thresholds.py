@@ -60,6 +60,12 @@ class Rule(ABC):
         mean: Floats = repeats.mean(axis=0)
         return mean
 
+    def check(self, names: Sequence[str]) -> None:
+        """Raise ParameterError when there are no criteria, or a parameter does not fit them."""
+        if not names:
+            do = "Score with one criterion or several."
+            raise ParameterError("criteria", type(self).__name__, "at least one", "none", do)
+
     def enough(self, repeats: Floats, names: Sequence[str]) -> bool:
         """Return whether the repeats done so far (r, m) suffice."""
         return False
@@ -77,6 +83,7 @@ class Rule(ABC):
             ModelError: When no sample of a repeat has finite values.
         """
         names = [criterion.name for criterion in scorer.criteria]
+        self.check(names)
         repeats = np.empty((0, len(names)))
         reference: Floats | None = None
         invalid = 0
@@ -145,6 +152,12 @@ class MeanMax(Rule):
             if tolerance is not None:
                 self.tolerance = validation.real(tolerance, "tolerance", "MeanMax", above=0.0)
 
+    def check(self, names: Sequence[str]) -> None:
+        """Raise ParameterError when a tolerance names no criterion."""
+        super().check(names)
+        if isinstance(self.tolerance, dict):
+            _check_names(self.tolerance, names, "tolerance", "MeanMax")
+
     def threshold(self, values: Floats) -> Floats:
         """Return the largest values, (m,)."""
         largest: Floats = values.max(axis=0)
@@ -156,7 +169,6 @@ class MeanMax(Rule):
             return False
         error = repeats.std(axis=0, ddof=1) / math.sqrt(len(repeats))
         if isinstance(self.tolerance, dict):
-            _check_names(self.tolerance, names, "tolerance", "MeanMax")
             limits = [self.tolerance.get(name, math.inf) for name in names]
             return bool((error < np.array(limits)).all())
         return bool((error < self.tolerance).all())
@@ -246,8 +258,14 @@ class Conformal(Rule):
     def threshold(self, values: Floats) -> Floats:
         """Return a value just above the rank-th largest sample, (m,)."""
         rank = self._rank(len(values))
-        if rank < 1:  # only when samples were left out as invalid
-            return np.full(values.shape[1], np.inf)
+        if rank < 1:
+            raise ModelError(
+                "the model's samples",
+                "Conformal",
+                f"finite for at least {math.ceil(1 / self.alpha) - 1} of {self.n_samples}",
+                f"{len(values)} with finite values",
+                "Use more samples, or find out why the model's samples have no finite values.",
+            )
         kth_largest = np.sort(values, axis=0)[-rank]
         # p <= alpha exactly when the value exceeds this sample's; affinity is strict below
         above: Floats = np.nextafter(kth_largest, np.inf)

@@ -14,11 +14,19 @@ from numpy.typing import NDArray
 
 from pxgen_plugins import validation
 from pxgen_plugins.anchors import open_anchors
-from pxgen_plugins.comparison.methods import Context, Outcome, agreements, evidence_of, run
+from pxgen_plugins.comparison.methods import (
+    Context,
+    Outcome,
+    agreements,
+    evidence_of,
+    run,
+    watched,
+)
 from pxgen_plugins.errors import ParameterError, describe
 from pxgen_plugins.explainer import PXGen
 from pxgen_plugins.explanation import StrictArray, write_atomic
-from pxgen_plugins.groups import GROUPS
+from pxgen_plugins.groups import GROUPS, INVALID
+from pxgen_plugins.models import Model
 from pxgen_plugins.progress import bar
 from pxgen_plugins.scoring import Scorer
 
@@ -70,7 +78,7 @@ class Comparison:
             "agreement": _strict(self.agreement),
             "indices": self.indices.tolist(),
             "explanations": {
-                o.label: json.loads(o.explanation.to_json())
+                o.label: _strict(json.loads(o.explanation.to_json()))
                 for o in self.outcomes
                 if o.explanation is not None
             },
@@ -151,7 +159,9 @@ def compare(
         labels: n labels.
         methods: Names of registered adapters, explainers (ours, Alibi's or a third party's, already
             fitted where they need more than anchors to fit), functions that make one (whose
-            failure is then a row too), ``(label, method)`` pairs, or a mapping of those.
+            failure is then a row too), ``(label, method)`` pairs, ``(label, method, X)`` for one
+            that explains something else than the anchors' pixels (codes, say), or a mapping from
+            label to method.
         groups: A PXGen explainer (fitted or not) or an explanation of these anchors; None makes
             one with default settings.
         target: What named adapters explain, where they take a target.
@@ -164,12 +174,18 @@ def compare(
         A :class:`Comparison`.
 
     Raises:
-        ParameterError: When a method is not known or a label occurs twice.
+        ParameterError: When ``model`` is no model, ``groups`` are another model's or other
+            anchors', or labels of methods do not differ.
         AnchorError: When the anchors do not fit the model.
     """
     n_anchors = validation.integer(n_anchors, "n_anchors", "compare", minimum=1)
+    if not isinstance(model, Model):
+        do = "Wrap it, as in VAE(encode=net.encode, decode=net.decode, ...)."
+        allowed = "a model of pxgen_plugins.models"
+        raise ParameterError("model", "compare", allowed, type(model).__name__, do)
+    named = _named(methods)
     anchors = open_anchors(X, sample_shape=model.sample_shape, labels=labels, where="compare")
-    explanation = _grouped(model, anchors, groups, seed)
+    explanation, cost = _grouped(model, anchors, groups, seed)
     scorer = Scorer(model, [], seed=seed)
     chosen = _chosen(explanation, n_anchors)
     able = "reconstruct" in model.capabilities
@@ -178,17 +194,16 @@ def compare(
         anchors=anchors,
         chosen=chosen,
         inputs=scorer.inputs(anchors, chosen),
-        features=_features(scorer, anchors, model),
+        features=_features(scorer, anchors, explanation),
         group=np.asarray(explanation.group),
         target=target,
         quality=quality,
         seed=seed,
     )
-    outcomes = [Outcome.of_groups(explanation, context)]
-    named = _named(methods)
+    outcomes = [Outcome.of_groups(explanation, cost, context)]
     with bar(len(named), "comparing", "method", verbose) as progress:
-        for label, method in named:
-            outcomes.append(run(label, method, context))
+        for label, method, own in named:
+            outcomes.append(run(label, method, context, own))
             progress.update()
     return Comparison(
         groups=explanation,
@@ -201,17 +216,23 @@ def compare(
     )
 
 
-def _grouped(model: Any, anchors: Any, groups: Any, seed: int) -> Any:
+def _grouped(model: Any, anchors: Any, groups: Any, seed: int) -> tuple[Any, dict[str, float]]:
+    """Return PXGen's explanation, and what it cost where it is made here."""
     if groups is not None and not isinstance(groups, PXGen):
         if evidence_of(groups) != "groups" or len(groups.group) != len(anchors):
             do = "Pass what PXGen.explain returned for these anchors."
             allowed = f"a PXGen, or its explanation of the {len(anchors)} anchors"
             raise ParameterError("groups", "compare", allowed, type(groups).__name__, do)
-        return groups
+        return groups, {}
     explainer = groups if groups is not None else PXGen(model, seed=seed)
-    if explainer.calibration is None:
-        explainer.fit()
-    return explainer.explain(anchors)
+    if explainer.predictor is not model:
+        do = "Make it with the model that is compared."
+        raise ParameterError("groups", "compare", "a PXGen of the same model", "another's", do)
+    with watched() as cost:
+        if explainer.calibration is None:
+            explainer.fit()
+        explanation = explainer.explain(anchors)
+    return explanation, cost
 
 
 def _chosen(explanation: Any, n: int) -> NDArray[np.int64]:
@@ -248,23 +269,27 @@ def _pictures(
     return {**pictures, **{f"{label}, most helpful": found for label, found in helpful.items()}}
 
 
-def _features(scorer: Scorer, anchors: Any, model: Any) -> NDArray[np.float32]:
-    everything = np.arange(len(anchors), dtype=np.int64)
-    if "encode" in model.capabilities:
-        return scorer.features(anchors, everything, lambda batch: batch.mean)
-    return scorer.features(anchors, everything, lambda batch: batch.x)
+def _features(scorer: Scorer, anchors: Any, explanation: Any) -> NDArray[np.float32]:
+    """Return posterior means (or pixels) of all anchors, NaN for the invalid ones."""
+    valid = np.flatnonzero(np.asarray(explanation.group) != INVALID).astype(np.int64)
+    latent = "encode" in scorer.model.capabilities
+    known = scorer.features(anchors, valid, lambda batch: batch.mean if latent else batch.x)
+    features = np.full((len(anchors), known.shape[1]), np.nan, dtype=np.float32)
+    features[valid] = known
+    return features
 
 
-def _named(methods: Any) -> list[tuple[str, Any]]:
+def _named(methods: Any) -> list[tuple[str, Any, Any]]:
+    """Return label, method and its own input (or None) of every method."""
     if isinstance(methods, Mapping):
-        pairs = [(str(label), method) for label, method in methods.items()]
+        pairs = [(str(label), method, None) for label, method in methods.items()]
     elif isinstance(methods, Sequence) and not isinstance(methods, str):
-        pairs = [m if isinstance(m, tuple) else (_label(m), m) for m in methods]
+        pairs = [_triple(method) for method in methods]
     else:
         do = "Pass a list, as in methods=['saliency', LatentView(model)]."
         allowed = "a sequence of names, explainers and pairs, or a mapping"
         raise ParameterError("methods", "compare", allowed, describe(methods), do)
-    labels = [label for label, _ in pairs]
+    labels = [label for label, _, _ in pairs]
     for label in labels:
         if labels.count(label) > 1 or label == "PXGen":
             do = "Pass (label, explainer) pairs."
@@ -272,10 +297,18 @@ def _named(methods: Any) -> list[tuple[str, Any]]:
     return pairs
 
 
-def _label(method: Any) -> str:
+def _triple(method: Any) -> tuple[str, Any, Any]:
+    if isinstance(method, tuple) and len(method) in (2, 3) and isinstance(method[0], str):
+        return method[0], method[1], method[2] if len(method) == 3 else None
     if isinstance(method, str):
-        return method
-    return type(method).__name__ if hasattr(method, "explain") else str(method.__name__)
+        return method, method, None
+    if hasattr(method, "explain") or not callable(method):
+        if hasattr(method, "explain"):
+            return type(method).__name__, method, None
+        allowed = "names, explainers, functions that make one, and (label, method) pairs"
+        do = "Pass LatentView(model), say, or ('view', LatentView(model))."
+        raise ParameterError("methods", "compare", allowed, describe(method), do)
+    return str(getattr(method, "__name__", type(method).__name__)), method, None
 
 
 def _strict(node: Any) -> Any:

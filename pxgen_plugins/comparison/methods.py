@@ -19,9 +19,11 @@ from alibi.exceptions import NotFittedError
 from numpy.typing import NDArray
 
 from pxgen_plugins.anchors import Anchors
+from pxgen_plugins.errors import ParameterError
 from pxgen_plugins.evaluation import quality as measures
+from pxgen_plugins.scoring import Scorer
 
-__all__ = ["Context", "Outcome", "agreements", "attributions_of", "evidence_of", "run"]
+__all__ = ["Context", "Outcome", "agreements", "attributions_of", "evidence_of", "run", "watched"]
 
 _ATTRIBUTIONS = ("attribution", "latent_attribution")
 _STRIP = 10  # training samples shown
@@ -53,6 +55,13 @@ class Context:
     target: Any
     quality: bool
     seed: int
+
+    def everything(self, explainer: Any) -> Any:
+        """Return all anchors: as they are for ours, as one ndarray for other libraries'."""
+        if hasattr(explainer, "evidence") or hasattr(explainer, "calibration"):
+            return self.anchors
+        index = np.arange(len(self.anchors), dtype=np.int64)
+        return Scorer(self.model, []).inputs(self.anchors, index)
 
 
 @dataclass(frozen=True)
@@ -87,15 +96,23 @@ class Outcome:
     error: str | None = None
 
     @classmethod
-    def of_groups(cls, explanation: Any, context: Context) -> Outcome:
-        """Return PXGen's own outcome, measured as prototypes."""
+    def of_groups(cls, explanation: Any, cost: dict[str, float], context: Context) -> Outcome:
+        """Return PXGen's own outcome, measured as prototypes; ``cost`` is empty when unknown."""
         found = {}
         first = next(iter(explanation.groups["HIHE"]["representatives"]), None)
         if first is not None and context.quality:
             picked = representatives(explanation)
             if len(picked):
                 found = measures.coverage(context.features, picked, context.anchors.labels)
-        return cls("PXGen", "groups", "latent", explanation, quality=found)
+        return cls(
+            "PXGen",
+            "groups",
+            "latent",
+            explanation,
+            seconds=cost.get("seconds"),
+            peak_mib=cost.get("peak_mib"),
+            quality=found,
+        )
 
     def row(self) -> dict[str, Any]:
         """Return the outcome as a row of the table."""
@@ -112,7 +129,7 @@ class Outcome:
         }
 
 
-def run(label: str, method: Any, context: Context) -> Outcome:
+def run(label: str, method: Any, context: Context, X: Any = None) -> Outcome:
     """Return what becomes of ``method``; an exception is an outcome, never raised.
 
     Args:
@@ -120,15 +137,18 @@ def run(label: str, method: Any, context: Context) -> Outcome:
         method: Name of an adapter (which is made, and fitted on the anchors), an explainer, or a
             function without arguments that makes one.
         context: What all methods share.
+        X: What the explainer explains; None gives a local one the chosen anchors and a global one
+            all, as ndarrays to explainers of other libraries.
     """
     try:
         explainer = _make(method, context)
-        local = list(explainer.meta.get("explanations", ["local"])) == ["local"]
-        X: Any = context.inputs if local else context.anchors
+        local = "local" in explainer.meta.get("explanations", ["local"])
+        if X is None:
+            X = context.inputs if local else context.everything(explainer)
         options: dict[str, Any] = {}
         if "groups" in inspect.signature(explainer.explain).parameters:
             options["groups"] = context.group[context.chosen] if local else context.group
-        with _watched() as cost:
+        with watched() as cost:
             if isinstance(method, str):
                 explainer.fit(context.anchors)
             explanation = _explained(explainer, X, options, context)
@@ -141,12 +161,19 @@ def run(label: str, method: Any, context: Context) -> Outcome:
             peak_mib=cost["peak_mib"],
             helpful=_helpful(explanation, explainer),
         )
-        if not context.quality:
-            return outcome
+    except Exception as error:  # one method's failure must not end the others' run
+        return Outcome(label, error=_told(error))
+    if not context.quality:
+        return outcome
+    try:
         outcome = _repeated(outcome, explainer, X, options)
         return replace(outcome, quality=_quality(outcome, explainer, context))
-    except Exception as error:  # one method's failure must not end the others' run
-        return Outcome(label, error=f"{type(error).__name__}: {str(error)[:300]}")
+    except Exception as error:  # nor may a measure take the explanation away
+        return replace(outcome, quality={**outcome.quality, "not measured": _told(error)})
+
+
+def _told(error: Exception) -> str:
+    return f"{type(error).__name__}: {str(error)[:300]}"
 
 
 def evidence_of(explanation: Any) -> str | None:
@@ -181,7 +208,9 @@ def representatives(explanation: Any) -> NDArray[np.int64]:
 def agreements(outcomes: list[Outcome]) -> dict[str, dict[str, float]]:
     """Return how far methods of one kind agree, by kind, then by pair of labels.
 
-    Attributions: mean Spearman correlation of absolute values per anchor. Prototypes: Jaccard index
+    Attributions: mean Spearman correlation of absolute values per anchor. Latent attributions: mean
+    cosine of absolute values, because ranks of the many dimensions that do nothing would decide a
+    rank correlation. Prototypes: Jaccard index
     of the picked anchors, PXGen's representatives included.
     """
     found: dict[str, dict[str, float]] = {}
@@ -194,7 +223,13 @@ def agreements(outcomes: list[Outcome]) -> dict[str, dict[str, float]]:
 
 def _make(method: Any, context: Context) -> Any:
     if not isinstance(method, str):
-        return method if hasattr(method, "explain") else method()
+        explainer = method if hasattr(method, "explain") else method()
+        if hasattr(explainer, "evidence") and explainer.predictor is not context.model:
+            do = "Make the explainer with the model that is compared."
+            allowed = "the model that is compared"
+            name = type(explainer).__name__
+            raise ParameterError("predictor", name, allowed, "another one", do)
+        return explainer
     from pxgen_plugins import adapters
 
     cls = adapters.get(method)
@@ -208,12 +243,12 @@ def _explained(explainer: Any, X: Any, options: dict[str, Any], context: Context
     try:
         return explainer.explain(X, **options)
     except NotFittedError:
-        explainer.fit(context.anchors)
+        explainer.fit(context.everything(explainer))
         return explainer.explain(X, **options)
 
 
 @contextmanager
-def _watched() -> Iterator[dict[str, float]]:
+def watched() -> Iterator[dict[str, float]]:
     """Measure wall time, and how far the resident memory grows above its start."""
     cost = {"seconds": 0.0, "peak_mib": 0.0}
     before, done = _resident(), threading.Event()
@@ -268,7 +303,8 @@ def _agreement(one: Any, other: Any) -> tuple[float | None, str | None]:
         a, b = attributions_of(one), attributions_of(other)
         if a is None or b is None or a.shape != b.shape:
             return None, None
-        return measures.rank_correlation(np.abs(a), np.abs(b)), kinds[0]
+        alike = measures.rank_correlation if kinds[0] == "attribution" else measures.cosine
+        return alike(np.abs(a), np.abs(b)), kinds[0]
     picks = [_picked(explanation) for explanation in (one, other)]
     if picks[0] is not None and picks[1] is not None:
         return measures.jaccard(picks[0], picks[1]), "prototypes"
@@ -321,7 +357,8 @@ def _target(explainer: Any, context: Context) -> Any:
 def _values_at(explainer: Any, context: Context) -> Callable[[Any], Any]:
     target = _target(explainer, context)
     x = torch.from_numpy(context.inputs).to(context.model.device, context.model.dtype)
-    return lambda z: target.value_at(context.model, z, x)
+    shape = context.model.latent_shape
+    return lambda z: target.value_at(context.model, z.reshape(len(z), *shape), x)
 
 
 def _of_attributions(found: Any, explainer: Any, context: Context) -> dict[str, Any]:
@@ -344,7 +381,7 @@ def _of_attributions(found: Any, explainer: Any, context: Context) -> dict[str, 
     other = measures.randomised(context.model, context.seed)
     if other is not None and hasattr(explainer, "evidence"):
         blind = copy.copy(explainer)
-        blind.predictor = other
+        blind._predictor = other
         moved = np.asarray(blind.explain(context.inputs).data["attributions"])
         quality["randomised_model"] = measures.rank_correlation(np.abs(found), np.abs(moved))
     return quality

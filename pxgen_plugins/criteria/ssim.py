@@ -20,14 +20,15 @@ _SIGMA = 1.5
 @functools.lru_cache(maxsize=64)
 def _filter(size: int, window: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     """Return the banded matrix (size - window + 1, size) that slides a Gaussian window."""
-    offsets = torch.arange(window, dtype=torch.float64) - (window - 1) / 2
-    weights = torch.exp(-offsets.square() / (2 * _SIGMA**2))
-    weights /= weights.sum()
-    rows = size - window + 1
-    matrix = torch.zeros(rows, size, dtype=torch.float64)
-    for row in range(rows):
-        matrix[row, row : row + window] = weights
-    return matrix.to(device=device, dtype=dtype)
+    with torch.inference_mode(False):  # kept for later calls, which may want gradients
+        offsets = torch.arange(window, dtype=torch.float64) - (window - 1) / 2
+        weights = torch.exp(-offsets.square() / (2 * _SIGMA**2))
+        weights /= weights.sum()
+        rows = size - window + 1
+        matrix = torch.zeros(rows, size, dtype=torch.float64)
+        for row in range(rows):
+            matrix[row, row : row + window] = weights
+        return matrix.to(device=device, dtype=dtype)
 
 
 def similarity(x: Tensor, y: Tensor, width: float) -> Tensor:

@@ -18,6 +18,7 @@ from pxgen_plugins.seeds import derive
 
 __all__ = [
     "ablation_agreement",
+    "cosine",
     "coverage",
     "deletion_insertion",
     "jaccard",
@@ -82,8 +83,8 @@ def _area(values: Values, start: Tensor, end: Tensor, order: NDArray[np.intp], s
         first, last = values(start).double(), values(end).double()
     way = (last - first).abs().clamp(min=1e-12)
     cuts = np.linspace(0, order.shape[1], steps + 1).round().astype(int)
-    curve = [torch.zeros(len(start), dtype=torch.float64)]
-    places = torch.from_numpy(order)
+    curve = [torch.zeros(len(start), dtype=torch.float64, device=start.device)]
+    places = torch.from_numpy(order).to(start.device)
     for low, high in itertools.pairwise(cuts):
         part = places[:, low:high]
         flat.scatter_(1, part, goal.gather(1, part))
@@ -165,9 +166,10 @@ def randomised(model: Any, seed: int = 0) -> Any | None:
 
 
 def ablation_agreement(values_at: Values, codes: Tensor, weights: Floats) -> float:
-    """Return how far weights rank latent dimensions as setting each to the prior mean does.
+    """Return how far weights point to the latent dimensions that matter when set to the prior mean.
 
-    Mean over anchors of the Spearman correlation of |weight| and |f(z) - f(z with z_j = 0)|.
+    Mean over anchors of the cosine of |weight| and |f(z) - f(z with z_j = 0)|. Not a rank
+    correlation: most dimensions of a large latent space do nothing, and their ranks are noise.
 
     Args:
         values_at: From codes (b, d) to target values (b,).
@@ -184,7 +186,7 @@ def ablation_agreement(values_at: Values, codes: Tensor, weights: Floats) -> flo
             moved = codes.clone()
             moved[:, j] = 0.0
             effects[:, j] = (values_at(moved) - start).abs().cpu().numpy()
-    return rank_correlation(np.abs(weights), effects)
+    return cosine(np.abs(weights), effects)
 
 
 def rank_correlation(one: Floats, other: Floats) -> float:
@@ -199,6 +201,19 @@ def rank_correlation(one: Floats, other: Floats) -> float:
         flat = np.ptp(a) == 0 or np.ptp(b) == 0
         found.append(0.0 if flat else float(spearmanr(a, b).statistic))
     return float(np.round(np.mean(found), 12)) if found else float("nan")
+
+
+def cosine(one: Floats, other: Floats) -> float:
+    """Return the mean over rows of the cosine of two tables; rows of zeros count as 0.
+
+    Example:
+        >>> cosine(np.array([[3.0, 4.0]]), np.array([[6.0, 8.0]]))
+        1.0
+    """
+    a, b = (np.asarray(t, dtype=np.float64).reshape(len(t), -1) for t in (one, other))
+    size = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
+    found = np.where(size > 0, (a * b).sum(axis=1) / np.where(size > 0, size, 1.0), 0.0)
+    return float(np.round(found.mean(), 12)) if len(found) else float("nan")
 
 
 def jaccard(one: Any, other: Any) -> float:
@@ -226,10 +241,14 @@ def coverage(
     Args:
         features: Array (n, d).
         picked: k indices.
-        labels: n labels.
+        labels: n labels. Rows that are not finite are left out.
 
     Cost: O(n k d), and O(s^2 d) for MMD on s <= 2,000 evenly spaced rows.
     """
+    known = np.isfinite(features).all(axis=1)
+    place = np.cumsum(known) - 1
+    picked = place[picked[known[picked]]]
+    features, labels = features[known], None if labels is None else labels[known]
     chosen = features[picked].astype(np.float64)
     distance = cdist(features.astype(np.float64), chosen)
     nearest = distance.argmin(axis=1)

@@ -80,6 +80,5 @@ def _to_tensors(value: Any, like: Tensor) -> Any:
     if isinstance(value, (tuple, list)):
         return tuple(_to_tensors(part, like) for part in value)
     if isinstance(value, np.ndarray) and value.dtype.kind in "fiub":
-        floating = value.dtype.kind == "f"
-        return torch.tensor(value, device=like.device, dtype=None if floating else like.dtype)
+        return torch.tensor(value, device=like.device, dtype=like.dtype)
     return value

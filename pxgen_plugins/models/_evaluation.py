@@ -5,20 +5,27 @@ from __future__ import annotations
 import functools
 import inspect
 import threading
+import weakref
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from torch import nn
 
-__all__ = ["EvaluationMode", "modules_of"]
+__all__ = ["EvaluationMode", "modules_of", "set_training_flag", "training_flag"]
+
+
+# For each submodule in use: how many use it, and the flag that the last one restores. One table for
+# all models, because two models may wrap the same network.
+_IN_USE: weakref.WeakKeyDictionary[nn.Module, list[Any]] = weakref.WeakKeyDictionary()
+_LOCK = threading.Lock()
 
 
 class EvaluationMode:
     """Puts modules in evaluation mode while anyone uses them, then restores every flag.
 
-    The first user to enter records the flags and the last to leave restores them, so two threads
-    never restore each other's temporary state.
+    The first user of a submodule records its flag and the last restores it, so two threads, or two
+    models around one network, never restore each other's temporary state.
 
     Args:
         modules: Root modules; their submodules are handled one by one.
@@ -26,36 +33,42 @@ class EvaluationMode:
 
     def __init__(self, modules: Iterable[nn.Module]) -> None:
         self.modules = tuple(modules)
-        self._lock = threading.Lock()
-        self._users = 0
-        self._training: list[nn.Module] = []
 
     @contextmanager
     def __call__(self) -> Iterator[None]:
-        with self._lock:
-            if self._users == 0:
-                self._training = [m for root in self.modules for m in root.modules() if m.training]
-                self._set(False)
-            self._users += 1
+        submodules = [m for root in self.modules for m in root.modules()]
+        with _LOCK:
+            for module in submodules:
+                _IN_USE.setdefault(module, [0, module.training])[0] += 1
+                # not module.train(): that would overwrite the flags of the submodules
+                module.training = False
         try:
             yield
         finally:
-            with self._lock:
-                self._users -= 1
-                if self._users == 0:
-                    self._set(True)
-                    self._training = []
+            with _LOCK:
+                for module in submodules:
+                    entry = _IN_USE[module]
+                    entry[0] -= 1
+                    if entry[0] == 0:
+                        module.training = entry[1]
+                        del _IN_USE[module]
 
-    def _set(self, training: bool) -> None:
-        # not module.train(): that would overwrite the flags of the submodules
-        for module in self._training:
+
+def training_flag(module: nn.Module) -> bool:
+    """Return a module's own training flag, also while someone evaluates it."""
+    with _LOCK:
+        entry = _IN_USE.get(module)
+        return bool(module.training if entry is None else entry[1])
+
+
+def set_training_flag(module: nn.Module, training: bool) -> None:
+    """Set a module's own training flag; while someone evaluates it, for when they are done."""
+    with _LOCK:
+        entry = _IN_USE.get(module)
+        if entry is None:
             module.training = training
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {"modules": self.modules}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__(state["modules"])  # type: ignore[misc]
+        else:
+            entry[1] = training
 
 
 def modules_of(function: Any) -> list[nn.Module]:

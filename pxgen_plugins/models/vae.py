@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from pxgen_plugins import validation
 from pxgen_plugins.errors import ModelError, ParameterError, describe
+from pxgen_plugins.memory import out_of_memory
 from pxgen_plugins.models import register
 from pxgen_plugins.models._callables import Call, expect_shape
 from pxgen_plugins.models._evaluation import EvaluationMode, modules_of
@@ -127,7 +128,16 @@ class VAE(GenerativeModel):
         """Return ``n`` decoded draws from the prior N(0, I), shape (n, *sample_shape)."""
         generator = torch.Generator().manual_seed(seed)
         z = torch.randn(n, *self.latent_shape, generator=generator)
-        return self.decode(z.to(self.device, self.dtype))
+        return self._decode_in_parts(z.to(self.device, self.dtype))
+
+    def _decode_in_parts(self, z: Tensor) -> Tensor:
+        """Decode, in halves where memory runs out."""
+        try:
+            return self.decode(z)
+        except Exception as error:
+            if len(z) == 1 or not out_of_memory(error):
+                raise
+        return torch.cat([self._decode_in_parts(half) for half in z.chunk(2)])
 
     @property
     def modules(self) -> tuple[nn.Module, ...]:

@@ -141,7 +141,9 @@ def _picture(page: Axes, values: Any, column: int, top: float, *, grey: bool = F
         return
     if array.ndim == 3 and array.shape[0] in (1, 3):
         array = np.moveaxis(array, 0, -1)
-    if array.ndim == 3 and (array.shape[-1] == 1 or not grey):
+    if array.ndim == 3 and array.shape[-1] not in (1, 3):
+        array = np.moveaxis(array, 0, -1)
+    if array.ndim == 3 and (array.shape[-1] != 3 or not grey):
         array = array.sum(axis=-1)  # attributions of the channels add up
     extent = (left, left + _CELL, top + _CELL, top)
     if grey:

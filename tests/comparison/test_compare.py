@@ -13,7 +13,7 @@ from pxgen_plugins import PXGen
 from pxgen_plugins.adapters.base import Adapter
 from pxgen_plugins.adapters.targets import resolve
 from pxgen_plugins.comparison import compare
-from pxgen_plugins.errors import ParameterError
+from pxgen_plugins.errors import ParameterError, PXGenWarning
 from pxgen_plugins.evaluation import quality
 from pxgen_plugins.thresholds import MeanMax
 from tests.adapters.nets import mlp_vae
@@ -196,6 +196,83 @@ def test_an_unknown_name_is_a_row_with_its_error(model, data):
     groups = PXGen(model, threshold=MeanMax(50, 2))
     found = compare(model, data[0], None, ["saliencyy"], groups)
     assert "adapter must be one of" in found.table()[1]["error"]
+
+
+def test_alibis_explainers_take_part_with_arrays_or_an_input_of_their_own(model, data):
+    from alibi.explainers import ALE
+
+    X, labels = data
+    codes = model.encode(torch.from_numpy(X))[0].detach().numpy()
+
+    def norm(z):
+        return np.linalg.norm(z.reshape(len(z), -1), axis=1)
+
+    methods = [("codes", ALE(norm), codes), ("pixels", lambda: Global(model))]
+    found = rows(compare(model, X, labels, methods, PXGen(model, threshold=MeanMax(50, 2))))
+    assert found["codes"]["error"] is None
+    assert found["codes"]["evidence"] == "effect"
+    assert found["pixels"]["error"] is None
+
+
+class Global:
+    """A third party's explainer that knows arrays only."""
+
+    def __init__(self, predictor):
+        self.predictor = predictor
+        self.meta = {"explanations": ["global"]}
+
+    def explain(self, X):
+        assert isinstance(X, np.ndarray)
+        from alibi.api.interfaces import Explanation
+
+        return Explanation(meta={"name": "Global"}, data={"mean": float("nan")})
+
+
+def test_nan_in_a_third_partys_json_is_null(model, data):
+    groups = PXGen(model, threshold=MeanMax(50, 2))
+    found = compare(model, data[0], None, [Global(model)], groups)
+    content = json.loads(found.to_json(), parse_constant=pytest.fail)
+    assert content["explanations"]["Global"]["data"]["mean"] is None
+
+
+class OneShot(Gradient):
+    """Explains once, then raises."""
+
+    def _explain(self, X):
+        self.calls = getattr(self, "calls", 0) + 1
+        if self.calls > 1:
+            raise RuntimeError("only once")
+        return super()._explain(X)
+
+
+def test_a_measure_that_fails_leaves_the_explanation(model, data):
+    groups = PXGen(model, threshold=MeanMax(50, 2))
+    found = compare(model, data[0], None, [OneShot(model)], groups)
+    assert found.outcomes[1].explanation is not None
+    assert "only once" in found.outcomes[1].quality["not measured"]
+
+
+def test_another_model_is_refused(model, data):
+    other = mlp_vae(1)
+    with pytest.raises(ParameterError, match="same model"):
+        compare(model, data[0], None, [], PXGen(other, threshold=MeanMax(50, 2)))
+    found = compare(model, data[0], None, [Gradient(other)], PXGen(model, threshold=MeanMax(50, 2)))
+    assert "the model that is compared" in found.table()[1]["error"]
+    with pytest.raises(ParameterError, match="model must be a model"):
+        compare(lambda x: x, data[0])
+
+
+def test_invalid_anchors_stand_for_nothing(model, data):
+    X = data[0].copy()
+    X[5] = np.nan
+    groups = PXGen(model, threshold=MeanMax(50, 2))
+    with pytest.warns(PXGenWarning):
+        found = compare(model, X, None, [FirstRows(model)], groups)
+    assert np.isfinite(found.table()[1]["quality"]["radius"])
+
+
+def test_what_pxgen_cost_is_in_its_row(compared):
+    assert rows(compared)["PXGen"]["seconds"] > 0
 
 
 def test_the_model_is_the_same_afterwards(model, data):

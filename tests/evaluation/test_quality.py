@@ -82,8 +82,12 @@ def test_ablation_agrees_with_the_weights_of_a_linear_function():
     weights = torch.tensor([4.0, -3.0, 2.0, 1.0])
     codes = torch.ones(5, 4)
     own = np.broadcast_to(weights.numpy(), (5, 4))
-    assert quality.ablation_agreement(lambda z: z @ weights, codes, own) == 1.0
-    assert quality.ablation_agreement(lambda z: z @ weights, codes, 1 / own) == -1.0
+    assert quality.ablation_agreement(lambda z: z @ weights, codes, own) == pytest.approx(1.0)
+    other = np.broadcast_to([0.0, 0.0, 0.0, 1.0], (5, 4))
+    expected = 1 / np.linalg.norm(weights)
+    assert quality.ablation_agreement(lambda z: z @ weights, codes, other) == pytest.approx(
+        expected
+    )
 
 
 @given(st.sets(st.integers(0, 9)), st.sets(st.integers(0, 9)))

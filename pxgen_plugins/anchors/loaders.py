@@ -112,9 +112,24 @@ def _spool(
     source: Iterable[Any], batched: bool, sample_shape: tuple[int, ...] | None, where: str
 ) -> Anchors:
     """Return the anchors of a source that is read once, from a temporary file."""
+    spool = Spool(where)
+    try:
+        return _written(spool, source, batched, sample_shape, where)
+    except BaseException:
+        spool.discard()
+        raise
+
+
+def _written(
+    spool: Spool,
+    source: Iterable[Any],
+    batched: bool,
+    sample_shape: tuple[int, ...] | None,
+    where: str,
+) -> Anchors:
     import torch
 
-    rows, spool = TypedRows(sample_shape, where), Spool(where)
+    rows = TypedRows(sample_shape, where)
     failed: dict[int, str] = {}
     labels: list[str] = []
     with torch.random.fork_rng(devices=[]):

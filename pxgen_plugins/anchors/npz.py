@@ -95,13 +95,17 @@ class NpzAnchors(SpooledAnchors):
         outline = np.broadcast_to(np.zeros((), member.dtype), member.shape)
         n = len(as_batch(outline, sample_shape, where)[0])
         spool = Spool(where)
-        _copy(archive, member, spool, where)
-        rows = spool.rows(member.dtype, member.shape, member.order)
-        found = cls(spool, rows, {}, sample_shape, where)
-        for key in (key for key in _Y if key in names and key != name):
-            found.labels = as_labels(_small(archive, key), n, where)
-        for key in (key for key in _ID if key in names and key != name):
-            found.ids = as_ids(_small(archive, key), n, where)
+        try:
+            _copy(archive, member, spool, where)
+            rows = spool.rows(member.dtype, member.shape, member.order)
+            found = cls(spool, rows, {}, sample_shape, where)
+            for key in (key for key in _Y if key in names and key != name):
+                found.labels = as_labels(_small(archive, key), n, where)
+            for key in (key for key in _ID if key in names and key != name):
+                found.ids = as_ids(_small(archive, key), n, where)
+        except BaseException:
+            spool.discard()
+            raise
         return found
 
 

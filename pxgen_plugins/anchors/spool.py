@@ -61,6 +61,11 @@ class Spool:
         )
         return mapped
 
+    def discard(self) -> None:
+        """Delete the file now: an exception in flight would keep this object, and so the file."""
+        self._file.close()
+        self._finalizer()
+
     def _full(self, error: OSError) -> AnchorError:
         do = "Free disk space, or point TMPDIR to a larger disk."
         allowed = "small enough for the temporary directory"

@@ -52,6 +52,7 @@ def parse(
         selectors: A name, or a sequence of names, mappings (``{"name": "k_center", "outliers": 5,
             "space": "latent", "label": "core"}``) and functions like those of
             :mod:`pxgen_plugins.selection`.
+            ``outliers`` is cut, group by group, to what the group has beyond the wanted number.
         space: Space of those that name none: ``"criterion"``, ``"latent"`` (posterior means),
             ``"pixel"``, ``"anchor_value"``, or a callable from a batch as the model takes it to
             features with one row per anchor.

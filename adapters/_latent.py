@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pxgen_plugins import validation
-from pxgen_plugins.adapters.base import Adapter, NotFittedError, traceless
+from pxgen_plugins.adapters.base import LOCK, Adapter, NotFittedError, traceless
 from pxgen_plugins.adapters.targets import Target, resolve
 from pxgen_plugins.anchors import Anchors, open_anchors
 from pxgen_plugins.criteria import Batch
@@ -40,8 +39,6 @@ __all__ = [
 ]
 
 Floats = NDArray[np.float64]
-LOCK = threading.RLock()
-"""Held while a library runs that draws from global generators or writes to shared modules."""
 
 
 class Serial(Adapter):

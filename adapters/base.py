@@ -22,7 +22,7 @@ from pxgen_plugins.models import Model, require
 from pxgen_plugins.models._evaluation import set_training_flag, training_flag
 from pxgen_plugins.predictor import PredictorHolder
 
-__all__ = ["ACCESS", "EVIDENCE", "Adapter", "NotFittedError", "traceless"]
+__all__ = ["ACCESS", "EVIDENCE", "LOCK", "Adapter", "NotFittedError", "traceless"]
 
 EVIDENCE = (
     "attribution",
@@ -185,7 +185,7 @@ def traceless(model: Any) -> Iterator[None]:
         >>> bool((torch.get_rng_state() == before).all())
         True
     """
-    with _LOCK:
+    with LOCK:
         modules = list(roots(model))
         submodules = [module for root in modules for module in root.modules()]
         parameters = [parameter for root in modules for parameter in root.parameters()]
@@ -216,7 +216,8 @@ def traceless(model: Any) -> Iterator[None]:
                         del table[key]
 
 
-_LOCK = threading.RLock()
+LOCK = threading.RLock()
+"""Held while anything draws from global generators or writes to shared modules; one for all."""
 _HOOKS = (
     "_forward_hooks",
     "_forward_pre_hooks",

@@ -17,7 +17,7 @@ from torch import Tensor
 from pxgen_plugins import validation
 from pxgen_plugins.adapters.base import LOCK, Adapter, NotFittedError, traceless
 from pxgen_plugins.adapters.targets import Target, resolve
-from pxgen_plugins.anchors import Anchors, open_anchors
+from pxgen_plugins.anchors import Anchors, open_for
 from pxgen_plugins.criteria import Batch
 from pxgen_plugins.errors import AnchorError, describe
 from pxgen_plugins.groups import GROUPS
@@ -55,7 +55,7 @@ class Serial(Adapter):
 
     def _open(self, X: Any, what: str = "explain") -> Anchors:
         where = f"{type(self).__name__}.{what}"
-        return open_anchors(X, sample_shape=self.predictor.sample_shape, where=where)
+        return open_for(self.predictor, X, where=where)
 
     def _scorer(self) -> Scorer:
         return Scorer(self.predictor, [], batch_size=self.batch_size, seed=self.seed)

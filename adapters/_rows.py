@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pxgen_plugins.anchors import open_anchors
+from pxgen_plugins.anchors import open_for
 from pxgen_plugins.criteria import Batch
 from pxgen_plugins.errors import ModelError, ParameterError, describe
 from pxgen_plugins.models import require
@@ -89,8 +89,7 @@ class Rows:
         labels: Any = None,
         ids: Any = None,
     ) -> None:
-        shape = model.sample_shape
-        self.anchors = open_anchors(X, sample_shape=shape, labels=labels, ids=ids, where=where)
+        self.anchors = open_for(model, X, labels=labels, ids=ids, where=where)
         self.model, self.where, self.seed = model, where, seed
         self.scorer = Scorer(model, [], batch_size=batch_size)
         self.reasons: dict[int, str] = {}

@@ -16,7 +16,7 @@ from pxgen_plugins.adapters._baselines import baseline_like, check_baseline
 from pxgen_plugins.adapters._latent import Serial
 from pxgen_plugins.adapters._question import SPACES, Question
 from pxgen_plugins.adapters.base import traceless
-from pxgen_plugins.anchors import Anchors, open_anchors
+from pxgen_plugins.anchors import Anchors, open_for
 from pxgen_plugins.errors import AnchorError, ModelError, ParameterError, PXGenError, describe
 from pxgen_plugins.models import require
 from pxgen_plugins.progress import bar
@@ -177,8 +177,7 @@ class Attribution(Serial):
     def _explain(self, X: Any, **kwargs: Any) -> dict[str, Any]:
         where = f"{type(self).__name__}.explain"
         question = self._question()
-        shape = self.predictor.sample_shape
-        anchors = open_anchors(X, sample_shape=shape, where=where, **kwargs)
+        anchors = open_for(self.predictor, X, where=where, **kwargs)
         reasons: dict[int, str] = {}
         tables: dict[str, list[NDArray[np.float64]]] = {}
         with bar(len(anchors), type(self).__name__, "anchor", self.verbose) as progress:
@@ -286,7 +285,7 @@ class Attribution(Serial):
         """Yield the finite instances of ``X`` as points of the space, in batches."""
         where = f"{type(self).__name__}.fit"
         question = self._question()
-        anchors = open_anchors(X, sample_shape=self.predictor.sample_shape, where=where)
+        anchors = open_for(self.predictor, X, where=where)
         reasons: dict[int, str] = {}
         with traceless(self.predictor):
             for start, x in self._scorer().batches(anchors, None, reasons):

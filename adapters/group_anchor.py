@@ -14,7 +14,7 @@ from pxgen_plugins import validation
 from pxgen_plugins.adapters import register
 from pxgen_plugins.adapters._latent import LOCK, Serial, quiet
 from pxgen_plugins.adapters.base import NotFittedError, traceless
-from pxgen_plugins.anchors import open_anchors
+from pxgen_plugins.anchors import open_for
 from pxgen_plugins.criteria import make
 from pxgen_plugins.criteria.base import Criterion
 from pxgen_plugins.errors import AnchorError, ParameterError, describe
@@ -242,7 +242,7 @@ class GroupAnchorImage(Serial):
             seed=self.seed,
             reconstruction=self.reconstruction,
         )
-        values = scorer.score(open_anchors(X, sample_shape=self.predictor.sample_shape)).values
+        values = scorer.score(open_for(self.predictor, X)).values
         bounds = np.array(list((self.thresholds or {}).values()))
         kinds = [criterion.kind for criterion in self.criteria]
         return grouping.assign(values, bounds, kinds, self.rule, self.scale)

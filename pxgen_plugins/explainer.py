@@ -12,7 +12,7 @@ from torch import nn
 
 from pxgen_plugins import __version__, persistence, thresholds, validation
 from pxgen_plugins import groups as grouping
-from pxgen_plugins.anchors import open_anchors
+from pxgen_plugins.anchors import open_for
 from pxgen_plugins.assembly import assemble
 from pxgen_plugins.calibration import Calibration
 from pxgen_plugins.criteria.base import KINDS
@@ -20,6 +20,7 @@ from pxgen_plugins.criteria.parsing import listed, settings
 from pxgen_plugins.criteria.parsing import parse as parse_criteria
 from pxgen_plugins.errors import MissingDependencyError, ModelError, ParameterError, describe
 from pxgen_plugins.explanation import DEFAULT_META_PXGEN, build
+from pxgen_plugins.fitting import fit_criteria
 from pxgen_plugins.models import BlackBox, Model, capabilities
 from pxgen_plugins.predictor import PredictorHolder
 from pxgen_plugins.representatives import parse
@@ -172,7 +173,8 @@ class PXGen(PredictorHolder, Explainer, FitMixin):  # type: ignore[misc]  # alib
         """Find the thresholds on the model's own samples.
 
         Args:
-            X: Reference data, for criteria that need it (those with a ``fit``); else unused.
+            X: Reference data, anything :meth:`explain` takes, for criteria that learn from it
+                (:class:`~pxgen_plugins.criteria.Fitted`); else unused.
 
         Returns:
             The explainer itself.
@@ -185,14 +187,7 @@ class PXGen(PredictorHolder, Explainer, FitMixin):  # type: ignore[misc]  # alib
         Cost: n_samples x n_repeats model passes and samples, in constant memory.
         """
         scorer = self._scorer()
-        for criterion in self.criteria:
-            fit = getattr(criterion, "fit", None)
-            if fit is not None:
-                if X is None:
-                    allowed = f"given, as reference data for criterion {criterion.name!r}"
-                    do = "Call fit(X) with data of the kind the model was trained on."
-                    raise ParameterError("X", "PXGen.fit", allowed, "None", do)
-                fit(scorer.model, open_anchors(X, sample_shape=scorer.model.sample_shape))
+        fit_criteria(scorer, X, self.seed, self.verbose)
         self.calibration = self.threshold.calibrate(scorer, self.seed, self.verbose)
         return self
 
@@ -222,8 +217,7 @@ class PXGen(PredictorHolder, Explainer, FitMixin):  # type: ignore[misc]  # alib
         if calibration is None:
             raise NotFittedError(type(self).__name__)
         scorer = self._scorer()
-        shape = scorer.model.sample_shape
-        anchors = open_anchors(X, sample_shape=shape, labels=labels, ids=ids)
+        anchors = open_for(scorer.model, X, labels=labels, ids=ids)
         scores = scorer.score(anchors, self.verbose)
         data = assemble(
             scores,
@@ -237,6 +231,7 @@ class PXGen(PredictorHolder, Explainer, FitMixin):  # type: ignore[misc]  # alib
         )
         meta = copy.deepcopy(self.meta)
         meta["params"]["n_anchors"] = len(anchors)
+        meta["params"]["model"] = _described(scorer.model)
         return build(meta, data, copy_arrays=False)
 
     def reset_predictor(self, predictor: Any) -> None:
@@ -330,6 +325,16 @@ def _is_function(predictor: Any) -> bool:
     return (
         callable(predictor) and not isinstance(predictor, nn.Module) and not capabilities(predictor)
     )
+
+
+def _described(model: Any) -> dict[str, Any]:
+    """Return what a reader of the explanation must know of the model."""
+    have = capabilities(model)
+    return {
+        "family": type(model).__name__,
+        "capabilities": sorted(have),
+        "latent_access": bool(have & {"encode", "embed", "codes"}),
+    }
 
 
 def _plain(value: Any) -> Any:

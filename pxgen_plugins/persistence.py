@@ -13,6 +13,7 @@ import numpy as np
 
 from pxgen_plugins import __version__
 from pxgen_plugins.calibration import Calibration
+from pxgen_plugins.criteria.fitted import Fitted
 from pxgen_plugins.errors import ParameterError, PXGenWarning, describe
 from pxgen_plugins.explanation import write_atomic
 
@@ -56,9 +57,16 @@ def save(explainer: PXGen, path: str | os.PathLike[str]) -> None:
                 "n_invalid": calibration.n_invalid,
                 "seed": calibration.seed,
             }
-            arrays = {"thresholds": calibration.thresholds, "repeats": calibration.repeats}
+            arrays: dict[str, np.ndarray[Any, Any]] = {
+                "thresholds": calibration.thresholds,
+                "repeats": calibration.repeats,
+            }
             if calibration.reference is not None:
                 arrays["reference"] = calibration.reference
+            for index, criterion in enumerate(explainer.criteria):
+                if isinstance(criterion, Fitted):
+                    named = criterion.state.items()
+                    arrays |= {f"criteria.{index}.{name}": array for name, array in named}
             arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
             write_atomic(folder / _ARRAYS, to_bytes(arrays))
         text = json.dumps(content, indent=2, allow_nan=False)
@@ -90,7 +98,13 @@ def load(
         explainer._shape = tuple(int(side) for side in content["sample_shape"])
     saved = content["calibration"]
     if saved is not None:
-        explainer.calibration = _calibration(Path(path) / _ARRAYS, saved)
+        arrays = _arrays(Path(path) / _ARRAYS)
+        explainer.calibration = _calibration(Path(path) / _ARRAYS, arrays, saved)
+        for index, criterion in enumerate(explainer.criteria):
+            if isinstance(criterion, Fitted):
+                own = f"criteria.{index}."
+                learned = {k[len(own) :]: v for k, v in arrays.items() if k.startswith(own)}
+                criterion.restore(learned)
         names = [criterion.name for criterion in explainer.criteria]
         if explainer.calibration.names != names:
             allowed = "the saved ones: " + ", ".join(saved["names"])
@@ -127,11 +141,19 @@ def _read(folder: Path) -> dict[str, Any]:
     raise ParameterError("path", "PXGen.load", allowed, came, do)
 
 
-def _calibration(path: Path, saved: Mapping[str, Any]) -> Calibration:
+def _arrays(path: Path) -> dict[str, np.ndarray[Any, Any]]:
     from safetensors.numpy import load_file
 
     try:
-        arrays = load_file(path)
+        return load_file(path)
+    except Exception as error:  # safetensors raises its own error type
+        raise _damaged(path, error) from error
+
+
+def _calibration(
+    path: Path, arrays: Mapping[str, np.ndarray[Any, Any]], saved: Mapping[str, Any]
+) -> Calibration:
+    try:
         thresholds, repeats = arrays["thresholds"], arrays["repeats"]
         m = len(saved["names"])
         if thresholds.shape != (m,) or repeats.shape[1:] != (m,):
@@ -147,7 +169,10 @@ def _calibration(path: Path, saved: Mapping[str, Any]) -> Calibration:
             n_invalid=int(saved["n_invalid"]),
             seed=int(saved["seed"]),
         )
-    except Exception as error:  # safetensors raises its own error type
-        do = f"Save the explainer again ({type(error).__name__}: {str(error)[:100]})."
-        came = describe(str(path))
-        raise ParameterError("path", "PXGen.load", "intact", came, do) from error
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> ParameterError:
+    do = f"Save the explainer again ({type(error).__name__}: {str(error)[:100]})."
+    return ParameterError("path", "PXGen.load", "intact", describe(str(path)), do)

@@ -15,8 +15,9 @@ from torch import Tensor
 
 from pxgen_plugins import validation
 from pxgen_plugins.anchors import Anchors
+from pxgen_plugins.conversion import convert
 from pxgen_plugins.criteria.base import Batch, Criterion
-from pxgen_plugins.errors import AnchorError, ModelError, ParameterError, PXGenError, describe
+from pxgen_plugins.errors import ModelError, ParameterError, PXGenError, describe
 from pxgen_plugins.memory import out_of_memory
 from pxgen_plugins.models._precision import Halved
 from pxgen_plugins.models.base import require
@@ -32,7 +33,6 @@ RECONSTRUCTIONS = ("mean", "sample")
 _BATCH_ELEMENTS = 2**19  # elements of a batch that still fit a core's cache, measured on CPUs
 _SAMPLE_BLOCK = 512  # most samples drawn per seed: not batch_size, which must not decide samples
 _SAMPLE_ELEMENTS = 2**22
-_RANGE_SLACK = 1e-3  # part of the range by which float anchors may overshoot it
 
 
 @dataclass(frozen=True)
@@ -137,25 +137,35 @@ class Scorer:
             CapabilityError: When the model cannot sample.
             ModelError: When it raises, or returns samples of another shape.
         """
-        require(self.model, ["sample"], "calibration", "Use threshold=Fixed(...) instead.")
         table = np.empty((n, len(self.criteria)))
-        most = max(
-            1, min(_SAMPLE_BLOCK, _SAMPLE_ELEMENTS // math.prod(self.model.sample_shape or (1,)))
-        )
-        for block, start in enumerate(range(0, n, most)):
-            size = min(most, n - start)
-            drawn = self._draw(size, derive(seed, block))
-            for low in range(0, size, self.batch_size):
-                x = drawn[low : min(low + self.batch_size, size)]
-                reasons: dict[int, str] = {}
-                first = start + low
-                rows = table[first : first + len(x)]
-                failed = self._fill(x, first, rows, reasons)
-                if failed is not None:
-                    raise _always_raises(self.model, failed) from failed
-                if update is not None:
-                    update(len(x))
+        for first, x in self.samples(n, seed):
+            failed = self._fill(x, first, table[first : first + len(x)], {})
+            if failed is not None:
+                raise _always_raises(self.model, failed) from failed
+            if update is not None:
+                update(len(x))
         return table
+
+    def samples(self, n: int, seed: int) -> Iterator[tuple[int, Tensor]]:
+        """Yield ``n`` of the model's own samples in batches, the same whatever the batch size.
+
+        Yields:
+            Position of the batch's first sample, and the batch, (b, *sample_shape).
+
+        Raises:
+            CapabilityError: When the model cannot sample.
+            ModelError: When it raises, or returns samples of another shape.
+        """
+        require(self.model, ["sample"], "calibration", "Use threshold=Fixed(...) instead.")
+        size = math.prod(self.model.sample_shape or (1,))
+        most = max(1, min(_SAMPLE_BLOCK, _SAMPLE_ELEMENTS // size))
+        for block, start in enumerate(range(0, n, most)):
+            drawn = self._draw(min(most, n - start), derive(seed, block))
+            low = 0
+            while low < len(drawn):  # the batch size may shrink on the way
+                x = drawn[low : low + self.batch_size]
+                yield start + low, x
+                low += len(x)
 
     def features(
         self, anchors: Anchors, index: NDArray[np.int64], function: Callable[[Batch], Any]
@@ -311,58 +321,10 @@ class Scorer:
             reasons.update({start + position: why for position, why in failed.items()})
             if failed and raw.dtype != np.uint8 and self.model.data_range is not None:
                 raw[list(failed)] = self.model.data_range[0]
-            for position, why in self._convert(raw, x, start, anchors).items():
+            for position, why in convert(raw, x, self.model.data_range, start, anchors).items():
                 reasons.setdefault(start + position, why)
             yield start, x
             start = stop
-
-    def _convert(
-        self, raw: NDArray[Any], x: Tensor, start: int, anchors: Anchors
-    ) -> dict[int, str]:
-        """Fill ``x`` with ``raw`` in the model's range; return the rows that are not finite."""
-        if x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64):
-            np.copyto(x.numpy(), raw, casting="unsafe")  # no detour, and read-only arrays do
-        else:
-            x.copy_(torch.from_numpy(np.array(raw, order="C")))
-        bounds = self.model.data_range
-        if raw.dtype == np.uint8:
-            if bounds is not None:
-                x.mul_((bounds[1] - bounds[0]) / 255.0).add_(bounds[0])
-            return {}
-        if x.numel() == 0:
-            return {}
-        low, high = (float(extreme) for extreme in torch.aminmax(x))
-        bad: dict[int, str] = {}
-        if not math.isfinite(low) or not math.isfinite(high):
-            broken = (~torch.isfinite(x.flatten(1)).all(1)).nonzero().flatten().tolist()
-            bad = dict.fromkeys(broken, "the anchor holds NaN or infinity")
-            x[broken] = 0.0 if bounds is None else bounds[0]
-            low, high = (float(extreme) for extreme in torch.aminmax(x))
-        if bounds is not None:
-            slack = _RANGE_SLACK * (bounds[1] - bounds[0])
-            if low < bounds[0] - slack or high > bounds[1] + slack:
-                raise _outside(x, start, anchors, bounds, slack)
-        return bad
-
-
-def _outside(
-    x: Tensor, start: int, anchors: Anchors, bounds: tuple[float, float], slack: float
-) -> AnchorError:
-    flat = x.flatten(1)
-    bad = (flat.amin(1) < bounds[0] - slack) | (flat.amax(1) > bounds[1] + slack)
-    first = int(bad.nonzero()[0])
-    name = f"anchor {start + first}" + (
-        "" if anchors.ids is None else f" ({describe(str(anchors.ids[start + first]))})"
-    )
-    low, high = float(flat[first].min()), float(flat[first].max())
-    as_bytes = max(64.0, 2 * bounds[1]) <= high <= 255 and low >= 0
-    do = (
-        "Values of 0 to 255 are scaled by themselves when given as uint8: pass X.astype('uint8')."
-        if as_bytes
-        else "Scale the anchors as the model's training data were, or correct data_range."
-    )
-    allowed = f"inside the model's data_range [{bounds[0]:g}, {bounds[1]:g}]"
-    return AnchorError("X", "scoring", allowed, f"{name} with values {low:.4g} to {high:.4g}", do)
 
 
 def _always_raises(model: Any, error: Exception) -> ModelError:

@@ -13,7 +13,7 @@ from pxgen_plugins.errors import AnchorError, describe
 register = REGISTRY.register
 names = REGISTRY.names
 
-__all__ = ["Anchors", "fit_shape", "names", "open_anchors", "register"]
+__all__ = ["Anchors", "fit_shape", "names", "open_anchors", "open_for", "register"]
 
 _DO = (
     "Give an array, nested lists, a tensor, a Dataset, a DataLoader, a DataFrame, or the path of "
@@ -76,6 +76,30 @@ def open_anchors(
     elif anchors.ids is not None:
         anchors.ids = as_ids(anchors.ids, len(anchors), where)
     return anchors
+
+
+def open_for(
+    model: Any, X: Any, *, labels: Any = None, ids: Any = None, where: str = "PXGen.explain"
+) -> Anchors:
+    """Return the anchor set that ``X`` holds, as ``model`` takes it.
+
+    Like :func:`open_anchors`, but a model whose instances are no arrays may open ``X`` by itself,
+    with a method ``open_anchors(X, where)``.
+
+    Args:
+        model: The model that is explained.
+        X: Where the anchors are.
+        labels: n labels, instead of those of ``X``.
+        ids: n distinct names, instead of those of ``X``.
+        where: Who asks, for messages.
+
+    Raises:
+        AnchorError: As for :func:`open_anchors`.
+    """
+    own = getattr(model, "open_anchors", None)
+    if own is not None and not isinstance(X, Anchors):
+        X = own(X, where)
+    return open_anchors(X, sample_shape=model.sample_shape, labels=labels, ids=ids, where=where)
 
 
 def _open(X: Any, sample_shape: tuple[int, ...] | None, where: str) -> Anchors:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pxgen_plugins import validation
-from pxgen_plugins.anchors import open_anchors
+from pxgen_plugins.anchors import open_for
 from pxgen_plugins.comparison.methods import (
     Context,
     Outcome,
@@ -184,7 +184,7 @@ def compare(
         allowed = "a model of pxgen_plugins.models"
         raise ParameterError("model", "compare", allowed, type(model).__name__, do)
     named = _named(methods)
-    anchors = open_anchors(X, sample_shape=model.sample_shape, labels=labels, where="compare")
+    anchors = open_for(model, X, labels=labels, where="compare")
     explanation, cost = _grouped(model, anchors, groups, seed)
     scorer = Scorer(model, [], seed=seed)
     chosen = _chosen(explanation, n_anchors)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pxgen_plugins.criteria.base import REGISTRY as REGISTRY
 from pxgen_plugins.criteria.base import Batch, Criterion, for_model, make
+from pxgen_plugins.criteria.fitted import Fitted
 
 if TYPE_CHECKING:
     from pxgen_plugins.criteria.elbo import ELBO
@@ -28,6 +29,7 @@ __all__ = [
     "SSIM",
     "Batch",
     "Criterion",
+    "Fitted",
     "Mahalanobis",
     "for_model",
     "get",

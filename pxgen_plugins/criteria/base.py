@@ -71,9 +71,19 @@ class Batch:
         return self.posterior[1]
 
     @cached_property
+    def code(self) -> Tensor:
+        """One latent code per anchor, (b, *latent_shape): the posterior mean where there is one."""
+        if "encode" in capabilities(self.model):
+            return self.mean
+        return torch.as_tensor(self.model.embed(self.x))
+
+    @cached_property
     def reconstruction(self) -> Tensor:
         """What the model makes of the anchors, shape (b, *sample_shape)."""
-        if not capabilities(self.model) >= {"encode", "decode"}:
+        have = capabilities(self.model)
+        if not have >= {"encode", "decode"}:
+            if have >= {"embed", "decode"} and getattr(self.model, "autoencodes", False):
+                return torch.as_tensor(self.model.decode(self.code))
             return torch.as_tensor(self.model.reconstruct(self.x))
         if self._mode == "mean":
             return torch.as_tensor(self.model.decode(self.mean))

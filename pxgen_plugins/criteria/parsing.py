@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -55,7 +56,8 @@ def _criterion(spec: Any, kind: Kind, column: int, black_box: bool) -> Criterion
             do = "Name the predictor's columns, as in intrinsic='kld'."
             raise ParameterError(kind, "PXGen", "names of columns", describe(spec), do)
         return Column(column=column, name=spec, kind=kind)
-    criterion = make(spec, kind, "PXGen")
+    # a copy, because what one explainer's criterion learns is not another's
+    criterion = copy.copy(make(spec, kind, "PXGen"))
     if criterion.kind != kind:
         do = f"Pass it as {criterion.kind}={criterion.name!r}."
         came = f"{criterion.name!r}, which is {criterion.kind}"

@@ -16,10 +16,14 @@ CAPABILITIES: dict[str, str] = {
     "sample": "sample(n, seed) -> n instances drawn from the model",
     "encode": "encode(x) -> mean, log_var of the posterior",
     "decode": "decode(z) -> instances",
+    "embed": "embed(x) -> one latent code per instance",
+    "codes": "codes(x) -> indices of the codebook's entries used, (n, positions)",
     "reconstruct": "reconstruct(x) -> instances",
     "log_prob": "log_prob(x) -> log density, nats",
-    "noise_loss": "noise_loss(x, t, seed) -> denoising loss at noise level t",
-    "score": "score(x) -> a discriminator's score",
+    "noise_loss": "noise_loss(x, t, seed) -> denoising loss at noise level t in [0, 1]",
+    "score": "score(x) -> a discriminator's score, higher = more real",
+    "token_loss": "token_loss(x) -> mean negative log-likelihood per token, nats",
+    "continuation": "continuation(x) -> token ids of the instance's end and of the model's",
     "layers": "layers -> named modules, for attributions",
     "values": "values(x) -> the criteria's values, computed outside",
 }
@@ -36,6 +40,11 @@ class Model(Protocol):
         data_range: Lowest and highest value of an instance; None when unbounded.
         device: Where the model wants its input.
         dtype: In which floating type the model wants its input.
+
+    Two more are read where a model has them. ``autoencodes``, True when ``reconstruct(x)`` is
+    ``decode(embed(x))``, spares a second embedding. ``open_anchors(X, where)`` returns the
+    :class:`~pxgen_plugins.anchors.Anchors` behind what users pass, for instances that are no arrays
+    (texts, rows of a table); ``render(x)`` then returns n strings to show.
     """
 
     capabilities: frozenset[str]
@@ -58,6 +67,7 @@ class GenerativeModel:
     data_range: tuple[float, float] | None = None
     device: torch.device = torch.device("cpu")
     dtype: torch.dtype = torch.float32
+    autoencodes: bool = False
 
     def sample(self, n: int, seed: int) -> Tensor:
         """Return ``n`` instances, shape (n, *sample_shape); the same for the same ``seed``."""
@@ -71,9 +81,41 @@ class GenerativeModel:
         """Return the instances behind latent codes ``z`` of shape (n, *latent_shape)."""
         raise self._refusal("decode")
 
+    def embed(self, x: Tensor) -> Tensor:
+        """Return one latent code per instance, (n, *latent_shape): a point, no distribution."""
+        raise self._refusal("embed")
+
+    def codes(self, x: Tensor) -> Tensor:
+        """Return the indices of the codebook's entries behind ``x``, int64 (n, positions)."""
+        raise self._refusal("codes")
+
     def reconstruct(self, x: Tensor) -> Tensor:
         """Return what the model makes of ``x``, of the same shape (n, *sample_shape)."""
         raise self._refusal("reconstruct")
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        """Return the log density of each instance, nats, (n,)."""
+        raise self._refusal("log_prob")
+
+    def noise_loss(self, x: Tensor, t: float, seed: int) -> Tensor:
+        """Return the denoising loss of each instance at noise level ``t`` in [0, 1], (n,).
+
+        All instances get the same noise, which ``seed`` fixes, so a value depends neither on the
+        position nor on the batch.
+        """
+        raise self._refusal("noise_loss")
+
+    def score(self, x: Tensor) -> Tensor:
+        """Return the discriminator's score of each instance, (n,); higher = more real."""
+        raise self._refusal("score")
+
+    def token_loss(self, x: Tensor) -> Tensor:
+        """Return the mean negative log-likelihood per token of each instance, nats, (n,)."""
+        raise self._refusal("token_loss")
+
+    def continuation(self, x: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """Return, for each instance, the token ids of its own end and of the model's."""
+        raise self._refusal("continuation")
 
     def values(self, x: Tensor) -> Tensor:
         """Return criterion values computed outside, of shape (n, m)."""

@@ -54,7 +54,7 @@ class VAE(GenerativeModel):
         torch.Size([3, 4])
     """
 
-    capabilities = frozenset({"sample", "encode", "decode", "reconstruct", "layers"})
+    capabilities = frozenset({"sample", "encode", "embed", "decode", "reconstruct", "layers"})
     latent_shape: tuple[int, ...]
     sample_shape: tuple[int, ...]
 
@@ -119,6 +119,10 @@ class VAE(GenerativeModel):
             returned = self._decode(z)
         do = "Correct sample_shape, or reshape inside decode."
         return expect_shape(returned, (len(z), *self.sample_shape), "decode's result", "VAE", do)
+
+    def embed(self, x: Tensor) -> Tensor:
+        """Return the posterior means of ``x``, (n, *latent_shape)."""
+        return self.encode(x)[0]
 
     def reconstruct(self, x: Tensor) -> Tensor:
         """Return the decoded posterior means of ``x``, shape (n, *sample_shape)."""

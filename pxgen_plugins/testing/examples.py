@@ -9,7 +9,7 @@ from torch import Tensor
 
 from pxgen_plugins.models.base import GenerativeModel
 
-__all__ = ["EchoModel", "LinearModel", "noise"]
+__all__ = ["AbleModel", "EchoModel", "LinearModel", "noise"]
 
 
 class LinearModel(GenerativeModel):
@@ -49,6 +49,52 @@ class LinearModel(GenerativeModel):
         """Return ``n`` decoded draws from N(0, I)."""
         generator = torch.Generator().manual_seed(seed)
         return self.decode(torch.randn(n, 3, generator=generator))
+
+
+class AbleModel(LinearModel):
+    """A :class:`LinearModel` that can do everything a criterion may ask for.
+
+    Example:
+        >>> AbleModel().codes(torch.ones(2, 1, 8, 8)).shape
+        torch.Size([2, 3])
+    """
+
+    capabilities = LinearModel.capabilities | {
+        "embed", "codes", "log_prob", "noise_loss", "score", "token_loss", "continuation",
+    }  # fmt: skip
+
+    def embed(self, x: Tensor) -> Tensor:
+        """Return the posterior means."""
+        return self.encode(x)[0]
+
+    def codes(self, x: Tensor) -> Tensor:
+        """Return the signs of the means as indices into a codebook of two."""
+        return (self.embed(x) > 0).long()
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        """Return the log density of the means under N(0, I) less the squared error."""
+        code = self.embed(x)
+        error = (x - self.decode(code)).square().flatten(1).sum(1)
+        return -0.5 * code.square().sum(1) - error
+
+    def noise_loss(self, x: Tensor, t: float, seed: int) -> Tensor:
+        """Return the squared error of the reconstruction of noisy ``x``."""
+        drawn = torch.randn(x.shape[1:], generator=torch.Generator().manual_seed(seed))
+        noisy = (1.0 - t) * x + t * drawn.to(x.device, x.dtype)
+        return (self.reconstruct(noisy) - x).square().flatten(1).mean(1)
+
+    def score(self, x: Tensor) -> Tensor:
+        """Return minus the squared error."""
+        return -(self.reconstruct(x) - x).square().flatten(1).mean(1)
+
+    def token_loss(self, x: Tensor) -> Tensor:
+        """Return the mean squared pixel."""
+        return x.square().flatten(1).mean(1)
+
+    def continuation(self, x: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """Return the last rows, black and white, of the instance and of its reconstruction."""
+        own, other = (part.flatten(1)[:, -16:] > 0.5 for part in (x, self.reconstruct(x)))
+        return list(zip(own.long(), other.long(), strict=True))
 
 
 class EchoModel(GenerativeModel):

@@ -71,11 +71,18 @@ class ModelCase:
             self.model.sample(2, 0)
         if "decode" in have:
             self.model.decode(self.z(2))
-        for name in ("encode", "reconstruct", "log_prob", "score", "values"):
+        for name in _ON_INSTANCES:
             if name in have:
-                getattr(self.model, name)(self.x(2))
+                self.model_on(name, self.x(2))
+
+    def model_on(self, name: str, x: Tensor) -> Any:
+        """Return what the method behind a capability gives for a batch."""
+        method = getattr(self.model, name)
+        return method(x, 0.5, 0) if name == "noise_loss" else method(x)
 
 
+_SCALARS = ("log_prob", "noise_loss", "score", "token_loss")
+_ON_INSTANCES = ("encode", "embed", "codes", "reconstruct", *_SCALARS, "values")
 SUITE: Suite[ModelCase] = Suite("model")
 
 
@@ -107,9 +114,10 @@ def capabilities_are_methods(case: ModelCase) -> None:
     expect(have, "declares nothing")
     for name in sorted(have):
         found = getattr(case.model, name, None)
-        expect(found is not None, f"declares {name!r}, but has no such attribute")
+        refused = getattr(type(case.model), name, None) is getattr(GenerativeModel, name, 0)
+        expect(found is not None and not refused, f"declares {name!r}, but has no such method")
         expect(name == "layers" or callable(found), f"{name!r} is not callable")
-    if have & {"encode", "decode"}:
+    if have & {"encode", "embed", "decode"}:
         expect(case.model.latent_shape is not None, "encodes or decodes, but has no latent_shape")
 
 
@@ -119,12 +127,13 @@ def undeclared_methods_refuse(case: ModelCase) -> None:
     if not isinstance(case.model, GenerativeModel):
         skip("not derived from GenerativeModel")
     have = capabilities(case.model)
-    arguments: dict[str, tuple[Any, ...]] = {"sample": (1, 0)}
-    for name in ("sample", "encode", "decode", "reconstruct", "values"):
+    one = torch.zeros(1, 1)
+    arguments: dict[str, tuple[Any, ...]] = {"sample": (1, 0), "noise_loss": (one, 0.5, 0)}
+    for name in ("sample", "decode", "continuation", *_ON_INSTANCES):
         if name in have:
             continue
         try:
-            getattr(case.model, name)(*arguments.get(name, (torch.zeros(1, 1),)))
+            getattr(case.model, name)(*arguments.get(name, (one,)))
         except CapabilityError as error:
             expect(name in str(error), f"the error does not name {name!r}: {error}")
         else:
@@ -165,6 +174,44 @@ def encode_gives_mean_and_log_variance(case: ModelCase) -> None:
 
 
 @SUITE.check()
+def embed_gives_codes(case: ModelCase) -> None:
+    """``embed`` gives a finite code of latent_shape per instance, the posterior mean if any."""
+    case.needs("embed")
+    x = case.x()
+    code = case.model.embed(x)
+    wanted = (len(x), *(case.model.latent_shape or ()))
+    expect(tuple(code.shape) == wanted, f"codes have shape {tuple(code.shape)}, not {wanted}")
+    expect(bool(code.isfinite().all()), "codes are not finite")
+    expect(torch.equal(code, case.model.embed(x)), "embed differs between two calls")
+    if "encode" in capabilities(case.model):
+        expect(torch.equal(code, case.model.encode(x)[0]), "embed is not the posterior mean")
+    if getattr(case.model, "autoencodes", False):
+        same = torch.allclose(case.model.reconstruct(x), case.model.decode(code), atol=1e-5)
+        expect(same, "autoencodes, but reconstruct(x) is not decode(embed(x))")
+
+
+@SUITE.check()
+def codes_are_indices(case: ModelCase) -> None:
+    """``codes`` gives one row of non-negative integers per instance."""
+    case.needs("codes")
+    found = case.model.codes(case.x())
+    expect(found.ndim == 2 and len(found) == _ROWS, f"codes have shape {tuple(found.shape)}")
+    good = not found.is_floating_point() and bool((found >= 0).all())
+    expect(good, f"codes are {found.dtype}, or negative")
+
+
+@SUITE.check()
+def continuations_are_pairs_of_token_ids(case: ModelCase) -> None:
+    """``continuation`` gives two rows of integers per instance."""
+    case.needs("continuation")
+    found = case.model.continuation(case.x(2))
+    expect(len(found) == 2, f"2 instances gave {len(found)} continuations")
+    for pair in found:
+        good = len(pair) == 2 and all(p.ndim == 1 and not p.is_floating_point() for p in pair)
+        expect(good, "a continuation is no pair of one-dimensional integer tensors")
+
+
+@SUITE.check()
 def decode_gives_instances(case: ModelCase) -> None:
     """``decode`` gives instances of the declared shape and range, the same each time."""
     case.needs("decode")
@@ -186,13 +233,13 @@ def reconstruct_gives_instances(case: ModelCase) -> None:
 
 @SUITE.check()
 def scalars_are_one_per_instance(case: ModelCase) -> None:
-    """``log_prob`` and ``score`` give one finite number per instance, ``values`` one row."""
-    have = capabilities(case.model) & {"log_prob", "score", "values"}
+    """``log_prob``, ``score`` and their like give one finite number per instance."""
+    have = capabilities(case.model) & {*_SCALARS, "values"}
     if not have:
-        skip("the model declares none of log_prob, score and values")
+        skip("the model declares none of " + ", ".join((*_SCALARS, "values")))
     x = case.x()
     for name in sorted(have):
-        value = torch.as_tensor(getattr(case.model, name)(x))
+        value = torch.as_tensor(case.model_on(name, x))
         good = value.ndim == 2 if name == "values" else tuple(value.shape) == (len(x),)
         expect(good and len(value) == len(x), f"{name} gave shape {tuple(value.shape)}")
         expect(bool(value.isfinite().all()), f"{name} is not finite")
@@ -203,13 +250,13 @@ def rows_are_independent(case: ModelCase) -> None:
     """Each instance gives the same result alone as in a batch."""
     have = capabilities(case.model)
     found = 0
-    for name in ("encode", "decode", "reconstruct", "log_prob", "score", "values"):
+    for name in ("decode", *_ON_INSTANCES):
         if name not in have:
             continue
         found += 1
         given = case.z() if name == "decode" else case.x()
-        method = getattr(case.model, name)
-        whole, alone = _tensors(method(given)), _tensors(method(given[2:3]))
+        whole = _tensors(case.model_on(name, given))
+        alone = _tensors(case.model_on(name, given[2:3]))
         for one, other in zip(whole, alone, strict=True):
             same = torch.allclose(one[2:3], other, rtol=1e-4, atol=1e-5)
             expect(same, f"{name} of an instance depends on the others in its batch")
@@ -220,10 +267,10 @@ def rows_are_independent(case: ModelCase) -> None:
 @SUITE.check()
 def input_is_not_modified(case: ModelCase) -> None:
     """No method changes the batch it is given."""
-    for name in sorted(capabilities(case.model) - {"sample", "layers", "noise_loss"}):
+    for name in sorted(capabilities(case.model) - {"sample", "layers"}):
         given = case.z() if name == "decode" else case.x()
         before = given.clone()
-        getattr(case.model, name)(given)
+        case.model_on(name, given)
         expect(torch.equal(given, before), f"{name} changed its input")
 
 
@@ -337,8 +384,8 @@ def _results(case: ModelCase) -> list[Tensor]:
     found: list[Tensor] = []
     if "sample" in have:
         found += _tensors(case.model.sample(3, 0))
-    for name in ("encode", "decode", "reconstruct", "log_prob", "score", "values"):
+    for name in ("decode", *_ON_INSTANCES):
         if name in have:
             given = case.z() if name == "decode" else case.x()
-            found += _tensors(getattr(case.model, name)(given))
+            found += _tensors(case.model_on(name, given))
     return found

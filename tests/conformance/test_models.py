@@ -8,7 +8,7 @@ import torch
 
 from pxgen_plugins import models
 from pxgen_plugins.testing import ModelCase, check_model, model_checks, parametrize_with_checks
-from pxgen_plugins.testing.examples import LinearModel
+from pxgen_plugins.testing.examples import AbleModel, LinearModel
 
 from .cases import LATENT, SAMPLE_SHAPE, Outside, TinyVAE, sampler, wrap
 from .support import failing
@@ -111,6 +111,21 @@ class Overwrites(LinearModel):
         return result
 
 
+class ShiftedCodes(AbleModel):
+    def embed(self, x):
+        return super().embed(x) + 1.0
+
+
+class FloatingCodes(AbleModel):
+    def codes(self, x):
+        return super().codes(x).float()
+
+
+class LoneContinuations(AbleModel):
+    def continuation(self, x):
+        return [own for own, _ in super().continuation(x)]
+
+
 class Scores(LinearModel):
     capabilities = LinearModel.capabilities | {"score"}
 
@@ -130,12 +145,16 @@ MUTANTS = {
     SmallReconstruction: "reconstruct_gives_instances",
     CentredBatch: "rows_are_independent",
     Overwrites: "input_is_not_modified",
+    ShiftedCodes: "embed_gives_codes",
+    FloatingCodes: "codes_are_indices",
+    LoneContinuations: "continuations_are_pairs_of_token_ids",
     Scores: "scalars_are_one_per_instance",
 }
 
 
 def test_a_good_model_passes():
     check_model(LinearModel())
+    check_model(AbleModel())
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda cls: cls.__name__)

@@ -13,7 +13,7 @@ from alibi.api.interfaces import Explanation
 from alibi.exceptions import NotFittedError, PredictorCallError, PredictorReturnTypeError
 
 from pxgen_plugins import PXGen, groups
-from pxgen_plugins.criteria import MSE, Criterion
+from pxgen_plugins.criteria import MSE, Batch, Fitted
 from pxgen_plugins.errors import AnchorError, CapabilityError, ParameterError, PXGenWarning
 from pxgen_plugins.explanation import DEFAULT_DATA_PXGEN, from_json, read_json, write_json
 from pxgen_plugins.selection import Selection
@@ -456,16 +456,19 @@ class TestBlackBox:
             self.make(intrinsic=MSE())
 
 
-class Reference(Criterion):
+class Reference(Fitted):
     """Distance to the mean of reference data."""
 
     name, kind, unit, requires = "to_reference", "extrinsic", "value", frozenset({"reconstruct"})
 
-    def fit(self, model, anchors):
-        self.centre = torch.from_numpy(anchors.read(slice(0, len(anchors)))[0].mean(0))
+    def learn(self, batches):
+        total, n = 0.0, 0
+        for batch in batches:
+            total, n = total + batch.x.sum(0), n + len(batch)
+        return {"centre": total / n}
 
     def __call__(self, batch):
-        return (batch.x - self.centre).flatten(1).norm(dim=1)
+        return (batch.x - self.learned("centre", batch.x)).flatten(1).norm(dim=1)
 
 
 def test_a_criterion_that_needs_reference_data_gets_it(vae, images):
@@ -484,3 +487,31 @@ def test_progress_goes_to_stderr_and_only_when_asked(vae, images, capfd):
     out, err = capfd.readouterr()
     assert out == ""
     assert "scoring" in err
+
+
+def test_what_a_criterion_learned_is_saved_and_belongs_to_one_explainer(vae, images, tmp_path):
+    criterion = Reference()
+    fitted = PXGen(vae, extrinsic=criterion, threshold=Fixed(1.0)).fit(images)
+    other = PXGen(vae, extrinsic=criterion, threshold=Fixed(1.0)).fit(images[:3])
+    values = fitted.explain(images).values
+    assert not np.allclose(values, other.explain(images).values)
+    fitted.save(tmp_path)
+    loaded = PXGen.load(tmp_path, vae, extrinsic=criterion)
+    np.testing.assert_array_equal(loaded.explain(images).values, values)
+    with pytest.raises(ParameterError, match="what it learned must be there"):
+        criterion(Batch(vae, torch.zeros(2, 1, 8, 8)))
+
+
+def test_reference_data_that_cannot_be_used_are_named(vae, images):
+    explainer = PXGen(vae, extrinsic=Reference(), threshold=Fixed(1.0))
+    holes = images.copy()
+    holes[3, 0, 0, 0] = np.nan
+    with pytest.warns(PXGenWarning, match="1 of 60 reference instances are left out"):
+        explainer.fit(holes)
+    kept = np.delete(images, 3, axis=0)
+    clean = PXGen(vae, extrinsic=Reference(), threshold=Fixed(1.0)).fit(kept)
+    np.testing.assert_allclose(
+        explainer.explain(images).values, clean.explain(images).values, rtol=1e-6
+    )
+    with pytest.raises(AnchorError, match="at least one finite instance"):
+        explainer.fit(np.full((2, 1, 8, 8), np.nan))

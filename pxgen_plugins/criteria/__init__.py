@@ -10,7 +10,10 @@ from pxgen_plugins.criteria.fitted import Fitted
 
 if TYPE_CHECKING:
     from pxgen_plugins.criteria.elbo import ELBO
+    from pxgen_plugins.criteria.feature_distance import FeatureDistance
     from pxgen_plugins.criteria.latent import KLD, Mahalanobis
+    from pxgen_plugins.criteria.ms_ssim import MSSSIM
+    from pxgen_plugins.criteria.patch_frechet import PatchFrechet
     from pxgen_plugins.criteria.pixel import BCE, MAE, MSE, PSNR
     from pxgen_plugins.criteria.ssim import DSSIM, SSIM
 
@@ -25,12 +28,15 @@ __all__ = [
     "KLD",
     "MAE",
     "MSE",
+    "MSSSIM",
     "PSNR",
     "SSIM",
     "Batch",
     "Criterion",
+    "FeatureDistance",
     "Fitted",
     "Mahalanobis",
+    "PatchFrechet",
     "for_model",
     "get",
     "make",

@@ -131,14 +131,19 @@ class Criterion(ABC):
 
     @property
     def params(self) -> dict[str, Any]:
-        """The parameters it was built with, as JSON-able values."""
+        """The parameters it was built with, as JSON-able values; a function by its name."""
         signature = inspect.signature(type(self).__init__)
         names = [n for n, p in signature.parameters.items() if p.kind is p.KEYWORD_ONLY]
-        return {name: getattr(self, name) for name in names}
+        given = {name: getattr(self, name) for name in names}
+        return {name: _named(value) if callable(value) else value for name, value in given.items()}
 
     def __repr__(self) -> str:
         inside = ", ".join(f"{name}={value!r}" for name, value in self.params.items())
         return f"{type(self).__name__}({inside})"
+
+
+def _named(function: Any) -> str:
+    return str(getattr(function, "__qualname__", type(function).__name__))
 
 
 def make(spec: Any, parameter: str = "criterion", where: str = "criteria") -> Criterion:

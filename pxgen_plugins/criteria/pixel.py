@@ -11,7 +11,7 @@ from pxgen_plugins import validation
 from pxgen_plugins.criteria.base import REGISTRY, Batch, Criterion, Kind
 from pxgen_plugins.errors import CapabilityError
 
-__all__ = ["BCE", "MAE", "MSE", "PSNR", "cross_entropy", "span"]
+__all__ = ["BCE", "MAE", "MSE", "PSNR", "cross_entropy", "images", "span"]
 
 REDUCTIONS = ("mean", "sum")
 
@@ -32,6 +32,25 @@ def span(batch: Batch, asker: str) -> tuple[float, float]:
         )
     low, high = batch.model.data_range
     return low, high - low
+
+
+def images(batch: Batch, asker: str) -> tuple[Tensor, Tensor]:
+    """Return anchors and reconstructions as images, (b, channels, height, width) each.
+
+    Raises:
+        CapabilityError: When the anchors are no images.
+    """
+    shape = batch.x.shape[1:]
+    if len(shape) not in (2, 3):
+        raise CapabilityError(
+            "model",
+            f"criterion {asker!r}",
+            "one of images, with sample_shape (channels, height, width) or (height, width)",
+            f"sample_shape {tuple(shape)}",
+            "Use 'mse' or 'mae' for anchors that are no images.",
+        )
+    layout = (len(batch), -1, *shape[-2:])
+    return batch.x.reshape(layout), batch.reconstruction.reshape(layout)
 
 
 def cross_entropy(x: Tensor, p: Tensor, low: float, width: float) -> Tensor:

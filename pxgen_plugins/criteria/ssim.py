@@ -8,10 +8,9 @@ import torch
 from torch import Tensor
 
 from pxgen_plugins.criteria.base import REGISTRY, Batch, Criterion, Kind
-from pxgen_plugins.criteria.pixel import span
-from pxgen_plugins.errors import CapabilityError
+from pxgen_plugins.criteria.pixel import images, span
 
-__all__ = ["DSSIM", "SSIM", "similarity"]
+__all__ = ["DSSIM", "SSIM", "maps", "similarity"]
 
 _WINDOW = 11
 _SIGMA = 1.5
@@ -53,19 +52,33 @@ def similarity(x: Tensor, y: Tensor, width: float) -> Tensor:
         >>> similarity(x, x, 1.0).tolist()
         [1.0, 1.0]
     """
+    whole, _ = maps(x, y, width)
+    return whole.flatten(1).mean(1)
+
+
+def maps(x: Tensor, y: Tensor, width: float) -> tuple[Tensor, Tensor]:
+    """Return similarity and its contrast-structure factor at every valid position.
+
+    Args:
+        x: Images, shape (b, c, h, w).
+        y: Images of the same shape.
+        width: Highest minus lowest possible value.
+
+    Returns:
+        Two tensors of shape (b, c, positions); see :func:`similarity`.
+    """
     b, c, h, w = x.shape
     smallest = min(h, w)
     window = min(_WINDOW, smallest if smallest % 2 else smallest - 1)
     down = _filter(h, window, x.dtype, x.device)
     across = _filter(w, window, x.dtype, x.device).T
-    maps = torch.stack([x, y, x * x, y * y, x * y]).reshape(5, b * c, h, w)
-    mean_x, mean_y, mean_xx, mean_yy, mean_xy = down @ (maps @ across)
+    products_of = torch.stack([x, y, x * x, y * y, x * y]).reshape(5, b * c, h, w)
+    mean_x, mean_y, mean_xx, mean_yy, mean_xy = down @ (products_of @ across)
     c1, c2 = (0.01 * width) ** 2, (0.03 * width) ** 2
     products, squares = mean_x * mean_y, mean_x.square() + mean_y.square()
-    top = (2 * products + c1) * (2 * (mean_xy - products) + c2)
-    bottom = (squares + c1) * (mean_xx + mean_yy - squares + c2)
-    mean: Tensor = (top / bottom).reshape(b, -1).mean(1)
-    return mean
+    structure = (2 * (mean_xy - products) + c2) / (mean_xx + mean_yy - squares + c2)
+    whole = (2 * products + c1) / (squares + c1) * structure
+    return whole.reshape(b, c, -1), structure.reshape(b, c, -1)
 
 
 class _Structural(Criterion):
@@ -74,17 +87,7 @@ class _Structural(Criterion):
 
     def _similarity(self, batch: Batch) -> Tensor:
         _, width = span(batch, self.name)
-        shape = batch.x.shape[1:]
-        if len(shape) not in (2, 3):
-            raise CapabilityError(
-                "model",
-                f"criterion {self.name!r}",
-                "one of images, with sample_shape (channels, height, width) or (height, width)",
-                f"sample_shape {tuple(shape)}",
-                "Use 'mse' or 'mae' for anchors that are no images.",
-            )
-        images = (len(batch), -1, *shape[-2:])
-        return similarity(batch.x.reshape(images), batch.reconstruction.reshape(images), width)
+        return similarity(*images(batch, self.name), width)
 
 
 @REGISTRY.register("ssim")

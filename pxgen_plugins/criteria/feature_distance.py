@@ -1,0 +1,105 @@
+"""Distance of anchor and reconstruction in the feature space of a network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pxgen_plugins import validation
+from pxgen_plugins.criteria.base import REGISTRY, Batch, Criterion, Kind
+from pxgen_plugins.errors import ModelError, ParameterError, describe
+from pxgen_plugins.models._evaluation import EvaluationMode
+
+__all__ = ["FeatureDistance", "feature_maps", "network_or_none"]
+
+Network = Callable[[Tensor], Any]
+
+
+def network_or_none(network: Any, where: str) -> Any:
+    """Return ``network`` if it is None or callable.
+
+    Raises:
+        ParameterError: Otherwise.
+    """
+    if network is None or callable(network):
+        return network
+    do = "Pass a module, as in network=net.features; saved settings hold only its name."
+    raise ParameterError("network", where, "callable on a batch, or None", describe(network), do)
+
+
+def feature_maps(network: Network | None, x: Tensor, where: str) -> list[Tensor]:
+    """Return what ``network`` makes of ``x``, as maps (b, channels, positions).
+
+    A module is called in evaluation mode and keeps its flags. Results of shape (b, c) have one
+    position; with ``network=None`` the elements of ``x`` are c = 1 channel.
+
+    Raises:
+        ModelError: When a result is no tensor of b rows.
+    """
+    if network is None:
+        return [x.reshape(len(x), 1, -1)]
+    with EvaluationMode([network] if isinstance(network, nn.Module) else [])():
+        returned = network(x)
+    parts = list(returned) if isinstance(returned, (list, tuple)) else [returned]
+    for part in parts:
+        if not isinstance(part, Tensor) or part.ndim < 2 or len(part) != len(x):
+            do = "Return features of shape (b, c) or (b, c, h, w), or a list of such."
+            allowed = f"of {len(x)} rows of features"
+            raise ModelError("network's result", where, allowed, describe(part), do)
+    return [part.reshape(len(part), part.shape[1], -1) for part in parts]
+
+
+@REGISTRY.register("feature_distance")
+class FeatureDistance(Criterion):
+    """Squared distance of anchor and reconstruction between their features, summed over layers.
+
+    A layer's distance is the squared Euclidean distance of feature vectors, averaged over
+    positions. With ``normalise=True`` vectors are first scaled to unit length: the perceptual
+    distance of Zhang et al. (2018) before their learned weights. The network is the user's: nothing
+    is downloaded.
+
+    Args:
+        network: Callable from a batch (b, *sample_shape) to features (b, c) or (b, c, h, w), or to
+            a list of such, one per layer; None compares the elements themselves.
+        normalise: Scale feature vectors to unit length.
+
+    Raises:
+        ParameterError: When an argument is not allowed.
+        ModelError: When the network returns something else.
+
+    Cost: two passes through the network beside one reconstruction.
+
+    Example:
+        >>> from pxgen_plugins.criteria import Batch
+        >>> class Black:
+        ...     capabilities = {"reconstruct"}
+        ...     def reconstruct(self, x): return torch.zeros_like(x)
+        >>> layer = torch.nn.Linear(4, 2, bias=False)
+        >>> _ = torch.nn.init.ones_(layer.weight)
+        >>> FeatureDistance(network=layer)(Batch(Black(), torch.ones(1, 4))).tolist()
+        [32.0]
+    """
+
+    name = "feature_distance"
+    kind: Kind = "extrinsic"
+    requires = frozenset({"reconstruct"})
+    unit = "squared feature value"
+
+    def __init__(self, *, network: Network | None = None, normalise: bool = False) -> None:
+        self.network = network_or_none(network, "FeatureDistance")
+        self.normalise = validation.boolean(normalise, "normalise", "FeatureDistance")
+
+    def __call__(self, batch: Batch) -> Tensor:
+        """Return the values, (b,)."""
+        where = f"criterion {self.name!r}"
+        total = torch.zeros(len(batch), dtype=batch.x.dtype, device=batch.x.device)
+        ours = feature_maps(self.network, batch.x, where)
+        theirs = feature_maps(self.network, batch.reconstruction, where)
+        for one, other in zip(ours, theirs, strict=True):
+            if self.normalise:
+                one, other = (nn.functional.normalize(part, dim=1) for part in (one, other))
+            total = total + (one - other).square().sum(1).mean(1)
+        return total

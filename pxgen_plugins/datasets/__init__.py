@@ -6,22 +6,29 @@ it came from, and its SHA-256, which is checked whenever the file is read.
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from pxgen_plugins.datasets.mnist import load_mnist
 
 if TYPE_CHECKING:
+    from pxgen_plugins.datasets.mnist_lenet import MNISTLeNet, load_mnist_lenet
     from pxgen_plugins.datasets.mnist_vae import MNISTVAE, load_mnist_vae
 
-__all__ = ["MNISTVAE", "load_mnist", "load_mnist_vae"]
+__all__ = ["MNISTVAE", "MNISTLeNet", "load_mnist", "load_mnist_lenet", "load_mnist_vae"]
+
+# The images are of use without torch, whose import takes over a second.
+_HOMES = {
+    "MNISTLeNet": "mnist_lenet",
+    "MNISTVAE": "mnist_vae",
+    "load_mnist_lenet": "mnist_lenet",
+    "load_mnist_vae": "mnist_vae",
+}
 
 
 def __getattr__(name: str) -> Any:
-    # The images are of use without torch, whose import takes over a second.
-    if name in {"MNISTVAE", "load_mnist_vae"}:
-        from pxgen_plugins.datasets import mnist_vae
-
-        return getattr(mnist_vae, name)
+    if name in _HOMES:
+        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

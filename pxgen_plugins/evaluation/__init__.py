@@ -1,1 +1,62 @@
-"""Whether explanations are true: measures of quality, by kind of evidence."""
+"""Evidence that explanations are true: distances, removal, sanity checks, studies."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pxgen_plugins.evaluation.features import extract_features
+    from pxgen_plugins.evaluation.frechet import frechet_distance
+    from pxgen_plugins.evaluation.kernel import KernelDistance, kernel_distance
+    from pxgen_plugins.evaluation.moments import Moments
+    from pxgen_plugins.evaluation.neighbours import SampleQuality, sample_quality
+    from pxgen_plugins.evaluation.removal import RemovalExperiment
+    from pxgen_plugins.evaluation.removal_result import RemovalResult
+    from pxgen_plugins.evaluation.scorecard import Scorecard, evaluate
+    from pxgen_plugins.evaluation.studies import anchor_study, threshold_study
+    from pxgen_plugins.evaluation.training_samples import compare_training_samples
+
+__all__ = [
+    "KernelDistance",
+    "Moments",
+    "RemovalExperiment",
+    "RemovalResult",
+    "SampleQuality",
+    "Scorecard",
+    "anchor_study",
+    "compare_training_samples",
+    "evaluate",
+    "extract_features",
+    "frechet_distance",
+    "kernel_distance",
+    "sample_quality",
+    "threshold_study",
+]
+
+_HOMES = {
+    "KernelDistance": "kernel",
+    "Moments": "moments",
+    "RemovalExperiment": "removal",
+    "RemovalResult": "removal_result",
+    "SampleQuality": "neighbours",
+    "Scorecard": "scorecard",
+    "anchor_study": "studies",
+    "compare_training_samples": "training_samples",
+    "evaluate": "scorecard",
+    "extract_features": "features",
+    "frechet_distance": "frechet",
+    "kernel_distance": "kernel",
+    "sample_quality": "neighbours",
+    "threshold_study": "studies",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

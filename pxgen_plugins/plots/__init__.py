@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pxgen_plugins.plots.calibration import plot_calibration
     from pxgen_plugins.plots.comparison import plot_comparison
+    from pxgen_plugins.plots.removal import plot_removal
     from pxgen_plugins.plots.representatives import plot_representatives
     from pxgen_plugins.plots.scatter import plot_groups
     from pxgen_plugins.plots.shares import plot_label_shares
@@ -26,6 +27,7 @@ __all__ = [
     "plot_delusion",
     "plot_groups",
     "plot_label_shares",
+    "plot_removal",
     "plot_representatives",
     "plot_views",
 ]
@@ -37,6 +39,7 @@ _HOMES = {
     "plot_delusion": "strips",
     "plot_groups": "scatter",
     "plot_label_shares": "shares",
+    "plot_removal": "removal",
     "plot_representatives": "representatives",
     "plot_views": "views",
 }

@@ -1,0 +1,141 @@
+"""How far a model moves when training samples are removed, by ranking and amount."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from numpy.typing import NDArray
+
+from pxgen_plugins.plots import layout
+from pxgen_plugins.plots.style import BASE, BLOCK, INK, MUTED, SMALL, TINY
+from pxgen_plugins.plots.text import clean
+
+__all__ = ["plot_removal"]
+
+_WHERE = "plot_removal"
+_WIDTH, _HEIGHT = 3.6, 2.9  # of one panel
+_GAP = 0.14  # between panels, of the width of the frame
+_TICKS = 6  # amounts named on the x axis, at most
+# Okabe and Ito (2008), in an order whose neighbours differ in lightness; markers tell them apart
+# in black and white.
+_LOOKS = (
+    ("#D55E00", "^"),
+    ("#004F80", "o"),
+    ("#767676", "s"),
+    ("#CC79A7", "D"),
+    ("#009E73", "v"),
+    ("#56B4E9", "P"),
+    ("#E69F00", "X"),
+)
+_TITLES = {
+    "epochs": "Equal epochs: less data, fewer steps",
+    "steps": "Equal steps: less data, as many steps",
+}
+
+
+def plot_removal(
+    result: Any, distance: str | None = None, *, ax: Axes | None = None
+) -> NDArray[np.object_]:
+    """Draw the distance to the original by the number of samples removed, a line per ranking.
+
+    Lines are means over seeds, bands their 95% t intervals. The grey band is the floor: the 95% t
+    interval of the distance between models of all samples that differ by seed alone. The dotted
+    line is the distance of the original to itself, other samples drawn.
+
+    Args:
+        result: What ``RemovalExperiment.run`` returned, or ``RemovalResult.from_json`` read.
+        distance: One of ``result.distances``; the first by default.
+        ax: Axes to draw in; they become the frame of the panels. A new figure by default.
+
+    Returns:
+        One Axes per schedule, in the order of ``result.schedules``; they share the y axis.
+
+    Raises:
+        ParameterError: ``distance`` is unknown.
+    """
+    name = result.distances[0] if distance is None else distance
+    floor = result.floor(name)
+    schedules = list(result.schedules)
+    frame = layout.canvas(ax, _WIDTH * len(schedules), _HEIGHT + 0.9, _WHERE)
+    frame.set_axis_off()
+    panels = _panels(frame, len(schedules))
+    for panel, schedule in zip(panels, schedules, strict=True):
+        curves = [result.curve(ranking, schedule, name) for ranking in result.rankings]
+        _draw_floor(panel, floor)
+        for place, curve in enumerate(curves):
+            _draw_curve(panel, curve, place)
+        layout.tidy(panel)
+        _label_amounts(panel, curves[0])
+        panel.set_title(_TITLES[schedule], loc="left", fontsize=SMALL, color=INK)
+    panels[0].set_ylabel(f"{clean(name, 60)} to the original", fontsize=BASE, color=INK)
+    for panel in panels[1:]:
+        panel.tick_params(labelleft=False)
+    _draw_key(panels[0], result.rankings, floor)
+    n = floor["seed_to_seed"].n
+    seeds = f"Lines: means over {n} seeds; bands: 95 % intervals." if n > 1 else "One seed."
+    amounts = f"100 % is {result.whole:,} samples, the number outside HIHE or as given."
+    layout.caption(panels[0], [seeds, amounts], layout.inches(frame)[0], frame)
+    return layout.array_of(*panels)
+
+
+def _panels(frame: Axes, n: int) -> list[Axes]:
+    width = (1.0 - _GAP * (n - 1) / 2) / n
+    panels: list[Axes] = []
+    for place in range(n):
+        left = place * (width + _GAP / 2)
+        shared = panels[0] if panels else None
+        panels.append(frame.inset_axes((left, 0.0, width, 1.0), sharey=shared))
+    return panels
+
+
+def _draw_floor(ax: Axes, floor: Any) -> None:
+    seeds = floor["seed_to_seed"]
+    if seeds.low is not None:
+        ax.axhspan(seeds.low, seeds.high, color=BLOCK, zorder=0, linewidth=0)
+    ax.axhline(seeds.mean, color=MUTED, linewidth=0.8, zorder=1)
+    ax.axhline(floor["same_model"].mean, color=MUTED, linewidth=0.8, linestyle=":", zorder=1)
+
+
+def _draw_curve(ax: Axes, curve: Any, place: int) -> None:
+    colour, marker = _LOOKS[place % len(_LOOKS)]
+    x = 100 * curve.fraction
+    band = curve.band
+    ax.fill_between(x, band[:, 0], band[:, 1], color=colour, alpha=0.14, linewidth=0, zorder=2)
+    ax.plot(x, curve.mean, color=colour, marker=marker, markersize=3.2, linewidth=1.1, zorder=3)
+
+
+def _label_amounts(ax: Axes, curve: Any) -> None:
+    some = np.unique(np.linspace(0, len(curve.amount) - 1, _TICKS).round().astype(int))
+    labels = [f"{100 * curve.fraction[i]:.0f} %\n{curve.amount[i]:,}" for i in some]
+    ax.set_xticks(100 * curve.fraction[some], labels)
+    ax.set_xlabel("training samples removed", fontsize=BASE, color=INK)
+
+
+def _draw_key(ax: Axes, rankings: Any, floor: Any) -> None:
+    handles: list[Artist] = []
+    for place, ranking in enumerate(rankings):
+        colour, marker = _LOOKS[place % len(_LOOKS)]
+        look: dict[str, Any] = {"color": colour, "marker": marker, "markersize": 3.2}
+        handles.append(Line2D([], [], linewidth=1.1, label=clean(ranking, 60), **look))
+    if floor["seed_to_seed"].low is not None:
+        handles.append(Patch(facecolor=BLOCK, label="nothing removed, another seed"))
+    same = "the original, other samples of it"
+    handles.append(Line2D([], [], color=MUTED, linewidth=0.8, linestyle=":", label=same))
+    ax.legend(
+        handles=handles,
+        loc="lower left",
+        bbox_to_anchor=(0.0, 1.0),
+        bbox_transform=layout.shifted(ax, 0.0, 16.0),
+        ncols=2,
+        frameon=False,
+        fontsize=TINY,
+        handlelength=1.8,
+        borderpad=0.0,
+        borderaxespad=0.0,
+        columnspacing=1.4,
+    )

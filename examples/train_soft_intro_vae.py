@@ -11,8 +11,8 @@ squared error summed over an image and KL the divergence of the posterior from N
 
 Their settings for CIFAR-10 are the defaults here (z = 128, batches of 32, b_neg = 256, gamma =
 1e-8, Adam with 2e-4), but for the width of the network: a quarter of theirs, so that a processor
-can train it. Without options the script trains on the file of the images named by ``--data``, an ``npz``
-with an array ``auto_train`` of shape (n, 32, 32, 3), uint8::
+can train it. The images are in the ``npz`` file given by ``--data``, as an array ``auto_train`` of
+shape (n, 32, 32, 3), uint8::
 
     python examples/train_soft_intro_vae.py --data cifar10_subset.npz --minutes 30
 
@@ -237,10 +237,9 @@ def train(
     bar = tqdm(range(recipe.epochs), desc="training", unit="epoch", disable=not progress)
     for _ in bar:
         order = torch.randperm(len(data), generator=trainer.generator)
-        steps = []
-        for index in order.split(recipe.batch_size):
-            if len(index) > 1:  # batch normalisation needs two
-                steps.append(trainer.step(data[index]))
+        batches = order.split(recipe.batch_size)
+        # batch normalisation needs two images
+        steps = [trainer.step(data[index]) for index in batches if len(index) > 1]
         mean = {name: float(np.mean([step[name] for step in steps])) for name in steps[0]}
         if not all(np.isfinite(list(mean.values()))):
             raise FloatingPointError(f"a loss is not finite: {mean}; raise b_neg")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -17,8 +18,8 @@ Floats = NDArray[np.float64]
 class Moments:
     """Count, mean and covariance of rows, gathered batch by batch in float64.
 
-    Batches are joined by the update of Chan, Golub and LeVeque (1983), which loses no digits however
-    far the mean is from zero. Memory: O(d^2) for d columns, whatever the number of rows.
+    Batches are joined by the update of Chan, Golub and LeVeque (1983), which loses no digits
+    however far the mean is from zero. Memory: O(d^2) for d columns, whatever the number of rows.
 
     Args:
         d: Number of columns.
@@ -107,7 +108,7 @@ def as_rows(X: Any, parameter: str, where: str) -> Floats:
     if rows.ndim < 2:
         do = "Give an array with one row per instance."
         raise ParameterError(parameter, where, "numbers of shape (n, d)", describe(X), do)
-    rows = rows.reshape(len(rows), -1)
+    rows = rows.reshape(len(rows), math.prod(rows.shape[1:]))
     bad = ~np.isfinite(rows).all(axis=1)
     if bad.any():
         came = f"{int(bad.sum())} of {len(rows)} rows with NaN or infinity"

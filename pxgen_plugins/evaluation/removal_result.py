@@ -218,7 +218,7 @@ class RemovalResult:
         rows = []
         for schedule, ranking, distance in self._curves():
             curve = self.curve(ranking, schedule, distance)
-            found = {"schedule": schedule, "ranking": ranking, "distance": distance}
+            found: dict[str, Any] = {"schedule": schedule, "ranking": ranking, "distance": distance}
             areas, slopes = interval(curve.area()), interval(curve.slope())
             rows.append({**found, **areas.row("area_"), **slopes.row("slope_"), "n_seeds": areas.n})
         return rows

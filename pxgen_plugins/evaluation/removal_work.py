@@ -150,10 +150,16 @@ def _check_sendable(work: Work) -> None:
     parts += [(f"features[{name!r}]", of) for name, of in work.features.items()]
     parts += [(f"distances[{name!r}]", of) for name, of in work.distances.items()]
     for name, function in parts:
-        try:
-            ForkingPickler.dumps(function)
-        except Exception as error:  # whatever its own reduction raises
-            raise _unsendable(name, describe(function)) from error
+        if not _sendable(function):
+            raise _unsendable(name, describe(function))
+
+
+def _sendable(function: Any) -> bool:
+    try:
+        ForkingPickler.dumps(function)
+    except Exception:  # whatever its own reduction raises
+        return False
+    return True
 
 
 def _unsendable(name: str, got: str) -> ParameterError:

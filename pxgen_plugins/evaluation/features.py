@@ -1,0 +1,119 @@
+"""Features of images, for distances between sets of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from pxgen_plugins import validation
+from pxgen_plugins.anchors import open_for
+from pxgen_plugins.criteria.base import Batch
+from pxgen_plugins.errors import AnchorError, ParameterError, describe
+from pxgen_plugins.models._evaluation import EvaluationMode
+from pxgen_plugins.models.base import Model, capabilities
+from pxgen_plugins.progress import bar
+from pxgen_plugins.scoring import Scorer
+
+__all__ = ["extract_features"]
+
+
+class _Plain:
+    """Takes instances as they are: what a model would say of them, without a model."""
+
+    capabilities: frozenset[str] = frozenset()
+    latent_shape = None
+    dtype = torch.float32
+
+    def __init__(
+        self,
+        sample_shape: tuple[int, ...] | None,
+        data_range: tuple[float, float] | None,
+        device: torch.device,
+    ) -> None:
+        self.sample_shape, self.data_range, self.device = sample_shape, data_range, device
+
+
+def extract_features(
+    X: Any,
+    network: Any = None,
+    *,
+    sample_shape: tuple[int, ...] | None = None,
+    data_range: tuple[float, float] | None = (0.0, 1.0),
+    batch_size: int = 256,
+    verbose: bool = False,
+) -> NDArray[np.float32]:
+    """Return one row of features per instance, (n, d).
+
+    Args:
+        X: Anything :func:`~pxgen_plugins.anchors.open_anchors` reads; uint8 is scaled to the range.
+        network: What makes the features: a model of :mod:`pxgen_plugins.models` (its latent codes,
+            the posterior mean where there is one), a module or any other callable from a batch
+            (b, ...) to features, or None for the elements themselves. Feature maps (b, c, h, w)
+            are averaged over positions, as Heusel et al. (2017) do. Modules are called in
+            evaluation mode and keep their flags.
+        sample_shape: Shape of one instance as the network takes it; None takes ``X`` as it is. A
+            model brings its own, and its own range.
+        data_range: Lowest and highest value that the network takes; None when unbounded.
+        batch_size: Instances per call.
+        verbose: Show a progress bar.
+
+    Raises:
+        ParameterError: When ``network`` is none of these, or returns something else.
+        AnchorError: When an instance cannot be read, is not finite or leaves the range.
+
+    Cost: n passes through the network; memory 4 n d bytes.
+
+    Example:
+        >>> images = np.zeros((3, 1, 8, 8), dtype=np.uint8)
+        >>> extract_features(images).shape, extract_features(images, nn.Conv2d(1, 5, 3)).shape
+        ((3, 64), (3, 5))
+    """
+    where = "extract_features"
+    is_model = isinstance(network, Model) and not isinstance(network, nn.Module)
+    if is_model and not capabilities(network) & {"encode", "embed"}:
+        do = "Pass a network, or None for the elements themselves."
+        came = f"a {type(network).__name__} without latent codes"
+        raise ParameterError("network", where, "able to encode or embed", came, do)
+    if network is not None and not is_model and not callable(network):
+        do = "Pass a module, as in network=net.features."
+        raise ParameterError("network", where, "callable on a batch", describe(network), do)
+    parameters = network.parameters() if isinstance(network, nn.Module) else iter(())
+    device = next((p.device for p in parameters), torch.device("cpu"))
+    model = network if is_model else _Plain(sample_shape, data_range, device)
+    size = validation.integer(batch_size, "batch_size", where, minimum=1)
+    scorer = Scorer(model, [], batch_size=size)
+    anchors = open_for(model, X, where=where)
+    parts: list[NDArray[np.float32]] = []
+    reasons: dict[int, str] = {}
+    with (
+        bar(len(anchors), "features", "instance", verbose) as progress,
+        torch.no_grad(),
+        EvaluationMode([network] if isinstance(network, nn.Module) else [])(),
+    ):
+        for _, x in scorer.batches(anchors, None, reasons):
+            if reasons:
+                index, why = next(iter(reasons.items()))
+                do = "Leave it out."
+                raise AnchorError("X", where, "readable and finite", f"instance {index}: {why}", do)
+            found = Batch(model, x).code if is_model else x if network is None else network(x)
+            parts.append(_rows(found, len(x), pooled=network is not None and not is_model))
+            progress.update(len(x))
+    return np.concatenate(parts) if parts else np.empty((0, 0), dtype=np.float32)
+
+
+def _rows(found: Any, n: int, pooled: bool) -> NDArray[np.float32]:
+    values = found if isinstance(found, Tensor) else torch.as_tensor(np.asarray(found))
+    if values.ndim < 2 or len(values) != n:
+        do = "Return one row of features per instance."
+        allowed = f"returning {n} rows of features"
+        raise ParameterError("network", "extract_features", allowed, describe(found), do)
+    values = values.float()
+    if pooled and values.ndim == 4:
+        values = values.mean((2, 3))
+    # a copy, because the elements themselves lie in a buffer that is used again
+    rows: NDArray[np.float32] = values.flatten(1).cpu().numpy().copy()
+    return rows

@@ -14,9 +14,11 @@ from pxgen_plugins import groups as grouping
 from pxgen_plugins.anchors import Anchors
 from pxgen_plugins.calibration import Calibration
 from pxgen_plugins.errors import PXGenWarning
+from pxgen_plugins.intervals import Combine, bootstrap
 from pxgen_plugins.models.base import capabilities
 from pxgen_plugins.representatives import Choice, select
 from pxgen_plugins.scoring import Scorer, Scores
+from pxgen_plugins.seeds import derive
 
 __all__ = ["assemble"]
 
@@ -36,6 +38,7 @@ def assemble(
     choices: Sequence[Choice],
     k: int,
     examples: bool | None,
+    combine: Combine,
 ) -> dict[str, Any]:
     """Return the data of an explanation (see ``explanation.DEFAULT_DATA_PXGEN``).
 
@@ -50,6 +53,7 @@ def assemble(
         choices: The selectors.
         k: Representatives per group and selector.
         examples: Whether to keep pixels; None keeps them while they are small.
+        combine: How the thresholds of repeats become the reported ones.
 
     Cost: O(n m r) for r calibration repeats, and the selectors'.
     """
@@ -61,6 +65,9 @@ def assemble(
     anchor_value = grouping.anchor_value(values)
     invalid = np.flatnonzero(group == grouping.INVALID).astype(np.int64)
     _warn_invalid(invalid, len(values), scores.reasons)
+    resampled = bootstrap(
+        values, calibration.repeats, combine, *ruled, seed=derive(scorer.seed, "bootstrap")
+    )
     described: dict[str, Any] = {}
     shown: list[NDArray[np.int64]] = []
     for name in grouping.GROUPS:
@@ -80,6 +87,7 @@ def assemble(
             "count": len(members),
             "fraction": len(members) / len(values) if len(values) else None,
             "interval": grouping.wilson_interval(len(members), len(values)),
+            "bootstrap": resampled[name],
             "indices": members,
             "statistics": grouping.statistics(values[members], names),
             "labels": grouping.label_counts(labels),

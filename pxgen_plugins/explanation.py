@@ -74,7 +74,8 @@ DEFAULT_DATA_PXGEN: dict[str, Any] = {
 - ``distance``: float (n, m), (value - threshold) / threshold_std.
 - ``p_value``: float (n, m), conformal p-value against the model's own samples.
 - ``anchor_value``: float (n,), sum of the values.
-- ``groups``: by group: count, fraction, interval (Wilson, 95%), indices, statistics, labels,
+- ``groups``: by group: count, fraction, interval (Wilson, 95%: were other anchors drawn),
+  bootstrap (95%: were other anchors and other model samples drawn), indices, statistics, labels,
   representatives (indices by selector), selection (objective and bound by selector).
 - ``invalid``, ``reasons``: indices of the anchors in no group, and why.
 - ``labels``, ``ids``: str (n,) or None.

@@ -19,6 +19,7 @@ __all__ = [
     "affinity",
     "anchor_value",
     "assign",
+    "codes",
     "label_counts",
     "stability",
     "statistics",
@@ -81,7 +82,7 @@ def assign(
         >>> assign(values, np.array([5.0, 5.0]), ["intrinsic", "extrinsic"]).tolist()
         ['HIHE', 'HILE', 'LIHE', 'LILE', 'invalid']
     """
-    names: NDArray[np.str_] = _CODES[_codes(values, thresholds, kinds, rule, scale)]
+    names: NDArray[np.str_] = _CODES[codes(values, thresholds, kinds, rule, scale)]
     return names
 
 
@@ -112,10 +113,10 @@ def stability(
         >>> stability(values, np.array([5.0, 5.0]), repeats, ["intrinsic", "extrinsic"]).tolist()
         [1.0, 0.5]
     """
-    final = _codes(values, thresholds, kinds, rule, scale)
+    final = codes(values, thresholds, kinds, rule, scale)
     kept = np.zeros(len(values))
     for repeat in repeats:
-        kept += _codes(values, repeat, kinds, rule, scale) == final
+        kept += codes(values, repeat, kinds, rule, scale) == final
     kept /= max(len(repeats), 1)
     kept[final == len(GROUPS)] = np.nan
     return kept
@@ -236,13 +237,14 @@ def _strip(
     return thinned
 
 
-def _codes(
+def codes(
     values: Floats,
     thresholds: Floats,
     kinds: Sequence[str],
     rule: str,
     scale: Floats | None,
 ) -> NDArray[np.int8]:
+    """Return the position of every anchor's group in ``(*GROUPS, INVALID)``; see :func:`assign`."""
     choice(rule, "rule", "groups", RULES)
     low_intrinsic = ~_high(values, thresholds, kinds, "intrinsic", rule, scale)
     low_extrinsic = ~_high(values, thresholds, kinds, "extrinsic", rule, scale)

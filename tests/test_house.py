@@ -21,6 +21,7 @@ ARROWS: dict[str, set[str]] = {
     "criteria": {"models"},
     "datasets": set(),
     "groups": set(),
+    "intervals": {"groups"},
     "fitting": {"anchors", "criteria", "models", "scoring"},
     "models": {"anchors"},
     "plots": {"groups", "selection"},

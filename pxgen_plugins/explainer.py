@@ -186,7 +186,7 @@ class PXGen(PredictorHolder, Explainer, FitMixin):  # type: ignore[misc]  # alib
 
         Cost: n_samples x n_repeats model passes and samples, in constant memory.
         """
-        scorer = self._scorer()
+        scorer = self.scorer()
         fit_criteria(scorer, X, self.seed, self.verbose)
         self.calibration = self.threshold.calibrate(scorer, self.seed, self.verbose)
         return self
@@ -216,7 +216,7 @@ class PXGen(PredictorHolder, Explainer, FitMixin):  # type: ignore[misc]  # alib
         calibration = self.calibration
         if calibration is None:
             raise NotFittedError(type(self).__name__)
-        scorer = self._scorer()
+        scorer = self.scorer()
         anchors = open_for(scorer.model, X, labels=labels, ids=ids)
         scores = scorer.score(anchors, self.verbose)
         data = assemble(
@@ -298,7 +298,12 @@ class PXGen(PredictorHolder, Explainer, FitMixin):  # type: ignore[misc]  # alib
             "sample_shape=...).",
         )
 
-    def _scorer(self) -> Scorer:
+    def scorer(self) -> Scorer:
+        """Return the scorer that :meth:`fit` and :meth:`explain` use: model, criteria, settings.
+
+        Raises:
+            ParameterError: When the explainer holds no model.
+        """
         if self.predictor is None:
             do = "Call reset_predictor(model)."
             raise ParameterError("predictor", "PXGen", "set", "None", do)

@@ -52,3 +52,19 @@ def test_pxgen_stands_in_a_loop_over_alibis_explainers(example, tmp_path):
     example("alibi_workflow").main(["--n-anchors", "60", "--output", str(tmp_path)])
     found = {path.stem for path in tmp_path.iterdir()}
     assert found == {"ALE", "PartialDependence", "PXGen"}
+
+
+def test_the_removal_experiment_writes_its_curves_and_goes_on(example, tmp_path):
+    module = example("removal_mnist")
+    arguments = ["--small", "--output", str(tmp_path), "--folder", str(tmp_path / "points")]
+    module.main(arguments)
+    text = (tmp_path / "removal_digit0.json").read_text()
+    content = json.loads(text)
+    assert len(content["points"]) == 2 + 4 * 2 * 2 + 4 * 2  # full set, equal epochs, equal steps
+    assert len(content["table"]) == 2 * (4 * 2 + 4)  # in two feature spaces
+    assert content["about"]["groups"]["HIHE"] + content["about"]["non_hihe"] == 300
+    assert content["plan"]["whole"] == content["about"]["non_hihe"]
+    assert content["about"]["cpu_seconds"]["vae_tracin / pxgen_scoring"] > 1
+    assert (tmp_path / "removal_digit0.png").stat().st_size > 10_000
+    module.main(arguments)
+    assert (tmp_path / "removal_digit0.json").read_text() == text  # nothing was trained again

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import numpy as np
@@ -133,8 +133,8 @@ def max_sensitivity(
     return float(worst.mean())
 
 
-def randomised(model: Any, seed: int = 0) -> Any | None:
-    """Return a copy of ``model`` with every weight permuted within its tensor, or None.
+def randomised(model: Any, seed: int = 0, only: Collection[str] | None = None) -> Any | None:
+    """Return a copy of ``model`` with the weights permuted within their tensors, or None.
 
     For the sanity check of Adebayo et al. 2018: an attribution that stays the same under it does
     not depend on what the model learnt. Permuting keeps the distribution of the weights. None when
@@ -143,6 +143,8 @@ def randomised(model: Any, seed: int = 0) -> Any | None:
     Args:
         model: A model with ``layers``.
         seed: Seed of the permutations.
+        only: Names of the layers to permute; None takes all. A layer's permutation does not depend
+            on which others are permuted.
     """
     try:
         other = copy.deepcopy(model)
@@ -150,14 +152,14 @@ def randomised(model: Any, seed: int = 0) -> Any | None:
     except Exception:  # what cannot be copied cannot be checked; the caller reports None
         return None
     mine = {id(p) for module in own.values() for p in module.parameters()}
-    generator = torch.Generator().manual_seed(derive(seed, "randomised"))
     seen: set[int] = set()
     with torch.no_grad():
-        for module in found.values():
+        for name, module in found.items():
+            generator = torch.Generator().manual_seed(derive(seed, "randomised", name))
             for parameter in module.parameters():
                 if id(parameter) in mine:
                     return None
-                if id(parameter) not in seen:
+                if id(parameter) not in seen and (only is None or name in only):
                     seen.add(id(parameter))
                     place = torch.randperm(parameter.numel(), generator=generator)
                     mixed = parameter.flatten()[place.to(parameter.device)]

@@ -127,6 +127,8 @@ class RemovalExperiment:
                 cannot be sent to another process.
             ModelError: When ``train``, ``features`` or ``distances`` failed.
         """
+        if self.n_jobs > 1:
+            removal_work.check_sendable(self.work)
         store = Store(self.folder, self.plan)
         found = {point: store.get(point) for point in self.plan.points}
         missing = [point for point, record in found.items() if record is None]

@@ -237,10 +237,17 @@ class RemovalResult:
                     one, other = (self.curve(r, schedule, distance) for r in (first, second))
                     areas = interval(one.area() - other.area())
                     ends = interval(one.values[-1] - other.values[-1])
-                    names = {"first": first, "second": second}
-                    row = {"schedule": schedule, "distance": distance, **names}
-                    row |= {**areas.row("area_"), **ends.row("end_"), "n_seeds": areas.n}
-                    rows.append(row)
+                    rows.append(
+                        {
+                            "schedule": schedule,
+                            "distance": distance,
+                            "first": first,
+                            "second": second,
+                            **areas.row("area_"),
+                            **ends.row("end_"),
+                            "n_seeds": areas.n,
+                        }
+                    )
         return rows
 
     def to_markdown(self) -> str:

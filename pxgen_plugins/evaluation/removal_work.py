@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from pxgen_plugins.errors import ModelError, ParameterError, describe
 from pxgen_plugins.seeds import derive
 
-__all__ = ["Outcome", "Task", "Work", "one_thread", "run"]
+__all__ = ["Outcome", "Task", "Work", "check_sendable", "measure", "one_thread", "run"]
 
 _WHERE = "RemovalExperiment.run"
 
@@ -127,7 +127,6 @@ def run(work: Work, reference: Arrays, tasks: Sequence[Task], n_jobs: int) -> It
             for task in tasks:
                 yield work.point(task, reference)
         return
-    _check_sendable(work)
     n_jobs = min(n_jobs, len(tasks))
     pool = ProcessPoolExecutor(n_jobs, get_context("spawn"), _start, (work, reference))
     try:
@@ -145,7 +144,8 @@ def run(work: Work, reference: Arrays, tasks: Sequence[Task], n_jobs: int) -> It
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _check_sendable(work: Work) -> None:
+def check_sendable(work: Work) -> None:
+    """Raise a ParameterError unless another process can be given the functions of ``work``."""
     parts: list[tuple[str, Any]] = [("train", work.train)]
     parts += [(f"features[{name!r}]", of) for name, of in work.features.items()]
     parts += [(f"distances[{name!r}]", of) for name, of in work.distances.items()]

@@ -18,35 +18,35 @@ class Call:
     """A user's callable that is given tensors, or ndarrays when it turns out to want those.
 
     Args:
-        function: The callable; takes one batch.
+        function: The callable; takes one batch, or several of the same length.
         role: Its name in messages ("encode").
         where: Whose it is, for messages ("VAE").
     """
 
-    def __init__(self, function: Callable[[Any], Any], role: str, where: str) -> None:
+    def __init__(self, function: Callable[..., Any], role: str, where: str) -> None:
         self.function = function
         self.role = role
         self.where = where
         self.numpy = False
 
-    def __call__(self, x: Tensor) -> Any:
+    def __call__(self, x: Tensor, *more: Tensor) -> Any:
         """Return what the function returns for ``x``, with ndarrays as tensors on its device."""
-        given = x.detach().cpu().numpy() if self.numpy else x
-        return _to_tensors(self.function(given), x)
+        given = [part.detach().cpu().numpy() if self.numpy else part for part in (x, *more)]
+        return _to_tensors(self.function(*given), x)
 
-    def probe(self, x: Tensor) -> Any:
+    def probe(self, x: Tensor, *more: Tensor) -> Any:
         """Call once to find out whether the function takes tensors or ndarrays.
 
         Raises:
             ModelError: When it takes neither; the function's own exception is the cause.
         """
         try:
-            returned = self.function(x)
+            returned = self.function(x, *more)
         except Exception as error:
             self.numpy = True
             try:
                 with np.errstate(all="ignore"):
-                    return self(x)
+                    return self(x, *more)
             except Exception:
                 self.numpy = False
             raise ModelError(
@@ -58,7 +58,7 @@ class Call:
             ) from error
         # a numpy function may accept a tensor by accident; what it returns tells
         self.numpy = any(isinstance(part, np.ndarray) for part in _parts(returned))
-        return self(x) if self.numpy else returned
+        return self(x, *more) if self.numpy else returned
 
 
 def expect_shape(value: Any, shape: tuple[int, ...], role: str, where: str, do: str) -> Tensor:

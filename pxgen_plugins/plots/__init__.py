@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pxgen_plugins.plots.removal import plot_removal
     from pxgen_plugins.plots.representatives import plot_representatives
     from pxgen_plugins.plots.scatter import plot_groups
+    from pxgen_plugins.plots.scorecard import plot_scorecard
     from pxgen_plugins.plots.shares import plot_label_shares
     from pxgen_plugins.plots.strips import plot_alignment, plot_delusion
     from pxgen_plugins.plots.views import plot_views
@@ -29,6 +30,7 @@ __all__ = [
     "plot_label_shares",
     "plot_removal",
     "plot_representatives",
+    "plot_scorecard",
     "plot_views",
 ]
 
@@ -41,6 +43,7 @@ _HOMES = {
     "plot_label_shares": "shares",
     "plot_removal": "removal",
     "plot_representatives": "representatives",
+    "plot_scorecard": "scorecard",
     "plot_views": "views",
 }
 

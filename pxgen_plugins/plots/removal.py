@@ -57,6 +57,23 @@ def plot_removal(
 
     Raises:
         ParameterError: ``distance`` is unknown.
+
+    Example:
+        >>> from pxgen_plugins.evaluation import RemovalResult
+        >>> from pxgen_plugins.plots import plot_removal
+        >>> plan = {
+        ...     "rankings": [["largest", ""]], "amounts": {"epochs": [10]}, "whole": 10,
+        ...     "seeds": [1], "measures": ["Frechet distance (pixels)"],
+        ... }
+        >>> point = {"schedule": "both", "ranking": "none", "amount": 0, "seed": 1}
+        >>> points = [
+        ...     {**point, "distances": {"Frechet distance (pixels)": 0.1}},
+        ...     {**point, "schedule": "epochs", "ranking": "largest", "amount": 10,
+        ...      "distances": {"Frechet distance (pixels)": 0.4}},
+        ... ]
+        >>> result = RemovalResult(plan, {"Frechet distance (pixels)": [0.01]}, points)
+        >>> [ax.get_ylabel() for ax in plot_removal(result)]
+        ['Frechet distance (pixels) to the original']
     """
     name = result.distances[0] if distance is None else distance
     floor = result.floor(name)
@@ -78,8 +95,7 @@ def plot_removal(
     _draw_key(panels[0], result.rankings, floor)
     n = floor["seed_to_seed"].n
     seeds = f"Lines: means over {n} seeds; bands: 95 % intervals." if n > 1 else "One seed."
-    amounts = f"100 % is {result.whole:,} samples, the number outside HIHE or as given."
-    layout.caption(panels[0], [seeds, amounts], layout.inches(frame)[0], frame)
+    layout.caption(panels[0], [seeds], layout.inches(frame)[0], frame)
     return layout.array_of(*panels)
 
 
@@ -96,17 +112,21 @@ def _panels(frame: Axes, n: int) -> list[Axes]:
 def _draw_floor(ax: Axes, floor: Any) -> None:
     seeds = floor["seed_to_seed"]
     if seeds.low is not None:
-        ax.axhspan(seeds.low, seeds.high, color=BLOCK, zorder=0, linewidth=0)
-    ax.axhline(seeds.mean, color=MUTED, linewidth=0.8, zorder=1)
-    ax.axhline(floor["same_model"].mean, color=MUTED, linewidth=0.8, linestyle=":", zorder=1)
+        ax.axhspan(seeds.low, seeds.high, color=BLOCK, zorder=0, linewidth=0).set_gid("floor")
+    ax.axhline(seeds.mean, color=MUTED, linewidth=0.8, zorder=1).set_gid("floor mean")
+    same = ax.axhline(floor["same_model"].mean, color=MUTED, linewidth=0.8, zorder=1)
+    same.set(linestyle=":", gid="same model")
 
 
 def _draw_curve(ax: Axes, curve: Any, place: int) -> None:
     colour, marker = _LOOKS[place % len(_LOOKS)]
     x = 100 * curve.fraction
     band = curve.band
-    ax.fill_between(x, band[:, 0], band[:, 1], color=colour, alpha=0.14, linewidth=0, zorder=2)
-    ax.plot(x, curve.mean, color=colour, marker=marker, markersize=3.2, linewidth=1.1, zorder=3)
+    look: dict[str, Any] = {"color": colour, "gid": f"band:{place}", "linewidth": 0}
+    if np.isfinite(band).all():  # one seed has no interval
+        ax.fill_between(x, band[:, 0], band[:, 1], alpha=0.14, zorder=2, **look)
+    look = {"color": colour, "gid": f"curve:{place}", "linewidth": 1.1}
+    ax.plot(x, curve.mean, marker=marker, markersize=3.2, zorder=3, **look)
 
 
 def _label_amounts(ax: Axes, curve: Any) -> None:

@@ -1,0 +1,197 @@
+"""What the families made of a user's callables share: placement, evaluation mode, checks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pxgen_plugins import validation
+from pxgen_plugins.errors import ModelError, ParameterError, describe
+from pxgen_plugins.memory import out_of_memory
+from pxgen_plugins.models._callables import Call, expect_shape
+from pxgen_plugins.models._evaluation import EvaluationMode, modules_of
+from pxgen_plugins.models.base import GenerativeModel
+
+__all__ = ["Networks"]
+
+_PROBES = 16
+_SLACK = 1e-3  # part of the range by which float arithmetic may overshoot it
+
+
+class Networks(GenerativeModel):
+    """A model made of callables, torch or numpy, on batches.
+
+    While they are called, the modules behind them are in evaluation mode; afterwards every flag is
+    as before.
+
+    Args:
+        callables: The callables by role; a role is the name of the argument.
+        latent_shape: Shape of one latent code.
+        sample_shape: Shape of one instance.
+        data_range: Lowest and highest value of an instance; None when unbounded.
+        modules: The torch modules behind the callables; None finds them.
+        device: Where the callables want their input; None takes that of the first parameter.
+
+    Raises:
+        ParameterError: When an argument is not allowed.
+    """
+
+    latent_shape: tuple[int, ...]
+    sample_shape: tuple[int, ...]
+
+    def __init__(
+        self,
+        callables: Mapping[str, Any],
+        *,
+        latent_shape: Any,
+        sample_shape: Any,
+        data_range: Any,
+        modules: nn.Module | Iterable[nn.Module] | None,
+        device: torch.device | str | None,
+    ) -> None:
+        self._where = type(self).__name__
+        for role, function in callables.items():
+            if not callable(function):
+                do = f"Pass a function, a module or a method, as in {role}=net.{role}."
+                raise ParameterError(role, self._where, "callable", describe(function), do)
+        self.latent_shape = validation.shape(latent_shape, "latent_shape", self._where)
+        self.sample_shape = validation.shape(sample_shape, "sample_shape", self._where)
+        self.data_range = _data_range(data_range, self._where)
+        self._evaluating = EvaluationMode(_modules(modules, *callables.values()))
+        self.device, self.dtype = _placement(self.modules, device, self._where)
+        self._calls = {role: Call(f, role, self._where) for role, f in callables.items()}
+
+    @property
+    def modules(self) -> tuple[nn.Module, ...]:
+        """The outermost modules behind the callables."""
+        return self._evaluating.modules
+
+    @property
+    def layers(self) -> dict[str, nn.Module]:
+        """The named layers of the modules behind the callables, for attributions."""
+        roots = self.modules
+        return {
+            name if len(roots) == 1 else f"{position}.{name}": module
+            for position, root in enumerate(roots)
+            for name, module in root.named_modules()
+            if name
+        }
+
+    def _raw(self, role: str, *given: Tensor) -> Any:
+        with self._evaluating():
+            return self._calls[role](*given)
+
+    def _codes_from(self, role: str, x: Tensor) -> Tensor:
+        do = f"Correct latent_shape, or wrap it so that it gives codes: {role}=lambda x: ..."
+        shape = (len(x), *self.latent_shape)
+        return expect_shape(self._raw(role, x), shape, f"{role}'s result", self._where, do)
+
+    def _instances_from(self, role: str, *given: Tensor) -> Tensor:
+        do = f"Correct sample_shape, or reshape inside {role}."
+        shape = (len(given[0]), *self.sample_shape)
+        return expect_shape(self._raw(role, *given), shape, f"{role}'s result", self._where, do)
+
+    def _in_parts(self, decode: Callable[..., Tensor], *given: Tensor) -> Tensor:
+        """Return ``decode(*given)``, in halves where memory runs out."""
+        try:
+            return decode(*given)
+        except Exception as error:
+            if len(given[0]) == 1 or not out_of_memory(error):
+                raise
+        halves = zip(*(part.chunk(2) for part in given), strict=True)
+        return torch.cat([self._in_parts(decode, *half) for half in halves])
+
+    def _put(self, value: Tensor) -> Tensor:
+        return value.to(self.device, self.dtype if value.is_floating_point() else value.dtype)
+
+    def _noise(self, n: int = _PROBES) -> Tensor:
+        low, high = self.data_range or (-1.0, 1.0)
+        generator = torch.Generator().manual_seed(0)
+        return self._put(torch.rand(n, *self.sample_shape, generator=generator)) * (high - low) + (
+            low
+        )
+
+    def _check_codes(self, role: str, embed: Callable[[Tensor], Tensor]) -> Tensor:
+        """Return the codes of seeded noise, if they are finite and the same twice."""
+        x = self._noise()
+        codes = embed(x)
+        self._check_finite(f"{role}'s result", codes, "inputs inside data_range")
+        self._check_repeatable(role, codes, embed(x))
+        return codes
+
+    def _check_instances(self, role: str, decode: Callable[[], Tensor]) -> None:
+        """Raise unless ``decode()`` gives finite instances in range, the same twice."""
+        decoded = decode()
+        self._check_finite(f"{role}'s result", decoded, "ordinary latent codes")
+        self._check_repeatable(role, decoded, decode())
+        if self.data_range is None:
+            return
+        low, high = self.data_range
+        slack = _SLACK * (high - low)
+        if bool(((decoded < low - slack) | (decoded > high + slack)).any()):
+            allowed = f"inside data_range [{low:g}, {high:g}]"
+            came = f"values from {float(decoded.min()):.3g} to {float(decoded.max()):.3g}"
+            do = (
+                f"Apply the output activation inside {role} (a sigmoid for logits), or correct "
+                "data_range."
+            )
+            raise ModelError(f"{role}'s result", self._where, allowed, came, do)
+
+    def _check_finite(self, what: str, value: Tensor, given: str) -> None:
+        if not bool(value.isfinite().all()):
+            do = "Check the weights and data_range; check=False skips this check."
+            raise ModelError(what, self._where, f"finite for {given}", "NaN or infinity", do)
+
+    def _check_repeatable(self, role: str, one: Tensor, other: Tensor) -> None:
+        if not torch.allclose(one, other, rtol=1e-4, atol=1e-5):
+            allowed = "repeatable (the same input gives the same result)"
+            came = f"results that differ by up to {float((one - other).abs().max()):.3g}"
+            do = "Fix its noise, or name modules with dropout in modules=."
+            raise ModelError(role, self._where, allowed, came, do)
+
+    def __repr__(self) -> str:
+        return (
+            f"{self._where}(latent_shape={self.latent_shape}, sample_shape={self.sample_shape}, "
+            f"data_range={self.data_range})"
+        )
+
+
+def _data_range(value: Any, where: str) -> tuple[float, float] | None:
+    if value is None:
+        return None
+    try:
+        low, high = (float(bound) for bound in value)
+    except (TypeError, ValueError):
+        low, high = 0.0, 0.0
+    if not low < high:
+        do = "Give the range the model was trained on, as in (0.0, 1.0) or (-1.0, 1.0)."
+        raise ParameterError("data_range", where, "(low, high) or None", describe(value), do)
+    return low, high
+
+
+def _modules(given: Any, *callables: Any) -> list[nn.Module]:
+    if isinstance(given, nn.Module):
+        return [given]
+    if given is not None:
+        return list(given)
+    found: list[nn.Module] = []
+    for function in callables:
+        found += [m for m in modules_of(function) if not any(m is known for known in found)]
+    return found
+
+
+def _placement(
+    modules: Iterable[nn.Module], device: torch.device | str | None, where: str
+) -> tuple[torch.device, torch.dtype]:
+    first = next((p for m in modules for p in m.parameters() if p.is_floating_point()), None)
+    dtype = first.dtype if first is not None else torch.float32
+    if device is None:
+        return first.device if first is not None else torch.device("cpu"), dtype
+    try:
+        return torch.device(device), dtype
+    except (RuntimeError, TypeError) as error:
+        do = "Give a device as torch names it, as in 'cpu' or 'cuda:0'."
+        raise ParameterError("device", where, "a torch device", describe(device), do) from error

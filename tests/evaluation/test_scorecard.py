@@ -1,0 +1,249 @@
+"""The checks on models whose answer is known, and the card that holds them."""
+
+from __future__ import annotations
+
+import copy
+import json
+
+import numpy as np
+import pytest
+import torch
+from alibi.exceptions import NotFittedError
+
+from pxgen_plugins import PXGen
+from pxgen_plugins.datasets import load_mnist, load_mnist_vae
+from pxgen_plugins.errors import ParameterError
+from pxgen_plugins.evaluation import Scorecard, checks, evaluate
+from pxgen_plugins.evaluation.checks import Row
+from pxgen_plugins.evaluation.checks.context import Agreement
+from pxgen_plugins.evaluation.checks.perturbations import shifted
+from pxgen_plugins.evaluation.quality import randomised
+from pxgen_plugins.models import VAE
+from pxgen_plugins.testing.guards import module_state, moved_generators, random_state
+from pxgen_plugins.thresholds import Conformal, Fixed, MeanMax, Quantile
+from tests.adapters.airplanes import FOLDER
+from tests.adapters.faces import FACES, face_vae
+from tests.conftest import TinyNet
+
+CIFAR = FOLDER / "data" / "cifar10_subset.npz"
+RULE = Quantile(0.9, n_samples=200, n_repeats=2)
+
+
+@pytest.fixture
+def explainer(vae):
+    return PXGen(vae, threshold=RULE).fit()
+
+
+def rows_of(card, check):
+    return {(row.case, row.measure): row for row in card.rows if row.check == check}
+
+
+class TestOnTheShippedVAE:
+    """2,000 samples and 500 anchors are enough to see what the full example shows."""
+
+    @pytest.fixture(scope="class")
+    def card(self):
+        net = load_mnist_vae()
+        model = VAE(net.encode, net.decode, latent_shape=(200,), sample_shape=(1, 28, 28))
+        images, labels = load_mnist("test")
+        zeros, _ = load_mnist("train", digits=0)
+        explainer = PXGen(model, threshold=MeanMax(5_000, 4)).fit()
+        return evaluate(
+            explainer,
+            images[:500],
+            training=zeros[:500],
+            out_of_domain={"other digits": images[labels != 0][:300]},
+            n_seeds=2,
+        )
+
+    def test_every_check_passes(self, card):
+        assert [row for row in card.rows if row.state == "failed"] == []
+        assert card.passed
+        assert {row.check for row in card.rows} == set(checks.names())
+
+    def test_planted_anchors_land_where_they_must(self, card):
+        rows = rows_of(card, "planted")
+        found = {case: row.value for (case, _), row in rows.items()}
+        assert found["the model's own samples"] > 0.98
+        assert found["training data"] > 0.8
+        assert found["uniform noise"] == 0.0
+        assert found["anchors with permuted elements"] < 0.02
+        assert found["out of domain: other digits"] < 0.1
+        assert found["constant, highest value"] == 0.0
+
+    def test_randomised_models_separate_from_other_seeds(self, card):
+        measure = "adjusted Rand index"
+        random = [r.value for (c, m), r in rows_of(card, "randomisation").items()
+                  if m == measure and c.startswith("all layers")]  # fmt: skip
+        seeds = [
+            r.value for (_, m), r in rows_of(card, "calibration_seeds").items() if m == measure
+        ]
+        assert max(random) < 0.2
+        assert min(seeds) > 0.8
+
+
+def cifar(label: int) -> np.ndarray:
+    """100 CIFAR-10 images of one class, enlarged to 64 x 64, float32 in [0, 1]."""
+    with np.load(CIFAR, allow_pickle=False) as file:
+        small = file["test_x"][file["test_y"] == label][:100]
+    x = torch.from_numpy(small).permute(0, 3, 1, 2).float() / 255.0
+    return torch.nn.functional.interpolate(x, scale_factor=2, mode="bilinear").numpy()
+
+
+@FACES
+@pytest.mark.skipif(not CIFAR.exists(), reason=f"{CIFAR} is absent")
+class TestOnAColourModel:
+    """The published VAE of faces, with cars, frogs and digits that it cannot know."""
+
+    def card(self, rule):
+        model = face_vae()
+        grey = np.repeat(load_mnist("test")[0][:100, None], 3, axis=1)
+        digits = np.pad(grey, ((0, 0), (0, 0), (18, 18), (18, 18)))
+        return evaluate(
+            PXGen(model, threshold=rule).fit(),
+            model.sample(60, seed=3).detach().numpy(),
+            checks=["planted"],
+            out_of_domain={"cars": cifar(1), "frogs": cifar(6), "digits": digits},
+        )
+
+    def test_planted_anchors_land_where_they_must_under_a_quantile(self):
+        card = self.card(Quantile(0.99, n_samples=1_000, n_repeats=2))
+        assert card.passed, [row for row in card.rows if row.state == "failed"]
+        found = {case: row.value for (case, _), row in rows_of(card, "planted").items()}
+        assert found["the model's own samples"] > 0.95
+        assert found["uniform noise"] == found["anchors with permuted elements"] == 0.0
+        assert found["out of domain: cars"] < 0.05
+
+    def test_the_card_shows_that_a_maximum_lets_smooth_strangers_in(self):
+        card = self.card(MeanMax(1_000, 2))
+        failed = {row.case for row in card.rows if row.state == "failed"}
+        assert {"out of domain: frogs", "out of domain: digits"} <= failed
+
+
+class TestEvaluate:
+    def test_the_model_and_global_randomness_are_left_as_they_were(self, net, images):
+        vae = VAE(net.encode, net.decode, latent_shape=(3,), sample_shape=(1, 8, 8))
+        net.train()
+        explainer = PXGen(vae, threshold=RULE).fit()
+        before, drawn = module_state(net), random_state()
+        calibration = copy.deepcopy(explainer.calibration)
+        evaluate(explainer, images, n_seeds=1)
+        after = module_state(net)
+        assert str(before) == str(after)
+        assert not moved_generators(drawn)
+        np.testing.assert_array_equal(explainer.calibration.thresholds, calibration.thresholds)
+
+    def test_a_seed_gives_the_same_card(self, explainer, images):
+        one, again = (evaluate(explainer, images, n_seeds=2) for _ in range(2))
+        assert one.to_json() == again.to_json()
+        assert one.to_json() != evaluate(explainer, images, n_seeds=2, seed=1).to_json()
+
+    def test_the_order_of_anchors_does_not_matter(self, explainer, images):
+        names = ["randomisation", "calibration_seeds"]
+        one = evaluate(explainer, images, checks=names, n_seeds=1)
+        other = evaluate(explainer, images[::-1], checks=names, n_seeds=1)
+        for a, b in zip(one.rows, other.rows, strict=True):
+            assert a.value == pytest.approx(b.value)
+
+    def test_what_cannot_be_checked_is_skipped_with_its_reason(self, images):
+        explainer = PXGen(
+            lambda X: X.reshape(len(X), -1)[:, :2],
+            sampler=lambda n, seed: np.resize(images, (n, 1, 8, 8)),
+            threshold=Fixed(0.5),
+        ).fit()
+        card = evaluate(explainer, images, n_seeds=1)
+        skipped = {row.check: row.note for row in card.rows if row.state == "skipped"}
+        assert "no layers" in skipped["randomisation"]
+        assert "fixed" in skipped["calibration_seeds"]
+
+    def test_a_single_anchor_is_enough_and_none_is_refused(self, explainer, images):
+        card = evaluate(explainer, images[:1], n_seeds=1)
+        assert any("one group" in row.note for row in card.rows if row.state == "skipped")
+        json.loads(card.to_json())
+        with pytest.raises(ParameterError, match="X must be at least one anchor"):
+            evaluate(explainer, images[:0])
+
+    def test_wrong_arguments_are_named(self, vae, explainer, images):
+        with pytest.raises(NotFittedError):
+            evaluate(PXGen(vae), images)
+        with pytest.raises(ParameterError, match="planted"):
+            evaluate(explainer, images, checks=["plantd"])
+        with pytest.raises(ParameterError, match="a PXGen explainer"):
+            evaluate(vae, images)
+        with pytest.raises(ParameterError, match="n_seeds"):
+            evaluate(explainer, images, n_seeds=0)
+
+    def test_a_criterion_that_learns_is_taught_the_other_model(self, vae, images):
+        from tests.core.test_explainer import Reference
+
+        fitted = PXGen(vae, extrinsic=Reference(), threshold=RULE).fit(images)
+        card = evaluate(fitted, images, checks=["randomisation"], n_seeds=1)
+        assert all("training" in row.note for row in card.rows)
+        card = evaluate(fitted, images, checks=["randomisation"], training=images, n_seeds=1)
+        assert any(row.value is not None for row in card.rows)
+
+
+class TestParts:
+    def test_agreement_of_known_partitions(self):
+        one = np.array([0, 0, 1, 1], dtype=np.int8)
+        assert Agreement.of(one, one) == Agreement(1.0, 1.0)
+        assert Agreement.of(one, 1 - one) == Agreement(0.0, 1.0)
+        assert np.isnan(Agreement.of(one * 0, one * 0).rand)
+
+    def test_a_judged_row_fails_on_nan(self):
+        row = Row.judged("c", "case", "m", float("nan"), low=0.0)
+        assert (row.state, row.value) == ("failed", None)
+        assert Row.judged("c", "case", "m", 0.5, low=0.5, high=0.5).state == "passed"
+
+    def test_shifted_repeats_the_edge(self):
+        x = np.arange(6.0, dtype=np.float32).reshape(1, 1, 2, 3)
+        assert shifted(x, 1)[0, 0].tolist() == [[0.0, 0.0, 1.0], [3.0, 3.0, 4.0]]
+
+    def test_only_the_named_layers_are_permuted(self):
+        net = TinyNet()
+        vae = VAE(net.encode, net.decode, latent_shape=(3,), sample_shape=(1, 8, 8))
+        other = randomised(vae, seed=0, only=["out"])
+        whole = randomised(vae, seed=0)
+        for name, layer in other.layers.items():
+            same = all(
+                torch.equal(a, b)
+                for a, b in zip(layer.parameters(), vae.layers[name].parameters(), strict=True)
+            )
+            assert same == (name != "out")
+        assert torch.equal(other.layers["out"].weight, whole.layers["out"].weight)
+
+    @pytest.mark.parametrize("rule", [Quantile(0.9, 500, 4), Conformal(0.1, 500, 4)])
+    def test_the_rules_promise_holds_for_own_samples(self, vae, images, rule):
+        explainer = PXGen(vae, threshold=rule).fit()
+        row = evaluate(explainer, images, checks=["planted"]).rows[0]
+        assert row.state == "passed"
+        assert row.low < 0.85
+
+
+class TestCard:
+    def test_it_survives_json_and_judges_itself(self):
+        good = Row.judged("planted", "a|b", "share", 0.5, low=0.1, high=0.9)
+        bad = Row.judged("planted", "c", "share", 0.5, high=0.4)
+        card = Scorecard([good, bad, Row.skipped("x", "y", "no\nway")], {"seed": 1})
+        assert Scorecard.from_json(card.to_json()) == card
+        assert not card.passed
+        assert Scorecard([good]).passed
+        assert not Scorecard([Row.skipped("x", "y", "z")]).passed
+        text = card.to_markdown()
+        assert "a\\|b" in text
+        assert "no way" in text
+        assert "0.1 to 0.9" in text
+        with pytest.raises(ParameterError, match="a scorecard's JSON"):
+            Scorecard.from_json("{}")
+
+    def test_it_is_drawn_with_a_mark_per_value(self, explainer, images):
+        import matplotlib as mpl
+
+        mpl.use("Agg")
+        card = evaluate(explainer, images, n_seeds=1)
+        (axes,) = card.plot()
+        assert len(axes.get_yticks()) == sum(row.value is not None for row in card.rows)
+        mpl.pyplot.close(axes.figure)
+        (axes,) = Scorecard([]).plot()
+        assert axes.get_title(loc="left") == "nothing was checked"
+        mpl.pyplot.close(axes.figure)

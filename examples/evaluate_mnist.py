@@ -4,7 +4,7 @@
 
 Runs every sanity check on 2,000 images of the MNIST test file: groups of models with permuted
 weights, other calibration seeds, perturbed anchors, and planted ones (training zeros, the model's
-own samples, noise, images with permuted pixels, other digits). The table is printed; with the figure
+own samples, noise, permuted pixels, other digits). The table is printed; with the figure
 and the JSON it goes to ``--output``. It takes about a minute.
 """
 

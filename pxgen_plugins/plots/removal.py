@@ -21,16 +21,15 @@ _WHERE = "plot_removal"
 _WIDTH, _HEIGHT = 3.6, 2.9  # of one panel
 _GAP = 0.14  # between panels, of the width of the frame
 _TICKS = 6  # amounts named on the x axis, at most
-# Okabe and Ito (2008), in an order whose neighbours differ in lightness; markers tell them apart
-# in black and white.
+# Okabe and Ito (2008); grey is the floor's. Markers tell them apart in black and white.
 _LOOKS = (
     ("#D55E00", "^"),
     ("#004F80", "o"),
-    ("#767676", "s"),
+    ("#009E73", "s"),
     ("#CC79A7", "D"),
-    ("#009E73", "v"),
-    ("#56B4E9", "P"),
-    ("#E69F00", "X"),
+    ("#56B4E9", "v"),
+    ("#E69F00", "P"),
+    ("#1A1A1A", "X"),
 )
 _TITLES = {
     "epochs": "Equal epochs: less data, fewer steps",

@@ -15,7 +15,11 @@ if TYPE_CHECKING:
     from pxgen_plugins.evaluation.removal_result import RemovalResult
     from pxgen_plugins.evaluation.scorecard import Scorecard, evaluate
     from pxgen_plugins.evaluation.studies import anchor_study, threshold_study
-    from pxgen_plugins.evaluation.training_samples import compare_training_samples
+    from pxgen_plugins.evaluation.study import Study
+    from pxgen_plugins.evaluation.training_samples import (
+        TrainingSamples,
+        compare_training_samples,
+    )
 
 __all__ = [
     "KernelDistance",
@@ -24,6 +28,8 @@ __all__ = [
     "RemovalResult",
     "SampleQuality",
     "Scorecard",
+    "Study",
+    "TrainingSamples",
     "anchor_study",
     "compare_training_samples",
     "evaluate",
@@ -41,6 +47,8 @@ _HOMES = {
     "RemovalResult": "removal_result",
     "SampleQuality": "neighbours",
     "Scorecard": "scorecard",
+    "Study": "study",
+    "TrainingSamples": "training_samples",
     "anchor_study": "studies",
     "compare_training_samples": "training_samples",
     "evaluate": "scorecard",

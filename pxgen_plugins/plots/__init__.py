@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from pxgen_plugins.plots.scorecard import plot_scorecard
     from pxgen_plugins.plots.shares import plot_label_shares
     from pxgen_plugins.plots.strips import plot_alignment, plot_delusion
+    from pxgen_plugins.plots.study import plot_study
+    from pxgen_plugins.plots.training_samples import plot_training_samples
     from pxgen_plugins.plots.views import plot_views
 
 __all__ = [
@@ -31,6 +33,8 @@ __all__ = [
     "plot_removal",
     "plot_representatives",
     "plot_scorecard",
+    "plot_study",
+    "plot_training_samples",
     "plot_views",
 ]
 
@@ -44,6 +48,8 @@ _HOMES = {
     "plot_removal": "removal",
     "plot_representatives": "representatives",
     "plot_scorecard": "scorecard",
+    "plot_study": "study",
+    "plot_training_samples": "training_samples",
     "plot_views": "views",
 }
 

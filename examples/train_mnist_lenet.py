@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from pxgen_plugins.datasets import MNISTLeNet, load_mnist
+from pxgen_plugins.evaluation.removal_work import one_thread
 from pxgen_plugins.explanation import write_atomic
 
 _log = logging.getLogger("train_mnist_lenet")
@@ -86,10 +87,10 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--output", type=Path, default=Path("mnist_lenet.safetensors"))
     given = parser.parse_args(argv)
     recipe = Recipe(epochs=given.epochs)
-    torch.set_num_threads(1)
     images, labels = load_mnist("train")
-    net = train(images[: given.limit], labels[: given.limit], recipe, progress=True)
-    score = accuracy(net, *load_mnist("test"))
+    with one_thread():
+        net = train(images[: given.limit], labels[: given.limit], recipe, progress=True)
+        score = accuracy(net, *load_mnist("test"))
     content = save({name: value.contiguous() for name, value in net.state_dict().items()})
     card = {
         "title": "LeNet-5 of the MNIST digits",

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from pxgen_plugins import validation
 from pxgen_plugins.criteria.base import REGISTRY, Batch, Criterion, Kind
 from pxgen_plugins.errors import ModelError, ParameterError, describe
-from pxgen_plugins.models._evaluation import EvaluationMode
+from pxgen_plugins.models._evaluation import EvaluationMode, modules_of
 
 __all__ = ["FeatureDistance", "feature_maps", "network_or_none"]
 
@@ -33,15 +33,15 @@ def network_or_none(network: Any, where: str) -> Any:
 def feature_maps(network: Network | None, x: Tensor, where: str) -> list[Tensor]:
     """Return what ``network`` makes of ``x``, as maps (b, channels, positions).
 
-    A module is called in evaluation mode and keeps its flags. Results of shape (b, c) have one
-    position; with ``network=None`` the elements of ``x`` are c = 1 channel.
+    Modules, also those behind a method, are called in evaluation mode and keep their flags. Results
+    of shape (b, c) have one position; with ``network=None`` the elements of ``x`` are one channel.
 
     Raises:
         ModelError: When a result is no tensor of b rows.
     """
     if network is None:
         return [x.reshape(len(x), 1, -1)]
-    with EvaluationMode([network] if isinstance(network, nn.Module) else [])():
+    with EvaluationMode(modules_of(network))():
         returned = network(x)
     parts = list(returned) if isinstance(returned, (list, tuple)) else [returned]
     for part in parts:

@@ -12,15 +12,35 @@ from typing import TYPE_CHECKING, Any
 from pxgen_plugins.datasets.mnist import load_mnist
 
 if TYPE_CHECKING:
+    from pxgen_plugins.datasets.mnist_gan import (
+        MNISTGAN,
+        MNISTDiscriminator,
+        MNISTGenerator,
+        load_mnist_gan,
+    )
     from pxgen_plugins.datasets.mnist_lenet import MNISTLeNet, load_mnist_lenet
     from pxgen_plugins.datasets.mnist_vae import MNISTVAE, load_mnist_vae
 
-__all__ = ["MNISTVAE", "MNISTLeNet", "load_mnist", "load_mnist_lenet", "load_mnist_vae"]
+__all__ = [
+    "MNISTGAN",
+    "MNISTVAE",
+    "MNISTDiscriminator",
+    "MNISTGenerator",
+    "MNISTLeNet",
+    "load_mnist",
+    "load_mnist_gan",
+    "load_mnist_lenet",
+    "load_mnist_vae",
+]
 
 # The images are of use without torch, whose import takes over a second.
 _HOMES = {
+    "MNISTDiscriminator": "mnist_gan",
+    "MNISTGAN": "mnist_gan",
+    "MNISTGenerator": "mnist_gan",
     "MNISTLeNet": "mnist_lenet",
     "MNISTVAE": "mnist_vae",
+    "load_mnist_gan": "mnist_gan",
     "load_mnist_lenet": "mnist_lenet",
     "load_mnist_vae": "mnist_vae",
 }

@@ -53,12 +53,16 @@ class MNISTLeNet(nn.Module):
                     layer.bias.uniform_(-bound, bound, generator=generator)
 
     def features(self, x: Tensor) -> Tensor:
-        """Return the activations before the last layer, (n, 84), for images (n, 1, 28, 28)."""
-        activations: Tensor = self.body(x.reshape(-1, 1, 28, 28))
+        """Return the activations before the last layer, (n, 84).
+
+        Args:
+            x: Images in [0, 1], shape (n, 1, 28, 28), (n, 28, 28) or (n, 784).
+        """
+        activations: Tensor = self.body(x.reshape(len(x), 1, 28, 28))
         return activations
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the logits of the ten digits, (n, 10), for images in [0, 1], (n, 1, 28, 28)."""
+        """Return the logits of the ten digits, (n, 10), for images as :meth:`features` takes."""
         logits: Tensor = self.head(self.features(x))
         return logits
 

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from pxgen_plugins import validation
 from pxgen_plugins.anchors import open_for
 from pxgen_plugins.criteria.base import Batch
-from pxgen_plugins.errors import AnchorError, ParameterError, describe
-from pxgen_plugins.models._evaluation import EvaluationMode
+from pxgen_plugins.errors import AnchorError, ModelError, ParameterError, PXGenError, describe
+from pxgen_plugins.models._evaluation import EvaluationMode, modules_of
 from pxgen_plugins.models.base import Model, capabilities
 from pxgen_plugins.progress import bar
 from pxgen_plugins.scoring import Scorer
@@ -26,15 +26,17 @@ class _Plain:
 
     capabilities: frozenset[str] = frozenset()
     latent_shape = None
-    dtype = torch.float32
 
     def __init__(
         self,
         sample_shape: tuple[int, ...] | None,
         data_range: tuple[float, float] | None,
-        device: torch.device,
+        modules: list[nn.Module],
     ) -> None:
-        self.sample_shape, self.data_range, self.device = sample_shape, data_range, device
+        self.sample_shape, self.data_range = sample_shape, data_range
+        found = (p for module in modules for p in module.parameters() if p.is_floating_point())
+        first = next(found, torch.empty(0))
+        self.device, self.dtype = first.device, first.dtype
 
 
 def extract_features(
@@ -53,19 +55,25 @@ def extract_features(
         network: What makes the features: a model of :mod:`pxgen_plugins.models` (its latent codes,
             the posterior mean where there is one), a module or any other callable from a batch
             (b, ...) to features, or None for the elements themselves. Feature maps (b, c, h, w)
-            are averaged over positions, as Heusel et al. (2017) do. Modules are called in
-            evaluation mode and keep their flags.
+            are averaged over positions, as Heusel et al. (2017) do; anything else is flattened.
+            Modules, also those behind a method (``net.features``) or in a closure, are called in
+            evaluation mode, on their device and in their floating type, and keep their flags.
         sample_shape: Shape of one instance as the network takes it; None takes ``X`` as it is. A
             model brings its own, and its own range.
         data_range: Lowest and highest value that the network takes; None when unbounded.
         batch_size: Instances per call.
         verbose: Show a progress bar.
 
+    Returns:
+        float32; of shape (0, 0) without instances. Features that are not finite are kept, and
+        refused by the distances.
+
     Raises:
         ParameterError: When ``network`` is none of these, or returns something else.
         AnchorError: When an instance cannot be read, is not finite or leaves the range.
+        ModelError: When the network raises.
 
-    Cost: n passes through the network; memory 4 n d bytes.
+    Cost: n passes through the network; memory 8 n d bytes.
 
     Example:
         >>> images = np.zeros((3, 1, 8, 8), dtype=np.uint8)
@@ -81,9 +89,11 @@ def extract_features(
     if network is not None and not is_model and not callable(network):
         do = "Pass a module, as in network=net.features."
         raise ParameterError("network", where, "callable on a batch", describe(network), do)
-    parameters = network.parameters() if isinstance(network, nn.Module) else iter(())
-    device = next((p.device for p in parameters), torch.device("cpu"))
-    model = network if is_model else _Plain(sample_shape, data_range, device)
+    if sample_shape is not None:
+        sample_shape = validation.shape(sample_shape, "sample_shape", where)
+    modules = [] if is_model else modules_of(network)
+    bounds = _bounds(data_range, where)
+    model = network if is_model else _Plain(sample_shape, bounds, modules)
     size = validation.integer(batch_size, "batch_size", where, minimum=1)
     scorer = Scorer(model, [], batch_size=size)
     anchors = open_for(model, X, where=where)
@@ -92,17 +102,42 @@ def extract_features(
     with (
         bar(len(anchors), "features", "instance", verbose) as progress,
         torch.no_grad(),
-        EvaluationMode([network] if isinstance(network, nn.Module) else [])(),
+        EvaluationMode(modules)(),
     ):
         for _, x in scorer.batches(anchors, None, reasons):
             if reasons:
                 index, why = next(iter(reasons.items()))
                 do = "Leave it out."
                 raise AnchorError("X", where, "readable and finite", f"instance {index}: {why}", do)
-            found = Batch(model, x).code if is_model else x if network is None else network(x)
+            found = x if network is None else _answer(network, x, is_model)
             parts.append(_rows(found, len(x), pooled=network is not None and not is_model))
             progress.update(len(x))
     return np.concatenate(parts) if parts else np.empty((0, 0), dtype=np.float32)
+
+
+def _bounds(value: Any, where: str) -> tuple[float, float] | None:
+    if value is None:
+        return None
+    try:
+        low, high = (float(bound) for bound in value)
+    except (TypeError, ValueError):
+        low, high = 0.0, 0.0
+    if not low < high:
+        do = "Give the range the network was trained on, as in (0.0, 1.0) or (-1.0, 1.0)."
+        raise ParameterError("data_range", where, "(low, high) or None", describe(value), do)
+    return low, high
+
+
+def _answer(network: Any, x: Tensor, is_model: bool) -> Any:
+    try:
+        return Batch(network, x).code if is_model else network(x)
+    except PXGenError:
+        raise
+    except Exception as error:  # whatever a foreign network raises
+        allowed = f"callable on a batch of shape {tuple(x.shape)}"
+        came = f"{type(error).__name__}: {str(error)[:300]}"
+        do = "Give sample_shape as the network takes it, or a smaller batch_size if memory ran out."
+        raise ModelError("network", "extract_features", allowed, came, do) from error
 
 
 def _rows(found: Any, n: int, pooled: bool) -> NDArray[np.float32]:

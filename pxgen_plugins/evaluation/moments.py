@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pxgen_plugins import validation
 from pxgen_plugins.errors import ParameterError, describe
 
 __all__ = ["Moments"]
 
 Floats = NDArray[np.float64]
+_LARGEST = 1e40  # float32 ends below; sixth powers, which the kernel distance takes, fit float64
 
 
 class Moments:
@@ -22,7 +24,10 @@ class Moments:
     however far the mean is from zero. Memory: O(d^2) for d columns, whatever the number of rows.
 
     Args:
-        d: Number of columns.
+        d: Number of columns, >= 0.
+
+    Raises:
+        ParameterError: When ``d`` is no such integer.
 
     Attributes:
         n: Number of rows so far.
@@ -35,6 +40,7 @@ class Moments:
     """
 
     def __init__(self, d: int) -> None:
+        d = validation.integer(d, "d", "Moments", minimum=0)
         self.n = 0
         self.mean: Floats = np.zeros(d)
         self._scatter: Floats = np.zeros((d, d))
@@ -44,7 +50,7 @@ class Moments:
         """Return the moments of the rows of ``X``, (n, ...); what follows the rows is flattened.
 
         Raises:
-            ParameterError: When ``X`` is no array of numbers, or a row is not finite.
+            ParameterError: As :func:`as_rows`.
         """
         rows = as_rows(X, "X", where)
         return cls(rows.shape[1]).update(rows)
@@ -53,7 +59,7 @@ class Moments:
         """Take in more rows, (n, d) or (n, ...); return self.
 
         Raises:
-            ParameterError: When they have other columns, or one is not finite.
+            ParameterError: When they have other columns, and as :func:`as_rows`.
 
         Cost: O(n d^2).
         """
@@ -69,7 +75,14 @@ class Moments:
         return self
 
     def merge(self, other: Moments) -> Moments:
-        """Take in the rows of ``other``; return self."""
+        """Take in the rows of ``other``; return self.
+
+        Raises:
+            ParameterError: When it is no :class:`Moments`, or has other columns.
+        """
+        if not isinstance(other, Moments):
+            do = "Pass Moments.of(X), or call update(X)."
+            raise ParameterError("other", "Moments", "a Moments", describe(other), do)
         if len(other.mean) != len(self.mean):
             allowed = f"of {len(self.mean)} columns"
             do = "Use the same features for both."
@@ -96,21 +109,32 @@ class Moments:
 def as_rows(X: Any, parameter: str, where: str) -> Floats:
     """Return ``X`` as a finite float64 matrix (n, d); what follows the rows is flattened.
 
+    Args:
+        X: Array, tensor or nested lists of real numbers, (n, ...).
+        parameter: Its name, for the message.
+        where: Who asks, for the message.
+
     Raises:
-        ParameterError: When it is no array of numbers, or a row is not finite.
+        ParameterError: When it is no array of real numbers, values are masked, rows have no
+            columns, or a row holds NaN, infinity or a value beyond 1e40, whose powers overflow.
     """
+    values = X
     if hasattr(X, "detach"):
-        X = X.detach().cpu().numpy()
+        values = X.detach().cpu()
+        if values.is_floating_point():
+            values = values.double()  # numpy has no bfloat16
     try:
-        rows = np.asarray(X, dtype=np.float64)
-    except (TypeError, ValueError):
-        rows = np.empty(())
-    if rows.ndim < 2:
-        do = "Give an array with one row per instance."
-        raise ParameterError(parameter, where, "numbers of shape (n, d)", describe(X), do)
-    rows = rows.reshape(len(rows), math.prod(rows.shape[1:]))
-    bad = ~np.isfinite(rows).all(axis=1)
+        array = np.asarray(values)
+    except (TypeError, ValueError):  # ragged lists
+        array = np.empty(())
+    width = math.prod(array.shape[1:])
+    masked = isinstance(X, np.ma.MaskedArray) and np.any(X.mask)
+    if masked or array.dtype.kind not in "biuf" or array.ndim < 2 or (len(array) and not width):
+        do = "Give an array with one row per instance and no value missing."
+        raise ParameterError(parameter, where, "real numbers of shape (n, d)", describe(X), do)
+    rows: Floats = array.reshape(len(array), width).astype(np.float64, copy=False)
+    bad = ~(np.abs(rows) <= _LARGEST).all(axis=1)  # written so that NaN is found
     if bad.any():
-        came = f"{int(bad.sum())} of {len(rows)} rows with NaN or infinity"
+        came = f"{int(bad.sum())} of {len(rows)} rows with NaN, infinity or a value beyond 1e40"
         raise ParameterError(parameter, where, "finite", came, "Leave those rows out.")
     return rows

@@ -190,6 +190,15 @@ def test_feature_distance_sums_layers_and_averages_positions(normalise):
     np.testing.assert_allclose(found, expected, rtol=1e-4)
 
 
+def test_a_network_behind_a_method_is_evaluated_without_dropout():
+    x, y = pair((1, 9, 9))
+    net = TwoLayers().train()
+    with torch.no_grad():
+        one, other = (values(FeatureDistance(network=n), x, y) for n in (net, net.forward))
+    np.testing.assert_array_equal(one, other)
+    assert net.second[0].training
+
+
 def test_feature_distance_without_a_network_is_mse():
     x, y = pair((2, 6, 6))
     mse = values(criteria.MSE(), x, y)

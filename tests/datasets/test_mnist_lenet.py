@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
+from safetensors.torch import load_file
 
 from pxgen_plugins import datasets
 from pxgen_plugins.datasets import MNISTLeNet, load_mnist, load_mnist_lenet
@@ -47,3 +50,35 @@ def test_training_repeats_and_learns(monkeypatch):
         assert torch.equal(one, other)
     assert accuracy(nets[0], *(part[:1_000] for part in load_mnist("test"))) > 0.5
     assert np.isfinite(nets[0].head.weight.detach().numpy()).all()
+
+
+@pytest.mark.parametrize("shape", [(4, 28, 28), (4, 784)])
+def test_images_are_taken_with_any_of_three_shapes_and_never_split_or_joined(shape):
+    net = load_mnist_lenet()
+    x = torch.rand(4, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(net.features(x.reshape(shape)), net.features(x))
+    for wrong in (torch.zeros(4, 392), torch.zeros(2, 3, 28, 28)):
+        with pytest.raises(RuntimeError, match="invalid for input of size"):
+            net(wrong)
+
+
+def test_the_weights_load_strictly_and_are_finite():
+    weights = load_file(CARD.with_suffix(".safetensors"))
+    MNISTLeNet().load_state_dict(weights, strict=True)
+    assert all(w.dtype == torch.float32 and bool(w.isfinite().all()) for w in weights.values())
+
+
+def test_the_script_writes_weights_and_a_card_that_fit(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(EXAMPLES))
+    sys.modules.pop("train_mnist_lenet", None)
+    import train_mnist_lenet
+
+    threads = torch.get_num_threads()
+    path = tmp_path / "new" / "net.safetensors"
+    train_mnist_lenet.main(["--epochs", "1", "--limit", "640", "--output", str(path)])
+    assert torch.get_num_threads() == threads
+    card = json.loads(path.with_suffix(".json").read_text())
+    assert card["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert card["recipe"] == vars(train_mnist_lenet.Recipe(epochs=1))
+    assert json.loads(CARD.read_text())["recipe"] == vars(train_mnist_lenet.Recipe())
+    MNISTLeNet().load_state_dict(load_file(path), strict=True)

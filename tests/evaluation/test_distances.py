@@ -1,9 +1,11 @@
-"""Frechet and kernel distance, precision and recall, and the features they are taken on."""
+"""Moments, Frechet and kernel distance, precision and recall against slow computations."""
 
 from __future__ import annotations
 
 import math
-from typing import Any
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 
 import numpy as np
 import pytest
@@ -12,18 +14,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.linalg import sqrtm
-from torch import nn
+from sklearn.metrics.pairwise import polynomial_kernel
 
-from pxgen_plugins.datasets import load_mnist, load_mnist_lenet
-from pxgen_plugins.errors import AnchorError, ParameterError, PXGenWarning
+from pxgen_plugins.errors import ParameterError, PXGenWarning
 from pxgen_plugins.evaluation import (
     Moments,
-    extract_features,
     frechet_distance,
     kernel_distance,
+    neighbours,
     sample_quality,
 )
-from tests.conftest import TinyNet, tiny_vae
 
 Floats = NDArray[np.float64]
 
@@ -31,6 +31,13 @@ Floats = NDArray[np.float64]
 def rows(seed: int, n: int, d: int, shift: float = 0.0, scale: float = 1.0) -> Floats:
     rng = np.random.default_rng(seed)
     return rng.normal(size=(n, d)) @ rng.normal(size=(d, d)) * scale + shift
+
+
+@contextmanager
+def _ignored() -> Iterator[None]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", PXGenWarning)
+        yield
 
 
 def by_definition(a: Floats, b: Floats) -> float:
@@ -69,6 +76,54 @@ class TestMoments:
             Moments.of(np.zeros(3))
         with pytest.raises(ParameterError, match="of 2 columns, like the rows before"):
             Moments(2).update(np.zeros((1, 3)))
+        with pytest.raises(ParameterError, match="other must be a Moments"):
+            Moments(2).merge(np.zeros((1, 2)))
+        with pytest.raises(ParameterError, match="of 2 columns"):
+            Moments(2).merge(Moments(3))
+        with pytest.raises(ParameterError, match="d must be an integer >= 0"):
+            Moments("2")
+
+    def test_of_no_or_one_row_the_covariance_is_zero(self):
+        assert not Moments(2).covariance.any()
+        assert not Moments.of([[3.0, 4.0]]).covariance.any()
+
+    @pytest.mark.parametrize(
+        "bad",
+        [
+            np.zeros((3, 2)) * 1j,
+            np.array([["1", "2"], ["3", "4"]]),
+            np.ma.masked_less(np.arange(6.0).reshape(3, 2), 1.0),
+            [[1.0, 2.0], [3.0]],
+            np.zeros((3, 0)),
+            None,
+        ],
+        ids=["complex", "text", "masked", "ragged", "no columns", "None"],
+    )
+    @pytest.mark.parametrize("distance", [frechet_distance, kernel_distance, sample_quality])
+    def test_every_distance_refuses_what_is_no_table_of_real_numbers(self, distance, bad):
+        good = rows(0, 9, 2)
+        for pair in ((bad, good), (good, bad)):
+            with pytest.raises(ParameterError, match="must be real numbers of shape"):
+                distance(*pair)
+
+    @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, -1e200])
+    @pytest.mark.parametrize("distance", [frechet_distance, kernel_distance, sample_quality])
+    def test_every_distance_counts_the_rows_that_are_not_finite(self, distance, value):
+        good, bad = rows(0, 9, 2), rows(0, 9, 2)
+        bad[[2, 5], 1] = value
+        for pair in ((bad, good), (good, bad)):
+            with pytest.raises(ParameterError, match="2 of 9 rows with NaN, infinity or a value"):
+                distance(*pair)
+
+    @pytest.mark.parametrize("kind", [np.uint8, np.int64, np.float16, bool])
+    def test_numbers_of_any_type_are_taken(self, kind):
+        X = np.random.default_rng(0).integers(0, 2, (30, 4)).astype(kind)
+        np.testing.assert_allclose(Moments.of(X).covariance, np.cov(X.astype(float).T), rtol=1e-9)
+
+    def test_tensors_that_numpy_does_not_know_are_taken(self):
+        X = torch.arange(12.0).reshape(4, 3)
+        low = X.to(torch.bfloat16).requires_grad_(True)
+        np.testing.assert_array_equal(Moments.of(low).covariance, Moments.of(X).covariance)
 
 
 class TestFrechet:
@@ -83,13 +138,37 @@ class TestFrechet:
     @pytest.mark.parametrize("n", [1, 3, 10, 40])
     def test_identical_sets_are_at_zero_whatever_n(self, n):
         a = rows(0, n, 10, shift=1e4)
-        with pytest.warns(PXGenWarning) if n <= 10 else _nothing():
+        with pytest.warns(PXGenWarning) if n <= 10 else nullcontext():
             assert frechet_distance(a, a.copy()) == 0.0
 
     def test_copies_in_another_order_are_at_zero_up_to_rounding(self):
         a = rows(0, 8, 30)
         with pytest.warns(PXGenWarning, match="8 rows for 30 columns"):
-            assert frechet_distance(a, a[::-1]) <= 1e-6 * np.trace(np.cov(a, rowvar=False))
+            assert frechet_distance(a, a[::-1]) <= 1e-12 * np.trace(np.cov(a, rowvar=False))
+
+    @given(st.integers(0, 10_000), st.integers(2, 30), st.integers(2, 30), st.floats(-8, 8))
+    @settings(deadline=None, max_examples=40)
+    def test_it_is_exact_also_with_fewer_rows_than_columns(self, seed, n, m, power):
+        a, b = rows(seed, n, 20) * 10.0**power, rows(seed + 1, m, 20, shift=0.5) * 10.0**power
+        # with X = centred rows / sqrt(n - 1), tr (S T)^(1/2) is the sum of singular values of X Y'
+        x, y = ((r - r.mean(0)) / math.sqrt(len(r) - 1) for r in (a, b))
+        cross = np.linalg.svd(x @ y.T, compute_uv=False).sum()
+        gap = a.mean(0) - b.mean(0)
+        size = np.square(x).sum() + np.square(y).sum()
+        with _ignored():
+            found, other = frechet_distance(a, b), frechet_distance(b, a)
+        assert found == pytest.approx(gap @ gap + size - 2 * cross, rel=1e-9, abs=1e-11 * size)
+        assert other == pytest.approx(found, rel=1e-9, abs=1e-11 * size)
+
+    @given(st.integers(0, 10_000), st.floats(-100, 100), st.floats(0.01, 100))
+    @settings(deadline=None, max_examples=30)
+    def test_shifts_and_turns_of_both_do_not_matter_and_scale_squares(self, seed, shift, scale):
+        a, b = rows(seed, 30, 4), rows(seed + 1, 25, 4, shift=0.5)
+        turn = np.linalg.qr(np.random.default_rng(seed).normal(size=(4, 4)))[0]
+        moved = frechet_distance((a @ turn + shift) * scale, (b @ turn + shift) * scale)
+        expected = frechet_distance(a, b) * scale**2
+        size = (a.var(axis=0).sum() + b.var(axis=0).sum()) * scale**2
+        assert moved == pytest.approx(expected, rel=1e-7, abs=1e-9 * size)
 
     def test_it_is_symmetric_and_takes_unequal_sizes(self):
         a, b = rows(0, 30, 5), rows(1, 400, 5, shift=1.0)
@@ -125,11 +204,6 @@ class TestFrechet:
             frechet_distance(np.zeros((4, 2)), np.zeros((4, 3)))
 
 
-class _nothing:
-    def __enter__(self) -> None: ...
-    def __exit__(self, *error: Any) -> None: ...
-
-
 class TestKernel:
     def test_one_subset_is_the_unbiased_estimate_by_loops(self):
         a, b = rows(0, 9, 3), rows(1, 9, 3, shift=1.0)
@@ -151,6 +225,29 @@ class TestKernel:
         assert spread == pytest.approx(mean_error, rel=0.25)
         assert abs(np.mean([draw.value for draw in draws])) < 3 * spread / math.sqrt(200)
 
+    def test_subsets_drawn_anew_from_all_rows_would_understate_the_error(self):
+        values, errors = [], []
+        for seed in range(60):
+            rng = np.random.default_rng(seed)
+            a, b = rng.normal(size=(200, 4)), rng.normal(size=(200, 4)) + 0.5
+            found = [
+                kernel_distance(
+                    rng.choice(a, 50, replace=False), rng.choice(b, 50, replace=False),
+                    subset_size=50,
+                ).value
+                for _ in range(40)
+            ]  # fmt: skip
+            values.append(np.mean(found))
+            errors.append(np.std(found, ddof=1) / math.sqrt(40))
+        assert np.std(values) > 2 * np.mean(errors)
+
+    def test_the_kernel_is_scikit_learns_polynomial_kernel(self):
+        a, b = rows(0, 12, 5), rows(1, 12, 5)
+        aa, bb, ab = (polynomial_kernel(x, y, degree=3) for x, y in ((a, a), (b, b), (a, b)))
+        off = ~np.eye(12, dtype=bool)
+        expected = aa[off].mean() + bb[off].mean() - 2 * ab.mean()
+        assert kernel_distance(a, b, subset_size=12).value == pytest.approx(expected, rel=1e-9)
+
     def test_a_seed_decides_the_subsets(self):
         a, b = rows(0, 100, 3), rows(1, 130, 3)
         one = kernel_distance(a, b, subset_size=20, seed=1)
@@ -163,6 +260,10 @@ class TestKernel:
             assert kernel_distance(rows(0, 3, 2), rows(1, 7, 2)).subset_size == 3
         with pytest.raises(ParameterError, match="at least two rows"):
             kernel_distance(rows(0, 1, 2), rows(1, 7, 2))
+        with pytest.raises(ParameterError, match="seed must be an integer >= 0"):
+            kernel_distance(rows(0, 10, 2), rows(1, 12, 2), subset_size=5, seed=-1)
+        with pytest.raises(ParameterError, match="of as many columns as a"):
+            kernel_distance(rows(0, 10, 2), rows(1, 12, 3), subset_size=5)
         with pytest.raises(ParameterError, match="at most 2, for disjoint subsets of 5"):
             kernel_distance(rows(0, 10, 2), rows(1, 12, 2), subset_size=5, n_subsets=3)
 
@@ -197,54 +298,33 @@ class TestNeighbours:
         assert 0.8 < found.density < 1.2
         assert found == sample_quality(real[::-1], fake[::-1])
 
+    @pytest.mark.parametrize("block", [1, 100, 1_000])
+    def test_nor_does_their_size(self, block, monkeypatch):
+        real, fake = rows(0, 130, 2).round(1), rows(1, 70, 2).round(1)
+        whole = sample_quality(real, fake)
+        monkeypatch.setattr(neighbours, "_BLOCK", block)
+        assert sample_quality(real, fake) == whole
+
+    def test_a_model_that_dropped_one_of_two_modes_has_precision_and_half_the_recall(self):
+        rng = np.random.default_rng(0)
+        one, other, samples = rng.normal(size=(3, 200, 2))
+        found = sample_quality(np.concatenate([one, other + 100.0]), samples)
+        assert found.precision > 0.9
+        assert 0.4 < found.recall <= 0.5
+        assert 0.3 < found.coverage <= 0.5
+
+    def test_a_set_is_a_perfect_sample_of_itself_also_when_all_rows_are_copies(self):
+        for real in (rows(0, 50, 3), np.ones((50, 3))):
+            found = sample_quality(real, real.copy())
+            assert (found.precision, found.recall, found.coverage) == (1.0, 1.0, 1.0)
+        assert found.density == 10.0  # every sample lies in all 50 balls, over k = 5
+
     def test_too_few_rows_are_named(self):
         with pytest.raises(ParameterError, match="samples must be of more than k = 5 rows; got 5"):
             sample_quality(rows(0, 9, 2), rows(1, 5, 2))
-
-
-class TestFeatures:
-    def test_without_a_network_features_are_elements_scaled_as_a_model_sees_them(self):
-        images = np.random.default_rng(0).integers(0, 256, (7, 2, 4, 4), dtype=np.uint8)
-        found = extract_features(images, batch_size=3)
-        np.testing.assert_allclose(found, images.reshape(7, -1) / 255, rtol=1e-6)
-        centred = extract_features(images, data_range=(-1.0, 1.0))
-        np.testing.assert_allclose(centred, found * 2 - 1, atol=1e-6)
-
-    def test_maps_are_averaged_and_flags_restored(self):
-        net = nn.Sequential(nn.Conv2d(1, 3, 3), nn.Dropout(0.5)).train()
-        images = np.random.default_rng(0).random((5, 1, 6, 6), dtype=np.float32)
-        found = extract_features(images, net, batch_size=2)
-        assert net.training
-        with torch.no_grad():
-            expected = net[0](torch.from_numpy(images)).mean((2, 3))
-        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
-
-    def test_a_model_gives_its_posterior_means(self, images):
-        model, net = tiny_vae(), TinyNet().eval()
-        with torch.no_grad():
-            expected = net.encode(torch.from_numpy(images))[0]
-        np.testing.assert_allclose(extract_features(images, model), expected, rtol=1e-5, atol=1e-6)
-
-    def test_what_cannot_be_used_is_named(self):
-        with pytest.raises(ParameterError, match="callable on a batch"):
-            extract_features(np.zeros((2, 3)), "inception")
-        with pytest.raises(ParameterError, match="returning 2 rows of features"):
-            extract_features(np.zeros((2, 3)), lambda x: x.sum())
-        with pytest.raises(AnchorError, match="instance 1"):
-            extract_features(np.array([[0.0], [np.nan]]))
-        with pytest.raises(AnchorError, match="data_range"):
-            extract_features(np.array([[0.0], [7.0]]))
-
-    def test_the_shipped_lenet_tells_digits_apart_and_near_sets_near(self):
-        images, labels = load_mnist("test")
-        net = load_mnist_lenet()
-        features = {
-            name: extract_features(part, net.features, sample_shape=(1, 28, 28))
-            for name, part in {
-                "zeros": images[labels == 0][:450],
-                "other zeros": images[labels == 0][450:900],
-                "sixes": images[labels == 6][:450],
-            }.items()
-        }
-        near = frechet_distance(features["zeros"], features["other zeros"])
-        assert near < 0.05 * frechet_distance(features["zeros"], features["sixes"])
+        with pytest.raises(ParameterError, match="reference must be of more than k = 5 rows"):
+            sample_quality(np.empty((0, 2)), rows(1, 9, 2))
+        with pytest.raises(ParameterError, match="of as many columns as reference"):
+            sample_quality(rows(0, 9, 2), rows(1, 9, 3))
+        with pytest.raises(ParameterError, match="k must be an integer >= 1"):
+            sample_quality(rows(0, 9, 2), rows(1, 9, 2), k=0)

@@ -7,6 +7,7 @@ import json
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
@@ -68,3 +69,48 @@ def test_the_removal_experiment_writes_its_curves_and_goes_on(example, tmp_path)
     assert (tmp_path / "removal_digit0.png").stat().st_size > 10_000
     module.main(arguments)
     assert (tmp_path / "removal_digit0.json").read_text() == text  # nothing was trained again
+
+
+def test_the_shipped_model_passes_its_checks(example, tmp_path):
+    small = ["--n-anchors", "300", "--n-samples", "2000", "--n-repeats", "4"]
+    example("evaluate_mnist").main([*small, "--output", str(tmp_path)])
+    content = json.loads((tmp_path / "scorecard_mnist.json").read_text())
+    failed = {row["check"] for row in content["rows"] if row["state"] == "failed"}
+    assert failed <= {"calibration_seeds"}  # few samples and anchors: thresholds move
+    assert (tmp_path / "scorecard_mnist.png").stat().st_size > 10_000
+
+
+def test_the_studies_have_a_row_per_setting(example, tmp_path):
+    arguments = ["--n-anchors", "1500", "--n-samples", "1000", "--output", str(tmp_path)]
+    example("mnist_anchor_study").main(arguments)
+    rows = json.loads((tmp_path / "mnist_anchor_study.json").read_text())["rows"]
+    assert [row["n_anchors"] for row in rows[:4]] == [1500, 100, 300, 1000]
+    assert rows[-1]["case"] == "zeros alone"
+    assert rows[-1]["fractions"]["HIHE"] > 0.5
+    rules = json.loads((tmp_path / "mnist_threshold_study.json").read_text())["rows"]
+    assert len(rules) == 5
+    assert rules[0]["fractions"]["HIHE"] > rules[1]["fractions"]["HIHE"]  # fewer samples, lower
+
+
+def test_picks_of_pxgen_and_of_tracin_stand_side_by_side(example, tmp_path):
+    small = ["--n-images", "250", "--epochs", "2", "--checkpoints", "1", "--generated", "5"]
+    result = example("top_k_mnist").main([*small, "--k", "4", "--output", str(tmp_path)])
+    assert {len(index) for index in result.picks.values()} == {4}
+    assert len(result.rows) == 5 * 2
+    assert (tmp_path / "top_k_mnist.png").stat().st_size > 5_000
+
+
+def test_a_soft_intro_vae_is_trained_written_and_explained(example, tmp_path):
+    rng = np.random.default_rng(0)
+    y = np.arange(40) % 10
+    images = rng.integers(0, 256, (40, 32, 32, 3), dtype=np.uint8)
+    np.savez(tmp_path / "images.npz", auto_train=images, test_x=images, test_y=y)
+    data, weights = str(tmp_path / "images.npz"), str(tmp_path / "weights.safetensors")
+    arguments = ["--data", data, "--epochs", "1", "--width", "4", "--limit", "32"]
+    example("train_soft_intro_vae").main([*arguments, "--output", weights])
+    assert json.loads((tmp_path / "weights.json").read_text())["epochs_done"] == 1
+    arguments = ["--data", data, "--weights", weights, "--n-samples", "20", "--n-repeats", "2"]
+    example("soft_intro_vae").main([*arguments, "--output", str(tmp_path)])
+    found = json.loads((tmp_path / "soft_intro_vae.json").read_text())
+    assert set(found) == {"patch_frechet", "mse"}
+    assert (tmp_path / "soft_intro_vae_groups_mse.png").stat().st_size > 5_000

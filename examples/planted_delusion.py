@@ -67,7 +67,7 @@ def explain(images: NDArray[np.uint8], given: argparse.Namespace) -> Any:
 def summarize(clean: Any, deluded: Any, planted: int) -> dict[str, Any]:
     """Return each digit's share in HIHE under both models, and whether the plant was found."""
     labels = np.asarray(clean.labels)
-    rows = {}
+    rows: dict[str, dict[str, Any]] = {}
     for digit in sorted(set(labels.tolist())):
         of = labels == digit
         counts = [int((np.asarray(e.group)[of] == "HIHE").sum()) for e in (clean, deluded)]
@@ -79,7 +79,9 @@ def summarize(clean: Any, deluded: Any, planted: int) -> dict[str, Any]:
             "gain": gain,
             "interval": [low, high],
         }
-    strangers = {digit: row["gain"] for digit, row in rows.items() if digit != "0"}
+    strangers: dict[str, float] = {
+        digit: row["gain"] for digit, row in rows.items() if digit != "0"
+    }
     picked = deluded.groups["HIHE"]["representatives"]
     return {
         "planted": str(planted),
@@ -124,15 +126,16 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     given = parser.parse_args(argv)
     mpl.use("Agg")
     torch.set_num_threads(1)
-    explanations = [
+    clean, deluded = (
         explain(training_set(given.n_images, given.planted, share, seed=0), given)
         for share in (0.0, given.share)
-    ]
-    found = summarize(*explanations, given.planted)
+    )
+    found = summarize(clean, deluded, given.planted)
     given.output.mkdir(parents=True, exist_ok=True)
     write_atomic(given.output / "planted_delusion.json", json.dumps(found, indent=1).encode())
     write_atomic(given.output / "planted_delusion.md", markdown(found).encode())
-    figure = plots.plot_representatives(explanations[1], "k_dispersion").flat[0].figure.figure
+    axes: Any = plots.plot_representatives(deluded, "k_dispersion").flat[0]
+    figure = axes.get_figure(root=True)
     figure.savefig(given.output / "planted_delusion.png", dpi=120, bbox_inches="tight")
     _log.info("%s", markdown(found))
     return found

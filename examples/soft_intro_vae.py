@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -91,14 +92,14 @@ def markdown(found: dict[str, dict[str, Any]]) -> str:
 
 def draw(explanation: Any, folder: Path, suffix: str) -> None:
     """Draw groups, strips and representatives into ``folder``."""
-    drawings = {
+    drawings: dict[str, Callable[[], Any]] = {
         "groups": lambda: plots.plot_groups(explanation, label=KNOWN),
         "delusion": lambda: plots.plot_delusion(explanation),
         "alignment": lambda: plots.plot_alignment(explanation),
         "representatives": lambda: plots.plot_representatives(explanation, "k_dispersion"),
     }
     for name, drawing in drawings.items():
-        figure = drawing().flat[0].figure.figure
+        figure = drawing().flat[0].get_figure(root=True)
         path = folder / f"soft_intro_vae_{name}_{suffix}.png"
         figure.savefig(path, dpi=110, bbox_inches="tight")
         figure.clear()

@@ -60,7 +60,7 @@ def train(
     generator = torch.Generator().manual_seed(recipe.seed)
     bar = tqdm(total=steps, desc="training", unit="step", disable=not progress)
     for _ in range(recipe.epochs):
-        for index in torch.randperm(len(x), generator=generator).split(recipe.batch_size):
+        for index in torch.split(torch.randperm(len(x), generator=generator), recipe.batch_size):
             loss = nn.functional.cross_entropy(net(x[index]), y[index])
             optimiser.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
@@ -74,7 +74,7 @@ def train(
 def accuracy(net: MNISTLeNet, images: NDArray[np.uint8], labels: NDArray[np.int64]) -> float:
     """Return the share of images whose largest logit is that of their label."""
     with torch.no_grad():
-        found = torch.cat([net(part).argmax(1) for part in as_tensor(images).split(1_000)])
+        found = torch.cat([net(part).argmax(1) for part in torch.split(as_tensor(images), 1_000)])
     return float((found.numpy() == labels).mean())
 
 

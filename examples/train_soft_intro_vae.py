@@ -32,6 +32,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors.torch import load, save
 from torch import Tensor, nn
 from tqdm.auto import tqdm
@@ -206,7 +207,7 @@ class Trainer:
             again = squared_error(image.detach(), self.net.decode(code))
             loss = loss + 0.5 * (recipe.b_kl * kls[-1] + recipe.gamma * recipe.b_rec * again)
         self.decoder.zero_grad()
-        (s * loss.mean()).backward()
+        (s * loss.mean()).backward()  # type: ignore[no-untyped-call]
         self.decoder.step()
         self.net.encoder.requires_grad_(True)
         measured = {"rec": error, "kl": real_kl, "kl_rec": kls[0], "kl_fake": kls[1]}
@@ -214,7 +215,11 @@ class Trainer:
 
 
 def train(
-    images: np.ndarray, recipe: Recipe, *, minutes: float = float("inf"), progress: bool = False
+    images: NDArray[np.uint8],
+    recipe: Recipe,
+    *,
+    minutes: float = float("inf"),
+    progress: bool = False,
 ) -> tuple[SoftIntroVAE, list[dict[str, float]]]:
     """Train on ``images``; return the network in evaluation mode and each epoch's mean measures.
 
@@ -230,14 +235,14 @@ def train(
     data = torch.from_numpy(images).permute(0, 3, 1, 2).float().div(255)
     data = data.contiguous(memory_format=torch.channels_last)  # a third faster on processors
     net = SoftIntroVAE(recipe.latent_size, recipe.width, recipe.seed).train()
-    net = net.to(memory_format=torch.channels_last)
+    net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     trainer = Trainer(net, recipe)
     history: list[dict[str, float]] = []
     start = time.monotonic()
     bar = tqdm(range(recipe.epochs), desc="training", unit="epoch", disable=not progress)
     for _ in bar:
         order = torch.randperm(len(data), generator=trainer.generator)
-        batches = order.split(recipe.batch_size)
+        batches = torch.split(order, recipe.batch_size)
         # batch normalisation needs two images
         steps = [trainer.step(data[index]) for index in batches if len(index) > 1]
         mean = {name: float(np.mean([step[name] for step in steps])) for name in steps[0]}
@@ -280,7 +285,7 @@ def load_model(path: Path) -> VAE:
     return VAE(
         net.encode,
         lambda z: net.decode(z).clamp(0.0, 1.0),
-        latent_shape=(net.decoder[0].in_features,),
+        latent_shape=(card["recipe"]["latent_size"],),
         sample_shape=SHAPE,
         data_range=(0.0, 1.0),
         modules=net,

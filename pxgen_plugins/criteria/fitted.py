@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
-from typing import ClassVar, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -31,7 +31,7 @@ class Fitted(Criterion):
         n_fit: How many samples are drawn when it learns from samples.
     """
 
-    learns_from: ClassVar[Source] = "data"
+    learns_from: Source = "data"
     n_fit: int = 1_000
     _state: dict[str, Tensor] | None = None
 

@@ -92,7 +92,8 @@ def _frechet(x: Tensor, y: Tensor) -> Tensor:
     (root_x, trace_x), (root_y, trace_y) = _root(x), _root(y)
     # tr (S T)^(1/2) is the sum of the singular values of R' Q for S = R R' and T = Q Q'
     cross = torch.linalg.svdvals(root_x.mT @ root_y).sum(1)
-    return (gap + trace_x + trace_y - 2.0 * cross).clamp(min=0.0)
+    distance: Tensor = gap + trace_x + trace_y - 2.0 * cross
+    return distance.clamp(min=0.0)
 
 
 def _root(x: Tensor) -> tuple[Tensor, Tensor]:

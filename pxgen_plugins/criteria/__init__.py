@@ -9,12 +9,17 @@ from pxgen_plugins.criteria.base import Batch, Criterion, for_model, make
 from pxgen_plugins.criteria.fitted import Fitted
 
 if TYPE_CHECKING:
+    from pxgen_plugins.criteria.aggregate import AggregateMahalanobis
+    from pxgen_plugins.criteria.code_usage import CodeUsage
+    from pxgen_plugins.criteria.discriminator import Discriminator
     from pxgen_plugins.criteria.elbo import ELBO
     from pxgen_plugins.criteria.feature_distance import FeatureDistance
     from pxgen_plugins.criteria.latent import KLD, Mahalanobis
     from pxgen_plugins.criteria.ms_ssim import MSSSIM
+    from pxgen_plugins.criteria.neighbours import LatentNeighbours
     from pxgen_plugins.criteria.patch_frechet import PatchFrechet
     from pxgen_plugins.criteria.pixel import BCE, MAE, MSE, PSNR
+    from pxgen_plugins.criteria.prior import PriorNLL, Typicality
     from pxgen_plugins.criteria.ssim import DSSIM, SSIM
 
 register = REGISTRY.register
@@ -31,12 +36,18 @@ __all__ = [
     "MSSSIM",
     "PSNR",
     "SSIM",
+    "AggregateMahalanobis",
     "Batch",
+    "CodeUsage",
     "Criterion",
+    "Discriminator",
     "FeatureDistance",
     "Fitted",
+    "LatentNeighbours",
     "Mahalanobis",
     "PatchFrechet",
+    "PriorNLL",
+    "Typicality",
     "for_model",
     "get",
     "make",

@@ -8,8 +8,11 @@ from pxgen_plugins.models.base import CAPABILITIES, GenerativeModel, Model, capa
 from pxgen_plugins.registry import Registry
 
 if TYPE_CHECKING:
+    from pxgen_plugins.models.autoencoder import Autoencoder
     from pxgen_plugins.models.blackbox import BlackBox
+    from pxgen_plugins.models.gan import GAN
     from pxgen_plugins.models.vae import VAE
+    from pxgen_plugins.models.vqvae import VQVAE
 
 REGISTRY: Registry[type[GenerativeModel]] = Registry("model", "pxgen_plugins.models")
 register = REGISTRY.register
@@ -18,7 +21,10 @@ names = REGISTRY.names
 
 __all__ = [
     "CAPABILITIES",
+    "GAN",
     "VAE",
+    "VQVAE",
+    "Autoencoder",
     "BlackBox",
     "GenerativeModel",
     "Model",

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from pxgen_plugins.errors import ModelError, describe
 
-__all__ = ["Call", "expect_shape"]
+__all__ = ["Call", "as_tensor", "expect_shape"]
 
 
 class Call:
@@ -59,6 +59,11 @@ class Call:
         # a numpy function may accept a tensor by accident; what it returns tells
         self.numpy = any(isinstance(part, np.ndarray) for part in _parts(returned))
         return self(x, *more) if self.numpy else returned
+
+
+def as_tensor(value: Any) -> Any:
+    """Return an ndarray as a tensor of its own, anything else as it is."""
+    return torch.tensor(value) if isinstance(value, np.ndarray) else value
 
 
 def expect_shape(value: Any, shape: tuple[int, ...], role: str, where: str, do: str) -> Tensor:

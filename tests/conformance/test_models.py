@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
 
 from pxgen_plugins import models
+from pxgen_plugins.models.inversion import Inversion
 from pxgen_plugins.testing import ModelCase, check_model, model_checks, parametrize_with_checks
 from pxgen_plugins.testing.examples import AbleModel, LinearModel
 
@@ -40,8 +43,61 @@ def black_box_cases() -> list[ModelCase]:
     return [ModelCase("black_box", models.BlackBox(Outside(), sampler))]
 
 
+def autoencoder_cases() -> list[ModelCase]:
+    net = TinyVAE()
+    model = models.Autoencoder(
+        encode=lambda x: net.encode(x)[0],
+        decode=net.decode,
+        latent_shape=(LATENT,),
+        sample_shape=SAMPLE_SHAPE,
+        prior=torch.randn(20, LATENT, generator=torch.Generator().manual_seed(0)),
+        modules=net,
+    )
+    return [ModelCase("autoencoder", model, (net,))]
+
+
+def vqvae_cases() -> list[ModelCase]:
+    net = TinyVAE()
+    book = torch.randn(5, LATENT, generator=torch.Generator().manual_seed(0))
+    model = models.VQVAE(
+        encode=lambda x: net.encode(x)[0],
+        decode=net.decode,
+        codebook=book,
+        latent_shape=(LATENT,),
+        sample_shape=SAMPLE_SHAPE,
+        prior="uniform",
+        modules=net,
+    )
+    return [ModelCase("vqvae", model, (net,))]
+
+
+def gan_cases() -> list[ModelCase]:
+    net = TinyVAE()
+    few = Inversion(steps=20, restarts=1, bank=32)
+    common = {"latent_shape": (LATENT,), "sample_shape": SAMPLE_SHAPE, "modules": net}
+    judge = torch.nn.Linear(math.prod(SAMPLE_SHAPE), 1)
+    plain = models.GAN(
+        net.decode, discriminator=lambda x: judge(x.flatten(1)), inversion=few, **common
+    )
+    encoded = models.GAN(net.decode, encoder=lambda x: net.encode(x)[0], **common)
+    conditional = models.GAN(
+        lambda z, y: net.decode(z + y[:, None]), n_classes=2, inversion=few, **common
+    )
+    return [
+        ModelCase("gan", plain, (net,)),
+        ModelCase("gan with an encoder", encoded, (net,)),
+        ModelCase("conditional gan", conditional, (net,)),
+    ]
+
+
 # One small instance of every registered family; a new family adds its own here.
-EXAMPLES = {"vae": vae_cases, "black_box": black_box_cases}
+EXAMPLES = {
+    "autoencoder": autoencoder_cases,
+    "black_box": black_box_cases,
+    "gan": gan_cases,
+    "vae": vae_cases,
+    "vqvae": vqvae_cases,
+}
 
 
 def test_every_registered_family_has_an_example():

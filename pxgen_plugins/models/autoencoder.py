@@ -1,0 +1,142 @@
+"""Autoencoders without a posterior, given as two callables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pxgen_plugins import validation
+from pxgen_plugins.errors import CapabilityError, ParameterError, describe
+from pxgen_plugins.models import register
+from pxgen_plugins.models._callables import as_tensor, expect_shape
+from pxgen_plugins.models._networks import Networks
+
+__all__ = ["Autoencoder"]
+
+
+@register("autoencoder")
+class Autoencoder(Networks):
+    """A plain autoencoder: one latent code per instance, no posterior and no prior of its own.
+
+    It can sample only when a distribution of codes is given. Without one, thresholds have to be
+    given too (``threshold=Fixed(...)``).
+
+    Args:
+        encode: Callable from a batch (n, *sample_shape) to codes (n, *latent_shape). It may take
+            and return tensors or ndarrays.
+        decode: Callable from codes (n, *latent_shape) to instances (n, *sample_shape).
+        latent_shape: Shape of one latent code, as in ``(16,)``.
+        sample_shape: Shape of one instance, as in ``(1, 28, 28)``.
+        data_range: Lowest and highest value of an instance; None when unbounded.
+        prior: Where samples come from: codes of reference data, (m, *latent_shape), of which
+            samples take one each at random (the empirical aggregate distribution); or a callable
+            ``prior(n, seed)`` to codes (n, *latent_shape), such as a density fitted to codes
+            (Ghosh et al. 2020, "From Variational to Deterministic Autoencoders"). None: no samples.
+        modules: The torch modules behind the callables; None finds them (see
+            :class:`~pxgen_plugins.models.VAE`).
+        device: Where the callables want their input; None takes that of the first parameter.
+        check: Call both once on seeded noise and compare shapes, range and repeatability.
+
+    Raises:
+        ParameterError: When an argument is not allowed.
+        ModelError: When a callable does not give what it should.
+
+    Cost: an encoder pass per code, a decoder pass per reconstruction or sample.
+
+    Example:
+        >>> import torch
+        >>> model = Autoencoder(encode=lambda x: x[:, :2], decode=lambda z: torch.cat([z, z], 1),
+        ...                     latent_shape=(2,), sample_shape=(4,), data_range=None,
+        ...                     prior=torch.eye(2))
+        >>> model.reconstruct(torch.tensor([[1.0, 2.0, 3.0, 4.0]])).tolist()
+        [[1.0, 2.0, 1.0, 2.0]]
+        >>> model.sample(3, seed=0).shape
+        torch.Size([3, 4])
+    """
+
+    autoencodes = True
+
+    def __init__(
+        self,
+        encode: Callable[[Any], Any],
+        decode: Callable[[Any], Any],
+        *,
+        latent_shape: tuple[int, ...],
+        sample_shape: tuple[int, ...],
+        data_range: tuple[float, float] | None = (0.0, 1.0),
+        prior: Any = None,
+        modules: nn.Module | Iterable[nn.Module] | None = None,
+        device: torch.device | str | None = None,
+        check: bool = True,
+    ) -> None:
+        super().__init__(
+            {"encode": encode, "decode": decode},
+            latent_shape=latent_shape,
+            sample_shape=sample_shape,
+            data_range=data_range,
+            modules=modules,
+            device=device,
+        )
+        self._prior = prior if prior is None or callable(prior) else self._reference(prior)
+        able = {"embed", "decode", "reconstruct", "layers"}
+        self.capabilities = frozenset(able if prior is None else able | {"sample"})
+        with torch.no_grad(), self._evaluating():
+            self._calls["encode"].probe(self._noise(2))
+            self._calls["decode"].probe(self._put(torch.zeros(2, *self.latent_shape)))
+            if validation.boolean(check, "check", self._where):
+                codes = self._check_codes("encode", self.embed)
+                self._check_instances("decode", lambda: self.decode(codes))
+
+    def embed(self, x: Tensor) -> Tensor:
+        """Return the codes of ``x``, (n, *latent_shape).
+
+        Raises:
+            ModelError: When the callable returns another shape.
+        """
+        return self._codes_from("encode", x)
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Return instances (n, *sample_shape) for codes ``z`` of (n, *latent_shape).
+
+        Raises:
+            ModelError: When the callable returns another shape.
+        """
+        return self._instances_from("decode", z)
+
+    def reconstruct(self, x: Tensor) -> Tensor:
+        """Return the decoded codes of ``x``, (n, *sample_shape)."""
+        return self.decode(self.embed(x))
+
+    def sample(self, n: int, seed: int) -> Tensor:
+        """Return ``n`` decoded draws from the given distribution of codes, (n, *sample_shape).
+
+        Raises:
+            CapabilityError: When none was given.
+            ModelError: When a callable one returns another shape.
+        """
+        if self._prior is None:
+            do = "Pass prior=codes of reference data or prior=f with f(n, seed) -> codes."
+            allowed = "given, for an autoencoder that shall sample"
+            raise CapabilityError("prior", self._where, allowed, "None", do)
+        if isinstance(self._prior, Tensor):
+            generator = torch.Generator().manual_seed(seed)
+            z = self._prior[torch.randint(len(self._prior), (n,), generator=generator)]
+        else:
+            do = "Return one code per sample asked for."
+            drawn = as_tensor(self._prior(n, seed))
+            z = expect_shape(drawn, (n, *self.latent_shape), "prior's result", self._where, do)
+        with torch.no_grad():
+            return self._in_parts(self.decode, self._put(z.to(self.dtype)))
+
+    def _reference(self, prior: Any) -> Tensor:
+        codes = as_tensor(prior)
+        good = isinstance(codes, Tensor) and len(codes.shape) > 0 and len(codes) > 0
+        if not good or tuple(codes.shape[1:]) != self.latent_shape or not codes.isfinite().all():
+            allowed = f"finite codes of shape (m, {', '.join(map(str, self.latent_shape))}), m >= 1"
+            do = "Pass model.embed(reference data), or a callable (n, seed) -> codes."
+            raise ParameterError("prior", self._where, allowed, describe(prior), do)
+        kept: Tensor = codes.detach().cpu().clone()
+        return kept

@@ -1,0 +1,349 @@
+"""Generative adversarial networks, given as callables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pxgen_plugins import validation
+from pxgen_plugins.errors import CapabilityError, ModelError, ParameterError, describe
+from pxgen_plugins.models import register
+from pxgen_plugins.models._callables import as_tensor, expect_shape
+from pxgen_plugins.models._networks import Networks
+from pxgen_plugins.models.inversion import Inversion, Objective, descend, nearest
+from pxgen_plugins.seeds import derive
+
+__all__ = ["GAN"]
+
+OUTPUTS = ("logits", "probabilities")
+PRIORS = ("normal", "uniform")
+_PROBES = 16
+_BANK = 4_096  # samples to choose from where there is no gradient to follow
+
+
+@register("gan")
+class GAN(Networks):
+    """A GAN (Goodfellow et al. 2014): a generator, and where there are any, its other networks.
+
+    A GAN has no way back from an instance to a code. Here it is found by inversion of the
+    generator (see :class:`~pxgen_plugins.models.inversion.Inversion`), or by an encoder.
+
+    Args:
+        generator: Callable from latent codes (n, *latent_shape) to instances (n, *sample_shape).
+            A conditional one takes codes and classes, int64 (n,). It may take and return tensors or
+            ndarrays; through ndarrays there is no gradient, and the code is then that of the
+            nearest of 4,096 samples, unless an encoder is given.
+        latent_shape: Shape of one latent code; None takes the generator's ``encoding_dims``, as
+            torchgan's have.
+        sample_shape: Shape of one instance, as in ``(1, 28, 28)``.
+        data_range: Lowest and highest value of an instance; None when unbounded.
+        discriminator: Callable from instances to one score each, higher = more real: (n,), or (n,
+            1, ...). A conditional one takes instances and classes.
+        discriminator_output: ``"logits"`` (log odds, or a critic's values), or
+            ``"probabilities"``, of which ``score`` takes the log odds.
+        encoder: Callable from instances to codes, as of a BiGAN.
+        refine: Whether the encoder's codes are only the start of a descent.
+        prior: What codes are drawn from: ``"normal"``, N(0, I); ``"uniform"``, between -1 and 1;
+            or a callable ``prior(n, seed)`` to codes.
+        n_classes: Number of classes of a conditional generator. Samples take each class alike;
+            an inversion tries every class, and the best one counts.
+        condition: The one class of a conditional generator that is explained.
+        inversion: Settings of the inversion; None takes the defaults.
+        modules: The torch modules behind the callables; None finds them (see
+            :class:`~pxgen_plugins.models.VAE`).
+        device: Where the callables want their input; None takes that of the first parameter.
+        check: Call each on seeded noise and compare shapes, range and repeatability.
+
+    A conditional generator without ``condition`` cannot decode a code alone: it reconstructs by
+    inverting again, so an intrinsic and an extrinsic criterion cost twice as much.
+
+    Raises:
+        ParameterError: When an argument is not allowed.
+        ModelError: When a callable does not give what it should.
+
+    Cost of an inversion: at most steps x restarts (x classes) passes through the generator and
+    back per instance. Calibration inverts its samples too, so ask for thousands, not for a million.
+
+    Example:
+        >>> import torch
+        >>> weight = torch.tensor([[1.0, 0.0, 0.5], [0.0, 1.0, 0.5]])
+        >>> model = GAN(lambda z: z @ weight, latent_shape=(2,), sample_shape=(3,), data_range=None)
+        >>> x = model.sample(4, seed=0)
+        >>> bool((model.reconstruct(x) - x).abs().max() < 0.1)
+        True
+    """
+
+    def __init__(
+        self,
+        generator: Callable[..., Any],
+        *,
+        latent_shape: tuple[int, ...] | None = None,
+        sample_shape: tuple[int, ...],
+        data_range: tuple[float, float] | None = (0.0, 1.0),
+        discriminator: Callable[..., Any] | None = None,
+        discriminator_output: str = "logits",
+        encoder: Callable[[Any], Any] | None = None,
+        refine: bool = False,
+        prior: str | Callable[[int, int], Any] = "normal",
+        n_classes: int | None = None,
+        condition: int | None = None,
+        inversion: Inversion | None = None,
+        modules: nn.Module | Iterable[nn.Module] | None = None,
+        device: torch.device | str | None = None,
+        check: bool = True,
+    ) -> None:
+        given = {"generator": generator, "discriminator": discriminator, "encoder": encoder}
+        if latent_shape is None:
+            latent_shape = getattr(generator, "encoding_dims", None)
+        super().__init__(
+            {"generator": generator}
+            | {role: function for role, function in given.items() if function is not None},
+            latent_shape=latent_shape,
+            sample_shape=sample_shape,
+            data_range=data_range,
+            modules=modules,
+            device=device,
+        )
+        where = self._where
+        self.discriminator_output = validation.choice(
+            discriminator_output, "discriminator_output", where, OUTPUTS
+        )
+        self.refine = validation.boolean(refine, "refine", where)
+        if self.refine and encoder is None:
+            do = "Pass encoder=f, or leave refine out: inversion starts from samples then."
+            raise ParameterError("refine", where, "False without an encoder", "True", do)
+        if not callable(prior):
+            validation.choice(prior, "prior", where, PRIORS)
+        self.prior = prior
+        self.n_classes, self.condition = _conditions(n_classes, condition, where)
+        self._classes = list(range(n_classes or 0)) if condition is None else [condition]
+        if inversion is not None and not isinstance(inversion, Inversion):
+            do = "Use inversion=Inversion(steps=..., restarts=...) from models.inversion."
+            raise ParameterError(
+                "inversion", where, "an Inversion or None", describe(inversion), do
+            )
+        able = {"sample", "embed", "reconstruct", "layers"}
+        self.autoencodes = len(self._classes) < 2
+        able |= {"decode"} if self.autoencodes else set()
+        able |= {"score"} if discriminator is not None else set()
+        self.capabilities = frozenset(able)
+        self.inversion = self._settled(inversion)
+        if validation.boolean(check, "check", where):
+            self._check()
+
+    def sample(self, n: int, seed: int) -> Tensor:
+        """Return ``n`` instances of codes drawn from the prior, (n, *sample_shape)."""
+        generator = torch.Generator().manual_seed(seed)
+        z = self._latents(n, seed, generator)
+        which = torch.randint(max(1, len(self._classes)), (n,), generator=generator)
+        with torch.no_grad():
+            return self._in_parts(self._generate, z, self._class(which))
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Return the instances (n, *sample_shape) of codes ``z`` of (n, *latent_shape).
+
+        Raises:
+            CapabilityError: When several classes are possible.
+            ModelError: When the callable returns another shape.
+        """
+        if not self.autoencodes:
+            allowed = "given, to decode a code alone"
+            do = "Pass condition=y for the class to explain."
+            raise CapabilityError("condition", self._where, allowed, "None", do)
+        return self._generate(z, self._class(torch.zeros(len(z), dtype=torch.int64)))
+
+    def embed(self, x: Tensor) -> Tensor:
+        """Return the codes of ``x`` by encoder or inversion, (n, *latent_shape).
+
+        Codes of an inversion carry no gradient; those of an instance that is not finite are NaN.
+
+        Raises:
+            ModelError: When a callable returns another shape, or memory runs out.
+        """
+        if self.autoencodes and "encoder" in self._calls and not self.refine:
+            return self._codes_from("encoder", x)
+        return self._inverted(x)[0]
+
+    def reconstruct(self, x: Tensor) -> Tensor:
+        """Return the instances of the codes of ``x``, (n, *sample_shape)."""
+        if self.autoencodes:
+            return self.decode(self.embed(x))
+        return self._generate(*self._inverted(x))
+
+    def score(self, x: Tensor) -> Tensor:
+        """Return the discriminator's log odds that each instance is real, (n,).
+
+        Those of the class that suits it best, where several are possible.
+
+        Raises:
+            CapabilityError: Without a discriminator.
+            ModelError: When it does not give one number per instance.
+        """
+        if "discriminator" not in self._calls:
+            allowed = "given, to score instances"
+            do = "Pass discriminator=f with f(x) -> one score per instance, higher = more real."
+            raise CapabilityError("discriminator", self._where, allowed, "None", do)
+        if not self._classes:
+            return self._odds(self._raw("discriminator", x))
+        columns = [
+            self._odds(self._raw("discriminator", x, torch.full((len(x),), y, device=x.device)))
+            for y in self._classes
+        ]
+        return torch.stack(columns).amax(0)
+
+    def _generate(self, z: Tensor, y: Tensor) -> Tensor:
+        return self._instances_from("generator", z, *((y,) if self._classes else ()))
+
+    def _class(self, which: Tensor) -> Tensor:
+        """Return the classes at positions ``which``; zeros where there are none."""
+        classes = torch.tensor(self._classes or [0])
+        return classes[which].to(self.device)
+
+    def _latents(self, n: int, seed: int, generator: torch.Generator) -> Tensor:
+        shape = (n, *self.latent_shape)
+        if callable(self.prior):
+            drawn = as_tensor(self.prior(n, seed))
+            do = "Return one code per sample asked for."
+            z = expect_shape(drawn, shape, "prior's result", self._where, do)
+        elif self.prior == "uniform":
+            z = 2 * torch.rand(*shape, generator=generator) - 1
+        else:
+            z = torch.randn(*shape, generator=generator)
+        return self._put(z.to(self.dtype))
+
+    def _odds(self, raw: Any) -> Tensor:
+        n = len(raw) if isinstance(raw, Tensor) and raw.ndim else 0
+        if n == 0 or raw.numel() != n:
+            do = "Return one number each; of patches their mean: lambda x: net(x).mean((1, 2, 3))."
+            allowed = "one score per instance"
+            raise ModelError("discriminator's result", self._where, allowed, describe(raw), do)
+        scores: Tensor = raw.reshape(n)
+        if self.discriminator_output == "logits":
+            return scores
+        if bool(((scores < 0) | (scores > 1)).any()):
+            came = f"values from {float(scores.min()):.3g} to {float(scores.max()):.3g}"
+            do = "Pass discriminator_output='logits'."
+            raise ModelError("discriminator's result", self._where, "in [0, 1]", came, do)
+        # clipped where the type cannot tell them from 0 and 1
+        return scores.logit(eps=torch.finfo(scores.dtype).eps)
+
+    def _inverted(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the code and the class of each instance."""
+        # inversion differentiates, whatever mode the caller is in
+        with torch.inference_mode(False), torch.enable_grad(), self._evaluating():
+            target = x.detach().clone()
+            z, which = self._starts(target)
+            n, k = which.shape
+            starts, y = z.flatten(0, 1), self._class(which.flatten().cpu())
+            owner = torch.arange(n, device=x.device).repeat_interleave(k)
+            objective, how = self._objective(), self.inversion
+            if how.steps and ("encoder" not in self._calls or self.refine):
+                starts, values = descend(objective, target, owner, starts, y, how, self._where)
+            else:
+                values = self._valued(objective, target, owner, starts, y)
+        best = values.reshape(n, k).nan_to_num(torch.inf).argmin(1)
+        chosen = torch.arange(n, device=x.device) * k + best
+        codes = starts[chosen]
+        codes[~target.flatten(1).isfinite().all(1)] = torch.nan
+        return codes, y[chosen]
+
+    def _valued(
+        self, objective: Objective, x: Tensor, owner: Tensor, z: Tensor, y: Tensor
+    ) -> Tensor:
+        with torch.no_grad():
+            parts = zip(
+                *(torch.split(part, self.inversion.rows) for part in (owner, z, y)), strict=True
+            )
+            return torch.cat([objective(x[index], code, label) for index, code, label in parts])
+
+    def _starts(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return codes to start from, (n, k, *latent_shape), and positions of classes, (n, k)."""
+        n_classes = max(1, len(self._classes))
+        encoded = "encoder" in self._calls
+        each = 1 if encoded else self.inversion.restarts
+        with torch.no_grad():
+            if encoded:
+                code = self._codes_from("encoder", x)
+                z = code[:, None].expand(-1, n_classes, *self.latent_shape)
+            else:
+                bank = self._bank()
+                found = [nearest(x, self._samples(bank, c), each) for c in range(n_classes)]
+                z = bank[torch.cat(found, 1)]
+        which = torch.arange(n_classes, device=x.device).repeat_interleave(each)
+        return z, which.expand(len(x), -1)
+
+    def _bank(self) -> Tensor:
+        seed = derive(self.inversion.seed, "inversion")
+        return self._latents(self.inversion.bank, seed, torch.Generator().manual_seed(seed))
+
+    def _samples(self, bank: Tensor, which: int) -> Iterator[Tensor]:
+        for z in torch.split(bank, self.inversion.rows):
+            yield self._generate(z, self._class(torch.full((len(z),), which)))
+
+    def _objective(self) -> Objective:
+        low, high = self.data_range or (0.0, 1.0)
+        elements = torch.Size(self.sample_shape).numel()
+        weight = self.inversion.noise**2 / elements if self.prior == "normal" else 0.0
+        bounds = (-1.0, 1.0) if self.prior == "uniform" else None
+        return Objective(self._generate, high - low, weight, bounds)
+
+    def _settled(self, inversion: Inversion | None) -> Inversion:
+        """Find out what the callables take, and how the generator can be inverted."""
+        y = (self._class(torch.zeros(2, dtype=torch.int64)),) if self._classes else ()
+        z = self._put(torch.zeros(2, *self.latent_shape))
+        with torch.no_grad(), self._evaluating():
+            self._calls["generator"].probe(z, *y)
+            if "discriminator" in self._calls:
+                self._calls["discriminator"].probe(self._noise(2), *y)
+            if "encoder" in self._calls:
+                self._calls["encoder"].probe(self._noise(2))
+        if self._follows(z) or ("encoder" in self._calls and not self.refine):
+            return inversion or Inversion()
+        if self.refine or (inversion is not None and inversion.steps):
+            allowed = "differentiable with respect to the code, to be inverted by descent"
+            came = "a result without gradient"
+            do = (
+                "Compute in torch, without no_grad or detach; or take the nearest sample by "
+                f"inversion=Inversion(steps=0, bank={_BANK})."
+            )
+            raise ModelError("generator", self._where, allowed, came, do)
+        return inversion or Inversion(steps=0, restarts=1, bank=_BANK)
+
+    def _follows(self, z: Tensor) -> bool:
+        """Return whether a gradient comes back through the generator."""
+        with torch.enable_grad():
+            z = z.clone().requires_grad_(True)
+            total = self._generate(z, self._class(torch.zeros(2, dtype=torch.int64))).sum()
+            if not total.requires_grad:
+                return False
+            return torch.autograd.grad(total, z, allow_unused=True)[0] is not None
+
+    def _check(self) -> None:
+        with torch.no_grad(), self._evaluating():
+            z = self._latents(_PROBES, 0, torch.Generator().manual_seed(0))
+            positions = torch.arange(_PROBES) % max(1, len(self._classes))
+            self._check_instances("generator", lambda: self._generate(z, self._class(positions)))
+            if "encoder" in self._calls:
+                self._check_codes("encoder", lambda x: self._codes_from("encoder", x))
+            if "discriminator" not in self._calls:
+                return
+            x = self._noise()
+            scores = self.score(x)
+            self._check_finite("discriminator's result", scores, "inputs inside data_range")
+            self._check_repeatable("discriminator", scores, self.score(x))
+
+
+def _conditions(n_classes: Any, condition: Any, where: str) -> tuple[int | None, int | None]:
+    if n_classes is not None:
+        n_classes = validation.integer(n_classes, "n_classes", where, minimum=1)
+    if condition is not None:
+        condition = validation.integer(condition, "condition", where, minimum=0)
+        if n_classes is not None and condition >= n_classes:
+            do = "Classes are counted from 0."
+            raise ParameterError(
+                "condition", where, f"below n_classes={n_classes}", str(condition), do
+            )
+    return n_classes, condition

@@ -1,0 +1,230 @@
+"""Vector-quantised autoencoders, given as two callables and a codebook."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pxgen_plugins import validation
+from pxgen_plugins.errors import CapabilityError, ModelError, ParameterError, describe
+from pxgen_plugins.models import register
+from pxgen_plugins.models._callables import as_tensor
+from pxgen_plugins.models._networks import Networks
+
+__all__ = ["VQVAE"]
+
+
+@register("vqvae")
+class VQVAE(Networks):
+    """A VQ-VAE: continuous latents, of which each vector is replaced by its nearest codebook entry.
+
+    Source: van den Oord, Vinyals and Kavukcuoglu (2017), "Neural Discrete Representation Learning".
+    ``embed`` gives the latents before quantisation, ``codes`` the indices of the entries, and
+    ``decode`` quantises what it is given. Gradients pass the quantiser straight through, as there.
+
+    Args:
+        encode: Callable from a batch (n, *sample_shape) to latents (n, *latent_shape), before
+            quantisation. It may take and return tensors or ndarrays.
+        decode: Callable from quantised latents (n, *latent_shape) to instances (n, *sample_shape).
+        codebook: The K entries, (K, d): a tensor, a parameter, an ``nn.Embedding`` or an ndarray.
+            A tensor is not copied, so it may go on learning.
+        latent_shape: Shape of the latents of one instance, as in ``(64, 7, 7)``; one of its axes
+            has the codebook's d.
+        sample_shape: Shape of one instance, as in ``(1, 28, 28)``.
+        data_range: Lowest and highest value of an instance; None when unbounded.
+        axis: Which axis of ``latent_shape`` runs along a vector: 0 for channels first, -1 for
+            channels last.
+        prior: Where samples take their indices from: ``"uniform"``; the codes of reference data,
+            integers (m, positions), whose frequencies at each position samples follow, positions
+            being independent; or a callable ``prior(n, seed)`` to indices (n, positions), such as
+            an autoregressive network. None: no samples.
+        modules: The torch modules behind the callables; None finds them (see
+            :class:`~pxgen_plugins.models.VAE`).
+        device: Where the callables want their input; None takes that of the first parameter.
+        check: Call both once on seeded noise and compare shapes, range and repeatability.
+
+    Attributes:
+        n_codes: Number K of the codebook's entries.
+        positions: Number of vectors per instance.
+
+    Raises:
+        ParameterError: When an argument is not allowed.
+        ModelError: When a callable does not give what it should.
+
+    Cost: an encoder pass and O(n positions K d) per quantisation, in pieces of bounded memory.
+
+    Example:
+        >>> import torch
+        >>> model = VQVAE(encode=lambda x: x.reshape(-1, 2, 2), decode=lambda z: z.flatten(1),
+        ...               codebook=torch.tensor([[0.0, 0.0], [1.0, 1.0]]), axis=-1,
+        ...               latent_shape=(2, 2), sample_shape=(4,), prior="uniform")
+        >>> x = torch.tensor([[0.1, 0.2, 0.9, 0.7]])
+        >>> model.codes(x).tolist(), model.reconstruct(x).tolist()
+        ([[0, 1]], [[0.0, 0.0, 1.0, 1.0]])
+    """
+
+    autoencodes = True
+
+    def __init__(
+        self,
+        encode: Callable[[Any], Any],
+        decode: Callable[[Any], Any],
+        *,
+        codebook: Any,
+        latent_shape: tuple[int, ...],
+        sample_shape: tuple[int, ...],
+        data_range: tuple[float, float] | None = (0.0, 1.0),
+        axis: int = 0,
+        prior: Any = None,
+        modules: nn.Module | Iterable[nn.Module] | None = None,
+        device: torch.device | str | None = None,
+        check: bool = True,
+    ) -> None:
+        super().__init__(
+            {"encode": encode, "decode": decode},
+            latent_shape=latent_shape,
+            sample_shape=sample_shape,
+            data_range=data_range,
+            modules=modules,
+            device=device,
+        )
+        self._codebook = self._entries(codebook)
+        self.axis = self._axis(axis)
+        self.n_codes = len(self._codebook)
+        self.positions = math.prod(self.latent_shape) // self._codebook.shape[1]
+        self._prior = self._checked(prior)
+        able = {"embed", "decode", "codes", "reconstruct", "layers"}
+        self.capabilities = frozenset(able if prior is None else able | {"sample"})
+        with torch.no_grad(), self._evaluating():
+            self._calls["encode"].probe(self._noise(2))
+            first = torch.zeros(2, self.positions, dtype=torch.int64, device=self.device)
+            self._calls["decode"].probe(self.lookup(first))
+            if validation.boolean(check, "check", self._where):
+                latents = self._check_codes("encode", self.embed)
+                self._check_instances("decode", lambda: self.decode(latents))
+
+    def embed(self, x: Tensor) -> Tensor:
+        """Return the latents of ``x`` before quantisation, (n, *latent_shape).
+
+        Raises:
+            ModelError: When the callable returns another shape.
+        """
+        return self._codes_from("encode", x)
+
+    def codes(self, x: Tensor) -> Tensor:
+        """Return the indices of the entries nearest to the latents, int64 (n, positions)."""
+        return self._nearest(self._vectors(self.embed(x)))
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Quantise latents (n, *latent_shape), and return their instances (n, *sample_shape).
+
+        Raises:
+            ModelError: When the callable returns another shape.
+        """
+        quantised = self.lookup(self._nearest(self._vectors(z)))
+        # adds nothing but the gradient with respect to z, and NaN where z is NaN
+        return self._instances_from("decode", quantised.detach() + (z - z.detach()))
+
+    def reconstruct(self, x: Tensor) -> Tensor:
+        """Return the instances behind the quantised latents of ``x``, (n, *sample_shape)."""
+        return self.decode(self.embed(x))
+
+    def lookup(self, codes: Tensor) -> Tensor:
+        """Return the quantised latents (n, *latent_shape) behind indices (n, positions)."""
+        entries = self._put(self._codebook)[codes]  # n, positions, d
+        outer = list(self.latent_shape)
+        size = outer.pop(self.axis)
+        return entries.reshape(len(codes), *outer, size).movedim(-1, 1 + self.axis)
+
+    def sample(self, n: int, seed: int) -> Tensor:
+        """Return ``n`` instances behind indices drawn from the prior, (n, *sample_shape).
+
+        Raises:
+            CapabilityError: When no prior was given.
+            ModelError: When a callable one returns no indices of that shape.
+        """
+        if self._prior is None:
+            do = "Pass prior=codes of reference data, 'uniform', or f with f(n, seed) -> indices."
+            allowed = "given, for a VQ-VAE that shall sample"
+            raise CapabilityError("prior", self._where, allowed, "None", do)
+        codes = self._drawn(n, seed).to(self.device, torch.int64)
+        with torch.no_grad():
+            return self._in_parts(
+                lambda some: self._instances_from("decode", self.lookup(some)), codes
+            )
+
+    def _drawn(self, n: int, seed: int) -> Tensor:
+        generator = torch.Generator().manual_seed(seed)
+        shape = (n, self.positions)
+        if isinstance(self._prior, Tensor):  # each position's code is that of some reference
+            rows = torch.randint(len(self._prior), shape, generator=generator)
+            return self._prior.gather(0, rows)
+        if self._prior == "uniform":
+            return torch.randint(self.n_codes, shape, generator=generator)
+        drawn = as_tensor(self._prior(n, seed))
+        if not self._are_codes(drawn) or len(drawn) != n:
+            allowed = f"integers of shape {shape} from 0 to {self.n_codes - 1}"
+            do = "Return one row of indices per sample asked for."
+            raise ModelError("prior's result", self._where, allowed, describe(drawn), do)
+        return torch.as_tensor(drawn)
+
+    def _vectors(self, z: Tensor) -> Tensor:
+        """Return the vectors of latents, (n, positions, d)."""
+        moved = z.movedim(1 + self.axis, -1)
+        return moved.reshape(len(z), self.positions, moved.shape[-1])
+
+    def _nearest(self, vectors: Tensor) -> Tensor:
+        codebook = self._put(self._codebook).detach()
+        # |v|^2 is the same for all entries; centred, so that a large mean costs no digits
+        centre = codebook.mean(0)
+        entries = codebook - centre
+        norms = entries.square().sum(1)
+        flat = vectors.detach().reshape(-1, vectors.shape[-1]) - centre
+        rows = max(1, 2**22 // len(entries))
+        parts = [(norms - 2 * some @ entries.T).argmin(1) for some in torch.split(flat, rows)]
+        return torch.cat(parts).reshape(vectors.shape[:2])
+
+    def _entries(self, codebook: Any) -> Tensor:
+        entries: Any = as_tensor(
+            codebook.weight if isinstance(codebook, nn.Embedding) else codebook
+        )
+        good = isinstance(entries, Tensor) and entries.ndim == 2 and entries.is_floating_point()
+        if not good or not len(entries) or not bool(entries.isfinite().all()):
+            allowed = "finite entries of shape (K, d)"
+            do = "Pass codebook=net.codebook.weight; transpose one of shape (d, K)."
+            raise ParameterError("codebook", self._where, allowed, describe(codebook), do)
+        found: Tensor = entries
+        return found
+
+    def _axis(self, axis: Any) -> int:
+        found = validation.integer(axis, "axis", self._where)
+        n, d = len(self.latent_shape), self._codebook.shape[1]
+        if not -n <= found < n or self.latent_shape[found] != d:
+            allowed = f"an axis of latent_shape {self.latent_shape} with the codebook's {d}"
+            do = "Use axis=0 for channels first, axis=-1 for channels last."
+            raise ParameterError("axis", self._where, allowed, describe(axis), do)
+        return found % n
+
+    def _checked(self, prior: Any) -> Any:
+        if prior is None or callable(prior) or (isinstance(prior, str) and prior == "uniform"):
+            return prior
+        codes = as_tensor(prior)
+        if not self._are_codes(codes) or not len(codes):
+            allowed = (
+                f"None, 'uniform', a callable, or integers of shape (m, {self.positions}) from 0 "
+                f"to {self.n_codes - 1}"
+            )
+            do = "Pass model.codes(reference data)."
+            raise ParameterError("prior", self._where, allowed, describe(prior), do)
+        return codes.detach().cpu().to(torch.int64)
+
+    def _are_codes(self, codes: Any) -> bool:
+        if not isinstance(codes, Tensor) or codes.ndim != 2 or codes.is_floating_point():
+            return False
+        if codes.shape[1] != self.positions or codes.dtype == torch.bool:
+            return False
+        return bool(((codes >= 0) & (codes < self.n_codes)).all())

@@ -1,0 +1,59 @@
+"""Figures of the evaluation: given Axes, hostile names, nothing to draw."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+
+from pxgen_plugins.evaluation import Scorecard, Study, compare_training_samples
+from pxgen_plugins.evaluation.checks import Row
+
+HOSTILE = "$x^2$ \\frac{ <script>\x1b[31m\u202e" + "y" * 300
+
+
+def card() -> Scorecard:
+    return Scorecard(
+        [
+            Row.judged("planted", HOSTILE, "share", 0.4, low=0.2),
+            Row.judged("planted", "b", "index", -0.3, high=-0.5),
+            Row.skipped("other", "c", "no reason"),
+        ]
+    )
+
+
+def study() -> Study:
+    fractions = {"HIHE": 0.1, "HILE": 0.2, "LIHE": 0.3, "LILE": 0.4}
+    intervals = {name: [f - 0.05, f + 0.05] for name, f in fractions.items()}
+    row = {"case": HOSTILE, "fractions": fractions, "intervals": intervals}
+    return Study("thresholds", [row, {**row, "intervals": dict.fromkeys(fractions)}])
+
+
+def samples() -> Any:
+    colour = np.random.default_rng(0).random((6, 3, 5, 5))
+    return compare_training_samples(colour, {HOSTILE: [0, 1], "one": [3]})
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("make", [card, study, samples])
+def test_a_given_axes_is_used_and_every_name_is_drawn(make):
+    figure, ax = plt.subplots()
+    axes = make().plot(ax=ax)
+    assert {panel.figure for panel in axes.flat} == {figure}
+    assert plt.get_fignums() == [figure.number]
+    figure.canvas.draw()
+    plt.close(figure)
+    fresh = make().plot()[0].figure
+    fresh.canvas.draw()
+    plt.close(fresh)
+
+
+def test_a_mark_stands_at_its_value_and_a_bar_over_the_expected_range():
+    (axes,) = card().plot()
+    lines = [line.get_xdata() for line in axes.lines]
+    assert any(len(x) == 1 and x[0] == 0.4 for x in lines)
+    assert any(len(x) == 2 and x[0] == 0.2 and x[1] == 1.0 for x in lines)
+    assert "1 failed, 1 skipped" in axes.get_title(loc="left").replace("1 passed, ", "")
+    plt.close(axes.figure)

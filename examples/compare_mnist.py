@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from mnist_zeros import N_TRAINED, anchors, wrap
@@ -106,6 +107,7 @@ def main(argv: list[str] | None = None) -> None:
         found.write(folder / f"comparison.{suffix}")
     figure = found.plot()[0].get_figure(root=True)
     figure.savefig(folder / "comparison.png", dpi=110, bbox_inches="tight")
+    plt.close(figure)
     logging.getLogger("compare_mnist").info("%s", found.to_markdown())
 
 

@@ -15,6 +15,7 @@ import logging
 from pathlib import Path
 
 import matplotlib as mpl
+import matplotlib.pyplot as plt
 import torch
 from mnist_zeros import N_TRAINED, wrap
 
@@ -56,6 +57,7 @@ def main(argv: list[str] | None = None) -> None:
     write_atomic(given.output / "scorecard_mnist.md", card.to_markdown().encode())
     figure = card.plot()[0].get_figure(root=True)
     figure.savefig(given.output / "scorecard_mnist.png", dpi=120, bbox_inches="tight")
+    plt.close(figure)
     _log.info("%s\n%s", card.to_markdown(), card.counts())
 
 

@@ -15,6 +15,7 @@ import logging
 from pathlib import Path
 
 import matplotlib as mpl
+import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from mnist_zeros import anchors, wrap
@@ -34,6 +35,7 @@ def write(study: Study, folder: Path, name: str) -> None:
     write_atomic(folder / f"{name}.md", study.to_markdown().encode())
     figure = study.plot()[0].get_figure(root=True)
     figure.savefig(folder / f"{name}.png", dpi=110, bbox_inches="tight")
+    plt.close(figure)
     _log.info("%s", study.to_markdown())
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+import matplotlib.pyplot as plt
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -120,7 +121,7 @@ def draw(explanation: Any, folder: Path) -> list[Path]:
         figure = drawing().flat[0].figure.figure
         files.append(folder / f"{name}.png")
         figure.savefig(files[-1], dpi=150, bbox_inches="tight")
-        figure.clear()
+        plt.close(figure)
     return files
 
 

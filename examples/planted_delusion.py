@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from mnist_zeros import wrap
@@ -137,6 +138,7 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     axes: Any = plots.plot_representatives(deluded, "k_dispersion").flat[0]
     figure = axes.get_figure(root=True)
     figure.savefig(given.output / "planted_delusion.png", dpi=120, bbox_inches="tight")
+    plt.close(figure)
     _log.info("%s", markdown(found))
     return found
 

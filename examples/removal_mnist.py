@@ -40,6 +40,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+import matplotlib.pyplot as plt
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -285,6 +286,7 @@ def write(result: RemovalResult, folder: Path) -> list[Path]:
     write_atomic(files[1], result.to_markdown().encode())
     figure = plots.plot_removal(result)[0].get_figure(root=True)
     figure.savefig(files[2], dpi=150, bbox_inches="tight")
+    plt.close(figure)
     return files
 
 

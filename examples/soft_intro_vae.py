@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from sklearn.metrics import roc_auc_score
@@ -102,7 +103,7 @@ def draw(explanation: Any, folder: Path, suffix: str) -> None:
         figure = drawing().flat[0].get_figure(root=True)
         path = folder / f"soft_intro_vae_{name}_{suffix}.png"
         figure.savefig(path, dpi=110, bbox_inches="tight")
-        figure.clear()
+        plt.close(figure)
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from mnist_zeros import wrap
@@ -87,6 +88,7 @@ def main(argv: list[str] | None = None) -> Any:
     write_atomic(given.output / "top_k_mnist.md", result.to_markdown().encode())
     figure = result.plot()[0].get_figure(root=True)
     figure.savefig(given.output / "top_k_mnist.png", dpi=130, bbox_inches="tight")
+    plt.close(figure)
     _log.info("%s", result.to_markdown())
     return result
 

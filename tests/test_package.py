@@ -23,7 +23,10 @@ import pxgen_plugins
 
 REPOSITORY = Path(__file__).parents[1]
 INPUTS = ["pyproject.toml", "README.md", "LICENSE", "pxgen_plugins", "adapters"]
-EXTRAS = ["captum", "latent", "aix360", "views", "audit", "ray", "all", "test", "dev", "bench"]
+EXTRAS = [
+    "captum", "latent", "aix360", "views", "diffusers", "onnx", "audit", "ray", "all", "test",
+    "dev", "bench",
+]  # fmt: skip
 
 
 def run(*command: str | Path, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -14,6 +14,7 @@ from pxgen_plugins.anchors import open_for
 from pxgen_plugins.criteria.base import Batch
 from pxgen_plugins.errors import AnchorError, ModelError, ParameterError, PXGenError, describe
 from pxgen_plugins.models._evaluation import EvaluationMode, modules_of
+from pxgen_plugins.models._placement import bounds
 from pxgen_plugins.models.base import Model, capabilities
 from pxgen_plugins.progress import bar
 from pxgen_plugins.scoring import Scorer
@@ -92,8 +93,8 @@ def extract_features(
     if sample_shape is not None:
         sample_shape = validation.shape(sample_shape, "sample_shape", where)
     modules = [] if is_model else modules_of(network)
-    bounds = _bounds(data_range, where)
-    model = network if is_model else _Plain(sample_shape, bounds, modules)
+    within = bounds(data_range, where)
+    model = network if is_model else _Plain(sample_shape, within, modules)
     size = validation.integer(batch_size, "batch_size", where, minimum=1)
     scorer = Scorer(model, [], batch_size=size)
     anchors = open_for(model, X, where=where)
@@ -113,19 +114,6 @@ def extract_features(
             parts.append(_rows(found, len(x), pooled=network is not None and not is_model))
             progress.update(len(x))
     return np.concatenate(parts) if parts else np.empty((0, 0), dtype=np.float32)
-
-
-def _bounds(value: Any, where: str) -> tuple[float, float] | None:
-    if value is None:
-        return None
-    try:
-        low, high = (float(bound) for bound in value)
-    except (TypeError, ValueError):
-        low, high = 0.0, 0.0
-    if not low < high:
-        do = "Give the range the network was trained on, as in (0.0, 1.0) or (-1.0, 1.0)."
-        raise ParameterError("data_range", where, "(low, high) or None", describe(value), do)
-    return low, high
 
 
 def _answer(network: Any, x: Tensor, is_model: bool) -> Any:

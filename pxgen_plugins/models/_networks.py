@@ -12,7 +12,8 @@ from pxgen_plugins import validation
 from pxgen_plugins.errors import ModelError, ParameterError, describe
 from pxgen_plugins.memory import out_of_memory
 from pxgen_plugins.models._callables import Call, expect_shape
-from pxgen_plugins.models._evaluation import EvaluationMode, modules_of
+from pxgen_plugins.models._evaluation import EvaluationMode
+from pxgen_plugins.models._placement import bounds, modules_behind, placement
 from pxgen_plugins.models.base import GenerativeModel
 
 __all__ = ["Networks"]
@@ -59,9 +60,9 @@ class Networks(GenerativeModel):
                 raise ParameterError(role, self._where, "callable", describe(function), do)
         self.latent_shape = validation.shape(latent_shape, "latent_shape", self._where)
         self.sample_shape = validation.shape(sample_shape, "sample_shape", self._where)
-        self.data_range = _data_range(data_range, self._where)
-        self._evaluating = EvaluationMode(_modules(modules, *callables.values()))
-        self.device, self.dtype = _placement(self.modules, device, self._where)
+        self.data_range = bounds(data_range, self._where)
+        self._evaluating = EvaluationMode(modules_behind(modules, *callables.values()))
+        self.device, self.dtype = placement(self.modules, device, self._where)
         self._calls = {role: Call(f, role, self._where) for role, f in callables.items()}
 
     @property
@@ -157,41 +158,3 @@ class Networks(GenerativeModel):
             f"{self._where}(latent_shape={self.latent_shape}, sample_shape={self.sample_shape}, "
             f"data_range={self.data_range})"
         )
-
-
-def _data_range(value: Any, where: str) -> tuple[float, float] | None:
-    if value is None:
-        return None
-    try:
-        low, high = (float(bound) for bound in value)
-    except (TypeError, ValueError):
-        low, high = 0.0, 0.0
-    if not low < high:
-        do = "Give the range the model was trained on, as in (0.0, 1.0) or (-1.0, 1.0)."
-        raise ParameterError("data_range", where, "(low, high) or None", describe(value), do)
-    return low, high
-
-
-def _modules(given: Any, *callables: Any) -> list[nn.Module]:
-    if isinstance(given, nn.Module):
-        return [given]
-    if given is not None:
-        return list(given)
-    found: list[nn.Module] = []
-    for function in callables:
-        found += [m for m in modules_of(function) if not any(m is known for known in found)]
-    return found
-
-
-def _placement(
-    modules: Iterable[nn.Module], device: torch.device | str | None, where: str
-) -> tuple[torch.device, torch.dtype]:
-    first = next((p for m in modules for p in m.parameters() if p.is_floating_point()), None)
-    dtype = first.dtype if first is not None else torch.float32
-    if device is None:
-        return first.device if first is not None else torch.device("cpu"), dtype
-    try:
-        return torch.device(device), dtype
-    except (RuntimeError, TypeError) as error:
-        do = "Give a device as torch names it, as in 'cpu' or 'cuda:0'."
-        raise ParameterError("device", where, "a torch device", describe(device), do) from error

@@ -13,7 +13,8 @@ from pxgen_plugins.errors import ModelError, ParameterError, describe
 from pxgen_plugins.memory import out_of_memory
 from pxgen_plugins.models import register
 from pxgen_plugins.models._callables import Call, expect_shape
-from pxgen_plugins.models._evaluation import EvaluationMode, modules_of
+from pxgen_plugins.models._evaluation import EvaluationMode
+from pxgen_plugins.models._placement import bounds, modules_behind, placement
 from pxgen_plugins.models._selfcheck import check_vae
 from pxgen_plugins.models.base import GenerativeModel
 
@@ -77,10 +78,10 @@ class VAE(GenerativeModel):
                 raise ParameterError(role, "VAE", "callable", describe(function), do)
         self.latent_shape = validation.shape(latent_shape, "latent_shape", "VAE")
         self.sample_shape = validation.shape(sample_shape, "sample_shape", "VAE")
-        self.data_range = _data_range(data_range)
+        self.data_range = bounds(data_range, "VAE")
         self.scale = validation.choice(scale, "scale", "VAE", SCALES)
-        self._evaluating = EvaluationMode(_modules(modules, encode, decode))
-        self.device, self.dtype = _placement(self._evaluating.modules, device)
+        self._evaluating = EvaluationMode(modules_behind(modules, encode, decode))
+        self.device, self.dtype = placement(self._evaluating.modules, device, "VAE")
         self._encode = Call(encode, "encode", "VAE")
         self._decode = Call(decode, "decode", "VAE")
         with torch.no_grad(), self._evaluating():
@@ -175,42 +176,3 @@ class VAE(GenerativeModel):
             f"VAE(latent_shape={self.latent_shape}, sample_shape={self.sample_shape}, "
             f"data_range={self.data_range}, scale={self.scale!r})"
         )
-
-
-def _data_range(value: Any) -> tuple[float, float] | None:
-    if value is None:
-        return None
-    try:
-        low, high = (float(bound) for bound in value)
-    except (TypeError, ValueError):
-        low, high = 0.0, 0.0
-    if not low < high:
-        do = "Give the range the model was trained on, as in (0.0, 1.0) or (-1.0, 1.0)."
-        raise ParameterError("data_range", "VAE", "(low, high) or None", describe(value), do)
-    return low, high
-
-
-def _modules(given: Any, *callables: Any) -> list[nn.Module]:
-    if isinstance(given, nn.Module):
-        return [given]
-    if given is not None:
-        return list(given)
-    found: list[nn.Module] = []
-    for function in callables:
-        found += [m for m in modules_of(function) if not any(m is known for known in found)]
-    return found
-
-
-def _placement(
-    modules: Iterable[nn.Module], device: torch.device | str | None
-) -> tuple[torch.device, torch.dtype]:
-    first = next((p for m in modules for p in m.parameters() if p.is_floating_point()), None)
-    if device is not None:
-        try:
-            wanted = torch.device(device)
-        except (RuntimeError, TypeError) as error:
-            do = "Give a device as torch names it, as in 'cpu' or 'cuda:0'."
-            raise ParameterError("device", "VAE", "a torch device", describe(device), do) from error
-    else:
-        wanted = first.device if first is not None else torch.device("cpu")
-    return wanted, first.dtype if first is not None else torch.float32

@@ -1,0 +1,63 @@
+"""Where a model's callables want their input, and which modules stand behind them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import nn
+
+from pxgen_plugins.errors import ParameterError, describe
+from pxgen_plugins.models._evaluation import modules_of
+
+__all__ = ["bounds", "modules_behind", "placement"]
+
+
+def bounds(value: Any, where: str) -> tuple[float, float] | None:
+    """Return ``data_range`` as two floats, or None.
+
+    Raises:
+        ParameterError: When it is neither None nor (low, high).
+    """
+    if value is None:
+        return None
+    try:
+        low, high = (float(bound) for bound in value)
+    except (TypeError, ValueError):
+        low, high = 0.0, 0.0
+    if not low < high:
+        do = "Give the range the model was trained on, as in (0.0, 1.0) or (-1.0, 1.0)."
+        raise ParameterError("data_range", where, "(low, high) or None", describe(value), do)
+    return low, high
+
+
+def modules_behind(given: Any, *callables: Any) -> list[nn.Module]:
+    """Return the modules as given, else those that the callables reach, each once."""
+    if isinstance(given, nn.Module):
+        return [given]
+    if given is not None:
+        return list(given)
+    found: list[nn.Module] = []
+    for function in callables:
+        found += [m for m in modules_of(function) if not any(m is known for known in found)]
+    return found
+
+
+def placement(
+    modules: Iterable[nn.Module], device: torch.device | str | None, where: str
+) -> tuple[torch.device, torch.dtype]:
+    """Return the device asked for, or that of the first parameter, and its floating type.
+
+    Raises:
+        ParameterError: When torch knows no such device.
+    """
+    first = next((p for m in modules for p in m.parameters() if p.is_floating_point()), None)
+    dtype = first.dtype if first is not None else torch.float32
+    if device is None:
+        return first.device if first is not None else torch.device("cpu"), dtype
+    try:
+        return torch.device(device), dtype
+    except (RuntimeError, TypeError) as error:
+        do = "Give a device as torch names it, as in 'cpu' or 'cuda:0'."
+        raise ParameterError("device", where, "a torch device", describe(device), do) from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import itertools
 from collections.abc import Callable, Collection
 from typing import Any
@@ -12,8 +11,9 @@ import torch
 from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 from scipy.stats import spearmanr
-from torch import Tensor
+from torch import Tensor, nn
 
+from pxgen_plugins.evaluation.copies import copied
 from pxgen_plugins.seeds import derive
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "max_sensitivity",
     "randomised",
     "rank_correlation",
+    "weights_by_layer",
 ]
 
 Floats = NDArray[np.floating[Any]]
@@ -138,7 +139,7 @@ def randomised(model: Any, seed: int = 0, only: Collection[str] | None = None) -
 
     For the sanity check of Adebayo et al. 2018: an attribution that stays the same under it does
     not depend on what the model learnt. Permuting keeps the distribution of the weights. None when
-    the model's modules cannot be copied with it (callables that close over them).
+    the model cannot be copied, or has no weights.
 
     Args:
         model: A model with ``layers``.
@@ -146,25 +147,45 @@ def randomised(model: Any, seed: int = 0, only: Collection[str] | None = None) -
         only: Names of the layers to permute; None takes all. A layer's permutation does not depend
             on which others are permuted.
     """
-    try:
-        other = copy.deepcopy(model)
-        found, own = dict(other.layers), dict(model.layers)
-    except Exception:  # what cannot be copied cannot be checked; the caller reports None
+    other = copied(model)
+    if other is None:
         return None
-    mine = {id(p) for module in own.values() for p in module.parameters()}
-    seen: set[int] = set()
+    mine = {id(p) for module in model.layers.values() for p in module.parameters()}
+    found = weights_by_layer(other)
+    if not found or any(id(p) in mine for weights in found.values() for p in weights):
+        return None
     with torch.no_grad():
-        for name, module in found.items():
-            generator = torch.Generator().manual_seed(derive(seed, "randomised", name))
-            for parameter in module.parameters():
-                if id(parameter) in mine:
-                    return None
-                if id(parameter) not in seen and (only is None or name in only):
-                    seen.add(id(parameter))
-                    place = torch.randperm(parameter.numel(), generator=generator)
-                    mixed = parameter.flatten()[place.to(parameter.device)]
-                    parameter.copy_(mixed.view_as(parameter))
-    return other if seen else None
+        for name, weights in found.items():
+            if only is None or name in only:
+                generator = torch.Generator().manual_seed(derive(seed, "randomised", name))
+                for weight in weights:
+                    place = torch.randperm(weight.numel(), generator=generator)
+                    weight.copy_(weight.flatten()[place.to(weight.device)].view_as(weight))
+    return other
+
+
+def weights_by_layer(model: Any) -> dict[str, list[nn.Parameter]]:
+    """Return the weights of each of a model's ``layers``, each under the innermost one.
+
+    Layers without weights of their own are left out.
+
+    Example:
+        >>> from types import SimpleNamespace
+        >>> net = nn.Sequential(nn.Linear(2, 3), nn.ReLU())
+        >>> found = weights_by_layer(SimpleNamespace(layers={"all": net, "first": net[0]}))
+        >>> [(name, len(weights)) for name, weights in found.items()]
+        [('first', 2)]
+    """
+    listed = {name: list(module.parameters()) for name, module in model.layers.items()}
+    owner: dict[int, str] = {}
+    for name in sorted(listed, key=lambda name: len(list(model.layers[name].modules()))):
+        for weight in listed[name]:
+            owner.setdefault(id(weight), name)
+    found = {
+        name: [weight for weight in weights if owner[id(weight)] == name]
+        for name, weights in listed.items()
+    }
+    return {name: weights for name, weights in found.items() if weights}
 
 
 def ablation_agreement(values_at: Values, codes: Tensor, weights: Floats) -> float:

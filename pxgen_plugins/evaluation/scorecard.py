@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,12 +13,14 @@ from numpy.typing import NDArray
 from pxgen_plugins import validation
 from pxgen_plugins.errors import ParameterError, describe
 from pxgen_plugins.evaluation import checks as registry
-from pxgen_plugins.evaluation.checks import Context, Row
-from pxgen_plugins.evaluation.checks.context import STATES
+from pxgen_plugins.evaluation.checks import STATES, Context, Row
 from pxgen_plugins.explainer import PXGen
+from pxgen_plugins.explanation import write_atomic
 from pxgen_plugins.progress import bar
 
 __all__ = ["Scorecard", "evaluate"]
+
+_FORMAT = "pxgen scorecard 1"
 
 
 @dataclass(frozen=True)
@@ -26,7 +29,7 @@ class Scorecard:
 
     Attributes:
         rows: One per measured number (see :class:`~pxgen_plugins.evaluation.checks.Row`).
-        about: The explainer's settings, the number of anchors and the seeds.
+        about: The explainer's settings, model, thresholds and groups; how many anchors; the seeds.
     """
 
     rows: list[Row]
@@ -34,9 +37,14 @@ class Scorecard:
 
     @property
     def passed(self) -> bool:
-        """Whether no check failed and one passed at least; skipped ones count as neither."""
+        """Whether no row failed and one passed at least; rows that judge nothing do not count."""
         states = {row.state for row in self.rows}
         return "failed" not in states and "passed" in states
+
+    @property
+    def failed(self) -> list[Row]:
+        """The rows that failed."""
+        return [row for row in self.rows if row.state == "failed"]
 
     def table(self) -> list[dict[str, Any]]:
         """Return one dict per row."""
@@ -46,19 +54,32 @@ class Scorecard:
         """Return how many rows are in each state."""
         return {state: sum(row.state == state for row in self.rows) for state in STATES}
 
+    def plot(self, **options: Any) -> NDArray[Any]:
+        """Draw the card (see :func:`pxgen_plugins.plots.plot_scorecard`)."""
+        from pxgen_plugins.plots import plot_scorecard
+
+        return plot_scorecard(self, **options)
+
     def to_markdown(self) -> str:
         """Return the rows as a Markdown table."""
-        lines = ["| check | case | measure | value | expected | state | note |", "|---" * 7 + "|"]
-        for row in self.rows:
-            value = "" if row.value is None else f"{row.value:.3f}"
-            cells = [row.check, row.case, row.measure, value, expected(row), row.state, row.note]
-            shown = [cell.replace("|", "\\|").replace("\n", " ") for cell in cells]
-            lines.append("| " + " | ".join(shown) + " |")
-        return "\n".join(lines) + "\n"
+        from pxgen_plugins.evaluation.scorecard_text import markdown
+
+        return markdown(self)
+
+    def to_html(self) -> str:
+        """Return the same as one self-contained page; names are escaped."""
+        from pxgen_plugins.evaluation.scorecard_text import page
+
+        return page(self)
 
     def to_json(self) -> str:
         """Return the card as strict JSON; :meth:`from_json` reads it back."""
-        content = {"passed": self.passed, "rows": self.table(), "about": self.about}
+        content = {
+            "format": _FORMAT,
+            "passed": self.passed,
+            "rows": self.table(),
+            "about": self.about,
+        }
         return json.dumps(content, allow_nan=False, indent=1)
 
     @classmethod
@@ -69,29 +90,29 @@ class Scorecard:
             ParameterError: When ``text`` is something else.
         """
         try:
-            content = json.loads(text)
-            return cls([Row(**row) for row in content["rows"]], dict(content["about"]))
-        except (ValueError, TypeError, KeyError) as error:
-            do = f"Give what Scorecard.to_json returned ({type(error).__name__})."
+            content = json.loads(text, parse_constant=_refuse)
+            if content["format"] != _FORMAT:
+                raise ValueError(f"format {content['format']!r}")
+            return cls([Row.from_dict(row) for row in content["rows"]], dict(content["about"]))
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            do = f"Give what Scorecard.to_json returned; this failed: {error!r}."
+            where = "Scorecard.from_json"
             allowed = "a scorecard's JSON"
-            raise ParameterError(
-                "text", "Scorecard.from_json", allowed, describe(text), do
-            ) from error
+            raise ParameterError("text", where, allowed, describe(text), do) from error
 
-    def plot(self, **options: Any) -> NDArray[Any]:
-        """Draw the card (see :func:`pxgen_plugins.plots.plot_scorecard`)."""
-        from pxgen_plugins.plots import plot_scorecard
+    def write(self, path: str | os.PathLike[str]) -> None:
+        """Write ``.json``, ``.md`` or ``.html``, by the suffix; the file appears whole.
 
-        return plot_scorecard(self, **options)
-
-
-def expected(row: Row) -> str:
-    """Return what a row's value should be, in words."""
-    if row.low is not None and row.high is not None:
-        return f"{row.low:.3g} to {row.high:.3g}"
-    if row.low is not None:
-        return f"at least {row.low:.3g}"
-    return "" if row.high is None else f"at most {row.high:.3g}"
+        Raises:
+            ParameterError: For another suffix.
+        """
+        writers = {".json": self.to_json, ".md": self.to_markdown, ".html": self.to_html}
+        suffix = os.path.splitext(os.fspath(path))[1]
+        if suffix not in writers:
+            do = "Choose the format by the file's suffix."
+            allowed = "a file name that ends in " + ", ".join(writers)
+            raise ParameterError("path", "Scorecard.write", allowed, describe(str(path)), do)
+        write_atomic(path, writers[suffix]().encode())
 
 
 def evaluate(
@@ -113,30 +134,32 @@ def evaluate(
     thresholds), ``perturbations`` (and change little for little), ``planted`` (and put anchors of
     known kinds where they belong). The model is left as it was: checks change copies.
 
+    No number depends on the order of the anchors, except where ``reconstruction="sample"`` draws by
+    position; anchors whose values are not finite are left out, with a warning.
+
     Args:
         explainer: A fitted :class:`~pxgen_plugins.PXGen`.
         X: The n anchors, anything ``explain`` takes; a few thousand are enough.
-        labels: Their labels; no check uses them yet, but checks of yours may.
+        labels: n labels; how far each label's share in HIHE moves with the seed is then reported.
         checks: Names of the checks to run; None runs all.
         training: Data that the model was trained on, if at hand.
         out_of_domain: Anchor sets that the model cannot know, by name.
         n_seeds: Repetitions of what is drawn.
         seed: Seed of everything drawn.
-        verbose: Show progress bars on stderr.
+        verbose: Show a progress bar on stderr.
 
     Returns:
         The scorecard.
 
     Raises:
         NotFittedError: Before ``fit``.
-        ParameterError: When a check is unknown, ``X`` is empty, or it is no PXGen explainer.
-        AnchorError: When the anchors do not fit the model.
+        ParameterError: When a check is unknown, or it is no PXGen explainer.
+        AnchorError: When the anchors do not fit the model, or none has finite values.
 
-    Cost: about 8 + n_seeds calibrations with 3 repeats and n_seeds with all; 20 passes over the
-    anchors.
+    Cost: ``n_seeds`` calibrations, and 8 + ``n_seeds`` of at most 3 repeats; about 20 + 2
+    ``n_seeds`` passes over the anchors, in memory of one batch.
 
     Example:
-        >>> import torch
         >>> from pxgen_plugins.testing.examples import LinearModel
         >>> from pxgen_plugins.thresholds import Quantile
         >>> explainer = PXGen(LinearModel(), threshold=Quantile(0.9, 200, 2)).fit()
@@ -148,31 +171,52 @@ def evaluate(
     if not isinstance(explainer, PXGen):
         do = "Make one: PXGen(model).fit()."
         raise ParameterError("explainer", where, "a PXGen explainer", describe(explainer), do)
-    known = registry.names()
-    wanted = known if checks is None else list(checks)
-    for name in wanted:
-        validation.choice(name, "checks", where, known)
+    wanted = _wanted(checks)
+    if out_of_domain is not None and not isinstance(out_of_domain, Mapping):
+        do = "Give each set a name, as in out_of_domain={'cars': X}."
+        came = describe(out_of_domain)
+        raise ParameterError("out_of_domain", where, "a mapping from name to anchors", came, do)
     context = Context(
         explainer,
         X,
         labels,
         training=training,
-        out_of_domain=dict(out_of_domain or {}),
+        out_of_domain=out_of_domain,
         n_seeds=validation.integer(n_seeds, "n_seeds", where, minimum=1),
         seed=validation.integer(seed, "seed", where, minimum=0),
     )
-    if not len(context.anchors):
-        raise ParameterError("X", where, "at least one anchor", "none", "Give some anchors.")
     rows: list[Row] = []
     with bar(len(wanted), "checking", "check", verbose) as progress:
         for name in wanted:
             rows += registry.get(name)(context)
             progress.update()
+    calibration = context.calibration
     about = {
         "explainer": explainer.meta["params"],
+        "model": type(explainer.predictor).__name__,
+        "thresholds": dict(zip(calibration.names, calibration.thresholds.tolist(), strict=True)),
         "n_anchors": len(context.anchors),
+        "n_invalid": context.n_invalid,
+        "groups": context.shares(context.codes),
+        "checks": wanted,
         "n_seeds": n_seeds,
         "seed": seed,
-        "groups": context.shares(context.codes),
     }
-    return Scorecard(rows, about)
+    return Scorecard(
+        rows, json.loads(json.dumps(about, default=str), parse_constant=lambda _: None)
+    )
+
+
+def _wanted(checks: Sequence[str] | None) -> list[str]:
+    known = registry.names()
+    if checks is None:
+        return known
+    if isinstance(checks, str) or not isinstance(checks, Sequence) or not len(checks):
+        do = f"Name some, as in checks=[{known[0]!r}], or leave it out for all."
+        allowed = "a sequence of names of checks, or None"
+        raise ParameterError("checks", "evaluate", allowed, describe(checks), do)
+    return [validation.choice(name, "checks", "evaluate", known) for name in checks]
+
+
+def _refuse(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,20 +13,17 @@ from alibi.exceptions import NotFittedError
 
 from pxgen_plugins import PXGen
 from pxgen_plugins.datasets import load_mnist, load_mnist_vae
-from pxgen_plugins.errors import ParameterError
+from pxgen_plugins.errors import AnchorError, ParameterError, PXGenWarning
 from pxgen_plugins.evaluation import Scorecard, checks, evaluate
 from pxgen_plugins.evaluation.checks import Row
-from pxgen_plugins.evaluation.checks.context import Agreement
-from pxgen_plugins.evaluation.checks.perturbations import shifted
-from pxgen_plugins.evaluation.quality import randomised
 from pxgen_plugins.models import VAE
 from pxgen_plugins.testing.guards import module_state, moved_generators, random_state
-from pxgen_plugins.thresholds import Conformal, Fixed, MeanMax, Quantile
-from tests.adapters.airplanes import FOLDER
+from pxgen_plugins.thresholds import Fixed, MeanMax, Quantile
+from tests.adapters.airplanes import CHECKPOINTS, FOLDER, airplane_vae, airplanes
 from tests.adapters.faces import FACES, face_vae
-from tests.conftest import TinyNet
 
 CIFAR = FOLDER / "data" / "cifar10_subset.npz"
+CHECKPOINTS_EXIST = CIFAR.exists() and all(Path(path).exists() for path in CHECKPOINTS)
 RULE = Quantile(0.9, n_samples=200, n_repeats=2)
 
 
@@ -38,24 +36,24 @@ def rows_of(card, check):
     return {(row.case, row.measure): row for row in card.rows if row.check == check}
 
 
+@pytest.fixture(scope="module")
+def card():
+    """5,000 samples and 500 anchors are enough to see what the full example shows."""
+    net = load_mnist_vae()
+    model = VAE(net.encode, net.decode, latent_shape=(200,), sample_shape=(1, 28, 28))
+    images, labels = load_mnist("test")
+    zeros, _ = load_mnist("train", digits=0)
+    explainer = PXGen(model, threshold=MeanMax(5_000, 4)).fit()
+    return evaluate(
+        explainer,
+        images[:500],
+        training=zeros[:500],
+        out_of_domain={"other digits": images[labels != 0][:300]},
+        n_seeds=2,
+    )
+
+
 class TestOnTheShippedVAE:
-    """2,000 samples and 500 anchors are enough to see what the full example shows."""
-
-    @pytest.fixture(scope="class")
-    def card(self):
-        net = load_mnist_vae()
-        model = VAE(net.encode, net.decode, latent_shape=(200,), sample_shape=(1, 28, 28))
-        images, labels = load_mnist("test")
-        zeros, _ = load_mnist("train", digits=0)
-        explainer = PXGen(model, threshold=MeanMax(5_000, 4)).fit()
-        return evaluate(
-            explainer,
-            images[:500],
-            training=zeros[:500],
-            out_of_domain={"other digits": images[labels != 0][:300]},
-            n_seeds=2,
-        )
-
     def test_every_check_passes(self, card):
         assert [row for row in card.rows if row.state == "failed"] == []
         assert card.passed
@@ -73,13 +71,10 @@ class TestOnTheShippedVAE:
 
     def test_randomised_models_separate_from_other_seeds(self, card):
         measure = "adjusted Rand index"
-        random = [r.value for (c, m), r in rows_of(card, "randomisation").items()
-                  if m == measure and c.startswith("all layers")]  # fmt: skip
-        seeds = [
-            r.value for (_, m), r in rows_of(card, "calibration_seeds").items() if m == measure
-        ]
-        assert max(random) < 0.2
-        assert min(seeds) > 0.8
+        random = rows_of(card, "randomisation")["all layers", measure]
+        seeds = rows_of(card, "calibration_seeds")["other seeds", measure]
+        assert random.interval[1] < 0.2
+        assert seeds.interval[0] > 0.8
 
 
 def cifar(label: int) -> np.ndarray:
@@ -90,6 +85,7 @@ def cifar(label: int) -> np.ndarray:
     return torch.nn.functional.interpolate(x, scale_factor=2, mode="bilinear").numpy()
 
 
+@pytest.mark.shared
 @FACES
 @pytest.mark.skipif(not CIFAR.exists(), reason=f"{CIFAR} is absent")
 class TestOnAColourModel:
@@ -116,8 +112,26 @@ class TestOnAColourModel:
 
     def test_the_card_shows_that_a_maximum_lets_smooth_strangers_in(self):
         card = self.card(MeanMax(1_000, 2))
-        failed = {row.case for row in card.rows if row.state == "failed"}
+        failed = {row.case for row in card.failed}
         assert {"out of domain: frogs", "out of domain: digits"} <= failed
+
+
+@pytest.mark.shared
+@pytest.mark.skipif(not CHECKPOINTS_EXIST, reason=f"{FOLDER} is absent")
+def test_real_airplanes_and_cars_land_where_they_must_on_the_model_of_airplanes():
+    explainer = PXGen(airplane_vae(), threshold=Quantile(0.99, n_samples=1_000, n_repeats=3)).fit()
+    card = evaluate(
+        explainer,
+        cifar(0),
+        checks=["planted"],
+        training=airplanes(100),
+        out_of_domain={"cars": cifar(1)},
+    )
+    assert card.passed, card.failed
+    found = {case: row.value for (case, _), row in rows_of(card, "planted").items()}
+    assert found["training data"] > 0.8
+    assert found["uniform noise"] == 0.0
+    assert found["out of domain: cars"] < 0.1
 
 
 class TestEvaluate:
@@ -139,11 +153,22 @@ class TestEvaluate:
         assert one.to_json() != evaluate(explainer, images, n_seeds=2, seed=1).to_json()
 
     def test_the_order_of_anchors_does_not_matter(self, explainer, images):
-        names = ["randomisation", "calibration_seeds"]
-        one = evaluate(explainer, images, checks=names, n_seeds=1)
-        other = evaluate(explainer, images[::-1], checks=names, n_seeds=1)
-        for a, b in zip(one.rows, other.rows, strict=True):
-            assert a.value == pytest.approx(b.value)
+        labels = np.arange(60) % 3
+        order = np.random.default_rng(1).permutation(60)
+        one = evaluate(explainer, images, labels, n_seeds=1)
+        other = evaluate(explainer, images[order], labels[order], n_seeds=1)
+        assert one.rows == other.rows
+
+    def test_invalid_anchors_are_left_out_with_a_warning(self, explainer, images):
+        holes = images.copy()
+        holes[::4] = np.nan
+        with pytest.warns(PXGenWarning, match="15 of 60 anchors are in no group"):
+            found = evaluate(explainer, holes, n_seeds=1)
+        kept = evaluate(explainer, np.delete(images, np.s_[::4], axis=0), n_seeds=1)
+        assert found.rows == kept.rows
+        assert found.about["n_invalid"] == 15
+        with pytest.raises(AnchorError, match="at least one anchor with finite values"):
+            evaluate(explainer, holes * np.nan)
 
     def test_what_cannot_be_checked_is_skipped_with_its_reason(self, images):
         explainer = PXGen(
@@ -160,7 +185,7 @@ class TestEvaluate:
         card = evaluate(explainer, images[:1], n_seeds=1)
         assert any("one group" in row.note for row in card.rows if row.state == "skipped")
         json.loads(card.to_json())
-        with pytest.raises(ParameterError, match="X must be at least one anchor"):
+        with pytest.raises(AnchorError, match="X must be at least one anchor"):
             evaluate(explainer, images[:0])
 
     def test_wrong_arguments_are_named(self, vae, explainer, images):
@@ -172,6 +197,13 @@ class TestEvaluate:
             evaluate(vae, images)
         with pytest.raises(ParameterError, match="n_seeds"):
             evaluate(explainer, images, n_seeds=0)
+        for names in ("planted", []):
+            with pytest.raises(ParameterError, match="a sequence of names of checks"):
+                evaluate(explainer, images, checks=names)
+        with pytest.raises(ParameterError, match="a mapping from name to anchors"):
+            evaluate(explainer, images, out_of_domain=images)
+        with pytest.raises(AnchorError):
+            evaluate(explainer, images, checks=["planted"], training=images[:, :, :3])
 
     def test_a_criterion_that_learns_is_taught_the_other_model(self, vae, images):
         from tests.core.test_explainer import Reference
@@ -183,49 +215,13 @@ class TestEvaluate:
         assert any(row.value is not None for row in card.rows)
 
 
-class TestParts:
-    def test_agreement_of_known_partitions(self):
-        one = np.array([0, 0, 1, 1], dtype=np.int8)
-        assert Agreement.of(one, one) == Agreement(1.0, 1.0)
-        assert Agreement.of(one, 1 - one) == Agreement(0.0, 1.0)
-        assert np.isnan(Agreement.of(one * 0, one * 0).rand)
-
-    def test_a_judged_row_fails_on_nan(self):
-        row = Row.judged("c", "case", "m", float("nan"), low=0.0)
-        assert (row.state, row.value) == ("failed", None)
-        assert Row.judged("c", "case", "m", 0.5, low=0.5, high=0.5).state == "passed"
-
-    def test_shifted_repeats_the_edge(self):
-        x = np.arange(6.0, dtype=np.float32).reshape(1, 1, 2, 3)
-        assert shifted(x, 1)[0, 0].tolist() == [[0.0, 0.0, 1.0], [3.0, 3.0, 4.0]]
-
-    def test_only_the_named_layers_are_permuted(self):
-        net = TinyNet()
-        vae = VAE(net.encode, net.decode, latent_shape=(3,), sample_shape=(1, 8, 8))
-        other = randomised(vae, seed=0, only=["out"])
-        whole = randomised(vae, seed=0)
-        for name, layer in other.layers.items():
-            same = all(
-                torch.equal(a, b)
-                for a, b in zip(layer.parameters(), vae.layers[name].parameters(), strict=True)
-            )
-            assert same == (name != "out")
-        assert torch.equal(other.layers["out"].weight, whole.layers["out"].weight)
-
-    @pytest.mark.parametrize("rule", [Quantile(0.9, 500, 4), Conformal(0.1, 500, 4)])
-    def test_the_rules_promise_holds_for_own_samples(self, vae, images, rule):
-        explainer = PXGen(vae, threshold=rule).fit()
-        row = evaluate(explainer, images, checks=["planted"]).rows[0]
-        assert row.state == "passed"
-        assert row.low < 0.85
-
-
 class TestCard:
     def test_it_survives_json_and_judges_itself(self):
-        good = Row.judged("planted", "a|b", "share", 0.5, low=0.1, high=0.9)
+        good = Row.judged("planted", "a|b", "share", 0.5, interval=(0.4, 0.6), low=0.1, high=0.9)
         bad = Row.judged("planted", "c", "share", 0.5, high=0.4)
         card = Scorecard([good, bad, Row.skipped("x", "y", "no\nway")], {"seed": 1})
         assert Scorecard.from_json(card.to_json()) == card
+        assert card.failed == [bad]
         assert not card.passed
         assert Scorecard([good]).passed
         assert not Scorecard([Row.skipped("x", "y", "z")]).passed
@@ -233,8 +229,27 @@ class TestCard:
         assert "a\\|b" in text
         assert "no way" in text
         assert "0.1 to 0.9" in text
-        with pytest.raises(ParameterError, match="a scorecard's JSON"):
-            Scorecard.from_json("{}")
+        assert "0.500 (0.400 to 0.600)" in text
+
+    @pytest.mark.parametrize("change", [("state", "fine"), ("value", "1"), ("interval", [1])])
+    def test_other_json_is_refused(self, change):
+        text = Scorecard([Row.judged("a", "b", "c", 0.5)]).to_json()
+        content = json.loads(text)
+        content["rows"][0][change[0]] = change[1]
+        for wrong in ("{}", "[1]", "no", text.replace("0.5", "NaN"), json.dumps(content)):
+            with pytest.raises(ParameterError, match="a scorecard's JSON"):
+                Scorecard.from_json(wrong)
+
+    def test_what_is_written_is_escaped(self, tmp_path):
+        card = Scorecard([Row.judged("planted", "<script>", "&", 0.5, low=0.6)])
+        for name in ("card.json", "card.md", "card.html"):
+            card.write(tmp_path / name)
+        text = (tmp_path / "card.html").read_text()
+        assert "&lt;script&gt;" in text
+        assert "<script>" not in text
+        assert Scorecard.from_json((tmp_path / "card.json").read_text()) == card
+        with pytest.raises(ParameterError, match="a file name that ends in"):
+            card.write(tmp_path / "card.txt")
 
     def test_it_is_drawn_with_a_mark_per_value(self, explainer, images):
         import matplotlib as mpl
@@ -242,7 +257,8 @@ class TestCard:
         mpl.use("Agg")
         card = evaluate(explainer, images, n_seeds=1)
         (axes,) = card.plot()
-        assert len(axes.get_yticks()) == sum(row.value is not None for row in card.rows)
+        marks = [line for line in axes.lines if str(line.get_gid()).startswith("value:")]
+        assert len(marks) == sum(row.value is not None for row in card.rows)
         mpl.pyplot.close(axes.figure)
         (axes,) = Scorecard([]).plot()
         assert axes.get_title(loc="left") == "nothing was checked"

@@ -17,7 +17,7 @@ HOSTILE = "$x^2$ \\frac{ <script>\x1b[31m\u202e" + "y" * 300
 def card() -> Scorecard:
     return Scorecard(
         [
-            Row.judged("planted", HOSTILE, "share", 0.4, low=0.2),
+            Row.judged("planted", HOSTILE, "share", 0.4, interval=(0.3, 0.5), low=0.2),
             Row.judged("planted", "b", "index", -0.3, high=-0.5),
             Row.skipped("other", "c", "no reason"),
         ]
@@ -52,8 +52,18 @@ def test_a_given_axes_is_used_and_every_name_is_drawn(make):
 
 def test_a_mark_stands_at_its_value_and_a_bar_over_the_expected_range():
     (axes,) = card().plot()
-    lines = [line.get_xdata() for line in axes.lines]
-    assert any(len(x) == 1 and x[0] == 0.4 for x in lines)
-    assert any(len(x) == 2 and x[0] == 0.2 and x[1] == 1.0 for x in lines)
+    marks = {line.get_gid(): line.get_xdata()[0] for line in axes.lines if line.get_gid()}
+    assert marks == {"value:passed": 0.4, "value:failed": -0.3}
+    bands = [patch for patch in axes.patches if str(patch.get_gid()).startswith("expected:")]
+    low, high = axes.get_xlim()
+    ends = [(band.get_x(), band.get_x() + band.get_width()) for band in bands]
+    assert ends == [(0.2, high), (low, pytest.approx(-0.5))]
+    ((start, end),) = [
+        [x for x, _ in line.get_segments()[0]] for line in axes.collections if line.get_gid()
+    ]
+    assert (start, end) == (0.3, 0.5)
+    shown = [text.get_text() for text in axes.texts]
+    assert "0.400, at least 0.2" in shown
+    assert "skipped: no reason" in shown
     assert "1 failed, 1 skipped" in axes.get_title(loc="left").replace("1 passed, ", "")
     plt.close(axes.figure)

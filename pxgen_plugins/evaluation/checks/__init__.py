@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from pxgen_plugins.evaluation.checks.context import Context, Row
+from pxgen_plugins.evaluation.checks.agreement import Agreement
+from pxgen_plugins.evaluation.checks.context import Context
+from pxgen_plugins.evaluation.checks.rows import STATES, Row
 from pxgen_plugins.registry import Registry
 
-__all__ = ["Check", "Context", "Row", "get", "names", "register"]
+__all__ = ["STATES", "Agreement", "Check", "Context", "Row", "get", "names", "register"]
 
 Check = Callable[[Context], list[Row]]
 REGISTRY: Registry[Check] = Registry("check", "pxgen_plugins.evaluation.checks")

@@ -1,121 +1,60 @@
-"""What a check is given, and what it gives back."""
+"""What a check is given: the explainer, its valid anchors, and what checks need again and again."""
 
 from __future__ import annotations
 
 import copy
-import math
-from dataclasses import asdict, dataclass
+import warnings
+from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 import numpy as np
+from alibi.exceptions import NotFittedError
 from numpy.typing import NDArray
-from sklearn.metrics import adjusted_rand_score
 
+from pxgen_plugins import groups
 from pxgen_plugins.anchors import Anchors, open_for
 from pxgen_plugins.calibration import Calibration
-from pxgen_plugins.errors import CapabilityError
+from pxgen_plugins.criteria import Fitted
+from pxgen_plugins.errors import AnchorError, ParameterError, PXGenWarning
+from pxgen_plugins.evaluation.checks.agreement import Codes
+from pxgen_plugins.evaluation.checks.changed import Changed, Chosen
 from pxgen_plugins.explainer import PXGen
 from pxgen_plugins.fitting import fit_criteria
-from pxgen_plugins.groups import GROUPS, INVALID, codes
 from pxgen_plugins.scoring import Scorer
+from pxgen_plugins.thresholds import Rule
 
-__all__ = ["STATES", "Agreement", "Context", "Row"]
+__all__ = ["Context"]
 
-Codes = NDArray[np.int8]
-STATES = ("passed", "failed", "reported", "skipped")
-_ALL = (*GROUPS, INVALID)
-
-
-@dataclass(frozen=True)
-class Row:
-    """One measured number of a check, and what it should be.
-
-    Attributes:
-        check: Name of the check.
-        case: What was tried.
-        measure: What was measured, in words.
-        value: The number; None where there is none.
-        low: Lowest value that passes; None when the number is only reported.
-        high: Highest value that passes; likewise.
-        state: ``"passed"``, ``"failed"``, ``"reported"`` (nothing is expected) or ``"skipped"``.
-        note: What to know of it.
-    """
-
-    check: str
-    case: str
-    measure: str
-    value: float | None
-    low: float | None = None
-    high: float | None = None
-    state: str = "reported"
-    note: str = ""
-
-    @classmethod
-    def judged(
-        cls,
-        check: str,
-        case: str,
-        measure: str,
-        value: float,
-        *,
-        low: float = -math.inf,
-        high: float = math.inf,
-        note: str = "",
-    ) -> Row:
-        """Return a row that passed if ``low <= value <= high``, and failed otherwise; NaN fails."""
-        good = low <= value <= high
-        bounds = [bound if math.isfinite(bound) else None for bound in (low, high)]
-        shown = value if math.isfinite(value) else None
-        state = "passed" if good else "failed"
-        return cls(check, case, measure, shown, bounds[0], bounds[1], state, note)
-
-    @classmethod
-    def skipped(cls, check: str, case: str, why: str) -> Row:
-        """Return a row that says why nothing was measured."""
-        return cls(check, case, "", None, state="skipped", note=why)
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the attributes by name."""
-        return asdict(self)
-
-
-@dataclass(frozen=True)
-class Agreement:
-    """How far two groupings of the same anchors agree.
-
-    Attributes:
-        kept: Share of the anchors that keep their group.
-        rand: Adjusted Rand index (Hubert and Arabie 1985): 1 for the same partition, about 0 for
-            unrelated ones; NaN when both put all anchors in one group, which says nothing.
-    """
-
-    kept: float
-    rand: float
-
-    @classmethod
-    def of(cls, one: Codes, other: Codes) -> Agreement:
-        """Compare two arrays of group codes, (n,)."""
-        trivial = len(np.unique(one)) < 2 and len(np.unique(other)) < 2
-        rand = math.nan if trivial else float(adjusted_rand_score(one, other))
-        return cls(float((one == other).mean()), rand)
+Floats = NDArray[np.float64]
+_ALL = (*groups.GROUPS, groups.INVALID)
 
 
 class Context:
-    """A fitted explainer, its anchors, and what checks need again and again.
+    """A fitted explainer and its anchors.
+
+    Anchors whose values are not finite are in no group, so no check can say anything of them: they
+    are left out, with a warning.
 
     Args:
         explainer: A fitted explainer.
-        X: The n anchors.
+        X: The anchors.
         labels: Their labels, or None.
         training: Data that the model was trained on, or None.
         out_of_domain: Anchor sets that the model cannot know, by name.
         n_seeds: Repetitions of what is drawn.
         seed: Seed of everything drawn.
-        verbose: Show progress bars.
 
     Attributes:
-        anchors: The anchor set.
-        codes: Group of each anchor as a position in (HIHE, HILE, LIHE, LILE, invalid), int8 (n,).
+        model: The model as it is scored.
+        anchors: The n valid anchors, with their labels.
+        n_invalid: How many others there were.
+        values: Criterion values, float64 (n, m).
+        codes: Group of each anchor as a position in (HIHE, HILE, LIHE, LILE), int8 (n,).
+
+    Raises:
+        NotFittedError: When the explainer is not fitted.
+        AnchorError: When the anchors do not fit the model, or none has finite values.
     """
 
     def __init__(
@@ -125,75 +64,120 @@ class Context:
         labels: Any = None,
         *,
         training: Any = None,
-        out_of_domain: dict[str, Any] | None = None,
+        out_of_domain: Mapping[str, Any] | None = None,
         n_seeds: int = 3,
         seed: int = 0,
-        verbose: bool = False,
     ) -> None:
         if explainer.calibration is None:
-            from alibi.exceptions import NotFittedError
-
             raise NotFittedError(type(explainer).__name__)
         self.explainer, self.calibration = explainer, explainer.calibration
         self.scorer = explainer.scorer()
         self.model = self.scorer.model
-        self.n_seeds, self.seed, self.verbose = n_seeds, seed, verbose
+        self.n_seeds, self.seed = n_seeds, seed
         self.training, self.out_of_domain = training, dict(out_of_domain or {})
-        self.anchors = open_for(self.model, X, labels=labels, where="evaluate")
-        self.codes = self.group(self.anchors)
+        everything = open_for(self.model, X, labels=labels, where="evaluate")
+        values = self.scorer.score(everything).values
+        valid = np.flatnonzero(np.isfinite(values).all(axis=1)).astype(np.int64)
+        self.n_invalid = len(everything) - len(valid)
+        if not len(valid):
+            do = "Give some anchors; explain(X).reasons says why these have no values."
+            came = f"{len(everything)} anchors"
+            raise AnchorError("X", "evaluate", "at least one anchor with finite values", came, do)
+        if self.n_invalid:
+            text = f"evaluate: {self.n_invalid} of {len(everything)} anchors are in no group"
+            warnings.warn(f"{text} and were left out", PXGenWarning, stacklevel=3)
+        self.anchors = Chosen(everything, valid)
+        self.values: Floats = values[valid]
+        self.codes = self.codes_of(self.values)
 
-    def group(
-        self,
-        anchors: Anchors | Any,
-        scorer: Scorer | None = None,
-        calibration: Calibration | None = None,
-    ) -> Codes:
-        """Return the groups of ``anchors``, under this or another model and calibration."""
-        scorer = self.scorer if scorer is None else scorer
+    def codes_of(self, values: Floats, calibration: Calibration | None = None) -> Codes:
+        """Return the groups of criterion values (n, m), under this or another calibration."""
         calibration = self.calibration if calibration is None else calibration
-        opened = open_for(scorer.model, anchors, where="evaluate")
-        values = scorer.score(opened, self.verbose).values
-        kinds = [str(criterion.kind) for criterion in scorer.criteria]
-        scale = calibration.scale
-        return codes(values, calibration.thresholds, kinds, self.explainer.rule, scale)
+        ruled = (self.kinds, self.explainer.rule, calibration.scale)
+        found: Codes = groups.codes(values, calibration.thresholds, *ruled)
+        return found
+
+    def score(self, X: Any, scorer: Scorer | None = None) -> Floats:
+        """Return the criterion values of any anchors, under this or another model."""
+        scorer = self.scorer if scorer is None else scorer
+        return scorer.score(open_for(scorer.model, X, where="evaluate")).values
+
+    def group(self, X: Any) -> Codes:
+        """Return the groups of any anchors."""
+        return self.codes_of(self.score(X))
 
     def with_model(self, model: Any) -> Scorer:
         """Return a scorer for another model, whose criteria learn anew where they learn at all.
 
         Raises:
-            CapabilityError: When a criterion learns from data and there is no ``training``.
+            ParameterError: When a criterion learns from data and there is no ``training``.
         """
-        scorer = copy.copy(self.scorer)
-        scorer.model = model
-        scorer.criteria = [copy.copy(criterion) for criterion in self.scorer.criteria]
-        try:
-            fit_criteria(scorer, self.training, self.seed)
-        except ValueError as error:
-            do = "Pass training=X to evaluate."
-            allowed = "fitted on the other model too"
-            raise CapabilityError("criteria", "evaluate", allowed, str(error), do) from error
+        scorer = self._twin(model)
+        if self.training is None:
+            for criterion in scorer.criteria:
+                if isinstance(criterion, Fitted) and criterion.learns_from == "data":
+                    do = "Pass the data that the explainer was fitted on."
+                    allowed = f"given, so that criterion {criterion.name!r} can learn anew"
+                    raise ParameterError("training", "evaluate", allowed, "None", do)
+        fit_criteria(scorer, self.training, self.explainer.seed)
+        return scorer
+
+    def with_seed(self, seed: int) -> Scorer:
+        """Return a scorer whose criteria learnt from other samples, where they learn from them."""
+        scorer = self._twin(self.explainer.predictor)
+        learning = copy.copy(scorer)
+        learning.criteria = [c for c in scorer.criteria if _samples(c)]
+        fit_criteria(learning, None, seed)
         return scorer
 
     def calibrate(self, scorer: Scorer, seed: int, n_repeats: int | None = None) -> Calibration:
         """Return thresholds by the explainer's rule, perhaps with fewer repeats."""
-        rule = copy.copy(self.explainer.threshold)
+        rule: Rule = copy.copy(self.explainer.threshold)
         if n_repeats is not None and hasattr(rule, "n_repeats"):
             rule.n_repeats = min(rule.n_repeats, n_repeats)
-        return rule.calibrate(scorer, seed, self.verbose)
-
-    def inputs(self) -> NDArray[np.float32]:
-        """Return the anchors as the model takes them, (n, *sample_shape)."""
-        return self.scorer.inputs(self.anchors, np.arange(len(self.anchors)))
+        return rule.calibrate(scorer, seed)
 
     @property
+    def kinds(self) -> list[str]:
+        """Kind of each criterion."""
+        return [str(criterion.kind) for criterion in self.scorer.criteria]
+
+    @property
+    def learns_from_samples(self) -> bool:
+        """Whether a criterion learns from the model's own samples."""
+        return any(_samples(criterion) for criterion in self.scorer.criteria)
+
+    @cached_property
     def bounds(self) -> tuple[float, float]:
         """Lowest and highest value of an instance; those of the anchors when it is unbounded."""
         if self.model.data_range is not None:
             low, high = self.model.data_range
             return float(low), float(high)
-        x = self.inputs()
-        return float(x.min()), float(x.max())
+        ends = [
+            (float(x.min()), float(x.max())) for _, x in self.scorer.batches(self.anchors, None, {})
+        ]
+        return min(low for low, _ in ends), max(high for _, high in ends)
 
-    def shares(self, found: Codes) -> dict[str, float]:
-        """Return the share of each group."""
-        return {name: float((found == k).mean()) for k, name in enumerate(_ALL)}
+    def changed(self, change: Any) -> Anchors:
+        """Return the anchors, changed (see :class:`.changed.Changed`)."""
+        return Changed(self.anchors, self.model, change)
+
+    @staticmethod
+    def shares(found: Codes) -> dict[str, float]:
+        """Return the share of each group that occurs."""
+        counts = np.bincount(found, minlength=len(_ALL))
+        return {
+            name: float(count / len(found))
+            for name, count in zip(_ALL, counts, strict=True)
+            if count
+        }
+
+    def _twin(self, model: Any) -> Scorer:
+        twin = copy.copy(self.explainer)
+        twin._predictor = model
+        twin.criteria = [copy.copy(criterion) for criterion in self.explainer.criteria]
+        return twin.scorer()
+
+
+def _samples(criterion: Any) -> bool:
+    return isinstance(criterion, Fitted) and criterion.learns_from == "samples"

@@ -39,6 +39,7 @@ def samples() -> Any:
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("make", [card, study, samples])
 def test_a_given_axes_is_used_and_every_name_is_drawn(make):
+    plt.close("all")  # what other tests of the process left open
     figure, ax = plt.subplots()
     axes = make().plot(ax=ax)
     assert {panel.figure for panel in axes.flat} == {figure}

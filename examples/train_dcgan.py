@@ -22,8 +22,6 @@ import copy
 import hashlib
 import json
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -34,10 +32,12 @@ from safetensors.torch import save
 from torch import Tensor, nn
 from torch.nn import functional
 from tqdm.auto import tqdm
+from train_mnist_vae import natural, positive
 
 from pxgen_plugins.datasets import load_mnist
 from pxgen_plugins.datasets.mnist_gan import MNISTGAN, MNISTDiscriminator, MNISTGenerator
 from pxgen_plugins.explanation import write_atomic
+from pxgen_plugins.threads import one_thread
 
 _log = logging.getLogger("train_dcgan")
 REPORT = 50  # steps over which the losses on the card are averaged
@@ -166,16 +166,6 @@ def write(path: Path, gan: MNISTGAN, recipe: Recipe, history: list[tuple[float, 
     return digest
 
 
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
 def main(argv: list[str] | None = None) -> None:
     """Run the script with the arguments ``argv``, those of the command line by default."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
@@ -184,32 +174,18 @@ def main(argv: list[str] | None = None) -> None:
         description="Train a small DCGAN on MNIST.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument("--latent-size", type=_positive, default=default.latent_size)
-    parser.add_argument("--steps", type=_positive, default=default.steps)
-    parser.add_argument("--seed", type=_seed, default=default.seed)
+    parser.add_argument("--latent-size", type=positive, default=default.latent_size)
+    parser.add_argument("--steps", type=positive, default=default.steps)
+    parser.add_argument("--seed", type=natural, default=default.seed)
     parser.add_argument("--output", type=Path, help="weights file to write; by default here")
     given = parser.parse_args(argv)
     recipe = Recipe(given.latent_size, given.steps, seed=given.seed)
     path: Path = given.output or Path(f"mnist_gan_z{recipe.latent_size}.safetensors")
     images, _ = load_mnist("train")
-    with _one_thread():
+    with one_thread():
         gan, history = train(images, recipe, progress=True)
     digest = write(path, gan, recipe, history)
     _log.info("wrote %s, SHA-256 %s", path, digest)
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"must be an integer >= 1; got {text}")
-    return value
-
-
-def _seed(text: str) -> int:
-    value = int(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"must be an integer >= 0; got {text}")
-    return value
 
 
 if __name__ == "__main__":

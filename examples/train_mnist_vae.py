@@ -20,8 +20,7 @@ import argparse
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -35,6 +34,7 @@ from tqdm.auto import tqdm
 
 from pxgen_plugins.datasets import MNISTVAE, load_mnist
 from pxgen_plugins.explanation import write_atomic
+from pxgen_plugins.threads import one_thread
 
 _log = logging.getLogger("train_mnist_vae")
 
@@ -142,24 +142,16 @@ def write(path: Path, net: MNISTVAE, recipe: Recipe, losses: list[float], device
     return digest
 
 
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-def _positive(text: str) -> int:
+def positive(text: str) -> int:
+    """Return an argument that must be an integer >= 1."""
     value = int(text)
     if value < 1:
         raise argparse.ArgumentTypeError(f"must be an integer >= 1; got {text}")
     return value
 
 
-def _seed(text: str) -> int:
+def natural(text: str) -> int:
+    """Return an argument that must be an integer >= 0."""
     value = int(text)
     if value < 0:
         raise argparse.ArgumentTypeError(f"must be an integer >= 0; got {text}")
@@ -173,9 +165,9 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("--digit", type=int, choices=range(10), default=default.digit)
-    parser.add_argument("--latent-size", type=_positive, default=default.latent_size)
-    parser.add_argument("--epochs", type=_positive, default=default.epochs)
-    parser.add_argument("--seed", type=_seed, default=default.seed)
+    parser.add_argument("--latent-size", type=positive, default=default.latent_size)
+    parser.add_argument("--epochs", type=positive, default=default.epochs)
+    parser.add_argument("--seed", type=natural, default=default.seed)
     parser.add_argument("--device", default="cpu", help="a torch device, as in cpu or cuda:0")
     parser.add_argument(
         "--output",
@@ -193,7 +185,7 @@ def main(argv: list[str] | None = None) -> None:
     name = f"mnist_vae_digit{recipe.digit}_z{recipe.latent_size}.safetensors"
     path: Path = given.output or Path(name)
     images, _ = load_mnist("train", digits=recipe.digit)
-    with _one_thread():
+    with one_thread():
         net, losses = train(images[: recipe.n_images], recipe, given.device, progress=True)
     digest = write(path, net, recipe, losses, given.device)
     _log.info("final loss %.4f nats per image, SHA-256 %s", losses[-1], digest)

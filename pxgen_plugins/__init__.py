@@ -6,8 +6,9 @@ neither torch nor alibi.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from pxgen_plugins.lazy import attach
 
 if TYPE_CHECKING:
     from pxgen_plugins.comparison import Comparison, compare
@@ -16,18 +17,6 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = ["Comparison", "PXGen", "__version__", "compare"]
 
-_HOMES = {
-    "Comparison": "pxgen_plugins.comparison",
-    "PXGen": "pxgen_plugins.explainer",
-    "compare": "pxgen_plugins.comparison",
-}
+_HOMES = {"Comparison": "comparison", "PXGen": "explainer", "compare": "comparison"}
 
-
-def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(import_module(_HOMES[name]), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = attach(__name__, _HOMES)

@@ -25,6 +25,7 @@ __all__ = [
     "StrictArray",
     "build",
     "from_json",
+    "plain",
     "read_json",
     "write_atomic",
     "write_json",
@@ -210,6 +211,24 @@ def write_atomic(path: str | os.PathLike[str], content: bytes) -> None:
 
 def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is no JSON")
+
+
+def plain(value: Any) -> Any:
+    """Return ``value`` as strict JSON holds it: lists for arrays, None for what is not finite.
+
+    Example:
+        >>> plain({1: np.array([1.0, np.nan])})
+        {'1': [1.0, None]}
+    """
+    if isinstance(value, Mapping):
+        return {str(key): plain(inner) for key, inner in value.items()}
+    if isinstance(value, (np.ndarray, np.generic)):
+        return plain(value.tolist())
+    if isinstance(value, (list, tuple)):
+        return [plain(inner) for inner in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
 
 
 def _arrays(node: Any, path: str = "") -> Iterator[tuple[str, NDArray[Any]]]:

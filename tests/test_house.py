@@ -29,10 +29,12 @@ ARROWS: dict[str, set[str]] = {
     "selection": set(),
     "thresholds": {"anchors", "criteria", "models", "scoring"},
 }
-FREE = {"errors", "optional", "progress", "registry", "seeds", "validation"}
+FREE = {
+    "errors", "lazy", "optional", "progress", "registry", "seeds", "threads", "validation",
+}  # fmt: skip
 NEAR_THE_HOST = {
     "adapters", "assembly", "audit", "comparison", "evaluation", "explainer", "explanation",
-    "persistence", "predictor", "tables", "testing",
+    "persistence", "predictor", "reports", "tables", "testing",
 }  # fmt: skip
 FORBIDDEN = {"pickle", "cPickle", "dill", "joblib", "cloudpickle", "jsonpickle", "torchvision"}
 ON_USE_ONLY = {"captum", "shap", "lime", "umap", "openTSNE", "aix360", "tensorflow"}

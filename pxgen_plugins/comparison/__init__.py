@@ -24,16 +24,18 @@ from pxgen_plugins.comparison.methods import (
 )
 from pxgen_plugins.errors import ParameterError, describe
 from pxgen_plugins.explainer import PXGen
-from pxgen_plugins.explanation import StrictArray, write_atomic
+from pxgen_plugins.explanation import plain
 from pxgen_plugins.groups import GROUPS, INVALID
 from pxgen_plugins.models import Model
 from pxgen_plugins.progress import bar
+from pxgen_plugins.reports import html_page, html_table, markdown_table, write
 from pxgen_plugins.scoring import Scorer
 
 __all__ = ["Comparison", "compare"]
 
 _STRIP = 10  # pictures of a strip
 _COLUMNS = ("method", "evidence", "access", "seconds", "peak_mib", "repeatable", "seed_agreement")
+_HEAD = (*_COLUMNS, "quality")
 
 
 @dataclass(frozen=True)
@@ -74,11 +76,11 @@ class Comparison:
     def to_json(self) -> str:
         """Return table, agreement and all explanations as strict JSON."""
         content = {
-            "table": _strict(self.table()),
-            "agreement": _strict(self.agreement),
+            "table": plain(self.table()),
+            "agreement": plain(self.agreement),
             "indices": self.indices.tolist(),
             "explanations": {
-                o.label: _strict(json.loads(o.explanation.to_json()))
+                o.label: plain(json.loads(o.explanation.to_json()))
                 for o in self.outcomes
                 if o.explanation is not None
             },
@@ -87,13 +89,7 @@ class Comparison:
 
     def to_markdown(self) -> str:
         """Return the table, and the agreement below it, as Markdown."""
-        head = [*_COLUMNS, "quality"]
-        lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-        for row in self.table():
-            cells = [_shown(row[name]) for name in _COLUMNS]
-            cells.append(_quality(row))
-            escaped = [cell.replace("|", "\\|").replace("\n", " ") for cell in cells]
-            lines.append("| " + " | ".join(escaped) + " |")
+        lines = markdown_table(_HEAD, self._cells())
         for kind, pairs in self.agreement.items():
             lines += ["", f"Agreement, {kind}:", ""]
             lines += [f"- {pair}: {value:.2f}" for pair, value in pairs.items()]
@@ -101,24 +97,13 @@ class Comparison:
 
     def to_html(self) -> str:
         """Return the same as one self-contained page; names are escaped."""
-        head = "".join(f"<th>{name}</th>" for name in [*_COLUMNS, "quality"])
-        body = ""
-        for row in self.table():
-            cells = [_shown(row[name]) for name in _COLUMNS] + [_quality(row)]
-            body += "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in cells) + "</tr>\n"
         agreement = "".join(
             f"<h2>Agreement, {html.escape(kind)}</h2><ul>"
             + "".join(f"<li>{html.escape(p)}: {v:.2f}</li>" for p, v in pairs.items())
             + "</ul>"
             for kind, pairs in self.agreement.items()
         )
-        return (
-            "<!doctype html><html lang='en'><meta charset='utf-8'><title>Comparison</title>"
-            "<style>body{font:15px/1.5 system-ui,sans-serif;margin:2em}table{border-collapse:"
-            "collapse}td,th{border-bottom:1px solid #ccc;padding:.3em .6em;text-align:left;"
-            "vertical-align:top}</style><h1>Comparison</h1>"
-            f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{agreement}</html>\n"
-        )
+        return html_page("Comparison", html_table(_HEAD, self._cells()) + agreement)
 
     def write(self, path: str | os.PathLike[str]) -> None:
         """Write ``.json``, ``.md`` or ``.html``, by the suffix; the file appears whole.
@@ -127,12 +112,10 @@ class Comparison:
             ParameterError: For another suffix.
         """
         writers = {".json": self.to_json, ".md": self.to_markdown, ".html": self.to_html}
-        suffix = os.path.splitext(os.fspath(path))[1]
-        if suffix not in writers:
-            do = "Choose the format by the file's suffix."
-            allowed = "a file name that ends in " + ", ".join(writers)
-            raise ParameterError("path", "Comparison.write", allowed, describe(str(path)), do)
-        write_atomic(path, writers[suffix]().encode())
+        write(path, writers, "Comparison.write")
+
+    def _cells(self) -> list[list[str]]:
+        return [[*(_shown(row[name]) for name in _COLUMNS), _quality(row)] for row in self.table()]
 
 
 def compare(
@@ -309,16 +292,6 @@ def _triple(method: Any) -> tuple[str, Any, Any]:
         do = "Pass LatentView(model), say, or ('view', LatentView(model))."
         raise ParameterError("methods", "compare", allowed, describe(method), do)
     return str(getattr(method, "__name__", type(method).__name__)), method, None
-
-
-def _strict(node: Any) -> Any:
-    if isinstance(node, Mapping):
-        return {key: _strict(child) for key, child in node.items()}
-    if isinstance(node, list):
-        return [_strict(child) for child in node]
-    if isinstance(node, float):
-        return np.array(node).view(StrictArray).tolist()
-    return node
 
 
 def _shown(value: Any) -> str:

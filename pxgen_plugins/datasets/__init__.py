@@ -6,10 +6,10 @@ it came from, and its SHA-256, which is checked whenever the file is read.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pxgen_plugins.datasets.mnist import load_mnist
+from pxgen_plugins.lazy import attach
 
 if TYPE_CHECKING:
     from pxgen_plugins.datasets.mnist_gan import (
@@ -45,12 +45,4 @@ _HOMES = {
     "load_mnist_vae": "mnist_vae",
 }
 
-
-def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = attach(__name__, _HOMES)

@@ -23,6 +23,7 @@ __all__ = [
     "deletion_insertion",
     "jaccard",
     "max_sensitivity",
+    "nearest_distance",
     "randomised",
     "rank_correlation",
     "weights_by_layer",
@@ -248,6 +249,22 @@ def jaccard(one: Any, other: Any) -> float:
     """
     a, b = {int(i) for i in one}, {int(i) for i in other}
     return len(a & b) / len(a | b) if a | b else 1.0
+
+
+def nearest_distance(points: NDArray[np.float64], rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the Euclidean distance of every point (n, d) to the nearest of ``rows`` (k, d), (n,).
+
+    Cost: O(n k d) time, O(n d) memory.
+
+    Example:
+        >>> nearest_distance(np.array([[0.0], [4.0]]), np.array([[1.0], [9.0]])).tolist()
+        [1.0, 3.0]
+    """
+    nearest = np.full(len(points), np.inf)
+    for row in rows:
+        nearest = np.minimum(nearest, np.square(points - row).sum(axis=1))
+    root: NDArray[np.float64] = np.sqrt(nearest)
+    return root
 
 
 def coverage(

@@ -17,6 +17,7 @@ from pxgen_plugins.evaluation.removal_result import RemovalResult
 from pxgen_plugins.evaluation.removal_store import Reference, Store
 from pxgen_plugins.evaluation.removal_work import Task, Work
 from pxgen_plugins.progress import bar
+from pxgen_plugins.threads import one_thread
 from pxgen_plugins.validation import boolean, integer
 
 __all__ = ["RANDOM", "RemovalExperiment"]
@@ -167,7 +168,7 @@ class RemovalExperiment:
     def _reference(self, store: Store) -> Reference:
         everything, seed = np.arange(self.plan.n_train), self.plan.reference_seed
         try:
-            with removal_work.one_thread():
+            with one_thread():
                 start = time.perf_counter()
                 model = self.work.train(everything, seed, False)
                 seconds = time.perf_counter() - start

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from pxgen_plugins.reports import markdown_table
+
 __all__ = ["markdown"]
 
 
@@ -16,7 +18,7 @@ def markdown(result: Any) -> str:
             lines += ["", f"Equal {schedule}, mean over seeds [95% interval]:", ""]
             lines += _curves(result, schedule, distance)
         lines += ["", "Whole curves: mean rise above amount 0, and slope per 100% removed:", ""]
-        lines += _rows(
+        lines += markdown_table(
             ["schedule", "ranking", "mean rise", "slope"],
             [
                 [r["schedule"], r["ranking"], _interval(r, "area_"), _interval(r, "slope_")]
@@ -25,7 +27,7 @@ def markdown(result: Any) -> str:
             ],
         )
         lines += ["", "Pairs of rankings, first less second, seed by seed:", ""]
-        lines += _rows(
+        lines += markdown_table(
             ["schedule", "first", "second", "mean rise", "at the largest amount"],
             [
                 [
@@ -59,14 +61,7 @@ def _curves(result: Any, schedule: str, distance: str) -> list[str]:
         [f"{amount} ({amount / result.whole:.0%})", *(cells[amount, r] for r in result.rankings)]
         for amount in amounts
     ]
-    return _rows(["dropped", *result.rankings], table)
-
-
-def _rows(head: list[str], rows: list[list[str]]) -> list[str]:
-    def line(cells: list[str]) -> str:
-        return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
-
-    return [line(head), "|" + "---|" * len(head), *(line(row) for row in rows)]
+    return markdown_table(["dropped", *result.rankings], table)
 
 
 def _interval(row: Any, prefix: str) -> str:

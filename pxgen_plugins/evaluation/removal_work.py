@@ -10,7 +10,6 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import connection, get_context, parent_process
 from multiprocessing.reduction import ForkingPickler
@@ -22,8 +21,9 @@ from numpy.typing import NDArray
 
 from pxgen_plugins.errors import ModelError, ParameterError, describe
 from pxgen_plugins.seeds import derive
+from pxgen_plugins.threads import one_thread
 
-__all__ = ["Outcome", "Task", "Work", "check_sendable", "measure", "one_thread", "run"]
+__all__ = ["Outcome", "Task", "Work", "check_sendable", "measure", "run"]
 
 _WHERE = "RemovalExperiment.run"
 
@@ -102,17 +102,6 @@ class Work:
 def measure(distance: str, space: str) -> str:
     """Return the name of a distance in a feature space."""
     return f"{distance} ({space})"
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Let torch use one thread: sums, and so results, do not depend on the number of cores."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def run(work: Work, reference: Arrays, tasks: Sequence[Task], n_jobs: int) -> Iterator[Outcome]:

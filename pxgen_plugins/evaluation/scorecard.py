@@ -15,8 +15,8 @@ from pxgen_plugins.errors import ParameterError, describe
 from pxgen_plugins.evaluation import checks as registry
 from pxgen_plugins.evaluation.checks import STATES, Context, Row
 from pxgen_plugins.explainer import PXGen
-from pxgen_plugins.explanation import write_atomic
 from pxgen_plugins.progress import bar
+from pxgen_plugins.reports import write
 
 __all__ = ["Scorecard", "evaluate"]
 
@@ -107,12 +107,7 @@ class Scorecard:
             ParameterError: For another suffix.
         """
         writers = {".json": self.to_json, ".md": self.to_markdown, ".html": self.to_html}
-        suffix = os.path.splitext(os.fspath(path))[1]
-        if suffix not in writers:
-            do = "Choose the format by the file's suffix."
-            allowed = "a file name that ends in " + ", ".join(writers)
-            raise ParameterError("path", "Scorecard.write", allowed, describe(str(path)), do)
-        write_atomic(path, writers[suffix]().encode())
+        write(path, writers, "Scorecard.write")
 
 
 def evaluate(

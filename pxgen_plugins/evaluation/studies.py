@@ -14,6 +14,7 @@ from pxgen_plugins import groups, thresholds, validation
 from pxgen_plugins.anchors import open_for
 from pxgen_plugins.calibration import Calibration
 from pxgen_plugins.errors import ParameterError, describe
+from pxgen_plugins.evaluation.quality import nearest_distance
 from pxgen_plugins.evaluation.study import Study
 from pxgen_plugins.explainer import PXGen
 from pxgen_plugins.groups import GROUPS
@@ -177,11 +178,7 @@ class _Representatives:
         if not len(members):
             return None
         picked = members[k_center(self.scaled[members], min(self.k, len(members))).indices]
-        whole = self.scaled[self.inside]
-        nearest = np.full(len(whole), np.inf)
-        for row in self.scaled[picked]:
-            nearest = np.minimum(nearest, np.square(whole - row).sum(axis=1))
-        return float(np.sqrt(nearest.max()))
+        return float(nearest_distance(self.scaled[self.inside], self.scaled[picked]).max())
 
 
 def _scored(

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from pxgen_plugins.errors import ParameterError, describe
+from pxgen_plugins.explanation import plain
 from pxgen_plugins.groups import GROUPS
+from pxgen_plugins.reports import markdown_table
 
-__all__ = ["Study", "plain"]
+__all__ = ["Study"]
 
 
 @dataclass(frozen=True)
@@ -39,13 +39,15 @@ class Study:
         """Return a table of the group shares and of the study's numbers."""
         own = list(dict.fromkeys(k for row in self.rows for k in row if _is_number(row[k])))
         head = ["case", *GROUPS, *(name.replace("_", " ") for name in own)]
-        lines = ["| " + " | ".join(head) + " |", "|---" + "|--:" * (len(head) - 1) + "|"]
-        for row in self.rows:
-            cells = [str(row["case"]).replace("|", "\\|").replace("\n", " ")]
-            cells += [_share(row, name) for name in GROUPS]
-            cells += [_number(row.get(name)) for name in own]
-            lines.append("| " + " | ".join(cells) + " |")
-        return "\n".join(lines) + "\n"
+        rows = [
+            [
+                str(row["case"]),
+                *(_share(row, name) for name in GROUPS),
+                *(_number(row.get(name)) for name in own),
+            ]
+            for row in self.rows
+        ]
+        return "\n".join(markdown_table(head, rows, n_left=1)) + "\n"
 
     def to_json(self) -> str:
         """Return the study as strict JSON; :meth:`from_json` reads it back."""
@@ -72,19 +74,6 @@ class Study:
         from pxgen_plugins.plots import plot_study
 
         return plot_study(self, **options)
-
-
-def plain(value: Any) -> Any:
-    """Return ``value`` as strict JSON holds it: no arrays, None for what is not finite."""
-    if isinstance(value, dict):
-        return {str(key): plain(inner) for key, inner in value.items()}
-    if isinstance(value, (np.ndarray, np.generic)):
-        return plain(value.tolist())
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return [plain(inner) for inner in value]
-    if isinstance(value, float) and not np.isfinite(value):
-        return None
-    return value
 
 
 def _share(row: dict[str, Any], name: str) -> str:

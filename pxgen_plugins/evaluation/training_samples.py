@@ -13,10 +13,13 @@ from scipy.spatial.distance import pdist
 
 from pxgen_plugins.errors import ParameterError, describe
 from pxgen_plugins.evaluation.moments import as_rows
-from pxgen_plugins.evaluation.quality import coverage
-from pxgen_plugins.evaluation.study import plain
+from pxgen_plugins.evaluation.quality import nearest_distance
+from pxgen_plugins.explanation import plain
+from pxgen_plugins.reports import markdown_table
 
 __all__ = ["TrainingSamples", "compare_training_samples"]
+
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -46,12 +49,11 @@ class TrainingSamples:
         """Return the rows as a Markdown table."""
         head = list(self.rows[0]) if self.rows else []
         names = [name.replace("_", " ") for name in head]
-        lines = ["| " + " | ".join(names) + " |", "|---|---" + "|--:" * (len(head) - 2) + "|"]
-        for row in self.rows:
-            shown = [f"{v:.3g}" if isinstance(v, float) else str(v) for v in row.values()]
-            cells = [cell.replace("|", "\\|").replace("\n", " ") for cell in shown]
-            lines.append("| " + " | ".join(cells) + " |")
-        return "\n".join(lines) + "\n"
+        cells = [
+            [f"{v:.3g}" if isinstance(v, float) else str(v) for v in row.values()]
+            for row in self.rows
+        ]
+        return "\n".join(markdown_table(names, cells, n_left=2)) + "\n"
 
     def plot(self, **options: Any) -> NDArray[Any]:
         """Draw the picks (see :func:`pxgen_plugins.plots.plot_training_samples`)."""
@@ -101,38 +103,32 @@ def compare_training_samples(
             do = "Give one row of features per training sample."
             came = f"{len(points)} rows"
             raise ParameterError(f"features[{space!r}]", where, f"of {n} rows", came, do)
+        near = {k: _yardstick(points, k) for k in {len(index) for index in chosen.values()}}
         for name, index in chosen.items():
-            rows.append({"method": name, "features": space, **_measured(points, index)})
+            found = _measured(points, index, near[len(index)])
+            rows.append({"method": name, "features": space, **found})
     return TrainingSamples(chosen, {name: images[index] for name, index in chosen.items()}, rows)
 
 
-def _measured(points: NDArray[np.float64], index: NDArray[np.int64]) -> dict[str, Any]:
-    k = len(index)
+def _measured(points: Floats, index: NDArray[np.int64], near: float) -> dict[str, Any]:
     gaps = pdist(points[index])
-    found = coverage(points, index)
-    rng = np.random.default_rng(0)  # the yardstick is the same for all methods of the same k
-    halves = [
-        float(np.median(_nearest(points, rng.choice(len(points), k, replace=False))))
-        for _ in range(20)
-    ]
-    near = _nearest(points, index) <= np.median(halves)
+    distance = nearest_distance(points, points[index])
     return {
-        "k": k,
-        "copies": k - len(np.unique(points[index], axis=0)),
+        "k": len(index),
+        "copies": len(index) - len(np.unique(points[index], axis=0)),
         "mean_pairwise_distance": float(gaps.mean()) if len(gaps) else None,
         "least_distance": float(gaps.min()) if len(gaps) else None,
-        "radius": found["radius"],
-        "mean_distance": found["mean_distance"],
-        "covered": float(near.mean()),
+        "radius": float(distance.max()),
+        "mean_distance": float(distance.mean()),
+        "covered": float((distance <= near).mean()),
     }
 
 
-def _nearest(points: NDArray[np.float64], index: NDArray[np.int64]) -> NDArray[np.float64]:
-    nearest = np.full(len(points), np.inf)
-    for row in points[index]:
-        nearest = np.minimum(nearest, np.square(points - row).sum(axis=1))
-    root: NDArray[np.float64] = np.sqrt(nearest)
-    return root
+def _yardstick(points: Floats, k: int) -> float:
+    """Return the median over 20 random draws of k of the median distance to the draw."""
+    rng = np.random.default_rng(0)  # the yardstick is the same for all methods of the same k
+    draws = [rng.choice(len(points), k, replace=False) for _ in range(20)]
+    return float(np.median([np.median(nearest_distance(points, points[d])) for d in draws]))
 
 
 def _indices(name: str, some: Any, n: int, where: str) -> NDArray[np.int64]:

@@ -128,6 +128,9 @@ class Networks(GenerativeModel):
         decoded = decode()
         self._check_finite(f"{role}'s result", decoded, "ordinary latent codes")
         self._check_repeatable(role, decoded, decode())
+        self._check_range(role, decoded)
+
+    def _check_range(self, role: str, decoded: Tensor) -> None:
         if self.data_range is None:
             return
         low, high = self.data_range

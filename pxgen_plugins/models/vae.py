@@ -9,14 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from pxgen_plugins import validation
-from pxgen_plugins.errors import ModelError, ParameterError, describe
-from pxgen_plugins.memory import out_of_memory
+from pxgen_plugins.errors import ModelError, describe
 from pxgen_plugins.models import register
-from pxgen_plugins.models._callables import Call, expect_shape
-from pxgen_plugins.models._evaluation import EvaluationMode
-from pxgen_plugins.models._placement import bounds, modules_behind, placement
+from pxgen_plugins.models._callables import expect_shape
+from pxgen_plugins.models._networks import Networks
 from pxgen_plugins.models._selfcheck import check_vae
-from pxgen_plugins.models.base import GenerativeModel
 
 __all__ = ["VAE"]
 
@@ -24,7 +21,7 @@ SCALES = ("log_var", "std", "variance")
 
 
 @register("vae")
-class VAE(GenerativeModel):
+class VAE(Networks):
     """A variational autoencoder with a Gaussian posterior and the prior N(0, I).
 
     Args:
@@ -56,8 +53,6 @@ class VAE(GenerativeModel):
     """
 
     capabilities = frozenset({"sample", "encode", "embed", "decode", "reconstruct", "layers"})
-    latent_shape: tuple[int, ...]
-    sample_shape: tuple[int, ...]
 
     def __init__(
         self,
@@ -72,21 +67,18 @@ class VAE(GenerativeModel):
         device: torch.device | str | None = None,
         check: bool = True,
     ) -> None:
-        for role, function in (("encode", encode), ("decode", decode)):
-            if not callable(function):
-                do = f"Pass a function, a module or a method, as in {role}=net.{role}."
-                raise ParameterError(role, "VAE", "callable", describe(function), do)
-        self.latent_shape = validation.shape(latent_shape, "latent_shape", "VAE")
-        self.sample_shape = validation.shape(sample_shape, "sample_shape", "VAE")
-        self.data_range = bounds(data_range, "VAE")
+        super().__init__(
+            {"encode": encode, "decode": decode},
+            latent_shape=latent_shape,
+            sample_shape=sample_shape,
+            data_range=data_range,
+            modules=modules,
+            device=device,
+        )
         self.scale = validation.choice(scale, "scale", "VAE", SCALES)
-        self._evaluating = EvaluationMode(modules_behind(modules, encode, decode))
-        self.device, self.dtype = placement(self._evaluating.modules, device, "VAE")
-        self._encode = Call(encode, "encode", "VAE")
-        self._decode = Call(decode, "decode", "VAE")
         with torch.no_grad(), self._evaluating():
-            self._encode.probe(self._probe(2))
-            self._decode.probe(torch.zeros(2, *self.latent_shape).to(self.device, self.dtype))
+            self._calls["encode"].probe(self._noise(2))
+            self._calls["decode"].probe(self._put(torch.zeros(2, *self.latent_shape)))
             if validation.boolean(check, "check", "VAE"):
                 check_vae(self)
 
@@ -96,8 +88,7 @@ class VAE(GenerativeModel):
         Raises:
             ModelError: When the callable returns anything else.
         """
-        with self._evaluating():
-            returned = self._encode(x)
+        returned = self._raw("encode", x)
         if not isinstance(returned, (tuple, list)) or len(returned) != 2:
             came = f"{len(returned)} results" if isinstance(returned, (tuple, list)) else ""
             do = "Wrap it, as in encode=lambda x: net.encode(x)[:2]."
@@ -116,10 +107,7 @@ class VAE(GenerativeModel):
         Raises:
             ModelError: When the callable returns another shape.
         """
-        with self._evaluating():
-            returned = self._decode(z)
-        do = "Correct sample_shape, or reshape inside decode."
-        return expect_shape(returned, (len(z), *self.sample_shape), "decode's result", "VAE", do)
+        return self._instances_from("decode", z)
 
     def embed(self, x: Tensor) -> Tensor:
         """Return the posterior means of ``x``, (n, *latent_shape)."""
@@ -133,43 +121,12 @@ class VAE(GenerativeModel):
         """Return ``n`` decoded draws from the prior N(0, I), shape (n, *sample_shape)."""
         generator = torch.Generator().manual_seed(seed)
         z = torch.randn(n, *self.latent_shape, generator=generator)
-        return self._decode_in_parts(z.to(self.device, self.dtype))
-
-    def _decode_in_parts(self, z: Tensor) -> Tensor:
-        """Decode, in halves where memory runs out."""
-        try:
-            return self.decode(z)
-        except Exception as error:
-            if len(z) == 1 or not out_of_memory(error):
-                raise
-        return torch.cat([self._decode_in_parts(half) for half in z.chunk(2)])
-
-    @property
-    def modules(self) -> tuple[nn.Module, ...]:
-        """The outermost modules behind the callables."""
-        return self._evaluating.modules
-
-    @property
-    def layers(self) -> dict[str, nn.Module]:
-        """The named layers of the modules behind the callables, for attributions."""
-        roots = self.modules
-        return {
-            name if len(roots) == 1 else f"{position}.{name}": module
-            for position, root in enumerate(roots)
-            for name, module in root.named_modules()
-            if name
-        }
+        return self._in_parts(self.decode, self._put(z))
 
     def _log_var(self, spread: Tensor) -> Tensor:
         if self.scale == "log_var":
             return spread
         return spread.log() * (2.0 if self.scale == "std" else 1.0)
-
-    def _probe(self, n: int) -> Tensor:
-        low, high = self.data_range or (-1.0, 1.0)
-        generator = torch.Generator().manual_seed(0)
-        x = torch.rand(n, *self.sample_shape, generator=generator) * (high - low) + low
-        return x.to(self.device, self.dtype)
 
     def __repr__(self) -> str:
         return (

@@ -7,8 +7,9 @@ it back, returns a numpy array of Axes, draws inside ``ax`` when one is given, a
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from pxgen_plugins.lazy import attach
 
 if TYPE_CHECKING:
     from pxgen_plugins.plots.calibration import plot_calibration
@@ -53,12 +54,4 @@ _HOMES = {
     "plot_views": "views",
 }
 
-
-def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = attach(__name__, _HOMES)

@@ -16,8 +16,9 @@ With pytest, every check becomes a test of its own, and faults that are known to
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from pxgen_plugins.lazy import attach
 
 if TYPE_CHECKING:
     from pxgen_plugins.testing.checks import Check, parametrize_with_checks
@@ -61,12 +62,4 @@ _HOMES = {
     "selector_checks": "selectors",
 }
 
-
-def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = attach(__name__, _HOMES)

@@ -194,7 +194,7 @@ def test_out_of_memory_for_one_anchor_is_an_error(net, images):
         raise MemoryError
 
     vae = throwing_vae(net, lambda x: False)
-    vae._encode.function = encode
+    vae._calls["encode"].function = encode
     with pytest.raises(ModelError, match="enough for one anchor"):
         score(vae, images)
 

@@ -125,7 +125,7 @@ def test_training_twice_gives_the_same_bits(script: ModuleType) -> None:
     images, _ = load_mnist("test", digits=0)
     recipe = script.Recipe(epochs=1, latent_size=4)
     before = torch.get_rng_state()
-    with script._one_thread():
+    with script.one_thread():
         (one, losses), (two, again) = (script.train(images[:230], recipe) for _ in range(2))
         other, _ = script.train(images[:230], replace(recipe, seed=2))
     assert torch.equal(torch.get_rng_state(), before)
@@ -139,7 +139,7 @@ def test_the_first_epoch_of_the_shipped_training_is_reproduced(script: ModuleTyp
     recipe = script.Recipe()
     assert card["recipe"] == vars(recipe)
     images, _ = load_mnist("train", digits=recipe.digit)
-    with script._one_thread():
+    with script.one_thread():
         _, losses = script.train(images[: recipe.n_images], replace(recipe, epochs=1))
     # Another processor or torch adds up in another order; on the one it was made on it is exact.
     assert losses[0] == pytest.approx(card["epoch_loss_nats_per_image"][0], rel=1e-4)

@@ -43,9 +43,7 @@ def randomisation(context: Context) -> list[Row]:
             for depth in np.unique(stages)[:-1]:
                 case = f"{start} {depth} of {len(names)} layers"
                 rows += _rows(case, [_agreement(context, ordered[:depth], 0)])
-    except PXGenError as error:  # a permuted model may have no finite values, say
-        return [Row.skipped(NAME, _ALL, str(error))]
-    except _NotReached as error:
+    except (PXGenError, _NotReached) as error:  # a permuted model may have no finite values, say
         return [Row.skipped(NAME, _ALL, str(error))]
     return rows + _rows(_ALL, found, high=_HIGHEST)
 

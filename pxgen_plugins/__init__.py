@@ -12,11 +12,18 @@ from pxgen_plugins.lazy import attach
 
 if TYPE_CHECKING:
     from pxgen_plugins.comparison import Comparison, compare
+    from pxgen_plugins.description import Description, describe
     from pxgen_plugins.explainer import PXGen
 
 __version__ = "0.1.0"
-__all__ = ["Comparison", "PXGen", "__version__", "compare"]
+__all__ = ["Comparison", "Description", "PXGen", "__version__", "compare", "describe"]
 
-_HOMES = {"Comparison": "comparison", "PXGen": "explainer", "compare": "comparison"}
+_HOMES = {
+    "Comparison": "comparison",
+    "Description": "description",
+    "PXGen": "explainer",
+    "compare": "comparison",
+    "describe": "description",
+}
 
 __getattr__, __dir__ = attach(__name__, _HOMES)

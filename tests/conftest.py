@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
 import numpy as np
 import pytest
 import torch
@@ -59,3 +65,15 @@ def vae() -> VAE:
 @pytest.fixture
 def images() -> NDArray[np.float32]:
     return np.random.default_rng(0).random((60, 1, 8, 8), dtype=np.float32)
+
+
+@pytest.fixture
+def example(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], ModuleType]:
+    """Import a script of ``examples/`` anew, by its name."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parent.parent / "examples"))
+
+    def load(name: str) -> ModuleType:
+        sys.modules.pop(name, None)
+        return importlib.import_module(name)
+
+    return load

@@ -2,27 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-
-EXAMPLES = Path(__file__).parent.parent / "examples"
-
-
-@pytest.fixture
-def example(monkeypatch):
-    monkeypatch.syspath_prepend(str(EXAMPLES))
-
-    def load(name):
-        sys.modules.pop(name, None)
-        return importlib.import_module(name)
-
-    return load
-
 
 def test_the_demo_finds_the_zeros(example, tmp_path):
     arguments = ["--n-samples", "2000", "--n-repeats", "3", "--n-anchors", "3000"]

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from pxgen_plugins.lazy import attach
 from pxgen_plugins.models.base import CAPABILITIES, GenerativeModel, Model, capabilities, require
 from pxgen_plugins.registry import Registry
 
 if TYPE_CHECKING:
     from pxgen_plugins.models.autoencoder import Autoencoder
     from pxgen_plugins.models.blackbox import BlackBox
+    from pxgen_plugins.models.diffusion import Diffusion
     from pxgen_plugins.models.gan import GAN
+    from pxgen_plugins.models.sample_bank import SampleBank
+    from pxgen_plugins.models.sources.base import wrap
+    from pxgen_plugins.models.sources.diffusers import from_diffusers
+    from pxgen_plugins.models.sources.pythae import from_pythae
     from pxgen_plugins.models.vae import VAE
     from pxgen_plugins.models.vqvae import VQVAE
 
@@ -26,15 +32,27 @@ __all__ = [
     "VQVAE",
     "Autoencoder",
     "BlackBox",
+    "Diffusion",
     "GenerativeModel",
     "Model",
+    "SampleBank",
     "capabilities",
+    "from_diffusers",
+    "from_pythae",
     "get",
     "names",
     "register",
     "require",
+    "wrap",
 ]
+
+_FUNCTIONS = {
+    "from_diffusers": "sources.diffusers",
+    "from_pythae": "sources.pythae",
+    "wrap": "sources.base",
+}
+_function, __dir__ = attach(__name__, _FUNCTIONS)
 
 
 def __getattr__(name: str) -> Any:
-    return REGISTRY.lookup_class(name, __name__)
+    return _function(name) if name in _FUNCTIONS else REGISTRY.lookup_class(name, __name__)

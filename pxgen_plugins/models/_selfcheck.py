@@ -26,7 +26,7 @@ def check_vae(model: VAE) -> None:
             not what ``scale`` says.
     """
     x = model._noise(_PROBES)
-    raw = model._calls["encode"](x)
+    raw = model._calls["encode"](*model._conditioned(x))
     mean, log_var = model.encode(x)
     _check_scale(model, x, raw[1])
     for name, value in (("mean", mean), ("log_var", log_var)):

@@ -41,10 +41,14 @@ class Model(Protocol):
         device: Where the model wants its input.
         dtype: In which floating type the model wants its input.
 
-    Two more are read where a model has them. ``autoencodes``, True when ``reconstruct(x)`` is
+    Four more are read where a model has them. ``autoencodes``, True when ``reconstruct(x)`` is
     ``decode(embed(x))``, spares a second embedding. ``open_anchors(X, where)`` returns the
     :class:`~pxgen_plugins.anchors.Anchors` behind what users pass, for instances that are no arrays
-    (texts, rows of a table); ``render(x)`` then returns n strings to show.
+    (texts, rows of a table); ``render(x)`` then returns n strings to show. ``origin`` says what the
+    model was made of, where :func:`~pxgen_plugins.models.wrap` or a ``from_...`` function made it.
+    ``portion(n, seed, learning)``, of a model with a finite number of samples, returns the function
+    (n, seed) by which n of them are drawn part by part, none twice: of those that criteria learn
+    from if ``learning``, else of the others.
     """
 
     capabilities: frozenset[str]
@@ -68,6 +72,7 @@ class GenerativeModel:
     device: torch.device = torch.device("cpu")
     dtype: torch.dtype = torch.float32
     autoencodes: bool = False
+    origin: str = ""
 
     def sample(self, n: int, seed: int) -> Tensor:
         """Return ``n`` instances, shape (n, *sample_shape); the same for the same ``seed``."""

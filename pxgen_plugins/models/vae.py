@@ -32,6 +32,8 @@ class VAE(Networks):
         sample_shape: Shape of one instance, as in ``(1, 28, 28)``.
         data_range: Lowest and highest value of an instance; None when unbounded.
         scale: What the second result of ``encode`` is: ``"log_var"``, ``"std"`` or ``"variance"``.
+        condition: The class of a conditional VAE (Sohn et al. 2015) that is explained: both
+            callables are given it as a second argument, int64 (n,). Explain each class by its own.
         modules: The torch modules behind the callables. They are found by themselves when the
             callables are modules, their methods, or functions that name them. While the model is
             called they are in evaluation mode; afterwards every flag is as before.
@@ -63,6 +65,7 @@ class VAE(Networks):
         sample_shape: tuple[int, ...],
         data_range: tuple[float, float] | None = (0.0, 1.0),
         scale: str = "log_var",
+        condition: int | None = None,
         modules: nn.Module | Iterable[nn.Module] | None = None,
         device: torch.device | str | None = None,
         check: bool = True,
@@ -76,9 +79,13 @@ class VAE(Networks):
             device=device,
         )
         self.scale = validation.choice(scale, "scale", "VAE", SCALES)
+        if condition is not None:
+            condition = validation.integer(condition, "condition", "VAE", minimum=0)
+        self.condition = condition
         with torch.no_grad(), self._evaluating():
-            self._calls["encode"].probe(self._noise(2))
-            self._calls["decode"].probe(self._put(torch.zeros(2, *self.latent_shape)))
+            z = self._put(torch.zeros(2, *self.latent_shape))
+            self._calls["encode"].probe(*self._conditioned(self._noise(2)))
+            self._calls["decode"].probe(*self._conditioned(z))
             if validation.boolean(check, "check", "VAE"):
                 check_vae(self)
 
@@ -88,7 +95,7 @@ class VAE(Networks):
         Raises:
             ModelError: When the callable returns anything else.
         """
-        returned = self._raw("encode", x)
+        returned = self._raw("encode", *self._conditioned(x))
         if not isinstance(returned, (tuple, list)) or len(returned) != 2:
             came = f"{len(returned)} results" if isinstance(returned, (tuple, list)) else ""
             do = "Wrap it, as in encode=lambda x: net.encode(x)[:2]."
@@ -107,7 +114,7 @@ class VAE(Networks):
         Raises:
             ModelError: When the callable returns another shape.
         """
-        return self._instances_from("decode", z)
+        return self._instances_from("decode", *self._conditioned(z))
 
     def embed(self, x: Tensor) -> Tensor:
         """Return the posterior means of ``x``, (n, *latent_shape)."""
@@ -122,6 +129,13 @@ class VAE(Networks):
         generator = torch.Generator().manual_seed(seed)
         z = torch.randn(n, *self.latent_shape, generator=generator)
         return self._in_parts(self.decode, self._put(z))
+
+    def _conditioned(self, given: Tensor) -> tuple[Tensor, ...]:
+        """Return what a callable is given: a batch, and its class where there is one."""
+        if self.condition is None:
+            return (given,)
+        shape = (len(given),)
+        return given, torch.full(shape, self.condition, dtype=torch.int64, device=given.device)
 
     def _log_var(self, spread: Tensor) -> Tensor:
         if self.scale == "log_var":

@@ -32,10 +32,19 @@ def vae_cases() -> list[ModelCase]:
     arrays = models.VAE(
         encode=encode, decode=decode, latent_shape=(LATENT,), sample_shape=SAMPLE_SHAPE
     )
+    conditional = models.VAE(
+        encode=lambda x, y: plain.net.encode(x),
+        decode=lambda z, y: plain.net.decode(z + y[:, None]),
+        condition=1,
+        latent_shape=(LATENT,),
+        sample_shape=SAMPLE_SHAPE,
+        modules=plain.net,
+    )
     return [
         ModelCase("vae", plain, (plain.net,)),
         ModelCase("vae of a training module", wrap(twin.train()), (twin,)),
         ModelCase("vae on ndarrays", arrays),
+        ModelCase("conditional vae", conditional, (plain.net,)),
     ]
 
 
@@ -90,10 +99,19 @@ def gan_cases() -> list[ModelCase]:
     ]
 
 
+def diffusion_cases() -> list[ModelCase]:
+    net = torch.nn.Conv2d(1, 1, 3, padding=1)
+    common = {"sample_shape": SAMPLE_SHAPE, "data_range": (0.0, 1.0), "modules": net, "steps": 5}
+    plain = models.Diffusion(lambda x, t: net(x) * (t / 1000)[:, None, None, None], **common)
+    noisy = models.Diffusion(lambda x, t: net(x), prediction="v", eta=1.0, loss="bound", **common)
+    return [ModelCase("diffusion", plain, (net,)), ModelCase("diffusion with noise", noisy, (net,))]
+
+
 # One small instance of every registered family; a new family adds its own here.
 EXAMPLES = {
     "autoencoder": autoencoder_cases,
     "black_box": black_box_cases,
+    "diffusion": diffusion_cases,
     "gan": gan_cases,
     "vae": vae_cases,
     "vqvae": vqvae_cases,

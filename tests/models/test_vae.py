@@ -258,3 +258,25 @@ class TestBlackBox:
     def test_a_sampler_that_returns_too_few_is_named(self):
         with pytest.raises(ModelError, match="sampler's result must be an ndarray of 5"):
             BlackBox(lambda X: X, lambda n, seed: np.zeros((n - 1, 2))).sample(5, 0)
+
+
+def test_a_conditional_vae_is_called_with_its_class():
+    asked = []
+
+    def encode(x, y):
+        asked.append(y)
+        return x[:, :2] + y[:, None], torch.full((len(x), 2), -1.0)
+
+    def decode(z, y):
+        return torch.cat([z, z], 1) * (1 + y[:, None])
+
+    common = {"latent_shape": (2,), "sample_shape": (4,), "data_range": None}
+    model = VAE(encode, decode, condition=3, **common)
+    x = torch.rand(5, 4)
+    assert torch.equal(model.embed(x), x[:, :2] + 3)
+    assert torch.equal(model.reconstruct(x), decode(x[:, :2] + 3, torch.full((5,), 3)))
+    assert all(y.dtype == torch.int64 and bool((y == 3).all()) for y in asked)
+    other = VAE(encode, decode, condition=1, **common)
+    assert torch.allclose(model.sample(2, 0), other.sample(2, 0) * 2)
+    with pytest.raises(ParameterError, match="condition"):
+        VAE(encode, decode, condition=-1, **common)

@@ -1,0 +1,79 @@
+"""What a model can do, and which criteria that makes possible, in words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from pxgen_plugins.criteria import for_model
+from pxgen_plugins.criteria.base import REGISTRY
+from pxgen_plugins.models.base import CAPABILITIES, capabilities
+
+__all__ = ["Description", "describe"]
+
+
+@dataclass(frozen=True)
+class Description:
+    """What was found out about a model.
+
+    Attributes:
+        family: Name of its class.
+        origin: What it was made of; empty where it was built by hand.
+        sample_shape: Shape of one instance; None when it varies.
+        latent_shape: Shape of one latent code; None without a latent space.
+        data_range: Lowest and highest value of an instance; None when unbounded.
+        capabilities: What it can do.
+        intrinsic: Names of the intrinsic criteria that work with it.
+        extrinsic: Names of the extrinsic ones.
+        missing: For every other criterion the capability that it lacks.
+    """
+
+    family: str
+    origin: str
+    sample_shape: tuple[int, ...] | None
+    latent_shape: tuple[int, ...] | None
+    data_range: tuple[float, float] | None
+    capabilities: tuple[str, ...]
+    intrinsic: tuple[str, ...]
+    extrinsic: tuple[str, ...]
+    missing: dict[str, str]
+
+    def __str__(self) -> str:
+        lines = [self.family + (f" ({self.origin})" if self.origin else "")]
+        lines.append(f"  instances: shape {self.sample_shape}, range {self.data_range}")
+        lines.append(f"  latent codes: {self.latent_shape or 'no access'}")
+        lines += [f"  can {CAPABILITIES.get(name, name)}" for name in self.capabilities]
+        for kind, found in (("intrinsic", self.intrinsic), ("extrinsic", self.extrinsic)):
+            lines.append(f"  {kind} criteria: " + (", ".join(found) or "none"))
+        return "\n".join(lines)
+
+
+def describe(model: Any) -> Description:
+    """Return what ``model`` can do and which registered criteria work with it.
+
+    Args:
+        model: Any model of :mod:`pxgen_plugins.models`, or anything with that protocol.
+
+    Example:
+        >>> from pxgen_plugins.testing.examples import LinearModel
+        >>> found = describe(LinearModel())
+        >>> "kld" in found.intrinsic, "mse" in found.extrinsic, found.missing["discriminator"]
+        (True, True, 'score')
+    """
+    have = capabilities(model)
+    missing = {}
+    for name in REGISTRY.names():
+        lacking = sorted(REGISTRY.get(name).requires - have)
+        if lacking:
+            missing[name] = lacking[0]
+    return Description(
+        family=type(model).__name__,
+        origin=getattr(model, "origin", ""),
+        sample_shape=getattr(model, "sample_shape", None),
+        latent_shape=getattr(model, "latent_shape", None),
+        data_range=getattr(model, "data_range", None),
+        capabilities=tuple(sorted(have)),
+        intrinsic=tuple(for_model(model, "intrinsic")),
+        extrinsic=tuple(for_model(model, "extrinsic")),
+        missing=missing,
+    )

@@ -1,0 +1,245 @@
+"""Diffusion models, given as a network that predicts noise, and a schedule."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pxgen_plugins import validation
+from pxgen_plugins.errors import ParameterError
+from pxgen_plugins.models import register
+from pxgen_plugins.models._networks import Networks
+from pxgen_plugins.models.schedules import schedule as named_schedule
+from pxgen_plugins.seeds import derive, normal_rows
+
+__all__ = ["Diffusion"]
+
+PREDICTIONS = ("epsilon", "v", "x0")
+LOSSES = ("simple", "bound")
+
+
+@register("diffusion")
+class Diffusion(Networks):
+    """A denoising diffusion model (Ho et al. 2020), sampled by DDIM (Song et al. 2021).
+
+    With a(t) the signal left at timestep t, x_t = sqrt(a) x + sqrt(1 - a) noise. ``embed`` runs
+    DDIM backwards to the noise behind an instance, ``decode`` forwards; ``reconstruct`` adds noise
+    up to ``level`` and denoises again (Meng et al. 2022; Wyatt et al. 2022). A plain backward run
+    evaluates the network at the wrong end of each step and does not come back to the instance;
+    here each step is solved by fixed-point iteration (Pan et al. 2023), and :meth:`round_trip`
+    says what error is left.
+
+    Args:
+        network: Callable from noisy instances (n, *sample_shape) and timesteps, int64 (n,) from 0
+            to T - 1, to its prediction, (n, *sample_shape). One that wants t / T is wrapped:
+            ``lambda x, t: net(x, t / 1000)``.
+        sample_shape: Shape of one instance, as in ``(1, 28, 28)``.
+        data_range: Lowest and highest value of an instance as the network takes it.
+        schedule: ``"linear"``, ``"cosine"``, or the signal left at each timestep, (T,), falling
+            ("alphas_cumprod").
+        n_timesteps: T of a named schedule.
+        prediction: What the network predicts: the noise, ``"epsilon"``; ``"v"`` (Salimans and Ho
+            2022); or the clean instance, ``"x0"``.
+        steps: Steps of DDIM, evenly spaced over the T timesteps.
+        refinements: Fixed-point iterations in each step of the inversion.
+        eta: 0 samples by DDIM, 1 with the noise of DDPM in each step.
+        level: Up to which part of the T timesteps ``reconstruct`` adds noise, in (0, 1].
+        loss: What ``noise_loss`` returns: ``"simple"``, the mean squared error of the noise; or
+            ``"bound"``, the term of the variational bound, nats per dimension: averaged over t it
+            estimates the bound without its end terms (Kingma et al. 2021, equation 14).
+        seed: Seed of the noise of ``reconstruct``, the same for all instances.
+        modules: The torch modules behind the callable; None finds them (see
+            :class:`~pxgen_plugins.models.VAE`).
+        device: Where the callable wants its input; None takes that of the first parameter.
+        check: Call it on seeded noise and compare shapes and repeatability.
+
+    Raises:
+        ParameterError: When an argument is not allowed.
+        ModelError: When the network does not give what it should.
+
+    Cost in passes of the network: ``steps`` for a sample or a decoded code, steps x (1 +
+    refinements) for an embedding, at most ``steps`` for a reconstruction, 1 for ``noise_loss``.
+
+    Example:
+        >>> import torch
+        >>> exact = lambda x, t: x * (1 - linear(1000)[t]).sqrt()[:, None]  # for N(0, I) data
+        >>> from pxgen_plugins.models.schedules import linear
+        >>> model = Diffusion(exact, sample_shape=(4,), data_range=None)
+        >>> float(model.round_trip(torch.ones(1, 4))) < 1e-6
+        True
+    """
+
+    def __init__(
+        self,
+        network: Callable[[Any, Any], Any],
+        *,
+        sample_shape: tuple[int, ...],
+        data_range: tuple[float, float] | None = (-1.0, 1.0),
+        schedule: Any = "linear",
+        n_timesteps: int = 1_000,
+        prediction: str = "epsilon",
+        steps: int = 50,
+        refinements: int = 1,
+        eta: float = 0.0,
+        level: float = 0.25,
+        loss: str = "simple",
+        seed: int = 0,
+        modules: nn.Module | Iterable[nn.Module] | None = None,
+        device: torch.device | str | None = None,
+        check: bool = True,
+    ) -> None:
+        super().__init__(
+            {"network": network},
+            latent_shape=sample_shape,
+            sample_shape=sample_shape,
+            data_range=data_range,
+            modules=modules,
+            device=device,
+        )
+        where = self._where
+        n_timesteps = validation.integer(n_timesteps, "n_timesteps", where, minimum=2)
+        self._left = named_schedule(schedule, n_timesteps, where)
+        self.n_timesteps = len(self._left)
+        self.prediction = validation.choice(prediction, "prediction", where, PREDICTIONS)
+        self.loss = validation.choice(loss, "loss", where, LOSSES)
+        self.steps = validation.integer(steps, "steps", where, minimum=1)
+        if self.steps > self.n_timesteps:
+            do = "Use fewer steps; 50 are enough for most models."
+            allowed = f"at most the {self.n_timesteps} timesteps"
+            raise ParameterError("steps", where, allowed, str(steps), do)
+        self.refinements = validation.integer(refinements, "refinements", where, minimum=0)
+        self.eta = validation.real(eta, "eta", where, minimum=0.0, maximum=1.0)
+        self.level = validation.real(level, "level", where, above=0.0, maximum=1.0)
+        self.seed = validation.integer(seed, "seed", where, minimum=0)
+        self.capabilities = frozenset(
+            {"sample", "embed", "decode", "reconstruct", "noise_loss", "layers"}
+        )
+        with torch.no_grad(), self._evaluating():
+            self._calls["network"].probe(self._noise(2), self._timesteps(0, 2))
+            if validation.boolean(check, "check", where):
+                self._check()
+
+    def sample(self, n: int, seed: int) -> Tensor:
+        """Return ``n`` instances denoised from draws of N(0, I), (n, *sample_shape)."""
+        generator = torch.Generator().manual_seed(seed)
+        z = self._put(torch.randn(n, *self.sample_shape, generator=generator))
+        rows = torch.arange(n)
+        with torch.no_grad():
+            return self._in_parts(lambda z, rows: self._denoise(z, None, rows, seed), z, rows)
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Return the instances of noise ``z``, without further noise, (n, *sample_shape)."""
+        return self._denoise(z)
+
+    def embed(self, x: Tensor) -> Tensor:
+        """Return the noise that DDIM denoises to ``x``, (n, *sample_shape); see ``round_trip``."""
+        with torch.no_grad():
+            return self._in_parts(self._invert, x)
+
+    def reconstruct(self, x: Tensor) -> Tensor:
+        """Return ``x`` after noise up to ``level`` was added and taken away, of the same shape."""
+        last = max(1, round(self.level * (self.n_timesteps - 1)))
+        noise = self._shared(derive(self.seed, "reconstruction"))
+        return self._denoise(self._noisy(x, noise, last), last)
+
+    def noise_loss(self, x: Tensor, t: float, seed: int) -> Tensor:
+        """Return the loss of each instance at timestep t (T - 1), (n,); see ``loss``.
+
+        Raises:
+            ParameterError: When ``t`` lies outside [0, 1].
+        """
+        t = validation.real(t, "t", f"{self._where}.noise_loss", minimum=0.0, maximum=1.0)
+        at = round(t * (self.n_timesteps - 1))
+        noise = self._shared(seed)
+        predicted = self._epsilon(self._noisy(x, noise, at), at)
+        error = (predicted - noise).square().flatten(1).mean(1)
+        return error if self.loss == "simple" else error * self._weight(at)
+
+    def round_trip(self, x: Tensor) -> Tensor:
+        """Return the mean squared error of ``decode(embed(x))`` for each instance, (n,).
+
+        What the prior likelihood of embedded noise is worth: where this is not small against the
+        differences between instances, the noise is not that of the instance.
+        """
+        with torch.no_grad():
+            return (self.decode(self.embed(x)) - x).square().flatten(1).mean(1)
+
+    def _weight(self, at: int) -> float:
+        """Return T/2 (SNR(t - 1) / SNR(t) - 1), the weight of the noise's error in the bound."""
+        at = max(1, at)  # the first timestep belongs to the bound's end term
+        before, now = (float(value) for value in self._left[at - 1 : at + 1])
+        ratio = before / (1.0 - before) * (1.0 - now) / now
+        return 0.5 * self.n_timesteps * (ratio - 1.0)
+
+    def _shared(self, seed: int) -> Tensor:
+        return self._put(normal_rows(0, 1, self.sample_shape, seed))
+
+    def _noisy(self, x: Tensor, noise: Tensor, at: int) -> Tensor:
+        left = float(self._left[at])
+        return math.sqrt(left) * x + math.sqrt(1.0 - left) * noise
+
+    def _timesteps(self, at: int, n: int) -> Tensor:
+        return torch.full((n,), at, dtype=torch.int64, device=self.device)
+
+    def _epsilon(self, x: Tensor, at: int) -> Tensor:
+        """Return the noise in ``x`` at a timestep, whatever the network predicts."""
+        given = self._instances_from("network", x, self._timesteps(at, len(x)).to(x.device))
+        left = float(self._left[at])
+        signal, noise = math.sqrt(left), math.sqrt(max(1.0 - left, 1e-12))
+        if self.prediction == "epsilon":
+            return given
+        return (
+            (x - signal * given) / noise
+            if self.prediction == "x0"
+            else (signal * given + noise * x)
+        )
+
+    def _path(self, last: int | None = None) -> list[tuple[int, float, float]]:
+        """Return (timestep, signal left there, signal left a step cleaner), cleanest first."""
+        last = self.n_timesteps - 1 if last is None else last
+        count = max(1, round(self.steps * (last + 1) / self.n_timesteps))
+        # ends at the last timestep whatever the count
+        at = sorted(set(torch.linspace(last, 0, count).round().long().tolist()))
+        left = [float(self._left[step]) for step in at]
+        return list(zip(at, left, [1.0, *left[:-1]], strict=True))
+
+    def _denoise(
+        self, x: Tensor, last: int | None = None, rows: Tensor | None = None, seed: int = 0
+    ) -> Tensor:
+        for at, left, cleaner in reversed(self._path(last)):
+            epsilon = self._epsilon(x, at)
+            clean = (x - math.sqrt(1.0 - left) * epsilon) / math.sqrt(left)
+            spread = self.eta if rows is not None else 0.0
+            if spread:
+                spread *= math.sqrt((1.0 - cleaner) / (1.0 - left) * (1.0 - left / cleaner))
+            x = math.sqrt(cleaner) * clean + math.sqrt(1.0 - cleaner - spread**2) * epsilon
+            if spread and rows is not None:
+                table = normal_rows(int(rows[0]), len(rows), self.sample_shape, derive(seed, at))
+                x = x + spread * self._put(table)
+        return x if self.data_range is None else x.clamp(*self.data_range)
+
+    def _invert(self, x: Tensor) -> Tensor:
+        for at, left, cleaner in self._path():
+            kept = math.sqrt(left / cleaner)
+            added = math.sqrt(1.0 - left) - math.sqrt(left * (1.0 - cleaner) / cleaner)
+            noisier = x
+            for _ in range(1 + self.refinements):
+                noisier = kept * x + added * self._epsilon(noisier, at)
+            x = noisier
+        return x
+
+    def _check(self) -> None:
+        x, at = self._noise(4), self.n_timesteps // 2
+        given = self._epsilon(x, at)
+        self._check_finite("network's result", given, "inputs inside data_range")
+        self._check_repeatable("network", given, self._epsilon(x, at))
+
+    def __repr__(self) -> str:
+        return (
+            f"Diffusion(sample_shape={self.sample_shape}, data_range={self.data_range}, "
+            f"n_timesteps={self.n_timesteps}, prediction={self.prediction!r}, steps={self.steps})"
+        )

@@ -1,0 +1,10 @@
+"""Models as other libraries keep them, recognised and wrapped: one file per kind of source."""
+
+from __future__ import annotations
+
+from pxgen_plugins.models.sources.base import REGISTRY, Source, wrap
+
+register = REGISTRY.register
+names = REGISTRY.names
+
+__all__ = ["Source", "names", "register", "wrap"]

@@ -1,0 +1,123 @@
+"""Autoencoders of pythae."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from pxgen_plugins.errors import ModelError, ParameterError, describe
+from pxgen_plugins.models._evaluation import EvaluationMode
+from pxgen_plugins.models.autoencoder import Autoencoder
+from pxgen_plugins.models.sources.base import REGISTRY, Source, is_of
+from pxgen_plugins.models.vae import VAE
+from pxgen_plugins.models.vqvae import VQVAE
+
+__all__ = ["from_pythae"]
+
+# whose posterior is not the Gaussian of the encoder, or whose prior is not N(0, I)
+_NOT_GAUSSIAN = {"HVAE", "RHVAE", "VAE_IAF", "VAE_LinNF", "VAMP"}
+_CURVED = {"SVAE", "PoincareVAE"}  # whose codes live on a sphere or a hyperbolic ball
+
+
+def from_pythae(
+    obj: Any,
+    *,
+    prior: Any = None,
+    data_range: tuple[float, float] | None = (0.0, 1.0),
+    **settings: Any,
+) -> VAE | Autoencoder | VQVAE:
+    """Return a trained model of pythae, behind the protocol of this package.
+
+    Models with a Gaussian posterior and the prior N(0, I) become a
+    :class:`~pxgen_plugins.models.VAE`, ``VQVAE`` a :class:`~pxgen_plugins.models.VQVAE`, all
+    others an :class:`~pxgen_plugins.models.Autoencoder`: those that transform their posterior or
+    learn their prior (HVAE, RHVAE, VAE_IAF, VAE_LinNF, VAMP), since a KL divergence from N(0, I)
+    would not be theirs. Encoder and decoder are called directly: pythae's own ``embed`` and
+    ``reconstruct`` draw a random code.
+
+    Args:
+        obj: The model.
+        prior: Where samples come from, for families without a prior of their own (see
+            :class:`~pxgen_plugins.models.Autoencoder` and :class:`~pxgen_plugins.models.VQVAE`).
+            WAE_MMD draws from N(0, I) as it was trained to.
+        data_range: Lowest and highest value of an instance.
+        settings: Further arguments of the family, such as ``device``.
+
+    Raises:
+        ParameterError: When ``obj`` is no model of pythae.
+        ModelError: When its codes are no vectors of a flat space (SVAE, PoincareVAE).
+    """
+    if not hasattr(obj, "encoder") or not hasattr(obj, "decoder") or not is_of(obj, "pythae"):
+        do = "Pass the trained model itself, as AutoModel.load_from_folder returns it."
+        raise ParameterError("obj", "from_pythae", "a model of pythae", describe(obj), do)
+    name = str(obj.model_name)
+    if name in _CURVED:
+        do = "Use an Autoencoder with functions of your own."
+        raise ModelError("obj", "from_pythae", "a model with codes in a flat space", name, do)
+    shape = tuple(int(size) for size in obj.model_config.input_dim)
+    settings |= {"sample_shape": shape, "data_range": data_range, "modules": obj}
+
+    def decode(z: Any) -> Any:
+        return obj.decoder(z).reconstruction.reshape(len(z), *shape)
+
+    if hasattr(obj, "quantizer"):
+        model: VAE | Autoencoder | VQVAE = _vqvae(obj, decode, prior, settings)
+    else:
+        settings["latent_shape"] = (int(obj.latent_dim),)
+        probe = _probe(obj)
+        if "log_covariance" in probe and name not in _NOT_GAUSSIAN:
+            model = VAE(lambda x: _posterior(obj.encoder(x)), decode, **settings)
+        else:
+            if prior is None and name == "WAE_MMD":
+                size = int(obj.latent_dim)
+                prior = lambda n, seed: torch.randn(  # noqa: E731
+                    n, size, generator=torch.Generator().manual_seed(seed)
+                )
+            model = Autoencoder(lambda x: obj.encoder(x).embedding, decode, prior=prior, **settings)
+    model.origin = f"pythae {name}, instances {shape}, codes {model.latent_shape}"
+    return model
+
+
+def _posterior(returned: Any) -> tuple[Any, Any]:
+    return returned.embedding, returned.log_covariance
+
+
+def _probe(obj: Any) -> Any:
+    """Return what the encoder gives for one instance."""
+    first = next(obj.parameters())
+    x = torch.zeros(2, *obj.model_config.input_dim, device=first.device, dtype=first.dtype)
+    with torch.no_grad(), EvaluationMode([obj])():
+        return obj.encoder(x)
+
+
+def _vqvae(obj: Any, decode: Any, prior: Any, settings: dict[str, Any]) -> VQVAE:
+    book = obj.quantizer.embeddings
+    settings |= {"codebook": book.weight if hasattr(book, "weight") else book, "prior": prior}
+    latent = tuple(int(size) for size in _probe(obj).embedding.shape[1:])
+    if len(latent) > 1:
+        encode = lambda x: obj.encoder(x).embedding  # noqa: E731
+        return VQVAE(encode, decode, latent_shape=latent, **settings)
+    # a flat code is quantised number by number
+    return VQVAE(
+        lambda x: obj.encoder(x).embedding[:, :, None],
+        lambda z: decode(z.flatten(1)),
+        latent_shape=(*latent, 1),
+        axis=-1,
+        **settings,
+    )
+
+
+@REGISTRY.register("pythae")
+class Pythae(Source):
+    """Models of pythae."""
+
+    order = 20
+    what = "a model of pythae"
+    families = (VAE, Autoencoder, VQVAE)
+    build = staticmethod(from_pythae)
+
+    @classmethod
+    def matches(cls, obj: Any) -> bool:
+        """Return whether ``obj`` is of pythae."""
+        return is_of(obj, "pythae") and hasattr(obj, "model_config")

@@ -1,0 +1,124 @@
+"""Functions given by role, as ``{"encode": f, "decode": g}``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from pxgen_plugins import validation
+from pxgen_plugins.errors import ParameterError, describe
+from pxgen_plugins.models._evaluation import EvaluationMode
+from pxgen_plugins.models._placement import bounds, modules_behind, placement
+from pxgen_plugins.models.autoencoder import Autoencoder
+from pxgen_plugins.models.blackbox import BlackBox
+from pxgen_plugins.models.diffusion import Diffusion
+from pxgen_plugins.models.gan import GAN
+from pxgen_plugins.models.sources.base import REGISTRY, Source
+from pxgen_plugins.models.vae import VAE
+from pxgen_plugins.models.vqvae import VQVAE
+
+__all__ = ["encoder_results", "from_roles"]
+
+# which family a set of roles is, the most telling role first
+_FAMILIES: dict[str, tuple[type[Any], set[str]]] = {
+    "generator": (GAN, {"generator", "discriminator", "encoder"}),
+    "network": (Diffusion, {"network"}),
+    "codebook": (VQVAE, {"encode", "decode", "codebook", "prior"}),
+    "predictor": (BlackBox, {"predictor", "sampler"}),
+    "encode": (VAE, {"encode", "decode"}),
+}
+
+
+def from_roles(obj: Mapping[str, Any], **settings: Any) -> Any:
+    """Return the model that functions by role make.
+
+    ``generator`` (with ``discriminator``, ``encoder``) makes a :class:`~pxgen_plugins.models.GAN`;
+    ``network`` a :class:`~pxgen_plugins.models.Diffusion`; ``encode`` and ``decode`` with a
+    ``codebook`` a :class:`~pxgen_plugins.models.VQVAE`; without one a
+    :class:`~pxgen_plugins.models.VAE` when ``encode`` returns two results and an
+    :class:`~pxgen_plugins.models.Autoencoder` when it returns one; ``predictor`` a
+    :class:`~pxgen_plugins.models.BlackBox`.
+
+    Args:
+        obj: The functions by role.
+        settings: Arguments of the family. ``sample_shape`` is needed by most.
+
+    Raises:
+        ParameterError: When the roles make no family.
+        ModelError: When the functions do not give what they should.
+    """
+    found = next((_FAMILIES[role] for role in _FAMILIES if role in obj), None)
+    if found is None:
+        allowed = "functions by role, one of them " + ", ".join(_FAMILIES)
+        do = "Name them as in {'encode': f, 'decode': g}."
+        raise ParameterError("obj", "wrap", allowed, describe(dict(obj)), do)
+    family, roles = found
+    unknown = [name for name in obj if name not in roles]
+    if unknown:
+        allowed = f"roles of a {family.__name__}: " + ", ".join(sorted(roles))
+        do = validation.nearest(str(unknown[0]), roles)
+        raise ParameterError("obj", "wrap", allowed, f"a role {unknown[0]!r}", do)
+    if family is VAE:
+        settings.setdefault("latent_shape", None)
+        results, latent_shape = encoder_results(obj["encode"], settings)
+        settings["latent_shape"] = settings["latent_shape"] or latent_shape
+        if results == 1:
+            family = Autoencoder
+    model = family(**obj, **settings)
+    model.origin = "functions by role: " + ", ".join(obj)
+    return model
+
+
+def encoder_results(encode: Any, settings: Mapping[str, Any]) -> tuple[int, tuple[int, ...] | None]:
+    """Return how many tensors an encoder gives, and the shape of a code, by calling it once.
+
+    Args:
+        encode: Callable on a batch, torch or numpy.
+        settings: Those of the family; ``sample_shape``, ``data_range``, ``modules`` and ``device``
+            are used.
+
+    Raises:
+        ParameterError: When there is no ``sample_shape``.
+    """
+    if settings.get("sample_shape") is None:
+        do = "Pass sample_shape=(1, 28, 28), say, without the batch axis."
+        raise ParameterError("sample_shape", "wrap", "given, to call the encoder", "None", do)
+    shape = validation.shape(settings["sample_shape"], "sample_shape", "wrap")
+    low, high = bounds(settings.get("data_range", (0.0, 1.0)), "wrap") or (-1.0, 1.0)
+    modules = modules_behind(settings.get("modules"), encode)
+    device, dtype = placement(modules, settings.get("device"), "wrap")
+    x = torch.full((2, *shape), 0.5 * (low + high), device=device, dtype=dtype)
+    with torch.no_grad(), EvaluationMode(modules)():
+        try:
+            returned = encode(x)
+        except Exception:
+            try:
+                returned = encode(x.cpu().numpy())
+            except Exception:
+                return 2, None  # the family's own check says what is wrong
+    if isinstance(returned, (tuple, list)):
+        first = returned[0] if len(returned) else None
+        return len(returned), _row(first)
+    return 1, _row(returned)
+
+
+def _row(codes: Any) -> tuple[int, ...] | None:
+    shape = getattr(codes, "shape", None)
+    return tuple(int(size) for size in shape[1:]) if shape is not None and len(shape) > 1 else None
+
+
+@REGISTRY.register("roles")
+class Roles(Source):
+    """Functions by role."""
+
+    order = 60
+    what = "functions by role, as in {'encode': f, 'decode': g}"
+    families = (VAE, Autoencoder, VQVAE, GAN, Diffusion, BlackBox)
+    build = staticmethod(from_roles)
+
+    @classmethod
+    def matches(cls, obj: Any) -> bool:
+        """Return whether ``obj`` is a mapping of callables with a known role."""
+        return isinstance(obj, Mapping) and bool(obj) and any(role in obj for role in _FAMILIES)

@@ -1,0 +1,277 @@
+"""Models of which there are only samples: drawing, halves, and explanations without a latent space."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from pxgen_plugins import PXGen, criteria
+from pxgen_plugins.errors import AnchorError, CapabilityError, ModelError, ParameterError
+from pxgen_plugins.models import BlackBox, SampleBank
+from pxgen_plugins.scoring import Scorer
+from pxgen_plugins.testing import check_model
+from pxgen_plugins.thresholds import Conformal, MeanMax, Quantile
+
+IMAGES = np.random.default_rng(0).random((60, 1, 6, 6), dtype=np.float32)
+
+
+def draw(n, seed):
+    return np.random.default_rng(seed).random((n, 1, 6, 6), dtype=np.float32)
+
+
+def rows(tensor):
+    return {row.numpy().tobytes() for row in tensor}
+
+
+class TestSources:
+    def test_a_function_with_a_seed_is_called_for_every_draw(self):
+        bank = SampleBank(draw)
+        np.testing.assert_array_equal(bank.sample(7, 3), draw(7, 3))
+        assert bank.sample_shape == (1, 6, 6)
+        assert repr(bank) == "SampleBank(endless, sample_shape=(1, 6, 6))"
+
+    def test_a_seed_is_recognised_by_its_name_or_as_a_second_argument_without_default(self):
+        seen = []
+
+        def named(n, steps=5, *, seed=None):
+            seen.append(steps)
+            return draw(n, seed)
+
+        np.testing.assert_array_equal(SampleBank(named).sample(4, 9), draw(4, 9))
+        assert set(seen) == {5}
+        # another argument is no seed: this one is asked once
+        asked = []
+
+        def steps(n, steps=5):
+            asked.append((n, steps))
+            return draw(n, 0)
+
+        SampleBank(steps, n_bank=20).sample(5, 1)
+        assert asked == [(20, 5)]
+
+    def test_a_seed_fits_numpys_older_generators(self):
+        bank = SampleBank(lambda n, seed: np.random.RandomState(seed).rand(n, 3))
+        assert bank.sample(2, 2**62).shape == (2, 3)
+
+    def test_a_function_without_a_seed_is_asked_once_for_a_bank(self):
+        rng, asked = np.random.default_rng(0), []
+
+        def api(n):
+            asked.append(n)
+            return rng.random((n, 4))
+
+        bank = SampleBank(api, n_bank=30)
+        one, again, other = (bank.sample(10, seed) for seed in (1, 1, 2))
+        assert asked == [30]
+        assert torch.equal(one, again)
+        assert not torch.equal(one, other)
+        # what the signature does not tell is asked once as well
+        assert SampleBank(np.random.default_rng(0).random, n_bank=8, sample_shape=(1,)) is not None
+
+    @pytest.mark.parametrize("kind", ["array", "tensor", "list", "npy", "npz", "folder", "parquet"])
+    def test_instances_are_read_from_whatever_holds_them(self, kind, tmp_path):
+        pixels = (IMAGES * 255).astype(np.uint8)
+        options = {"sample_shape": (1, 6, 6)}
+        if kind == "array":
+            source = pixels
+        elif kind == "tensor":
+            source = torch.from_numpy(pixels)
+        elif kind == "list":
+            source, pixels = IMAGES.tolist(), IMAGES
+        elif kind == "npy":
+            np.save(source := tmp_path / "x.npy", pixels)
+        elif kind == "npz":
+            np.savez(source := tmp_path / "x.npz", images=pixels)
+        elif kind == "parquet":
+            frame = pytest.importorskip("pandas").DataFrame(pixels.reshape(60, 36))
+            frame.columns = [f"pixel{i}" for i in range(36)]
+            source = tmp_path / "x.parquet"
+            frame.to_parquet(source)
+        else:
+            image = pytest.importorskip("PIL.Image")
+            source = tmp_path
+            for i, picture in enumerate(pixels):
+                image.fromarray(picture[0]).save(tmp_path / f"{i:03d}.png")
+        bank = SampleBank(source, **options)
+        expected = torch.from_numpy(pixels).float() / (255.0 if pixels.dtype == np.uint8 else 1.0)
+        halves = [bank.portion(30, 0, learning)(30, 0) for learning in (True, False)]
+        found = torch.cat(halves).flatten(1).numpy()
+        order, wanted = np.lexsort(found.T), expected.flatten(1).numpy()
+        np.testing.assert_allclose(found[order], wanted[np.lexsort(wanted.T)], atol=1e-7)
+
+    def test_a_bank_is_a_model(self):
+        for bank in (SampleBank(IMAGES), SampleBank(draw)):
+            check_model(bank)
+            with pytest.raises(CapabilityError, match="reconstruct"):
+                bank.reconstruct(torch.zeros(1, 1, 6, 6))
+
+    def test_exact_copies_stay_exact_through_the_range(self):
+        pixels = (IMAGES * 255).astype(np.uint8)
+        bank = SampleBank(pixels, data_range=(-1.0, 1.0))
+        scorer = Scorer(bank, [])
+        from pxgen_plugins.anchors import open_for
+
+        ((_, x),) = scorer.batches(open_for(bank, pixels), None, {})
+        assert rows(bank.sample(30, 0)) <= rows(x)
+
+
+class TestFaults:
+    @pytest.mark.parametrize(
+        ("source", "text"),
+        [
+            (IMAGES[:1], "two instances or more; got 1"),
+            (IMAGES + 1, r"inside the model's data_range \[0, 1\]; got values from"),
+            (np.full((4, 3), np.nan), "readable and finite; got instance 0: the anchor holds NaN"),
+            (lambda n, seed: draw(n + 1, seed), "must be 2 instances; got ndarray of shape"),
+            (lambda n, seed: None, "source's result must be something that holds anchors"),
+            (lambda n, seed: 1 / 0, "got ZeroDivisionError"),
+            (lambda n: draw(3, 0), "must be 10000 instances"),
+        ],
+    )
+    def test_a_wrong_source_is_refused_at_once(self, source, text):
+        with pytest.raises(ModelError, match=text):
+            SampleBank(source)
+
+    def test_a_source_that_forgets_its_seed_is_refused(self):
+        rng = np.random.default_rng(0)
+        with pytest.raises(ModelError, match="repeatable"):
+            SampleBank(lambda n, seed: rng.random((n, 3)))
+
+    def test_a_later_fault_is_named_with_its_place(self):
+        bad = IMAGES.copy()
+        bad[41, 0, 0, 0] = np.nan
+        bank = SampleBank(bad)
+        with pytest.raises(ModelError, match="got instance 41: the anchor holds NaN"):
+            for learning in (True, False):
+                bank.portion(30, 0, learning)(30, 0)
+
+    def test_a_wrong_argument_is_refused(self):
+        with pytest.raises(AnchorError, match="existing file"):
+            SampleBank("no/such/folder")
+        with pytest.raises(ParameterError, match="n_bank"):
+            SampleBank(lambda n: draw(n, 0), n_bank=1)
+        with pytest.raises(ParameterError, match="data_range"):
+            SampleBank(IMAGES, data_range=(1.0, 0.0))
+        with pytest.raises(ParameterError, match="sample_shape"):
+            SampleBank(IMAGES, sample_shape=(0,))
+
+    def test_more_samples_than_a_half_holds_are_refused_with_what_to_do(self):
+        bank = SampleBank(IMAGES[:15])
+        assert len(rows(bank.sample(8, 0))) == 8
+        with pytest.raises(
+            ModelError, match="at most 8, .* for thresholds; got 9. Use n_samples=8"
+        ):
+            bank.sample(9, 0)
+        with pytest.raises(ModelError, match="at most 7, .* for criteria; got 8. Use n_fit=7"):
+            bank.portion(8, 0, learning=True)
+        explainer = PXGen(bank, "sample_rank", "nearest_sample")
+        with pytest.raises(ModelError, match="Use n_fit=7"):
+            explainer.fit()
+
+
+class TestHalves:
+    def test_criteria_and_thresholds_never_see_the_same_sample(self):
+        bank = SampleBank(IMAGES)
+        scorer = Scorer(bank, [])
+        seen = {
+            learning: {
+                row
+                for seed in range(5)
+                for _, x in scorer.samples(30, seed, learning=learning)
+                for row in rows(x)
+            }
+            for learning in (True, False)
+        }
+        assert not seen[True] & seen[False]
+        assert len(seen[True]) == len(seen[False]) == 30
+
+    def test_no_sample_is_drawn_twice_across_the_blocks_of_one_use(self):
+        array = np.arange(3_000, dtype=np.float32)[:, None]
+        scorer = Scorer(SampleBank(array, data_range=None), [], batch_size=100)
+        for learning in (True, False):
+            drawn = torch.cat([x for _, x in scorer.samples(1_500, 0, learning=learning)])
+            assert len(drawn.unique()) == 1_500
+        whole = torch.cat([x for _, x in Scorer(scorer.model, []).samples(700, 4)])
+        again = torch.cat([x for _, x in scorer.samples(700, 4)])
+        assert torch.equal(whole, again)
+
+    def test_other_seeds_split_otherwise(self):
+        halves = [rows(SampleBank(IMAGES, seed=seed).sample(30, 0)) for seed in (0, 0, 1)]
+        assert halves[0] == halves[1] != halves[2]
+
+    def test_thresholds_of_a_bank_are_those_of_the_function_behind_it(self):
+        def threshold(source, learn):
+            rule = Quantile(0.5, n_samples=500, n_repeats=1)
+            explainer = PXGen(
+                source,
+                "sample_rank",
+                {"name": "nearest_sample", "k": 1, "n_fit": 500},
+                rule,
+            )
+            return explainer.fit().calibration.thresholds
+
+        endless = threshold(SampleBank(draw), 500)
+        finite = threshold(SampleBank(draw(2_000, 123)), 500)
+        np.testing.assert_allclose(finite, endless, rtol=0.1)
+
+        class Careless(BlackBox):  # draws both from one bank, as a sampler over a folder would
+            capabilities = frozenset({"sample"})
+            sample_shape = (1, 6, 6)
+
+            def sample(self, n, seed):
+                chosen = np.random.default_rng(seed).permutation(600)[:n]
+                return torch.from_numpy(draw(600, 123)[chosen])
+
+        model = Careless(lambda X: X)
+        model.capabilities = frozenset({"sample"})
+        model.sample_shape = (1, 6, 6)
+        model.dtype = torch.float32
+        assert threshold(model, 500)[1] == 0.0
+
+
+class TestExplanations:
+    def explain(self, bank, rule, **options):
+        explainer = PXGen(
+            bank,
+            [{"name": name, "n_fit": 200} for name in ("sample_rank", "density", "realism")],
+            {"name": "nearest_sample", "n_fit": 200},
+            rule,
+            **options,
+        )
+        return explainer.fit()
+
+    def test_a_bank_is_explained_saved_and_loaded(self, tmp_path):
+        bank = SampleBank(draw(1_000, 1))
+        explainer = self.explain(bank, MeanMax(n_samples=300, n_repeats=2))
+        x = np.concatenate([draw(20, 9), np.full((5, 1, 6, 6), 1.0, dtype=np.float32)])
+        found = explainer.explain(x)
+        assert found.meta["params"]["model"] == {
+            "family": "SampleBank",
+            "capabilities": ["sample"],
+            "latent_access": False,
+        }
+        values = found.data["criteria"]["values"]
+        assert values.shape == (25, 4)
+        assert (values[20:, 3] > values[:20, 3].max()).all()
+        assert found.groups["HIHE"]["count"] >= 15
+        assert found.groups["LILE"]["count"] == 5
+        explainer.save(tmp_path / "saved")
+        loaded = PXGen.load(tmp_path / "saved", bank)
+        again = loaded.explain(x)
+        np.testing.assert_array_equal(again.data["criteria"]["values"], values)
+
+    def test_p_values_of_what_the_model_makes_are_valid(self):
+        explainer = self.explain(SampleBank(draw(1_400, 1)), Conformal(0.1, 700, 1))
+        values = explainer.explain(draw(1_000, 7)).data["criteria"]["values"]
+        p = explainer.calibration.p_values(values)
+        for level in (0.05, 0.1, 0.3):
+            # valid up to the deviation of 1,000 anchors and 700 samples, three times
+            slack = 3 * np.sqrt(level * (1 - level) * (1 / 1_000 + 1 / 700))
+            assert ((p <= level).mean(0) <= level + slack).all()
+
+    def test_criteria_that_need_more_are_refused_by_name(self):
+        names = criteria.for_model(SampleBank(IMAGES))
+        assert {"density", "nearest_sample", "realism", "sample_rank"} <= set(names)
+        with pytest.raises(CapabilityError, match=r"criterion 'kld'.*nearest_sample"):
+            PXGen(SampleBank(IMAGES))

@@ -55,7 +55,7 @@ def fit_criteria(scorer: Scorer, X: Any, seed: int, verbose: bool = False) -> No
 
 def _samples(scorer: Scorer, n: int, seed: int, name: str, verbose: bool) -> Iterator[Batch]:
     with bar(n, f"fitting {name}", "sample", verbose) as progress:
-        for first, x in scorer.samples(n, seed):
+        for first, x in scorer.samples(n, seed, learning=True):
             yield Batch(scorer.model, x, first=first, seed=seed)
             progress.update(len(x))
 

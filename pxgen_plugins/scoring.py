@@ -146,8 +146,14 @@ class Scorer:
                 update(len(x))
         return table
 
-    def samples(self, n: int, seed: int) -> Iterator[tuple[int, Tensor]]:
+    def samples(self, n: int, seed: int, *, learning: bool = False) -> Iterator[tuple[int, Tensor]]:
         """Yield ``n`` of the model's own samples in batches, the same whatever the batch size.
+
+        Args:
+            n: How many.
+            seed: Seed of the samples.
+            learning: Whether criteria learn from them: a model with a finite number of samples
+                has others for this (see :class:`~pxgen_plugins.models.Model`).
 
         Yields:
             Position of the batch's first sample, and the batch, (b, *sample_shape).
@@ -159,8 +165,10 @@ class Scorer:
         require(self.model, ["sample"], "calibration", "Use threshold=Fixed(...) instead.")
         size = math.prod(self.model.sample_shape or (1,))
         most = max(1, min(_SAMPLE_BLOCK, _SAMPLE_ELEMENTS // size))
+        finite = getattr(self.model, "portion", None)
+        draw = self.model.sample if finite is None else finite(n, seed, learning)
         for block, start in enumerate(range(0, n, most)):
-            drawn = self._draw(min(most, n - start), derive(seed, block))
+            drawn = self._draw(draw, min(most, n - start), derive(seed, block))
             low = 0
             while low < len(drawn):  # the batch size may shrink on the way
                 x = drawn[low : low + self.batch_size]
@@ -277,10 +285,10 @@ class Scorer:
             raised = self._fill(x[part], first + low, rows[part], reasons) or raised
         return raised
 
-    def _draw(self, n: int, seed: int) -> Tensor:
+    def _draw(self, draw: Callable[[int, int], Any], n: int, seed: int) -> Tensor:
         try:
             with torch.no_grad():
-                drawn = torch.as_tensor(self.model.sample(n, seed))
+                drawn = torch.as_tensor(draw(n, seed))
         except PXGenError:
             raise
         except Exception as error:

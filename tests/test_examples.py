@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
+
 
 def test_the_demo_finds_the_zeros(example, tmp_path):
     arguments = ["--n-samples", "2000", "--n-repeats", "3", "--n-anchors", "3000"]

@@ -23,14 +23,15 @@ ARROWS: dict[str, set[str]] = {
     "groups": set(),
     "intervals": {"groups"},
     "fitting": {"anchors", "criteria", "models", "scoring"},
-    "models": {"anchors"},
+    "models": {"anchors", "conversion"},
     "plots": {"groups", "selection"},
     "scoring": {"anchors", "conversion", "criteria", "models"},
     "selection": set(),
     "thresholds": {"anchors", "criteria", "models", "scoring"},
 }
 FREE = {
-    "errors", "lazy", "optional", "progress", "registry", "seeds", "threads", "validation",
+    "errors", "lazy", "neighbours", "optional", "progress", "registry", "seeds", "threads",
+    "validation",
 }  # fmt: skip
 NEAR_THE_HOST = {
     "adapters", "assembly", "audit", "comparison", "evaluation", "explainer", "explanation",

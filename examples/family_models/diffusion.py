@@ -9,6 +9,8 @@ from itertools import pairwise
 from typing import Any
 
 import torch
+from family_models.common import Family, beside, digits, greys, strangers
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from pxgen_plugins.models import Diffusion
@@ -67,4 +69,17 @@ def load(state: dict[str, Tensor], **settings: Any) -> Diffusion:
         schedule=state["alpha_t"][1:].double(),
         modules=net,
         **settings,
+    )
+
+
+def build() -> Family:
+    """Return the published model of MNIST, with 25 steps, and what it is tried on."""
+    model = load(load_file(beside("models", "yichizz_mnist_ddpm.safetensors")), steps=25)
+    x = digits(200, low=-0.5)
+    return Family(
+        model,
+        ["denoising_loss", "prior_nll", "typicality"],
+        ["mse", "ssim"],
+        x,
+        strangers(x, -0.5, 0.5) | greys(200, -0.5),
     )

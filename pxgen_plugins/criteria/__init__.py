@@ -11,15 +11,21 @@ from pxgen_plugins.criteria.fitted import Fitted
 if TYPE_CHECKING:
     from pxgen_plugins.criteria.aggregate import AggregateMahalanobis
     from pxgen_plugins.criteria.code_usage import CodeUsage
+    from pxgen_plugins.criteria.denoising import DenoisingLoss
+    from pxgen_plugins.criteria.density import Density
     from pxgen_plugins.criteria.discriminator import Discriminator
     from pxgen_plugins.criteria.elbo import ELBO
     from pxgen_plugins.criteria.feature_distance import FeatureDistance
     from pxgen_plugins.criteria.latent import KLD, Mahalanobis
+    from pxgen_plugins.criteria.likelihood import NLL, BitsPerDim, TypicalNLL
     from pxgen_plugins.criteria.ms_ssim import MSSSIM
+    from pxgen_plugins.criteria.nearest_sample import NearestSample
     from pxgen_plugins.criteria.neighbours import LatentNeighbours
     from pxgen_plugins.criteria.patch_frechet import PatchFrechet
     from pxgen_plugins.criteria.pixel import BCE, MAE, MSE, PSNR
     from pxgen_plugins.criteria.prior import PriorNLL, Typicality
+    from pxgen_plugins.criteria.realism import Realism
+    from pxgen_plugins.criteria.sample_rank import SampleRank
     from pxgen_plugins.criteria.ssim import DSSIM, SSIM
 
 register = REGISTRY.register
@@ -34,19 +40,27 @@ __all__ = [
     "MAE",
     "MSE",
     "MSSSIM",
+    "NLL",
     "PSNR",
     "SSIM",
     "AggregateMahalanobis",
     "Batch",
+    "BitsPerDim",
     "CodeUsage",
     "Criterion",
+    "DenoisingLoss",
+    "Density",
     "Discriminator",
     "FeatureDistance",
     "Fitted",
     "LatentNeighbours",
     "Mahalanobis",
+    "NearestSample",
     "PatchFrechet",
     "PriorNLL",
+    "Realism",
+    "SampleRank",
+    "TypicalNLL",
     "Typicality",
     "for_model",
     "get",

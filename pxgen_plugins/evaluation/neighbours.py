@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 
 from pxgen_plugins import validation
 from pxgen_plugins.errors import ParameterError
 from pxgen_plugins.evaluation.moments import as_rows
+from pxgen_plugins.neighbours import blocks, nearest_others
 
 __all__ = ["SampleQuality", "sample_quality"]
-
-Floats = NDArray[np.float64]
-_BLOCK = 2**21  # distances held at a time, 16 MiB
 
 
 @dataclass(frozen=True)
@@ -75,11 +71,11 @@ def sample_quality(reference: Any, samples: Any, *, k: int = 5) -> SampleQuality
         came = f"{real.shape[1]} and {fake.shape[1]} columns"
         do = "Use the same features for both sets."
         raise ParameterError("samples", where, "of as many columns as reference", came, do)
-    real_radius, fake_radius = _radii(real, k), _radii(fake, k)
+    real_radius, fake_radius = nearest_others(real, k)[:, -1], nearest_others(fake, k)[:, -1]
     held = np.zeros(len(fake), dtype=np.int64)  # reference balls around each sample
     covered = np.zeros(len(real), dtype=bool)
     recalled = np.zeros(len(real), dtype=bool)
-    for part in _blocks(len(real), len(fake)):
+    for part in blocks(len(real), len(fake)):
         distance = cdist(real[part], fake)
         inside = distance <= real_radius[part, None]
         held += inside.sum(axis=0)
@@ -92,22 +88,3 @@ def sample_quality(reference: Any, samples: Any, *, k: int = 5) -> SampleQuality
         coverage=float(covered.mean()),
         k=k,
     )
-
-
-def _radii(rows: Floats, k: int) -> Floats:
-    """Return the distance of each row to its k-th nearest other row."""
-    radii = np.empty(len(rows))
-    for part in _blocks(len(rows), len(rows)):
-        distance = cdist(rows[part], rows)
-        here = np.arange(len(distance))
-        distance[here, part.start + here] = -1.0  # not its own neighbour, but its copies are
-        distance.partition(k, axis=1)
-        radii[part] = distance[:, k]
-    return radii
-
-
-def _blocks(n: int, m: int) -> Iterator[slice]:
-    """Yield parts of ``n`` rows whose distances to ``m`` others fit a block."""
-    step = max(1, _BLOCK // m)
-    for start in range(0, n, step):
-        yield slice(start, start + step)

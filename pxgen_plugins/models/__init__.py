@@ -12,11 +12,15 @@ if TYPE_CHECKING:
     from pxgen_plugins.models.autoencoder import Autoencoder
     from pxgen_plugins.models.blackbox import BlackBox
     from pxgen_plugins.models.diffusion import Diffusion
+    from pxgen_plugins.models.flow import Flow
     from pxgen_plugins.models.gan import GAN
     from pxgen_plugins.models.sample_bank import SampleBank
     from pxgen_plugins.models.sources.base import wrap
     from pxgen_plugins.models.sources.diffusers import from_diffusers
+    from pxgen_plugins.models.sources.nflows import from_nflows
+    from pxgen_plugins.models.sources.normflows import from_normflows
     from pxgen_plugins.models.sources.pythae import from_pythae
+    from pxgen_plugins.models.sources.zuko import from_zuko
     from pxgen_plugins.models.vae import VAE
     from pxgen_plugins.models.vqvae import VQVAE
 
@@ -33,12 +37,16 @@ __all__ = [
     "Autoencoder",
     "BlackBox",
     "Diffusion",
+    "Flow",
     "GenerativeModel",
     "Model",
     "SampleBank",
     "capabilities",
     "from_diffusers",
+    "from_nflows",
+    "from_normflows",
     "from_pythae",
+    "from_zuko",
     "get",
     "names",
     "register",
@@ -48,7 +56,10 @@ __all__ = [
 
 _FUNCTIONS = {
     "from_diffusers": "sources.diffusers",
+    "from_nflows": "sources.nflows",
+    "from_normflows": "sources.normflows",
     "from_pythae": "sources.pythae",
+    "from_zuko": "sources.zuko",
     "wrap": "sources.base",
 }
 _function, __dir__ = attach(__name__, _FUNCTIONS)

@@ -10,6 +10,7 @@ import torch
 
 from pxgen_plugins import models
 from pxgen_plugins.models.inversion import Inversion
+from pxgen_plugins.models.logit import Logit
 from pxgen_plugins.testing import ModelCase, check_model, model_checks, parametrize_with_checks
 from pxgen_plugins.testing.examples import AbleModel, LinearModel
 
@@ -107,12 +108,45 @@ def diffusion_cases() -> list[ModelCase]:
     return [ModelCase("diffusion", plain, (net,)), ModelCase("diffusion with noise", noisy, (net,))]
 
 
+def sample_bank_cases() -> list[ModelCase]:
+    return [
+        ModelCase("sample_bank", models.SampleBank(sampler(40, 0))),
+        ModelCase("sample_bank of a function", models.SampleBank(sampler)),
+    ]
+
+
+def flow_cases() -> list[ModelCase]:
+    net = torch.nn.Linear(1, 1)  # positive slope: x -> |w| x + b, pixel by pixel
+    slope = lambda: net.weight.abs().squeeze() + 0.1  # noqa: E731
+    pixels = math.prod(SAMPLE_SHAPE)
+
+    def log_prob(y: torch.Tensor) -> torch.Tensor:
+        z = y * slope() + net.bias
+        return -0.5 * z.square().flatten(1).sum(1) + pixels * slope().log()
+
+    model = models.Flow(
+        log_prob,
+        embed=lambda y: y * slope() + net.bias,
+        decode=lambda z: (z - net.bias) / slope(),
+        sample_shape=SAMPLE_SHAPE,
+        data_range=(0.0, 1.0),
+        preprocess=Logit(256, 0.05),
+        modules=net,
+    )
+    density = models.Flow(
+        log_prob, sample=lambda n, seed: sampler(n, seed), sample_shape=SAMPLE_SHAPE, modules=net
+    )
+    return [ModelCase("flow", model, (net,)), ModelCase("flow of a density", density, (net,))]
+
+
 # One small instance of every registered family; a new family adds its own here.
 EXAMPLES = {
     "autoencoder": autoencoder_cases,
     "black_box": black_box_cases,
     "diffusion": diffusion_cases,
+    "flow": flow_cases,
     "gan": gan_cases,
+    "sample_bank": sample_bank_cases,
     "vae": vae_cases,
     "vqvae": vqvae_cases,
 }

@@ -299,7 +299,8 @@ def test_range_criteria_refuse_models_without_a_range():
 
 
 def test_gradients_reach_the_anchor_through_every_criterion(vae, images):
-    for name in criteria.for_model(vae):
+    counts = {"density", "sample_rank"}  # which are flat nearly everywhere
+    for name in sorted({*criteria.for_model(vae)} - counts):
         x = torch.from_numpy(images[:3]).requires_grad_()
         criterion = criteria.get(name)()
         if isinstance(criterion, Fitted):

@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from scipy.linalg import sqrtm
 from sklearn.metrics.pairwise import polynomial_kernel
 
+from pxgen_plugins import neighbours
 from pxgen_plugins.errors import ParameterError, PXGenWarning
 from pxgen_plugins.evaluation import (
     Moments,
     frechet_distance,
     kernel_distance,
-    neighbours,
     sample_quality,
 )
 

@@ -1,16 +1,19 @@
-"""Models of which there are only samples: drawing, halves, and explanations without a latent space."""
+"""Models of which there are only samples: their sources, their halves, their explanations."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 import torch
+from sklearn.metrics import roc_auc_score
 
 from pxgen_plugins import PXGen, criteria
+from pxgen_plugins.anchors import open_for
 from pxgen_plugins.errors import AnchorError, CapabilityError, ModelError, ParameterError
-from pxgen_plugins.models import BlackBox, SampleBank
+from pxgen_plugins.models import GenerativeModel, SampleBank
 from pxgen_plugins.scoring import Scorer
 from pxgen_plugins.testing import check_model
+from pxgen_plugins.testing.guards import moved_generators, random_state
 from pxgen_plugins.thresholds import Conformal, MeanMax, Quantile
 
 IMAGES = np.random.default_rng(0).random((60, 1, 6, 6), dtype=np.float32)
@@ -40,6 +43,9 @@ class TestSources:
 
         np.testing.assert_array_equal(SampleBank(named).sample(4, 9), draw(4, 9))
         assert set(seen) == {5}
+        np.testing.assert_array_equal(
+            SampleBank(lambda n, s, /: draw(n, s)).sample(4, 9), draw(4, 9)
+        )
         # another argument is no seed: this one is asked once
         asked = []
 
@@ -66,8 +72,9 @@ class TestSources:
         assert asked == [30]
         assert torch.equal(one, again)
         assert not torch.equal(one, other)
-        # what the signature does not tell is asked once as well
-        assert SampleBank(np.random.default_rng(0).random, n_bank=8, sample_shape=(1,)) is not None
+        # so is a built-in function, which may not tell what it takes
+        builtin = np.random.default_rng(0).standard_normal
+        assert "8 samples" in repr(SampleBank(builtin, n_bank=8, sample_shape=1, data_range=None))
 
     @pytest.mark.parametrize("kind", ["array", "tensor", "list", "npy", "npz", "folder", "parquet"])
     def test_instances_are_read_from_whatever_holds_them(self, kind, tmp_path):
@@ -109,10 +116,7 @@ class TestSources:
     def test_exact_copies_stay_exact_through_the_range(self):
         pixels = (IMAGES * 255).astype(np.uint8)
         bank = SampleBank(pixels, data_range=(-1.0, 1.0))
-        scorer = Scorer(bank, [])
-        from pxgen_plugins.anchors import open_for
-
-        ((_, x),) = scorer.batches(open_for(bank, pixels), None, {})
+        ((_, x),) = Scorer(bank, []).batches(open_for(bank, pixels), None, {})
         assert rows(bank.sample(30, 0)) <= rows(x)
 
 
@@ -143,8 +147,15 @@ class TestFaults:
         bad[41, 0, 0, 0] = np.nan
         bank = SampleBank(bad)
         with pytest.raises(ModelError, match="got instance 41: the anchor holds NaN"):
-            for learning in (True, False):
-                bank.portion(30, 0, learning)(30, 0)
+            [bank.portion(30, 0, learning)(30, 0) for learning in (True, False)]
+
+    def test_a_picture_that_cannot_be_read_is_named(self, tmp_path):
+        image = pytest.importorskip("PIL.Image")
+        for i in range(4):
+            image.fromarray(np.full((6, 6), i, dtype=np.uint8)).save(tmp_path / f"{i}.png")
+        (tmp_path / "1.png").write_bytes(b"broken")
+        with pytest.raises(ModelError, match="got instance 1: "):
+            SampleBank(tmp_path)
 
     def test_a_wrong_argument_is_refused(self):
         with pytest.raises(AnchorError, match="existing file"):
@@ -159,11 +170,9 @@ class TestFaults:
     def test_more_samples_than_a_half_holds_are_refused_with_what_to_do(self):
         bank = SampleBank(IMAGES[:15])
         assert len(rows(bank.sample(8, 0))) == 8
-        with pytest.raises(
-            ModelError, match="at most 8, .* for thresholds; got 9. Use n_samples=8"
-        ):
+        with pytest.raises(ModelError, match=r"at most 8, .* thresholds; got 9\. Use n_samples=8"):
             bank.sample(9, 0)
-        with pytest.raises(ModelError, match="at most 7, .* for criteria; got 8. Use n_fit=7"):
+        with pytest.raises(ModelError, match=r"at most 7, .* criteria; got 8\. Use n_fit=7"):
             bank.portion(8, 0, learning=True)
         explainer = PXGen(bank, "sample_rank", "nearest_sample")
         with pytest.raises(ModelError, match="Use n_fit=7"):
@@ -201,21 +210,19 @@ class TestHalves:
         assert halves[0] == halves[1] != halves[2]
 
     def test_thresholds_of_a_bank_are_those_of_the_function_behind_it(self):
-        def threshold(source, learn):
+        def threshold(source):
+            nearest = {"name": "nearest_sample", "k": 1, "n_fit": 500}
             rule = Quantile(0.5, n_samples=500, n_repeats=1)
-            explainer = PXGen(
-                source,
-                "sample_rank",
-                {"name": "nearest_sample", "k": 1, "n_fit": 500},
-                rule,
-            )
+            explainer = PXGen(source, {"name": "sample_rank", "n_fit": 500}, nearest, rule)
             return explainer.fit().calibration.thresholds
 
-        endless = threshold(SampleBank(draw), 500)
-        finite = threshold(SampleBank(draw(2_000, 123)), 500)
-        np.testing.assert_allclose(finite, endless, rtol=0.1)
+        endless, finite = threshold(SampleBank(draw)), threshold(SampleBank(draw(2_000, 123)))
+        assert abs(endless[0] - finite[0]) < 0.1
+        assert finite[1] == pytest.approx(endless[1], rel=0.02)
 
-        class Careless(BlackBox):  # draws both from one bank, as a sampler over a folder would
+        class Careless(GenerativeModel):
+            """Draws everything from one bank, as if it were endless."""
+
             capabilities = frozenset({"sample"})
             sample_shape = (1, 6, 6)
 
@@ -223,11 +230,7 @@ class TestHalves:
                 chosen = np.random.default_rng(seed).permutation(600)[:n]
                 return torch.from_numpy(draw(600, 123)[chosen])
 
-        model = Careless(lambda X: X)
-        model.capabilities = frozenset({"sample"})
-        model.sample_shape = (1, 6, 6)
-        model.dtype = torch.float32
-        assert threshold(model, 500)[1] == 0.0
+        assert threshold(Careless())[1] == 0.0
 
 
 class TestExplanations:
@@ -251,7 +254,7 @@ class TestExplanations:
             "capabilities": ["sample"],
             "latent_access": False,
         }
-        values = found.data["criteria"]["values"]
+        values = found.values
         assert values.shape == (25, 4)
         assert (values[20:, 3] > values[:20, 3].max()).all()
         assert found.groups["HIHE"]["count"] >= 15
@@ -259,11 +262,11 @@ class TestExplanations:
         explainer.save(tmp_path / "saved")
         loaded = PXGen.load(tmp_path / "saved", bank)
         again = loaded.explain(x)
-        np.testing.assert_array_equal(again.data["criteria"]["values"], values)
+        np.testing.assert_array_equal(again.values, values)
 
     def test_p_values_of_what_the_model_makes_are_valid(self):
         explainer = self.explain(SampleBank(draw(1_400, 1)), Conformal(0.1, 700, 1))
-        values = explainer.explain(draw(1_000, 7)).data["criteria"]["values"]
+        values = explainer.explain(draw(1_000, 7)).values
         p = explainer.calibration.p_values(values)
         for level in (0.05, 0.1, 0.3):
             # valid up to the deviation of 1,000 anchors and 700 samples, three times
@@ -275,3 +278,48 @@ class TestExplanations:
         assert {"density", "nearest_sample", "realism", "sample_rank"} <= set(names)
         with pytest.raises(CapabilityError, match=r"criterion 'kld'.*nearest_sample"):
             PXGen(SampleBank(IMAGES))
+
+    @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+    def test_a_space_without_access_is_refused_and_precision_changes_nothing(self, precision):
+        rule = Quantile(0.9, n_samples=100, n_repeats=1)
+        explainer = self.explain(SampleBank(draw(500, 1)), rule, precision=precision)
+        x = draw(10, 9)
+        single = self.explain(SampleBank(draw(500, 1)), rule).explain(x)
+        np.testing.assert_array_equal(explainer.explain(x).values, single.values)
+        with pytest.raises(CapabilityError, match="latent"):
+            self.explain(SampleBank(draw(500, 1)), rule, space="latent").explain(x)
+
+    def test_the_network_is_given_again_after_loading(self, tmp_path):
+        bank, net = SampleBank(draw(100, 1)), torch.nn.Flatten()
+        rule = Quantile(0.9, n_samples=50, n_repeats=1)
+        nearest = criteria.NearestSample(k=1, n_fit=50, network=net)
+        explainer = PXGen(bank, {"name": "realism", "n_fit": 50}, nearest, rule).fit()
+        explainer.save(tmp_path)
+        with pytest.raises(ParameterError, match="network"):
+            PXGen.load(tmp_path, bank)
+        loaded = PXGen.load(tmp_path, bank, extrinsic=nearest)
+        x = draw(10, 9)
+        np.testing.assert_array_equal(loaded.explain(x).values, explainer.explain(x).values)
+
+    def test_digits_are_nearer_to_a_gans_pictures_than_other_images(self, example):
+        module = example("family_models.sample_bank")
+        module.N_BANK = 3_000
+        model, intrinsic, extrinsic, digits, outside, _ = module.build()
+        rule = Quantile(0.9, n_samples=1_000, n_repeats=1)
+        explainer = PXGen(model, intrinsic, extrinsic, rule).fit()
+        inside = explainer.explain(digits[:300]).values
+        for name in ("noise", "negative"):
+            other = explainer.explain(outside[name][:300]).values
+            truth = np.repeat([0, 1], 300)
+            for column, criterion in zip(np.r_[inside, other].T, explainer.criteria, strict=True):
+                assert roc_auc_score(truth, column) > 0.9, (name, criterion.name)
+
+
+def test_a_function_without_a_seed_that_draws_globally_repeats_and_leaves_no_trace():
+    def source(n):
+        return np.random.random((n, 3)) + torch.rand(n, 3).numpy()  # noqa: NPY002
+
+    before = random_state()
+    one, other = (SampleBank(source, data_range=None, n_bank=50) for _ in range(2))
+    assert torch.equal(one.sample(5, 0), other.sample(5, 0))
+    assert moved_generators(before) == []

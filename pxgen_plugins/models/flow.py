@@ -1,0 +1,194 @@
+"""Normalising flows, given as callables: an exact density, and a way to its noise and back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pxgen_plugins import validation
+from pxgen_plugins.errors import ModelError, ParameterError, describe
+from pxgen_plugins.models import register
+from pxgen_plugins.models._callables import as_tensor, expect_shape
+from pxgen_plugins.models._networks import Networks
+from pxgen_plugins.models.logit import Logit
+
+__all__ = ["Flow"]
+
+
+@register("flow")
+class Flow(Networks):
+    """A normalising flow (Papamakarios et al. 2021), or any model with an exact log density.
+
+    A flow reconstructs every instance exactly, so the error of its reconstruction says nothing: as
+    extrinsic criterion take a distance to its samples, such as ``nearest_sample``. And a high
+    density alone is a poor sign of membership (Nalisnick et al. 2019): hold ``nll`` against
+    ``typical_nll``.
+
+    Args:
+        log_prob: Callable from instances (n, *sample_shape) to log densities, nats, (n,).
+        embed: Callable from instances to the base's noise, (n, *latent_shape), N(0, I).
+        decode: Callable from that noise to instances.
+        sample: Callable ``sample(n, seed)`` to instances, where there is no ``decode``.
+        sample_shape: Shape of one instance.
+        latent_shape: Shape of its noise; None takes ``sample_shape``.
+        data_range: Lowest and highest value of an instance; None when unbounded.
+        preprocess: A :class:`~pxgen_plugins.models.logit.Logit` between instances and the
+            callables; its change of volume is counted in the density.
+        modules: The torch modules behind the callables; None finds them (see
+            :class:`~pxgen_plugins.models.VAE`).
+        device: Where the callables want their input; None takes that of the first parameter.
+        check: Call each on seeded noise and compare shapes, repeatability and, where there are
+            both, that ``decode`` undoes ``embed``.
+
+    Raises:
+        ParameterError: When an argument is not allowed.
+        ModelError: When a callable does not give what it should.
+
+    Cost: one pass of the flow for a density or an embedding, one backwards for a sample.
+
+    Example:
+        >>> import math, torch
+        >>> model = Flow(lambda x: -0.5 * (x.square() + math.log(2 * math.pi)).sum(1),
+        ...              embed=lambda x: x, decode=lambda z: z, sample_shape=(2,))
+        >>> round(model.log_prob(torch.zeros(1, 2)).item(), 3), model.sample(3, seed=0).shape
+        (-1.838, torch.Size([3, 2]))
+    """
+
+    def __init__(
+        self,
+        log_prob: Callable[[Any], Any],
+        *,
+        embed: Callable[[Any], Any] | None = None,
+        decode: Callable[[Any], Any] | None = None,
+        sample: Callable[[int, int], Any] | None = None,
+        sample_shape: tuple[int, ...],
+        latent_shape: tuple[int, ...] | None = None,
+        data_range: tuple[float, float] | None = None,
+        preprocess: Logit | None = None,
+        modules: nn.Module | Iterable[nn.Module] | None = None,
+        device: torch.device | str | None = None,
+        check: bool = True,
+    ) -> None:
+        given = {"log_prob": log_prob, "embed": embed, "decode": decode}
+        super().__init__(
+            {role: function for role, function in given.items() if function is not None}
+            | {"log_prob": log_prob},
+            latent_shape=sample_shape if latent_shape is None else latent_shape,
+            sample_shape=sample_shape,
+            data_range=data_range,
+            modules=modules,
+            device=device,
+        )
+        where = self._where
+        if sample is not None and not callable(sample):
+            do = "Pass a function sample(n, seed) -> instances."
+            raise ParameterError("sample", where, "callable", describe(sample), do)
+        if preprocess is not None and not isinstance(preprocess, Logit):
+            do = "Use preprocess=Logit(...) from pxgen_plugins.models.logit."
+            raise ParameterError("preprocess", where, "a Logit or None", describe(preprocess), do)
+        if preprocess is not None and self.data_range is None:
+            do = "Pass data_range=(0.0, 1.0), say."
+            raise ParameterError("data_range", where, "given, with preprocess", "None", do)
+        self._sampler, self.preprocess = sample, preprocess
+        able = {"log_prob", "layers"} | ({*given} & {*self._calls})
+        able |= {"sample"} if sample is not None or decode is not None else set()
+        self.autoencodes = able >= {"embed", "decode"}
+        able |= {"reconstruct"} if self.autoencodes else set()
+        self.capabilities = frozenset(able)
+        with torch.no_grad(), self._evaluating():
+            x = self._inside(self._noise(2))[0]
+            self._calls["log_prob"].probe(x)
+            if embed is not None:
+                self._calls["embed"].probe(x)
+            if decode is not None:
+                self._calls["decode"].probe(self._put(torch.zeros(2, *self.latent_shape)))
+            if validation.boolean(check, "check", where):
+                self._check()
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        """Return the log density of each instance, nats, (n,).
+
+        Raises:
+            ModelError: When the callable returns another shape.
+        """
+        inside, volume = self._inside(x)
+        do = "Return one log density per instance, summed over its dimensions."
+        found = self._raw("log_prob", inside)
+        return expect_shape(found, (len(x),), "log_prob's result", self._where, do) + volume
+
+    def embed(self, x: Tensor) -> Tensor:
+        """Return the base's noise behind ``x``, (n, *latent_shape).
+
+        Raises:
+            CapabilityError: Without the callable.
+        """
+        if "embed" not in self._calls:
+            raise self._refusal("embed")
+        return self._codes_from("embed", self._inside(x)[0])
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Return the instances of noise ``z``, (n, *sample_shape).
+
+        Raises:
+            CapabilityError: Without the callable.
+        """
+        if "decode" not in self._calls:
+            raise self._refusal("decode")
+        return self._outside(self._instances_from("decode", z))
+
+    def reconstruct(self, x: Tensor) -> Tensor:
+        """Return ``decode(embed(x))``, which is ``x`` but for rounding."""
+        if not self.autoencodes:
+            raise self._refusal("reconstruct")
+        return self.decode(self.embed(x))
+
+    def sample(self, n: int, seed: int) -> Tensor:
+        """Return ``n`` instances: decoded draws of N(0, I), or those of the given sampler.
+
+        Raises:
+            CapabilityError: With neither.
+            ModelError: When the sampler returns another shape.
+        """
+        if self._sampler is None and "decode" not in self._calls:
+            raise self._refusal("sample")
+        with torch.no_grad(), self._evaluating():
+            if self._sampler is not None:
+                do = "Return one instance per sample asked for."
+                shape = (n, *self.sample_shape)
+                drawn = as_tensor(self._sampler(n, seed))
+                found = expect_shape(drawn, shape, "sample's result", self._where, do)
+                return self._outside(self._put(found))
+            z = torch.randn(n, *self.latent_shape, generator=torch.Generator().manual_seed(seed))
+            return self._in_parts(self.decode, self._put(z))
+
+    def _inside(self, x: Tensor) -> tuple[Tensor, Tensor | float]:
+        """Return what the callables take, and the log change of volume, (n,)."""
+        if self.preprocess is None or self.data_range is None:
+            return x, 0.0
+        return self.preprocess.forward(x, self.data_range)
+
+    def _outside(self, y: Tensor) -> Tensor:
+        if self.data_range is None:
+            return y
+        x = y if self.preprocess is None else self.preprocess.inverse(y, self.data_range)
+        return x.clamp(*self.data_range)
+
+    def _check(self) -> None:
+        x = self._noise()
+        density = self.log_prob(x)
+        self._check_finite("log_prob's result", density, "inputs inside data_range")
+        self._check_repeatable("log_prob", density, self.log_prob(x))
+        if "embed" not in self._calls:
+            return
+        codes = self._check_codes("embed", self.embed)
+        if not self.autoencodes:
+            return
+        gap = float((self.decode(codes) - x).abs().max())
+        low, high = self.data_range or (-1.0, 1.0)
+        if not gap <= 0.05 * (high - low):  # far above rounding, also of a long flow
+            allowed = "the inverse of embed"
+            do = "Pass both in the direction noise -> instance and back; check=False skips this."
+            raise ModelError("decode", self._where, allowed, f"instances off by {gap:.3g}", do)

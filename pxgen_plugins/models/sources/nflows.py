@@ -1,0 +1,70 @@
+"""Flows of nflows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pxgen_plugins.errors import ParameterError, describe
+from pxgen_plugins.models._seeded import seeded
+from pxgen_plugins.models.flow import Flow
+from pxgen_plugins.models.sources.base import REGISTRY, Source, is_of
+
+__all__ = ["from_nflows"]
+
+
+def from_nflows(
+    obj: Any, *, sample_shape: tuple[int, ...], context: Any = None, **settings: Any
+) -> Flow:
+    """Return a flow of nflows as a :class:`~pxgen_plugins.models.Flow`.
+
+    nflows has no public way from noise to instances; its transform's ``inverse`` is called.
+
+    Args:
+        obj: The flow, ``nflows.flows.Flow(transform, distribution)``.
+        sample_shape: Shape of one instance, which nflows does not keep.
+        context: Row of shape (1, c) that a conditional flow is conditioned on.
+        settings: Further arguments of the family.
+
+    Raises:
+        ParameterError: When ``obj`` is no flow of nflows.
+        ModelError: When it does not behave as one.
+    """
+    if not hasattr(obj, "transform_to_noise") or not is_of(obj, "nflows"):
+        do = "Pass the flow itself, as nflows.flows.Flow(transform, distribution)."
+        raise ParameterError("obj", "from_nflows", "a flow of nflows", describe(obj), do)
+
+    def rows(n: int) -> Any:
+        return None if context is None else context.expand(n, -1)
+
+    settings.setdefault("modules", obj)
+    if type(obj._distribution).__name__ == "StandardNormal":
+        settings["embed"] = lambda x: obj.transform_to_noise(x, context=rows(len(x)))
+        settings["decode"] = lambda z: obj._transform.inverse(z, context=rows(len(z)))[0]
+    else:
+
+        def sample(n: int, seed: int) -> Any:
+            with seeded(seed):
+                drawn = obj.sample(n, context=context)
+            return drawn if context is None else drawn[0]
+
+        settings["sample"] = sample
+    model = Flow(
+        lambda x: obj.log_prob(x, context=rows(len(x))), sample_shape=sample_shape, **settings
+    )
+    model.origin = f"nflows {type(obj).__name__}, base {type(obj._distribution).__name__}"
+    return model
+
+
+@REGISTRY.register("nflows")
+class NFlows(Source):
+    """Flows of nflows."""
+
+    order = 20
+    what = "a flow of nflows"
+    families = (Flow,)
+    build = staticmethod(from_nflows)
+
+    @classmethod
+    def matches(cls, obj: Any) -> bool:
+        """Return whether ``obj`` is of nflows."""
+        return is_of(obj, "nflows") and hasattr(obj, "transform_to_noise")

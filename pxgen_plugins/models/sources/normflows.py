@@ -1,0 +1,62 @@
+"""Flows of normflows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pxgen_plugins.errors import ParameterError, describe
+from pxgen_plugins.models._seeded import seeded
+from pxgen_plugins.models.flow import Flow
+from pxgen_plugins.models.sources.base import REGISTRY, Source, is_of
+
+__all__ = ["from_normflows"]
+
+
+def from_normflows(obj: Any, *, sample_shape: tuple[int, ...], **settings: Any) -> Flow:
+    """Return a flow of normflows as a :class:`~pxgen_plugins.models.Flow`.
+
+    A diagonal Gaussian base may have learned its mean and scale; codes are standardised by them, so
+    that their prior is N(0, I).
+
+    Args:
+        obj: The flow, ``normflows.NormalizingFlow(q0, flows)``.
+        sample_shape: Shape of one instance, which normflows does not keep.
+        settings: Further arguments of the family.
+
+    Raises:
+        ParameterError: When ``obj`` is no flow of normflows.
+        ModelError: When it does not behave as one.
+    """
+    if not hasattr(obj, "q0") or not hasattr(obj, "log_prob") or not is_of(obj, "normflows"):
+        do = "Pass the flow itself, as normflows.NormalizingFlow(q0, flows)."
+        raise ParameterError("obj", "from_normflows", "a flow of normflows", describe(obj), do)
+    base = obj.q0
+    settings.setdefault("modules", obj)
+    if type(base).__name__ == "DiagGaussian" and hasattr(obj, "inverse"):
+        settings["embed"] = lambda x: (obj.inverse(x) - base.loc) / base.log_scale.exp()
+        settings["decode"] = lambda z: obj.forward(z * base.log_scale.exp() + base.loc)
+    else:
+
+        def sample(n: int, seed: int) -> Any:
+            with seeded(seed):
+                return obj.sample(n)[0]
+
+        settings["sample"] = sample
+    model = Flow(obj.log_prob, sample_shape=sample_shape, **settings)
+    model.origin = f"normflows {type(obj).__name__}, base {type(base).__name__}"
+    return model
+
+
+@REGISTRY.register("normflows")
+class NormFlows(Source):
+    """Flows of normflows."""
+
+    order = 20
+    what = "a flow of normflows"
+    families = (Flow,)
+    build = staticmethod(from_normflows)
+
+    @classmethod
+    def matches(cls, obj: Any) -> bool:
+        """Return whether ``obj`` is of normflows."""
+        return is_of(obj, "normflows") and hasattr(obj, "q0")

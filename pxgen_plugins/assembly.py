@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from pxgen_plugins import groups as grouping
@@ -135,11 +136,19 @@ def _examples(
         return None
     bounds = scorer.model.data_range
     able = "reconstruct" in capabilities(scorer.model)
-    rebuilt = _compact(scorer.reconstruct(anchors, index), bounds) if able else None
+    inputs = scorer.inputs(anchors, index)
+    rebuilt = scorer.reconstruct(anchors, index) if able else None
+    render = getattr(scorer.model, "render", None)
+    if render is not None:  # the numbers inside mean nothing to a reader
+        return {
+            "indices": index,
+            "texts": render(torch.from_numpy(inputs)),
+            "reconstructed_texts": None if rebuilt is None else render(torch.from_numpy(rebuilt)),
+        }
     return {
         "indices": index,
-        "anchors": _compact(scorer.inputs(anchors, index), bounds),
-        "reconstructions": rebuilt,
+        "anchors": _compact(inputs, bounds),
+        "reconstructions": None if rebuilt is None else _compact(rebuilt, bounds),
         "data_range": bounds,
     }
 

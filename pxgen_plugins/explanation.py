@@ -81,7 +81,8 @@ DEFAULT_DATA_PXGEN: dict[str, Any] = {
 - ``invalid``, ``reasons``: indices of the anchors in no group, and why.
 - ``labels``, ``ids``: str (n,) or None.
 - ``strips``: indices of the "delusion" and the "alignment" figure.
-- ``examples``: pixels and reconstructions of the anchors that the figures show, or None.
+- ``examples``: pixels and reconstructions of the anchors that the figures show, or their texts
+  where the model renders them, or None.
 - ``calibration``: method, params, n_samples, n_repeats, n_invalid, seed, repeats (r, m),
   reference (values of the model's own samples, thinned), scale (m).
 """

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pxgen_plugins.criteria.discriminator import Discriminator
     from pxgen_plugins.criteria.elbo import ELBO
     from pxgen_plugins.criteria.feature_distance import FeatureDistance
+    from pxgen_plugins.criteria.gower import Gower, GowerNearest, contributions
     from pxgen_plugins.criteria.latent import KLD, Mahalanobis
     from pxgen_plugins.criteria.likelihood import NLL, BitsPerDim, TypicalNLL
     from pxgen_plugins.criteria.ms_ssim import MSSSIM
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from pxgen_plugins.criteria.realism import Realism
     from pxgen_plugins.criteria.sample_rank import SampleRank
     from pxgen_plugins.criteria.ssim import DSSIM, SSIM
+    from pxgen_plugins.criteria.tokens import TokenEdit, TokenNLL
 
 register = REGISTRY.register
 get = REGISTRY.get
@@ -53,6 +55,8 @@ __all__ = [
     "Discriminator",
     "FeatureDistance",
     "Fitted",
+    "Gower",
+    "GowerNearest",
     "LatentNeighbours",
     "Mahalanobis",
     "NearestSample",
@@ -60,6 +64,8 @@ __all__ = [
     "PriorNLL",
     "Realism",
     "SampleRank",
+    "TokenEdit",
+    "TokenNLL",
     "TypicalNLL",
     "Typicality",
     "for_model",

@@ -14,13 +14,16 @@ if TYPE_CHECKING:
     from pxgen_plugins.models.diffusion import Diffusion
     from pxgen_plugins.models.flow import Flow
     from pxgen_plugins.models.gan import GAN
+    from pxgen_plugins.models.language_model import LanguageModel
     from pxgen_plugins.models.sample_bank import SampleBank
     from pxgen_plugins.models.sources.base import wrap
     from pxgen_plugins.models.sources.diffusers import from_diffusers
     from pxgen_plugins.models.sources.nflows import from_nflows
     from pxgen_plugins.models.sources.normflows import from_normflows
     from pxgen_plugins.models.sources.pythae import from_pythae
+    from pxgen_plugins.models.sources.transformers import from_transformers
     from pxgen_plugins.models.sources.zuko import from_zuko
+    from pxgen_plugins.models.tabular import Tabular
     from pxgen_plugins.models.vae import VAE
     from pxgen_plugins.models.vqvae import VQVAE
 
@@ -39,13 +42,16 @@ __all__ = [
     "Diffusion",
     "Flow",
     "GenerativeModel",
+    "LanguageModel",
     "Model",
     "SampleBank",
+    "Tabular",
     "capabilities",
     "from_diffusers",
     "from_nflows",
     "from_normflows",
     "from_pythae",
+    "from_transformers",
     "from_zuko",
     "get",
     "names",
@@ -59,6 +65,7 @@ _FUNCTIONS = {
     "from_nflows": "sources.nflows",
     "from_normflows": "sources.normflows",
     "from_pythae": "sources.pythae",
+    "from_transformers": "sources.transformers",
     "from_zuko": "sources.zuko",
     "wrap": "sources.base",
 }

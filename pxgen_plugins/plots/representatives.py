@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from pxgen_plugins.errors import ParameterError
 from pxgen_plugins.plots import layout
+from pxgen_plugins.plots.lines import Section, draw_lines, texts_of
 from pxgen_plugins.plots.pictures import Gallery, collect, draw_picture
 from pxgen_plugins.plots.reading import Reading, read
 from pxgen_plugins.plots.style import GROUPS, INK, MUTED, ORDER, TINY, share_text
@@ -39,6 +40,8 @@ def plot_representatives(
     ax: Axes | None = None,
 ) -> NDArray[np.object_]:
     """Draw the representatives of the four groups, each original above its reconstruction.
+
+    Anchors that are texts, or rows of a table, are written in lines.
 
     Args:
         explanation: What ``PXGen.explain`` returned, or the same read from JSON.
@@ -87,6 +90,9 @@ def plot_representatives(
         name: reading.groups[name].representatives.get(selector, np.empty(0, np.int64))[:most]
         for name in ORDER
     }
+    texts = texts_of(reading) if images is None else None
+    if texts is not None:
+        return layout.array_of(_lines(ax, reading, picked, texts))
     rows = np.concatenate(list(picked.values()))
     gallery = collect(reading, rows, images, given, _WHERE, both=both)
     counts = [len(found) for found in picked.values()]
@@ -113,6 +119,22 @@ def plot_representatives(
         note = layout.write(sheet, plan.width / 2, at, foot, plan.size, color=MUTED)
         note.set_gid("caption")
     return layout.array_of(sheet)
+
+
+def _lines(
+    ax: Axes | None, reading: Reading, picked: dict[str, NDArray[np.int64]], texts: dict[int, str]
+) -> Axes:
+    sections = []
+    for name in ORDER:
+        group = reading.groups[name]
+        words = f"{name}, {GROUPS[name].words}: {share_text(group.count, group.fraction)}"
+        entries = []
+        for row in map(int, picked[name]):
+            label = "" if reading.labels is None else f" [{clean(reading.labels[row], 20)}]"
+            entries.append((reading.name(row) + label, texts.get(row, "(not kept)")))
+        empty = "no representatives of this group" if group.count else "no anchors in this group"
+        sections.append(Section(name, words, GROUPS[name].colour, entries, empty))
+    return draw_lines(ax, _WIDTH, sections, _WHERE)
 
 
 def _selector(reading: Reading, selector: str | None) -> str:

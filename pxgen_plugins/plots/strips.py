@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from pxgen_plugins.errors import ParameterError
 from pxgen_plugins.plots import layout
+from pxgen_plugins.plots.lines import Section, draw_lines, texts_of
 from pxgen_plugins.plots.pictures import collect
 from pxgen_plugins.plots.reading import Reading, indices, read
 from pxgen_plugins.plots.rows import Column, draw_rows
@@ -140,20 +141,35 @@ def _strip(
         do = "Explain again with this version of the package."
         raise ParameterError("explanation", where, f"one with the strip {name!r}", "none", do)
     rows = _thinned(indices(strips[name]), n)
-    gallery = collect(reading, rows, images, reconstructions, where)
     kinds = ("intrinsic", "extrinsic") if name == "delusion" else ("extrinsic", "intrinsic")
     held, rising = (reading.first(kind) for kind in kinds)
     shown = [column for column in (rising, held) if column is not None]
     columns = [_column(reading, int(row), shown) for row in rows]
     headers = [reading.title(column) for column in shown]
     heads = ["group", *headers, *(["label"] if reading.labels is not None else []), "anchor"]
-    notes = [gallery.note]
+    notes = []
     if held is not None and rising is not None and len(rows):
         low, high = (layout_name(reading, column) for column in (held, rising))
-        notes.insert(0, f"Anchors with the lowest 5 % of {low}, by rising {high}.")
+        notes.append(f"Anchors with the lowest 5 % of {low}, by rising {high}.")
     empty = "No anchors in this strip: all are invalid, or there are none."
+    texts = texts_of(reading) if images is None else None
+    if texts is not None:
+        entries = [
+            (f"{column.title}, {_cells(heads, column)}:", texts.get(int(row), "(not kept)"))
+            for column, row in zip(columns, rows, strict=True)
+        ]
+        heading = notes[0] if notes else name
+        section = Section(name, heading, GROUPS["HILE"].colour, entries, empty)
+        return layout.array_of(draw_lines(ax, _WIDTH, [section], where))
+    gallery = collect(reading, rows, images, reconstructions, where)
+    notes.append(gallery.note)
     axes = draw_rows(ax, _WIDTH, columns, gallery, heads, notes, empty, where)
     return layout.array_of(axes)
+
+
+def _cells(heads: list[str], column: Column) -> str:
+    pairs = zip(heads[1:], column.cells, strict=True)
+    return ", ".join(f"{head.split(' (')[0]} {cell}" for head, cell in pairs)
 
 
 def layout_name(reading: Reading, column: int) -> str:

@@ -139,6 +139,21 @@ def flow_cases() -> list[ModelCase]:
     return [ModelCase("flow", model, (net,)), ModelCase("flow of a density", density, (net,))]
 
 
+def language_cases() -> list[ModelCase]:
+    def sample(n: int, seed: int) -> list[str]:
+        draws = np.random.default_rng(seed)
+        return ["".join(draws.choice(list("abc"), size=6)) for _ in range(n)]
+
+    model = models.LanguageModel(
+        lambda texts: [[-0.1 * ord(c) for c in text] or [-1.0] for text in texts],
+        generate=lambda prompts, counts: ["b" * count for count in counts],
+        sample=sample,
+        embed=lambda texts: torch.tensor([[t.count("a"), len(t)] for t in texts]).float(),
+        max_chars=8,
+    )
+    return [ModelCase("language model", model)]
+
+
 # One small instance of every registered family; a new family adds its own here.
 EXAMPLES = {
     "autoencoder": autoencoder_cases,
@@ -146,6 +161,7 @@ EXAMPLES = {
     "diffusion": diffusion_cases,
     "flow": flow_cases,
     "gan": gan_cases,
+    "language_model": language_cases,
     "sample_bank": sample_bank_cases,
     "vae": vae_cases,
     "vqvae": vqvae_cases,

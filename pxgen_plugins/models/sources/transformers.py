@@ -1,0 +1,210 @@
+"""Causal language models of transformers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pxgen_plugins import validation
+from pxgen_plugins.errors import ParameterError, describe
+from pxgen_plugins.models._evaluation import EvaluationMode
+from pxgen_plugins.models.language_model import LanguageModel
+from pxgen_plugins.models.sources.base import REGISTRY, Source, is_of
+
+__all__ = ["from_transformers"]
+
+
+def from_transformers(
+    obj: Any,
+    *,
+    tokenizer: Any,
+    max_tokens: int = 64,
+    prompts: Sequence[str] | None = None,
+    max_chars: int = 1_000,
+    prompt: float = 0.5,
+) -> LanguageModel:
+    """Return a causal language model of transformers as a :class:`LanguageModel`.
+
+    Probabilities, continuations and samples are computed from its logits, by loops of our own:
+    samples are drawn from the full distribution with their own generator, the same whatever else is
+    drawn with them. With a token for the beginning of texts (``bos_token_id``) the first token is
+    scored too. ``embed`` is the mean of the last hidden states.
+
+    Args:
+        obj: The model, as ``AutoModelForCausalLM`` loads it.
+        tokenizer: Its tokenizer; what is used of one is ``tokenizer(texts,
+            add_special_tokens=False)["input_ids"]``, ``decode``, ``bos_token_id`` and
+            ``eos_token_id``.
+        max_tokens: Most tokens of a sample.
+        prompts: Texts of which samples continue one each; None starts from the beginning, which
+            needs a ``bos_token_id`` or an ``eos_token_id``.
+        max_chars: Most characters of a text.
+        prompt: Which part of a text the model is given to continue.
+
+    Raises:
+        ParameterError: When an argument is not allowed.
+
+    Cost: one pass per text for its loss; one per token, over the whole text so far, for
+    continuations and samples.
+
+    A text with more tokens than the model takes is one bad anchor, and so is one with fewer than
+    two where nothing stands for the beginning.
+    """
+    where = "from_transformers"
+    if not callable(obj) or not hasattr(obj, "config"):
+        do = "Pass the model, as AutoModelForCausalLM.from_pretrained(folder) returns it."
+        raise ParameterError("obj", where, "a causal model of transformers", describe(obj), do)
+    if not callable(tokenizer) or not hasattr(tokenizer, "decode"):
+        do = "Pass AutoTokenizer.from_pretrained(folder)."
+        raise ParameterError("tokenizer", where, "its tokenizer", describe(tokenizer), do)
+    validation.integer(max_tokens, "max_tokens", where, minimum=1)
+    inside = _Causal(obj, tokenizer, max_tokens, None if prompts is None else list(prompts))
+    able = inside.start or prompts
+    model = LanguageModel(
+        inside.log_probs,
+        generate=inside.generate,
+        sample=inside.sample if able else None,
+        embed=inside.embed,
+        tokenize=lambda text: inside.encode([text])[0],
+        max_chars=max_chars,
+        prompt=prompt,
+    )
+    model.origin = f"transformers {type(obj).__name__}, {obj.config.vocab_size} tokens"
+    return model
+
+
+class _Causal:
+    """What is asked of a causal model, on texts."""
+
+    def __init__(
+        self, net: Any, tokenizer: Any, max_tokens: int, prompts: list[str] | None
+    ) -> None:
+        self.net, self.tokenizer, self.max_tokens = net, tokenizer, max_tokens
+        self.prompts = prompts
+        self.textless: list[int] | None = None
+        first = getattr(tokenizer, "bos_token_id", None)
+        self.end = getattr(tokenizer, "eos_token_id", None)
+        self.start = [first] if first is not None else [self.end] if self.end is not None else []
+        self.scored = [first] if first is not None else []
+        self.most = getattr(net.config, "max_position_embeddings", None)
+        self.evaluating = EvaluationMode([net])
+        self.device = next(net.parameters()).device
+
+    def encode(self, texts: Sequence[str]) -> list[list[int]]:
+        """Return the token ids of texts, without special ones."""
+        found = self.tokenizer(list(texts), add_special_tokens=False)["input_ids"]
+        return [[int(token) for token in ids] for ids in found]
+
+    def log_probs(self, texts: list[str]) -> list[Tensor]:
+        rows = [self.scored + ids for ids in self.encode(texts)]
+        for ids in rows:
+            if len(ids) < 2:
+                raise ValueError("a text of fewer than two tokens, and nothing stands before it")
+        logits = self._forward(rows).logits.float()
+        found = []
+        for ids, row in zip(rows, logits, strict=True):
+            tokens = torch.tensor(ids[1:], device=self.device)
+            each = row[: len(ids) - 1].log_softmax(1)
+            found.append(each.gather(1, tokens[:, None])[:, 0])
+        return found
+
+    def embed(self, texts: list[str]) -> Tensor:
+        """Return the mean of the last hidden states over the tokens, (n, d)."""
+        rows = [self.start + ids for ids in self.encode(texts)]
+        hidden = self._forward(rows, output_hidden_states=True).hidden_states[-1]
+        means = [row[: len(ids)].mean(0) for ids, row in zip(rows, hidden, strict=True)]
+        return torch.stack(means)
+
+    def generate(self, prompts: list[str], n_tokens: list[int]) -> list[str]:
+        rows = [self.start + ids for ids in self.encode(prompts)]
+        made = self._extend(rows, n_tokens, None)
+        return [str(self.tokenizer.decode(ids, skip_special_tokens=True)) for ids in made]
+
+    def sample(self, n: int, seed: int) -> list[str]:
+        generator = torch.Generator().manual_seed(seed)
+        draws = torch.rand(n, self.max_tokens, generator=generator)
+        heads = [""] * n
+        if self.prompts:
+            chosen = torch.randint(len(self.prompts), (n,), generator=generator)
+            heads = [self.prompts[int(which)] for which in chosen]
+        rows = [self.start + ids for ids in (self.encode(heads) if self.prompts else [[]] * n)]
+        made = []
+        for low in range(0, n, 64):  # a block at a time bounds the memory of the logits
+            part = slice(low, low + 64)
+            lengths = [self.max_tokens] * len(rows[part])
+            made += self._extend(rows[part], lengths, draws[part])
+        texts = [str(self.tokenizer.decode(ids, skip_special_tokens=True)) for ids in made]
+        return [head + text for head, text in zip(heads, texts, strict=True)]
+
+    def _extend(
+        self, rows: list[list[int]], lengths: list[int], draws: Tensor | None
+    ) -> list[list[int]]:
+        """Return the tokens that follow each row: drawn by numbers in [0, 1), or the likeliest."""
+        rows = [list(ids) for ids in rows]
+        starts = [len(ids) for ids in rows]
+        done = [length == 0 for length in lengths]
+        for step in range(max(lengths, default=0)):
+            active = [i for i, finished in enumerate(done) if not finished]
+            if not active:
+                break
+            logits = self._forward([rows[i] for i in active]).logits.float()
+            for i, row in zip(active, logits, strict=True):
+                last = row[len(rows[i]) - 1]
+                if draws is not None:
+                    last = last.index_fill(0, self._never(step == 0).to(last.device), -1e9)
+                token = int(last.argmax() if draws is None else _drawn(last, draws[i, step]))
+                if token == self.end:
+                    done[i] = True
+                    continue
+                rows[i].append(token)
+                full = self.most is not None and len(rows[i]) >= self.most
+                done[i] = full or len(rows[i]) - starts[i] >= lengths[i]
+        return [ids[start:] for ids, start in zip(rows, starts, strict=True)]
+
+    def _never(self, first: bool) -> Tensor:
+        """Return the tokens that are not drawn: those without text; the end, as the first."""
+        if self.textless is None:
+            tokens = range(int(self.net.config.vocab_size))
+            self.textless = [
+                i for i in tokens if not self.tokenizer.decode([i], skip_special_tokens=True)
+            ]
+        kept = [i for i in self.textless if first or i != self.end]
+        return torch.tensor(kept, dtype=torch.int64)
+
+    def _forward(self, rows: list[list[int]], **options: Any) -> Any:
+        longest = max(len(ids) for ids in rows)
+        if self.most is not None and longest > self.most:
+            raise ValueError(f"a text of {longest} tokens, more than the model's {self.most}")
+        ids = torch.zeros(len(rows), longest, dtype=torch.int64)
+        mask = torch.zeros(len(rows), longest, dtype=torch.int64)
+        for at, row in enumerate(rows):
+            ids[at, : len(row)] = torch.tensor(row)
+            mask[at, : len(row)] = 1
+        with torch.no_grad(), self.evaluating():
+            return self.net(
+                input_ids=ids.to(self.device), attention_mask=mask.to(self.device), **options
+            )
+
+
+def _drawn(logits: Tensor, number: Tensor) -> Tensor:
+    """Return the token at which the cumulative probability first exceeds ``number``."""
+    cumulative = logits.double().softmax(0).cumsum(0)
+    at = torch.searchsorted(cumulative, number.double().to(cumulative.device) * cumulative[-1])
+    return at.clamp(max=len(logits) - 1)
+
+
+@REGISTRY.register("transformers")
+class Transformers(Source):
+    """Causal language models of transformers."""
+
+    order = 20
+    what = "a causal language model of transformers"
+    build = staticmethod(from_transformers)
+
+    @classmethod
+    def matches(cls, obj: Any) -> bool:
+        """Return whether ``obj`` is a model of transformers that predicts tokens."""
+        return is_of(obj, "transformers") and hasattr(obj, "config") and hasattr(obj, "generate")

@@ -1,0 +1,195 @@
+"""Language models against transformers called directly, and against a closed form."""
+
+from __future__ import annotations
+
+import math
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+import torch
+
+from pxgen_plugins import PXGen, plots
+from pxgen_plugins.criteria import Batch, TokenEdit, TokenNLL
+from pxgen_plugins.errors import CapabilityError, ModelError, ParameterError
+from pxgen_plugins.models import LanguageModel, from_transformers, wrap
+from pxgen_plugins.testing import check_model
+from pxgen_plugins.thresholds import Quantile
+
+LETTERS = "ab "
+
+
+def unigram() -> LanguageModel:
+    """Letters a (0.6), b (0.3) and blank (0.1), independent; it always goes on with a."""
+    chances = {"a": 0.6, "b": 0.3, " ": 0.1}
+
+    def sample(n: int, seed: int) -> list[str]:
+        draws = np.random.default_rng(seed)
+        return ["".join(draws.choice(list(chances), p=list(chances.values()), size=12))
+                for _ in range(n)]  # fmt: skip
+
+    return LanguageModel(
+        lambda texts: [[math.log(chances.get(c, 1e-6)) for c in text] for text in texts],
+        generate=lambda prompts, counts: ["a" * count for count in counts],
+        sample=sample,
+        embed=lambda texts: torch.tensor([[t.count("a"), t.count("b")] for t in texts]).float(),
+        max_chars=20,
+    )
+
+
+class Characters:
+    """Ids 3, 4, 5 for the letters; 0 begins, 1 ends."""
+
+    bos_token_id, eos_token_id = 0, 1
+
+    def __call__(self, texts, add_special_tokens=True):
+        return {"input_ids": [[max(0, LETTERS.find(c)) + 3 for c in text] for text in texts]}
+
+    def decode(self, ids, skip_special_tokens=True):
+        return "".join(LETTERS[int(i) - 3] for i in ids if int(i) >= 3)
+
+
+@pytest.fixture
+def gpt():
+    transformers = pytest.importorskip("transformers")
+    settings = transformers.GPT2Config(
+        vocab_size=6, n_positions=16, n_embd=8, n_layer=1, n_head=2, bos_token_id=0, eos_token_id=1
+    )
+    with torch.random.fork_rng():
+        torch.random.set_rng_state(torch.Generator().manual_seed(3).get_state())
+        return transformers.GPT2LMHeadModel(settings)
+
+
+def test_values_are_what_the_letters_say():
+    model = unigram()
+    x = model.rows(["aab", "b"])
+    nll = -np.array([(2 * math.log(0.6) + math.log(0.3)) / 3, math.log(0.3)])
+    assert TokenNLL()(Batch(model, x)).numpy() == pytest.approx(nll)
+    # "aab" is cut after two letters: its end b becomes a; "b" has no end
+    assert TokenEdit()(Batch(model, x)).tolist() == [1.0, 0.0]
+    half = model.rows(["aaaabaaa"])
+    assert TokenEdit()(Batch(model, half)).tolist() == [0.25]
+    check_model(model)
+
+
+def test_texts_are_explained_end_to_end_and_shown(tmp_path):
+    model = unigram()
+    known = model.render(model.sample(60, 5))
+    foreign = ["zzzz zzzz", "<b>$x^2$</b>", "zz\tzz"]
+    explainer = PXGen(
+        model, "token_nll", "token_edit", threshold=Quantile(0.99, 200, 2), n_representatives=3
+    )
+    explainer.fit()
+    found = explainer.explain([*known, "", *foreign], labels=["own"] * 61 + ["foreign"] * 3)
+    group = np.asarray(found.group)
+    assert (group[:60] == "HIHE").mean() > 0.9
+    assert group[60] == "invalid"
+    assert "empty text" in found.reasons[0]
+    assert all(name.startswith("LI") for name in group[61:])
+    assert set(found.examples) == {"indices", "texts", "reconstructed_texts"}
+    texts = dict(zip(found.examples["indices"].tolist(), found.examples["texts"], strict=True))
+    assert texts[62] == foreign[1]
+    again = type(found).from_json(found.to_json())
+    for explanation in (found, again):
+        for figure in (plots.plot_representatives, plots.plot_delusion, plots.plot_alignment):
+            (ax,) = figure(explanation)
+            ax.figure.savefig(tmp_path / "figure.png")
+            written = [text.get_text() for text in ax.texts]
+            assert any("own" in text or "HIHE" in text for text in written)
+            plt.close(ax.figure)
+    explainer.save(str(tmp_path / "saved"))
+    loaded = PXGen.load(str(tmp_path / "saved"), model)
+    assert np.array_equal(np.asarray(loaded.explain(known).values), np.asarray(found.values)[:60])
+
+
+def test_losses_are_those_of_transformers_one_by_one(gpt):
+    model = from_transformers(gpt, tokenizer=Characters(), max_chars=12, max_tokens=10)
+    texts = ["ab", "abba b", "a"]
+    gpt.eval()
+    for text, value in zip(texts, model.token_loss(model.rows(texts)), strict=True):
+        ids = torch.tensor([[0, *Characters()([text])["input_ids"][0]]])
+        assert float(value) == pytest.approx(float(gpt(ids, labels=ids).loss), abs=1e-5)
+    check_model(model, gpt)
+    assert type(wrap(gpt, tokenizer=Characters())) is LanguageModel
+
+
+def test_greedy_continuations_are_those_of_transformers(gpt):
+    model = from_transformers(gpt, tokenizer=Characters(), max_chars=12)
+    texts = ["abab", "bbbbaa"]
+    for text, (own, made) in zip(texts, model.continuation(model.rows(texts)), strict=True):
+        half = len(text) // 2
+        assert own.tolist() == Characters()([text[half:]])["input_ids"][0]
+        ids = torch.tensor([[0, *Characters()([text[:half]])["input_ids"][0]]])
+        theirs = gpt.generate(
+            ids, attention_mask=torch.ones_like(ids), max_new_tokens=half, do_sample=False,
+            pad_token_id=2,
+        )[0, ids.shape[1] :]  # fmt: skip
+        kept = [int(i) for i in theirs if int(i) >= 3]
+        assert made.tolist() == kept[: len(made)]
+
+
+def test_samples_follow_the_model_whatever_is_drawn_with_them(gpt):
+    with torch.no_grad():
+        gpt.transformer.wpe.weight.zero_()
+    model = from_transformers(gpt, tokenizer=Characters(), max_chars=12, max_tokens=1)
+    drawn = model.render(model.sample(3000, 0))
+    gpt.eval()
+    with torch.no_grad():
+        logits = gpt(torch.tensor([[0]])).logits[0, 0]
+    logits[:3] = -1e9  # the end is not drawn first, and tokens without text never
+    chances = logits.softmax(0)
+    for letter, token in zip(LETTERS, (3, 4, 5), strict=True):
+        share = sum(text == letter for text in drawn) / 3000
+        assert share == pytest.approx(float(chances[token]), abs=0.03)
+    before = torch.random.get_rng_state()
+    assert model.render(model.sample(5, 1)) == model.render(model.sample(5, 1))
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def test_samples_can_go_on_from_prompts(gpt):
+    model = from_transformers(gpt, tokenizer=Characters(), prompts=["ab", "ba"], max_tokens=4)
+    drawn = model.render(model.sample(20, 0))
+    assert {text[:2] for text in drawn} == {"ab", "ba"}
+    assert all(len(text) <= 6 for text in drawn)
+
+
+def test_a_text_too_long_for_the_model_is_one_bad_anchor(gpt):
+    model = from_transformers(gpt, tokenizer=Characters(), max_chars=30)
+    explainer = PXGen(model, "token_nll", "token_edit", threshold=Quantile(0.9, 20, 1))
+    found = explainer.fit().explain(["ab", "a" * 20, "ba"])
+    assert np.asarray(found.group)[1] == "invalid"
+    assert "20" in found.reasons[0] or "21" in found.reasons[0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        ({"log_probs": None}, "log_probs"),
+        ({"generate": 3}, "generate"),
+        ({"tokenize": "words"}, "tokenize"),
+        ({"max_chars": 0}, "max_chars"),
+        ({"prompt": 1.0}, "prompt"),
+    ],
+)
+def test_what_is_not_allowed_is_named(arguments, named):
+    with pytest.raises(ParameterError, match=named):
+        LanguageModel(**({"log_probs": lambda texts: [[0.0]] * len(texts)} | arguments))
+
+
+def test_what_functions_return_is_checked():
+    fine = lambda texts: [[0.0]] * len(texts)  # noqa: E731
+    x = torch.tensor([[97.0, 98.0]])
+    with pytest.raises(ModelError, match="log_probs"):
+        LanguageModel(lambda texts: [], max_chars=2).token_loss(x)
+    with pytest.raises(ModelError, match="log_probs"):
+        LanguageModel(lambda texts: [["a"]], max_chars=2).token_loss(x)
+    with pytest.raises(ModelError, match="generate"):
+        LanguageModel(fine, generate=lambda p, n: [1], max_chars=2).continuation(x)
+    with pytest.raises(ModelError, match="sample"):
+        LanguageModel(fine, sample=lambda n, seed: ["a"]).sample(2, 0)
+    with pytest.raises(ModelError, match="embed"):
+        LanguageModel(fine, embed=lambda texts: [1.0, 2.0])
+    with pytest.raises(CapabilityError, match="continuation"):
+        LanguageModel(fine).continuation(x)
+    with pytest.raises(ParameterError, match="tokenizer"):
+        from_transformers(type("Net", (), {"config": 1, "__call__": len})(), tokenizer=None)

@@ -13,25 +13,20 @@ import argparse
 import json
 import logging
 import platform
-import resource
 import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from mnist_zeros import anchors, wrap
 from train_mnist_vae import Recipe, train
 
-from pxgen_plugins import criteria, groups
-from pxgen_plugins.anchors import open_anchors
+from pxgen_plugins import PXGen
 from pxgen_plugins.datasets import MNISTVAE, load_mnist, load_mnist_vae
+from pxgen_plugins.evaluation import threshold_study
 from pxgen_plugins.explanation import write_atomic
-from pxgen_plugins.scoring import Scorer
+from pxgen_plugins.groups import GROUPS
 from pxgen_plugins.thresholds import Conformal, MeanMax, Median, Quantile, Rule
-
-KINDS = ["intrinsic", "extrinsic"]
 
 
 def rules(full: bool) -> list[Rule]:
@@ -54,46 +49,35 @@ def network(latent_size: int) -> MNISTVAE:
 def study(latent_size: int, full: bool) -> list[dict[str, Any]]:
     """Return one row per rule: thresholds, shares of the groups, HIHE share per digit."""
     images, labels = anchors()
-    scorer = Scorer(wrap(network(latent_size)), [criteria.make("kld"), criteria.make("mse")])
-    values = scorer.score(open_anchors(images, sample_shape=(1, 28, 28)), verbose=True).values
-    return [row(rule, scorer, values, labels, latent_size) for rule in rules(full)]
-
-
-def row(
-    rule: Rule,
-    scorer: Scorer,
-    values: npt.NDArray[np.float64],
-    labels: npt.NDArray[np.int64],
-    latent_size: int,
-) -> dict[str, Any]:
-    """Return what one rule makes of the anchors."""
+    first, *others = rules(full)
+    explainer = PXGen(wrap(network(latent_size)), threshold=first, verbose=True)
     start = time.perf_counter()
-    found = rule.calibrate(scorer, seed=0, verbose=True)
+    explainer.fit()
     seconds = time.perf_counter() - start
-    group = groups.assign(values, found.thresholds, KINDS)
-    stable = groups.stability(values, found.thresholds, found.repeats, KINDS)
-    inside = group == "HIHE"
-    counts = {str(d): (int(inside[labels == d].sum()), int((labels == d).sum())) for d in range(10)}
-    return {
-        "latent_size": latent_size,
-        "rule": repr(rule),
-        "thresholds": dict(zip(found.names, found.thresholds.tolist(), strict=True)),
-        "threshold_std": dict(zip(found.names, found.std.tolist(), strict=True)),
-        "fractions": {name: float((group == name).mean()) for name in groups.GROUPS},
-        "hihe_share": {digit: count / n for digit, (count, n) in counts.items()},
-        "hihe_interval": {d: groups.wilson_interval(count, n) for d, (count, n) in counts.items()},
-        "mean_group_stability": float(stable.mean()),
-        "calibration_seconds": round(seconds, 1),
-        "peak_memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
-    }
+    found = threshold_study(explainer, images, others, labels, verbose=True)
+    return [
+        {
+            "latent_size": latent_size,
+            "rule": row["case"],
+            "thresholds": row["thresholds"],
+            "threshold_std": row["threshold_std"],
+            "fractions": row["fractions"],
+            "fraction_intervals": row["intervals"],
+            "hihe_share": {digit: of["share"] for digit, of in row["labels"].items()},
+            "hihe_interval": {digit: of["interval"] for digit, of in row["labels"].items()},
+            "mean_group_stability": row["stability"],
+            "calibration_seconds": round(seconds if row["seconds"] is None else row["seconds"], 1),
+        }
+        for row in found.rows
+    ]
 
 
 def as_text(rows: list[dict[str, Any]]) -> str:
     """Return the rows as a Markdown table."""
     lines = [
         "| z | rule | KLD, nats | MSE | HIHE | HILE | LIHE | LILE | zeros HIHE (95%) "
-        "| best other digit | stability | s | peak MiB |",
-        "|--:|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
+        "| best other digit | stability | s |",
+        "|--:|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
     ]
     for r in rows:
         low, high = r["hihe_interval"]["0"]
@@ -102,12 +86,11 @@ def as_text(rows: list[dict[str, Any]]) -> str:
             r["latent_size"],
             f"`{r['rule']}`",
             *(f"{r['thresholds'][c]:.4g} ± {r['threshold_std'][c]:.2g}" for c in ("kld", "mse")),
-            *(f"{r['fractions'][name]:.1%}" for name in groups.GROUPS),
+            *(f"{r['fractions'][name]:.1%}" for name in GROUPS),
             f"{r['hihe_share']['0']:.1%} ({low:.1%} to {high:.1%})",
             f"{other}: {r['hihe_share'][other]:.1%}",
             f"{r['mean_group_stability']:.3f}",
             r["calibration_seconds"],
-            r["peak_memory_mib"],
         ]
         lines.append("| " + " | ".join(str(cell) for cell in cells) + " |")
     return "\n".join(lines) + "\n"

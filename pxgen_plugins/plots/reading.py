@@ -23,7 +23,11 @@ _NEEDED = ("criteria", "kinds", "values", "thresholds", "group", "groups")
 
 @dataclass(frozen=True)
 class Group:
-    """One group as the explanation counts it."""
+    """One group as the explanation counts it.
+
+    ``low`` and ``high`` are the bootstrap interval, which covers anchors and thresholds; Wilson's
+    where there is none, or it has no width.
+    """
 
     count: int
     fraction: float | None
@@ -145,7 +149,9 @@ def _texts(values: Any) -> NDArray[np.str_] | None:
 def _group(entry: Mapping[str, Any]) -> Group:
     count = int(entry.get("count") or 0)
     fraction = entry.get("fraction")
-    interval = entry.get("interval")
+    interval = entry.get("bootstrap")
+    if interval is None or interval[0] == interval[1]:  # it has no width where nothing ever moves
+        interval = entry.get("interval")
     low, high = (None, None) if interval is None else interval
     return Group(
         count=count,

@@ -48,8 +48,9 @@ def plot_groups(
     same explanation gives the same figure.
 
     With one intrinsic and one extrinsic criterion the quadrants are the groups, and each is named
-    with count, share and 95% Wilson interval. With more criteria, the group (the colour) is
-    decided by all of them, and the lines shown are those of the two on the axes.
+    with count, share and 95% interval (the bootstrap's, over anchors and calibration repeats, or
+    Wilson's where that has no width). With more criteria, the group (the colour) is decided by all
+    of them, and the lines shown are those of the two on the axes.
 
     Args:
         explanation: What ``PXGen.explain`` returned, or the same read from JSON.

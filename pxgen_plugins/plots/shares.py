@@ -51,11 +51,11 @@ def plot_label_shares(
 ) -> NDArray[np.object_]:
     """Draw, for each label, which share of its anchors is in which group.
 
-    The whisker is the 95% Wilson (1927) interval of the HIHE share. The numbers in the bars are
-    counts, where they fit; the number at the right is the count of the label's anchors, those
-    whose values are not finite left out of bar and count. Without labels there is one bar for all
-    anchors; of more than 30 labels the 30 most frequent are drawn, and a note says what is left
-    out.
+    The whisker is the 95% Wilson (1927) interval of the HIHE share, for thresholds as they are. The
+    numbers in the bars are counts, where they fit; the number at the right is the count of the
+    label's anchors, those whose values are not finite left out of bar and count. Without labels
+    there is one bar for all anchors; of more than 30 labels the 30 most frequent are drawn, and a
+    note says what is left out.
 
     Args:
         explanation: What ``PXGen.explain`` returned, or the same read from JSON.
@@ -99,7 +99,7 @@ def plot_label_shares(
     for at, row in enumerate(rows):
         _draw_bar(axes, row, at, width)
     _finish(axes, rows, width)
-    notes = ["Whisker: 95\u00a0% interval of the HIHE share."]
+    notes = ["Whisker: 95\u00a0% Wilson interval of HIHE."]
     if left_out:
         missing = sum(row.total for row in left_out)
         notes.append(f"{len(left_out):,} rarer labels with {missing:,} anchors not shown.")

@@ -53,11 +53,45 @@ def test_several_criteria_follow_the_rule(rule):
     np.testing.assert_allclose([found[g] for g in groups.GROUPS], expected, atol=0.02)
 
 
+@pytest.mark.parametrize("kinds", [KINDS, KINDS[::-1]], ids="-".join)
+def test_counts_under_every_threshold_are_those_of_assignment(kinds):
+    rng = np.random.default_rng(5)
+    values = rng.integers(6, size=(300, 2)).astype(float)  # ties with the thresholds
+    values[7, 1], values[8, 0], values[9] = np.nan, np.inf, -np.inf
+    thresholds = rng.integers(-1, 8, size=(40, 2)).astype(float)
+    order = (*groups.GROUPS, groups.INVALID)
+    found = intervals._counted(values, thresholds, kinds.index("intrinsic"))
+    for row, cut in zip(found, thresholds, strict=True):
+        group = groups.assign(values, cut, kinds)
+        assert row.tolist() == [(group == name).sum() for name in order]
+
+
+@pytest.mark.parametrize("kinds", [KINDS, KINDS[::-1]], ids="-".join)
+@pytest.mark.parametrize("rule", groups.RULES)
+def test_the_same_seed_gives_the_intervals_of_assigning_every_anchor(kinds, rule, monkeypatch):
+    values, repeats = data()
+    values, repeats = values.round(1), repeats.round(1)  # ties with the thresholds
+    scale = np.array([1.0, 2.0])
+
+    def lowest(repeats):
+        return repeats.min(0)
+
+    found = intervals.bootstrap(values, repeats, lowest, kinds, rule, scale, seed=7)
+
+    def slow(values, thresholds, _):
+        found = [groups.codes(values, cut, kinds, rule, scale) for cut in thresholds]
+        return np.array([np.bincount(of, minlength=5) for of in found])
+
+    monkeypatch.setattr(intervals, "_counted", slow)
+    assert found == intervals.bootstrap(values, repeats, lowest, kinds, rule, scale, seed=7)
+
+
 def test_many_open_anchors_use_fewer_thresholds_and_agree(monkeypatch):
-    values, repeats = data(n=400)
-    exact = intervals.bootstrap(values, repeats, mean, KINDS)
+    values, repeats = data(m=3, n=400)
+    kinds = [*KINDS, "extrinsic"]
+    exact = intervals.bootstrap(values, repeats, mean, kinds)
     monkeypatch.setattr(intervals, "_WORK", 0)
-    few = intervals.bootstrap(values, repeats, mean, KINDS)
+    few = intervals.bootstrap(values, repeats, mean, kinds)
     for name in groups.GROUPS:
         np.testing.assert_allclose(few[name], exact[name], atol=0.04)
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pxgen_plugins.models.sources.diffusers import from_diffusers
     from pxgen_plugins.models.sources.nflows import from_nflows
     from pxgen_plugins.models.sources.normflows import from_normflows
+    from pxgen_plugins.models.sources.onnx import from_onnx
     from pxgen_plugins.models.sources.pythae import from_pythae
     from pxgen_plugins.models.sources.transformers import from_transformers
     from pxgen_plugins.models.sources.zuko import from_zuko
@@ -50,6 +51,7 @@ __all__ = [
     "from_diffusers",
     "from_nflows",
     "from_normflows",
+    "from_onnx",
     "from_pythae",
     "from_transformers",
     "from_zuko",
@@ -64,6 +66,7 @@ _FUNCTIONS = {
     "from_diffusers": "sources.diffusers",
     "from_nflows": "sources.nflows",
     "from_normflows": "sources.normflows",
+    "from_onnx": "sources.onnx",
     "from_pythae": "sources.pythae",
     "from_transformers": "sources.transformers",
     "from_zuko": "sources.zuko",

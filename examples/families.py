@@ -100,8 +100,9 @@ def measure(family: Family, n_samples: int, seed: int = 0) -> dict[str, Any]:
 def _auroc(own: NDArray[np.float64], others: NDArray[np.float64]) -> float:
     truth = np.r_[np.zeros(len(own)), np.ones(len(others))]
     # a value that is not finite is as far from the model as can be
-    values = np.nan_to_num(np.r_[own, others], nan=np.inf, posinf=np.finfo(float).max)
-    return float(roc_auc_score(truth, np.minimum(values, np.finfo(float).max)))
+    largest = float(np.finfo(float).max)
+    values = np.nan_to_num(np.r_[own, others], nan=largest, posinf=largest)
+    return float(roc_auc_score(truth, values))
 
 
 def markdown(results: dict[str, dict[str, Any]]) -> str:

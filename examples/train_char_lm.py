@@ -16,6 +16,7 @@ import logging
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import torch
 from family_models.common import WEIGHTS
@@ -47,10 +48,10 @@ def train(recipe: Recipe) -> tuple[torch.nn.Module, list[float]]:
     encode = Characters()
     rows = encode(sentences(held_out=False))["input_ids"]
     data = torch.zeros(len(rows), LONGEST, dtype=torch.int64)
-    for at, ids in enumerate(rows):
-        data[at, : len(ids)] = torch.tensor(ids[:LONGEST])
-    lengths = torch.tensor([len(ids) for ids in rows])
-    net = network(recipe.seed).train()
+    for at, row in enumerate(rows):
+        data[at, : len(row)] = torch.tensor(row[:LONGEST])
+    lengths = torch.tensor([len(row) for row in rows])
+    net: Any = network(recipe.seed).train()
     optimiser = torch.optim.AdamW(net.parameters(), lr=recipe.learning_rate, weight_decay=0.01)
     generator = torch.Generator().manual_seed(recipe.seed)
     history: list[float] = []
@@ -65,7 +66,7 @@ def train(recipe: Recipe) -> tuple[torch.nn.Module, list[float]]:
         logits = net(input_ids=ids[:, :-1]).logits
         loss = functional.cross_entropy(logits[seen], ids[:, 1:][seen])
         optimiser.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
         optimiser.step()
         total += loss.item()

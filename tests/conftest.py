@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from types import ModuleType
 
 import numpy as np
@@ -68,9 +67,8 @@ def images() -> NDArray[np.float32]:
 
 
 @pytest.fixture
-def example(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], ModuleType]:
-    """Import a script of ``examples/`` anew, by its name."""
-    monkeypatch.syspath_prepend(str(Path(__file__).parent.parent / "examples"))
+def example() -> Callable[[str], ModuleType]:
+    """Import a script of ``examples/`` anew, by its name; the folder is on pytest's path."""
 
     def load(name: str) -> ModuleType:
         sys.modules.pop(name, None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,7 +65,7 @@ def beside(*parts: str) -> Path:
 
 
 def digits(
-    n: int = 500, split: str = "test", digits: Any = None, low: float = 0.0
+    n: int = 500, split: Literal["train", "test"] = "test", digits: Any = None, low: float = 0.0
 ) -> NDArray[np.float32]:
     """Return the first ``n`` MNIST images, (n, 1, 28, 28), values from ``low`` to ``low`` + 1."""
     images, _ = load_mnist(split, digits=digits)

@@ -9,10 +9,10 @@ from itertools import pairwise
 from typing import Any
 
 import torch
-from family_models.common import Family, beside, digits, greys, strangers
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from family_models.common import Family, beside, digits, greys, strangers
 from pxgen_plugins.models import Diffusion
 
 
@@ -22,7 +22,7 @@ class NoiseNet(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         widths = (1, 16, 32, 32, 16)
-        self.blocks = nn.ModuleList(
+        self.blocks: Any = nn.ModuleList(
             nn.ModuleDict(
                 {
                     "net": nn.Sequential(
@@ -40,6 +40,7 @@ class NoiseNet(nn.Module):
         for before, after in pairwise(sizes):
             layers += [nn.Linear(before, after), nn.GELU()]
         self.time_embed = nn.Sequential(*layers[:-1])
+        self.frequencies: Tensor
         self.register_buffer("frequencies", torch.zeros(16))
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
@@ -49,7 +50,8 @@ class NoiseNet(nn.Module):
         x = self.blocks[0]["net"](x) + time[:, :, None, None]
         for block in self.blocks[1:-1]:
             x = block["net"](x)
-        return self.blocks[-1](x)
+        noise: Tensor = self.blocks[-1](x)
+        return noise
 
 
 def load(state: dict[str, Tensor], **settings: Any) -> Diffusion:

@@ -130,4 +130,5 @@ class VQVAE(nn.Module):
         error = (rebuilt - x).square().flatten(1).sum(1).mean()
         book = (entries - z.detach()).square().flatten(1).sum(1).mean()
         commitment = (entries.detach() - z).square().flatten(1).sum(1).mean()
-        return error + book + 0.25 * commitment
+        total: Tensor = error + book + 0.25 * commitment
+        return total

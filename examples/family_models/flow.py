@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from family_models.common import Family, beside, digits, greys, strangers
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 
+from family_models.common import Family, beside, digits, greys, strangers
 from pxgen_plugins.models import Flow
 from pxgen_plugins.models.logit import Logit
 
@@ -33,7 +33,7 @@ class Gated(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.net = nn.ModuleDict(
+        self.net: Any = nn.ModuleDict(
             {
                 "1": nn.Conv2d(2 * WIDTH, WIDTH, 3, padding=1),
                 "3": nn.Conv2d(2 * WIDTH, 2 * WIDTH, 1),
@@ -43,7 +43,8 @@ class Gated(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return the activations."""
         value, gate = self.net["3"](both(self.net["1"](both(x)))).chunk(2, 1)
-        return x + value * gate.sigmoid()
+        gated: Tensor = x + value * gate.sigmoid()
+        return gated
 
 
 class Norm(nn.Module):
@@ -69,8 +70,9 @@ class Coupling(nn.Module):
         for step in (1, 3, 5):
             layers |= {str(step): Gated(), str(step + 1): Norm()}
         layers["8"] = nn.Conv2d(2 * WIDTH, 2, 3, padding=1)
-        self.network = nn.ModuleDict({"nn": nn.ModuleDict(layers)})
+        self.network: Any = nn.ModuleDict({"nn": nn.ModuleDict(layers)})
         self.scaling_factor = nn.Parameter(torch.zeros(1))
+        self.mask: Tensor
         self.register_buffer("mask", torch.zeros(1, *SHAPE))
 
     def _scale_shift(self, z: Tensor) -> tuple[Tensor, Tensor]:
@@ -98,7 +100,7 @@ class DigitFlow(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.flows = nn.ModuleDict({str(k): Coupling() for k in range(1, 9)})
+        self.flows: Any = nn.ModuleDict({str(k): Coupling() for k in range(1, 9)})
 
     def embed(self, x: Tensor) -> Tensor:
         """Return the noise of logits."""

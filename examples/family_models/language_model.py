@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from family_models.common import Family, shipped
-from family_models.sentences import code_lines, sentences, shuffled
 from torch import nn
 
+from family_models.common import Family, shipped
+from family_models.sentences import code_lines, sentences, shuffled
 from pxgen_plugins.models import wrap
 
 __all__ = ["Characters", "build", "network"]
@@ -44,13 +44,13 @@ def network(seed: int = 0) -> nn.Module:
     """Return the untrained network: three layers of 96 dimensions, 0.4 million weights."""
     from transformers import GPT2Config, GPT2LMHeadModel
 
-    settings = GPT2Config(
+    settings = GPT2Config(  # type: ignore[no-untyped-call]
         vocab_size=Characters.size, n_positions=LONGEST, n_embd=96, n_layer=3, n_head=4,
         resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0, bos_token_id=0, eos_token_id=0,
     )  # fmt: skip
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        net: nn.Module = GPT2LMHeadModel(settings)
+        net: nn.Module = GPT2LMHeadModel(settings)  # type: ignore[no-untyped-call]
     return net
 
 

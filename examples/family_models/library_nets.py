@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from family_models.digit_nets import coder, decoder, evidence
 from torch import Tensor, nn
+
+from family_models.digit_nets import coder, decoder, evidence
 
 __all__ = ["DiffusersKL", "PythaeBetaVAE"]
 
@@ -16,9 +17,12 @@ class PythaeBetaVAE(nn.Module):
 
     def __init__(self, latent_size: int = 8) -> None:
         super().__init__()
-        from pythae.models import BetaVAE, BetaVAEConfig
-        from pythae.models.base.base_utils import ModelOutput
-        from pythae.models.nn import BaseDecoder, BaseEncoder
+        from pythae.models import BetaVAE, BetaVAEConfig  # type: ignore[import-untyped]
+        from pythae.models.base.base_utils import ModelOutput  # type: ignore[import-untyped]
+        from pythae.models.nn import (  # type: ignore[import-untyped]
+            BaseDecoder,
+            BaseEncoder,
+        )
 
         class Encoder(BaseEncoder):  # type: ignore[misc]
             def __init__(self) -> None:
@@ -55,7 +59,7 @@ class DiffusersKL(nn.Module):
         super().__init__()
         from diffusers import AutoencoderKL
 
-        self.net = AutoencoderKL(
+        self.net: Any = AutoencoderKL(  # type: ignore[no-untyped-call]
             in_channels=1,
             out_channels=1,
             down_block_types=("DownEncoderBlock2D",) * 3,

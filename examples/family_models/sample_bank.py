@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from family_models.common import Family, digits, greys, strangers
 from numpy.typing import NDArray
 
+from family_models.common import Family, digits, greys, strangers
 from pxgen_plugins.datasets import load_mnist_gan
 from pxgen_plugins.models import SampleBank
 
@@ -30,6 +30,6 @@ def pictures() -> NDArray[np.uint8]:
     generator = load_mnist_gan().generator
     z = torch.randn(N_BANK, generator.latent_size, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
-        images = torch.cat([generator(part) for part in z.split(500)])
+        images = torch.cat([generator(part) for part in torch.split(z, 500)])
     pixels: NDArray[np.uint8] = (images * 255).round().byte().numpy()
     return pixels

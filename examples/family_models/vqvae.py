@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
+
 from family_models.common import Family, digits, greys, shipped, strangers
 from family_models.digit_nets import VQVAE as Net
-
 from pxgen_plugins.models import VQVAE
 
 
@@ -13,7 +15,11 @@ def build() -> Family:
     """Return the model, which draws each position's code as often as training images have it."""
     net = Net()
     net.load_state_dict(shipped("vqvae"))
-    common = {"latent_shape": (8, 7, 7), "sample_shape": (1, 28, 28), "modules": net}
+    common: dict[str, Any] = {
+        "latent_shape": (8, 7, 7),
+        "sample_shape": (1, 28, 28),
+        "modules": net,
+    }
     reference = digits(5_000, "train")
     with torch.no_grad():
         plain = VQVAE(net.encode, net.decode, codebook=net.codebook, **common)

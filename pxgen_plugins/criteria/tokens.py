@@ -66,7 +66,9 @@ class TokenEdit(Criterion):
             edit_distance(own.tolist(), made.tolist()) / max(len(own), len(made), 1)
             for own, made in pairs
         ]
-        return torch.tensor(values, dtype=batch.x.dtype, device=batch.x.device)
+        found = torch.tensor(values, dtype=batch.x.dtype, device=batch.x.device)
+        good = batch.x.flatten(1).isfinite().all(1)  # what is NaN has no tokens
+        return found.where(good, torch.nan)
 
 
 def edit_distance(one: list[int], other: list[int]) -> int:

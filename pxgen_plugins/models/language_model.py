@@ -62,12 +62,19 @@ class LanguageModel(GenerativeModel):
         prompt: float = 0.5,
     ) -> None:
         where = type(self).__name__
-        given = {"log_probs": log_probs, "generate": generate, "sample": sample, "embed": embed}
+        given: dict[str, Any] = {
+            "log_probs": log_probs,
+            "generate": generate,
+            "sample": sample,
+            "embed": embed,
+        }
         for role, function in (given | {"tokenize": tokenize}).items():
             if not callable(function) and (function is not None or role == "log_probs"):
                 do = "Pass a function on a list of texts; see the class for each."
                 raise ParameterError(role, where, "callable", describe(function), do)
-        self._where, self._functions = where, given
+        self._where = where
+        self._functions: dict[str, Callable[..., Any] | None] = dict(given)
+        self._log_probs = log_probs
         self._tokenize = tokenize or _code_points
         self.max_chars = validation.integer(max_chars, "max_chars", where, minimum=1)
         self.prompt = validation.real(prompt, "prompt", where, above=0.0, below=1.0)
@@ -103,7 +110,7 @@ class LanguageModel(GenerativeModel):
             ModelError: When ``log_probs`` does not give one sequence of numbers per text.
         """
         texts = self.render(x)
-        found = list(self._functions["log_probs"](texts))  # type: ignore[misc]
+        found = list(self._log_probs(texts))
         if len(found) != len(texts):
             do = "Return one sequence of log-probabilities per text."
             came = f"{len(found)} sequences"
@@ -118,13 +125,14 @@ class LanguageModel(GenerativeModel):
             CapabilityError: Without ``generate``.
             ModelError: When it does not give one text per prompt.
         """
-        if self._functions["generate"] is None:
+        generate = self._functions["generate"]
+        if generate is None:
             raise self._refusal("continuation")
         texts = self.render(x)
         at = [max(1, round(self.prompt * len(text))) for text in texts]
         ends = [list(self._tokenize(text[cut:])) for text, cut in zip(texts, at, strict=True)]
         prompts = [text[:cut] for text, cut in zip(texts, at, strict=True)]
-        made = self._functions["generate"](prompts, [len(end) for end in ends])  # type: ignore[arg-type]
+        made = generate(prompts, [len(end) for end in ends])
         if len(made) != len(texts) or not all(isinstance(text, str) for text in made):
             do = "Return one text per prompt, without the prompt."
             allowed = f"{len(texts)} texts"
@@ -141,9 +149,10 @@ class LanguageModel(GenerativeModel):
             CapabilityError: Without ``sample``.
             ModelError: When it does not give n texts.
         """
-        if self._functions["sample"] is None:
+        sample = self._functions["sample"]
+        if sample is None:
             raise self._refusal("sample")
-        drawn = self._functions["sample"](n, seed)  # type: ignore[arg-type]
+        drawn = sample(n, seed)
         if len(drawn) != n or not all(isinstance(text, str) for text in drawn):
             do = "Return a list of n texts."
             raise ModelError("sample's result", self._where, f"{n} texts", describe(drawn), do)
@@ -155,9 +164,10 @@ class LanguageModel(GenerativeModel):
         Raises:
             CapabilityError: Without ``embed``.
         """
-        if self._functions["embed"] is None:
+        embed = self._functions["embed"]
+        if embed is None:
             raise self._refusal("embed")
-        found = self._functions["embed"](self.render(x))
+        found = embed(self.render(x))
         return torch.as_tensor(found).detach().float()
 
     def __repr__(self) -> str:

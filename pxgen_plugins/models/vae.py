@@ -58,8 +58,8 @@ class VAE(Networks):
 
     def __init__(
         self,
-        encode: Callable[[Any], Any],
-        decode: Callable[[Any], Any],
+        encode: Callable[..., Any],
+        decode: Callable[..., Any],
         *,
         latent_shape: tuple[int, ...],
         sample_shape: tuple[int, ...],

@@ -154,6 +154,53 @@ def language_cases() -> list[ModelCase]:
     return [ModelCase("language model", model)]
 
 
+def tabular_cases() -> list[ModelCase]:
+    pandas = pytest.importorskip("pandas")
+    drawn = np.random.default_rng(0)
+    like = pandas.DataFrame(
+        {
+            "size": drawn.normal(size=40),
+            "count": drawn.integers(0, 9, 40),
+            "colour": drawn.choice(["blue", "green", "red"], 40),
+        }
+    )
+    net = torch.nn.Linear(3, 2)
+
+    class Bootstrap:
+        def sample(self, num_rows):
+            return like.sample(num_rows, replace=True)
+
+    def encode(frame):
+        codes = frame["colour"].map({"blue": 0.0, "green": 1.0, "red": 2.0})
+        values = np.stack([frame["size"], frame["count"], codes], 1).astype(np.float32)
+        return net(torch.from_numpy(values))
+
+    def decode(z):
+        names = np.array(["blue", "green", "red"])[(z[:, 0].abs() % 3).long().numpy()]
+        count = z[:, 1].abs().round().long().numpy()
+        return pandas.DataFrame({"colour": names, "size": z[:, 0].numpy(), "count": count})
+
+    pair = {"encode": lambda frame: (encode(frame), -encode(frame).abs()), "decode": decode}
+    return [
+        ModelCase("tabular", models.Tabular(Bootstrap(), like)),
+        ModelCase("tabular vae", models.Tabular(Bootstrap(), like, **pair), (net,)),
+        ModelCase(
+            "tabular autoencoder",
+            models.Tabular(Bootstrap(), like, encode=encode, decode=decode),
+            (net,),
+        ),
+        ModelCase(
+            "tabular with a density",
+            models.Tabular(
+                Bootstrap(),
+                like,
+                reconstruct=lambda frame: frame.assign(size=0.0),
+                log_prob=lambda frame: -np.square(frame["size"]),
+            ),
+        ),
+    ]
+
+
 # One small instance of every registered family; a new family adds its own here.
 EXAMPLES = {
     "autoencoder": autoencoder_cases,
@@ -163,6 +210,7 @@ EXAMPLES = {
     "gan": gan_cases,
     "language_model": language_cases,
     "sample_bank": sample_bank_cases,
+    "tabular": tabular_cases,
     "vae": vae_cases,
     "vqvae": vqvae_cases,
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import nn
@@ -320,3 +321,26 @@ def test_a_description_says_what_works_and_what_is_missing():
     text = str(found)
     for part in ("Autoencoder (Coder, by its methods)", "(4,)", "mse", "intrinsic criteria"):
         assert part in text
+
+
+def test_arrays_and_folders_are_samples(tmp_path):
+    drawn = np.random.default_rng(0).random((40, 1, 8, 8), dtype=np.float32)
+    np.save(tmp_path / "drawn.npy", drawn)
+    for obj in (drawn, torch.from_numpy(drawn), tmp_path / "drawn.npy"):
+        model = wrap(obj, seed=3)
+        assert type(model) is models.SampleBank
+        assert model.sample_shape == (1, 8, 8)
+
+
+def test_an_object_that_samples_tables_is_a_synthesizer():
+    data = pd.DataFrame({"a": [1.0, 2.0, 3.0], "b": ["x", "y", "x"]})
+
+    class Synthesizer:
+        def sample(self, num_rows):
+            return data.sample(num_rows, replace=True)
+
+    model = wrap(Synthesizer(), like=data)
+    assert type(model) is models.Tabular
+    assert model.origin == "Synthesizer, 2 columns"
+    with pytest.raises(ParameterError, match="like"):
+        wrap(Synthesizer())

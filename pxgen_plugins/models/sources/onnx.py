@@ -132,7 +132,7 @@ def from_onnx(
     n_threads: int | None = None,
     providers: list[str] | None = None,
     **settings: Any,
-) -> VAE | Autoencoder | GAN | Diffusion:
+) -> Any:
     """Return the model behind ONNX files: a format that holds no code.
 
     ``encoder`` and ``decoder`` make a :class:`~pxgen_plugins.models.VAE` when the encoder has two
@@ -151,7 +151,7 @@ def from_onnx(
         settings: Further arguments of the family, such as ``data_range`` or ``scale``.
 
     Raises:
-        ParameterError: When a path or a role is wrong, or a shape is neither given nor in the files.
+        ParameterError: When a path or a role is wrong, or a shape is neither given nor in a file.
         ModelError: When a file cannot be opened, or does not give what its role should.
         MissingDependencyError: When onnxruntime is not installed.
     """
@@ -166,7 +166,7 @@ def from_onnx(
         (files[r] for r in ("encoder", "discriminator", "network") if r in files), None
     )
     reads_codes = files.get("decoder") or files.get("generator")
-    shapes = {
+    shapes: dict[str, Any] = {
         "sample_shape": _settled("sample_shape", sample_shape, reads_images, reads_codes),
         "latent_shape": _settled("latent_shape", latent_shape, reads_codes, files.get("encoder")),
     }
@@ -174,7 +174,9 @@ def from_onnx(
         del shapes["latent_shape"]
         model: Any = Diffusion(files["network"], **shapes, **settings)
     elif "generator" in files:
-        roles = {role: files[role] for role in ("discriminator", "encoder") if role in files}
+        roles: dict[str, Any] = {
+            role: files[role] for role in ("discriminator", "encoder") if role in files
+        }
         model = GAN(files["generator"], **roles, **shapes, **settings)
     elif {"encoder", "decoder"} <= set(files):
         encoder, several = files["encoder"], len(files["encoder"].outputs) > 1

@@ -1,0 +1,386 @@
+"""Synthesizers of tables, as those of SDV and CTGAN: rows of numbers and categories."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pxgen_plugins.anchors.base import path_of
+from pxgen_plugins.anchors.items import ID_NAMES, LABEL_NAMES
+from pxgen_plugins.anchors.text import as_labels
+from pxgen_plugins.errors import AnchorError, ModelError, ParameterError, describe
+from pxgen_plugins.models import register
+from pxgen_plugins.models._callables import expect_shape
+from pxgen_plugins.models._columns import Column, Rows, columns_of, matrix
+from pxgen_plugins.models._evaluation import EvaluationMode
+from pxgen_plugins.models._placement import modules_behind
+from pxgen_plugins.models._seeded import seeded
+from pxgen_plugins.models._synthesizer import draws, reseeds
+from pxgen_plugins.models.base import GenerativeModel
+
+__all__ = ["Tabular"]
+
+_WHERE = "Tabular"
+_PROBES = 3
+_SUFFIXES = (".csv", ".parquet")
+
+
+@register("tabular")
+class Tabular(GenerativeModel):
+    """A synthesizer of tables, explained by rows of a table.
+
+    A row becomes float64 numbers: a column of numbers (booleans and dates count as such, dates in
+    days since 1970) its values, a column of categories (object, string or category) its codes.
+    Anchors are a DataFrame, a mapping of columns or the path of a .csv or .parquet file with the
+    columns of ``like`` in any order; columns named label, labels or y and id or ids, where ``like``
+    has none such, hold labels and ids. Numbers as :meth:`rows` gives them are anchors too.
+
+    A missing value in a column of categories is a category of its own if ``like`` has any there.
+    Any other missing value, a number that is not finite and a category that ``like`` lacks make a
+    bad anchor: it is in no group, and the reason names the column. In what the model returns they
+    are errors. Integers beyond 2**53 and parts of a microsecond are lost.
+
+    Criteria: ``gower`` and ``gower_nearest`` mind ranges and categories. Those that compare
+    numbers alone (``mse``, ``nearest_sample``) let wide columns decide; give the ones that take a
+    ``network`` :meth:`features`.
+
+    Args:
+        synthesizer: An object with ``sample(n)`` or ``sample(num_rows=n)`` to a DataFrame. Columns
+            that ``like`` lacks are not read. It is called with the global generators seeded; they
+            are put back. A generator of its own is seeded by ``reseed``.
+        like: A DataFrame that fixes columns, types, categories and ranges, as the training data
+            without ids; it is not kept.
+        encode: Callable from a DataFrame to codes (n, ...), or to mean and log variance of a
+            posterior N(mean, exp(log_var)), a tuple of two; ndarrays or tensors.
+        decode: Callable from codes, of the kind and type ``encode`` gives, to a DataFrame.
+        reconstruct: Callable from a DataFrame to a DataFrame of as many rows, in place of
+            ``decode``.
+        log_prob: Callable from a DataFrame to log densities, nats, (n,).
+        reseed: Callable that seeds the synthesizer's own generator with an integer below 2**32.
+            None uses ``set_random_state`` or ``_set_random_state`` (CTGAN and SDV, whose
+            ``reset_sampling`` is called first) where there is one.
+
+    Raises:
+        ParameterError: When an argument is not allowed.
+        ModelError: When a callable does not give what it should, or not the same samples for the
+            same seed.
+
+    Cost: a call of the synthesizer per block of samples, a few microseconds per value to convert.
+
+    Example:
+        >>> import numpy as np, pandas as pd
+        >>> data = pd.DataFrame({"age": [20, 35, 60], "city": ["Rome", "Bern", "Rome"]})
+        >>> class Bootstrap:
+        ...     def sample(self, num_rows):
+        ...         return data.sample(num_rows, replace=True)
+        >>> model = Tabular(Bootstrap(), data)
+        >>> model.sample(4, seed=0).shape, model.rows(data.head(2)).tolist()
+        (torch.Size([4, 2]), [[20.0, 1.0], [35.0, 0.0]])
+        >>> model.render(model.rows(data.head(1)))
+        ['age=20, city=Rome']
+    """
+
+    dtype = torch.float64
+    sample_shape: tuple[int, ...]
+
+    def __init__(
+        self,
+        synthesizer: Any,
+        like: Any,
+        *,
+        encode: Callable[[Any], Any] | None = None,
+        decode: Callable[[Any], Any] | None = None,
+        reconstruct: Callable[[Any], Any] | None = None,
+        log_prob: Callable[[Any], Any] | None = None,
+        reseed: Callable[[int], Any] | None = None,
+    ) -> None:
+        if not callable(getattr(synthesizer, "sample", None)):
+            do = "Pass the trained object itself, or one with a method sample(n)."
+            allowed = "an object with sample(n) to a DataFrame"
+            raise ParameterError("synthesizer", _WHERE, allowed, describe(synthesizer), do)
+        functions = {
+            "encode": encode, "decode": decode, "reconstruct": reconstruct, "log_prob": log_prob,
+        }  # fmt: skip
+        for role, function in (functions | {"reseed": reseed}).items():
+            if function is not None and not callable(function):
+                do = "Pass a function; see the class for what it takes."
+                raise ParameterError(role, _WHERE, "callable or None", describe(function), do)
+        if decode is not None and (encode is None or reconstruct is not None):
+            do = "Pass encode and decode, or reconstruct."
+            allowed = "given together with encode and without reconstruct"
+            raise ParameterError("decode", _WHERE, allowed, describe(decode), do)
+        self.columns: tuple[Column, ...] = columns_of(like, _WHERE)
+        self.sample_shape = (len(self.columns),)
+        self._functions = {role: f for role, f in functions.items() if f is not None}
+        self._evaluating = EvaluationMode(modules_behind(None, *self._functions.values()))
+        self._draw, self._reseed = draws(synthesizer, _WHERE), reseed or reseeds(synthesizer)
+        self.capabilities = frozenset({"sample"})
+        self._settle(self.rows(like.head(_PROBES)))
+
+    def sample(self, n: int, seed: int) -> Tensor:
+        """Return ``n`` rows of the synthesizer, float64 (n, d).
+
+        Raises:
+            ModelError: When it raises or does not give n rows with the columns of ``like``.
+        """
+        with seeded(seed):
+            if self._reseed is not None:
+                self._reseed(seed % 2**32)
+            with torch.no_grad():
+                drawn = self._draw(n)
+        return self._table(drawn, n, "sample")
+
+    def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return mean and log variance of the posterior, float64 (n, *latent_shape) each."""
+        if "encode" not in self.capabilities:
+            raise self._refusal("encode")
+        mean, log_var = (self._codes(part, len(x)) for part in self._call("encode", self.frame(x)))
+        return mean, log_var
+
+    def embed(self, x: Tensor) -> Tensor:
+        """Return the codes, or posterior means, float64 (n, *latent_shape)."""
+        if "embed" not in self.capabilities:
+            raise self._refusal("embed")
+        found = self._call("encode", self.frame(x))
+        return self._codes(found[0] if isinstance(found, tuple) else found, len(x))
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Return the rows behind codes ``z`` of shape (n, *latent_shape), float64 (n, d)."""
+        if "decode" not in self._functions:
+            raise self._refusal("decode")
+        like = self._code
+        given = z.detach().to(like.device, like.dtype)
+        back = self._call("decode", given.cpu().numpy() if self._arrays else given)
+        return self._table(back, len(z), "decode")
+
+    def reconstruct(self, x: Tensor) -> Tensor:
+        """Return the rows that the model makes of ``x``, float64 (n, d)."""
+        if "reconstruct" not in self.capabilities:
+            raise self._refusal("reconstruct")
+        if "decode" in self._functions:
+            return self.decode(self.embed(x))
+        back = self._call("reconstruct", self.frame(x))
+        return self._table(back, len(x), "reconstruct")
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        """Return the log density of each row, nats, float64 (n,)."""
+        if "log_prob" not in self._functions:
+            raise self._refusal("log_prob")
+        found = self._tensor("log_prob", self._call("log_prob", self.frame(x)))
+        do = "Return one log density per row."
+        density = expect_shape(found, (len(x),), "log_prob's result", _WHERE, do)
+        return density.to(self.device, self.dtype)
+
+    def open_anchors(self, X: Any, where: str) -> Any:
+        """Return the anchors in a table, or ``X`` as it is if it is none.
+
+        Raises:
+            AnchorError: When columns are missing or unknown, or the file cannot be read.
+        """
+        import pandas as pd
+
+        path = path_of(X)
+        if path is not None and path.suffix.lower() in _SUFFIXES:
+            X = self._read(path, where)
+        elif isinstance(X, Mapping):
+            try:
+                X = pd.DataFrame(X)
+            except (TypeError, ValueError) as error:
+                do = "Give columns of one length, by name."
+                raise AnchorError("X", where, "a table", describe(X), do) from error
+        if not isinstance(X, pd.DataFrame):
+            return X
+        names = [column.name for column in self.columns]
+        known = ", ".join(map(repr, names))
+        if not X.columns.is_unique:
+            do = "Rename them."
+            came = describe(list(X.columns))
+            raise AnchorError("X", where, "a table with distinct column names", came, do)
+        missing = [name for name in names if name not in X.columns]
+        if missing:
+            do = "Add it, or build the model with a like that lacks it."
+            came = f"one without {describe(missing)}"
+            raise AnchorError("X", where, f"a table with the columns {known}", came, do)
+        rest = [name for name in X.columns if name not in names]
+        label = next((name for name in LABEL_NAMES if name in rest), None)
+        identity = next((name for name in ID_NAMES if name in rest), None)
+        extra = [name for name in rest if name not in (label, identity)]
+        if extra:
+            do = f"Leave out {extra[0]!r}, as by X.drop(columns=...)."
+            allowed = f"a table with the columns {known}, perhaps with 'label' and 'id'"
+            raise AnchorError("X", where, allowed, f"{describe(extra)} besides", do)
+        found = Rows(X, self.columns)
+        found.labels = as_labels(X[label], len(X), where) if label else None
+        found.ids = as_labels(X[identity], len(X), where) if identity else None
+        return found
+
+    def rows(self, X: Any) -> Tensor:
+        """Return a table as numbers, float64 (n, d); bad rows are NaN.
+
+        Args:
+            X: What :meth:`open_anchors` takes.
+
+        Raises:
+            AnchorError: When it is no table, or has other columns.
+        """
+        opened = self.open_anchors(X, f"{_WHERE}.rows")
+        if not isinstance(opened, Rows):
+            do = "Pass a DataFrame, a mapping of columns or the path of a .csv or .parquet file."
+            raise AnchorError("X", f"{_WHERE}.rows", "a table", describe(X), do)
+        numbers, failed = opened.read(slice(None))
+        numbers[list(failed)] = np.nan
+        return torch.from_numpy(numbers)
+
+    def frame(self, x: Tensor) -> Any:
+        """Return rows of numbers as a DataFrame with the columns and types of ``like``.
+
+        Integers are rounded, codes go to the nearest category.
+
+        Raises:
+            AnchorError: When ``x`` is not of shape (n, d), or not finite.
+        """
+        import pandas as pd
+
+        shaped = x.ndim == 2 and x.shape[1] == len(self.columns)
+        if not shaped or not bool(x.isfinite().all()):
+            allowed = f"finite, of shape (n, {len(self.columns)})"
+            do = "Pass rows of numbers, as from rows or sample."
+            came = "NaN or infinity" if shaped else describe(x)
+            raise AnchorError("x", f"{_WHERE}.frame", allowed, came, do)
+        numbers = x.detach().cpu().double().numpy()
+        return pd.DataFrame(
+            {column.name: column.to_series(numbers[:, i]) for i, column in enumerate(self.columns)}
+        )
+
+    def render(self, x: Tensor) -> list[str]:
+        """Return a line for each row, as ``"age=20, city=Rome"``."""
+        table = self.frame(x)
+        shown = [[f"{name}={_shown(value)}" for value in table[name]] for name in table.columns]
+        return [", ".join(parts) for parts in zip(*shown, strict=True)]
+
+    def features(self, x: Tensor) -> Tensor:
+        """Return rows so that Euclidean distances mind ranges and categories, (n, f).
+
+        Numbers are divided by the column's range, categories are one-hot over the root of 2, so
+        two different ones are at distance 1. For criteria with a ``network`` and for ``space=``.
+        """
+        parts = []
+        for place, column in enumerate(self.columns):
+            value = x[:, place]
+            if column.categories is None:
+                parts.append((value / (column.width or 1.0))[:, None])
+            else:
+                codes = torch.arange(len(column.categories), device=x.device)
+                same = (value[:, None] == codes).to(x.dtype) + 0.0 * value[:, None]
+                parts.append(same / 2.0**0.5)
+        return torch.cat(parts, 1)
+
+    def _settle(self, x: Tensor) -> None:
+        """Find out what the callables give, and whether samples repeat."""
+        able = {"sample"} | ({"log_prob"} & set(self._functions))
+        if "encode" in self._functions:
+            found = self._call("encode", self.frame(x))
+            pair = isinstance(found, tuple)
+            if pair and len(found) != 2:
+                do = "Return codes, or a tuple (mean, log_var)."
+                came = f"a tuple of {len(found)}"
+                raise ModelError("encode's result", _WHERE, "codes or a pair", came, do)
+            first = found[0] if pair else found
+            self._arrays = not isinstance(first, Tensor)
+            self._code = self._tensor("encode", first)
+            if self._code.ndim < 2 or len(self._code) != len(x):
+                do = "Return one vector per row of the table."
+                allowed = f"codes of shape ({len(x)}, d)"
+                raise ModelError("encode's result", _WHERE, allowed, describe(first), do)
+            self.latent_shape = tuple(self._code.shape[1:])
+            able |= {"embed", "encode"} if pair else {"embed"}
+            self.autoencodes = "decode" in self._functions
+        if "decode" in self._functions:
+            able |= {"decode", "reconstruct"}
+        self.capabilities = frozenset(able | ({"reconstruct"} & set(self._functions)))
+        if "reconstruct" in self.capabilities:
+            self.reconstruct(x)
+        if "log_prob" in able:
+            self.log_prob(x)
+        if not torch.equal(self.sample(_PROBES, 1), self.sample(_PROBES, 1)):
+            allowed = "repeatable: the same rows for the same seed"
+            do = "It has a generator of its own: pass reseed=f with f(seed) to seed it."
+            raise ModelError("synthesizer", _WHERE, allowed, "others the second time", do)
+
+    def _call(self, role: str, given: Any) -> Any:
+        with torch.no_grad(), self._evaluating():
+            try:
+                found = self._functions[role](given)
+            except Exception as error:  # whatever a foreign function raises
+                came = f"{type(error).__name__}: {str(error)[:300]}"
+                do = "Call it by hand on model.frame(x) to find the cause."
+                takes = "codes" if role == "decode" else "a DataFrame like the reference"
+                raise ModelError(role, _WHERE, f"a function of {takes}", came, do) from error
+        return found
+
+    def _tensor(self, role: str, found: Any) -> Tensor:
+        if isinstance(found, Tensor):
+            return found
+        array = np.asarray(found)
+        if array.dtype.kind not in "fiub":
+            do = "Return an ndarray or a tensor."
+            raise ModelError(f"{role}'s result", _WHERE, "numbers", describe(found), do)
+        return torch.tensor(array)
+
+    def _codes(self, found: Any, n: int) -> Tensor:
+        shape = (n, *(self.latent_shape or ()))
+        do = "Return one vector per row of the table, of one length."
+        codes = expect_shape(self._tensor("encode", found), shape, "encode's result", _WHERE, do)
+        return codes.to(self.device, self.dtype)
+
+    def _table(self, found: Any, n: int, role: str) -> Tensor:
+        import pandas as pd
+
+        what = f"{role}'s result"
+        names = [column.name for column in self.columns]
+        good = isinstance(found, pd.DataFrame) and len(found) == n
+        if not good or any(name not in found.columns for name in names):
+            came = type(found).__name__
+            if isinstance(found, pd.DataFrame):
+                came = f"{len(found)} rows of {describe(list(found.columns))}"
+            do = "Wrap it so that it returns such a DataFrame, or correct like."
+            allowed = f"a DataFrame of {n} rows with the columns {describe(names)}"
+            raise ModelError(what, _WHERE, allowed, came, do)
+        numbers, failed = matrix(found.reset_index(drop=True), self.columns)
+        if failed:
+            row, why = next(iter(failed.items()))
+            do = "Fill gaps, or pass a like that has all categories."
+            came = f"{len(failed)} of {n} rows that are not, row {row}: {why}"
+            raise ModelError(what, _WHERE, "complete and of known categories", came, do)
+        return torch.from_numpy(numbers)
+
+    def _read(self, path: Path, where: str) -> Any:
+        import pandas as pd
+
+        names = {column.name for column in self.columns if not column.categorical}
+        texts = {column.name for column in self.columns if column.categorical}
+        texts |= {*LABEL_NAMES, *ID_NAMES} - names
+        try:
+            if path.suffix.lower() == ".parquet":
+                return pd.read_parquet(path)
+            # only an empty field is a missing value: "NA" and "None" may be categories
+            types = dict.fromkeys(texts, str)
+            return pd.read_csv(path, dtype=types, keep_default_na=False, na_values=[""])
+        except Exception as error:  # of the many that pandas and pyarrow raise
+            do = "Check that the file is there and can be read by pandas."
+            came = f"{os.fspath(path)!r} ({type(error).__name__}: {str(error)[:200]})"
+            raise AnchorError("X", where, "the path of a readable table", came, do) from error
+
+    def __repr__(self) -> str:
+        kinds: Sequence[bool] = [column.categorical for column in self.columns]
+        return f"{_WHERE}({len(kinds)} columns, {sum(kinds)} of categories)"
+
+
+def _shown(value: Any) -> str:
+    return f"{value:.5g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,72 @@
+"""The page about models runs as it stands, and the results of the families are whole."""
+
+from __future__ import annotations
+
+import json
+import re
+import warnings
+from pathlib import Path
+
+import pytest
+
+from pxgen_plugins import models
+
+ROOT = Path(__file__).parents[1]
+PAGE = (ROOT / "docs" / "models.md").read_text(encoding="utf-8")
+RESULTS = json.loads((ROOT / "docs" / "results" / "families.json").read_text(encoding="utf-8"))
+
+
+def test_the_code_of_the_page_runs_from_top_to_bottom(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    space: dict[str, object] = {"__name__": "page"}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for block in re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL):
+            exec(compile(block, "docs/models.md", "exec"), space)
+
+
+def test_the_page_names_every_family_and_every_way_to_make_one():
+    for name in models.names():
+        assert models.get(name).__name__ in PAGE or name == "black_box"
+    for name in dir(models):
+        assert not name.startswith("from_") or name in PAGE
+
+
+def test_every_example_of_a_family_has_its_results(example):
+    assert sorted(RESULTS) == example("families").names()
+    absent = [name for name, found in RESULTS.items() if "absent" in found]
+    assert absent == []
+    families = {found["family"] for found in RESULTS.values()}
+    assert families == {models.get(name).__name__ for name in models.names()} - {"BlackBox"}
+
+
+@pytest.mark.parametrize("name", sorted(RESULTS))
+def test_some_criterion_tells_each_kind_of_others_from_the_models_own(name):
+    found = RESULTS[name]
+    for kind in list(found["hihe"])[1:]:
+        best = max(scores[kind] for scores in found["auroc"].values())
+        if (name, kind) == ("beta_vae", "constant"):  # plain sky is what it rebuilds best
+            assert best < 0.5
+            continue
+        assert best > 0.55, f"{kind} under {name}"
+        if kind in {"noise", "characters shuffled", "third cultivar"}:
+            assert best > 0.95, f"{kind} under {name}"
+
+
+def test_a_family_is_measured_as_the_table_says(example, tmp_path):
+    module = example("families")
+    module.main(["--family", "autoencoder", "--n-samples", "100", "--output", str(tmp_path)])
+    found = json.loads((tmp_path / "families.json").read_text())["autoencoder"]
+    committed = RESULTS["autoencoder"]["auroc"]
+    for criterion, scores in found["auroc"].items():
+        for kind, value in scores.items():
+            assert value == pytest.approx(committed[criterion][kind], abs=0.02)
+    table = (tmp_path / "families.md").read_text()
+    assert "| aggregate_mahalanobis |" in table
+
+
+def test_a_family_without_its_weights_is_left_out_by_name(example, tmp_path, monkeypatch):
+    module = example("families")
+    monkeypatch.setattr("family_models.common.SHARED", tmp_path / "nowhere")
+    module.main(["--family", "diffusion", "--output", str(tmp_path)])
+    assert "absent" in (tmp_path / "families.md").read_text()

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pxgen_plugins import selection, validation
 from pxgen_plugins.anchors import Anchors
 from pxgen_plugins.errors import ParameterError, describe
-from pxgen_plugins.models.base import require
+from pxgen_plugins.models.base import capabilities, require
 from pxgen_plugins.scoring import Scorer
 
 __all__ = ["SPACES", "Choice", "parse", "select"]
@@ -53,7 +53,7 @@ def parse(
             "space": "latent", "label": "core"}``) and functions like those of
             :mod:`pxgen_plugins.selection`.
             ``outliers`` is cut, group by group, to what the group has beyond the wanted number.
-        space: Space of those that name none: ``"criterion"``, ``"latent"`` (posterior means),
+        space: Space of those that name none: ``"criterion"``, ``"latent"`` (codes),
             ``"pixel"``, ``"anchor_value"``, or a callable from a batch as the model takes it to
             features with one row per anchor.
         standardize: See :class:`Choice`.
@@ -189,8 +189,9 @@ def _features(
     if space == "anchor_value":
         return anchor_value[members, None]
     if space == "latent":
-        require(scorer.model, ["encode"], "space 'latent'", "Use space='criterion' or 'pixel'.")
-        return scorer.features(anchors, members, lambda batch: batch.mean)
+        code = "encode" if "encode" in capabilities(scorer.model) else "embed"
+        require(scorer.model, [code], "space 'latent'", "Use space='criterion' or 'pixel'.")
+        return scorer.features(anchors, members, lambda batch: batch.code)
     if space == "pixel":
         return scorer.features(anchors, members, lambda batch: batch.x)
     return scorer.features(anchors, members, lambda batch: space(batch.x))

@@ -51,9 +51,9 @@ class Tabular(GenerativeModel):
     ``network`` :meth:`features`.
 
     Args:
-        synthesizer: An object with ``sample(n)`` or ``sample(num_rows=n)`` to a DataFrame. Columns
-            that ``like`` lacks are not read. It is called with the global generators seeded; they
-            are put back. A generator of its own is seeded by ``reseed``.
+        synthesizer: An object with ``sample(n)`` or ``sample(num_rows=n)`` to a DataFrame, or to a
+            mapping with one. Columns that ``like`` lacks are not read. It is called with the global
+            generators seeded; they are put back. A generator of its own is seeded by ``reseed``.
         like: A DataFrame that fixes columns, types, categories and ranges, as the training data
             without ids; it is not kept.
         encode: Callable from a DataFrame to codes (n, ...), or to mean and log variance of a
@@ -343,6 +343,8 @@ class Tabular(GenerativeModel):
         import pandas as pd
 
         what = f"{role}'s result"
+        if isinstance(found, Mapping) and len(found) == 1:  # as SDV 2 gives it, by the table's name
+            found = next(iter(found.values()))
         names = [column.name for column in self.columns]
         good = isinstance(found, pd.DataFrame) and len(found) == n
         if not good or any(name not in found.columns for name in names):
@@ -383,4 +385,4 @@ class Tabular(GenerativeModel):
 
 
 def _shown(value: Any) -> str:
-    return f"{value:.5g}" if isinstance(value, float) else str(value)
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

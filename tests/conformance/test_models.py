@@ -8,11 +8,14 @@ import numpy as np
 import pytest
 import torch
 
-from pxgen_plugins import models
+from pxgen_plugins import PXGen, models
+from pxgen_plugins.criteria import for_model
+from pxgen_plugins.explanation import from_json
 from pxgen_plugins.models.inversion import Inversion
 from pxgen_plugins.models.logit import Logit
 from pxgen_plugins.testing import ModelCase, check_model, model_checks, parametrize_with_checks
 from pxgen_plugins.testing.examples import AbleModel, LinearModel
+from pxgen_plugins.thresholds import Quantile
 
 from .cases import LATENT, SAMPLE_SHAPE, Outside, TinyVAE, sampler, wrap
 from .support import failing
@@ -201,6 +204,16 @@ def tabular_cases() -> list[ModelCase]:
     ]
 
 
+WINDOWED = {
+    "ms_ssim",
+    "patch_frechet",
+    "ssim",
+    "dssim",
+    "bce",
+    "psnr",
+    "bits_per_dim",
+}  # need images
+
 # One small instance of every registered family; a new family adds its own here.
 EXAMPLES = {
     "autoencoder": autoencoder_cases,
@@ -225,6 +238,43 @@ def test_every_registered_family_has_an_example():
 )
 def test_a_registered_model_keeps_the_contract(subject, check):
     check(subject)
+
+
+def explainable() -> list[ModelCase]:
+    """The cases that a criterion of each kind works with."""
+    cases = [case for name in sorted(EXAMPLES) for case in EXAMPLES[name]()]
+    able = [
+        c
+        for c in cases
+        if "sample" in c.model.capabilities and "values" not in c.model.capabilities
+    ]
+    return [c for c in able if for_model(c.model, "intrinsic") and for_model(c.model, "extrinsic")]
+
+
+@pytest.mark.parametrize("case", explainable(), ids=lambda case: case.name)
+def test_every_family_is_fitted_and_explained(case):
+    model = case.model
+    rows = torch.as_tensor(model.sample(16, 3)).detach().cpu().numpy()
+    # an own criterion of the family where it has one, else one that learns from its samples
+    learning = {"sample_rank", "nearest_sample", "density", "realism", "gower_nearest"}
+    chosen = []
+    for kind, last in (("intrinsic", "sample_rank"), ("extrinsic", "nearest_sample")):
+        own = [n for n in for_model(model, kind) if n not in learning and n not in WINDOWED]
+        chosen.append(own[0] if own else {"name": last, "n_fit": 20})
+    found = []
+    for batch_size in (None, 5):
+        explainer = PXGen(
+            model, *chosen, threshold=Quantile(0.9, 20, 2), n_representatives=2,
+            batch_size=batch_size, seed=1,
+        )  # fmt: skip
+        found.append(explainer.fit(rows).explain(rows, labels=["own"] * 16))
+    one, other = found
+    assert sum(group["count"] for group in one.groups.values()) + len(one.invalid) == 16
+    assert len(one.invalid) == 0
+    assert np.allclose(one.values, other.values, rtol=1e-3, atol=1e-4)
+    again = from_json(one.to_json())
+    assert np.array_equal(again.group, one.group)
+    assert one.meta["params"]["model"]["family"] == type(model).__name__
 
 
 class Undeclared(LinearModel):

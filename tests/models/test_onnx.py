@@ -257,3 +257,17 @@ def test_inputs_that_are_no_numbers_are_refused(tmp_path):
     onnx.save(made, str(tmp_path / "words.onnx"))
     with pytest.raises(ModelError, match="string"):
         from_onnx({"generator": tmp_path / "words.onnx"})
+
+
+def test_a_live_exported_program_is_wrapped_as_functions():
+    encoder, decoder = Encoder().eval(), Decoder().eval()
+    batch = torch.export.Dim("n", min=1, max=1024)
+    programs = [
+        torch.export.export(net, (torch.zeros(2, *shape),), dynamic_shapes=({0: batch},))
+        for net, shape in ((encoder, SHAPE), (decoder, (3,)))
+    ]
+    model = wrap(
+        {"encode": programs[0].module(), "decode": programs[1].module()}, sample_shape=SHAPE
+    )
+    with torch.no_grad():
+        assert torch.allclose(model.reconstruct(pictures()), decoder(encoder(pictures())[0]))

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import torch
+
 from family_models.common import Family, digits, greys, shipped, strangers
 from family_models.digit_nets import Autoencoder as Net
-
 from pxgen_plugins.models import Autoencoder
 
 

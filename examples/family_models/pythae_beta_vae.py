@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from family_models.common import Family, digits, greys, shipped, strangers
 from family_models.library_nets import PythaeBetaVAE
-
 from pxgen_plugins.models import wrap
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from family_models.common import Family, digits, greys, strangers
-
 from pxgen_plugins.datasets import load_mnist_vae
 from pxgen_plugins.models import wrap
 

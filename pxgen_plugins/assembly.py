@@ -136,18 +136,18 @@ def _examples(
         return None
     bounds = scorer.model.data_range
     able = "reconstruct" in capabilities(scorer.model)
-    inputs = scorer.inputs(anchors, index)
     rebuilt = scorer.reconstruct(anchors, index) if able else None
     render = getattr(scorer.model, "render", None)
     if render is not None:  # the numbers inside mean nothing to a reader
+        batches = scorer.batches(anchors, index, {})  # in the model's own precision
         return {
             "indices": index,
-            "texts": render(torch.from_numpy(inputs)),
+            "texts": [text for _, x in batches for text in render(x)],
             "reconstructed_texts": None if rebuilt is None else render(torch.from_numpy(rebuilt)),
         }
     return {
         "indices": index,
-        "anchors": _compact(inputs, bounds),
+        "anchors": _compact(scorer.inputs(anchors, index), bounds),
         "reconstructions": None if rebuilt is None else _compact(rebuilt, bounds),
         "data_range": bounds,
     }

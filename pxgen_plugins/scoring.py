@@ -116,8 +116,9 @@ class Scorer:
         with bar(len(anchors), "scoring", "anchor", verbose) as progress:
             for start, x in self.batches(anchors, None, reasons):
                 rows = table[start : start + len(x)]
+                unread = sum(start <= at < start + len(x) for at in reasons)
                 failed = self._fill(x, start, rows, reasons)
-                if start == 0 and failed is not None and np.isnan(rows).all():
+                if start == 0 and failed is not None and unread < len(x) and np.isnan(rows).all():
                     raise _always_raises(self.model, failed) from failed
                 progress.update(len(x))
         table[list(reasons)] = np.nan  # a row that stood in for a bad anchor has no value
@@ -273,7 +274,9 @@ class Scorer:
                 ) from error
             if len(x) == 1:
                 rows[:] = np.nan
-                reasons[first] = f"the model raised {type(error).__name__}: {str(error)[:200]}"
+                # what could not be read has its own reason: a row stood in for it
+                why = f"the model raised {type(error).__name__}: {str(error)[:200]}"
+                reasons.setdefault(first, why)
                 return error
             half = -(-len(x) // 2)
             if memory and half < self.batch_size:

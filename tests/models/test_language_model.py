@@ -161,6 +161,20 @@ def test_a_text_too_long_for_the_model_is_one_bad_anchor(gpt):
     assert "20" in found.reasons[0] or "21" in found.reasons[0]
 
 
+def test_what_is_no_text_keeps_its_own_reason_where_the_model_raises_for_it(gpt):
+    tokenizer = Characters()
+    tokenizer.bos_token_id = None
+    model = from_transformers(gpt, tokenizer=tokenizer, max_chars=12, prompts=["ab"], max_tokens=5)
+    explainer = PXGen(model, "token_nll", "token_edit", threshold=Quantile(0.9, 20, 1)).fit()
+    found = explainer.explain(["abab", "a", "", 7])
+    assert np.asarray(found.group).tolist()[1:] == ["invalid"] * 3
+    assert "fewer than two tokens" in found.reasons[0]
+    assert found.reasons[1] == "an empty text"
+    assert "no text" in found.reasons[2]
+    nothing = explainer.explain([1, 2, 3])
+    assert len(nothing.invalid) == 3
+
+
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [

@@ -1,0 +1,1 @@
+"""Audits of models in production: conditions, runs, and what changed between them."""

@@ -1,0 +1,68 @@
+"""Text from users' data made inert: nothing in it is obeyed by a page, a parser or a terminal."""
+
+from __future__ import annotations
+
+import unicodedata
+from typing import Any
+
+__all__ = ["code", "visible"]
+
+_UNSEEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+
+
+def visible(value: Any, longest: int | None = None) -> str:
+    r"""Return one line in which control and formatting characters are written as escapes.
+
+    Control, bidirectional, zero-width, surrogate, private and unassigned characters, and the line
+    and paragraph separators, become ``\x1b`` or ``\u202e``. What is left may stand in UTF-8, in
+    XML 1.0 once ``<`` and ``&`` are escaped, and on a terminal.
+
+    Args:
+        value: Anything; its ``str`` is taken.
+        longest: Longest result in characters, the ellipsis included; None for no limit.
+
+    Example:
+        >>> print(visible("a\x1b[31m\n\u202eb"), visible("a long label", 6))
+        a\x1b[31m\x0a\u202eb a lon…
+    """
+    text = str(value)
+    cut = text if longest is None else text[: longest + 1]
+    shown = "".join(
+        _escape(ord(character)) if unicodedata.category(character) in _UNSEEN else character
+        for character in cut
+    )
+    if longest is not None and len(shown) > longest:
+        shown = shown[: longest - 1] + "…"
+    return shown
+
+
+def code(value: Any, longest: int = 60) -> str:
+    r"""Return a Markdown code span that shows ``value`` and nothing else.
+
+    Inside a code span no Markdown, HTML, link, mention or issue number works (CommonMark 0.31,
+    section 6.1). Its fence is longer than any run of backticks in the text. ``|`` becomes a broken
+    bar, as it would end a table's cell even there.
+
+    Args:
+        value: Anything; its ``str`` is taken.
+        longest: Longest text in characters.
+
+    Example:
+        >>> code("<b>@you</b>"), code("a`b"), code("")
+        ('`<b>@you</b>`', '``a`b``', '(empty)')
+    """
+    text = visible(value, longest).replace("|", "¦")
+    if not text.strip():
+        return "(empty)" if not text else "(blank)"
+    fence = "`"
+    while fence in text:
+        fence += "`"
+    # one space on each side is taken off again where a fence would touch a backtick
+    touches = text[0] in "` " or text[-1] in "` "
+    return f"{fence} {text} {fence}" if touches else f"{fence}{text}{fence}"
+
+
+def _escape(point: int) -> str:
+    if point < 0x100:
+        return f"\\x{point:02x}"
+    return f"\\u{point:04x}" if point < 0x10000 else f"\\U{point:08x}"

@@ -21,7 +21,7 @@ from pxgen_plugins.representatives import Choice, select
 from pxgen_plugins.scoring import Scorer, Scores
 from pxgen_plugins.seeds import derive
 
-__all__ = ["assemble"]
+__all__ = ["assemble", "examples_of"]
 
 logger = logging.getLogger(__name__)
 
@@ -116,17 +116,29 @@ def assemble(
         "labels": None if anchors.labels is None else anchors.labels.copy(),
         "ids": None if anchors.ids is None else anchors.ids.copy(),
         "strips": strips,
-        "examples": _examples(scorer, anchors, [*shown, *strips.values()], examples),
+        "examples": examples_of(scorer, anchors, [*shown, *strips.values()], examples),
         "calibration": _calibration_data(calibration),
     }
 
 
-def _examples(
+def examples_of(
     scorer: Scorer,
     anchors: Anchors,
     shown: Sequence[NDArray[np.int64]],
-    wanted: bool | None,
+    wanted: bool | None = True,
 ) -> dict[str, Any] | None:
+    """Return pixels and reconstructions of anchors, or their texts where the model renders them.
+
+    Args:
+        scorer: Model and criteria.
+        anchors: The anchor set.
+        shown: Indices of the anchors, which may repeat.
+        wanted: False for none, None for them only while they are small.
+
+    Returns:
+        ``indices``, rising, with ``anchors``, ``reconstructions`` and ``data_range``, or with
+        ``texts`` and ``reconstructed_texts``; None without any.
+    """
     index = np.unique(np.concatenate(shown))
     if wanted is False or not len(index):
         return None

@@ -94,8 +94,8 @@ class Scorer:
             batch_size = validation.integer(batch_size, "batch_size", "Scorer", minimum=1)
         self.batch_size = batch_size or _batch_size(model.sample_shape)
 
-    def score(self, anchors: Anchors, verbose: bool = False) -> Scores:
-        """Return the values of all anchors.
+    def score(self, anchors: Anchors, verbose: bool = False, rows: range | None = None) -> Scores:
+        """Return the values of all anchors, or of those at ``rows``.
 
         An anchor that cannot be read, holds NaN or infinity, or makes the model raise gets a row of
         NaN and a reason; the others are not affected.
@@ -103,6 +103,8 @@ class Scorer:
         Args:
             anchors: The n anchors.
             verbose: Show a progress bar.
+            rows: Positions to score, consecutive; None for all. Values are those that the whole
+                set would get, reasons are by position in ``rows``.
 
         Raises:
             AnchorError: When anchors lie outside the model's range.
@@ -111,14 +113,15 @@ class Scorer:
 
         Cost: n model passes; memory O(n m) for the table plus one batch.
         """
-        table = np.full((len(anchors), len(self.criteria)), np.nan)
+        wanted = range(len(anchors)) if rows is None else rows
+        table = np.full((len(wanted), len(self.criteria)), np.nan)
         reasons: dict[int, str] = {}
-        with bar(len(anchors), "scoring", "anchor", verbose) as progress:
-            for start, x in self.batches(anchors, None, reasons):
-                rows = table[start : start + len(x)]
+        with bar(len(wanted), "scoring", "anchor", verbose) as progress:
+            for start, x in self.batches(anchors, wanted, reasons):
+                part = table[start : start + len(x)]
                 unread = sum(start <= at < start + len(x) for at in reasons)
-                failed = self._fill(x, start, rows, reasons)
-                if start == 0 and failed is not None and unread < len(x) and np.isnan(rows).all():
+                failed = self._fill(x, start, part, reasons, wanted.start)
+                if start == 0 and failed is not None and unread < len(x) and np.isnan(part).all():
                     raise _always_raises(self.model, failed) from failed
                 progress.update(len(x))
         table[list(reasons)] = np.nan  # a row that stood in for a bad anchor has no value
@@ -254,11 +257,19 @@ class Scorer:
             return values
 
     def _fill(
-        self, x: Tensor, first: int, rows: NDArray[np.float64], reasons: dict[int, str]
+        self,
+        x: Tensor,
+        first: int,
+        rows: NDArray[np.float64],
+        reasons: dict[int, str],
+        offset: int = 0,
     ) -> Exception | None:
-        """Write the values of ``x`` into ``rows``; return an exception of the model, if any."""
+        """Write the values of ``x`` into ``rows``; return an exception of the model, if any.
+
+        Row ``first`` of what is scored is anchor ``first + offset`` of the set.
+        """
         try:
-            rows[:] = self._values(x, first)
+            rows[:] = self._values(x, first + offset)
             return None
         except PXGenError:
             raise
@@ -285,7 +296,7 @@ class Scorer:
         raised = None
         for low in range(0, len(x), half):
             part = slice(low, low + half)
-            raised = self._fill(x[part], first + low, rows[part], reasons) or raised
+            raised = self._fill(x[part], first + low, rows[part], reasons, offset) or raised
         return raised
 
     def _draw(self, draw: Callable[[int, int], Any], n: int, seed: int) -> Tensor:
@@ -304,13 +315,17 @@ class Scorer:
         return drawn.to(self.device, self.model.dtype)
 
     def batches(
-        self, anchors: Anchors, index: NDArray[np.int64] | None, reasons: dict[int, str]
+        self,
+        anchors: Anchors,
+        index: NDArray[np.int64] | range | None,
+        reasons: dict[int, str],
     ) -> Iterator[tuple[int, Tensor]]:
         """Yield anchors as the model takes them, batch by batch, in one buffer that is used again.
 
         Args:
             anchors: The anchor set.
-            index: Which anchors, in which order; None for all.
+            index: Which anchors, in which order; None for all. A range of consecutive ones is read
+                as slices.
             reasons: Gains an entry, by position, for every anchor that cannot be read or is not
                 finite; in its place stands a row of the lowest value.
 
@@ -320,19 +335,25 @@ class Scorer:
         Raises:
             AnchorError: When anchors lie outside the model's range.
         """
-        n = len(anchors) if index is None else len(index)
+        index = range(len(anchors)) if index is None else index
+        n = len(index)
+        first = index.start if isinstance(index, range) else 0
         buffer: Tensor | None = None
         start = 0
         while start < n:
             stop = min(start + self.batch_size, n)
-            raw, failed = anchors.read(slice(start, stop) if index is None else index[start:stop])
+            consecutive = slice(first + start, first + stop)
+            raw, failed = anchors.read(
+                consecutive if isinstance(index, range) else index[start:stop]
+            )
             if buffer is None or len(buffer) < len(raw):
                 buffer = torch.empty(raw.shape, dtype=self.model.dtype, device=self.device)
             x = buffer[: len(raw)]
             reasons.update({start + position: why for position, why in failed.items()})
             if failed and raw.dtype != np.uint8 and self.model.data_range is not None:
                 raw[list(failed)] = self.model.data_range[0]
-            for position, why in convert(raw, x, self.model.data_range, start, anchors).items():
+            bounds = self.model.data_range
+            for position, why in convert(raw, x, bounds, first + start, anchors).items():
                 reasons.setdefault(start + position, why)
             yield start, x
             start = stop

@@ -1,1 +1,1 @@
-"""Audits of models in production: conditions, runs, and what changed between them."""
+"""Audits of models in production: a settings file, conditions, a run folder, and its report."""

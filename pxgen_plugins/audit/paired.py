@@ -32,9 +32,9 @@ def paired_interval(
     Cost: O(1).
 
     Example:
-        >>> low, high = paired_interval(1, 1, 7, 12)  # Fagerland, Lydersen and Laake (2014)
-        >>> round(low, 3), round(high, 3)
-        (0.026, 0.507)
+        >>> low, high = paired_interval(59, 6, 16, 80)  # consolidation therapy, Cavo et al. (2012)
+        >>> round(low, 4), round(high, 4)
+        (0.0046, 0.1186)
     """
     n = both + first + second + neither
     before = wilson_interval(both + first, n, confidence)

@@ -14,6 +14,7 @@ from pxgen_plugins.lazy import attach
 if TYPE_CHECKING:
     from pxgen_plugins.plots.calibration import plot_calibration
     from pxgen_plugins.plots.comparison import plot_comparison
+    from pxgen_plugins.plots.migration import plot_migration
     from pxgen_plugins.plots.removal import plot_removal
     from pxgen_plugins.plots.representatives import plot_representatives
     from pxgen_plugins.plots.scatter import plot_groups
@@ -31,6 +32,7 @@ __all__ = [
     "plot_delusion",
     "plot_groups",
     "plot_label_shares",
+    "plot_migration",
     "plot_removal",
     "plot_representatives",
     "plot_scorecard",
@@ -46,6 +48,7 @@ _HOMES = {
     "plot_delusion": "strips",
     "plot_groups": "scatter",
     "plot_label_shares": "shares",
+    "plot_migration": "migration",
     "plot_removal": "removal",
     "plot_representatives": "representatives",
     "plot_scorecard": "scorecard",

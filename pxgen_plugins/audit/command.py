@@ -1,0 +1,294 @@
+"""The command ``pxgen``: heavy modules are imported inside, so that --help is quick."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pxgen_plugins import __version__
+
+if TYPE_CHECKING:
+    from pxgen_plugins.audit.config import Config
+    from pxgen_plugins.audit.engine import Plan
+
+__all__ = ["FAILED", "INCOMPLETE", "INTERNAL", "PASSED", "USAGE", "main"]
+
+PASSED, FAILED, USAGE, INCOMPLETE, INTERNAL = range(5)
+_COLOURS = {"passed": "green", "failed": "red", "error": "red", "warning": "yellow"}
+_CODES = f"""Exit codes: {PASSED} passed, {FAILED} a condition failed, {USAGE} wrong usage or
+settings, {INCOMPLETE} incomplete, {INTERNAL} internal error."""
+
+
+def main() -> None:
+    """Run the command and leave with its exit code."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run the command with arguments and return its exit code; nothing of ours is raised."""
+    from pxgen_plugins.errors import PXGenError
+
+    try:
+        code = group.main(arguments, "pxgen", standalone_mode=False)
+        return code if isinstance(code, int) else PASSED
+    except click.ClickException as error:
+        error.show()
+        return USAGE
+    except click.Abort:
+        click.echo("stopped", err=True)
+        return INCOMPLETE
+    except PXGenError as error:
+        from pxgen_plugins.audit.inert import visible
+
+        click.echo(f"pxgen: {visible(error)}", err=True)
+        return USAGE
+    except Exception as error:
+        from pxgen_plugins.audit.inert import visible
+
+        if os.environ.get("PXGEN_TRACEBACK"):
+            raise
+        came = visible(f"{type(error).__name__}: {error}", 500)
+        hint = "Set PXGEN_TRACEBACK=1 to see where, and report it."
+        click.echo(f"pxgen: internal error: {came}. {hint}", err=True)
+        return INTERNAL
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]}, epilog=_CODES)
+@click.version_option(__version__, prog_name="pxgen")
+def group() -> None:
+    """Audit a generative model: does it still know what it must know?"""
+
+
+@group.command()
+@click.argument("path", type=click.Path(dir_okay=False, path_type=Path), default="pxgen.yaml")
+@click.option("--force", is_flag=True, help="Write over an existing file.")
+def init(path: Path, force: bool) -> int:
+    """Write a commented settings file."""
+    from pxgen_plugins.audit.spec import template
+    from pxgen_plugins.explanation import write_atomic
+
+    if path.exists() and not force:
+        raise click.ClickException(f"{path} is there already; --force writes over it")
+    write_atomic(path, template().encode())
+    click.echo(f"wrote {path}; run: pxgen audit {path}")
+    return PASSED
+
+
+@group.command()
+@click.argument("settings", type=click.Path(path_type=Path))
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a setting.")
+@click.option("--limit", "limits", multiple=True, metavar="NAME=NUMBER",
+              help="Override a condition's limit, by its name or number (from 1).")  # fmt: skip
+@click.option(
+    "--output", type=click.Path(path_type=Path), help="Run folder, instead of the file's."
+)
+@click.option("--plan", "only_plan", is_flag=True, help="Say what would run, and stop.")
+@click.option("--fresh", is_flag=True, help="Start over instead of going on.")
+@click.option("--shard", metavar="I/N", help="Score only every N-th shard from the I-th (from 0).")
+@click.option("--warn-as-error", is_flag=True, help="Warnings fail too.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--quiet", is_flag=True, help="Nothing on standard error but errors.")
+def audit(
+    settings: Path,
+    overrides: tuple[str, ...],
+    limits: tuple[str, ...],
+    output: Path | None,
+    only_plan: bool,
+    fresh: bool,
+    shard: str | None,
+    warn_as_error: bool,
+    as_json: bool,
+    quiet: bool,
+) -> int:
+    """Run the audit that SETTINGS describe, or go on with it."""
+    from pxgen_plugins.audit import engine
+    from pxgen_plugins.audit.conditions import Condition
+    from pxgen_plugins.audit.config import Config, load_config
+
+    part = None if shard is None else _part(shard)
+    config = load_config(settings, overrides)
+    if output is not None:
+        config = Config(config.values | {"output": str(output.absolute())})
+    config = Config(config.values | {"conditions": _limited(config["conditions"], limits)})
+    for given in config["conditions"]:
+        Condition.of(given)  # before anything costly
+    plan, explainer = engine.make_plan(config)
+    if only_plan:
+        return _say_plan(config, plan, as_json)
+    say: Callable[[str], None] = (lambda text: None) if quiet else _say
+    whole = engine.score(
+        config, plan, explainer, fresh=fresh, part=part, verbose=not quiet, say=say
+    )
+    if not whole:
+        say("other shards are missing; run without --shard, or the other parts, to finish")
+        return INCOMPLETE
+    say("writing results")
+    judged = [judgement.as_dict() for judgement in engine.finish(config, plan)]
+    failing = {"failed", "error", *(["warning"] if warn_as_error else [])}
+    code = FAILED if any(one["state"] in failing for one in judged) else PASSED
+    _show(config.output, judged, as_json)
+    return code
+
+
+@group.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def show(folder: Path, as_json: bool) -> int:
+    """Show a finished run in the terminal."""
+    from pxgen_plugins.audit.folder import Run
+
+    _show(folder, Run.open(folder).conditions, as_json)
+    return PASSED
+
+
+@group.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+def report(folder: Path) -> int:
+    """Write report.html of a finished run anew."""
+    from pxgen_plugins.audit.folder import Run
+    from pxgen_plugins.audit.report import build_report
+    from pxgen_plugins.explanation import write_atomic
+
+    opened = Run.open(folder)
+    path = opened.path / "changes.json"
+    changes = json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+    page = build_report(opened.manifest, opened.data, opened.pictures, opened.conditions, changes)
+    write_atomic(opened.path / "report.html", page.encode())
+    click.echo(str(opened.path / "report.html"))
+    return PASSED
+
+
+@group.command()
+@click.argument("before", type=click.Path(path_type=Path))
+@click.argument("after", type=click.Path(path_type=Path))
+@click.option("--partial", is_flag=True, help="Compare the anchors that both runs have.")
+@click.option("--figure", type=click.Path(path_type=Path), help="Also draw it, to this PNG or PDF.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def compare(before: Path, after: Path, partial: bool, figure: Path | None, as_json: bool) -> int:
+    """Say what changed from one run to another: the same anchors under two models."""
+    from pxgen_plugins.audit.changes import compare_runs
+    from pxgen_plugins.audit.folder import Run
+
+    changes = compare_runs(Run.open(before).data, Run.open(after).data, partial=partial)
+    if figure is not None:
+        import matplotlib as mpl
+
+        mpl.use("Agg")
+        (axes,) = changes.plot()
+        axes.figure.savefig(figure)
+    click.echo(json.dumps(changes.to_dict(), indent=1) if as_json else changes.to_markdown())
+    return PASSED
+
+
+@group.command()
+@click.argument("settings", type=click.Path(path_type=Path))
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a setting.")
+def methods(settings: Path, overrides: tuple[str, ...]) -> int:
+    """Say what the model can do, and which criteria work with it."""
+    from pxgen_plugins import selection
+    from pxgen_plugins.audit import executors
+    from pxgen_plugins.audit.config import load_config
+    from pxgen_plugins.audit.inert import visible
+    from pxgen_plugins.audit.sources import build_model
+    from pxgen_plugins.description import describe
+
+    for line in str(describe(build_model(load_config(settings, overrides)))).splitlines():
+        click.echo(visible(line))
+    click.echo("selectors: " + ", ".join(selection.names()))
+    click.echo("executors: " + ", ".join(executors.names()))
+    return PASSED
+
+
+def _limited(conditions: list[Any], limits: tuple[str, ...]) -> list[Any]:
+    """Return the conditions with the limits of the command line."""
+    from pxgen_plugins.audit.conditions import Condition, parse
+
+    found = [Condition.of(given) for given in conditions]
+    for item in limits:
+        name, sign, number = item.rpartition("=")
+        at = [i for i, one in enumerate(found, 1) if name and name in {one.name, one.text, str(i)}]
+        try:
+            limit = float(number)
+        except ValueError:
+            limit = math.nan
+        if not sign or not math.isfinite(limit) or not at:
+            known = ", ".join(one.name or str(i) for i, one in enumerate(found, 1)) or "none"
+            raise click.ClickException(f"--limit {item}: give NAME=NUMBER, NAME one of {known}")
+        for i in at:
+            parsed = dataclasses.replace(parse(found[i - 1].text), limit=limit)
+            found[i - 1] = dataclasses.replace(found[i - 1], text=str(parsed))
+    return [
+        {"condition": one.text, "severity": one.severity, "min_count": one.min_count,
+         "confidence": one.confidence, "name": one.name}
+        for one in found
+    ]  # fmt: skip
+
+
+def _part(text: str) -> tuple[int, int]:
+    first, sign, second = text.partition("/")
+    if not sign or not first.isdigit() or not second.isdigit() or int(first) >= int(second):
+        raise click.ClickException("--shard wants I/N with I from 0 to N - 1, as in 0/4")
+    return int(first), int(second)
+
+
+def _say_plan(config: Config, plan: Plan, as_json: bool) -> int:
+    passes = plan.n_anchors + plan.n_samples
+    found = {
+        "anchors": plan.n_anchors,
+        "shards": plan.n_shards,
+        "samples": plan.n_samples,
+        "scored": passes,
+        "table_mib": round(plan.n_anchors * 8 * (len(config["intrinsic"]) + 1) / 2**20, 1),
+        "output": str(config.output),
+        "digests": plan.digests,
+    }
+    if as_json:
+        click.echo(json.dumps(found, indent=1))
+        return PASSED
+    click.echo(f"{plan.n_anchors:,} anchors in {plan.n_shards} shards, to {config.output}")
+    click.echo(f"{plan.n_samples:,} samples for thresholds: {passes:,} instances scored in all")
+    click.echo(f"{len(config['conditions'])} conditions")
+    return PASSED
+
+
+def _show(folder: Path, judged: list[dict[str, Any]], as_json: bool) -> None:
+    from pxgen_plugins.audit.folder import Run
+    from pxgen_plugins.audit.inert import visible
+    from pxgen_plugins.audit.judged import interval_text, title, verdict
+
+    opened = Run.open(folder)
+    state, counts = verdict(judged)
+    groups = {name: opened.data["groups"][name]["count"] for name in opened.data["groups"]}
+    if as_json:
+        content = {
+            "verdict": state, "counts": counts, "conditions": judged, "groups": groups,
+            "invalid": len(opened.data["invalid"]), "folder": str(opened.path),
+            "report": str(opened.path / "report.html"),
+        }  # fmt: skip
+        click.echo(json.dumps(content, indent=1))
+        return
+    colour = False if "NO_COLOR" in os.environ else None
+    for one in judged:
+        mark = click.style(f"{one['state']:>7}", fg=_COLOURS.get(one["state"]))
+        text = f"{mark}  {visible(title(one), 80)}  {interval_text(one)}"
+        click.echo(text + (f"  {visible(one['reason'])}" if one["reason"] else ""), color=colour)
+    shown = ", ".join(f"{name} {count:,}" for name, count in groups.items())
+    click.echo(f"groups: {shown}; invalid {len(opened.data['invalid']):,}")
+    click.echo(click.style(state, fg=_COLOURS.get(state), bold=True), color=colour)
+    click.echo(f"report: {opened.path / 'report.html'}")
+
+
+def _say(text: str) -> None:
+    click.echo(text, err=True)
+
+
+if __name__ == "__main__":
+    main()

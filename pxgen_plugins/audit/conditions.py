@@ -1,0 +1,226 @@
+"""Conditions of an audit: one comparison each, written as text."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pxgen_plugins import validation
+from pxgen_plugins.errors import ParameterError, describe
+from pxgen_plugins.groups import GROUPS, INVALID
+
+__all__ = ["Condition", "Parsed", "parse"]
+
+SEVERITIES = ("error", "warning")
+CHANGES = ("drop", "rise", "change")
+_STATES = (*GROUPS, INVALID)
+_COMPARISON = re.compile(
+    r"(?P<metric>.+?)(?:\s+(?P<change>[a-z]+))?\s*(?P<op><=|>=|<|>)\s*(?P<limit>\S+)", re.DOTALL
+)
+_LABEL = re.compile(r'label:(?P<name>"(?:[^"\\]|\\.)*"|[^.\s"]+)\.(?P<rest>.+)', re.DOTALL)
+_MOVED = re.compile(r"moved(?:\((?P<start>\w+)\s*->\s*(?P<end>\w+)\))?\.(?P<measure>\w+)")
+_FORMS = (
+    "GROUP.fraction, GROUP.count, label:NAME.GROUP.fraction, threshold.CRITERION, "
+    "median.CRITERION, median.GROUP.CRITERION, stability.mean, moved.fraction, moved(A->B).count"
+)
+_DO = "Write HILE.fraction <= 0.02, label:0.HIHE.fraction >= 0.9 or HIHE.fraction drop <= 0.05."
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """A condition taken apart.
+
+    Attributes:
+        subject: ``"group"``, ``"threshold"``, ``"median"``, ``"stability"`` or ``"moved"``.
+        measure: ``"fraction"``, ``"count"``, ``"value"`` or ``"mean"``.
+        op: The comparison.
+        limit: What is compared with.
+        label: Only anchors of this label; None for all.
+        group: The group of a share or a median; where anchors moved from.
+        end: Where anchors moved to.
+        criterion: The criterion of a threshold or a median.
+        change: ``"drop"``, ``"rise"`` or ``"change"`` since the baseline; None for the value.
+    """
+
+    subject: str
+    measure: str
+    op: str
+    limit: float
+    label: str | None = None
+    group: str | None = None
+    end: str | None = None
+    criterion: str | None = None
+    change: str | None = None
+
+    @property
+    def relative(self) -> bool:
+        """Whether it needs a baseline."""
+        return self.change is not None or self.subject == "moved"
+
+    def __str__(self) -> str:
+        label = "" if self.label is None else f"label:{json.dumps(self.label)}."
+        if self.subject == "group":
+            metric = f"{label}{self.group}.{self.measure}"
+        elif self.subject == "moved":
+            way = "" if self.group is None else f"({self.group}->{self.end})"
+            metric = f"moved{way}.{self.measure}"
+        elif self.subject == "stability":
+            metric = "stability.mean"
+        else:
+            inner = "" if self.group is None else f"{self.group}."
+            metric = f"{self.subject}.{inner}{self.criterion}"
+        change = "" if self.change is None else f" {self.change}"
+        return f"{metric}{change} {self.op} {self.limit!r}"
+
+
+@dataclass(frozen=True)
+class Condition:
+    """A condition and how it is judged.
+
+    Args:
+        text: The comparison, as :func:`parse` reads it.
+        severity: ``"error"``; a ``"warning"`` that does not hold fails nothing.
+        min_count: Fewer anchors than this behind a share or a median: it is skipped.
+        confidence: Of the interval whose end is judged.
+        name: For reports; the text where empty.
+
+    Raises:
+        ParameterError: When an argument is not allowed.
+    """
+
+    text: str
+    severity: str = "error"
+    min_count: int = 0
+    confidence: float = 0.95
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        where = "condition"
+        if not isinstance(self.text, str) or not isinstance(self.name, str):
+            raise ParameterError("condition", where, "text", describe(self.text), _DO)
+        validation.choice(self.severity, "severity", where, SEVERITIES)
+        validation.integer(self.min_count, "min_count", where, minimum=0)
+        validation.real(self.confidence, "confidence", where, above=0.0, below=1.0)
+        parse(self.text)
+
+    @classmethod
+    def of(cls, given: Any, where: str = "conditions") -> Condition:
+        """Return the condition that a settings file holds: text, or a mapping.
+
+        Raises:
+            ParameterError: When it is neither, or a key is unknown.
+
+        Example:
+            >>> Condition.of({"condition": "HILE.count < 3", "severity": "warning"}).severity
+            'warning'
+        """
+        if isinstance(given, str):
+            return cls(given)
+        keys = ("condition", "severity", "min_count", "confidence", "name")
+        if not isinstance(given, Mapping) or "condition" not in given:
+            raise ParameterError(where, "settings", "text, or a mapping", describe(given), _DO)
+        for key in given:
+            if key not in keys:
+                do = validation.nearest(str(key), keys)
+                allowed = "one of " + ", ".join(keys)
+                raise ParameterError(f"{where}.{key}", "settings", allowed, "an unknown key", do)
+        rest = {key: value for key, value in given.items() if key != "condition"}
+        return cls(given["condition"], **rest)
+
+
+def parse(text: str) -> Parsed:
+    """Return a condition taken apart.
+
+    Args:
+        text: One comparison, ``METRIC OP NUMBER`` or ``METRIC drop OP NUMBER`` (or ``rise``,
+            ``change``) against a baseline. Labels with dots or blanks stand in double quotes, with
+            the escapes of JSON.
+
+    Raises:
+        ParameterError: When it is no comparison, or names something unknown.
+
+    Example:
+        >>> found = parse('label:"new york".HIHE.fraction drop <= 5%')
+        >>> found.label, found.group, found.change, found.op, found.limit
+        ('new york', 'HIHE', 'drop', '<=', 0.05)
+    """
+    found = _COMPARISON.fullmatch(text.strip())
+    if found is None:
+        allowed = "METRIC OP NUMBER, OP one of <= >= < >"
+        raise ParameterError("condition", "settings", allowed, describe(text), _DO)
+    change = found["change"]
+    if change is not None and change not in CHANGES:
+        do = validation.nearest(change, CHANGES)
+        raise _wrong(text, "drop, rise or change, or nothing", repr(change), do)
+    given = _metric(found["metric"].strip(), text)
+    if change is not None and given["subject"] in {"moved", "stability"}:
+        raise _wrong(text, f"no {change} of {given['subject']}", repr(change), _DO)
+    return Parsed(op=found["op"], limit=_number(found["limit"], text), change=change, **given)
+
+
+def _metric(metric: str, text: str) -> dict[str, Any]:
+    label = None
+    if metric.startswith("label:"):
+        found = _LABEL.fullmatch(metric)
+        if found is None:
+            raise _wrong(text, "label:NAME.GROUP.fraction", describe(metric), _DO)
+        label, metric = found["name"], found["rest"]
+        if label.startswith('"'):
+            try:
+                label = json.loads(label)
+            except ValueError as error:
+                do = 'Write a quotation mark inside as \\".'
+                raise _wrong(text, "a label in JSON's quotation", describe(label), do) from error
+    moved = _MOVED.fullmatch(metric)
+    if moved is not None and label is None:
+        for name in (moved["start"], moved["end"]):
+            _known(name, _STATES, text)
+        measure = _known(moved["measure"], ("fraction", "count"), text)
+        return {
+            "subject": "moved", "measure": measure, "group": moved["start"], "end": moved["end"],
+        }  # fmt: skip
+    first, _, rest = metric.partition(".")
+    if label is None and metric == "stability.mean":
+        return {"subject": "stability", "measure": "mean"}
+    if label is None and first == "threshold" and rest:
+        return {"subject": "threshold", "measure": "value", "criterion": rest}
+    if first == "median" and rest and label is None:
+        group, _, criterion = rest.partition(".")
+        inside = bool(criterion) and group in _STATES
+        return {
+            "subject": "median",
+            "measure": "value",
+            "group": group if inside else None,
+            "criterion": criterion if inside else rest,
+        }
+    if not rest:
+        raise _wrong(text, f"one of {_FORMS}", describe(metric), _DO)
+    _known(first, _STATES, text)
+    measure = _known(rest, ("fraction", "count"), text)
+    return {"subject": "group", "measure": measure, "group": first, "label": label}
+
+
+def _known(name: str | None, names: tuple[str, ...], text: str) -> str | None:
+    if name is not None and name not in names:
+        do = validation.nearest(name, names)
+        raise _wrong(text, "one of " + ", ".join(names), describe(name), do)
+    return name
+
+
+def _number(written: str, text: str) -> float:
+    percent = written.endswith("%")
+    try:
+        value = float(written[:-1] if percent else written)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise _wrong(text, "a finite number, or one with %", describe(written), _DO)
+    return value / 100.0 if percent else value
+
+
+def _wrong(text: str, allowed: str, came: str, do: str) -> ParameterError:
+    return ParameterError(f"condition {text!r}", "settings", allowed, came, do)

@@ -1,0 +1,266 @@
+"""The settings of an audit, read from YAML or TOML without running anything."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pxgen_plugins import optional
+from pxgen_plugins.audit.spec import REQUIRED, SPEC, Key
+from pxgen_plugins.errors import ParameterError, describe
+from pxgen_plugins.validation import nearest
+
+__all__ = ["Config", "config_of", "load_config"]
+
+_LARGEST = 2**20  # bytes of a settings file
+_DEEPEST = 12
+_MOST = 10_000  # values in it, after aliases
+_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+
+
+@dataclass(frozen=True)
+class Config:
+    """Checked settings.
+
+    Attributes:
+        values: By key, nested as in the file; every key of :data:`~pxgen_plugins.audit.spec.SPEC`
+            is there, paths are absolute.
+    """
+
+    values: dict[str, Any]
+
+    def __getitem__(self, key: str) -> Any:
+        return self.values[key]
+
+    @property
+    def output(self) -> Path:
+        """The run folder."""
+        return Path(self.values["output"])
+
+    def scoring(self) -> dict[str, Any]:
+        """Return what values, groups and representatives depend on, as JSON holds it."""
+        free = {"conditions", "baseline", "output", "executor", "name"}
+        return {key: value for key, value in self.values.items() if key not in free}
+
+    def digest(self) -> str:
+        """Return the SHA-256 of :meth:`scoring`."""
+        text = json.dumps(self.scoring(), sort_keys=True, allow_nan=False)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def load_config(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> Config:
+    """Return the settings in a ``.yaml``, ``.yml`` or ``.toml`` file.
+
+    Paths in it are relative to the file; ``${NAME}`` in a string is replaced by the environment
+    variable of that name, and by nothing else.
+
+    Args:
+        path: The file.
+        overrides: ``"key.inner=value"`` texts, which win over the file; values are read as YAML.
+
+    Raises:
+        ParameterError: When the file cannot be read, or a key or value is not allowed.
+        MissingDependencyError: When pyyaml is needed and absent.
+    """
+    source = Path(path)
+    where = f"settings {source.name}"
+    try:
+        if source.stat().st_size > _LARGEST:
+            do = "Settings hold no data; name files instead."
+            raise ParameterError("the file", where, f"of at most {_LARGEST} bytes", "more", do)
+        text = source.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        do = f"Check the path ({type(error).__name__})."
+        raise ParameterError("the file", where, "readable text", describe(str(path)), do) from error
+    content = _toml(text, where) if source.suffix == ".toml" else _yaml(text, where)
+    for item in overrides:
+        _override(content, item)
+    return config_of(content, source.resolve().parent, where)
+
+
+def config_of(content: Mapping[str, Any], folder: Path, where: str = "settings") -> Config:
+    """Return checked settings of a mapping; paths in it are relative to ``folder``.
+
+    Raises:
+        ParameterError: When a key or value is not allowed.
+
+    Example:
+        >>> found = config_of({"model": {"shipped": "mnist_vae"}, "anchors": {"shipped": "mnist"},
+        ...                    "output": "run"}, Path("/tmp"))
+        >>> found["intrinsic"], found.output.as_posix()
+        (['kld'], '/tmp/run')
+    """
+    _check_size(content, where)
+    values = _checked(content, SPEC, folder, where, "")
+    if values["version"] != 1:
+        do = "Update pxgen-plugins, or use version: 1."
+        raise ParameterError("version", where, "1", str(values["version"]), do)
+    for name, choices in (
+        ("model", ("factory", "onnx", "diffusers", "shipped")),
+        ("anchors", ("path", "shipped")),
+        ("reference", ("path", "shipped")),
+    ):
+        given = [c for c in choices if (values[name] or {}).get(c) is not None]
+        if values[name] is not None and len(given) != 1:
+            came = " and ".join(given) or "none"
+            do = f"Keep one of {name}." + f", {name}.".join(choices) + "."
+            raise ParameterError(name, where, "exactly one of " + ", ".join(choices), came, do)
+    return Config(values)
+
+
+def _checked(
+    content: Any, keys: Mapping[str, Key], folder: Path, where: str, place: str
+) -> dict[str, Any]:
+    if not isinstance(content, Mapping):
+        do = "Write keys and values, as pxgen init does."
+        name = place or "the file"
+        raise ParameterError(name.rstrip("."), where, "a table of keys", describe(content), do)
+    for name in content:
+        if name not in keys:
+            allowed = "one of " + ", ".join(keys)
+            raise ParameterError(
+                f"{place}{name}", where, allowed, "an unknown key", nearest(str(name), keys)
+            )
+    return {
+        name: _value(content.get(name, key.default), key, folder, where, f"{place}{name}")
+        for name, key in keys.items()
+    }
+
+
+def _value(value: Any, key: Key, folder: Path, where: str, place: str) -> Any:
+    if value is REQUIRED:
+        raise ParameterError(place, where, "given", "nothing", f"Add it: {key.help}.")
+    if value is None and key.default is None:
+        return None
+    if key.kind == "table":
+        return _checked(value, key.keys, folder, where, f"{place}.")
+    value = _expanded(value, where, place)
+    kinds: dict[str, tuple[type, ...]] = {
+        "string": (str,), "path": (str,), "integer": (int,), "number": (int, float),
+        "boolean": (bool,), "list": (list,), "mapping": (dict,),
+    }  # fmt: skip
+    good = isinstance(value, kinds[key.kind]) and (
+        key.kind == "boolean" or not isinstance(value, bool)
+    )
+    allowed = {"list": "a list", "mapping": "keys and values", "path": "a path"}.get(
+        key.kind, f"a value of type {key.kind}"
+    )
+    if good and key.options:
+        good, allowed = value in key.options, "one of " + ", ".join(key.options)
+    if good and key.minimum is not None:
+        good, allowed = value >= key.minimum, f"at least {key.minimum:g}"
+    if not good:
+        raise ParameterError(place, where, allowed, describe(value), f"It is: {key.help}.")
+    if key.kind == "path":
+        return _path(value, folder, where, place)
+    if place.endswith(".onnx"):
+        return {role: _path(file, folder, where, f"{place}.{role}") for role, file in value.items()}
+    return value
+
+
+def _path(value: Any, folder: Path, where: str, place: str) -> str:
+    if not isinstance(value, str) or not value or "\0" in value:
+        raise ParameterError(place, where, "a path", describe(value), "Write a file's name.")
+    return str((folder / Path(value).expanduser()).absolute())
+
+
+def _expanded(value: Any, where: str, place: str) -> Any:
+    """Return ``value`` with ``${NAME}`` replaced in its strings."""
+    if isinstance(value, Mapping):
+        return {str(k): _expanded(v, where, f"{place}.{k}") for k, v in value.items()}
+    if isinstance(value, list):
+        return [_expanded(v, where, f"{place}[{i}]") for i, v in enumerate(value)]
+    if not isinstance(value, str):
+        return value
+
+    def replaced(found: re.Match[str]) -> str:
+        name = found.group(1)
+        if name not in os.environ:
+            do = f"Set the environment variable {name}, or write the value."
+            raise ParameterError(place, where, f"with {name} set", "an unset variable", do)
+        return os.environ[name]
+
+    return _VARIABLE.sub(replaced, value)
+
+
+def _yaml(text: str, where: str) -> dict[str, Any]:
+    yaml: Any = optional.load("yaml", "audit", "pxgen audit")
+
+    class Loader(yaml.SafeLoader):  # type: ignore[misc]
+        """Refuses keys that occur twice, of which YAML would keep the last."""
+
+    def mapping(loader: Any, node: Any, deep: bool = False) -> dict[Any, Any]:
+        seen: dict[Any, Any] = {}
+        for key_node, value_node in node.value:
+            key = loader.construct_object(key_node, deep=True)
+            if isinstance(key, (list, dict)) or key in seen:
+                at = key_node.start_mark.line + 1
+                do = "Remove one of them."
+                raise ParameterError(str(key), where, "given once", f"twice, in line {at}", do)
+            seen[key] = loader.construct_object(value_node, deep=True)
+        return seen
+
+    Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, mapping)
+    try:
+        found = yaml.load(text, Loader)
+    except ParameterError:
+        raise
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        do = "Mend the line."
+        came = " ".join(str(error).split())[:200]
+        raise ParameterError("the file", where, "YAML without tags", came, do) from error
+    return found if isinstance(found, dict) else {"": found} if found is not None else {}
+
+
+def _toml(text: str, where: str) -> dict[str, Any]:
+    if sys.version_info < (3, 11):
+        do = "Use YAML, or Python 3.11."
+        raise ParameterError("the file", where, "YAML on Python 3.10", "TOML", do)
+    import tomllib
+
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ParameterError("the file", where, "TOML", str(error)[:200], "Mend it.") from error
+
+
+def _override(content: dict[str, Any], item: str) -> None:
+    name, sign, text = item.partition("=")
+    parts = name.strip().split(".")
+    if not sign or not all(parts):
+        do = "Write --set threshold.n_samples=500, say."
+        raise ParameterError("--set", "pxgen audit", "key=value", describe(item), do)
+    inner = content
+    first = SPEC.get(parts[0])
+    if len(parts) > 1 and first is not None and isinstance(first.default, dict):
+        inner.setdefault(parts[0], dict(first.default))  # a part of a default is overridden
+    for part in parts[:-1]:
+        below = inner.setdefault(part, {})
+        if not isinstance(below, dict):
+            do = f"Set {name} in the file."
+            raise ParameterError("--set", "pxgen audit", "a key of a table", describe(item), do)
+        inner = below
+    inner[parts[-1]] = _yaml(f"value: {text}", "--set")["value"]
+
+
+def _check_size(content: Any, where: str) -> None:
+    """Raise for nests that are too deep or too large, as aliases of aliases make them."""
+    left = _MOST
+    stack = [(content, 0)]
+    while stack:
+        node, depth = stack.pop()
+        left -= 1
+        if depth > _DEEPEST or left < 0:
+            allowed = f"of at most {_MOST} values and {_DEEPEST} levels"
+            raise ParameterError("the file", where, allowed, "more", "Use no aliases.")
+        if isinstance(node, Mapping):
+            stack += [(value, depth + 1) for value in node.values()]
+        elif isinstance(node, list):
+            stack += [(value, depth + 1) for value in node]

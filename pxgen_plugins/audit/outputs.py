@@ -1,0 +1,49 @@
+"""What is written for readers: conditions, JUnit, Markdown, metrics and the report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pxgen_plugins.audit.changes import Changes
+from pxgen_plugins.audit.folder import write_json
+from pxgen_plugins.audit.judgement import Judgement
+from pxgen_plugins.audit.junit import junit
+from pxgen_plugins.audit.openmetrics import openmetrics
+from pxgen_plugins.audit.report import build_report
+from pxgen_plugins.audit.summary import summary
+from pxgen_plugins.explanation import write_atomic
+
+__all__ = ["write_outputs"]
+
+
+def write_outputs(
+    folder: Path,
+    manifest: Mapping[str, Any],
+    data: Mapping[str, Any],
+    judged: Sequence[Judgement],
+    changes: Changes | None = None,
+) -> None:
+    """Write conditions.json, junit.xml, summary.md, metrics.prom, changes.json and report.html.
+
+    Args:
+        folder: The run folder.
+        manifest: What was run.
+        data: The explanation's data.
+        judged: The judged conditions.
+        changes: Since the baseline, where there is one.
+    """
+    name = str(manifest["name"])
+    found = [judgement.as_dict() for judgement in judged]
+    write_atomic(folder / "junit.xml", junit(found, name))
+    write_atomic(folder / "summary.md", summary(data, found, name, changes).encode())
+    write_atomic(folder / "metrics.prom", openmetrics(data, found, name))
+    since = None if changes is None else changes.to_dict()
+    if since is None:
+        (folder / "changes.json").unlink(missing_ok=True)
+    else:
+        write_json(folder / "changes.json", since)
+    page = build_report(manifest, data, data.get("examples"), found, since)
+    write_atomic(folder / "report.html", page.encode())
+    write_json(folder / "conditions.json", found)  # last: with it the run is complete

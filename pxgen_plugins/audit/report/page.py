@@ -1,0 +1,239 @@
+"""The report's page: everything in one file, and nothing that a browser would fetch or obey."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pxgen_plugins.audit.inert import visible
+from pxgen_plugins.audit.judged import read, verdict
+from pxgen_plugins.audit.report import sections
+from pxgen_plugins.audit.report.points import pack_points
+from pxgen_plugins.audit.report.sprites import Sprites, pack_pictures
+from pxgen_plugins.errors import ParameterError
+from pxgen_plugins.explanation import plain
+from pxgen_plugins.optional import load
+from pxgen_plugins.plots.style import criterion_name, number
+
+__all__ = ["LIMIT", "build_report"]
+
+LIMIT = 5_000_000
+"""Most bytes of a report."""
+
+_POINT_BYTES = 1_300_000  # before base64: 100,000 anchors of two criteria fit
+_PICTURE_BYTES = (2_200_000, 1_000_000, 300_000, 0)
+_LONGEST = 400  # characters of a text from users, besides the texts that are anchors
+
+_VERDICTS = {
+    "failed": "Failed",
+    "error": "Not judged",
+    "warning": "Passed with warnings",
+    "passed": "Passed",
+    "skipped": "Nothing judged",
+}
+
+
+def build_report(
+    manifest: Mapping[str, Any],
+    data: Mapping[str, Any],
+    pictures: Mapping[str, Any] | None = None,
+    conditions: Iterable[Mapping[str, Any]] = (),
+    changes: Mapping[str, Any] | None = None,
+    evidence: Iterable[tuple[str, Any]] | None = None,
+) -> str:
+    r"""Return the report of an audit as one HTML page of at most 5,000,000 bytes.
+
+    The page opens offline. Its Content-Security-Policy lets nothing load and nothing run but the
+    style and the script inside, by their hashes. Text from users is escaped, and its control and
+    direction characters are written out. The same arguments give the same bytes.
+
+    Args:
+        manifest: What was run: versions, digests, seed, machine. ``seed`` seeds the sample that
+            is drawn when the anchors are too many; the page says so.
+        data: Data of an explanation, of n anchors and m criteria.
+        pictures: ``indices`` int64 (e,), ``anchors`` uint8 (e, \*shape), ``reconstructions``
+            uint8 (e, \*shape) or None; or ``indices``, ``texts`` and ``reconstructed_texts``; or
+            None. At most 1,000 are shown, made smaller when they are large.
+        conditions: Dicts as ``Judgement.as_dict`` returns them.
+        changes: ``Changes.to_dict()`` since the baseline, or None.
+        evidence: For each adapter a title and its rows of text, the first of which is the head.
+
+    Raises:
+        MissingDependencyError: Without Jinja2.
+        ParameterError: When a judgement lacks a key or has an unknown state, or the page cannot be
+            kept within the limit.
+
+    Cost: O(n m) time and memory.
+
+    Example:
+        >>> values = np.array([[1.0, 1.0], [1.0, 9.0], [9.0, 1.0], [9.0, 9.0]])
+        >>> data = {
+        ...     "criteria": ["kld", "mse"],
+        ...     "kinds": ["intrinsic", "extrinsic"],
+        ...     "values": values,
+        ...     "thresholds": {"kld": 5.0, "mse": 5.0},
+        ...     "group": np.array(["HIHE", "HILE", "LIHE", "LILE"]),
+        ... }
+        >>> build_report({"seed": 0}, data)[:15]
+        '<!doctype html>'
+    """
+    found = read(conditions, "build_report")
+    context = {
+        "judged": sections.conditions_section(found),
+        "groups": sections.groups_section(data),
+        "labels": sections.labels_section(data),
+        "changes": sections.changes_section(changes),
+        "evidence": sections.evidence_section(evidence),
+        "provenance": sections.provenance_section(manifest, data),
+        "strips": _strips(data),
+    }
+    wanted = _wanted(context)
+    for budget in _PICTURE_BYTES:
+        sprites = pack_pictures(pictures, wanted, budget)
+        page = _render(manifest, data, found, context, sprites)
+        if len(page.encode()) <= LIMIT:
+            return page
+    got = f"{len(page.encode()):,} bytes without pictures"
+    do = "Audit with fewer criteria, or give fewer conditions and adapters."
+    raise ParameterError("data", "build_report", f"what fits into {LIMIT:,} bytes", got, do)
+
+
+def _strips(data: Mapping[str, Any]) -> dict[str, list[int]]:
+    strips = data.get("strips") or {}
+    return {name: [int(index) for index in picked] for name, picked in strips.items()}
+
+
+def _wanted(context: Mapping[str, Any]) -> list[int]:
+    """Return the anchors that the page shows, evidence first."""
+    wanted: list[int] = [i for row in context["judged"]["rows"] for i in row["anchors"]]
+    for group in context["groups"]:
+        wanted += [i for picked in group["representatives"].values() for i in picked]
+    wanted += [i for strip in context["strips"].values() for i in strip]
+    if context["changes"] is not None:
+        wanted += [i for way in context["changes"]["ways"] for i in way["anchors"]]
+    return wanted
+
+
+def _render(
+    manifest: Mapping[str, Any],
+    data: Mapping[str, Any],
+    found: Sequence[Mapping[str, Any]],
+    context: Mapping[str, Any],
+    sprites: Sprites,
+) -> str:
+    jinja2 = load("jinja2", "audit", "build_report")
+    style, script = (_asset(name) for name in ("report.css", "report.js"))
+    shown = np.array(sorted(sprites.place), dtype=np.int64)
+    seed = manifest.get("seed")
+    points = pack_points(data, shown, seed if isinstance(seed, int) else 0, _POINT_BYTES)
+    embedded = {"points": points, "pictures": _pictures(sprites, data)}
+    state, counts = verdict(found)
+    environment = jinja2.Environment(
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        finalize=_finalize,
+    )
+    # Ours, or made so that nothing in it ends the element: put in as it is.
+    trusted = jinja2.utils.markupsafe.Markup
+    template = environment.from_string(_asset("report.html.jinja"))
+    page: str = template.render(
+        **context,
+        style=trusted(style),
+        script=trusted(script),
+        embedded=trusted(_json(embedded)),
+        policy=trusted(_policy(style, script)),
+        state=state,
+        verdict=_VERDICTS[state],
+        counts=counts,
+        n_conditions=len(found),
+        sprites=sprites,
+        sampled=points["n_sample"] < points["n"],
+        n_sample=f"{points['n_sample']:,}",
+        n=f"{points['n']:,}",
+        manifest=manifest,
+        card=_cards(data),
+        text=trusted,
+    )
+    return page
+
+
+def _finalize(value: Any) -> Any:
+    """Make text from users inert; markup of ours is kept."""
+    ours = not isinstance(value, str) or hasattr(value, "__html__")
+    return value if ours else visible(value, _LONGEST)
+
+
+def _cards(data: Mapping[str, Any]) -> Any:
+    """Return a function that tells of an anchor what stands below its picture."""
+    values = np.asarray(data["values"], dtype=np.float64)
+    names = [criterion_name(str(name)) for name in data["criteria"]]
+    group = np.asarray(data["group"])
+    columns: dict[str, NDArray[Any] | None] = {
+        key: None if data.get(key) is None else np.asarray(data[key]) for key in ("labels", "ids")
+    }
+
+    def card(index: int) -> dict[str, Any] | None:
+        if not 0 <= index < len(values):  # a condition may come from another run
+            return None
+        told = {key: None if of is None else str(of[index]) for key, of in columns.items()}
+        return {
+            "index": index,
+            "group": str(group[index]),
+            "label": told["labels"],
+            "id": told["ids"],
+            "values": [
+                (name, number(float(value)))
+                for name, value in zip(names, values[index], strict=True)
+            ],
+        }
+
+    return card
+
+
+def _pictures(sprites: Sprites, data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the script needs to show pictures: where they are, not the pixels."""
+    ids = data.get("ids")
+    places = sorted(sprites.place, key=sprites.place.__getitem__)
+    return {
+        "indices": places,
+        "ids": None if ids is None else [visible(np.asarray(ids)[i], 80) for i in places],
+        "width": sprites.width,
+        "height": sprites.height,
+        "each": sprites.each,
+        "columns": sprites.columns,
+        "rows": sprites.rows,
+        "texts": sprites.texts,
+    }
+
+
+def _json(content: Any) -> str:
+    """Return strict JSON without a character that HTML or JavaScript would read as its own."""
+    text = json.dumps(plain(content), allow_nan=False, separators=(",", ":"))
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def _policy(style: str, script: str) -> str:
+    hashes = [
+        base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+        for text in (style, script)
+    ]
+    return (
+        f"default-src 'none'; img-src data:; style-src 'sha256-{hashes[0]}'; "
+        f"script-src 'sha256-{hashes[1]}'; base-uri 'none'; form-action 'none'"
+    )
+
+
+@cache
+def _asset(name: str) -> str:
+    return (files("pxgen_plugins.audit.report") / name).read_text(encoding="utf-8")

@@ -1,0 +1,150 @@
+"""Shards: consecutive anchors, scored by whoever comes first, each written once and whole."""
+
+from __future__ import annotations
+
+import functools
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pxgen_plugins.anchors import Anchors
+from pxgen_plugins.audit.config import Config
+from pxgen_plugins.audit.sources import build_model, open_set
+from pxgen_plugins.errors import AnchorError
+from pxgen_plugins.explainer import PXGen
+from pxgen_plugins.explanation import write_atomic
+from pxgen_plugins.scoring import Scores
+from pxgen_plugins.threads import one_thread
+
+__all__ = ["FIT", "PLAN", "SHARDS", "Work", "count", "gather", "missing", "score_shard", "work_of"]
+
+PLAN, FIT, SHARDS = "plan.json", "fit", "shards"
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a process needs to score a shard.
+
+    Attributes:
+        config: The settings.
+        explainer: The fitted explainer, with its model.
+        anchors: The anchors.
+    """
+
+    config: Config
+    explainer: PXGen
+    anchors: Anchors
+
+
+@functools.lru_cache(maxsize=1)
+def work_of(folder: Path) -> Work:
+    """Return the work that a run folder describes; built once per process.
+
+    Raises:
+        ParameterError: When the folder holds no plan, or no fitted explainer.
+    """
+    plan = json.loads((folder / PLAN).read_text(encoding="utf-8"))
+    config = Config(plan["settings"])
+    model = build_model(config)
+    explainer = PXGen.load(folder / FIT, model)
+    anchors = open_set(config, "anchors", model)
+    if anchors is None or len(anchors) != plan["n_anchors"]:
+        do = "Start over with --fresh."
+        allowed = f"the {plan['n_anchors']} anchors of the plan"
+        raise AnchorError("anchors", "pxgen audit", allowed, "others", do)
+    return Work(config, explainer, anchors)
+
+
+def count(n_anchors: int, size: int) -> int:
+    """Return the number of shards.
+
+    Example:
+        >>> count(10, 4), count(8, 4), count(0, 4)
+        (3, 2, 0)
+    """
+    return -(-n_anchors // size)
+
+
+def score_shard(folder: Path, index: int) -> int:
+    """Score one shard and write it; return its index.
+
+    The same bytes whoever does it: one thread, the same batches, noise tied to positions.
+
+    Args:
+        folder: The run folder, with its plan and its fitted explainer.
+        index: Which shard.
+
+    Raises:
+        PXGenError: When anchors or model fail as a whole.
+    """
+    from safetensors.numpy import save
+
+    work = work_of(folder)
+    rows = _rows(index, work.config["shard_size"], len(work.anchors))
+    with one_thread():
+        scores = work.explainer.scorer().score(work.anchors, rows=rows)
+    reasons = json.dumps({str(at): why for at, why in sorted(scores.reasons.items())})
+    content = save({"values": np.ascontiguousarray(scores.values)}, {"reasons": reasons})
+    write_atomic(_path(folder, index), content)
+    return index
+
+
+def missing(folder: Path, n_anchors: int, size: int, width: int) -> list[int]:
+    """Return the shards that are not there, or not whole.
+
+    Args:
+        folder: The run folder.
+        n_anchors: Number of anchors.
+        size: Anchors per shard.
+        width: Number of criteria.
+    """
+    return [
+        index
+        for index in range(count(n_anchors, size))
+        if _read(folder, index, (len(_rows(index, size, n_anchors)), width)) is None
+    ]
+
+
+def gather(folder: Path, n_anchors: int, size: int, width: int) -> Scores:
+    """Return the scores of all shards, in the order of the anchors.
+
+    Raises:
+        FileNotFoundError: When one is not there.
+    """
+    values = np.empty((n_anchors, width))
+    reasons: dict[int, str] = {}
+    for index in range(count(n_anchors, size)):
+        rows = _rows(index, size, n_anchors)
+        found = _read(folder, index, (len(rows), width))
+        if found is None:
+            raise FileNotFoundError(f"shard {index} of {folder}")
+        values[rows.start : rows.stop] = found[0]
+        reasons |= {rows.start + int(at): str(why) for at, why in found[1].items()}
+    return Scores(values, reasons)
+
+
+def _rows(index: int, size: int, n: int) -> range:
+    return range(index * size, min((index + 1) * size, n))
+
+
+def _path(folder: Path, index: int) -> Path:
+    return folder / SHARDS / f"{index:06d}.safetensors"
+
+
+def _read(
+    folder: Path, index: int, shape: tuple[int, int]
+) -> tuple[NDArray[np.float64], dict[str, Any]] | None:
+    from safetensors import safe_open
+
+    try:
+        with safe_open(_path(folder, index), framework="numpy") as file:
+            values = file.get_tensor("values")
+            reasons = json.loads(file.metadata()["reasons"])
+    except Exception:  # absent, or not one of ours: it is scored again
+        return None
+    good = values.shape == shape and values.dtype == np.float64 and isinstance(reasons, dict)
+    return (values, reasons) if good else None

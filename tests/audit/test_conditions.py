@@ -1,0 +1,111 @@
+"""Conditions as text."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pxgen_plugins.audit.conditions import Condition, Parsed, parse
+from pxgen_plugins.errors import ParameterError
+from pxgen_plugins.groups import GROUPS
+
+STATES = st.sampled_from([*GROUPS, "invalid"])
+OPS = st.sampled_from(["<=", ">=", "<", ">"])
+LIMITS = st.floats(-1e6, 1e6)
+CHANGES = st.sampled_from([None, "drop", "rise", "change"])
+NAMES = st.from_regex(r"[a-z_]{1,12}", fullmatch=True)
+PARSED = st.one_of(
+    st.builds(
+        Parsed, st.just("group"), st.sampled_from(["fraction", "count"]), OPS, LIMITS,
+        label=st.none() | st.text(max_size=12), group=STATES, change=CHANGES,
+    ),
+    st.builds(Parsed, st.just("threshold"), st.just("value"), OPS, LIMITS, criterion=NAMES,
+              change=CHANGES),
+    st.builds(Parsed, st.just("median"), st.just("value"), OPS, LIMITS, criterion=NAMES,
+              group=st.none() | STATES, change=CHANGES),
+    st.builds(Parsed, st.just("moved"), st.sampled_from(["fraction", "count"]), OPS, LIMITS,
+              group=STATES, end=STATES),
+    st.builds(Parsed, st.just("stability"), st.just("mean"), OPS, LIMITS),
+)  # fmt: skip
+
+
+@given(PARSED)
+def test_a_condition_comes_back_from_its_text(parsed):
+    assert parse(str(parsed)) == parsed
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("HILE.fraction <= 0.02", Parsed("group", "fraction", "<=", 0.02, group="HILE")),
+        ("HIHE.count>10", Parsed("group", "count", ">", 10.0, group="HIHE")),
+        ("invalid.fraction < 1%", Parsed("group", "fraction", "<", 0.01, group="invalid")),
+        ("label:0.HIHE.fraction >= 0.9",
+         Parsed("group", "fraction", ">=", 0.9, label="0", group="HIHE")),
+        ('label:"a.b \\"c\\"".LILE.count < 2',
+         Parsed("group", "count", "<", 2.0, label='a.b "c"', group="LILE")),
+        ("threshold.kld <= 30", Parsed("threshold", "value", "<=", 30.0, criterion="kld")),
+        ("median.mse < 1", Parsed("median", "value", "<", 1.0, criterion="mse")),
+        ("median.HIHE.mse < 1",
+         Parsed("median", "value", "<", 1.0, criterion="mse", group="HIHE")),
+        ("stability.mean >= .8", Parsed("stability", "mean", ">=", 0.8)),
+        ("HIHE.fraction drop <= 5%",
+         Parsed("group", "fraction", "<=", 0.05, group="HIHE", change="drop")),
+        ("moved(HIHE -> HILE).count <= 10",
+         Parsed("moved", "count", "<=", 10.0, group="HIHE", end="HILE")),
+        ("moved.fraction < 0.1", Parsed("moved", "fraction", "<", 0.1)),
+    ],
+)  # fmt: skip
+def test_conditions_are_understood(text, expected):
+    assert parse(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("HILE.fraction", "METRIC OP NUMBER"),
+        ("HILE.fraction == 3", "condition"),
+        ("HILI.fraction <= 1", "Did you mean 'HILE'"),
+        ("HILE.fractoin <= 1", "Did you mean 'fraction'"),
+        ("HILE.fraction falls <= 1", "drop, rise or change"),
+        ("HILE.fraction <= nan", "finite"),
+        ("HILE.fraction <= inf", "finite"),
+        ("HILE.fraction <= much", "finite"),
+        ("label:.HIHE.count < 1", "label"),
+        ('label:"\\q".HIHE.count < 1', "JSON"),
+        ("moved(HIHE->XX).count < 1", "HIHE, HILE"),
+        ("moved.count drop < 1", "drop"),
+        ("threshold <= 3", "one of GROUP"),
+        ("__import__('os') < 1", "condition"),
+        ("", "METRIC"),
+    ],
+)
+def test_what_is_no_condition_is_explained(text, named):
+    with pytest.raises(ParameterError, match=named):
+        parse(text)
+
+
+def test_settings_hold_text_or_mappings():
+    assert Condition.of("HILE.count < 3") == Condition("HILE.count < 3")
+    found = Condition.of({"condition": "HILE.count < 3", "min_count": 5, "name": "few"})
+    assert (found.min_count, found.name) == (5, "few")
+    for given_, named in (
+        (3, "conditions"),
+        ({}, "conditions"),
+        ({"condition": "HILE.count < 3", "severty": "warning"}, "severity"),
+        ({"condition": "HILE.count < 3", "severity": "fatal"}, "severity"),
+        ({"condition": "HILE.count < 3", "confidence": 1.0}, "confidence"),
+        ({"condition": "HILE.count < 3", "min_count": -1}, "min_count"),
+        ({"condition": ["HILE"]}, "condition"),
+    ):
+        with pytest.raises(ParameterError, match=named):
+            Condition.of(given_)
+
+
+def test_a_label_of_any_text_can_be_written():
+    label = 'x".HIHE.count < 3\n$'
+    text = f"label:{json.dumps(label)}.HIHE.count < 1"
+    assert parse(text).label == label

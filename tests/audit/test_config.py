@@ -1,0 +1,203 @@
+"""Settings of an audit: read, checked, and hostile ones refused."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from pxgen_plugins.audit.config import config_of, load_config
+from pxgen_plugins.audit.sources import build_model
+from pxgen_plugins.audit.spec import SPEC, schema, template
+from pxgen_plugins.errors import ModelError, ParameterError
+
+pytest.importorskip("yaml")
+LEAST = "model: {shipped: mnist_vae}\nanchors: {shipped: mnist}\noutput: run\n"
+
+
+def written(tmp_path: Path, text: str, name: str = "audit.yaml") -> Path:
+    path = tmp_path / name
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_defaults_fill_what_is_not_given_and_paths_are_relative_to_the_file(tmp_path):
+    config = load_config(written(tmp_path, LEAST))
+    assert set(config.values) == set(SPEC)
+    assert config.output == tmp_path / "run"
+    assert config["intrinsic"] == ["kld"]
+    assert config["anchors"]["split"] == "test"
+
+
+def test_the_template_is_a_settings_file(tmp_path):
+    config = load_config(written(tmp_path, template()))
+    assert config["anchors"]["limit"] == 2000
+    assert len(config["conditions"]) == 2
+
+
+def test_settings_follow_the_published_schema(tmp_path):
+    jsonschema = pytest.importorskip("jsonschema")
+    published = json.loads((Path(__file__).parents[2] / "docs/audit.schema.json").read_text())
+    assert published == schema()
+    jsonschema.Draft202012Validator.check_schema(published)
+    yaml = pytest.importorskip("yaml")
+    jsonschema.validate(yaml.safe_load(template()), published)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(yaml.safe_load(LEAST + "sed: 3\n"), published)
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="tomllib came with Python 3.11")
+def test_toml_says_the_same(tmp_path):
+    text = 'output = "run"\n[model]\nshipped = "mnist_vae"\n[anchors]\nshipped = "mnist"\n'
+    one = load_config(written(tmp_path, text, "audit.toml"))
+    assert one.values == load_config(written(tmp_path, LEAST)).values
+
+
+def test_overrides_win_and_are_typed(tmp_path):
+    path = written(tmp_path, LEAST)
+    config = load_config(path, ["seed=7", "anchors.limit=20", "executor.name=processes"])
+    assert (config["seed"], config["anchors"]["limit"]) == (7, 20)
+    assert config["executor"] == {"name": "processes", "workers": 1}
+    for item, named in (
+        ("sede=1", "sede"),
+        ("seed", "--set"),
+        ("seed.a=1", "seed"),
+        ("=1", "--set"),
+    ):
+        with pytest.raises(ParameterError, match=named):
+            load_config(path, [item])
+
+
+def test_what_results_depend_on_is_in_the_digest_and_nothing_else(tmp_path):
+    path = written(tmp_path, LEAST)
+    digest = load_config(path).digest()
+    for same in (
+        "output=elsewhere",
+        "executor.workers=4",
+        "name=other",
+        "conditions=['HILE.count < 3']",
+    ):
+        assert load_config(path, [same]).digest() == digest
+    for other in ("seed=1", "anchors.limit=5", "intrinsic=[elbo]", "shard_size=100"):
+        assert load_config(path, [other]).digest() != digest
+
+
+def test_environment_variables_are_replaced_only_where_written(tmp_path, monkeypatch):
+    monkeypatch.setenv("AUDIT_RUN", "deep/run")
+    config = load_config(written(tmp_path, LEAST.replace("run", "${AUDIT_RUN}") + "name: $HOME\n"))
+    assert config.output == tmp_path / "deep/run"
+    assert config["name"] == "$HOME"
+    with pytest.raises(ParameterError, match="ABSENT_VARIABLE"):
+        load_config(written(tmp_path, LEAST.replace("run", "${ABSENT_VARIABLE}")))
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ("modle: {}", "modle.*Did you mean 'model'"),
+        ("seed: -1", "seed"),
+        ("seed: yes", "seed"),
+        ("seed: '3'", "seed"),
+        ("rule: most", "rule"),
+        ("intrinsic: kld", "intrinsic"),
+        ("version: 2", "version"),
+        ("shard_size: 0", "shard_size"),
+        ("anchors: {path: a, shipped: mnist}", "anchors"),
+        ("anchors: {}", "anchors"),
+        ("anchors: {shipped: cifar}", "anchors.shipped"),
+        ("anchors: [1]", "anchors"),
+        ("model: {shipped: mnist_vae, option: {}}", "model.option"),
+        ('output: "a\\0b"', "output"),
+        ("seed: 1\nseed: 2", "seed.*twice"),
+    ],
+)
+def test_a_wrong_key_or_value_is_named(tmp_path, change, named):
+    keys = {line.split(":")[0] for line in change.splitlines()}
+    kept = [line for line in LEAST.splitlines() if line.split(":")[0] not in keys]
+    with pytest.raises(ParameterError, match=named):
+        load_config(written(tmp_path, "\n".join([*kept, change])))
+
+
+def test_what_is_missing_is_named(tmp_path):
+    for name in ("model", "anchors", "output"):
+        kept = [line for line in LEAST.splitlines() if not line.startswith(name)]
+        with pytest.raises(ParameterError, match=name):
+            load_config(written(tmp_path, "\n".join(kept)))
+
+
+BOMB = "a: &a [x, x, x, x, x, x, x, x, x, x]\n" + "\n".join(
+    f"{new}: &{new} [*{old}, *{old}, *{old}, *{old}, *{old}, *{old}, *{old}, *{old}]"
+    for old, new in zip("abcdef", "bcdefg", strict=True)
+)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "!!python/object/apply:os.system ['touch {marker}']",
+        LEAST + "name: !!python/object/apply:os.system ['touch {marker}']",
+        LEAST + "name: !!python/name:os.system",
+        LEAST + BOMB,
+        LEAST + "name: " + "[" * 400 + "]" * 400,
+        LEAST + "? [a, b]\n: c",
+        "\x00",
+        "just text",
+        "- a list",
+        "a: b: c",
+        "",
+    ],
+    ids=range(11),
+)
+def test_a_hostile_or_broken_file_is_one_clear_error(tmp_path, text):
+    marker = tmp_path / "marker"
+    with pytest.raises(ParameterError):
+        load_config(written(tmp_path, text.replace("{marker}", str(marker))))
+    assert not marker.exists()
+
+
+def test_files_that_are_no_text_are_refused(tmp_path):
+    (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00")
+    (tmp_path / "large.yaml").write_text("# " + "x" * 2**20, encoding="utf-8")
+    for path in (
+        tmp_path,
+        tmp_path / "absent.yaml",
+        tmp_path / "binary.yaml",
+        tmp_path / "large.yaml",
+    ):
+        with pytest.raises(ParameterError, match="the file"):
+            load_config(path)
+
+
+@pytest.mark.parametrize(
+    "factory",
+    ["os:system", "subprocess:run", "builtins:eval", "no_such_module:load", "json", "../x:y",
+     "pxgen_plugins.models:absent", "pxgen_plugins:__version__", "a.b:c;d"],
+)  # fmt: skip
+def test_a_factory_is_a_function_of_installed_code_and_not_of_pythons_own(tmp_path, factory):
+    marker = tmp_path / "marker"
+    arguments = {"command": f"touch {marker}"}
+    values = {
+        "model": {"factory": factory, "arguments": arguments},
+        "anchors": {"shipped": "mnist"},
+        "output": "run",
+    }
+    with pytest.raises(ParameterError, match=r"model\.factory"):
+        build_model(config_of(values, tmp_path))
+    assert not marker.exists()
+
+
+def test_a_factory_gives_a_model_and_weights_are_safetensors(tmp_path):
+    values = {
+        "model": {"factory": "pxgen_plugins.testing.examples:LinearModel"},
+        "anchors": {"shipped": "mnist"},
+        "output": "run",
+    }
+    assert type(build_model(config_of(values, tmp_path))).__name__ == "LinearModel"
+    values["model"]["weights"] = "weights.pt"
+    with pytest.raises(ParameterError, match="safetensors"):
+        build_model(config_of(values, tmp_path))
+    values["model"] |= {"weights": None, "arguments": {"wrong": 1}}
+    with pytest.raises(ModelError, match="factory"):
+        build_model(config_of(values, tmp_path))

@@ -1,0 +1,233 @@
+"""Runs of an audit: resumed, sharded, in processes, always the same bytes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pxgen_plugins import PXGen
+from pxgen_plugins.audit import engine, shards
+from pxgen_plugins.audit.config import Config, config_of
+from pxgen_plugins.audit.folder import Run
+from pxgen_plugins.datasets import load_mnist, load_mnist_vae
+from pxgen_plugins.errors import ParameterError
+from pxgen_plugins.models import wrap
+from pxgen_plugins.thresholds import Quantile
+
+pytest.importorskip("jinja2")
+FINAL = {
+    "anchors.parquet", "calibration.json", "conditions.json", "explanation.json", "junit.xml",
+    "manifest.json", "metrics.prom", "pictures.safetensors", "report.html", "summary.md",
+}  # fmt: skip
+
+
+def settings(folder: Path, **changes) -> Config:
+    values = {
+        "model": {"shipped": "mnist_vae"},
+        "anchors": {"shipped": "mnist", "limit": 300},
+        "threshold": {"name": "Quantile", "q": 0.99, "n_samples": 100, "n_repeats": 2},
+        "shard_size": 64,
+        "conditions": ["label:0.HIHE.fraction >= 0.2", "HIHE.count >= 1"],
+        "output": str(folder),
+    }
+    return config_of(values | changes, folder.parent)
+
+
+def audited(config: Config, **options) -> list[str]:
+    plan, explainer = engine.make_plan(config)
+    assert engine.score(config, plan, explainer, **options)
+    return [judgement.state for judgement in engine.finish(config, plan)]
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {p.name: p.read_bytes() for p in folder.iterdir() if p.name in FINAL}
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("audit") / "run"
+    audited(settings(folder))
+    return folder
+
+
+def test_a_run_has_every_file_and_says_what_pxgen_says(undisturbed):
+    assert set(content(undisturbed)) == FINAL
+    images, labels = load_mnist("test")
+    model = wrap(load_mnist_vae(), sample_shape=(1, 28, 28))
+    explainer = PXGen(model, threshold=Quantile(0.99, 100, 2), selectors=["k_center"])
+    direct = explainer.fit().explain(images[:300, None], labels=labels[:300])
+    found = Run.open(undisturbed)
+    assert np.array_equal(found.data["group"], direct.group)
+    assert np.allclose(found.data["values"], direct.values, rtol=1e-5)
+    assert found.data["thresholds"] == pytest.approx(direct.thresholds, rel=1e-5)
+    assert found.data["labels"].tolist() == direct.labels.tolist()
+    for name, group in direct.groups.items():
+        picked = group["representatives"]["k_center"]
+        assert found.data["groups"][name]["representatives"]["k_center"] == picked.tolist()
+        assert np.array_equal(found.data["groups"][name]["indices"], group["indices"])
+    assert [one["state"] for one in found.conditions] == ["passed", "passed"]
+    assert found.manifest["n_anchors"] == 300
+
+
+def test_a_second_run_of_the_same_plan_scores_nothing_and_gives_the_same_bytes(
+    undisturbed, monkeypatch
+):
+    before = content(undisturbed)
+    monkeypatch.setattr("pxgen_plugins.audit.executors.serial.score_shard", None)
+    audited(settings(undisturbed))
+    assert content(undisturbed) == before
+
+
+def test_parts_come_together_in_any_order(undisturbed, tmp_path):
+    config = settings(tmp_path / "run")
+    plan, explainer = engine.make_plan(config)
+    assert not engine.score(config, plan, explainer, part=(1, 2))
+    with pytest.raises(FileNotFoundError):
+        engine.finish(config, plan)
+    assert engine.score(config, plan, explainer, part=(0, 2))
+    engine.finish(config, plan)
+    assert content(tmp_path / "run") == content(undisturbed)
+
+
+def test_processes_give_the_same_bytes(undisturbed, tmp_path):
+    config = settings(tmp_path / "run", executor={"name": "processes", "workers": 2})
+    audited(config)
+    assert content(tmp_path / "run") == content(undisturbed)
+
+
+def test_ray_gives_the_same_bytes(undisturbed, tmp_path):
+    pytest.importorskip("ray")
+    config = settings(tmp_path / "run", executor={"name": "ray", "workers": 2})
+    audited(config)
+    assert content(tmp_path / "run") == content(undisturbed)
+
+
+def test_a_damaged_shard_is_scored_again(undisturbed, tmp_path):
+    config = settings(tmp_path / "run")
+    plan, explainer = engine.make_plan(config)
+    engine.score(config, plan, explainer)
+    files = sorted((tmp_path / "run/shards").iterdir())
+    files[0].write_bytes(files[0].read_bytes()[:50])
+    files[1].write_bytes(b"")
+    files[2].unlink()
+    files[3].write_bytes(files[4].read_bytes())  # another shard's, of another length
+    assert shards.missing(tmp_path / "run", 300, 64, 2)[:3] == [0, 1, 2]
+    audited(config)
+    assert content(tmp_path / "run") == content(undisturbed)
+
+
+def test_another_plan_is_refused_and_fresh_starts_over(undisturbed, tmp_path):
+    audited(settings(tmp_path / "run"))
+    for change in (
+        {"seed": 1},
+        {"anchors": {"shipped": "mnist", "limit": 200}},
+        {"shard_size": 32},
+    ):
+        other = settings(tmp_path / "run", **change)
+        with pytest.raises(ParameterError, match="same plan"):
+            audited(other)
+    audited(settings(tmp_path / "run", seed=1), fresh=True)
+    assert Run.open(tmp_path / "run").manifest["seed"] == 1
+    audited(settings(tmp_path / "run"), fresh=True)
+    assert content(tmp_path / "run") == content(undisturbed)
+
+
+def test_files_of_others_are_not_written_over(tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/thesis.tex").write_text("years of work")
+    with pytest.raises(ParameterError, match="other files"):
+        audited(settings(tmp_path / "run"))
+
+
+def test_other_conditions_are_judged_without_scoring(undisturbed, tmp_path, monkeypatch):
+    audited(settings(tmp_path / "run"))
+    monkeypatch.setattr("pxgen_plugins.audit.executors.serial.score_shard", None)
+    changed = settings(tmp_path / "run", conditions=["HILE.count < 1"])
+    assert audited(changed) == ["failed"]
+
+
+def test_a_baseline_of_the_same_anchors_is_compared_with(undisturbed, tmp_path):
+    config = settings(
+        tmp_path / "run",
+        seed=5,
+        baseline=str(undisturbed),
+        conditions=["HIHE.fraction drop <= 0.5", "moved.fraction <= 0.9"],
+    )
+    assert audited(config) == ["passed", "passed"]
+    assert (tmp_path / "run/changes.json").exists()
+    few = settings(
+        tmp_path / "few", anchors={"shipped": "mnist", "limit": 9}, baseline=str(undisturbed)
+    )
+    with pytest.raises(ParameterError, match="baseline"):
+        engine.make_plan(few)
+    with pytest.raises(ParameterError, match="run"):
+        engine.make_plan(settings(tmp_path / "none", baseline=str(tmp_path / "absent")))
+
+
+def test_bad_anchors_are_named_and_counted(tmp_path):
+    x = np.random.default_rng(0).random((20, 1, 28, 28), dtype=np.float32)
+    x[3] = np.nan
+    np.save(tmp_path / "anchors.npy", x)
+    config = settings(
+        tmp_path / "run", anchors={"path": "anchors.npy"}, conditions=["invalid.count < 1"]
+    )
+    assert audited(config) == ["failed"]
+    found = Run.open(tmp_path / "run")
+    assert found.data["invalid"].tolist() == [3]
+    assert "NaN" in found.data["reasons"][0]
+
+
+KILLED = """
+import sys
+from pathlib import Path
+from tests.audit.test_engine import audited, settings
+audited(settings(Path(sys.argv[1])))
+"""
+
+
+def test_a_run_that_is_killed_again_and_again_ends_with_the_same_bytes(undisturbed, tmp_path):
+    folder = tmp_path / "run"
+    root = Path(__file__).parents[2]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(root), *sys.path])}
+    draws = np.random.default_rng(0)
+    for _ in range(4):
+        process = subprocess.Popen(
+            [sys.executable, "-W", "ignore", "-c", KILLED, str(folder)], env=environment
+        )
+        deadline = time.monotonic() + 60
+        while not (folder / "plan.json").exists() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        time.sleep(draws.uniform(0.0, 1.5))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    audited(settings(folder))
+    assert content(folder) == content(undisturbed)
+
+
+def test_a_folder_that_is_no_run_is_refused(undisturbed, tmp_path):
+    with pytest.raises(ParameterError, match="finished run"):
+        Run.open(tmp_path)
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    for path in undisturbed.iterdir():
+        if path.is_file():
+            (copy / path.name).write_bytes(path.read_bytes())
+    Run.open(copy)
+    for name in ("anchors.parquet", "manifest.json", "pictures.safetensors", "conditions.json"):
+        kept = (copy / name).read_bytes()
+        (copy / name).write_bytes(kept[: len(kept) // 2])
+        with pytest.raises(ParameterError, match="run"):
+            Run.open(copy)
+        (copy / name).write_bytes(kept)
+    manifest = json.loads((copy / "manifest.json").read_text())
+    (copy / "manifest.json").write_text(json.dumps(manifest | {"format": 99}))
+    with pytest.raises(ParameterError, match="format"):
+        Run.open(copy)

@@ -1,0 +1,134 @@
+"""Judging conditions."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import binom, binomtest
+
+from pxgen_plugins.audit.changes import compare_runs
+from pxgen_plugins.audit.conditions import Condition
+from pxgen_plugins.audit.judgement import judge
+
+
+def run(groups, values=None, labels=None, repeats=((19.0, 0.1), (21.0, 0.1)), kld=20.0):
+    n = len(groups)
+    table = np.arange(2.0 * n).reshape(n, 2) if values is None else np.asarray(values, float)
+    return {
+        "criteria": ["kld", "mse"],
+        "kinds": ["intrinsic", "extrinsic"],
+        "units": ["nats", "1"],
+        "rule": "all",
+        "values": table,
+        "anchor_value": table.sum(1),
+        "group": np.array(groups),
+        "group_stability": np.ones(n),
+        "labels": None if labels is None else np.array(labels),
+        "ids": None,
+        "thresholds": {"kld": kld, "mse": 0.1},
+        "calibration": {"repeats": np.array(repeats)},
+    }
+
+
+def one(text, data, baseline=None, **settings):
+    changes = None if baseline is None else compare_runs(baseline, data)
+    (found,) = judge([Condition(text, **settings)], data, baseline, changes)
+    return found
+
+
+def test_a_share_is_judged_on_the_safe_end_of_its_wilson_interval():
+    data = run(["HIHE"] * 96 + ["HILE"] * 4)
+    low, high = binomtest(96, 100).proportion_ci(0.95, "wilson")
+    found = one("HIHE.fraction >= 0.9", data)
+    assert found.state == "passed"
+    assert (found.low, found.high, found.bound) == pytest.approx((low, high, low))
+    close = one("HIHE.fraction >= 0.95", data)
+    assert close.state == "failed"
+    assert "interval" in close.reason
+    assert one("HIHE.fraction >= 0.95", data, confidence=0.1).state == "passed"
+    assert one("HILE.fraction <= 0.1", data).bound == pytest.approx(
+        binomtest(4, 100).proportion_ci(0.95, "wilson").high
+    )
+
+
+def test_counts_and_labels():
+    data = run(["HIHE", "HILE", "HIHE", "LILE"], labels=["a", "a", "b", "b"])
+    assert one("HIHE.count >= 2", data).state == "passed"
+    found = one("label:a.HILE.count < 1", data)
+    assert (found.state, found.n, found.anchors) == ("failed", 2, (1,))
+    assert one("label:c.HILE.count < 1", data).state == "error"
+    assert one("label:a.HILE.count < 1", run(["HIHE"])).state == "error"
+
+
+def test_warnings_fail_nothing_and_few_anchors_are_skipped():
+    data = run(["HILE"] * 5)
+    assert one("HILE.count < 1", data, severity="warning").state == "warning"
+    assert one("HILE.count < 1", data, min_count=6).state == "skipped"
+    assert one("HILE.count < 1", data, min_count=5).state == "failed"
+
+
+def test_thresholds_medians_and_stability():
+    data = run(["HIHE"] * 9, values=[[k, 1.0] for k in range(9)])
+    # Student: 20 +- 12.706 x 1.414 / sqrt(2) = 20 +- 12.706
+    found = one("threshold.kld <= 40", data)
+    assert (found.low, found.high) == pytest.approx((20 - 12.706, 20 + 12.706), abs=1e-3)
+    assert one("threshold.kld <= 30", data).state == "failed"
+    median = one("median.kld <= 8", data)
+    # ranks 2 and 8 of 9 hold the median with probability 0.961
+    assert (median.observed, median.low, median.high) == (4.0, 1.0, 7.0)
+    assert one("median.nll <= 8", data).state == "error"
+    assert one("median.LILE.kld <= 8", data).state == "error"
+    assert one("stability.mean >= 1", data).state == "passed"
+
+
+@given(st.integers(1, 60), st.floats(0.5, 0.99))
+def test_the_medians_interval_covers_as_it_says(n, confidence):
+    data = run(["HIHE"] * n, values=[[k, 1.0] for k in range(n)])
+    found = one("median.kld >= 0", data, confidence=confidence)
+    low, high = int(found.low), int(found.high)
+    assert low + high == n - 1
+    inside = binom.cdf(high, n, 0.5) - binom.cdf(low, n, 0.5)
+    assert inside >= confidence - 1e-9 or low == 0
+
+
+def test_changes_since_the_baseline_are_paired():
+    before = run(["HIHE"] * 80 + ["LILE"] * 20)
+    after = run(["HIHE"] * 70 + ["HILE"] * 10 + ["LILE"] * 20)
+    found = one("HIHE.fraction drop <= 0.05", after, before)
+    assert found.state == "failed"
+    assert found.observed == pytest.approx(0.10)
+    assert found.low < 0.10 < found.high
+    assert set(found.anchors) == set(range(70, 80))
+    assert one("HIHE.fraction drop <= 0.2", after, before).state == "passed"
+    assert one("HILE.fraction rise <= 0.05", after, before).state == "failed"
+    assert one("LILE.fraction change <= 0.1", after, before).state == "passed"
+    assert one("HIHE.count drop <= 9", after, before).state == "failed"
+    moved = one("moved(HIHE->HILE).count <= 9", after, before)
+    assert (moved.state, moved.observed) == ("failed", 10.0)
+    assert one("moved.fraction <= 0.5", after, before).state == "passed"
+    assert one("threshold.kld rise <= 1", run(["HIHE"], kld=25.0), run(["HIHE"])).observed == 5.0
+    assert one("HIHE.fraction drop <= 0.05", after).state == "error"
+
+
+@pytest.mark.parametrize("text", ["threshold.kld <= 1", "threshold.kld >= 1", "median.kld <= 9"])
+def test_what_is_no_number_never_passes(text):
+    data = run(["invalid"] * 3, values=np.full((3, 2), np.nan), kld=float("nan"))
+    assert one(text, data).state == "error"
+
+
+@given(st.integers(0, 50), st.integers(1, 50), st.floats(0, 1), st.floats(0, 1))
+def test_a_stricter_limit_never_passes_where_a_milder_one_fails(hits, rest, one_limit, other):
+    data = run(["HILE"] * hits + ["HIHE"] * rest)
+    strict, mild = sorted((one_limit, other))
+    states = [one(f"HILE.fraction <= {limit!r}", data).state for limit in (strict, mild)]
+    assert states != ["passed", "failed"]
+
+
+def test_a_judgement_is_json():
+    import json
+
+    found = one("HIHE.fraction >= 0.95", run(["HIHE"] * 9 + ["HILE"]))
+    again = json.loads(json.dumps(found.as_dict(), allow_nan=False))
+    assert again["anchors"] == [9]

@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo demo-compare test lint type conformance pytest bench format clean distclean
+.PHONY: help demo demo-compare demo-audit test lint type conformance pytest bench format clean distclean
 
 # The interpreters to try, best first: the constraints were resolved on the first.
 PYTHON ?= python3.11 python3.12 python3.10 python3
@@ -22,6 +22,9 @@ demo: $(VENV)/.demo  ## set up, then explain a VAE of MNIST zeros with 56,000 an
 
 demo-compare: $(VENV)/.compare  ## set up, then put every method beside PXGen's groups: table and figure
 	$(BIN)/python examples/compare_mnist.py
+
+demo-audit: $(VENV)/.audit  ## set up, then audit a model, a damaged copy of it, and compare them
+	$(BIN)/python examples/audit_mnist.py
 
 test: lint type conformance pytest  ## set up, then lint, type-check and run every test
 
@@ -85,10 +88,14 @@ $(VENV)/.compare: pyproject.toml constraints.txt | $(BIN)/python
 	$(INSTALL) -e '.[captum,latent,views]'
 	touch $@ $(VENV)/.demo
 
+$(VENV)/.audit: pyproject.toml constraints.txt | $(BIN)/python
+	$(INSTALL) -e '.[audit]'
+	touch $@ $(VENV)/.demo
+
 $(VENV)/.test: pyproject.toml constraints.txt | $(BIN)/python
 	$(INSTALL) -e '.[all,test,dev]'
 	$(BIN)/python -m pip check
-	touch $@ $(VENV)/.demo $(VENV)/.compare
+	touch $@ $(VENV)/.demo $(VENV)/.compare $(VENV)/.audit
 
 $(VENV)/.bench: pyproject.toml constraints.txt | $(BIN)/python
 	$(INSTALL) -e . psutil

@@ -98,3 +98,13 @@ def test_a_soft_intro_vae_is_trained_written_and_explained(example, tmp_path):
     found = json.loads((tmp_path / "soft_intro_vae.json").read_text())
     assert set(found) == {"patch_frechet", "mse"}
     assert (tmp_path / "soft_intro_vae_groups_mse.png").stat().st_size > 5_000
+
+
+def test_the_audit_passes_and_that_of_the_damaged_copy_fails(example, tmp_path):
+    for package in ("yaml", "jinja2"):
+        pytest.importorskip(package)
+    arguments = ["--n-anchors", "3000", "--n-samples", "3000", "--output", str(tmp_path)]
+    example("audit_mnist").main(arguments)
+    for week in ("first", "second"):
+        assert (tmp_path / week / "report.html").stat().st_size > 50_000
+    assert (tmp_path / "changes.png").exists()

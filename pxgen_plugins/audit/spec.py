@@ -75,7 +75,7 @@ SPEC: dict[str, Key] = {
     "threshold": Key(
         "mapping",
         "where thresholds come from",
-        {"name": "Quantile", "q": 0.99, "n_samples": 2_000, "n_repeats": 5},
+        {"name": "MeanMax", "n_samples": 10_000, "n_repeats": 3},
     ),
     "selectors": Key("list", "how representatives are picked", ["k_center"]),
     "n_representatives": Key("integer", "per group and selector", 10, minimum=1),
@@ -122,7 +122,7 @@ def template() -> str:
         "output": "runs/first",
         "conditions": [
             '  - "label:0.HIHE.fraction >= 0.9"',
-            '  - {condition: "HILE.fraction <= 0.9", severity: warning}',
+            '  - {condition: "HILE.fraction <= 0.95", severity: warning}',
         ],
     }
     for name, key in SPEC.items():

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import torch
 from safetensors.torch import load
 from torch import Tensor, nn
 
 from pxgen_plugins.datasets.shipped import read
-from pxgen_plugins.errors import ParameterError
+from pxgen_plugins.errors import ParameterError, describe
 from pxgen_plugins.validation import integer
 
 __all__ = ["MNISTVAE", "load_mnist_vae"]
@@ -88,7 +91,9 @@ class MNISTVAE(nn.Module):
         return self.decode(z), mean, log_var
 
 
-def load_mnist_vae(latent_size: int = 200, digit: int = 0) -> MNISTVAE:
+def load_mnist_vae(
+    latent_size: int = 200, digit: int = 0, weights: str | os.PathLike[str] | None = None
+) -> MNISTVAE:
     """Return a trained :class:`MNISTVAE`, in evaluation mode and on the CPU.
 
     It was trained on the first 4,000 images of one digit in the training file, by
@@ -98,15 +103,28 @@ def load_mnist_vae(latent_size: int = 200, digit: int = 0) -> MNISTVAE:
     Args:
         latent_size: Number of latent dimensions; 200 is shipped.
         digit: The digit it was trained on; 0 is shipped.
+        weights: A safetensors file to read in place of the shipped one, as
+            ``examples/train_mnist_vae.py`` writes it for this ``latent_size``.
 
     Raises:
-        ParameterError: When no weights for this combination are shipped.
+        ParameterError: When no weights for this combination are shipped, or ``weights`` cannot be
+            read or are of another network.
         DataFileError: When the shipped file is damaged.
 
     Example:
         >>> load_mnist_vae().latent_size
         200
     """
+    if weights is not None:
+        net = MNISTVAE(latent_size)
+        try:
+            net.load_state_dict(load(Path(weights).read_bytes()))
+        except Exception as error:  # safetensors and torch raise their own
+            do = "Give a file that examples/train_mnist_vae.py wrote."
+            allowed = f"weights of a MNISTVAE({latent_size})"
+            came = f"{describe(str(weights))} ({type(error).__name__})"
+            raise ParameterError("weights", "load_mnist_vae", allowed, came, do) from error
+        return net.eval()
     if (digit, latent_size) not in _SHIPPED:
         allowed = " or ".join(f"digit={d} with latent_size={z}" for d, z in _SHIPPED)
         got = f"digit={digit!r} with latent_size={latent_size!r}"

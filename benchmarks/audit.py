@@ -1,0 +1,143 @@
+"""Audits under stress: killed again and again, a million anchors, and what the frame costs.
+
+    python benchmarks/audit.py kills      # 30 times kill -9 during an audit of 20,000 anchors
+    python benchmarks/audit.py million    # 1,000,000 synthetic anchors: memory, size of the report
+    python benchmarks/audit.py cost       # seconds of an audit's scoring over bare scoring
+
+Each prints one line of JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pxgen_plugins.audit import engine, shards
+from pxgen_plugins.audit.config import Config, config_of
+from pxgen_plugins.audit.folder import FILES
+from pxgen_plugins.audit.sources import open_set
+from pxgen_plugins.threads import one_thread
+
+HERE = Path(__file__).resolve()
+
+
+def settings(folder: Path, **changes: Any) -> Config:
+    """Return settings of an audit of 20,000 images."""
+    values: dict[str, Any] = {
+        "model": {"shipped": "mnist_vae"},
+        "anchors": {"shipped": "mnist", "split": "train", "limit": 20_000},
+        "threshold": {"name": "MeanMax", "n_samples": 5_000, "n_repeats": 3},
+        "shard_size": 1_024,
+        "conditions": ["label:0.HIHE.fraction >= 0.5"],
+        "output": str(folder),
+    }
+    return config_of(values | changes, folder.parent)
+
+
+def audit(config: Config) -> float:
+    """Run an audit; return the seconds that fitting and scoring took."""
+    plan, explainer = engine.make_plan(config)
+    started = time.perf_counter()
+    engine.score(config, plan, explainer)
+    seconds = time.perf_counter() - started
+    engine.finish(config, plan)
+    return seconds
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    """Return the final files of a run."""
+    return {p.name: p.read_bytes() for p in folder.iterdir() if p.name in FILES}
+
+
+def kills(folder: Path, n: int = 30) -> dict[str, Any]:
+    """Kill an audit ``n`` times at random moments; compare its files with an undisturbed run's."""
+    seconds = audit(settings(folder / "whole"))
+    draws = np.random.default_rng(0)
+    finished = 0
+    for _ in range(n):
+        command = [sys.executable, "-W", "ignore", str(HERE), "run", str(folder / "killed")]
+        process = subprocess.Popen(command)
+        time.sleep(2.5 + draws.uniform(0.0, 0.4 * seconds + 2.0))  # 2.5 seconds of imports
+        finished += process.poll() is not None
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    before = len(list((folder / "killed").glob("shards/*.safetensors")))
+    audit(settings(folder / "killed"))
+    same = content(folder / "killed") == content(folder / "whole")
+    return {"kills": n, "had_finished": finished, "shards_before_the_last": before, "same": same}
+
+
+def million(folder: Path, n: int = 1_000_000) -> dict[str, Any]:
+    """Audit synthetic anchors from a memory map; return peak memory and sizes."""
+    path = folder / "anchors.npy"
+    block = np.random.default_rng(0).random((10_000, 64), dtype=np.float32)
+    mapped = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=(n, 1, 8, 8))
+    for low in range(0, n, len(block)):
+        mapped[low : low + len(block)] = np.roll(block, low // len(block), 1).reshape(-1, 1, 8, 8)
+    del mapped
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    config = settings(
+        folder / "run",
+        model={"factory": "pxgen_plugins.testing.examples:LinearModel"},
+        anchors={"path": str(path)},
+        shard_size=65_536,
+        conditions=["invalid.count < 1"],
+    )
+    started = time.perf_counter()
+    audit(config)
+    return {
+        "anchors": n,
+        "seconds": round(time.perf_counter() - started, 1),
+        "peak_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
+        "mib_before": round(before),
+        "report_bytes": (folder / "run/report.html").stat().st_size,
+    }
+
+
+def cost(folder: Path) -> dict[str, Any]:
+    """Return what shards add to scoring all anchors at once, as a ratio."""
+    config = settings(folder / "run", shard_size=8_192)
+    audit(config)
+    work = shards.work_of(folder / "run")
+    anchors = open_set(config, "anchors", work.explainer.predictor)
+    assert anchors is not None
+    times: dict[str, list[float]] = {"bare": [], "shards": []}
+    for _ in range(7):
+        started = time.perf_counter()
+        with one_thread():
+            work.explainer.scorer().score(anchors)
+        times["bare"].append(time.perf_counter() - started)
+        started = time.perf_counter()
+        for index in range(shards.count(len(anchors), 8_192)):
+            shards.score_shard(folder / "run", index)
+        times["shards"].append(time.perf_counter() - started)
+    best = {name: min(found) for name, found in times.items()}
+    return {
+        "bare_seconds": round(best["bare"], 3),
+        "ratio": round(best["shards"] / best["bare"], 3),
+    }
+
+
+def main() -> None:
+    """Run the named benchmark."""
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    if sys.argv[1] == "run":
+        audit(settings(Path(sys.argv[2])))
+        return
+    named = {"kills": kills, "million": million, "cost": cost}
+    with tempfile.TemporaryDirectory() as folder:
+        print(json.dumps(named[sys.argv[1]](Path(folder))))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,46 @@
+"""Every command of the tutorial runs, in order, and does what the page says."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from pxgen_plugins.audit.command import run
+from pxgen_plugins.audit.conditions import Condition
+from pxgen_plugins.audit.config import load_config
+
+yaml = pytest.importorskip("yaml")
+pytest.importorskip("jinja2")
+PAGE = (Path(__file__).parents[2] / "docs" / "audit.md").read_text(encoding="utf-8")
+
+
+def test_the_commands_run_as_written(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    codes = []
+    for block in re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL):
+        for line in block.strip().splitlines():
+            command, _, note = line.partition("#")
+            words = shlex.split(command)
+            assert words[0] == "pxgen"
+            wanted = int(note.rsplit(maxsplit=1)[-1]) if note else 0
+            code = run(words[1:])
+            assert code == wanted, capsys.readouterr()
+            codes.append(code)
+    assert codes.count(1) == 1
+    for name in ("report.html", "summary.md", "junit.xml", "metrics.prom", "anchors.parquet"):
+        assert (tmp_path / "runs/first" / name).stat().st_size > 100
+    assert (tmp_path / "changes.png").exists()
+
+
+def test_the_settings_on_the_page_are_valid(tmp_path):
+    blocks = [yaml.safe_load(b) for b in re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)]
+    for given in blocks[0]["conditions"]:
+        Condition.of(given)
+    path = tmp_path / "audit.yaml"
+    path.write_text(yaml.safe_dump(blocks[1] | {"output": "run"}), encoding="utf-8")
+    assert load_config(path)["model"]["factory"] == "my_package.models:load"
+    for condition in re.findall(r"`([^`]*(?:drop|moved)[^`]* <= [^`]*)`", PAGE):
+        Condition(condition)

@@ -160,7 +160,10 @@ def report(folder: Path) -> int:
     opened = Run.open(folder)
     path = opened.path / "changes.json"
     changes = json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
-    page = build_report(opened.manifest, opened.data, opened.pictures, opened.conditions, changes)
+    others = json.loads((opened.path / "evidence.json").read_text(encoding="utf-8")) or None
+    page = build_report(
+        opened.manifest, opened.data, opened.pictures, opened.conditions, changes, others
+    )
     write_atomic(opened.path / "report.html", page.encode())
     click.echo(str(opened.path / "report.html"))
     return PASSED

@@ -46,7 +46,7 @@ class Config:
 
     def scoring(self) -> dict[str, Any]:
         """Return what values, groups and representatives depend on, as JSON holds it."""
-        free = {"conditions", "baseline", "output", "executor", "name"}
+        free = {"adapters", "conditions", "baseline", "output", "executor", "name"}
         return {key: value for key, value in self.values.items() if key not in free}
 
     def digest(self) -> str:

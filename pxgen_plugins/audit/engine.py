@@ -15,13 +15,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pxgen_plugins import __version__
+from pxgen_plugins import __version__, adapters
 from pxgen_plugins.assembly import assemble, examples_of
 from pxgen_plugins.audit import executors, shards
 from pxgen_plugins.audit.changes import compare_runs
 from pxgen_plugins.audit.conditions import Condition
 from pxgen_plugins.audit.config import Config
 from pxgen_plugins.audit.digests import anchors_digest, model_digest
+from pxgen_plugins.audit.evidence import evidence
 from pxgen_plugins.audit.folder import FILES, FORMAT, Run, write_json, write_results
 from pxgen_plugins.audit.judgement import Judgement, judge
 from pxgen_plugins.audit.outputs import write_outputs
@@ -85,6 +86,8 @@ def make_plan(config: Config) -> tuple[Plan, PXGen]:
     if anchors is None or not len(anchors):
         do = "Check the path and the limit."
         raise AnchorError("anchors", "pxgen audit", "at least one anchor", "none", do)
+    for name in (config["adapters"] or {}).get("names", ()):
+        adapters.get(str(name))
     if config["baseline"] is not None:  # before anything is scored
         _check_baseline(Run.open(config["baseline"]), explainer, len(anchors))
     rule = explainer.threshold
@@ -186,9 +189,10 @@ def finish(config: Config, plan: Plan) -> list[Judgement]:
         before = None if baseline is None else baseline.data
         judged = judge(conditions, data, before, changes)
         data["examples"] = examples_of(scorer, work.anchors, _shown(data, judged))
+        others = evidence(config, work, data)
     explanation = build(explainer.meta, data, copy_arrays=False)
     write_results(folder, explanation, manifest(config, plan))
-    write_outputs(folder, manifest(config, plan), explanation.data, judged, changes)
+    write_outputs(folder, manifest(config, plan), explanation.data, judged, changes, others)
     return judged
 
 

@@ -19,9 +19,9 @@ __all__ = ["FILES", "FORMAT", "Run", "write_json", "write_results"]
 
 FORMAT = 1
 FILES = (
-    "anchors.parquet", "calibration.json", "changes.json", "conditions.json", "explanation.json",
-    "junit.xml", "manifest.json", "metrics.prom", "pictures.safetensors", "report.html",
-    "summary.md",
+    "anchors.parquet", "calibration.json", "changes.json", "conditions.json", "evidence.json",
+    "explanation.json", "junit.xml", "manifest.json", "metrics.prom", "pictures.safetensors",
+    "report.html", "summary.md",
 )  # fmt: skip
 """Every file that a run may hold beside its plan and its shards."""
 

@@ -27,10 +27,12 @@ def visible(value: Any, longest: int | None = None) -> str:
     """
     text = str(value)
     cut = text if longest is None else text[: longest + 1]
-    shown = "".join(
-        _escape(ord(character)) if unicodedata.category(character) in _UNSEEN else character
-        for character in cut
-    )
+    shown = cut
+    if not cut.isprintable():  # a printable text holds nothing unseen
+        shown = "".join(
+            _escape(ord(character)) if unicodedata.category(character) in _UNSEEN else character
+            for character in cut
+        )
     if longest is not None and len(shown) > longest:
         shown = shown[: longest - 1] + "…"
     return shown

@@ -24,8 +24,9 @@ def write_outputs(
     data: Mapping[str, Any],
     judged: Sequence[Judgement],
     changes: Changes | None = None,
+    evidence: Sequence[tuple[str, Any]] = (),
 ) -> None:
-    """Write conditions.json, junit.xml, summary.md, metrics.prom, changes.json and report.html.
+    """Write the files for readers, report.html among them.
 
     Args:
         folder: The run folder.
@@ -33,6 +34,7 @@ def write_outputs(
         data: The explanation's data.
         judged: The judged conditions.
         changes: Since the baseline, where there is one.
+        evidence: What other methods say, as titles and rows of text.
     """
     name = str(manifest["name"])
     found = [judgement.as_dict() for judgement in judged]
@@ -44,6 +46,7 @@ def write_outputs(
         (folder / "changes.json").unlink(missing_ok=True)
     else:
         write_json(folder / "changes.json", since)
-    page = build_report(manifest, data, data.get("examples"), found, since)
+    write_json(folder / "evidence.json", list(evidence))
+    page = build_report(manifest, data, data.get("examples"), found, since, evidence or None)
     write_atomic(folder / "report.html", page.encode())
     write_json(folder / "conditions.json", found)  # last: with it the run is complete

@@ -91,6 +91,16 @@ SPEC: dict[str, Key] = {
             "workers": Key("integer", "how many at once", 1, minimum=1),
         },
     ),
+    "adapters": Key(
+        "table",
+        "other methods to run on representatives, for the report",
+        None,
+        {
+            "names": Key("list", "registered adapters, as in [saliency, protodash]", []),
+            "groups": Key("list", "only of these groups"),
+            "per_group": Key("integer", "representatives of each", 5, minimum=1),
+        },
+    ),
     "conditions": Key(
         "list", "what must hold: text, or mappings with condition, severity, ...", []
     ),

@@ -24,7 +24,8 @@ from pxgen_plugins.thresholds import Quantile
 
 pytest.importorskip("jinja2")
 FINAL = {
-    "anchors.parquet", "calibration.json", "conditions.json", "explanation.json", "junit.xml",
+    "anchors.parquet", "calibration.json", "conditions.json", "evidence.json", "explanation.json",
+    "junit.xml",
     "manifest.json", "metrics.prom", "pictures.safetensors", "report.html", "summary.md",
 }  # fmt: skip
 
@@ -170,6 +171,23 @@ def test_a_baseline_of_the_same_anchors_is_compared_with(undisturbed, tmp_path):
         engine.make_plan(few)
     with pytest.raises(ParameterError, match="run"):
         engine.make_plan(settings(tmp_path / "none", baseline=str(tmp_path / "absent")))
+
+
+def test_adapters_stand_in_the_report_and_a_failing_one_is_a_row(undisturbed, tmp_path):
+    config = settings(
+        tmp_path / "run",
+        adapters={"names": ["protodash", "grad_cam"], "groups": ["HILE"], "per_group": 3},
+    )
+    audited(config)
+    ((title, rows),) = json.loads((tmp_path / "run/evidence.json").read_text())
+    assert "3 representatives of HILE" in title
+    assert rows[0][0] == "method"
+    assert [row[0] for row in rows[1:]] == ["protodash", "grad_cam"]
+    assert rows[1][-1] == ""
+    assert rows[2][-1]  # the network has no convolution
+    assert "protodash" in (tmp_path / "run/report.html").read_text()
+    with pytest.raises(ParameterError, match="saliency"):
+        engine.make_plan(settings(tmp_path / "other", adapters={"names": ["salience"]}))
 
 
 def test_bad_anchors_are_named_and_counted(tmp_path):

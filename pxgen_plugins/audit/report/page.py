@@ -17,6 +17,7 @@ from pxgen_plugins.audit.inert import visible
 from pxgen_plugins.audit.judged import read, verdict
 from pxgen_plugins.audit.report import sections
 from pxgen_plugins.audit.report.points import pack_points
+from pxgen_plugins.audit.report.sections import LABEL, Detail
 from pxgen_plugins.audit.report.sprites import Sprites, pack_pictures
 from pxgen_plugins.errors import ParameterError
 from pxgen_plugins.explanation import plain
@@ -28,8 +29,15 @@ __all__ = ["LIMIT", "build_report"]
 LIMIT = 5_000_000
 """Most bytes of a report."""
 
-_POINT_BYTES = 1_300_000  # before base64: 100,000 anchors of two criteria fit
-_PICTURE_BYTES = (2_200_000, 1_000_000, 300_000, 0)
+# Bytes of pictures, bytes of points before base64 (100,000 anchors of two criteria take the first),
+# and how much else is shown; the first that keeps the limit is taken.
+_TRIES = (
+    (2_200_000, 1_300_000, Detail()),
+    (1_000_000, 1_300_000, Detail()),
+    (600_000, 900_000, Detail(conditions=100, anchors=12, labels=100, rows=20, cell=100)),
+    (100_000, 300_000, Detail(conditions=50, anchors=4, labels=20, rows=5, cell=40)),
+)
+_CARD_VALUES = 6  # criteria told below a picture
 _LONGEST = 400  # characters of a text from users, besides the texts that are anchors
 
 _VERDICTS = {
@@ -86,36 +94,38 @@ def build_report(
         '<!doctype html>'
     """
     found = read(conditions, "build_report")
-    context = {
-        "judged": sections.conditions_section(found),
-        "groups": sections.groups_section(data),
-        "labels": sections.labels_section(data),
-        "changes": sections.changes_section(changes),
-        "evidence": sections.evidence_section(evidence),
-        "provenance": sections.provenance_section(manifest, data),
-        "strips": _strips(data),
-    }
-    wanted = _wanted(context)
-    for budget in _PICTURE_BYTES:
-        sprites = pack_pictures(pictures, wanted, budget)
-        page = _render(manifest, data, found, context, sprites)
+    tables = list(evidence or ())
+    pictured = set() if pictures is None else {int(index) for index in pictures["indices"]}
+    for picture_bytes, point_bytes, detail in _TRIES:
+        context = {
+            "judged": sections.conditions_section(found, detail),
+            "groups": sections.groups_section(data),
+            "labels": sections.labels_section(data, detail),
+            "changes": sections.changes_section(changes, pictured),
+            "evidence": (shown := sections.evidence_section(tables, detail)),
+            "n_tables_left": len(tables) - len(shown),
+            "provenance": sections.provenance_section(manifest, data),
+            "strips": _strips(data),
+        }
+        sprites = pack_pictures(pictures, _wanted(context), picture_bytes)
+        page = _render(manifest, data, found, context, sprites, point_bytes)
         if len(page.encode()) <= LIMIT:
             return page
-    got = f"{len(page.encode()):,} bytes without pictures"
+    got = f"{len(page.encode()):,} bytes at the least"
     do = "Audit with fewer criteria, or give fewer conditions and adapters."
     raise ParameterError("data", "build_report", f"what fits into {LIMIT:,} bytes", got, do)
 
 
 def _strips(data: Mapping[str, Any]) -> dict[str, list[int]]:
     strips = data.get("strips") or {}
-    return {name: [int(index) for index in picked] for name, picked in strips.items()}
+    return {name: [int(index) for index in picked][:40] for name, picked in strips.items()}
 
 
 def _wanted(context: Mapping[str, Any]) -> list[int]:
     """Return the anchors that the page shows, evidence first."""
     wanted: list[int] = [i for row in context["judged"]["rows"] for i in row["anchors"]]
     for group in context["groups"]:
-        wanted += [i for picked in group["representatives"].values() for i in picked]
+        wanted += [i for picked in group["representatives"] for i in picked["anchors"]]
     wanted += [i for strip in context["strips"].values() for i in strip]
     if context["changes"] is not None:
         wanted += [i for way in context["changes"]["ways"] for i in way["anchors"]]
@@ -128,12 +138,13 @@ def _render(
     found: Sequence[Mapping[str, Any]],
     context: Mapping[str, Any],
     sprites: Sprites,
+    point_bytes: int,
 ) -> str:
     jinja2 = load("jinja2", "audit", "build_report")
     style, script = (_asset(name) for name in ("report.css", "report.js"))
     shown = np.array(sorted(sprites.place), dtype=np.int64)
     seed = manifest.get("seed")
-    points = pack_points(data, shown, seed if isinstance(seed, int) else 0, _POINT_BYTES)
+    points = pack_points(data, shown, seed if isinstance(seed, int) else 0, point_bytes)
     embedded = {"points": points, "pictures": _pictures(sprites, data)}
     state, counts = verdict(found)
     environment = jinja2.Environment(
@@ -145,7 +156,7 @@ def _render(
         finalize=_finalize,
     )
     # Ours, or made so that nothing in it ends the element: put in as it is.
-    trusted = jinja2.utils.markupsafe.Markup
+    trusted = load("markupsafe", "audit", "build_report").Markup
     template = environment.from_string(_asset("report.html.jinja"))
     page: str = template.render(
         **context,
@@ -177,7 +188,7 @@ def _finalize(value: Any) -> Any:
 def _cards(data: Mapping[str, Any]) -> Any:
     """Return a function that tells of an anchor what stands below its picture."""
     values = np.asarray(data["values"], dtype=np.float64)
-    names = [criterion_name(str(name)) for name in data["criteria"]]
+    names = [visible(criterion_name(str(name)), LABEL) for name in data["criteria"]]
     group = np.asarray(data["group"])
     columns: dict[str, NDArray[Any] | None] = {
         key: None if data.get(key) is None else np.asarray(data[key]) for key in ("labels", "ids")
@@ -186,7 +197,9 @@ def _cards(data: Mapping[str, Any]) -> Any:
     def card(index: int) -> dict[str, Any] | None:
         if not 0 <= index < len(values):  # a condition may come from another run
             return None
-        told = {key: None if of is None else str(of[index]) for key, of in columns.items()}
+        told = {
+            key: None if of is None else visible(of[index], LABEL) for key, of in columns.items()
+        }
         return {
             "index": index,
             "group": str(group[index]),
@@ -194,7 +207,7 @@ def _cards(data: Mapping[str, Any]) -> Any:
             "id": told["ids"],
             "values": [
                 (name, number(float(value)))
-                for name, value in zip(names, values[index], strict=True)
+                for name, value in list(zip(names, values[index], strict=True))[:_CARD_VALUES]
             ],
         }
 
@@ -207,7 +220,7 @@ def _pictures(sprites: Sprites, data: Mapping[str, Any]) -> dict[str, Any]:
     places = sorted(sprites.place, key=sprites.place.__getitem__)
     return {
         "indices": places,
-        "ids": None if ids is None else [visible(np.asarray(ids)[i], 80) for i in places],
+        "ids": None if ids is None else [visible(np.asarray(ids)[i], LABEL) for i in places],
         "width": sprites.width,
         "height": sprites.height,
         "each": sprites.each,

@@ -20,6 +20,7 @@ INVALID_CODE = 65535
 """The code of a value that is not finite."""
 
 _LEVELS = 65_530  # below INVALID_CODE, with room for the threshold's shift
+_SPAN = 1e-12  # what is smaller than this part of the largest value counts as near zero
 _LABELS = 1_000  # labels that a point can name; the others are "other"
 _LABEL_LENGTH = 60
 
@@ -56,7 +57,9 @@ class Axis:
         finite = values[np.isfinite(values)]
         ends = finite if self.threshold is None else np.append(finite, self.threshold)
         sizes = np.abs(ends[ends != 0])
-        self.scale = float(np.quantile(sizes, 0.05)) if len(sizes) else 1.0
+        self.scale = 1.0
+        if len(sizes):
+            self.scale = float(max(np.quantile(sizes, 0.05), _SPAN * sizes.max()))
         self.origin, self.step, self.cut = 0.0, 1.0, 0
         if not len(ends):
             return

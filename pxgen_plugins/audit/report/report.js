@@ -1,4 +1,5 @@
 // The plot of the report: hover, brush, thresholds. It reads the data block and fetches nothing.
+document.documentElement.classList.add("scripted");
 const $ = (id) => document.getElementById(id);
 const { points, pictures } = JSON.parse($("data").textContent);
 const SVG = "http://www.w3.org/2000/svg";
@@ -45,9 +46,8 @@ function percent(share) { // rounds as Python does, or the audited column would 
   if (share === 0 || share === 1) return 100 * share + " %";
   if (share < 0.0005) return "<0.1 %";
   if (share > 0.9995) return ">99.9 %";
-  const tenths = 1000 * share, floor = Math.floor(tenths);
-  const rounded = tenths - floor === 0.5 ? floor + (floor % 2) : Math.round(tenths);
-  return (rounded / 10).toFixed(1) + " %";
+  const shown = 100 * share; // toFixed rounds a tie up, Python to the even digit
+  return (shown % 1 === 0.25 ? shown - 0.05 : shown).toFixed(1) + " %";
 }
 
 function wilson(k, n) {
@@ -91,6 +91,7 @@ function tally() {
   const lines = criteria.filter((c) => bare.test(c.name)).map((c) => `threshold.${c.name} <= ${rounded(edgeOf(c), 4, true)}`);
   lines.push(`HIHE.fraction >= ${share(0, 0)}`, `HILE.fraction <= ${share(1, 1)}`);
   $("yaml").value = "conditions:\n" + lines.map((line) => `  - ${JSON.stringify(line)}\n`).join("");
+  $("yaml").rows = lines.length + 2;
   $("copied").textContent = "";
 }
 
@@ -284,7 +285,7 @@ function card(i) {
   caption.append(tag, " ");
   if (label) caption.append(make("bdi", "label", points.labels[label[i]]));
   caption.append(" ", make("span", "quiet", `#${anchor}`));
-  if (at !== undefined && pictures.ids) caption.append(" ", make("bdi", "quiet", pictures.ids[at]));
+  if (at !== undefined && pictures.ids) caption.append(" ", make("bdi", "quiet id", pictures.ids[at]));
   const values = make("span", "quiet values");
   for (const c of criteria) values.append(make("bdi", "", `${c.shown} ${tell(valueOf(c, c.codes[i]))}`), " ");
   if (stability && stability[i] <= 100) values.append(make("bdi", "", `stability ${stability[i]} %`));
@@ -370,8 +371,9 @@ function controls() {
   $("more").addEventListener("click", () => { state.shown += PAGE; fill(); });
   $("clear").addEventListener("click", () => { state.brush = null; choose([]); canvas.focus(); });
   $("copy").addEventListener("click", async () => {
-    try { await navigator.clipboard.writeText($("yaml").value); } catch { $("yaml").select(); document.execCommand("copy"); }
-    $("copied").textContent = "Copied";
+    let done = true;
+    try { await navigator.clipboard.writeText($("yaml").value); } catch { $("yaml").select(); done = document.execCommand("copy"); }
+    $("copied").textContent = done ? "Copied" : "Copy it from the field";
   });
 }
 

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from pxgen_plugins.audit.inert import visible
 from pxgen_plugins.audit.judged import STATES, title
 from pxgen_plugins.groups import GROUPS, INVALID, wilson_interval
 from pxgen_plugins.plots.style import GROUPS as STYLES
 from pxgen_plugins.plots.style import number, percent
 
 __all__ = [
+    "LABEL",
+    "Detail",
     "changes_section",
     "conditions_section",
     "evidence_section",
@@ -22,12 +27,13 @@ __all__ = [
     "provenance_section",
 ]
 
-_MOST_CONDITIONS = 200
-_MOST_EVIDENCE = 24  # anchors shown for one condition
-_MOST_LABELS = 200
+_MOST_SELECTORS, _MOST_REPRESENTATIVES = 4, 12
+_MOST_MOVED = 12
 _MOST_CHANGED_LABELS = 40
-_MOST_ROWS, _MOST_COLUMNS, _CELL = 100, 12, 300
-_MOST_TABLES = 20
+_MOST_TABLES, _MOST_COLUMNS = 20, 12
+_MOST_FACTS, _FACT = 100, 300
+LABEL = 80
+"""Longest label or id in characters."""
 _BAR = 160.0  # width of the drawn interval, and of a stacked bar
 
 _STATE_WORDS = {
@@ -40,11 +46,30 @@ _STATE_WORDS = {
 _WRONG = ("failed", "error", "warning")
 
 
-def conditions_section(judgements: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Detail:
+    """How much of what may be long is shown.
+
+    Attributes:
+        conditions: Most conditions.
+        anchors: Most anchors behind one condition.
+        labels: Most labels.
+        rows: Most rows of one adapter's table.
+        cell: Most characters of a cell in it.
+    """
+
+    conditions: int = 200
+    anchors: int = 24
+    labels: int = 200
+    rows: int = 100
+    cell: int = 300
+
+
+def conditions_section(judgements: Sequence[Mapping[str, Any]], detail: Detail) -> dict[str, Any]:
     """Return the rows of the conditions, the worst first, each with its anchors."""
     ordered = sorted(judgements, key=lambda one: STATES.index(one["state"]))
     rows = []
-    for one in ordered[:_MOST_CONDITIONS]:
+    for one in ordered[: detail.conditions]:
         share = ".fraction" in one["text"] or one["text"].startswith("stability")
         anchors = [int(index) for index in one.get("anchors") or ()]
         rows.append(
@@ -57,11 +82,11 @@ def conditions_section(judgements: Sequence[Mapping[str, Any]]) -> dict[str, Any
                 "observed": _value(one["observed"], share),
                 "low": _value(one.get("low"), share),
                 "high": _value(one.get("high"), share),
-                "limit": _value(one["limit"], share),
+                "limit": _limit(one, share),
                 "n": _count(one["n"]),
                 "reason": one["reason"] or "",
                 "bar": _interval_bar(one),
-                "anchors": anchors[:_MOST_EVIDENCE] if one["state"] in _WRONG else [],
+                "anchors": anchors[: detail.anchors] if one["state"] in _WRONG else [],
                 "n_anchors": len(anchors),
             }
         )
@@ -75,6 +100,12 @@ def _value(value: Any, share: bool) -> str:
         return f"{value:,}"
     # a change of a share may be negative
     return ("-" if value < 0 else "") + percent(abs(value)) if share else number(value)
+
+
+def _limit(one: Mapping[str, Any], share: bool) -> str:
+    limit = one["limit"]
+    whole = isinstance(one["observed"], int) and float(limit).is_integer()
+    return _value(int(limit) if whole else limit, share)
 
 
 def _count(value: Any) -> str:
@@ -124,13 +155,19 @@ def groups_section(data: Mapping[str, Any]) -> list[dict[str, Any]]:
                 "share": percent(count / n) if n else "n/a",
                 "interval": interval_words(held.get("interval") or wilson_interval(count, n)),
                 "bootstrap": interval_words(held.get("bootstrap")),
-                "representatives": {
-                    selector: [int(index) for index in np.asarray(picked).reshape(-1)][:12]
-                    for selector, picked in representatives.items()
-                },
+                "representatives": [
+                    _picked(str(selector), np.asarray(picked).reshape(-1))
+                    for selector, picked in list(representatives.items())[:_MOST_SELECTORS]
+                ],
+                "n_selectors_left": max(0, len(representatives) - _MOST_SELECTORS),
             }
         )
     return found
+
+
+def _picked(selector: str, picked: NDArray[np.int64]) -> dict[str, Any]:
+    shown = [int(index) for index in picked[:_MOST_REPRESENTATIVES]]
+    return {"selector": selector, "anchors": shown, "n_left": len(picked) - len(shown)}
 
 
 def interval_words(interval: Any) -> str:
@@ -145,7 +182,7 @@ def interval_words(interval: Any) -> str:
     return f"{percent(interval[0])} to {percent(interval[1])}"
 
 
-def labels_section(data: Mapping[str, Any]) -> dict[str, Any]:
+def labels_section(data: Mapping[str, Any], detail: Detail) -> dict[str, Any]:
     """Return the shares of every group by label, the most frequent labels in their own order."""
     if data.get("labels") is None:
         return {"rows": [], "n_left": 0}
@@ -156,7 +193,7 @@ def labels_section(data: Mapping[str, Any]) -> dict[str, Any]:
         axis=1,
     )
     totals = counts.sum(axis=1)
-    most = np.sort(np.argsort(-totals, kind="stable")[:_MOST_LABELS])
+    most = np.sort(np.argsort(-totals, kind="stable")[: detail.labels])
     rows = []
     for k in most:
         n, left, shares = int(totals[k]), 0.0, []
@@ -173,15 +210,16 @@ def labels_section(data: Mapping[str, Any]) -> dict[str, Any]:
                 }
             )
             left += width
-        rows.append({"label": str(names[k]), "n": f"{n:,}", "shares": shares})
+        rows.append({"label": visible(names[k], LABEL), "n": f"{n:,}", "shares": shares})
     return {"rows": rows, "n_left": len(names) - len(rows)}
 
 
-def changes_section(changes: Mapping[str, Any] | None) -> dict[str, Any] | None:
+def changes_section(changes: Mapping[str, Any] | None, pictured: Set[int]) -> dict[str, Any] | None:
     """Return the migration matrix and the shifts for the template.
 
     Args:
         changes: ``Changes.to_dict()``, or None.
+        pictured: Anchors that there are pictures of; of those that moved they are shown first.
     """
     if changes is None:
         return None
@@ -219,11 +257,17 @@ def changes_section(changes: Mapping[str, Any] | None) -> dict[str, Any] | None:
             {
                 "name": way.replace("->", " → "),
                 "count": f"{len(indices):,}",
-                "anchors": [int(index) for index in indices[:12]],
+                "anchors": sorted(map(int, indices), key=lambda index: index not in pictured)[
+                    :_MOST_MOVED
+                ],
             }
             for way, indices in ways[:4]
         ],
-        "groups": [_share_row(one) for one in _listed(changes.get("groups"))],
+        "groups": [
+            _share_row(one)
+            for one in _listed(changes.get("groups"))
+            if one["name"] != INVALID or one["before"] or one["after"]
+        ],
         "labels": [_share_row(one) for one in _listed(changes.get("labels"))][
             :_MOST_CHANGED_LABELS
         ],
@@ -264,13 +308,14 @@ def _points(change: Any) -> str:
     return f"{100 * change:+.1f}"
 
 
-def evidence_section(evidence: Iterable[tuple[str, Any]] | None) -> list[dict[str, Any]]:
+def evidence_section(evidence: Sequence[tuple[str, Any]], detail: Detail) -> list[dict[str, Any]]:
     """Return the tables of the adapters; the first row of each is its head."""
     tables = []
-    for title_, rows in list(evidence or ())[:_MOST_TABLES]:
+    for title_, rows in evidence[:_MOST_TABLES]:
         listed = [[row] if isinstance(row, str) else list(row) for row in rows]
         shown = [
-            [str(cell)[:_CELL] for cell in row[:_MOST_COLUMNS]] for row in listed[: _MOST_ROWS + 1]
+            [visible(cell, detail.cell) for cell in row[:_MOST_COLUMNS]]
+            for row in listed[: detail.rows + 1]
         ]
         tables.append(
             {
@@ -291,7 +336,7 @@ def provenance_section(
     kept = ("method", "params", "n_samples", "n_repeats", "n_invalid", "seed")
     told = {key: calibration[key] for key in kept if calibration.get(key) is not None}
     rows = [*_flat("", manifest), *_flat("calibration", told)]
-    return [(name, value[:_CELL]) for name, value in rows[:_MOST_ROWS]]
+    return [(name, value[:_FACT]) for name, value in rows[:_MOST_FACTS]]
 
 
 def _flat(name: str, value: Any) -> list[tuple[str, str]]:
@@ -303,4 +348,4 @@ def _flat(name: str, value: Any) -> list[tuple[str, str]]:
         ]
     if isinstance(value, (list, tuple)):
         value = ", ".join(map(str, value))
-    return [] if value is None else [(name, str(value))]
+    return [] if value is None else [(name, "; ".join(str(value).splitlines()))]

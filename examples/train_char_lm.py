@@ -10,8 +10,6 @@ weights are written in half precision, with a JSON card beside them.
 from __future__ import annotations
 
 import argparse
-import hashlib
-import json
 import logging
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
@@ -19,14 +17,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from family_models.common import WEIGHTS
+from family_models.common import WEIGHTS, keep
 from family_models.language_model import LONGEST, Characters, network
 from family_models.sentences import sentences
-from safetensors.torch import save
 from torch.nn import functional
 from tqdm.auto import tqdm
 
-from pxgen_plugins.explanation import write_atomic
 from pxgen_plugins.threads import one_thread
 
 _log = logging.getLogger("train_char_lm")
@@ -92,7 +88,6 @@ def main(argv: list[str] | None = None) -> None:
         for name, value in net.state_dict().items()
         if name != "lm_head.weight"  # the same as the embedding
     }
-    content = save(weights)
     card = {
         "title": "GPT-2 of characters, three layers of 96 dimensions",
         "licence": "Apache-2.0",
@@ -101,11 +96,9 @@ def main(argv: list[str] | None = None) -> None:
         "recipe": asdict(recipe),
         "torch": torch.__version__.partition("+")[0],
         "loss_nats_per_character_per_100_steps": history,
-        "sha256": hashlib.sha256(content).hexdigest(),
     }
-    write_atomic(given.output, content)
-    write_atomic(given.output.with_suffix(".json"), (json.dumps(card, indent=1) + "\n").encode())
-    _log.info("wrote %s: %d bytes, last loss %.4g", given.output, len(content), history[-1])
+    size = keep(given.output, weights, card)
+    _log.info("wrote %s: %d bytes, last loss %.4g", given.output, size, history[-1])
 
 
 if __name__ == "__main__":

@@ -12,23 +12,19 @@ is used, so that the same torch on the same kind of processor gives the same byt
 from __future__ import annotations
 
 import argparse
-import hashlib
-import json
 import logging
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
-from family_models.common import WEIGHTS
+from family_models.common import WEIGHTS, keep
 from family_models.digit_nets import VQVAE, Autoencoder, ConditionalVAE
 from family_models.library_nets import DiffusersKL, PythaeBetaVAE, seeded
-from safetensors.torch import save
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from pxgen_plugins.datasets import load_mnist
-from pxgen_plugins.explanation import write_atomic
 from pxgen_plugins.threads import one_thread
 
 _log = logging.getLogger("train_families")
@@ -95,7 +91,7 @@ def main(argv: list[str] | None = None) -> None:
     for name in given.names:
         with one_thread():
             net, history = train(name, recipe)
-        content = save({key: value.contiguous() for key, value in net.state_dict().items()})
+        weights = {key: value.contiguous() for key, value in net.state_dict().items()}
         card = {
             "title": f"{name} of MNIST",
             "licence": "Apache-2.0",
@@ -104,13 +100,10 @@ def main(argv: list[str] | None = None) -> None:
             "recipe": asdict(recipe),
             "torch": torch.__version__.partition("+")[0],
             "loss_per_100_steps": history,
-            "sha256": hashlib.sha256(content).hexdigest(),
         }
-        given.output.mkdir(parents=True, exist_ok=True)
         path = given.output / f"{name}.safetensors"
-        write_atomic(path, content)
-        write_atomic(path.with_suffix(".json"), (json.dumps(card, indent=1) + "\n").encode())
-        _log.info("wrote %s: %d bytes, last loss %.4g", path, len(content), history[-1])
+        size = keep(path, weights, card)
+        _log.info("wrote %s: %d bytes, last loss %.4g", path, size, history[-1])
 
 
 if __name__ == "__main__":

@@ -119,7 +119,7 @@ class Scorer:
         with bar(len(wanted), "scoring", "anchor", verbose) as progress:
             for start, x in self.batches(anchors, wanted, reasons):
                 part = table[start : start + len(x)]
-                unread = sum(start <= at < start + len(x) for at in reasons)
+                unread = len(reasons)  # in the first batch, those of it
                 failed = self._fill(x, start, part, reasons, wanted.start)
                 if start == 0 and failed is not None and unread < len(x) and np.isnan(part).all():
                     raise _always_raises(self.model, failed) from failed

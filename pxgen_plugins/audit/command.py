@@ -16,8 +16,10 @@ import click
 from pxgen_plugins import __version__
 
 if TYPE_CHECKING:
+    from pxgen_plugins.audit.conditions import Condition
     from pxgen_plugins.audit.config import Config
     from pxgen_plugins.audit.engine import Plan
+    from pxgen_plugins.audit.folder import Run
 
 __all__ = ["FAILED", "INCOMPLETE", "INTERNAL", "PASSED", "USAGE", "main"]
 
@@ -109,8 +111,6 @@ def audit(
     quiet: bool,
 ) -> int:
     """Run the audit that SETTINGS describe, or go on with it."""
-    from pxgen_plugins.audit import engine
-    from pxgen_plugins.audit.conditions import Condition
     from pxgen_plugins.audit.config import Config, load_config
 
     part = None if shard is None else _part(shard)
@@ -118,8 +118,10 @@ def audit(
     if output is not None:
         config = Config(config.values | {"output": str(output.absolute())})
     config = Config(config.values | {"conditions": _limited(config["conditions"], limits)})
-    for given in config["conditions"]:
-        Condition.of(given)  # before anything costly
+    from pxgen_plugins.audit import (
+        engine,  # torch and alibi, once the settings are known to be good
+    )
+
     plan, explainer = engine.make_plan(config)
     if only_plan:
         return _say_plan(config, plan, as_json)
@@ -131,11 +133,10 @@ def audit(
         say("other shards are missing; run without --shard, or the other parts, to finish")
         return INCOMPLETE
     say("writing results")
-    judged = [judgement.as_dict() for judgement in engine.finish(config, plan)]
+    finished = engine.finish(config, plan)
+    _show(finished, as_json)
     failing = {"failed", "error", *(["warning"] if warn_as_error else [])}
-    code = FAILED if any(one["state"] in failing for one in judged) else PASSED
-    _show(config.output, judged, as_json)
-    return code
+    return FAILED if any(one["state"] in failing for one in finished.conditions) else PASSED
 
 
 @group.command()
@@ -145,7 +146,7 @@ def show(folder: Path, as_json: bool) -> int:
     """Show a finished run in the terminal."""
     from pxgen_plugins.audit.folder import Run
 
-    _show(folder, Run.open(folder).conditions, as_json)
+    _show(Run.open(folder), as_json)
     return PASSED
 
 
@@ -210,7 +211,7 @@ def methods(settings: Path, overrides: tuple[str, ...]) -> int:
     return PASSED
 
 
-def _limited(conditions: list[Any], limits: tuple[str, ...]) -> list[Any]:
+def _limited(conditions: list[Any], limits: tuple[str, ...]) -> list[Condition]:
     """Return the conditions with the limits of the command line."""
     from pxgen_plugins.audit.conditions import Condition, parse
 
@@ -228,11 +229,7 @@ def _limited(conditions: list[Any], limits: tuple[str, ...]) -> list[Any]:
         for i in at:
             parsed = dataclasses.replace(parse(found[i - 1].text), limit=limit)
             found[i - 1] = dataclasses.replace(found[i - 1], text=str(parsed))
-    return [
-        {"condition": one.text, "severity": one.severity, "min_count": one.min_count,
-         "confidence": one.confidence, "name": one.name}
-        for one in found
-    ]  # fmt: skip
+    return found
 
 
 def _part(text: str) -> tuple[int, int]:
@@ -262,19 +259,18 @@ def _say_plan(config: Config, plan: Plan, as_json: bool) -> int:
     return PASSED
 
 
-def _show(folder: Path, judged: list[dict[str, Any]], as_json: bool) -> None:
-    from pxgen_plugins.audit.folder import Run
+def _show(finished: Run, as_json: bool) -> None:
     from pxgen_plugins.audit.inert import visible
     from pxgen_plugins.audit.judged import interval_text, title, verdict
 
-    opened = Run.open(folder)
+    judged, report_file = finished.conditions, finished.path / "report.html"
+    n_invalid = len(finished.data["invalid"])
     state, counts = verdict(judged)
-    groups = {name: opened.data["groups"][name]["count"] for name in opened.data["groups"]}
+    groups = {name: group["count"] for name, group in finished.data["groups"].items()}
     if as_json:
         content = {
             "verdict": state, "counts": counts, "conditions": judged, "groups": groups,
-            "invalid": len(opened.data["invalid"]), "folder": str(opened.path),
-            "report": str(opened.path / "report.html"),
+            "invalid": n_invalid, "folder": str(finished.path), "report": str(report_file),
         }  # fmt: skip
         click.echo(json.dumps(content, indent=1))
         return
@@ -284,9 +280,9 @@ def _show(folder: Path, judged: list[dict[str, Any]], as_json: bool) -> None:
         text = f"{mark}  {visible(title(one), 80)}  {interval_text(one)}"
         click.echo(text + (f"  {visible(one['reason'])}" if one["reason"] else ""), color=colour)
     shown = ", ".join(f"{name} {count:,}" for name, count in groups.items())
-    click.echo(f"groups: {shown}; invalid {len(opened.data['invalid']):,}")
+    click.echo(f"groups: {shown}; invalid {n_invalid:,}")
     click.echo(click.style(state, fg=_COLOURS.get(state), bold=True), color=colour)
-    click.echo(f"report: {opened.path / 'report.html'}")
+    click.echo(f"report: {report_file}")
 
 
 def _say(text: str) -> None:

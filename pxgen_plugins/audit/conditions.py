@@ -109,7 +109,7 @@ class Condition:
 
     @classmethod
     def of(cls, given: Any, where: str = "conditions") -> Condition:
-        """Return the condition that a settings file holds: text, or a mapping.
+        """Return the condition that a settings file holds, text or a mapping; one stays itself.
 
         Raises:
             ParameterError: When it is neither, or a key is unknown.
@@ -118,6 +118,8 @@ class Condition:
             >>> Condition.of({"condition": "HILE.count < 3", "severity": "warning"}).severity
             'warning'
         """
+        if isinstance(given, Condition):
+            return given
         if isinstance(given, str):
             return cls(given)
         keys = ("condition", "severity", "min_count", "confidence", "name")

@@ -7,7 +7,7 @@ import platform
 import shutil
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pxgen_plugins import __version__, adapters
+from pxgen_plugins.anchors import Anchors
 from pxgen_plugins.assembly import assemble, examples_of
 from pxgen_plugins.audit import executors, shards
 from pxgen_plugins.audit.changes import compare_runs
@@ -53,6 +54,8 @@ class Plan:
         n_shards: Number of shards.
         n_samples: Samples of the model that calibration draws.
         model: What the model is, in words.
+        anchors: The anchors.
+        baseline: The run compared with, or None.
     """
 
     settings: dict[str, Any]
@@ -61,6 +64,8 @@ class Plan:
     n_shards: int
     n_samples: int
     model: str
+    anchors: Anchors = field(repr=False)
+    baseline: Run | None = field(repr=False)
 
 
 def make_plan(config: Config) -> tuple[Plan, PXGen]:
@@ -88,8 +93,9 @@ def make_plan(config: Config) -> tuple[Plan, PXGen]:
         raise AnchorError("anchors", "pxgen audit", "at least one anchor", "none", do)
     for name in (config["adapters"] or {}).get("names", ()):
         adapters.get(str(name))
-    if config["baseline"] is not None:  # before anything is scored
-        _check_baseline(Run.open(config["baseline"]), explainer, len(anchors))
+    baseline = None if config["baseline"] is None else Run.open(config["baseline"])
+    if baseline is not None:  # before anything is scored
+        _check_baseline(baseline, explainer, len(anchors))
     rule = explainer.threshold
     n_samples = getattr(rule, "n_samples", 0) * getattr(rule, "n_repeats", 0)
     digests = {
@@ -105,6 +111,8 @@ def make_plan(config: Config) -> tuple[Plan, PXGen]:
         shards.count(len(anchors), config["shard_size"]),
         n_samples,
         str(described(model)),
+        anchors,
+        baseline,
     )
     return plan, explainer
 
@@ -149,23 +157,24 @@ def score(
     if len(left) < plan.n_shards:
         say(f"{plan.n_shards - len(left)} of {plan.n_shards} shards are there already")
     executor = executors.get(config["executor"]["name"])(config["executor"]["workers"])
-    shards.work_of.cache_clear()
+    shards.hold(folder, config, explainer.predictor, plan.anchors)
     with bar(len(mine), "scoring", "shard", verbose) as progress:
         for _ in executor.run(folder, mine):
             progress.update(1)
     return not shards.missing(folder, plan.n_anchors, size, width)
 
 
-def finish(config: Config, plan: Plan) -> list[Judgement]:
-    """Put the shards together, judge the conditions and write every file of the run.
+def finish(config: Config, plan: Plan) -> Run:
+    """Put the shards together, judge the conditions, write every file of the run and return it.
 
     Raises:
         FileNotFoundError: When a shard is missing.
         ParameterError: When a condition is none, or the baseline is of other anchors.
     """
     folder = config.output
-    conditions = [Condition.of(given, f"conditions[{i}]") for i, given in _numbered(config)]
-    baseline = None if config["baseline"] is None else Run.open(config["baseline"])
+    given = enumerate(config["conditions"])
+    conditions = [Condition.of(one, f"conditions[{i}]") for i, one in given]
+    before = None if plan.baseline is None else plan.baseline.data
     work = shards.work_of(folder)
     explainer, scorer = work.explainer, work.explainer.scorer()
     scores = shards.gather(folder, plan.n_anchors, config["shard_size"], len(explainer.criteria))
@@ -185,15 +194,16 @@ def finish(config: Config, plan: Plan) -> list[Judgement]:
             examples=False,
             combine=explainer.threshold.combine,
         )
-        changes = None if baseline is None else compare_runs(baseline.data, data)
-        before = None if baseline is None else baseline.data
+        changes = None if before is None else compare_runs(before, data)
         judged = judge(conditions, data, before, changes)
         data["examples"] = examples_of(scorer, work.anchors, _shown(data, judged))
         others = evidence(config, work, data)
     explanation = build(explainer.meta, data, copy_arrays=False)
-    write_results(folder, explanation, manifest(config, plan))
-    write_outputs(folder, manifest(config, plan), explanation.data, judged, changes, others)
-    return judged
+    made = manifest(config, plan)
+    found = [judgement.as_dict() for judgement in judged]
+    write_results(folder, explanation, made)
+    write_outputs(folder, made, explanation.data, found, changes, others)
+    return Run(folder, made, dict(explanation.data), found, explanation.data["examples"])
 
 
 def _check_baseline(baseline: Run, explainer: PXGen, n_anchors: int) -> None:
@@ -204,10 +214,6 @@ def _check_baseline(baseline: Run, explainer: PXGen, n_anchors: int) -> None:
         came = f"one of {before[1]} anchors under {', '.join(before[0])}"
         do = "Give a run of the same anchors and criteria, or none."
         raise ParameterError("baseline", "pxgen audit", allowed, came, do)
-
-
-def _numbered(config: Config) -> list[tuple[int, Any]]:
-    return list(enumerate(config["conditions"]))
 
 
 def _shown(data: dict[str, Any], judged: Sequence[Judgement]) -> list[NDArray[np.int64]]:

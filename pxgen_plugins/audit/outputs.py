@@ -8,7 +8,6 @@ from typing import Any
 
 from pxgen_plugins.audit.changes import Changes
 from pxgen_plugins.audit.folder import write_json
-from pxgen_plugins.audit.judgement import Judgement
 from pxgen_plugins.audit.junit import junit
 from pxgen_plugins.audit.openmetrics import openmetrics
 from pxgen_plugins.audit.report import build_report
@@ -22,7 +21,7 @@ def write_outputs(
     folder: Path,
     manifest: Mapping[str, Any],
     data: Mapping[str, Any],
-    judged: Sequence[Judgement],
+    judged: Sequence[Mapping[str, Any]],
     changes: Changes | None = None,
     evidence: Sequence[tuple[str, Any]] = (),
 ) -> None:
@@ -32,12 +31,12 @@ def write_outputs(
         folder: The run folder.
         manifest: What was run.
         data: The explanation's data.
-        judged: The judged conditions.
+        judged: The judged conditions, as mappings.
         changes: Since the baseline, where there is one.
         evidence: What other methods say, as titles and rows of text.
     """
     name = str(manifest["name"])
-    found = [judgement.as_dict() for judgement in judged]
+    found = list(judged)
     write_atomic(folder / "junit.xml", junit(found, name))
     write_atomic(folder / "summary.md", summary(data, found, name, changes).encode())
     write_atomic(folder / "metrics.prom", openmetrics(data, found, name))

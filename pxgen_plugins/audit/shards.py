@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,18 @@ from pxgen_plugins.explanation import write_atomic
 from pxgen_plugins.scoring import Scores
 from pxgen_plugins.threads import one_thread
 
-__all__ = ["FIT", "PLAN", "SHARDS", "Work", "count", "gather", "missing", "score_shard", "work_of"]
+__all__ = [
+    "FIT",
+    "PLAN",
+    "SHARDS",
+    "Work",
+    "count",
+    "gather",
+    "hold",
+    "missing",
+    "score_shard",
+    "work_of",
+]
 
 PLAN, FIT, SHARDS = "plan.json", "fit", "shards"
 
@@ -40,23 +50,40 @@ class Work:
     anchors: Anchors
 
 
-@functools.lru_cache(maxsize=1)
+_held: dict[Path, Work] = {}  # at most one, because models are large
+
+
+def hold(folder: Path, config: Config, model: Any, anchors: Anchors) -> None:
+    """Keep what this process has opened already, so that :func:`work_of` does not open it again.
+
+    Args:
+        folder: The run folder, with its fitted explainer.
+        config: The settings.
+        model: The model.
+        anchors: The anchors.
+    """
+    _held.clear()
+    _held[folder] = Work(config, PXGen.load(folder / FIT, model), anchors)
+
+
 def work_of(folder: Path) -> Work:
     """Return the work that a run folder describes; built once per process.
 
     Raises:
         ParameterError: When the folder holds no plan, or no fitted explainer.
     """
+    if folder in _held:
+        return _held[folder]
     plan = json.loads((folder / PLAN).read_text(encoding="utf-8"))
     config = Config(plan["settings"])
     model = build_model(config)
-    explainer = PXGen.load(folder / FIT, model)
     anchors = open_set(config, "anchors", model)
     if anchors is None or len(anchors) != plan["n_anchors"]:
         do = "Start over with --fresh."
         allowed = f"the {plan['n_anchors']} anchors of the plan"
         raise AnchorError("anchors", "pxgen audit", allowed, "others", do)
-    return Work(config, explainer, anchors)
+    hold(folder, config, model, anchors)
+    return _held[folder]
 
 
 def count(n_anchors: int, size: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
@@ -152,8 +153,6 @@ def template() -> str:
 
 
 def _flow(value: Any) -> str:
-    import json
-
     return "null" if value is None or value is REQUIRED else json.dumps(value)
 
 

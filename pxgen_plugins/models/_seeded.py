@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
 
 from pxgen_plugins.seeds import derive
 
-__all__ = ["seeded"]
+__all__ = ["seeded", "with_seed"]
 
 _LOCK = threading.RLock()
 
@@ -57,3 +58,13 @@ def seeded(seed: int) -> Iterator[None]:
             torch.random.set_rng_state(tensors)
             for card, kept in enumerate(cards):
                 torch.cuda.set_rng_state(kept, card)
+
+
+def with_seed(draw: Callable[[int], Any]) -> Callable[[int, int], Any]:
+    """Return ``sample(n, seed)`` for a ``draw(n)`` that knows only the global generators."""
+
+    def sample(n: int, seed: int) -> Any:
+        with seeded(seed):
+            return draw(n)
+
+    return sample

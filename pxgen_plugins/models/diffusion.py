@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -176,7 +177,7 @@ class Diffusion(Networks):
         return 0.5 * self.n_timesteps * (ratio - 1.0)
 
     def _shared(self, seed: int) -> Tensor:
-        return self._put(normal_rows(0, 1, self.sample_shape, seed))
+        return self._put(_first_row(self.sample_shape, seed))
 
     def _noisy(self, x: Tensor, noise: Tensor, at: int) -> Tensor:
         left = float(self._left[at])
@@ -243,3 +244,9 @@ class Diffusion(Networks):
             f"Diffusion(sample_shape={self.sample_shape}, data_range={self.data_range}, "
             f"n_timesteps={self.n_timesteps}, prediction={self.prediction!r}, steps={self.steps})"
         )
+
+
+@functools.lru_cache(maxsize=64)
+def _first_row(shape: tuple[int, ...], seed: int) -> Tensor:
+    """Return noise that every batch needs again; nothing may write into it."""
+    return normal_rows(0, 1, shape, seed)

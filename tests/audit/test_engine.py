@@ -45,7 +45,7 @@ def settings(folder: Path, **changes) -> Config:
 def audited(config: Config, **options) -> list[str]:
     plan, explainer = engine.make_plan(config)
     assert engine.score(config, plan, explainer, **options)
-    return [judgement.state for judgement in engine.finish(config, plan)]
+    return [judged["state"] for judged in engine.finish(config, plan).conditions]
 
 
 def content(folder: Path) -> dict[str, bytes]:

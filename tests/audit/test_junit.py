@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from functools import partial
 from xml.etree import ElementTree
 
 import pytest
@@ -13,6 +13,8 @@ from pxgen_plugins.audit.inert import visible
 from pxgen_plugins.audit.junit import junit
 from pxgen_plugins.errors import ParameterError
 
+from .reported import judgement
+
 STATES = ("passed", "failed", "warning", "error", "skipped")
 HOSTILE = [
     "]]>", "<![CDATA[x]]>", "</testcase>", "&lol;", "<!DOCTYPE x>", "\x00\x1b[31m", "\ufffe\uffff",
@@ -22,24 +24,16 @@ texts = st.one_of(st.sampled_from(HOSTILE), st.text(max_size=20))
 numbers = st.one_of(st.none(), st.floats(), st.integers(-5, 10**30))
 
 
-def judged(state: str = "failed", **other: Any) -> dict[str, Any]:
-    return {
-        "name": "",
-        "text": "HILE.fraction <= 0.02",
-        "severity": "error",
-        "state": state,
-        "observed": 0.1,
-        "low": 0.05,
-        "high": 0.2,
-        "bound": 0.2,
-        "limit": 0.02,
-        "n": 100,
-        "reason": "the upper end 0.2 is above 0.02",
-        "anchors": (3, 5),
-        **other,
-    }
-
-
+judged = partial(
+    judgement,
+    observed=0.1,
+    low=0.05,
+    high=0.2,
+    bound=0.2,
+    n=100,
+    reason="the upper end 0.2 is above 0.02",
+    anchors=(3, 5),
+)
 judgements = st.builds(
     judged, st.sampled_from(STATES), name=texts, text=texts, reason=texts, observed=numbers,
     low=numbers, high=numbers, limit=numbers, n=st.integers(0, 10**7),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
 import pytest
@@ -13,6 +14,8 @@ from pxgen_plugins.audit.inert import visible
 from pxgen_plugins.audit.openmetrics import openmetrics
 from pxgen_plugins.errors import ParameterError
 
+from .reported import judgement
+
 STATES = ("passed", "failed", "warning", "error", "skipped")
 HOSTILE = [
     '"', "\\", "\\n", 'x"} 1\npxgen_anchors{a="', "# EOF", "\n", "\r", "\x00", "\u2028", "\ud800",
@@ -22,20 +25,7 @@ texts = st.one_of(st.sampled_from(HOSTILE), st.text(max_size=20))
 numbers = st.one_of(st.none(), st.floats(), st.integers(0, 10**9))
 
 
-def judged(state: str = "failed", **other: Any) -> dict[str, Any]:
-    return {
-        "name": "",
-        "text": "HILE.fraction <= 0.02",
-        "severity": "error",
-        "state": state,
-        "observed": 0.1,
-        "limit": 0.02,
-        "n": 100,
-        "reason": "",
-        **other,
-    }
-
-
+judged = partial(judgement, observed=0.1, n=100, reason="")
 judgements = st.builds(
     judged, st.sampled_from(STATES), name=texts, text=texts, observed=numbers, limit=numbers
 )

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from pxgen_plugins.audit.changes import compare_runs
 from pxgen_plugins.audit.inert import visible
 from pxgen_plugins.audit.summary import summary
+
+from .reported import judgement
 
 HOSTILE = [
     "a|b", "\\|", "`x`", "``` \n# head", "<img src=x onerror=alert(1)>", "[x](javascript:1)",
@@ -31,24 +33,16 @@ DATA = {
 }
 
 
-def judged(state: str = "failed", **other: Any) -> dict[str, Any]:
-    return {
-        "name": "",
-        "text": "HILE.fraction <= 0.02",
-        "severity": "error",
-        "state": state,
-        "observed": 0.3,
-        "low": 0.11,
-        "high": 0.6,
-        "bound": 0.6,
-        "limit": 0.02,
-        "n": 10,
-        "reason": "the upper end 0.6 is above 0.02",
-        "anchors": tuple(range(6, 9)),
-        **other,
-    }
-
-
+judged = partial(
+    judgement,
+    observed=0.3,
+    low=0.11,
+    high=0.6,
+    bound=0.6,
+    n=10,
+    reason="the upper end 0.6 is above 0.02",
+    anchors=tuple(range(6, 9)),
+)
 judgements = st.builds(
     judged,
     st.sampled_from(["passed", "failed", "warning", "error", "skipped"]),

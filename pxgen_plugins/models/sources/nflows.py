@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pxgen_plugins.errors import ParameterError, describe
-from pxgen_plugins.models._seeded import seeded
+from pxgen_plugins.models._seeded import with_seed
 from pxgen_plugins.models.flow import Flow
 from pxgen_plugins.models.sources.base import REGISTRY, Source, is_of
 
@@ -42,12 +42,11 @@ def from_nflows(
         settings["decode"] = lambda z: obj._transform.inverse(z, context=rows(len(z)))[0]
     else:
 
-        def sample(n: int, seed: int) -> Any:
-            with seeded(seed):
-                drawn = obj.sample(n, context=context)
+        def draw(n: int) -> Any:
+            drawn = obj.sample(n, context=context)
             return drawn if context is None else drawn[0]
 
-        settings["sample"] = sample
+        settings["sample"] = with_seed(draw)
     model = Flow(
         lambda x: obj.log_prob(x, context=rows(len(x))), sample_shape=sample_shape, **settings
     )

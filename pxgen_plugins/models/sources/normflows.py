@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pxgen_plugins.errors import ParameterError, describe
-from pxgen_plugins.models._seeded import seeded
+from pxgen_plugins.models._seeded import with_seed
 from pxgen_plugins.models.flow import Flow
 from pxgen_plugins.models.sources.base import REGISTRY, Source, is_of
 
@@ -36,12 +36,7 @@ def from_normflows(obj: Any, *, sample_shape: tuple[int, ...], **settings: Any) 
         settings["embed"] = lambda x: (obj.inverse(x) - base.loc) / base.log_scale.exp()
         settings["decode"] = lambda z: obj.forward(z * base.log_scale.exp() + base.loc)
     else:
-
-        def sample(n: int, seed: int) -> Any:
-            with seeded(seed):
-                return obj.sample(n)[0]
-
-        settings["sample"] = sample
+        settings["sample"] = with_seed(lambda n: obj.sample(n)[0])
     model = Flow(obj.log_prob, sample_shape=sample_shape, **settings)
     model.origin = f"normflows {type(obj).__name__}, base {type(base).__name__}"
     return model

@@ -151,10 +151,10 @@ class _Causal:
             if not active:
                 break
             logits = self._forward([rows[i] for i in active]).logits.float()
+            if draws is not None:
+                logits[..., self._never(step == 0)] = -1e9
             for i, row in zip(active, logits, strict=True):
                 last = row[len(rows[i]) - 1]
-                if draws is not None:
-                    last = last.index_fill(0, self._never(step == 0).to(last.device), -1e9)
                 token = int(last.argmax() if draws is None else _drawn(last, draws[i, step]))
                 if token == self.end:
                     done[i] = True

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from pxgen_plugins.errors import ParameterError, describe
-from pxgen_plugins.models._seeded import seeded
+from pxgen_plugins.models._seeded import with_seed
 from pxgen_plugins.models.flow import Flow
 from pxgen_plugins.models.sources.base import REGISTRY, Source, is_of
 
@@ -45,12 +45,7 @@ def from_zuko(obj: Any, *, context: Any = None, **settings: Any) -> Flow:
         settings["embed"] = lambda x: given().transform(x.reshape(-1, *size))
         settings["decode"] = lambda z: given().transform.inv(z).reshape(-1, *shape)
     else:
-
-        def sample(n: int, seed: int) -> Any:
-            with seeded(seed):
-                return given().sample((n,)).reshape(n, *shape)
-
-        settings["sample"] = sample
+        settings["sample"] = with_seed(lambda n: given().sample((n,)).reshape(n, *shape))
     model = Flow(lambda x: given().log_prob(x.reshape(-1, *size)), **settings)
     model.origin = f"zuko {type(obj).__name__}, {size[-1]} features"
     return model

@@ -44,7 +44,7 @@ conditions:
   - {{name: all anchors are read, condition: "invalid.count < 1"}}
 """
 AGAINST = """  - {name: zeros are still known, condition: "label:0.HIHE.fraction drop <= 0.1"}
-  - {name: few zeros were lost, condition: "moved(HIHE->HILE).count <= 20"}
+  - {name: few known anchors were lost, condition: "moved(HIHE->HILE).count <= 20"}
 baseline: first
 """
 SHIPPED = "  shipped: mnist_vae"

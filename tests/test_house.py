@@ -38,7 +38,7 @@ NEAR_THE_HOST = {
     "persistence", "predictor", "reports", "tables", "testing",
 }  # fmt: skip
 FORBIDDEN = {"pickle", "cPickle", "dill", "joblib", "cloudpickle", "jsonpickle", "torchvision"}
-ON_USE_ONLY = {"captum", "shap", "lime", "umap", "openTSNE", "aix360", "tensorflow"}
+ON_USE_ONLY = {"captum", "shap", "lime", "umap", "openTSNE", "aix360", "tensorflow", "mlflow"}
 SEEDING = {
     "np.random.seed", "numpy.random.seed", "random.seed", "torch.cuda.manual_seed",
     "torch.cuda.manual_seed_all", "torch.manual_seed", "torch.random.manual_seed", "torch.seed",

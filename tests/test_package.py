@@ -24,8 +24,8 @@ import pxgen_plugins
 REPOSITORY = Path(__file__).parents[1]
 INPUTS = ["pyproject.toml", "README.md", "LICENSE", "pxgen_plugins", "adapters"]
 EXTRAS = [
-    "captum", "latent", "aix360", "views", "diffusers", "onnx", "audit", "ray", "all", "test",
-    "dev", "bench",
+    "captum", "latent", "aix360", "views", "diffusers", "onnx", "pythae", "audit", "ray",
+    "mlflow", "all", "test", "dev", "bench",
 ]  # fmt: skip
 
 

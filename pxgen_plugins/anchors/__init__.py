@@ -17,7 +17,8 @@ __all__ = ["Anchors", "fit_shape", "names", "open_anchors", "open_for", "registe
 
 _DO = (
     "Give an array, nested lists, a tensor, a Dataset, a DataLoader, a DataFrame, or the path of "
-    "a .npy, .npz or .parquet file, of a folder of images or of a folder of .parquet files."
+    "a .npy, .npz or .parquet file, of a folder of images or of .parquet files, or of a .csv file "
+    "that lists images."
 )
 
 
@@ -42,6 +43,7 @@ def open_anchors(
     - a ``DataLoader``. Shuffling is ignored: row i is item i of its data set. A sampler that picks
       items is followed. An iterable data set is copied to a temporary file;
     - the path of a folder of images, sorted by relative path; sub-folders are labels;
+    - the path of a ``.csv`` file that lists images (``path``, perhaps ``label`` and ``id``);
     - the path of a Parquet file or of a folder of them, or a pandas ``DataFrame``.
 
     Args:

@@ -147,10 +147,13 @@ def open_inside(root: str, name: str) -> int:
     """Return a descriptor of the regular file ``name`` under ``root``, which is a real path.
 
     Raises:
-        ValueError: When links lead out of ``root``, or it is no regular file.
+        ValueError: When ``name`` or a link leads out of ``root``, or it is no regular file.
         OSError: When it cannot be opened.
     """
-    real = os.path.realpath(os.path.join(root, name))
+    named = os.path.normpath(os.path.join(root, name))
+    if os.path.commonpath([root, named]) != root:
+        raise ValueError("its path leaves the folder")
+    real = os.path.realpath(named)
     if os.path.commonpath([root, real]) != root:
         raise ValueError("it is a symbolic link that leaves the folder")
     descriptor = os.open(real, _OPEN)

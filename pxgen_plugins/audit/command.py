@@ -171,6 +171,21 @@ def report(folder: Path) -> int:
 
 
 @group.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--experiment", help="Experiment in MLflow, made when absent.")
+@click.option("--run-name", help="Name of the run in MLflow, instead of the audit's.")
+@click.option("--tracking-uri", help="Server, database or folder, instead of MLflow's own.")
+def log(
+    folder: Path, experiment: str | None, run_name: str | None, tracking_uri: str | None
+) -> int:
+    """Write a finished run to MLflow and print the id that it has there."""
+    from pxgen_plugins.audit.mlflow import log_run
+
+    click.echo(log_run(folder, experiment=experiment, run_name=run_name, tracking_uri=tracking_uri))
+    return PASSED
+
+
+@group.command()
 @click.argument("before", type=click.Path(path_type=Path))
 @click.argument("after", type=click.Path(path_type=Path))
 @click.option("--partial", is_flag=True, help="Compare the anchors that both runs have.")

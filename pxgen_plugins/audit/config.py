@@ -103,7 +103,7 @@ def config_of(content: Mapping[str, Any], folder: Path, where: str = "settings")
         do = "Update pxgen-plugins, or use version: 1."
         raise ParameterError("version", where, "1", str(values["version"]), do)
     for name, choices in (
-        ("model", ("factory", "onnx", "diffusers", "shipped")),
+        ("model", ("factory", "onnx", "diffusers", "pythae", "shipped")),
         ("anchors", ("path", "shipped")),
         ("reference", ("path", "shipped")),
     ):

@@ -14,7 +14,7 @@ from pxgen_plugins.anchors import Anchors, open_for
 from pxgen_plugins.audit.config import Config
 from pxgen_plugins.datasets import load_mnist, load_mnist_vae
 from pxgen_plugins.errors import ModelError, ParameterError, describe
-from pxgen_plugins.models import capabilities, wrap
+from pxgen_plugins.models import capabilities, sources, wrap
 
 __all__ = ["build_model", "open_set"]
 
@@ -37,10 +37,9 @@ def build_model(config: Config) -> Any:
     for name in ("sample_shape", "latent_shape", "data_range"):
         if isinstance(options.get(name), list):
             options[name] = tuple(options[name])
-    if given["onnx"] is not None:
-        return wrap(given["onnx"], **options)
-    if given["diffusers"] is not None:
-        return wrap(given["diffusers"], **options)
+    for kind in ("onnx", "diffusers", "pythae"):
+        if given[kind] is not None:
+            return _from_files(kind, given[kind], options)
     if given["shipped"] is not None:
         return wrap(load_mnist_vae(), **({"sample_shape": (1, 28, 28)} | options))
     factory = _imported(given["factory"])
@@ -101,6 +100,14 @@ class _First(Anchors):
         if isinstance(index, slice):
             index = slice(*index.indices(self._n))
         return self._whole.read(index)
+
+
+def _from_files(kind: str, files: Any, options: Mapping[str, Any]) -> Any:
+    source = sources.get(kind)
+    if not source.matches(files):  # wrap would try other kinds
+        do = "Check the path, and which key of model stands for it."
+        raise ModelError(f"model.{kind}", "settings", source.what, describe(files), do)
+    return wrap(files, **options)
 
 
 def _imported(name: str) -> Callable[..., Any]:

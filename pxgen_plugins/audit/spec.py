@@ -38,7 +38,9 @@ class Key:
 
 def _anchors(what: str) -> dict[str, Key]:
     return {
-        "path": Key("path", f"{what}: folder of images, .npy, .npz or .parquet, texts or a table"),
+        "path": Key(
+            "path", f"{what}: folder of images, .csv of paths, .npy, .npz, .parquet, texts, a table"
+        ),
         "shipped": Key("string", "or data that ships with the package", options=("mnist",)),
         "split": Key("string", "of shipped data", "test", options=("train", "test")),
         "digits": Key("list", "of shipped data: only these"),
@@ -51,7 +53,7 @@ SPEC: dict[str, Key] = {
     "name": Key("string", "name of the audit, for reports", "audit"),
     "model": Key(
         "table",
-        "the model: one of factory, onnx, diffusers or shipped",
+        "the model: one of factory, onnx, diffusers, pythae or shipped",
         REQUIRED,
         {
             "factory": Key(
@@ -62,6 +64,7 @@ SPEC: dict[str, Key] = {
             "arguments": Key("mapping", "further arguments of the factory", {}),
             "onnx": Key("mapping", "ONNX files by role: encoder, decoder, generator, ..."),
             "diffusers": Key("path", "folder written by save_pretrained"),
+            "pythae": Key("path", "folder written by pythae, of default networks"),
             "shipped": Key("string", "a model of this package", options=("mnist_vae",)),
             "options": Key(
                 "mapping", "options of pxgen_plugins.models.wrap: sample_shape, ...", {}

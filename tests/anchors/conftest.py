@@ -80,6 +80,13 @@ def _images(folder: Path, pixels: Pixels, labels: list[str]) -> Path:
     return folder / "images"
 
 
+def _listing(folder: Path, pixels: Pixels, labels: list[str]) -> Path:
+    _images(folder, pixels, labels)
+    lines = [f"{label},images/{label}/{i:03d}.png" for i, label in enumerate(labels)]
+    (folder / "list.csv").write_text("\n".join(["label,path", *lines]), encoding="utf-8")
+    return folder / "list.csv"
+
+
 def _lists(folder: Path, pixels: Pixels, labels: list[str], kind: str = "flat") -> Path:
     values = pa.array(pixels.reshape(-1))
     column: Any = pa.FixedSizeListArray.from_arrays(values, 30)
@@ -132,6 +139,7 @@ def _view(folder: Path, pixels: Pixels, labels: list[str]) -> Any:
 SOURCES: dict[str, Build] = {
     "array": lambda folder, pixels, labels: pixels,
     "view of an array": _view,
+    "list of paths": _listing,
     "read-only array": lambda folder, pixels, labels: np.frombuffer(
         pixels.tobytes(), np.uint8
     ).reshape(pixels.shape),

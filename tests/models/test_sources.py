@@ -227,6 +227,39 @@ def test_codes_on_a_sphere_are_refused(pythae):
         from_pythae(nn.Linear(2, 2))
 
 
+@pytest.mark.parametrize("name", ["VAE", "INFOVAE_MMD", "RAE_L2", "VAEGAN", "VQVAE", "VAMP"])
+def test_a_folder_of_pythae_is_the_model_that_was_saved(pythae, name, tmp_path):
+    net = built(pythae, name)
+    net.save(str(tmp_path))
+    options = {"prior": "uniform"} if name == "VQVAE" else {}
+    found, direct = wrap(str(tmp_path), **options), from_pythae(net, **options)
+    assert (type(found), found.origin) == (type(direct), direct.origin)
+    x = torch.rand(3, 1, 8, 8)
+    assert torch.equal(found.reconstruct(x), direct.reconstruct(x))
+
+
+def test_pickled_networks_beside_the_weights_are_not_read(pythae, tmp_path):
+    net = built(pythae, "VAE")
+    net.save(str(tmp_path))
+    path = tmp_path / "model_config.json"
+    whole = path.read_text()
+    for text, named in (
+        (whole.replace('"uses_default_encoder": true', '"uses_default_encoder": false'), "pickled"),
+        (whole.replace('"VAEConfig"', '"Path"'), "pythae.models"),
+        (whole.replace('"VAEConfig"', '"RHVAEConfig"'), "pythae.models"),
+        (whole.replace('"latent_dim": 4', '"latent_dim": 5'), "default networks"),
+        ("[" * 100_000, "readable"),
+        ("{}", "readable"),
+    ):
+        path.write_text(text)
+        with pytest.raises(ModelError, match=named):
+            from_pythae(tmp_path)
+    path.write_text(whole)
+    torch.save({"model_state_dict": net}, tmp_path / "model.pt")
+    with pytest.raises(ModelError, match="default networks"):
+        from_pythae(tmp_path)
+
+
 def test_a_pythae_model_is_explained_end_to_end(pythae):
     model = wrap(built(pythae, "VAE"))
     explainer = PXGen(model, threshold=Fixed({"kld": 1.0, "mse": 0.1}))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pxgen_plugins.models.sources.base import REGISTRY, Source, wrap
 
 register = REGISTRY.register
+get = REGISTRY.get
 names = REGISTRY.names
 
-__all__ = ["Source", "names", "register", "wrap"]
+__all__ = ["Source", "get", "names", "register", "wrap"]

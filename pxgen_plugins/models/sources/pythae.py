@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import os
+from pathlib import Path
 from typing import Any
 
 import torch
 
+from pxgen_plugins import optional
 from pxgen_plugins.errors import ModelError, ParameterError, describe
 from pxgen_plugins.models._evaluation import EvaluationMode
 from pxgen_plugins.models.autoencoder import Autoencoder
@@ -18,6 +22,7 @@ __all__ = ["from_pythae"]
 # whose posterior is not the Gaussian of the encoder, or whose prior is not N(0, I)
 _NOT_GAUSSIAN = {"HVAE", "RHVAE", "VAE_IAF", "VAE_LinNF", "VAMP"}
 _CURVED = {"SVAE", "PoincareVAE"}  # whose codes live on a sphere or a hyperbolic ball
+_CONFIG, _WEIGHTS = "model_config.json", "model.pt"
 
 
 def from_pythae(
@@ -37,7 +42,9 @@ def from_pythae(
     ``reconstruct`` draw a random code.
 
     Args:
-        obj: The model.
+        obj: The model, or the path of a folder that its ``save`` wrote. A folder is read without
+            unpickling code: only pythae's default networks can be built from one, a model with
+            networks of your own is loaded by yourself.
         prior: Where samples come from, for families without a prior of their own (see
             :class:`~pxgen_plugins.models.Autoencoder` and :class:`~pxgen_plugins.models.VQVAE`).
             WAE_MMD draws from N(0, I) as it was trained to.
@@ -46,8 +53,12 @@ def from_pythae(
 
     Raises:
         ParameterError: When ``obj`` is no model of pythae.
-        ModelError: When its codes are no vectors of a flat space (SVAE, PoincareVAE).
+        ModelError: When its codes are no vectors of a flat space (SVAE, PoincareVAE), or a folder
+            cannot be read.
+        MissingDependencyError: When a folder is given and pythae is not installed.
     """
+    if isinstance(obj, (str, os.PathLike)):
+        obj = _load(Path(obj))
     if not hasattr(obj, "encoder") or not hasattr(obj, "decoder") or not is_of(obj, "pythae"):
         do = "Pass the trained model itself, as AutoModel.load_from_folder returns it."
         raise ParameterError("obj", "from_pythae", "a model of pythae", describe(obj), do)
@@ -108,16 +119,55 @@ def _vqvae(obj: Any, decode: Any, prior: Any, settings: dict[str, Any]) -> VQVAE
     )
 
 
+def _config_name(folder: Path) -> str | None:
+    try:
+        found = json.loads((folder / _CONFIG).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+    return str(found["name"]) if isinstance(found, dict) and "name" in found else None
+
+
+def _load(folder: Path) -> Any:
+    name = _config_name(folder)
+    if name is None:
+        do = "Check the path: it is the folder final_model of a training."
+        came = f"{describe(folder.name)} without a readable {_CONFIG}"
+        raise ModelError("obj", "from_pythae", "a folder that pythae saved", came, do)
+    pythae = optional.load("pythae.models", "pythae", "from_pythae")
+    kind: Any = getattr(pythae, name.removesuffix("Config").removesuffix("_"), None)
+    known = name.endswith("Config") and name in vars(pythae) and isinstance(kind, type)
+    if not known or "RHVAE" in name:  # RHVAE keeps its metric outside of its weights
+        do = "Load it yourself and pass the model."
+        raise ModelError("obj", "from_pythae", "a model of pythae.models", describe(name), do)
+    try:
+        # pythae's own reader unpickles networks that lie beside the weights
+        config = getattr(pythae, name).from_json_file(str(folder / _CONFIG))
+        given = [key for key, value in vars(config).items() if "uses_default" in key and not value]
+        if given:
+            raise ValueError(f"{given[0]} is false: its networks are pickled code")
+        held = torch.load(folder / _WEIGHTS, map_location="cpu", weights_only=True)
+        net: Any = kind(config)
+        net.load_state_dict(held["model_state_dict"])
+    except Exception as error:
+        do = "Load a model with networks of your own yourself, and pass it."
+        came = f"{type(error).__name__}: {str(error)[:200]}"
+        allowed = f"a folder with {_CONFIG} and {_WEIGHTS} of default networks"
+        raise ModelError("obj", "from_pythae", allowed, came, do) from error
+    return net
+
+
 @REGISTRY.register("pythae")
 class Pythae(Source):
-    """Models of pythae."""
+    """Models of pythae, and folders of them."""
 
     order = 20
-    what = "a model of pythae"
+    what = "a model of pythae, or the folder of one"
     families = (VAE, Autoencoder, VQVAE)
     build = staticmethod(from_pythae)
 
     @classmethod
     def matches(cls, obj: Any) -> bool:
-        """Return whether ``obj`` is of pythae."""
+        """Return whether ``obj`` is of pythae, or the folder of a model of it."""
+        if isinstance(obj, (str, os.PathLike)):
+            return _config_name(Path(obj)) is not None
         return is_of(obj, "pythae") and hasattr(obj, "model_config")

@@ -145,10 +145,15 @@ class Changes:
         found: Integers = self.index_after[(self.code_before == start) & (self.code_after == end)]
         return found
 
+    @property
+    def ways(self) -> dict[str, Integers]:
+        """Positions in the second run of those that moved, by way (``"HIHE->HILE"``), most first."""
+        found = {f"{a}->{b}": self.moved_between(a, b) for a in STATES for b in STATES if a != b}
+        rising = sorted(found.items(), key=lambda item: -len(item[1]))
+        return {way: moved for way, moved in rising if len(moved)}
+
     def to_dict(self) -> dict[str, Any]:
         """Return all of it as strict JSON holds it; anchors are named by position after."""
-        ways = [(a, b) for a in STATES for b in STATES if a != b]
-        moved = {f"{a}->{b}": self.moved_between(a, b) for a, b in ways}
         found: dict[str, Any] = plain(
             {
                 "n": self.n,
@@ -157,7 +162,7 @@ class Changes:
                 "states": STATES,
                 "matrix": self.matrix,
                 "intervals": self.intervals,
-                "moved": {way: found for way, found in moved.items() if len(found)},
+                "moved": self.ways,
                 "groups": [asdict(one) for one in self.groups.values()],
                 "labels": [asdict(one) for one in self.labels],
                 "min_label": self.min_label,

@@ -19,7 +19,7 @@ from pxgen_plugins import __version__, adapters
 from pxgen_plugins.anchors import Anchors
 from pxgen_plugins.assembly import assemble, examples_of
 from pxgen_plugins.audit import executors, shards
-from pxgen_plugins.audit.changes import compare_runs
+from pxgen_plugins.audit.changes import Changes, compare_runs
 from pxgen_plugins.audit.conditions import Condition
 from pxgen_plugins.audit.config import Config
 from pxgen_plugins.audit.digests import anchors_digest, model_digest
@@ -41,6 +41,7 @@ _PACKAGES = ("torch", "numpy", "scikit-learn", "scipy", "onnxruntime", "diffuser
 
 _SAMPLE = 150  # anchors of each group whose pictures the report shows when they are brushed
 _EVIDENCE = 24
+_WAYS, _MOVED = 4, 12  # anchors that moved, of each of the commonest ways
 
 
 @dataclass(frozen=True)
@@ -196,7 +197,7 @@ def finish(config: Config, plan: Plan) -> Run:
         )
         changes = None if before is None else compare_runs(before, data)
         judged = judge(conditions, data, before, changes)
-        data["examples"] = examples_of(scorer, work.anchors, _shown(data, judged))
+        data["examples"] = examples_of(scorer, work.anchors, _shown(data, judged, changes))
         others = evidence(config, work, data)
     explanation = build(explainer.meta, data, copy_arrays=False)
     made = manifest(config, plan)
@@ -216,19 +217,27 @@ def _check_baseline(baseline: Run, explainer: PXGen, n_anchors: int) -> None:
         raise ParameterError("baseline", "pxgen audit", allowed, came, do)
 
 
-def _shown(data: dict[str, Any], judged: Sequence[Judgement]) -> list[NDArray[np.int64]]:
-    """Return the anchors whose pictures the report may show: picked, evidence, and a sample."""
+def _shown(
+    data: dict[str, Any], judged: Sequence[Judgement], changes: Changes | None
+) -> list[NDArray[np.int64]]:
+    """Return the anchors whose pictures the report shows: picked, evidence, moved, a sample."""
     found = [np.asarray(judgement.anchors[:_EVIDENCE], dtype=np.int64) for judgement in judged]
     found += [np.asarray(strip, dtype=np.int64) for strip in data["strips"].values()]
+    if changes is not None:
+        found += [_evenly(moved, _MOVED) for moved in list(changes.ways.values())[:_WAYS]]
     for group in data["groups"].values():
         found += [
             np.asarray(picked, dtype=np.int64) for picked in group["representatives"].values()
         ]
-        members = group["indices"]
-        most = min(len(members), _SAMPLE)
-        if most:  # evenly over the order of anchors, which is no order of values
-            found.append(members[np.linspace(0, len(members) - 1, most).round().astype(np.int64)])
+        found.append(_evenly(group["indices"], _SAMPLE))
     return found
+
+
+def _evenly(members: NDArray[np.int64], most: int) -> NDArray[np.int64]:
+    """Return some, evenly over the order of anchors, which is no order of values."""
+    if len(members) <= most:
+        return members
+    return members[np.linspace(0, len(members) - 1, most).round().astype(np.int64)]
 
 
 def manifest(config: Config, plan: Plan) -> dict[str, Any]:

@@ -73,7 +73,8 @@ class Points:
         spread = high - low
         extreme = spread > 0 and not 1e-12 < spread < 1e12
         self.scale = 2.0 ** np.ceil(np.log2(spread)) if extreme else 1.0
-        self.mean: Floats = (total / self.n).numpy()
+        # One value everywhere is its own mean; a sum would round, by 1e18 at 1e34.
+        self.mean: Floats = (total / self.n).numpy() if spread else np.full(self.d, float(low))
 
     def _fill(self, block: Tensor, raw: Array) -> None:
         values = _tensor(raw)

@@ -155,6 +155,20 @@ def test_other_conditions_are_judged_without_scoring(undisturbed, tmp_path, monk
     assert audited(changed) == ["failed"]
 
 
+def test_anchors_that_moved_have_pictures(undisturbed, tmp_path):
+    strict = {"name": "Quantile", "q": 0.5, "n_samples": 100, "n_repeats": 2}
+    none = {"n_representatives": 1, "conditions": []}
+    config = settings(tmp_path / "run", threshold=strict, baseline=str(undisturbed), **none)
+    audited(config)
+    ways = json.loads((config.output / "changes.json").read_text())["moved"]
+    pictured = set(Run.open(config.output).pictures["indices"].tolist())
+    assert ways
+    counts = [len(moved) for moved in ways.values()]
+    assert counts == sorted(counts, reverse=True)
+    for moved in list(ways.values())[:4]:
+        assert len(pictured & set(moved)) >= min(len(moved), 12)
+
+
 def test_a_baseline_of_the_same_anchors_is_compared_with(undisturbed, tmp_path):
     config = settings(
         tmp_path / "run",

@@ -194,3 +194,12 @@ def test_the_number_of_torch_threads_does_not_change_the_picks():
         torch.set_num_threads(before)
     np.testing.assert_array_equal(one.indices, two.indices)
     np.testing.assert_array_equal(one.assignment, two.assignment)
+
+
+@pytest.mark.parametrize("value", [1e34, -3e149, 1e-300, 0.1, 7.0])
+def test_equal_rows_of_any_size_are_a_distance_of_zero_apart(value: float) -> None:
+    found = k_center(np.full((9_000, 3), value), 3)
+    assert found.objective == 0
+    assert found.assignment is not None
+    assert set(found.assignment.tolist()) <= set(range(3))
+    assert len(set(found.indices.tolist())) == 3

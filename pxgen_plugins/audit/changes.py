@@ -147,10 +147,10 @@ class Changes:
 
     @property
     def ways(self) -> dict[str, Integers]:
-        """Positions in the second run of those that moved, by way (``"HIHE->HILE"``), most first."""
+        """Positions in the second run of those that moved, by way as in ``"HIHE->HILE"``."""
         found = {f"{a}->{b}": self.moved_between(a, b) for a in STATES for b in STATES if a != b}
-        rising = sorted(found.items(), key=lambda item: -len(item[1]))
-        return {way: moved for way, moved in rising if len(moved)}
+        commonest = sorted(found.items(), key=lambda item: -len(item[1]))
+        return {way: moved for way, moved in commonest if len(moved)}
 
     def to_dict(self) -> dict[str, Any]:
         """Return all of it as strict JSON holds it; anchors are named by position after."""

@@ -118,13 +118,15 @@ def audit(
     if output is not None:
         config = Config(config.values | {"output": str(output.absolute())})
     config = Config(config.values | {"conditions": _limited(config["conditions"], limits)})
-    from pxgen_plugins.audit import (
-        engine,  # torch and alibi, once the settings are known to be good
-    )
+    # torch and alibi, once the settings are known to be good
+    from pxgen_plugins.audit import engine
+    from pxgen_plugins.audit.estimate import seconds
 
     plan, explainer = engine.make_plan(config)
     if only_plan:
-        return _say_plan(config, plan, as_json)
+        return _say_plan(
+            config, plan, seconds(plan, explainer, config["executor"]["workers"]), as_json
+        )
     say: Callable[[str], None] = (lambda text: None) if quiet else _say
     whole = engine.score(
         config, plan, explainer, fresh=fresh, part=part, verbose=not quiet, say=say
@@ -211,16 +213,21 @@ def compare(before: Path, after: Path, partial: bool, figure: Path | None, as_js
 @click.argument("settings", type=click.Path(path_type=Path))
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a setting.")
 def methods(settings: Path, overrides: tuple[str, ...]) -> int:
-    """Say what the model can do, and which criteria work with it."""
+    """Say what the model can do, and which criteria and adapters work with it."""
     from pxgen_plugins import selection
     from pxgen_plugins.audit import executors
     from pxgen_plugins.audit.config import load_config
     from pxgen_plugins.audit.inert import visible
+    from pxgen_plugins.audit.installed import adapters_for
     from pxgen_plugins.audit.sources import build_model
     from pxgen_plugins.description import describe
 
-    for line in str(describe(build_model(load_config(settings, overrides)))).splitlines():
+    model = build_model(load_config(settings, overrides))
+    for line in str(describe(model)).splitlines():
         click.echo(visible(line))
+    click.echo("adapters:")
+    for name, evidence, lacks in adapters_for(model):
+        click.echo(f"  {name} ({evidence})" + (f": lacks {lacks}" if lacks else ""))
     click.echo("selectors: " + ", ".join(selection.names()))
     click.echo("executors: " + ", ".join(executors.names()))
     return PASSED
@@ -254,13 +261,16 @@ def _part(text: str) -> tuple[int, int]:
     return int(first), int(second)
 
 
-def _say_plan(config: Config, plan: Plan, as_json: bool) -> int:
+def _say_plan(config: Config, plan: Plan, seconds: float | None, as_json: bool) -> int:
+    from pxgen_plugins.audit.estimate import about
+
     passes = plan.n_anchors + plan.n_samples
     found = {
         "anchors": plan.n_anchors,
         "shards": plan.n_shards,
         "samples": plan.n_samples,
         "scored": passes,
+        "seconds": None if seconds is None else round(seconds, 1),
         "table_mib": round(plan.n_anchors * 8 * (len(config["intrinsic"]) + 1) / 2**20, 1),
         "output": str(config.output),
         "digests": plan.digests,
@@ -268,8 +278,15 @@ def _say_plan(config: Config, plan: Plan, as_json: bool) -> int:
     if as_json:
         click.echo(json.dumps(found, indent=1))
         return PASSED
-    click.echo(f"{plan.n_anchors:,} anchors in {plan.n_shards} shards, to {config.output}")
+    shards = f"{plan.n_shards} shard" + ("" if plan.n_shards == 1 else "s")
+    click.echo(f"{plan.n_anchors:,} anchors in {shards}, to {config.output}")
     click.echo(f"{plan.n_samples:,} samples for thresholds: {passes:,} instances scored in all")
+    if seconds is None:
+        click.echo("scoring time: unknown, a criterion learns first")
+    else:
+        click.echo(
+            f"scoring time: about {about(seconds)} on this machine, with one thread a worker"
+        )
     click.echo(f"{len(config['conditions'])} conditions")
     return PASSED
 

@@ -25,6 +25,10 @@ FILES = (
 )  # fmt: skip
 """Every file that a run may hold beside its plan and its shards."""
 
+_MANIFEST = {
+    "name": str, "pxgen": str, "digests": dict, "seed": int, "settings": dict, "n_anchors": int,
+    "model": str, "versions": dict, "machine": dict,
+}  # fmt: skip
 _PER_ANCHOR = (
     "values", "affinity", "group", "group_stability", "distance", "p_value", "anchor_value",
     "labels", "ids", "examples", "calibration",
@@ -65,12 +69,16 @@ class Run:
             conditions = _read(folder / "conditions.json")
             data |= _columns(folder / "anchors.parquet", data["criteria"])
             pictures = _pictures(folder)
+            wrong = [k for k, kind in _MANIFEST.items() if not isinstance(manifest.get(k), kind)]
         except Exception as error:  # files of others may be broken in any way
             came = f"{describe(str(folder))} ({type(error).__name__}: {str(error)[:120]})"
             raise ParameterError("run", "pxgen", "a finished run folder", came, do) from error
         if manifest.get("format") != FORMAT:
             came = f"format {manifest.get('format')!r}"
             raise ParameterError("run", "pxgen", f"of format {FORMAT}", came, do)
+        if wrong:
+            came = f"a manifest.json without a good {wrong[0]!r}"
+            raise ParameterError("run", "pxgen", "a finished run folder", came, do)
         for name in ("repeats", "reference", "scale"):
             if calibration.get(name) is not None:
                 calibration[name] = np.array(calibration[name], dtype=float)

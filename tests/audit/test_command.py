@@ -97,8 +97,16 @@ def test_json_stands_alone_on_standard_output(finished, capsys):
 
 def test_a_plan_scores_nothing(audit, tmp_path, capsys):
     assert run(["audit", str(audit), "--plan"]) == PASSED
-    assert "200 anchors in 4 shards" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "200 anchors in 4 shards" in out
+    assert "scoring time: about" in out
     assert not (tmp_path / "run").exists()
+
+
+def test_a_criterion_that_learns_first_has_no_estimate(audit, capsys):
+    learning = "intrinsic=[aggregate_mahalanobis]"
+    assert run(["audit", str(audit), "--plan", "--json", "--set", learning]) == PASSED
+    assert json.loads(capsys.readouterr().out)["seconds"] is None
 
 
 def test_a_finished_run_is_shown_reported_and_compared(finished, audit, tmp_path, capsys):
@@ -121,8 +129,23 @@ def test_a_finished_run_is_shown_reported_and_compared(finished, audit, tmp_path
 def test_methods_say_what_works(audit, capsys):
     assert run(["methods", str(audit)]) == PASSED
     out = capsys.readouterr().out
-    for part in ("VAE", "kld", "k_center", "serial"):
+    for part in ("VAE", "kld", "k_center", "serial", "latent_contrast (counterfactual)\n"):
         assert part in out
+
+
+def test_methods_that_cannot_run_say_what_is_missing(monkeypatch):
+    from pxgen_plugins.audit import installed
+    from pxgen_plugins.models import BlackBox
+
+    def lacks(name: str) -> str:
+        return {one.name: one.lacks for one in installed.adapters_for(model)}[name]
+
+    model = BlackBox(lambda x: x)
+    assert lacks("latent_ale") == "the model's decode, encode"
+    assert lacks("lrp") == "the model's gradients"
+    assert lacks("occlusion") == ("" if installed.find_spec("captum") else "the package captum")
+    monkeypatch.setattr(installed, "find_spec", lambda name: None)
+    assert lacks("occlusion") == "the package captum"
 
 
 def test_what_comes_from_data_is_inert_in_the_terminal(audit, capsys, monkeypatch):

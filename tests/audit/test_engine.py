@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -263,3 +264,21 @@ def test_a_folder_that_is_no_run_is_refused(undisturbed, tmp_path):
     (copy / "manifest.json").write_text(json.dumps(manifest | {"format": 99}))
     with pytest.raises(ParameterError, match="format"):
         Run.open(copy)
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (lambda found: found.pop("name"), "'name'"),
+        (lambda found: found.update(seed="1"), "'seed'"),
+        (lambda found: found.update(digests=[1]), "'digests'"),
+        (lambda found: found.update(format=9), "of format 1"),
+    ],
+)
+def test_a_manifest_that_lacks_what_is_read_from_it_is_no_run(undisturbed, tmp_path, change, named):
+    shutil.copytree(undisturbed, tmp_path / "run")
+    found = json.loads((tmp_path / "run/manifest.json").read_text())
+    change(found)
+    (tmp_path / "run/manifest.json").write_text(json.dumps(found))
+    with pytest.raises(ParameterError, match=named):
+        Run.open(tmp_path / "run")

@@ -18,7 +18,9 @@ __all__ = ["Blocks", "Part", "Unreadable", "parquet"]
 
 _BLOCK = 8 << 20  # decoded bytes
 _BUFFER = 8 << 20  # bytes read ahead, over all columns
-_ENCODED = 64  # rows with values of any length: a dictionary can make them small on disk only
+_ENCODED = 64  # rows with values of any length
+_REPEATED = 128 << 20  # bytes of a block if every row held all that its column chunk declares
+_MOST_VALUES = 1 << 26  # numbers in a row, on the average of a row group
 _WIDTH = {"BOOLEAN": 1, "INT32": 4, "FLOAT": 4, "INT64": 8, "DOUBLE": 8, "INT96": 12}
 
 
@@ -99,14 +101,17 @@ class Blocks:
     def _block_rows(self, part: Part) -> int:
         """Return how many rows make a block, by the number of values that the file declares."""
         group = self._file.metadata.row_group(part.group)
-        size, encoded = 1, False
+        size, encoded = 1, 0
         for place in range(group.num_columns):
             column = group.column(place)
             if column.path_in_schema.split(".")[0] in self._names:
                 width = _WIDTH.get(column.physical_type)
-                encoded = encoded or width is None
+                if column.num_values > part.rows * _MOST_VALUES:
+                    raise ValueError(f"more than {_MOST_VALUES:,} values a row")
+                if width is None:  # a dictionary lets every row repeat the largest value
+                    encoded += column.total_uncompressed_size
                 size += column.num_values * width if width else column.total_uncompressed_size
-        most = _ENCODED if encoded else part.rows
+        most = min(_ENCODED, _REPEATED // encoded) if encoded else part.rows
         return max(1, min(most, _BLOCK * part.rows // size))
 
 

@@ -25,6 +25,7 @@ _Y = ("y", "labels")
 _ID = ("id", "ids")
 _CHUNK = 1 << 20
 _MOST_TEXT = 4096  # bytes of one label or id
+_MOST_TEXTS = 1 << 30  # bytes of all of them, which are loaded as a whole
 _DO = "Save the anchors alone: numpy.save('anchors.npy', array), and pass labels= apart."
 
 
@@ -100,9 +101,9 @@ class NpzAnchors(SpooledAnchors):
             rows = spool.rows(member.dtype, member.shape, member.order)
             found = cls(spool, rows, {}, sample_shape, where)
             for key in (key for key in _Y if key in names and key != name):
-                found.labels = as_labels(_small(archive, key), n, where)
+                found.labels = as_labels(_small(archive, key, n), n, where)
             for key in (key for key in _ID if key in names and key != name):
-                found.ids = as_ids(_small(archive, key), n, where)
+                found.ids = as_ids(_small(archive, key, n), n, where)
         except BaseException:
             spool.discard()
             raise
@@ -140,9 +141,11 @@ def _copy(archive: zipfile.ZipFile, member: _Member, spool: Spool, where: str) -
             spool.write(np.frombuffer(chunk, np.uint8))
 
 
-def _small(archive: zipfile.ZipFile, name: str) -> NDArray[Any]:
-    """Return labels or ids, which are loaded as a whole."""
+def _small(archive: zipfile.ZipFile, name: str, n: int) -> NDArray[Any]:
+    """Return n labels or ids, which are loaded as a whole."""
     member = _header(archive, name)
+    if member.nbytes > min(_MOST_TEXTS, (n + 1) * _MOST_TEXT):  # of another length: an error later
+        raise ValueError(f"array {name!r} has {member.nbytes} bytes for {n} anchors")
     if member.dtype.itemsize > _MOST_TEXT:
         raise ValueError(f"array {name!r} has elements of {member.dtype.itemsize} bytes")
     with archive.open(name + ".npy") as file:

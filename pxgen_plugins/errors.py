@@ -42,7 +42,10 @@ def describe(value: Any) -> str:
         return f"{type(value).__name__} of shape {tuple(shape)} and dtype {value.dtype}"
     if callable(value) and hasattr(value, "__qualname__"):
         return f"{type(value).__name__} {value.__qualname__!r}"
-    text = repr(value).replace("\n", " ")
+    try:
+        text = repr(value).replace("\n", " ")
+    except Exception:  # such as a number of more than 4,300 digits
+        return f"a {type(value).__name__} that cannot be shown"
     return text if len(text) <= _LONGEST else text[:_LONGEST] + "..."
 
 
@@ -66,7 +69,9 @@ class PXGenError(Exception):
         self.do = do
 
     def __str__(self) -> str:
-        return f"{self.where}: {self.parameter} must be {self.allowed}; got {self.got}. {self.do}"
+        cut = 2 * _LONGEST  # a key of somebody's file may be a megabyte long
+        named = self.parameter if len(self.parameter) <= cut else self.parameter[:cut] + "..."
+        return f"{self.where}: {named} must be {self.allowed}; got {self.got}. {self.do}"
 
 
 class ParameterError(PXGenError, ValueError):

@@ -168,7 +168,7 @@ def from_json(text: str) -> Explanation:
         meta, data = parsed["meta"], parsed["data"]
         for path, form in meta.get("arrays", {}).items():
             _restore(data, path.split("."), form)
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         do = f"Give the text that to_json returned ({type(error).__name__}: {str(error)[:100]})."
         raise ParameterError("text", where, "an explanation as JSON", describe(text), do) from error
     return Explanation(meta=meta, data=data)

@@ -136,7 +136,7 @@ def _read(folder: Path) -> dict[str, Any]:
         if content["format"] == _FORMAT and isinstance(content["params"], dict):
             return dict(content)
         came = f"format {content['format']!r}"
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
         came = f"{describe(str(folder))} ({type(error).__name__})"
     raise ParameterError("path", "PXGen.load", allowed, came, do)
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from pxgen_plugins.anchors.base import REGISTRY, Anchors, path_of, positions, reason
 from pxgen_plugins.anchors.images import ImageForm, decode, form_of_shape, pillow
+from pxgen_plugins.anchors.text import as_labels
 from pxgen_plugins.errors import AnchorError, PXGenWarning, describe
 
 __all__ = ["FolderAnchors", "open_inside", "scan"]
@@ -64,7 +65,7 @@ class FolderAnchors(Anchors):
         self._form = self._find_form(sample_shape, where)
         self.ids = np.array(self._names, np.str_)
         tops = [name.partition("/")[0] if "/" in name else "" for name in self._names]
-        self.labels = np.array(tops, np.str_) if any(tops) else None
+        self.labels = as_labels(tops, len(tops), where) if any(tops) else None
 
     @classmethod
     def matches(cls, X: Any) -> bool:

@@ -13,6 +13,7 @@ import numpy as np
 from pxgen_plugins.anchors.base import REGISTRY, path_of, reason
 from pxgen_plugins.anchors.folder import FolderAnchors, open_inside
 from pxgen_plugins.anchors.images import pillow
+from pxgen_plugins.anchors.text import as_labels
 from pxgen_plugins.errors import AnchorError, describe
 
 __all__ = ["ListingAnchors", "listed"]
@@ -58,7 +59,8 @@ class ListingAnchors(FolderAnchors):
             raise AnchorError("X", where, "a CSV file that lists images", "none", do)
         self._form = self._find_form(sample_shape, where)
         self.ids = np.array(columns.get("id", self._names), np.str_)
-        self.labels = np.array(columns["label"], np.str_) if "label" in columns else None
+        given = columns.get("label")
+        self.labels = None if given is None else as_labels(given, len(given), where)
 
     @classmethod
     def matches(cls, X: object) -> bool:

@@ -23,7 +23,8 @@ def as_text(value: Any) -> str:
 
     Integers and integral floats lose their type ("3" for 3 and 3.0: a column of class numbers with
     a gap is stored as floats), missing values (None, NaN, NaT, NA) become "", bytes are decoded as
-    UTF-8.
+    UTF-8, and halves of surrogate pairs (file names that are no text) become escapes, so that every
+    label can be written.
 
     Raises:
         TypeError: When ``value`` is a list, tuple, dict or set.
@@ -34,7 +35,8 @@ def as_text(value: Any) -> str:
         ['3', '3', '0.5', '', '', 'True', 'cat']
     """
     if isinstance(value, str):
-        return str(value)
+        whole = value.isascii() or not any(0xD800 <= ord(c) <= 0xDFFF for c in value)
+        return str(value) if whole else value.encode(errors="backslashreplace").decode()
     if isinstance(value, _GROUPS):
         raise TypeError(f"a {type(value).__name__} is no label")
     if value is None or type(value).__name__ == "NAType":

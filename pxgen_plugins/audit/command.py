@@ -161,9 +161,7 @@ def report(folder: Path) -> int:
     from pxgen_plugins.explanation import write_atomic
 
     opened = Run.open(folder)
-    path = opened.path / "changes.json"
-    changes = json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
-    others = json.loads((opened.path / "evidence.json").read_text(encoding="utf-8")) or None
+    changes, others = opened.extra("changes.json"), opened.extra("evidence.json") or None
     page = build_report(
         opened.manifest, opened.data, opened.pictures, opened.conditions, changes, others
     )

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pxgen_plugins import optional
-from pxgen_plugins.audit.spec import REQUIRED, SPEC, Key
+from pxgen_plugins.audit.spec import LARGEST, REQUIRED, SPEC, Key
 from pxgen_plugins.errors import ParameterError, describe
 from pxgen_plugins.validation import nearest
 
@@ -154,6 +154,8 @@ def _value(value: Any, key: Key, folder: Path, where: str, place: str) -> Any:
     )
     if good and key.options:
         good, allowed = value in key.options, "one of " + ", ".join(key.options)
+    if good and key.kind == "integer":
+        good, allowed = value <= LARGEST, f"at most {LARGEST}"
     if good and key.minimum is not None:
         good, allowed = value >= key.minimum, f"at least {key.minimum:g}"
     if not good:
@@ -227,7 +229,7 @@ def _toml(text: str, where: str) -> dict[str, Any]:
 
     try:
         return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (RecursionError, ValueError) as error:  # of which TOMLDecodeError is one
         raise ParameterError("the file", where, "TOML", str(error)[:200], "Mend it.") from error
 
 

@@ -29,7 +29,7 @@ from pxgen_plugins.audit.judgement import Judgement, judge
 from pxgen_plugins.audit.outputs import write_outputs
 from pxgen_plugins.audit.sources import build_model, open_set
 from pxgen_plugins.description import describe as described
-from pxgen_plugins.errors import AnchorError, ParameterError, PXGenWarning
+from pxgen_plugins.errors import AnchorError, ParameterError, PXGenWarning, describe
 from pxgen_plugins.explainer import PXGen
 from pxgen_plugins.explanation import build
 from pxgen_plugins.progress import bar
@@ -94,6 +94,7 @@ def make_plan(config: Config) -> tuple[Plan, PXGen]:
         raise AnchorError("anchors", "pxgen audit", "at least one anchor", "none", do)
     for name in (config["adapters"] or {}).get("names", ()):
         adapters.get(str(name))
+    executors.get(config["executor"]["name"])
     baseline = None if config["baseline"] is None else Run.open(config["baseline"])
     if baseline is not None:  # before anything is scored
         _check_baseline(baseline, explainer, len(anchors))
@@ -262,6 +263,16 @@ def manifest(config: Config, plan: Plan) -> dict[str, Any]:
 
 def _settle(folder: Path, plan: Plan, fresh: bool, say: Callable[[str], None]) -> None:
     """Begin a run, or go on with one of the same plan."""
+    try:
+        _begin(folder, plan, fresh, say)
+    except OSError as error:
+        do = "Choose another output, or mend its permissions."
+        came = f"{describe(str(folder))} ({type(error).__name__}: {error.strerror})"
+        allowed = "a folder that can be written"
+        raise ParameterError("output", "pxgen audit", allowed, came, do) from error
+
+
+def _begin(folder: Path, plan: Plan, fresh: bool, say: Callable[[str], None]) -> None:
     path = folder / shards.PLAN
     content = {"settings": plan.settings, "digests": plan.digests, "n_anchors": plan.n_anchors}
     if fresh and path.exists():  # only what is ours; the plan goes last, it marks the folder

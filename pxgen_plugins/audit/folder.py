@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from pxgen_plugins.tables import write_parquet
 __all__ = ["FILES", "FORMAT", "Run", "write_json", "write_results"]
 
 FORMAT = 1
+_LARGEST = 1 << 34  # bytes of one file that is read
 FILES = (
     "anchors.parquet", "calibration.json", "changes.json", "conditions.json", "evidence.json",
     "explanation.json", "junit.xml", "manifest.json", "metrics.prom", "pictures.safetensors",
@@ -68,6 +70,8 @@ class Run:
             calibration = _read(folder / "calibration.json")
             conditions = _read(folder / "conditions.json")
             data |= _columns(folder / "anchors.parquet", data["criteria"])
+            if len(data["group"]) != manifest["n_anchors"]:
+                raise ValueError("anchors.parquet has another number of anchors")
             pictures = _pictures(folder)
             wrong = [k for k, kind in _MANIFEST.items() if not isinstance(manifest.get(k), kind)]
         except Exception as error:  # files of others may be broken in any way
@@ -87,6 +91,20 @@ class Run:
             data["groups"][name]["indices"] = np.flatnonzero(data["group"] == name)
         data["invalid"] = np.flatnonzero(data["group"] == "invalid")
         return cls(folder, manifest, data, conditions, pictures)
+
+    def extra(self, name: str) -> Any:
+        """Return the content of another JSON file of the run, None when it is not there.
+
+        Raises:
+            ParameterError: When it cannot be read.
+        """
+        path = self.path / name
+        try:
+            return _read(path) if path.exists() else None
+        except (OSError, ValueError, RecursionError) as error:
+            do = "Run the audit again."
+            came = type(error).__name__
+            raise ParameterError(name, "pxgen", "a readable JSON file", came, do) from error
 
 
 def write_results(folder: Path, explanation: Any, manifest: Mapping[str, Any]) -> None:
@@ -117,14 +135,22 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def _read(path: Path) -> Any:
-    return json.loads(path.read_text(encoding="utf-8"))
+    return json.loads(_regular(path).read_text(encoding="utf-8"))
+
+
+def _regular(path: Path) -> Path:
+    """Return the path of a file that ends, before anything of it is read."""
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode) or found.st_size > _LARGEST:
+        raise ValueError(f"{path.name} is no regular file of at most {_LARGEST} bytes")
+    return path
 
 
 def _columns(path: Path, criteria: list[str]) -> dict[str, Any]:
     """Return the per-anchor arrays of an explanation from its table."""
     from pyarrow import parquet
 
-    table = parquet.read_table(path)
+    table = parquet.read_table(_regular(path))
     names = table.column_names
 
     def floats(name: str) -> Any:
@@ -178,6 +204,7 @@ def _pictures(folder: Path) -> dict[str, Any] | None:
     path = folder / "pictures.safetensors"
     if not path.exists():
         return None
+    _regular(path)
     with safe_open(path, framework="numpy") as file:
         found = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         rest: dict[str, Any] = json.loads(file.metadata()["rest"])

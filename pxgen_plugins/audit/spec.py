@@ -7,10 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
-__all__ = ["REQUIRED", "SPEC", "Key", "schema", "template"]
+__all__ = ["LARGEST", "REQUIRED", "SPEC", "Key", "schema", "template"]
 
 Kind = Literal["string", "path", "integer", "number", "boolean", "list", "mapping", "table"]
 REQUIRED: Final = object()
+LARGEST: Final = 2**63 - 1
+"""The largest integer that a setting may be."""
 
 
 @dataclass(frozen=True)
@@ -181,6 +183,8 @@ def _property(key: Key) -> dict[str, Any]:
         found["default"] = key.default
     if key.options:
         found["enum"] = [*key.options, *([None] if key.default is None else [])]
+    if key.kind == "integer":
+        found["maximum"] = LARGEST
     if key.minimum is not None:
         found["minimum"] = key.minimum
     return found

@@ -1,0 +1,178 @@
+"""A run folder that somebody changed: read as data, refused, or scored again; never run."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from pyarrow import parquet
+
+from pxgen_plugins.audit.command import PASSED, USAGE, run
+from tests.attacks import corpus
+from tests.attacks.corpus import MARKER, Payload
+
+pytest.importorskip("yaml")
+pytest.importorskip("jinja2")
+SETTINGS = """
+model: {shipped: mnist_vae}
+anchors: {shipped: mnist, limit: 60}
+threshold: {name: Quantile, n_samples: 40, n_repeats: 1}
+shard_size: 32
+output: run
+conditions: ["HIHE.count >= 0"]
+"""
+READ = ("manifest.json", "explanation.json", "calibration.json", "conditions.json",
+        "anchors.parquet", "pictures.safetensors")  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("finished")
+    (folder / "audit.yaml").write_text(SETTINGS, encoding="utf-8")
+    assert run(["audit", str(folder / "audit.yaml"), "--quiet"]) == PASSED
+    return folder
+
+
+@pytest.fixture
+def folder(finished: Path, tmp_path: Path) -> Path:
+    """A copy of the settings and the run, with a secret beside them."""
+    shutil.copytree(finished, tmp_path / "work")
+    (tmp_path / "secret.txt").write_text("secret content")
+    return tmp_path / "work"
+
+
+def again(folder: Path) -> int:
+    return run(["audit", str(folder / "audit.yaml"), "--quiet"])
+
+
+@pytest.mark.parametrize("name", READ)
+@pytest.mark.parametrize("kind", ["pickle", "nested", "cut", "empty", "link", "folder", "zero"])
+def test_a_changed_result_is_one_clear_error(name: str, kind: str, folder: Path, capsys):
+    path = folder / "run" / name
+    content = path.read_bytes()
+    path.unlink()
+    if kind == "link":
+        path.symlink_to(folder.parent / "secret.txt")
+    elif kind == "zero":
+        path.symlink_to("/dev/zero")
+    elif kind == "folder":
+        path.mkdir()
+    else:
+        changed = {"pickle": pickle.dumps(Payload(folder)), "nested": b"[" * 100_000,
+                   "cut": content[: len(content) // 2], "empty": b""}  # fmt: skip
+        path.write_bytes(changed[kind])
+    for command in (["show"], ["report"], ["compare", str(folder / "run")]):
+        assert run([*command, str(folder / "run")]) == USAGE
+        err = capsys.readouterr().err
+        assert "internal error" not in err
+        assert "secret" not in err
+        assert len(err) < 2000
+    assert not list(folder.rglob(MARKER))
+
+
+@pytest.mark.parametrize("name", ["changes.json", "evidence.json"])
+def test_a_changed_file_of_the_report_alone_is_one_clear_error(name: str, folder: Path, capsys):
+    (folder / "run" / name).write_bytes(b"[" * 100_000)
+    assert run(["report", str(folder / "run")]) == USAGE
+    assert name in capsys.readouterr().err
+
+
+def test_results_that_disagree_in_length_are_refused(folder: Path, capsys):
+    path = folder / "run" / "anchors.parquet"
+    table = parquet.read_table(path)
+    parquet.write_table(pa.concat_tables([table] * 3), path)
+    assert run(["show", str(folder / "run")]) == USAGE
+    assert "anchors" in capsys.readouterr().err
+
+
+def test_going_on_writes_no_file_outside_and_mends_what_was_changed(folder: Path, capsys):
+    clean = {p.name: p.read_bytes() for p in (folder / "run").iterdir() if p.is_file()}
+    for name in ("report.html", "summary.md", "anchors.parquet"):
+        (folder / "run" / name).unlink()
+        (folder / "run" / name).symlink_to(folder.parent / "secret.txt")
+    shard = next((folder / "run" / "shards").iterdir())
+    shard.write_bytes(corpus.pickled(folder))
+    assert again(folder) == PASSED, capsys.readouterr().err
+    assert (folder.parent / "secret.txt").read_text() == "secret content"
+    after = {p.name: p.read_bytes() for p in (folder / "run").iterdir() if p.is_file()}
+    assert after == clean
+    assert not list(folder.rglob(MARKER))
+
+
+@pytest.mark.parametrize("values", [np.zeros((32, 3)), np.zeros((32, 2), np.float32),
+                                    np.zeros((31, 2)), np.zeros(64)])  # fmt: skip
+def test_a_shard_of_another_form_is_scored_again(values, folder: Path, capsys):
+    from safetensors.numpy import save_file
+
+    clean = (folder / "run" / "anchors.parquet").read_bytes()
+    shard = min((folder / "run" / "shards").iterdir())
+    save_file({"values": values}, shard, {"reasons": "{}"})
+    assert again(folder) == PASSED, capsys.readouterr().err
+    assert (folder / "run" / "anchors.parquet").read_bytes() == clean
+
+
+def test_a_plan_that_names_another_factory_is_not_followed(folder: Path, capsys):
+    path = folder / "run" / "plan.json"
+    plan = json.loads(path.read_text())
+    plan["settings"]["model"] |= {"factory": "os:system", "shipped": None,
+                                  "arguments": {"command": f"touch {folder / MARKER}"}}  # fmt: skip
+    path.write_text(json.dumps(plan))
+    next((folder / "run" / "shards").iterdir()).unlink()
+    assert again(folder) == PASSED, capsys.readouterr().err
+    assert not (folder / MARKER).exists()
+
+
+@pytest.mark.parametrize("kind", ["a file", "not ours", "a link to others", "read-only parent"])
+def test_an_output_that_is_no_place_for_a_run_is_refused(kind: str, folder: Path, capsys):
+    shutil.rmtree(folder / "run")
+    if kind == "a file":
+        (folder / "run").write_text("mine")
+    elif kind == "not ours":
+        (folder / "run").mkdir()
+        (folder / "run" / "thesis.tex").write_text("mine")
+    elif kind == "a link to others":
+        (folder / "run").symlink_to(folder.parent)
+    else:
+        (folder / "run").symlink_to("/proc/self/nothing")
+    for extra in ([], ["--fresh"]):
+        code = run(["audit", str(folder / "audit.yaml"), "--quiet", *extra])
+        assert code == USAGE, capsys.readouterr().err
+        assert "internal error" not in capsys.readouterr().err
+    assert (folder.parent / "secret.txt").exists()
+    if kind == "not ours":
+        assert (folder / "run" / "thesis.tex").read_text() == "mine"
+
+
+BLOCKED = """
+import socket, sys
+def refuse(*args, **options):
+    open({marker!r}, "w")
+    raise OSError("no network here")
+for name in ("connect", "connect_ex", "sendto", "listen"):  # urllib3 binds when it is imported
+    setattr(socket.socket, name, refuse)
+socket.getaddrinfo = socket.create_connection = refuse
+from pxgen_plugins.audit.command import run
+sys.exit(run(["audit", {settings!r}, "--quiet", "--fresh"]))
+"""
+
+
+@pytest.mark.parametrize("executor", ["serial", "processes"])
+def test_a_whole_audit_opens_no_socket(executor: str, folder: Path):
+    text = SETTINGS + f"executor: {{name: {executor}, workers: 2}}\nadapters: {{names: [lrp]}}\n"
+    (folder / "audit.yaml").write_text(text, encoding="utf-8")
+    code = BLOCKED.format(marker=str(folder / MARKER), settings=str(folder / "audit.yaml"))
+    path = os.pathsep.join([str(Path(__file__).parents[2]), *sys.path])
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code], env=os.environ | {"PYTHONPATH": path},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == PASSED, done.stderr
+    assert not (folder / MARKER).exists()

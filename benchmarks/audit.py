@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -61,29 +62,71 @@ def content(folder: Path) -> dict[str, bytes]:
 
 
 def kills(folder: Path, n: int = 30) -> dict[str, Any]:
-    """Kill an audit ``n`` times at random moments; compare its files with an undisturbed run's."""
-    seconds = audit(settings(folder / "whole"))
+    """Kill audits ``n`` times at random moments; compare their files with an undisturbed run's.
+
+    Every run is killed three times and then left to end. A kill comes up to 0.3 seconds after a
+    point drawn at random: the plan, the calibration, one of the shards, or the first result.
+    """
+    whole = folder / "whole"
+    _follow(folder, whole, None)
+    wanted = content(whole)
+    n_shards = len(list(whole.glob("shards/*.safetensors")))
     draws = np.random.default_rng(0)
-    finished = 0
-    whole, reached = content(folder / "whole"), []
-    killed, marker = folder / "killed", folder / "started"
-    for _ in range(n):
-        marker.unlink(missing_ok=True)
-        command = [sys.executable, "-W", "ignore", str(HERE), "run", str(killed), str(marker)]
-        process = subprocess.Popen(command)
-        while not marker.exists():
-            time.sleep(0.01)
-        time.sleep(draws.uniform(0.0, 0.5 * seconds))
+    fell: dict[str, int] = {}
+    runs = differing = 0
+    while sum(fell.values()) < n:
+        run = folder / f"run{runs}"
+        for _ in range(3):
+            point = ("planned", "calibrated", "scored", "written")[draws.integers(4)]
+            reached = _points(run, int(draws.integers(1, n_shards + 1)))[point]
+            if _follow(folder, run, reached, draws.uniform(0.0, 0.3)):
+                phase = _phase(run, n_shards)
+                fell[phase] = fell.get(phase, 0) + 1
+        _follow(folder, run, None)
+        differing += content(run) != wanted
+        shutil.rmtree(run)
+        runs += 1
+    return {
+        "kills": sum(fell.values()), "fell_while": dict(sorted(fell.items())), "runs": runs,
+        "runs_that_differ": differing, "files_compared": len(wanted),
+    }  # fmt: skip
+
+
+def _points(run: Path, n_shards: int) -> dict[str, Callable[[], bool]]:
+    """Return what tells that a run has come so far; in one that goes on it may be there at once."""
+    return {
+        "planned": lambda: True,
+        "calibrated": (run / shards.FIT / "pxgen.json").exists,
+        "scored": lambda: len(list(run.glob("shards/*.safetensors"))) >= n_shards,
+        "written": lambda: any((run / name).exists() for name in FILES),
+    }
+
+
+def _follow(
+    folder: Path, run: Path, reached: Callable[[], bool] | None, delay: float = 0.0
+) -> bool:
+    """Start an audit or go on with it, and kill it after a point; return whether it was killed."""
+    marker = folder / "planned"
+    marker.unlink(missing_ok=True)
+    command = [sys.executable, "-W", "ignore", str(HERE), "run", str(run), str(marker)]
+    process = subprocess.Popen(command)
+    if reached is not None:
+        while process.poll() is None and not (marker.exists() and reached()):
+            time.sleep(0.002)
+        time.sleep(delay)
         process.send_signal(signal.SIGKILL)
-        process.wait()
-        reached.append(len(list(killed.glob("shards/*.safetensors"))))
-        if (killed / "conditions.json").exists():  # whole: begin again
-            finished += 1
-            assert content(killed) == whole
-            shutil.rmtree(killed)
-    audit(settings(killed))
-    same = content(killed) == whole
-    return {"kills": n, "shards_at_each": reached, "had_finished": finished, "same": same}
+    code = process.wait()
+    assert code in {0, -signal.SIGKILL}
+    return code != 0
+
+
+def _phase(run: Path, n_shards: int) -> str:
+    """Return what a killed run was doing, by what it had written."""
+    if not (run / shards.FIT / "pxgen.json").exists():
+        return "calibrating"
+    if len(list(run.glob("shards/*.safetensors"))) < n_shards:
+        return "scoring"
+    return "writing results" if any((run / name).exists() for name in FILES) else "assembling"
 
 
 def million(folder: Path, n: int = 1_000_000) -> dict[str, Any]:
@@ -141,8 +184,11 @@ def main() -> None:
     """Run the named benchmark."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     if sys.argv[1] == "run":
+        config = settings(Path(sys.argv[2]), adapters={"names": ["lrp"], "per_group": 2})
+        plan, explainer = engine.make_plan(config)
         Path(sys.argv[3]).touch()
-        audit(settings(Path(sys.argv[2])))
+        engine.score(config, plan, explainer)
+        engine.finish(config, plan)
         return
     named = {"kills": kills, "million": million, "cost": cost}
     with tempfile.TemporaryDirectory() as folder:

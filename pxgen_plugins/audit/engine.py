@@ -273,6 +273,7 @@ def _settle(folder: Path, plan: Plan, fresh: bool, say: Callable[[str], None]) -
 
 
 def _begin(folder: Path, plan: Plan, fresh: bool, say: Callable[[str], None]) -> None:
+    shards.sweep(folder)
     path = folder / shards.PLAN
     content = {"settings": plan.settings, "digests": plan.digests, "n_anchors": plan.n_anchors}
     if fresh and path.exists():  # only what is ours; the plan goes last, it marks the folder

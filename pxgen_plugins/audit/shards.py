@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import re
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,10 +32,13 @@ __all__ = [
     "hold",
     "missing",
     "score_shard",
+    "sweep",
     "work_of",
 ]
 
 PLAN, FIT, SHARDS = "plan.json", "fit", "shards"
+_LEFT = re.compile(r"\..+\.[0-9a-f]{16}")  # as write_atomic names what is not whole yet
+_OLD = 3600  # seconds
 
 
 @dataclass(frozen=True)
@@ -152,6 +158,17 @@ def gather(folder: Path, n_anchors: int, size: int, width: int) -> Scores:
         values[rows.start : rows.stop] = found[0]
         reasons |= {rows.start + int(at): str(why) for at, why in found[1].items()}
     return Scores(values, reasons)
+
+
+def sweep(folder: Path) -> None:
+    """Remove what writes that were killed left in a run folder more than an hour ago.
+
+    Younger ones may be those of another process, which scores other shards.
+    """
+    for path in [*folder.glob(".*"), *folder.glob(f"{SHARDS}/.*"), *folder.glob(f"{FIT}/.*")]:
+        with contextlib.suppress(FileNotFoundError):  # it was renamed by now
+            if _LEFT.fullmatch(path.name) and time.time() - path.lstat().st_mtime > _OLD:
+                path.unlink()
 
 
 def _rows(index: int, size: int, n: int) -> range:

@@ -99,17 +99,29 @@ def test_parts_come_together_in_any_order(undisturbed, tmp_path):
     assert content(tmp_path / "run") == content(undisturbed)
 
 
-def test_processes_give_the_same_bytes(undisturbed, tmp_path):
-    config = settings(tmp_path / "run", executor={"name": "processes", "workers": 2})
+@pytest.mark.parametrize(
+    ("name", "workers"), [("serial", 4), ("processes", 1), ("processes", 4), ("ray", 1), ("ray", 4)]
+)
+def test_every_executor_gives_the_same_bytes(name, workers, undisturbed, tmp_path):
+    if name == "ray":
+        pytest.importorskip("ray")
+    config = settings(tmp_path / "run", executor={"name": name, "workers": workers})
     audited(config)
     assert content(tmp_path / "run") == content(undisturbed)
 
 
-def test_ray_gives_the_same_bytes(undisturbed, tmp_path):
-    pytest.importorskip("ray")
-    config = settings(tmp_path / "run", executor={"name": "ray", "workers": 2})
-    audited(config)
-    assert content(tmp_path / "run") == content(undisturbed)
+def test_what_a_killed_write_left_is_removed_once_it_is_old(undisturbed, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(undisturbed, run)
+    old = [run / f".report.html.{'0' * 16}", run / "shards" / f".000001.safetensors.{'a' * 16}"]
+    kept = [run / f".report.html.{'1' * 16}", run / ".hidden", run / f".notes.{'0' * 15}"]
+    for path in [*old, *kept]:
+        path.write_bytes(b"half")
+    for path in [*old, *kept[1:]]:
+        os.utime(path, (0, 0))
+    audited(settings(run))
+    assert not any(path.exists() for path in old)
+    assert all(path.exists() for path in kept)
 
 
 def test_a_damaged_shard_is_scored_again(undisturbed, tmp_path):

@@ -19,7 +19,9 @@ SEVERITIES = ("error", "warning")
 CHANGES = ("drop", "rise", "change")
 _STATES = (*GROUPS, INVALID)
 _COMPARISON = re.compile(
-    r"(?P<metric>.+?)(?:\s+(?P<change>[a-z]+))?\s*(?P<op><=|>=|<|>)\s*(?P<limit>\S+)", re.DOTALL
+    r'(?P<metric>(?:"(?:[^"\\]|\\.)*"|[^"])+?)'
+    r"(?:\s+(?P<change>[a-z]+))?\s*(?P<op><=|>=|<|>)\s*(?P<limit>\S+)",
+    re.DOTALL,
 )
 _LABEL = re.compile(r'label:(?P<name>"(?:[^"\\]|\\.)*"|[^.\s"]+)\.(?P<rest>.+)', re.DOTALL)
 _MOVED = re.compile(r"moved(?:\((?P<start>\w+)\s*->\s*(?P<end>\w+)\))?\.(?P<measure>\w+)")
@@ -104,7 +106,7 @@ class Condition:
             raise ParameterError("condition", where, "text", describe(self.text), _DO)
         validation.choice(self.severity, "severity", where, SEVERITIES)
         validation.integer(self.min_count, "min_count", where, minimum=0)
-        validation.real(self.confidence, "confidence", where, above=0.0, below=1.0)
+        validation.real(self.confidence, "confidence", where, above=0.0, maximum=0.9999)
         parse(self.text)
 
     @classmethod
@@ -161,7 +163,15 @@ def parse(text: str) -> Parsed:
     given = _metric(found["metric"].strip(), text)
     if change is not None and given["subject"] in {"moved", "stability"}:
         raise _wrong(text, f"no {change} of {given['subject']}", repr(change), _DO)
-    return Parsed(op=found["op"], limit=_number(found["limit"], text), change=change, **given)
+    limit = _number(found["limit"], text)
+    share = given["measure"] in {"fraction", "mean"}
+    least = 0.0 if change is None else -1.0
+    if share and not least <= limit <= 1.0:
+        do = "Write 0.05 or 5%, say: a limit beyond could not fail, or not hold."
+        raise _wrong(text, f"a share from {least:g} to 1", describe(found["limit"]), do)
+    if not share and found["limit"].endswith("%"):
+        raise _wrong(text, "a number", describe(found["limit"]), "Percent are for fractions.")
+    return Parsed(op=found["op"], limit=limit, change=change, **given)
 
 
 def _metric(metric: str, text: str) -> dict[str, Any]:

@@ -13,15 +13,15 @@ from numpy.typing import NDArray
 
 from pxgen_plugins.audit.changes import Changes
 from pxgen_plugins.audit.conditions import Condition, Parsed, parse
+from pxgen_plugins.audit.ends import Interval, between, of_mean, of_median, of_repeats, of_share
 from pxgen_plugins.audit.paired import paired_interval
-from pxgen_plugins.groups import wilson_interval
+from pxgen_plugins.groups import INVALID
 
 __all__ = ["Judgement", "judge"]
 
 _OPERATORS = {"<=": operator.le, "<": operator.lt, ">=": operator.ge, ">": operator.gt}
 _EVIDENCE = 50
 
-Interval = tuple[float, float] | None
 Indices = NDArray[np.int64]
 
 
@@ -36,13 +36,15 @@ class Judgement:
         state: ``"passed"``, ``"failed"``, ``"warning"`` (does not hold, of that severity),
             ``"error"`` (cannot be judged) or ``"skipped"`` (too few anchors).
         observed: The value.
-        low: Low end of its interval; None without one.
+        low: Low end of its interval; None without one, or without an end.
         high: High end.
         bound: The number that was compared with the limit.
         limit: The limit.
-        n: Anchors behind it.
+        n: Anchors behind it; None for a threshold.
         reason: Why it is not passed; empty otherwise.
         anchors: Indices of up to 50 anchors that speak against it, the strongest first.
+        confidence: Of the interval.
+        min_count: Fewer anchors than this skip it.
     """
 
     name: str
@@ -57,6 +59,8 @@ class Judgement:
     n: int | None
     reason: str
     anchors: tuple[int, ...]
+    confidence: float
+    min_count: int
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as JSON holds it."""
@@ -67,7 +71,7 @@ class Judgement:
 class _Fact:
     observed: float
     interval: Interval
-    n: int
+    n: int | None
     against: Indices
 
 
@@ -85,9 +89,12 @@ def judge(
 
     A share is judged on an end of its Wilson interval (Wilson 1927), its change since the baseline
     on one of Newcombe's paired interval (1998, method 10), a median on the order statistics around
-    it, a threshold on the spread of its calibration repeats, t-distributed: for an upper limit
-    the high end must keep it, for a lower limit the low end. So few anchors never pass by luck.
-    Counts are judged as they are. What is NaN or unknown is an error and never passes.
+    it (Conover 1999, section 3.2), the mean stability on Student's interval over anchors, a
+    threshold, and its change, on the spread of the calibration repeats, t-distributed: for an upper
+    limit the high end must keep it, for a lower limit the low end. So few anchors never pass by
+    luck. Counts, changes of medians and stability, and thresholds of one repeat have no interval
+    and are judged as they are. Anchors that have no group (invalid) may belong to any: an interval
+    reaches as far as if they did. What is NaN or unknown is an error and never passes.
 
     Args:
         conditions: What must hold.
@@ -112,7 +119,8 @@ def _judged(
     parsed = parse(condition.text)
 
     def result(state: str, reason: str, fact: _Fact | None = None, bound: Any = None) -> Judgement:
-        low, high = (None, None) if fact is None or fact.interval is None else fact.interval
+        ends = (math.nan, math.nan) if fact is None or fact.interval is None else fact.interval
+        low, high = (end if math.isfinite(end) else None for end in ends)
         shown = fact.against[:_EVIDENCE] if fact is not None and state != "passed" else ()
         return Judgement(
             condition.name or condition.text,
@@ -122,11 +130,13 @@ def _judged(
             None if fact is None or not math.isfinite(fact.observed) else fact.observed,
             low,
             high,
-            bound,
+            bound if bound is not None and math.isfinite(bound) else None,
             parsed.limit,
             None if fact is None else fact.n,
             reason,
             tuple(int(index) for index in shown),
+            condition.confidence,
+            condition.min_count,
         )
 
     if parsed.relative and (baseline is None or changes is None):
@@ -135,7 +145,7 @@ def _judged(
         fact = _fact(parsed, condition.confidence, data, baseline, changes)
     except _Unknown as error:
         return result("error", str(error))
-    if fact.n < condition.min_count:
+    if fact.n is not None and fact.n < condition.min_count:
         return result("skipped", f"{fact.n} anchors, fewer than {condition.min_count}", fact)
     if not math.isfinite(fact.observed):
         return result("error", "the value is not a finite number", fact)
@@ -149,7 +159,10 @@ def _judged(
     if holds(fact.observed, parsed.limit):
         percent = f"{100 * condition.confidence:g}%"
         reason = f"the value holds, but not the end of its {percent} interval, {bound:.6g}"
-        return result(failed, f"{reason} ({fact.n} anchors)", fact, bound)
+        if not math.isfinite(bound):
+            reason = f"the value holds, but there are too few anchors for a {percent} interval"
+        behind = "" if fact.n is None else f" ({fact.n} anchors{_unknown_of(parsed, data)})"
+        return result(failed, reason + behind, fact, bound)
     return result(failed, f"{fact.observed:.6g} is not {parsed.op} {parsed.limit:g}", fact, bound)
 
 
@@ -162,7 +175,7 @@ def _fact(
 ) -> _Fact:
     if parsed.subject == "moved":
         assert changes is not None
-        return _moved(parsed, confidence, changes)
+        return _moved(parsed, confidence, data, changes)
     if parsed.subject == "group" and parsed.change is None:
         return _share(parsed, confidence, data)
     if parsed.subject == "group":
@@ -175,20 +188,23 @@ def _fact(
     assert baseline is not None
     before = _number(parsed, confidence, baseline)
     gap = now.observed - before.observed
-    gap = {"drop": -gap, "rise": gap, "change": abs(gap)}[parsed.change]
-    return _Fact(gap, None, min(now.n, before.n), np.empty(0, np.int64))
+    interval = None
+    if parsed.subject == "threshold":
+        interval = between(*(_repeats(parsed, run) for run in (baseline, data)), confidence)
+    n = None if now.n is None or before.n is None else min(now.n, before.n)
+    return _Fact(*_directed(parsed, gap, interval), n, now.against)
 
 
 def _share(parsed: Parsed, confidence: float, data: Mapping[str, Any]) -> _Fact:
     inside, among = _membership(parsed, data)
     count, n = int((inside & among).sum()), int(among.sum())
+    most = count + int((_invalid(data) & ~inside & among).sum())
     upper = parsed.op in {"<=", "<"}
-    against = _ordered(data, inside & among if upper else ~inside & among)
+    against = _ordered(data, (inside | _invalid(data)) & among if upper else ~inside & among)
     if parsed.measure == "count":
-        return _Fact(float(count), None, n, against)
-    interval = wilson_interval(count, n, confidence)
+        return _Fact(float(count), (count, most) if most > count else None, n, against)
     share = count / n if n else math.nan
-    return _Fact(share, None if interval is None else (interval[0], interval[1]), n, against)
+    return _Fact(share, of_share(count, most, n, confidence), n, against)
 
 
 def _shifted(
@@ -203,68 +219,123 @@ def _shifted(
     kept = among[changes.index_after]
     first = before[changes.index_before][kept]
     second = now[changes.index_after][kept]
+    maybe_first = first | _invalid(baseline)[changes.index_before][kept]
+    maybe_second = second | _invalid(data)[changes.index_after][kept]
     n = len(first)
-    both = int((first & second).sum())
-    lost, gained = int((first & ~second).sum()), int((~first & second).sum())
-    moved = changes.index_after[kept]
-    upward = parsed.change == "rise"
-    left = moved[(~first & second) if upward else (first & ~second)]
-    mask = np.zeros(len(now), dtype=bool)
-    mask[left] = True
-    against = _ordered(data, mask)
-    gap, interval = float(gained - lost), None
+    gap = float(second.sum()) - float(first.sum())
+    least = float(second.sum()) - float(maybe_first.sum())
+    most = float(maybe_second.sum()) - float(first.sum())
+    interval: Interval = (least, most) if least < most else None
     if parsed.measure == "fraction":
         gap = gap / n if n else math.nan
-        interval = paired_interval(both, lost, gained, n - both - lost - gained, confidence)
+        fell = paired_interval(*_table(maybe_first, second), confidence)
+        rose = paired_interval(*_table(first, maybe_second), confidence)
+        interval = None if fell is None or rose is None else (fell[0], rose[1])
+    moved = {
+        "drop": maybe_first & ~second, "rise": ~first & maybe_second,
+        "change": maybe_first ^ maybe_second,
+    }[str(parsed.change)]  # fmt: skip
+    mask = np.zeros(len(now), dtype=bool)
+    mask[changes.index_after[kept][moved]] = True
+    return _Fact(*_directed(parsed, gap, interval), n, _ordered(data, mask))
+
+
+def _directed(parsed: Parsed, gap: float, interval: Interval) -> tuple[float, Interval]:
+    """Return a difference, after less before, as a drop, a rise or a size."""
+    if parsed.change == "rise":
+        return gap, interval
     if parsed.change == "drop":
-        gap, interval = -gap, None if interval is None else (-interval[1], -interval[0])
-    elif parsed.change == "change":
-        gap = abs(gap)
-        if interval is not None:
-            ends = sorted(abs(end) for end in interval)
-            interval = (0.0 if interval[0] <= 0.0 <= interval[1] else ends[0], ends[1])
-    return _Fact(gap, interval, n, against)
+        return -gap, None if interval is None else (-interval[1], -interval[0])
+    if interval is not None:
+        ends = sorted(abs(end) for end in interval)
+        interval = (0.0 if interval[0] <= 0.0 <= interval[1] else ends[0], ends[1])
+    return abs(gap), interval
 
 
-def _moved(parsed: Parsed, confidence: float, changes: Changes) -> _Fact:
+def _moved(parsed: Parsed, confidence: float, data: Mapping[str, Any], changes: Changes) -> _Fact:
     if parsed.group is None or parsed.end is None:
-        found = changes.moved
+        known = possible = changes.moved
     else:
-        found = changes.moved_between(parsed.group, parsed.end)
-    count, n = len(found), changes.n
+        ways = [(a, b) for a in {parsed.group, INVALID} for b in {parsed.end, INVALID}]
+        known = changes.moved_between(parsed.group, parsed.end)
+        possible = np.concatenate([changes.moved_between(a, b) for a, b in ways])
+    mask = np.zeros(len(data["group"]), dtype=bool)
+    mask[possible] = True
+    count, most, n, against = len(known), len(possible), changes.n, _ordered(data, mask)
     if parsed.measure == "count":
-        return _Fact(float(count), None, n, found)
-    interval = wilson_interval(count, n, confidence)
+        return _Fact(float(count), (count, most) if most > count else None, n, against)
     share = count / n if n else math.nan
-    return _Fact(share, None if interval is None else (interval[0], interval[1]), n, found)
+    return _Fact(share, of_share(count, most, n, confidence), n, against)
 
 
 def _number(parsed: Parsed, confidence: float, data: Mapping[str, Any]) -> _Fact:
     """Return a threshold, a median or the mean stability."""
-    nobody = np.empty(0, np.int64)
     if parsed.subject == "stability":
-        values = np.asarray(data["group_stability"], dtype=float)
-        values = values[np.isfinite(values)]
-        mean = float(values.mean()) if len(values) else math.nan
-        return _Fact(mean, _of_mean(values, confidence), len(values), nobody)
+        return _stability(confidence, data)
     criteria = [str(name) for name in data["criteria"]]
     if parsed.criterion not in criteria:
         known = ", ".join(criteria)
         raise _Unknown(f"no criterion {parsed.criterion!r} in this run, only {known}")
     column = criteria.index(parsed.criterion)
+    nobody = np.empty(0, np.int64)
     if parsed.subject == "threshold":
         given = data["thresholds"][parsed.criterion]
-        repeats = np.asarray((data.get("calibration") or {}).get("repeats"), dtype=float)
-        several = repeats.ndim == 2 and len(repeats) > 1
-        interval = _of_mean(repeats[:, column], confidence) if several else None
-        return _Fact(math.nan if given is None else float(given), interval, 0, nobody)
+        observed = math.nan if given is None else float(given)
+        return _Fact(
+            observed, of_repeats(observed, _repeats(parsed, data), confidence), None, nobody
+        )
     group = np.asarray(data["group"], dtype=str)
-    valid = group != "invalid" if parsed.group is None else group == parsed.group
-    values = np.asarray(data["values"], dtype=float)[valid, column]
-    values = np.sort(values[np.isfinite(values)])
-    if not len(values):
+    valid = group != INVALID if parsed.group is None else group == parsed.group
+    values = np.asarray(data["values"], dtype=float)[:, column]
+    valid &= np.isfinite(values)
+    if not valid.any():
         raise _Unknown("there are no such anchors")
-    return _Fact(float(np.median(values)), _of_median(values, confidence), len(values), nobody)
+    upper = parsed.op in {"<=", "<"}
+    beyond = np.flatnonzero(valid & ((values > parsed.limit) if upper else (values < parsed.limit)))
+    against = beyond[np.argsort(-values[beyond] if upper else values[beyond], kind="stable")]
+    unknown = int(_invalid(data).sum())
+    interval = of_median(np.sort(values[valid]), unknown, confidence)
+    return _Fact(float(np.median(values[valid])), interval, int(valid.sum()), against)
+
+
+def _stability(confidence: float, data: Mapping[str, Any]) -> _Fact:
+    repeats = np.asarray((data.get("calibration") or {}).get("repeats"), dtype=float)
+    if repeats.ndim != 2 or len(repeats) < 2:
+        raise _Unknown("thresholds of one repeat say nothing of stability")
+    values = np.asarray(data["group_stability"], dtype=float)
+    known = np.isfinite(values)
+    mean = float(values[known].mean()) if known.any() else math.nan
+    against = np.argsort(np.where(known, values, -1.0), kind="stable")
+    ends = [of_mean(np.where(known, values, filled), confidence) for filled in (0.0, 1.0)]
+    interval = None
+    if ends[0] is not None and ends[1] is not None:
+        interval = (max(ends[0][0], 0.0), min(ends[1][1], 1.0))
+    return _Fact(mean, interval, int(known.sum()), against.astype(np.int64))
+
+
+def _repeats(parsed: Parsed, data: Mapping[str, Any]) -> NDArray[np.float64]:
+    """Return a criterion's threshold in each calibration repeat."""
+    repeats = np.asarray((data.get("calibration") or {}).get("repeats"), dtype=float)
+    if repeats.ndim != 2:
+        return np.empty(0)
+    found: NDArray[np.float64] = repeats[:, list(data["criteria"]).index(parsed.criterion)]
+    return found
+
+
+def _invalid(data: Mapping[str, Any]) -> NDArray[np.bool_]:
+    return np.asarray(np.asarray(data["group"], dtype=str) == INVALID)
+
+
+def _unknown_of(parsed: Parsed, data: Mapping[str, Any]) -> str:
+    count = int(_invalid(data).sum())
+    return f", {count} invalid" if count and parsed.group != INVALID else ""
+
+
+def _table(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> tuple[int, int, int, int]:
+    """Return how many are in both, in the first only, in the second only, in neither."""
+    cells = (first & second, first & ~second, ~first & second, ~first & ~second)
+    both, lost, gained, neither = (int(cell.sum()) for cell in cells)
+    return both, lost, gained, neither
 
 
 def _membership(
@@ -289,30 +360,3 @@ def _ordered(data: Mapping[str, Any], mask: NDArray[np.bool_]) -> Indices:
     value = np.asarray(data["anchor_value"], dtype=float)[found]
     order = np.argsort(-np.nan_to_num(value, nan=-np.inf), kind="stable")
     return found[order].astype(np.int64)
-
-
-def _of_mean(values: NDArray[np.float64], confidence: float) -> Interval:
-    """Return Student's interval of a mean; None for fewer than two values."""
-    if len(values) < 2 or not np.isfinite(values).all():
-        return None
-    from scipy.stats import t
-
-    half = (
-        t.ppf(0.5 + confidence / 2, len(values) - 1) * values.std(ddof=1) / math.sqrt(len(values))
-    )
-    return float(values.mean() - half), float(values.mean() + half)
-
-
-def _of_median(values: NDArray[np.float64], confidence: float) -> Interval:
-    """Return the order statistics around the median of sorted values (Conover 1999, section 3.2).
-
-    Their coverage is at least ``confidence``, whatever the distribution; the whole range where so
-    few values allow no more.
-    """
-    from scipy.stats import binom
-
-    n = len(values)
-    low = int(binom.ppf((1 - confidence) / 2, n, 0.5))
-    low = low - 1 if low > 0 and binom.cdf(low, n, 0.5) > (1 - confidence) / 2 else low
-    low = min(max(low, 0), (n - 1) // 2)
-    return float(values[low]), float(values[n - 1 - low])

@@ -19,16 +19,19 @@ CHANGES = st.sampled_from([None, "drop", "rise", "change"])
 NAMES = st.from_regex(r"[a-z_]{1,12}", fullmatch=True)
 PARSED = st.one_of(
     st.builds(
-        Parsed, st.just("group"), st.sampled_from(["fraction", "count"]), OPS, LIMITS,
+        Parsed, st.just("group"), st.just("count"), OPS, LIMITS,
         label=st.none() | st.text(max_size=12), group=STATES, change=CHANGES,
     ),
     st.builds(Parsed, st.just("threshold"), st.just("value"), OPS, LIMITS, criterion=NAMES,
               change=CHANGES),
     st.builds(Parsed, st.just("median"), st.just("value"), OPS, LIMITS, criterion=NAMES,
               group=st.none() | STATES, change=CHANGES),
-    st.builds(Parsed, st.just("moved"), st.sampled_from(["fraction", "count"]), OPS, LIMITS,
+    st.builds(Parsed, st.just("group"), st.just("fraction"), OPS, st.floats(0, 1),
+              label=st.none() | st.text(max_size=12), group=STATES, change=CHANGES),
+    st.builds(Parsed, st.just("moved"), st.sampled_from(["fraction", "count"]), OPS,
+              st.floats(0, 1),
               group=STATES, end=STATES),
-    st.builds(Parsed, st.just("stability"), st.just("mean"), OPS, LIMITS),
+    st.builds(Parsed, st.just("stability"), st.just("mean"), OPS, st.floats(0, 1)),
 )  # fmt: skip
 
 
@@ -109,3 +112,18 @@ def test_a_label_of_any_text_can_be_written():
     label = 'x".HIHE.count < 3\n$'
     text = f"label:{json.dumps(label)}.HIHE.count < 1"
     assert parse(text).label == label
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["HILE.fraction <= 20", "HILE.fraction <= 2000%", "HIHE.fraction drop <= -1.5",
+     "stability.mean >= 80", "moved.fraction <= 5", "HILE.count <= 5%", "threshold.kld <= 5%"],
+)  # fmt: skip
+def test_a_limit_that_could_not_fail_or_not_hold_is_refused(text):
+    with pytest.raises(ParameterError, match="must be a"):
+        parse(text)
+
+
+def test_comparisons_inside_a_quoted_label_are_its_text():
+    found = parse('label:"a<b >= 1".HIHE.fraction>=0.9')
+    assert (found.label, found.op, found.limit) == ("a<b >= 1", ">=", 0.9)

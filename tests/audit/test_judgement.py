@@ -87,10 +87,15 @@ def test_thresholds_medians_and_stability():
 def test_the_medians_interval_covers_as_it_says(n, confidence):
     data = run(["HIHE"] * n, values=[[k, 1.0] for k in range(n)])
     found = one("median.kld >= 0", data, confidence=confidence)
+    if found.low is None:
+        assert found.high is None
+        assert 1 - 2 * 0.5**n < confidence  # even the whole range covers too rarely
+        return
     low, high = int(found.low), int(found.high)
     assert low + high == n - 1
-    inside = binom.cdf(high, n, 0.5) - binom.cdf(low, n, 0.5)
-    assert inside >= confidence - 1e-9 or low == 0
+    assert binom.cdf(high, n, 0.5) - binom.cdf(low, n, 0.5) >= confidence - 1e-9
+    narrower = binom.cdf(high - 1, n, 0.5) - binom.cdf(low + 1, n, 0.5)
+    assert narrower < confidence + 1e-9
 
 
 def test_changes_since_the_baseline_are_paired():
@@ -132,3 +137,90 @@ def test_a_judgement_is_json():
     found = one("HIHE.fraction >= 0.95", run(["HIHE"] * 9 + ["HILE"]))
     again = json.loads(json.dumps(found.as_dict(), allow_nan=False))
     assert again["anchors"] == [9]
+
+
+def blind(known: int, invalid: int):
+    """Anchors of which some have no group."""
+    data = run(["HIHE"] * known + ["invalid"] * invalid)
+    data["values"][known:] = np.nan
+    data["anchor_value"][known:] = np.nan
+    data["group_stability"][known:] = np.nan
+    return data
+
+
+@pytest.mark.parametrize("text", [
+    "HILE.fraction <= 0.02", "HILE.count <= 5", "LILE.fraction < 0.05", "HIHE.fraction >= 0.5",
+    "median.mse <= 1000", "median.mse >= 0", "median.HIHE.mse <= 1000", "stability.mean >= 0.5",
+    "invalid.fraction <= 0.5",
+])  # fmt: skip
+def test_anchors_without_a_group_may_belong_to_any(text):
+    assert one(text, blind(200, 0)).state == "passed"
+    found = one(text, blind(10, 190))
+    assert found.state == "failed"
+    assert found.observed is not None
+
+
+@pytest.mark.parametrize("text", [
+    "moved(HIHE->HILE).count <= 10", "moved(HIHE->HILE).fraction <= 0.1",
+    "HIHE.fraction drop <= 0.1", "HILE.fraction rise <= 0.1", "HILE.count rise <= 10",
+    "HIHE.fraction change <= 0.1", "HILE.fraction drop >= 0.1",
+])  # fmt: skip
+def test_anchors_that_lost_their_group_may_have_gone_anywhere(text):
+    whole = blind(200, 0)
+    assert one(text, blind(10, 190), whole).state == "failed"
+    if ">=" not in text:
+        assert one(text, whole, whole).state == "passed"
+
+
+@given(st.lists(st.sampled_from(["HIHE", "HILE", "invalid"]), min_size=1, max_size=8), st.data())
+def test_no_share_passes_that_fails_for_some_group_of_the_unknown(groups, drawn):
+    texts = ["HILE.count <= 2", "HILE.count >= 2", "HILE.fraction <= 0.5", "HILE.fraction >= 0.3"]
+    text = drawn.draw(st.sampled_from(texts))
+    other = [drawn.draw(st.sampled_from(["HIHE", "HILE"])) if g == "invalid" else g for g in groups]
+    if one(text, run(groups), confidence=0.5).state == "passed":
+        assert one(text, run(other), confidence=0.5).state == "passed"
+
+
+def test_a_threshold_is_not_skipped_for_want_of_anchors():
+    assert one("threshold.kld <= 0.1", run(["HIHE"]), min_count=10).state == "failed"
+
+
+def test_thresholds_of_one_repeat_say_nothing_of_stability():
+    data = run(["HIHE"] * 99, repeats=((19.0, 0.1),))
+    assert one("stability.mean >= 0.5", data).state == "error"
+    assert one("threshold.kld <= 20", data).state == "passed"  # no spread is known
+
+
+def test_a_threshold_that_is_one_of_its_repeats_has_its_interval_around_it():
+    data = run(["HIHE"] * 9, repeats=((20.0, 0.1), (24.0, 0.1), (28.0, 0.1)), kld=20.0)
+    found = one("threshold.kld <= 30", data)
+    # t of 0.975 with 2 degrees is 4.303; the repeats spread by 4
+    assert (found.low, found.high) == pytest.approx((20 - 4.303 * 4, 20 + 4.303 * 4), abs=0.01)
+
+
+def test_the_change_of_a_threshold_has_welchs_interval():
+    from scipy.stats import ttest_ind
+
+    before, after = ((19.0, 0.1), (21.0, 0.1), (20.0, 0.1)), ((25.0, 0.1), (27.0, 0.1))
+    found = one("threshold.kld rise <= 7", run(["HIHE"], repeats=after, kld=26.0),
+                run(["HIHE"], repeats=before, kld=20.0))  # fmt: skip
+    test = ttest_ind([25.0, 27.0], [19.0, 21.0, 20.0], equal_var=False)
+    ends = test.confidence_interval(0.95)
+    assert (found.low, found.high) == pytest.approx((ends.low, ends.high))
+    assert found.state == "failed"
+
+
+def test_what_speaks_against_a_condition_is_shown():
+    before = run(["HIHE"] * 50 + ["LILE"] * 50)
+    after = run(["HIHE"] * 100)
+    assert set(one("HIHE.fraction change <= 0.01", after, before).anchors) == set(range(50, 100))
+    data = run(["HIHE"] * 99, values=[[k, 1.0] for k in range(99)])
+    assert one("median.kld <= 10", data).anchors[:2] == (98, 97)
+    assert one("median.kld >= 90", data).anchors[:2] == (0, 1)
+    data["group_stability"][7] = 0.1
+    assert one("stability.mean >= 1", data).anchors[0] == 7
+
+
+def test_a_judgement_says_how_it_was_judged():
+    found = one("HIHE.count >= 1", run(["HIHE"]), confidence=0.8, min_count=1).as_dict()
+    assert (found["confidence"], found["min_count"]) == (0.8, 1)

@@ -1,1 +1,32 @@
 """Audits of models in production: a settings file, conditions, a run folder, and its report."""
+
+from __future__ import annotations
+
+from pxgen_plugins.lazy import attach
+
+__all__ = [
+    "Changes",
+    "Condition",
+    "Config",
+    "Judgement",
+    "Run",
+    "audit",
+    "compare_runs",
+    "judge",
+    "load_config",
+    "log_run",
+]
+
+_HOMES = {
+    "Changes": "changes",
+    "Condition": "conditions",
+    "Config": "config",
+    "Judgement": "judgement",
+    "Run": "folder",
+    "audit": "engine",
+    "compare_runs": "changes",
+    "judge": "judgement",
+    "load_config": "config",
+    "log_run": "mlflow",
+}
+__getattr__, __dir__ = attach(__name__, _HOMES)

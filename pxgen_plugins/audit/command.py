@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 import os
 import sys
 from collections.abc import Callable
@@ -45,16 +44,19 @@ def run(arguments: list[str]) -> int:
         error.show()
         return USAGE
     except click.Abort:
-        click.echo("stopped", err=True)
+        click.echo("stopped; run it again to go on", err=True)
         return INCOMPLETE
     except PXGenError as error:
         from pxgen_plugins.audit.inert import visible
 
         click.echo(f"pxgen: {visible(error)}", err=True)
         return USAGE
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # code of users may call sys.exit(0)
         from pxgen_plugins.audit.inert import visible
 
+        if type(error).__name__ == "WorkerLostError":  # by name: executors import torch
+            click.echo(f"pxgen: {error}; what was scored is kept, run it again to go on", err=True)
+            return INCOMPLETE
         if os.environ.get("PXGEN_TRACEBACK"):
             raise
         came = visible(f"{type(error).__name__}: {error}", 500)
@@ -114,31 +116,33 @@ def audit(
     from pxgen_plugins.audit.config import Config, load_config
 
     part = None if shard is None else _part(shard)
+    if part is not None and fresh:
+        raise click.ClickException("--fresh with --shard would remove what other parts scored")
     config = load_config(settings, overrides)
     if output is not None:
         config = Config(config.values | {"output": str(output.absolute())})
-    config = Config(config.values | {"conditions": _limited(config["conditions"], limits)})
+    conditions = _limited(config["conditions"], limits)
+    if warn_as_error:
+        conditions = [dataclasses.replace(one, severity="error") for one in conditions]
+    config = Config(config.values | {"conditions": conditions})
     # torch and alibi, once the settings are known to be good
     from pxgen_plugins.audit import engine
     from pxgen_plugins.audit.estimate import seconds
 
-    plan, explainer = engine.make_plan(config)
     if only_plan:
-        return _say_plan(
-            config, plan, seconds(plan, explainer, config["executor"]["workers"]), as_json
-        )
+        plan, explainer = engine.make_plan(config)
+        workers = config["executor"]["workers"]
+        return _say_plan(config, plan, seconds(plan, explainer, workers), as_json)
     say: Callable[[str], None] = (lambda text: None) if quiet else _say
-    whole = engine.score(
-        config, plan, explainer, fresh=fresh, part=part, verbose=not quiet, say=say
-    )
-    if not whole:
+    finished = engine.audit(config, fresh=fresh, part=part, verbose=not quiet, say=say)
+    if finished is None:
         say("other shards are missing; run without --shard, or the other parts, to finish")
         return INCOMPLETE
-    say("writing results")
-    finished = engine.finish(config, plan)
     _show(finished, as_json)
-    failing = {"failed", "error", *(["warning"] if warn_as_error else [])}
-    return FAILED if any(one["state"] in failing for one in finished.conditions) else PASSED
+    states = {one["state"] for one in finished.conditions}
+    if states & {"failed", "error"}:
+        return FAILED
+    return INCOMPLETE if states == {"skipped"} else PASSED
 
 
 @group.command()
@@ -188,7 +192,7 @@ def log(
 @group.command()
 @click.argument("before", type=click.Path(path_type=Path))
 @click.argument("after", type=click.Path(path_type=Path))
-@click.option("--partial", is_flag=True, help="Compare the anchors that both runs have.")
+@click.option("--partial", is_flag=True, help="Compare those of different anchors that both have.")
 @click.option("--figure", type=click.Path(path_type=Path), help="Also draw it, to this PNG or PDF.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def compare(before: Path, after: Path, partial: bool, figure: Path | None, as_json: bool) -> int:
@@ -196,13 +200,21 @@ def compare(before: Path, after: Path, partial: bool, figure: Path | None, as_js
     from pxgen_plugins.audit.changes import compare_runs
     from pxgen_plugins.audit.folder import Run
 
-    changes = compare_runs(Run.open(before).data, Run.open(after).data, partial=partial)
+    first, second = Run.open(before), Run.open(after)
+    digests = [one.manifest["digests"].get("anchors") for one in (first, second)]
+    if digests[0] != digests[1] and not partial:
+        do = "say --partial to compare those of the same id, or place"
+        raise click.ClickException(f"the runs are of different anchors; {do}")
+    changes = compare_runs(first.data, second.data, partial=partial)
     if figure is not None:
         import matplotlib as mpl
 
         mpl.use("Agg")
         (axes,) = changes.plot()
-        axes.figure.savefig(figure)
+        try:
+            axes.figure.savefig(figure)
+        except (OSError, ValueError) as error:
+            raise click.ClickException(f"--figure {figure}: {error}") from error
     click.echo(json.dumps(changes.to_dict(), indent=1) if as_json else changes.to_markdown())
     return PASSED
 
@@ -238,17 +250,15 @@ def _limited(conditions: list[Any], limits: tuple[str, ...]) -> list[Condition]:
     found = [Condition.of(given) for given in conditions]
     for item in limits:
         name, sign, number = item.rpartition("=")
-        at = [i for i, one in enumerate(found, 1) if name and name in {one.name, one.text, str(i)}]
-        try:
-            limit = float(number)
-        except ValueError:
-            limit = math.nan
-        if not sign or not math.isfinite(limit) or not at:
+        named = [i for i, one in enumerate(found) if name and name in {one.name, one.text}]
+        at = named or [i for i in range(len(found)) if name == str(i + 1)]
+        if not sign or not at:
             known = ", ".join(one.name or str(i) for i, one in enumerate(found, 1)) or "none"
             raise click.ClickException(f"--limit {item}: give NAME=NUMBER, NAME one of {known}")
         for i in at:
-            parsed = dataclasses.replace(parse(found[i - 1].text), limit=limit)
-            found[i - 1] = dataclasses.replace(found[i - 1], text=str(parsed))
+            metric = str(dataclasses.replace(parse(found[i].text), limit=0.0)).removesuffix("0.0")
+            text = str(parse(f"{metric}{number}"))
+            found[i] = dataclasses.replace(found[i], text=text)
     return found
 
 
@@ -263,13 +273,14 @@ def _say_plan(config: Config, plan: Plan, seconds: float | None, as_json: bool) 
     from pxgen_plugins.audit.estimate import about
 
     passes = plan.n_anchors + plan.n_samples
+    n_criteria = len(config["intrinsic"]) + len(config["extrinsic"])
     found = {
         "anchors": plan.n_anchors,
         "shards": plan.n_shards,
         "samples": plan.n_samples,
         "scored": passes,
         "seconds": None if seconds is None else round(seconds, 1),
-        "table_mib": round(plan.n_anchors * 8 * (len(config["intrinsic"]) + 1) / 2**20, 1),
+        "table_mib": round(plan.n_anchors * 8 * n_criteria / 2**20, 1),
         "output": str(config.output),
         "digests": plan.digests,
     }
@@ -304,7 +315,7 @@ def _show(finished: Run, as_json: bool) -> None:
         }  # fmt: skip
         click.echo(json.dumps(content, indent=1))
         return
-    colour = False if "NO_COLOR" in os.environ else None
+    colour = False if os.environ.get("NO_COLOR") else None
     for one in judged:
         mark = click.style(f"{one['state']:>7}", fg=_COLOURS.get(one["state"]))
         text = f"{mark}  {visible(title(one), 80)}  {interval_text(one)}"

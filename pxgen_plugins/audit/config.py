@@ -7,13 +7,13 @@ import json
 import os
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pxgen_plugins import optional
-from pxgen_plugins.audit.spec import LARGEST, REQUIRED, SPEC, Key
+from pxgen_plugins.audit.spec import ONE_OF, REQUIRED, SPEC, Key
 from pxgen_plugins.errors import ParameterError, describe
 from pxgen_plugins.validation import nearest
 
@@ -21,7 +21,9 @@ __all__ = ["Config", "config_of", "load_config"]
 
 _LARGEST = 2**20  # bytes of a settings file
 _DEEPEST = 12
+_ENDLESS = (float("inf"), float("-inf"))
 _MOST = 10_000  # values in it, after aliases
+_ONLY = {"weights": "factory", "arguments": "factory", "split": "shipped", "digits": "shipped"}
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
@@ -49,9 +51,21 @@ class Config:
         free = {"adapters", "conditions", "baseline", "output", "executor", "name"}
         return {key: value for key, value in self.values.items() if key not in free}
 
+    def shown(self) -> dict[str, Any]:
+        """Return :meth:`scoring` with names of files instead of paths, the same in every folder."""
+        found: dict[str, Any] = _renamed(self.scoring(), SPEC, lambda path: Path(path).name)
+        return found
+
+    def arguments(self) -> dict[str, Any]:
+        """Return the arguments of the model's factory, environment variables put in."""
+        place = "model.arguments"
+        found: dict[str, Any] = _expanded(self["model"]["arguments"], "settings", place)
+        return found
+
     def digest(self) -> str:
-        """Return the SHA-256 of :meth:`scoring`."""
-        text = json.dumps(self.scoring(), sort_keys=True, allow_nan=False)
+        """Return the SHA-256 of :meth:`scoring` without paths, which say nothing of contents."""
+        content = _renamed(self.scoring(), SPEC, lambda path: "")
+        text = json.dumps(content, sort_keys=True, allow_nan=False)
         return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -99,20 +113,32 @@ def config_of(content: Mapping[str, Any], folder: Path, where: str = "settings")
     """
     _check_size(content, where)
     values = _checked(content, SPEC, folder, where, "")
-    if values["version"] != 1:
-        do = "Update pxgen-plugins, or use version: 1."
-        raise ParameterError("version", where, "1", str(values["version"]), do)
-    for name, choices in (
-        ("model", ("factory", "onnx", "diffusers", "pythae", "shipped")),
-        ("anchors", ("path", "shipped")),
-        ("reference", ("path", "shipped")),
-    ):
+    for name, choices in ONE_OF.items():
         given = [c for c in choices if (values[name] or {}).get(c) is not None]
         if values[name] is not None and len(given) != 1:
             came = " and ".join(given) or "none"
             do = f"Keep one of {name}." + f", {name}.".join(choices) + "."
             raise ParameterError(name, where, "exactly one of " + ", ".join(choices), came, do)
+        for key, owner in _ONLY.items():
+            if given and given != [owner] and (content.get(name) or {}).get(key) is not None:
+                do = f"Remove {name}.{key}, or {name}.{given[0]}."
+                allowed = f"absent without {name}.{owner}"
+                raise ParameterError(f"{name}.{key}", where, allowed, "given", do)
     return Config(values)
+
+
+def _renamed(values: Any, keys: Mapping[str, Key], name: Callable[[str], str]) -> Any:
+    found = dict(values)
+    for key, value in found.items():
+        if value is None:
+            continue
+        if keys[key].kind == "table":
+            found[key] = _renamed(value, keys[key].keys, name)
+        elif keys[key].kind == "path":
+            found[key] = name(value)
+        elif key == "onnx":
+            found[key] = {role: name(path) for role, path in value.items()}
+    return found
 
 
 def _checked(
@@ -141,21 +167,19 @@ def _value(value: Any, key: Key, folder: Path, where: str, place: str) -> Any:
         return None
     if key.kind == "table":
         return _checked(value, key.keys, folder, where, f"{place}.")
-    value = _expanded(value, where, place)
+    expanded = _expanded(value, where, place)  # a variable that is not set is an error now
+    value = value if key.late else expanded
     kinds: dict[str, tuple[type, ...]] = {
-        "string": (str,), "path": (str,), "integer": (int,), "number": (int, float),
-        "boolean": (bool,), "list": (list,), "mapping": (dict,),
+        "string": (str,), "path": (str,), "integer": (int,), "list": (list,), "mapping": (dict,),
     }  # fmt: skip
-    good = isinstance(value, kinds[key.kind]) and (
-        key.kind == "boolean" or not isinstance(value, bool)
-    )
+    good = isinstance(value, kinds[key.kind]) and not isinstance(value, bool)
     allowed = {"list": "a list", "mapping": "keys and values", "path": "a path"}.get(
         key.kind, f"a value of type {key.kind}"
     )
     if good and key.options:
         good, allowed = value in key.options, "one of " + ", ".join(key.options)
     if good and key.kind == "integer":
-        good, allowed = value <= LARGEST, f"at most {LARGEST}"
+        good, allowed = value <= key.maximum, f"at most {key.maximum}"
     if good and key.minimum is not None:
         good, allowed = value >= key.minimum, f"at least {key.minimum:g}"
     if not good:
@@ -202,7 +226,7 @@ def _yaml(text: str, where: str) -> dict[str, Any]:
         seen: dict[Any, Any] = {}
         for key_node, value_node in node.value:
             key = loader.construct_object(key_node, deep=True)
-            if isinstance(key, (list, dict)) or key in seen:
+            if not isinstance(key, Hashable) or key in seen:
                 at = key_node.start_mark.line + 1
                 do = "Remove one of them."
                 raise ParameterError(str(key), where, "given once", f"twice, in line {at}", do)
@@ -244,7 +268,9 @@ def _override(content: dict[str, Any], item: str) -> None:
     if len(parts) > 1 and first is not None and isinstance(first.default, dict):
         inner.setdefault(parts[0], dict(first.default))  # a part of a default is overridden
     for part in parts[:-1]:
-        below = inner.setdefault(part, {})
+        if inner.get(part) is None:
+            inner[part] = {}
+        below = inner[part]
         if not isinstance(below, dict):
             do = f"Set {name} in the file."
             raise ParameterError("--set", "pxgen audit", "a key of a table", describe(item), do)
@@ -253,7 +279,10 @@ def _override(content: dict[str, Any], item: str) -> None:
 
 
 def _check_size(content: Any, where: str) -> None:
-    """Raise for nests that are too deep or too large, as aliases of aliases make them."""
+    """Raise for nests that are too deep or too large, as aliases of aliases make them.
+
+    Raise too for what JSON does not hold: dates, bytes, sets, NaN.
+    """
     left = _MOST
     stack = [(content, 0)]
     while stack:
@@ -266,3 +295,9 @@ def _check_size(content: Any, where: str) -> None:
             stack += [(value, depth + 1) for value in node.values()]
         elif isinstance(node, list):
             stack += [(value, depth + 1) for value in node]
+        elif (
+            not isinstance(node, (str, int, float, type(None))) or node in _ENDLESS or node != node
+        ):
+            allowed = "text, finite numbers, true, false, lists and tables"
+            do = "Write it in quotation marks if it is text."
+            raise ParameterError("a value", where, allowed, describe(node), do)

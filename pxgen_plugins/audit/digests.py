@@ -5,18 +5,28 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import sys
 from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import IO, Any
+
+import torch
 
 from pxgen_plugins import __version__
 from pxgen_plugins.anchors.folder import open_inside
 from pxgen_plugins.anchors.listing import listed
 from pxgen_plugins.audit.config import Config
 
-__all__ = ["anchors_digest", "model_digest", "path_digest"]
+__all__ = ["anchors_digest", "model_digest", "path_digest", "plan_digest", "versions"]
+
+_PACKAGES = (
+    "alibi", "diffusers", "numpy", "onnxruntime", "pillow", "pyarrow", "pythae", "safetensors",
+    "scikit-learn", "scipy", "torch",
+)  # fmt: skip
 
 _CHUNK = 2**20
+_BYTES = torch.uint8
 
 
 def path_digest(path: str | os.PathLike[str]) -> str:
@@ -41,18 +51,55 @@ def _stream_digest(file: IO[bytes]) -> str:
     return found.hexdigest()
 
 
+def versions() -> dict[str, str | None]:
+    """Return the versions of this package and of those on which values may depend."""
+    return {"pxgen-plugins": __version__, **{name: _version(name) for name in _PACKAGES}}
+
+
+def plan_digest(digests: Mapping[str, str]) -> str:
+    """Return one digest for all those of a plan, by which shards know theirs."""
+    return _of(dict(digests))
+
+
 def model_digest(config: Config, model: Any) -> str:
-    """Return a digest of the model: its settings, its files, and the weights of its modules."""
+    """Return a digest of the model: settings, files, weights, and the code that it is made of.
+
+    The code is that of the factory's module and of those that define the model's torch modules;
+    what these import is not looked into.
+    """
     given: Mapping[str, Any] = config["model"]
     files = [given["weights"], given["diffusers"], given["pythae"], *(given["onnx"] or {}).values()]
     parts: dict[str, Any] = {"settings": _named(given)}
     parts["files"] = [path_digest(file) for file in files if file is not None]
     weights = hashlib.sha256()
-    for module in getattr(model, "modules", ()):
+    modules = list(getattr(model, "modules", ()))
+    for module in modules:
         for name, tensor in sorted(module.state_dict().items()):
             weights.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
-            weights.update(tensor.detach().cpu().contiguous().flatten().float().numpy().tobytes())
+            weights.update(tensor.detach().cpu().contiguous().reshape(-1).view(_BYTES).numpy())
+    parts["code"] = _code([inner for module in modules for inner in module.modules()], given)
     return _of(parts | {"weights": weights.hexdigest()})
+
+
+def _code(modules: list[Any], given: Mapping[str, Any]) -> dict[str, str]:
+    """Return the digests of the source files, by name of the module."""
+    names = {type(module).__module__ for module in modules}
+    if given["factory"] is not None:
+        names.add(str(given["factory"]).partition(":")[0])
+    found = {}
+    for name in sorted(names):
+        file = getattr(sys.modules.get(name), "__file__", None) or ""
+        theirs = name.partition(".")[0] not in {"torch", "pxgen_plugins"}
+        if theirs and file.endswith(".py") and Path(file).is_file():
+            found[name] = path_digest(file)
+    return found
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
 
 
 def anchors_digest(config: Config, name: str) -> str:
@@ -60,7 +107,7 @@ def anchors_digest(config: Config, name: str) -> str:
     given = config[name]
     if given is None:
         return _of(None)
-    content: Any = __version__
+    content: Any = None  # shipped data is checked when it is loaded
     if given["path"] is not None:
         path = Path(given["path"])
         content = path_digest(path)

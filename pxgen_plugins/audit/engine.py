@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
+import secrets
 import shutil
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pxgen_plugins import __version__, adapters
+from pxgen_plugins import __version__, adapters, validation
 from pxgen_plugins.anchors import Anchors
 from pxgen_plugins.assembly import assemble, examples_of
 from pxgen_plugins.audit import executors, shards
 from pxgen_plugins.audit.changes import Changes, compare_runs
-from pxgen_plugins.audit.conditions import Condition
+from pxgen_plugins.audit.conditions import Condition, parse
 from pxgen_plugins.audit.config import Config
-from pxgen_plugins.audit.digests import anchors_digest, model_digest
+from pxgen_plugins.audit.digests import anchors_digest, model_digest, plan_digest, versions
 from pxgen_plugins.audit.evidence import evidence
 from pxgen_plugins.audit.folder import FILES, FORMAT, Run, write_json, write_results
 from pxgen_plugins.audit.judgement import Judgement, judge
@@ -32,12 +33,11 @@ from pxgen_plugins.description import describe as described
 from pxgen_plugins.errors import AnchorError, ParameterError, PXGenWarning, describe
 from pxgen_plugins.explainer import PXGen
 from pxgen_plugins.explanation import build
+from pxgen_plugins.groups import GROUPS
 from pxgen_plugins.progress import bar
 from pxgen_plugins.threads import one_thread
 
-__all__ = ["Plan", "finish", "make_plan", "score"]
-
-_PACKAGES = ("torch", "numpy", "scikit-learn", "scipy", "onnxruntime", "diffusers")
+__all__ = ["Plan", "audit", "finish", "make_plan", "score"]
 
 _SAMPLE = 150  # anchors of each group whose pictures the report shows when they are brushed
 _EVIDENCE = 24
@@ -50,7 +50,8 @@ class Plan:
 
     Attributes:
         settings: The settings that results depend on.
-        digests: SHA-256 of the settings, the model, the anchors and the reference data.
+        digests: SHA-256 of the settings, the model, the anchors, the reference data and the
+            versions of the packages that values depend on.
         n_anchors: Number of anchors.
         n_shards: Number of shards.
         n_samples: Samples of the model that calibration draws.
@@ -67,6 +68,37 @@ class Plan:
     model: str
     anchors: Anchors = field(repr=False)
     baseline: Run | None = field(repr=False)
+
+
+def audit(
+    config: Config,
+    *,
+    fresh: bool = False,
+    part: tuple[int, int] | None = None,
+    verbose: bool = False,
+    say: Callable[[str], None] = lambda text: None,
+) -> Run | None:
+    """Run an audit, or go on with it: plan, calibration, shards, results.
+
+    Args:
+        config: The settings, from :func:`~pxgen_plugins.audit.config.load_config`.
+        fresh: Remove what an earlier run left.
+        part: (i, n) scores only every n-th shard from the i-th on, for batch schedulers.
+        verbose: Show progress bars.
+        say: Told what happens.
+
+    Returns:
+        The finished run; None while shards are missing, which other parts score.
+
+    Raises:
+        PXGenError: When a setting, the model or the anchors are not as they should be.
+        WorkerLostError: When a worker died; what was written is kept.
+    """
+    plan, explainer = make_plan(config)
+    if not score(config, plan, explainer, fresh=fresh, part=part, verbose=verbose, say=say):
+        return None
+    say("writing results")
+    return finish(config, plan)
 
 
 def make_plan(config: Config) -> tuple[Plan, PXGen]:
@@ -95,9 +127,9 @@ def make_plan(config: Config) -> tuple[Plan, PXGen]:
     for name in (config["adapters"] or {}).get("names", ()):
         adapters.get(str(name))
     executors.get(config["executor"]["name"])
-    baseline = None if config["baseline"] is None else Run.open(config["baseline"])
-    if baseline is not None:  # before anything is scored
-        _check_baseline(baseline, explainer, len(anchors))
+    for name in (config["adapters"] or {}).get("groups") or ():
+        validation.choice(name, "adapters.groups", "settings", GROUPS)
+    _check_conditions(config, explainer)
     rule = explainer.threshold
     n_samples = getattr(rule, "n_samples", 0) * getattr(rule, "n_repeats", 0)
     digests = {
@@ -105,7 +137,11 @@ def make_plan(config: Config) -> tuple[Plan, PXGen]:
         "model": model_digest(config, model),
         "anchors": anchors_digest(config, "anchors"),
         "reference": anchors_digest(config, "reference"),
+        "versions": plan_digest({name: str(found) for name, found in versions().items()}),
     }
+    baseline = None if config["baseline"] is None else Run.open(config["baseline"])
+    if baseline is not None:  # before anything is scored
+        _check_baseline(baseline, config, explainer, len(anchors), digests["anchors"])
     plan = Plan(
         config.scoring(),
         digests,
@@ -154,16 +190,17 @@ def score(
         explainer.save(folder / shards.FIT)
     size = config["shard_size"]
     width = len(explainer.criteria)
-    left = shards.missing(folder, plan.n_anchors, size, width)
+    digest = plan_digest(plan.digests)
+    left = shards.missing(folder, plan.n_anchors, size, width, digest)
     mine = left if part is None else [index for index in left if index % part[1] == part[0]]
     if len(left) < plan.n_shards:
         say(f"{plan.n_shards - len(left)} of {plan.n_shards} shards are there already")
     executor = executors.get(config["executor"]["name"])(config["executor"]["workers"])
-    shards.hold(folder, config, explainer.predictor, plan.anchors)
+    shards.hold(folder, config, explainer.predictor, plan.anchors, digest)
     with bar(len(mine), "scoring", "shard", verbose) as progress:
         for _ in executor.run(folder, mine):
             progress.update(1)
-    return not shards.missing(folder, plan.n_anchors, size, width)
+    return not shards.missing(folder, plan.n_anchors, size, width, digest)
 
 
 def finish(config: Config, plan: Plan) -> Run:
@@ -179,7 +216,8 @@ def finish(config: Config, plan: Plan) -> Run:
     before = None if plan.baseline is None else plan.baseline.data
     work = shards.work_of(folder)
     explainer, scorer = work.explainer, work.explainer.scorer()
-    scores = shards.gather(folder, plan.n_anchors, config["shard_size"], len(explainer.criteria))
+    width, digest = len(explainer.criteria), plan_digest(plan.digests)
+    scores = shards.gather(folder, plan.n_anchors, config["shard_size"], width, digest)
     calibration = explainer.calibration
     if calibration is None:
         raise ParameterError("fit", "pxgen audit", "complete", "nothing", "Use --fresh.")
@@ -208,14 +246,34 @@ def finish(config: Config, plan: Plan) -> Run:
     return Run(folder, made, dict(explanation.data), found, explanation.data["examples"])
 
 
-def _check_baseline(baseline: Run, explainer: PXGen, n_anchors: int) -> None:
+def _check_conditions(config: Config, explainer: PXGen) -> None:
+    """Raise for conditions on a criterion that is not there, before anything is scored."""
     names = [criterion.name for criterion in explainer.criteria]
-    before = (list(baseline.data["criteria"]), len(baseline.data["group"]))
-    if before != (names, n_anchors):
-        allowed = f"of {n_anchors} anchors under {', '.join(names)}"
-        came = f"one of {before[1]} anchors under {', '.join(before[0])}"
-        do = "Give a run of the same anchors and criteria, or none."
+    for i, one in enumerate(config["conditions"]):
+        found = parse(Condition.of(one, f"conditions[{i}]").text)
+        if found.criterion is not None and found.criterion not in names:
+            do = validation.nearest(found.criterion, names)
+            allowed = "on a criterion of the audit: " + ", ".join(names)
+            came = describe(found.criterion)
+            raise ParameterError(f"conditions[{i}]", "settings", allowed, came, do)
+
+
+def _check_baseline(
+    baseline: Run, config: Config, explainer: PXGen, n_anchors: int, digest: str
+) -> None:
+    names = [criterion.name for criterion in explainer.criteria]
+    before = (list(baseline.data["criteria"]), baseline.data["rule"], len(baseline.data["group"]))
+    do = "Give a run of the same anchors, criteria and rule, or none."
+    if before != (names, explainer.rule, n_anchors):
+        allowed = f"of {n_anchors} anchors under {', '.join(names)}, rule {explainer.rule}"
+        came = f"one of {before[2]} anchors under {', '.join(before[0])}, rule {before[1]}"
         raise ParameterError("baseline", "pxgen audit", allowed, came, do)
+    if baseline.manifest["digests"].get("anchors") != digest:
+        came = "one of others (their contents differ)"
+        raise ParameterError("baseline", "pxgen audit", "of the same anchors", came, do)
+    if baseline.path.resolve() == config.output.resolve():
+        do = "Write to another output."
+        raise ParameterError("baseline", "pxgen audit", "another run", "the output itself", do)
 
 
 def _shown(
@@ -249,10 +307,11 @@ def manifest(config: Config, plan: Plan) -> dict[str, Any]:
         "pxgen": __version__,
         "digests": plan.digests,
         "seed": config["seed"],
-        "settings": config.scoring(),
+        "settings": config.shown(),
+        "baseline": None if plan.baseline is None else plan.baseline.manifest["digests"],
         "n_anchors": plan.n_anchors,
         "model": plan.model,
-        "versions": {name: _version(name) for name in _PACKAGES},
+        "versions": versions(),
         "machine": {
             "python": platform.python_version(),
             "system": platform.system(),
@@ -273,38 +332,54 @@ def _settle(folder: Path, plan: Plan, fresh: bool, say: Callable[[str], None]) -
 
 
 def _begin(folder: Path, plan: Plan, fresh: bool, say: Callable[[str], None]) -> None:
-    shards.sweep(folder)
     path = folder / shards.PLAN
     content = {"settings": plan.settings, "digests": plan.digests, "n_anchors": plan.n_anchors}
-    if fresh and path.exists():  # only what is ours; the plan goes last, it marks the folder
-        for name in (shards.FIT, shards.SHARDS):
-            shutil.rmtree(folder / name, ignore_errors=True)
-        for name in FILES:
-            (folder / name).unlink(missing_ok=True)
-        path.unlink()
+    if not path.exists() and folder.is_dir() and _foreign(folder):
+        do = "Choose an empty folder; nothing of others is written over."
+        raise ParameterError("output", "pxgen audit", "empty, or a run", "other files", do)
     if path.exists():
-        try:
-            before = json.loads(path.read_text(encoding="utf-8"))["digests"]
-        except (OSError, ValueError, KeyError, TypeError):
-            before = {}
+        before = _digests(path)  # so that it is a run
+        shards.sweep(folder)
         changed = [name for name, digest in plan.digests.items() if before.get(name) != digest]
-        if changed:
+        if fresh:  # only what is ours; the plan goes last, it marks the folder
+            for name in (shards.FIT, shards.SHARDS):
+                shutil.rmtree(folder / name, ignore_errors=True)
+            for name in FILES:
+                (folder / name).unlink(missing_ok=True)
+            path.unlink()
+        elif changed:
             do = "Choose another output, or start over with --fresh."
             came = "other " + ", ".join(changed)
             raise ParameterError("output", "pxgen audit", "a run of the same plan", came, do)
-        say(f"going on in {folder}")
-    elif folder.is_dir() and _foreign(folder):
-        do = "Choose an empty folder; nothing of others is written over."
-        raise ParameterError("output", "pxgen audit", "empty, or a run", "other files", do)
-    write_json(path, content)
+        else:
+            say(f"going on in {folder}")
+            write_json(path, content)  # where paths are now
+            return
+    begun = folder / f".{shards.PLAN}.{secrets.token_hex(8)}"
+    write_json(begun, content)
+    try:
+        os.link(begun, path)  # of two that begin at once, one
+    except FileExistsError:
+        if _digests(path) != plan.digests:
+            do = "Choose another output."
+            came = "another run, begun at the same time"
+            raise ParameterError("output", "pxgen audit", "a folder of one run", came, do) from None
+    finally:
+        begun.unlink(missing_ok=True)
+
+
+def _digests(path: Path) -> dict[str, str]:
+    """Return the digests of the plan in a run folder."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        if set(found) == {"settings", "digests", "n_anchors"}:
+            return dict(found["digests"])
+    except (OSError, ValueError, TypeError, RecursionError):
+        pass
+    do = "Choose an empty folder; nothing of others is written over."
+    came = f"a {path.name} that is none of ours"
+    raise ParameterError("output", "pxgen audit", "empty, or a run", came, do)
 
 
 def _foreign(folder: Path) -> Sequence[str]:
     return sorted(entry.name for entry in folder.iterdir() if not entry.name.startswith("."))[:3]
-
-
-def _version(name: str) -> str | None:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None

@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from pxgen_plugins.audit.judged import read
 from pxgen_plugins.errors import ParameterError, describe
 from pxgen_plugins.explanation import plain, write_atomic
-from pxgen_plugins.groups import GROUPS
+from pxgen_plugins.groups import GROUPS, INVALID
 from pxgen_plugins.tables import write_parquet
 
 __all__ = ["FILES", "FORMAT", "Run", "write_json", "write_results"]
@@ -72,6 +73,14 @@ class Run:
             data |= _columns(folder / "anchors.parquet", data["criteria"])
             if len(data["group"]) != manifest["n_anchors"]:
                 raise ValueError("anchors.parquet has another number of anchors")
+            for name in ("repeats", "reference", "scale"):
+                if calibration.get(name) is not None:
+                    calibration[name] = np.array(calibration[name], dtype=float)
+            data["calibration"] = calibration
+            for name in GROUPS:
+                data["groups"][name]["indices"] = np.flatnonzero(data["group"] == name)
+            data["invalid"] = np.flatnonzero(data["group"] == INVALID)
+            read(conditions, "Run.open")
             pictures = _pictures(folder)
             wrong = [k for k, kind in _MANIFEST.items() if not isinstance(manifest.get(k), kind)]
         except Exception as error:  # files of others may be broken in any way
@@ -83,13 +92,6 @@ class Run:
         if wrong:
             came = f"a manifest.json without a good {wrong[0]!r}"
             raise ParameterError("run", "pxgen", "a finished run folder", came, do)
-        for name in ("repeats", "reference", "scale"):
-            if calibration.get(name) is not None:
-                calibration[name] = np.array(calibration[name], dtype=float)
-        data["calibration"] = calibration
-        for name in GROUPS:
-            data["groups"][name]["indices"] = np.flatnonzero(data["group"] == name)
-        data["invalid"] = np.flatnonzero(data["group"] == "invalid")
         return cls(folder, manifest, data, conditions, pictures)
 
     def extra(self, name: str) -> Any:

@@ -82,4 +82,7 @@ def interval_text(judgement: Mapping[str, Any]) -> str:
     """
     shown = number(judgement["observed"])
     low, high = judgement.get("low"), judgement.get("high")
-    return shown if low is None or high is None else f"{shown} ({number(low)} to {number(high)})"
+    if low is None and high is None:
+        return shown
+    ends = ("no end" if end is None else number(end) for end in (low, high))
+    return f"{shown} ({' to '.join(ends)})"

@@ -190,7 +190,7 @@ def _fact(
     gap = now.observed - before.observed
     interval = None
     if parsed.subject == "threshold":
-        interval = between(*(_repeats(parsed, run) for run in (baseline, data)), confidence)
+        interval = between(_repeats(parsed, baseline), _repeats(parsed, data), confidence)
     n = None if now.n is None or before.n is None else min(now.n, before.n)
     return _Fact(*_directed(parsed, gap, interval), n, now.against)
 

@@ -135,7 +135,7 @@ def _by_ids(
     )
     if not partial and (only[0] or only[1]):
         got = f"{len(only[0]):,} only before, {len(only[1]):,} only after, {len(common):,} in both"
-        do = "Audit the same anchors, or say partial=True to compare those in both."
+        do = "Audit the same anchors, or say partial=True (--partial) to compare those in both."
         raise ParameterError("anchors", where, "the same in both runs", got, do)
     if not len(common) and (only[0] or only[1]):
         do = "Check that both runs name their anchors in the same way."

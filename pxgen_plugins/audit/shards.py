@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from pxgen_plugins.anchors import Anchors
 from pxgen_plugins.audit.config import Config
+from pxgen_plugins.audit.digests import model_digest, plan_digest
 from pxgen_plugins.audit.sources import build_model, open_set
-from pxgen_plugins.errors import AnchorError
+from pxgen_plugins.errors import AnchorError, ModelError
 from pxgen_plugins.explainer import PXGen
 from pxgen_plugins.explanation import write_atomic
 from pxgen_plugins.scoring import Scores
@@ -49,17 +50,19 @@ class Work:
         config: The settings.
         explainer: The fitted explainer, with its model.
         anchors: The anchors.
+        plan: Digest of the plan, which its shards bear.
     """
 
     config: Config
     explainer: PXGen
     anchors: Anchors
+    plan: str
 
 
-_held: dict[Path, Work] = {}  # at most one, because models are large
+_held: dict[tuple[Path, str], Work] = {}  # at most one, because models are large
 
 
-def hold(folder: Path, config: Config, model: Any, anchors: Anchors) -> None:
+def hold(folder: Path, config: Config, model: Any, anchors: Anchors, plan: str) -> None:
     """Keep what this process has opened already, so that :func:`work_of` does not open it again.
 
     Args:
@@ -67,9 +70,10 @@ def hold(folder: Path, config: Config, model: Any, anchors: Anchors) -> None:
         config: The settings.
         model: The model.
         anchors: The anchors.
+        plan: Digest of the plan.
     """
     _held.clear()
-    _held[folder] = Work(config, PXGen.load(folder / FIT, model), anchors)
+    _held[folder, plan] = Work(config, PXGen.load(folder / FIT, model), anchors, plan)
 
 
 def work_of(folder: Path) -> Work:
@@ -77,19 +81,25 @@ def work_of(folder: Path) -> Work:
 
     Raises:
         ParameterError: When the folder holds no plan, or no fitted explainer.
+        ModelError: When the model is not the plan's.
     """
-    if folder in _held:
-        return _held[folder]
     plan = json.loads((folder / PLAN).read_text(encoding="utf-8"))
+    digest = plan_digest(plan["digests"])
+    if (folder, digest) in _held:
+        return _held[folder, digest]
     config = Config(plan["settings"])
     model = build_model(config)
+    if model_digest(config, model) != plan["digests"]["model"]:
+        do = "Let the factory load its weights, or seed them."
+        allowed = "the same whenever it is built"
+        raise ModelError("model", "pxgen audit", allowed, "another than the plan's", do)
     anchors = open_set(config, "anchors", model)
     if anchors is None or len(anchors) != plan["n_anchors"]:
         do = "Start over with --fresh."
         allowed = f"the {plan['n_anchors']} anchors of the plan"
         raise AnchorError("anchors", "pxgen audit", allowed, "others", do)
-    hold(folder, config, model, anchors)
-    return _held[folder]
+    hold(folder, config, model, anchors, digest)
+    return _held[folder, digest]
 
 
 def count(n_anchors: int, size: int) -> int:
@@ -121,28 +131,30 @@ def score_shard(folder: Path, index: int) -> int:
     with one_thread():
         scores = work.explainer.scorer().score(work.anchors, rows=rows)
     reasons = json.dumps({str(at): why for at, why in sorted(scores.reasons.items())})
-    content = save({"values": np.ascontiguousarray(scores.values)}, {"reasons": reasons})
+    marks = {"reasons": reasons, "plan": work.plan}
+    content = save({"values": np.ascontiguousarray(scores.values)}, marks)
     write_atomic(_path(folder, index), content)
     return index
 
 
-def missing(folder: Path, n_anchors: int, size: int, width: int) -> list[int]:
-    """Return the shards that are not there, or not whole.
+def missing(folder: Path, n_anchors: int, size: int, width: int, plan: str) -> list[int]:
+    """Return the shards that are not there, not whole, or of another plan.
 
     Args:
         folder: The run folder.
         n_anchors: Number of anchors.
         size: Anchors per shard.
         width: Number of criteria.
+        plan: Digest of the plan.
     """
     return [
         index
         for index in range(count(n_anchors, size))
-        if _read(folder, index, (len(_rows(index, size, n_anchors)), width)) is None
+        if _read(folder, index, (len(_rows(index, size, n_anchors)), width), plan) is None
     ]
 
 
-def gather(folder: Path, n_anchors: int, size: int, width: int) -> Scores:
+def gather(folder: Path, n_anchors: int, size: int, width: int, plan: str) -> Scores:
     """Return the scores of all shards, in the order of the anchors.
 
     Raises:
@@ -152,7 +164,7 @@ def gather(folder: Path, n_anchors: int, size: int, width: int) -> Scores:
     reasons: dict[int, str] = {}
     for index in range(count(n_anchors, size)):
         rows = _rows(index, size, n_anchors)
-        found = _read(folder, index, (len(rows), width))
+        found = _read(folder, index, (len(rows), width), plan)
         if found is None:
             raise FileNotFoundError(f"shard {index} of {folder}")
         values[rows.start : rows.stop] = found[0]
@@ -180,14 +192,17 @@ def _path(folder: Path, index: int) -> Path:
 
 
 def _read(
-    folder: Path, index: int, shape: tuple[int, int]
+    folder: Path, index: int, shape: tuple[int, int], plan: str
 ) -> tuple[NDArray[np.float64], dict[str, Any]] | None:
     from safetensors import safe_open
 
     try:
         with safe_open(_path(folder, index), framework="numpy") as file:
             values = file.get_tensor("values")
-            reasons = json.loads(file.metadata()["reasons"])
+            marks = file.metadata()
+            reasons = json.loads(marks["reasons"])
+        if marks["plan"] != plan or not all(0 <= int(at) < shape[0] for at in reasons):
+            return None
     except Exception:  # absent, or not one of ours: it is scored again
         return None
     good = values.shape == shape and values.dtype == np.float64 and isinstance(reasons, dict)

@@ -6,6 +6,7 @@ import importlib
 import re
 import sys
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,10 @@ from pxgen_plugins.models import capabilities, sources, wrap
 
 __all__ = ["build_model", "open_set"]
 
+_LIBRARIES = frozenset(
+    {"cloudpickle", "dill", "joblib", "numpy", "pandas", "pip", "scipy", "setuptools", "sklearn",
+     "torch", "yaml"}
+)  # fmt: skip
 _FACTORY = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 
 
@@ -43,16 +48,19 @@ def build_model(config: Config) -> Any:
     if given["shipped"] is not None:
         return wrap(load_mnist_vae(), **({"sample_shape": (1, 28, 28)} | options))
     factory = _imported(given["factory"])
-    arguments = dict(given["arguments"])
+    arguments = config.arguments()
     if given["weights"] is not None:
         if not given["weights"].endswith(".safetensors"):
             do = "Save the weights by safetensors, which holds no code."
             came = describe(given["weights"])
             raise ParameterError("model.weights", "settings", "a .safetensors file", came, do)
+        if not Path(given["weights"]).is_file():
+            came = f"{describe(given['weights'])}, which is no file"
+            raise ParameterError("model.weights", "settings", "a file", came, "Check the path.")
         arguments["weights"] = given["weights"]
     try:
         made = factory(**arguments)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         do = "Call it by hand to find the cause."
         came = f"{type(error).__name__}: {str(error)[:200]}"
         raise ModelError("model.factory", "settings", "callable", came, do) from error
@@ -116,14 +124,24 @@ def _imported(name: str) -> Callable[..., Any]:
     if not _FACTORY.fullmatch(name):
         raise ParameterError("model.factory", "settings", allowed, describe(name), do)
     module, _, function = name.partition(":")
-    if module.partition(".")[0] in {*sys.stdlib_module_names, *sys.builtin_module_names}:
-        # os:system with a command as argument is no model
-        raise ParameterError("model.factory", "settings", allowed, f"{name!r}, of Python's own", do)
+    _refuse_foreign(name, module)
     try:
         found = getattr(importlib.import_module(module), function)
-    except Exception as error:  # whatever an import of users' code raises
+    except (Exception, SystemExit) as error:  # whatever an import of users' code raises
         came = f"{name!r} ({type(error).__name__}: {str(error)[:160]})"
         raise ParameterError("model.factory", "settings", allowed, came, do) from error
     if not callable(found):
         raise ParameterError("model.factory", "settings", allowed, describe(found), do)
+    _refuse_foreign(name, str(getattr(found, "__module__", "") or ""))
     return found  # type: ignore[no-any-return]
+
+
+def _refuse_foreign(name: str, module: str) -> None:
+    """Raise when a function is Python's own, or of a library that builds no model of the user's."""
+    top = module.partition(".")[0]
+    if top in {*sys.stdlib_module_names, *sys.builtin_module_names, *_LIBRARIES}:
+        # os:system with a command as argument is no model, and torch:load would unpickle
+        do = "Name a function of your own code."
+        came = f"{name!r}, of {top}"
+        allowed = "a function of your own code, installed"
+        raise ParameterError("model.factory", "settings", allowed, came, do)

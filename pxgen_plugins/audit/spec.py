@@ -7,12 +7,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
-__all__ = ["LARGEST", "REQUIRED", "SPEC", "Key", "schema", "template"]
+__all__ = ["LARGEST", "ONE_OF", "REQUIRED", "SPEC", "Key", "schema", "template"]
 
-Kind = Literal["string", "path", "integer", "number", "boolean", "list", "mapping", "table"]
+Kind = Literal["string", "path", "integer", "list", "mapping", "table"]
 REQUIRED: Final = object()
 LARGEST: Final = 2**63 - 1
 """The largest integer that a setting may be."""
+
+
+ONE_OF: Final = {
+    "model": ("factory", "onnx", "diffusers", "pythae", "shipped"),
+    "anchors": ("path", "shipped"),
+    "reference": ("path", "shipped"),
+}
+"""Keys of a table of which exactly one is given."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +34,9 @@ class Key:
         keys: The keys of a table.
         options: Allowed strings.
         minimum: Smallest number.
-        example: What the template shows; the default when None.
+        maximum: Largest number.
+        late: Environment variables in it are put in when it is used, so that no file of the run
+            holds their values.
     """
 
     kind: Kind
@@ -35,7 +45,8 @@ class Key:
     keys: Mapping[str, Key] = field(default_factory=dict)
     options: tuple[str, ...] = ()
     minimum: float | None = None
-    example: Any = None
+    maximum: int = LARGEST
+    late: bool = False
 
 
 def _anchors(what: str) -> dict[str, Key]:
@@ -51,7 +62,7 @@ def _anchors(what: str) -> dict[str, Key]:
 
 
 SPEC: dict[str, Key] = {
-    "version": Key("integer", "version of this format", 1, minimum=1),
+    "version": Key("integer", "version of this format", 1, minimum=1, maximum=1),
     "name": Key("string", "name of the audit, for reports", "audit"),
     "model": Key(
         "table",
@@ -63,7 +74,7 @@ SPEC: dict[str, Key] = {
                 "package.module:function of installed code of yours, which returns the model",
             ),
             "weights": Key("path", "safetensors file, passed to the factory as weights=path"),
-            "arguments": Key("mapping", "further arguments of the factory", {}),
+            "arguments": Key("mapping", "further arguments of the factory", {}, late=True),
             "onnx": Key("mapping", "ONNX files by role: encoder, decoder, generator, ..."),
             "diffusers": Key("path", "folder written by save_pretrained"),
             "pythae": Key("path", "folder written by pythae, of default networks"),
@@ -94,7 +105,7 @@ SPEC: dict[str, Key] = {
         {},
         {
             "name": Key("string", "a registered executor", "serial"),
-            "workers": Key("integer", "how many at once", 1, minimum=1),
+            "workers": Key("integer", "how many at once", 1, minimum=1, maximum=4096),
         },
     ),
     "adapters": Key(
@@ -111,7 +122,7 @@ SPEC: dict[str, Key] = {
         "list", "what must hold: text, or mappings with condition, severity, ...", []
     ),
     "baseline": Key("path", "run folder that relative conditions compare with"),
-    "output": Key("path", "run folder to write", REQUIRED, example="runs/today"),
+    "output": Key("path", "run folder to write", REQUIRED),
 }
 
 
@@ -125,7 +136,7 @@ def schema() -> dict[str, Any]:
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Settings of pxgen audit",
-        **_table(SPEC),
+        **_table(SPEC, ""),
     }
 
 
@@ -161,30 +172,43 @@ def _flow(value: Any) -> str:
     return "null" if value is None or value is REQUIRED else json.dumps(value)
 
 
-def _table(keys: Mapping[str, Key]) -> dict[str, Any]:
-    return {
+def _table(keys: Mapping[str, Key], name: str) -> dict[str, Any]:
+    found: dict[str, Any] = {
         "type": "object",
         "additionalProperties": False,
         "required": [name for name, key in keys.items() if key.default is REQUIRED],
-        "properties": {name: _property(key) for name, key in keys.items()},
+        "properties": {name: _property(key, name) for name, key in keys.items()},
     }
+    if name in ONE_OF:
+        given = {"not": {"type": "null"}}
+        found["oneOf"] = [
+            {"type": "object", "required": [one], "properties": {one: given}}
+            for one in ONE_OF[name]
+        ]
+    return found
 
 
 _TYPES = {"list": "array", "mapping": "object", "table": "object", "path": "string"}
 
 
-def _property(key: Key) -> dict[str, Any]:
+def _property(key: Key, name: str) -> dict[str, Any]:
     found: dict[str, Any] = {"description": key.help}
     kind = _TYPES.get(key.kind, key.kind)
-    found |= _table(key.keys) if key.kind == "table" else {"type": kind}
+    found |= _table(key.keys, name) if key.kind == "table" else {"type": kind}
+    if key.kind == "path":
+        found["minLength"] = 1
+    if name == "onnx":
+        found["additionalProperties"] = {"type": "string", "minLength": 1}
     if key.default is None:
         found["type"] = [kind, "null"]
+        if "oneOf" in found:
+            found["oneOf"].append({"type": "null"})
     elif key.default is not REQUIRED and key.kind != "table":
         found["default"] = key.default
     if key.options:
         found["enum"] = [*key.options, *([None] if key.default is None else [])]
     if key.kind == "integer":
-        found["maximum"] = LARGEST
+        found["maximum"] = key.maximum
     if key.minimum is not None:
         found["minimum"] = key.minimum
     return found

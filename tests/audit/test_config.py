@@ -48,6 +48,32 @@ def test_settings_follow_the_published_schema(tmp_path):
         jsonschema.validate(yaml.safe_load(LEAST + "sed: 3\n"), published)
 
 
+PROBES = [
+    {}, {"model": {}}, {"anchors": {}}, {"version": 2}, {"version": 0}, {"output": ""},
+    {"model": {"shipped": None}}, {"model": {"onnx": {"a": 1}}}, {"model": {"onnx": {"e": "x"}}},
+    {"model": {"factory": "a:b", "onnx": {"e": "x"}}}, {"seed": -1}, {"seed": 2**63},
+    {"seed": None}, {"seed": True}, {"batch_size": None}, {"executor": {"workers": 0}}, {"executor": {}},
+    {"executor": {"workers": 5000}}, {"reference": {}}, {"reference": None}, {"x": 1},
+    {"anchors": {"path": ""}}, {"anchors": {"path": "a"}}, {"rule": "x"}, {"intrinsic": "kld"},
+    {"intrinsic": []}, {"adapters": {"names": ["x"]}}, {"adapters": {}}, {"conditions": None},
+    {"baseline": None}, {"baseline": ""}, {"name": None}, {"name": 3}, {"shard_size": 1},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("change", PROBES)
+def test_the_schema_allows_what_the_reader_allows(change, tmp_path):
+    jsonschema = pytest.importorskip("jsonschema")
+    yaml = pytest.importorskip("yaml")
+    content = yaml.safe_load(LEAST) | change
+    try:
+        config_of(content, tmp_path)
+    except ParameterError:
+        allowed = False
+    else:
+        allowed = True
+    assert jsonschema.Draft202012Validator(schema()).is_valid(content) == allowed
+
+
 @pytest.mark.skipif(sys.version_info < (3, 11), reason="tomllib came with Python 3.11")
 def test_toml_says_the_same(tmp_path):
     text = 'output = "run"\n[model]\nshipped = "mnist_vae"\n[anchors]\nshipped = "mnist"\n'

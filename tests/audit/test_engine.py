@@ -17,6 +17,7 @@ import pytest
 from pxgen_plugins import PXGen
 from pxgen_plugins.audit import engine, shards
 from pxgen_plugins.audit.config import Config, config_of
+from pxgen_plugins.audit.digests import plan_digest
 from pxgen_plugins.audit.folder import Run
 from pxgen_plugins.datasets import load_mnist, load_mnist_vae
 from pxgen_plugins.errors import ParameterError
@@ -133,7 +134,7 @@ def test_a_damaged_shard_is_scored_again(undisturbed, tmp_path):
     files[1].write_bytes(b"")
     files[2].unlink()
     files[3].write_bytes(files[4].read_bytes())  # another shard's, of another length
-    assert shards.missing(tmp_path / "run", 300, 64, 2)[:3] == [0, 1, 2]
+    assert shards.missing(tmp_path / "run", 300, 64, 2, plan_digest(plan.digests))[:3] == [0, 1, 2]
     audited(config)
     assert content(tmp_path / "run") == content(undisturbed)
 

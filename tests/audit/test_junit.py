@@ -49,7 +49,7 @@ def test_each_state_has_its_element():
     kinds = [[child.tag for child in case] for case in suite]
     assert kinds == [[], ["failure"], ["system-out"], ["error"], ["skipped"]]
     counts = {"tests": "5", "failures": "1", "errors": "1", "skipped": "1", "time": "0"}
-    assert root.attrib == counts
+    assert root.attrib == {key: value for key, value in counts.items() if key != "skipped"}
     assert suite.attrib == {"name": "digits", **counts}
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from pxgen_plugins.audit.executors.base import REGISTRY, Executor
+from pxgen_plugins.audit.executors.base import REGISTRY, Executor, WorkerLostError
 
 register = REGISTRY.register
 get = REGISTRY.get
 names = REGISTRY.names
 
-__all__ = ["Executor", "get", "names", "register"]
+__all__ = ["Executor", "WorkerLostError", "get", "names", "register"]

@@ -8,7 +8,11 @@ from pathlib import Path
 
 from pxgen_plugins.registry import Registry
 
-__all__ = ["REGISTRY", "Executor"]
+__all__ = ["REGISTRY", "Executor", "WorkerLostError"]
+
+
+class WorkerLostError(Exception):
+    """A worker died: killed, or out of memory. What was written is kept; run again to go on."""
 
 
 class Executor(ABC):
@@ -29,6 +33,7 @@ class Executor(ABC):
             The index of each shard, once it is written.
 
         Raises:
+            WorkerLostError: When a worker died.
             Exception: Whatever a shard raised.
         """
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pxgen_plugins import optional
-from pxgen_plugins.audit.executors.base import REGISTRY, Executor
+from pxgen_plugins.audit.executors.base import REGISTRY, Executor, WorkerLostError
 from pxgen_plugins.audit.shards import score_shard
 
 __all__ = ["RayExecutor"]
@@ -25,6 +25,7 @@ class RayExecutor(Executor):
 
     def run(self, folder: Path, shards: Sequence[int]) -> Iterator[int]:
         """Score the shards, ``workers`` at a time."""
+        before = os.environ.get("RAY_USAGE_STATS_ENABLED")
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         ray: Any = optional.load("ray", "ray", "executor 'ray'")
         started = not ray.is_initialized()
@@ -40,9 +41,20 @@ class RayExecutor(Executor):
             ]
             while running:
                 done, running = ray.wait(running, num_returns=1)
-                yield int(ray.get(done[0]))
+                yield int(_result(ray, done[0]))
                 if left:
                     running.append(task.remote(folder, left.pop(0)))
         finally:
             if started:
                 ray.shutdown()
+            if before is None:
+                os.environ.pop("RAY_USAGE_STATS_ENABLED", None)
+
+
+def _result(ray: Any, task: Any) -> Any:
+    try:
+        return ray.get(task)
+    except ray.exceptions.RayTaskError as error:
+        raise error.cause from None  # as it was raised, without the worker's traceback in its text
+    except ray.exceptions.RayError as error:
+        raise WorkerLostError(type(error).__name__) from error

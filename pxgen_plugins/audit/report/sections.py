@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pxgen_plugins.audit.conditions import parse
 from pxgen_plugins.audit.inert import visible
 from pxgen_plugins.audit.judged import STATES, title
+from pxgen_plugins.errors import ParameterError
 from pxgen_plugins.groups import GROUPS, INVALID, wilson_interval
 from pxgen_plugins.plots.style import GROUPS as STYLES
 from pxgen_plugins.plots.style import number, percent
@@ -70,7 +72,7 @@ def conditions_section(judgements: Sequence[Mapping[str, Any]], detail: Detail) 
     ordered = sorted(judgements, key=lambda one: STATES.index(one["state"]))
     rows = []
     for one in ordered[: detail.conditions]:
-        share = ".fraction" in one["text"] or one["text"].startswith("stability")
+        share = _is_share(one["text"])
         anchors = [int(index) for index in one.get("anchors") or ()]
         rows.append(
             {
@@ -91,6 +93,13 @@ def conditions_section(judgements: Sequence[Mapping[str, Any]], detail: Detail) 
             }
         )
     return {"rows": rows, "n_left": len(ordered) - len(rows)}
+
+
+def _is_share(text: str) -> bool:
+    try:
+        return parse(text).measure in {"fraction", "mean"}
+    except ParameterError:
+        return False
 
 
 def _value(value: Any, share: bool) -> str:

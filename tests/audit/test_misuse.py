@@ -1,0 +1,349 @@
+"""What must not pass for an audit: other models, other anchors, other people's files, secrets."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pxgen_plugins.audit import digests, engine, shards
+from pxgen_plugins.audit.command import FAILED, INCOMPLETE, INTERNAL, PASSED, USAGE, run
+from pxgen_plugins.audit.config import load_config
+from pxgen_plugins.audit.folder import Run
+
+pytest.importorskip("yaml")
+pytest.importorskip("jinja2")
+
+MODEL = """
+import os, sys
+import torch
+{before}
+
+class Net(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        {weights}
+        self.scale = torch.nn.Parameter(torch.tensor({scale}))
+
+    def encode(self, x):
+        {encoding}
+        return x.flatten(1)[:, :2] * self.scale, torch.zeros(len(x), 2)
+
+    def decode(self, z):
+        return z.repeat(1, 2).reshape(-1, 1, 2, 2) * {factor}
+
+def load(**arguments):
+    {loading}
+    return Net()
+"""
+PARTS = {"before": "", "weights": "", "scale": "1.0", "encoding": "", "factor": "1.0",
+         "loading": ""}  # fmt: skip
+SETTINGS = """
+name: mine
+model:
+  factory: "model_of_mine:load"
+  options: {sample_shape: [1, 2, 2], latent_shape: [2], data_range: null}
+anchors: {path: anchors.npy}
+threshold: {name: Quantile, n_samples: 50, n_repeats: 2}
+shard_size: 16
+output: run
+conditions: ["HIHE.count >= 0"]
+"""
+
+
+class Project:
+    """A folder with a model, anchors and settings."""
+
+    def __init__(self, folder: Path, monkeypatch, capsys) -> None:
+        self.folder, self.monkeypatch, self.capsys = folder, monkeypatch, capsys
+        monkeypatch.syspath_prepend(folder)
+        np.save(folder / "anchors.npy", np.random.default_rng(0).random((40, 1, 2, 2), np.float32))
+        self.model()
+        self.settings(SETTINGS)
+
+    def model(self, **parts: str) -> None:
+        sys.modules.pop("model_of_mine", None)
+        (self.folder / "model_of_mine.py").write_text(MODEL.format(**PARTS | parts))
+        shutil.rmtree(self.folder / "__pycache__", ignore_errors=True)
+
+    def settings(self, text: str) -> None:
+        (self.folder / "audit.yaml").write_text(text, encoding="utf-8")
+
+    def audit(self, *extra: str) -> int:
+        self.capsys.readouterr()
+        return run(["audit", str(self.folder / "audit.yaml"), "--quiet", *extra])
+
+    @property
+    def error(self) -> str:
+        return self.capsys.readouterr().err
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch, capsys) -> Project:
+    return Project(tmp_path, monkeypatch, capsys)
+
+
+@pytest.mark.parametrize(
+    ("part", "code"),
+    [
+        ({"before": "sys.exit(0)"}, USAGE),
+        ({"loading": "sys.exit(0)"}, USAGE),
+        ({"loading": "raise RuntimeError('no')"}, USAGE),
+        ({"encoding": "sys.exit(0)"}, INTERNAL),
+    ],
+)
+def test_code_that_leaves_is_no_pass(project: Project, part: dict[str, str], code: int):
+    project.model(**part)
+    assert project.audit() == code
+    assert project.error
+
+
+@pytest.mark.parametrize("part", [{"factor": "0.5"}, {"scale": "0.5"}])
+def test_another_model_is_another_plan(project: Project, part: dict[str, str]):
+    assert project.audit() == PASSED
+    project.model(**part)
+    assert project.audit() == USAGE
+    assert "other model" in project.error
+    assert project.audit("--fresh") == PASSED
+
+
+def test_weights_that_differ_beyond_float32_are_told_apart(project: Project):
+    project.model(scale="1.0, dtype=torch.float64", encoding="x = x.double()")
+    assert project.audit("--plan") == PASSED
+    found = []
+    for last in ("1.0", "1.0 + 1e-12"):
+        project.model(scale=f"{last}, dtype=torch.float64")
+        config = load_config(project.folder / "audit.yaml")
+        found.append(engine.make_plan(config)[0].digests["model"])
+    assert found[0] != found[1]
+
+
+def test_other_versions_are_another_plan(project: Project, monkeypatch):
+    assert project.audit() == PASSED
+    monkeypatch.setattr(digests, "_version", lambda name: "99")
+    assert project.audit() == USAGE
+    assert "other versions" in project.error
+
+
+def test_a_factory_that_draws_its_weights_anew_is_found_out(project: Project):
+    project.model(scale="0.0", loading="net = Net(); net.scale.data.fill_(os.getpid() % 97 + 1.0);"
+                  " return net")  # fmt: skip
+    assert project.audit("--set", "executor={name: processes, workers: 2}") == USAGE
+    assert "the same whenever it is built" in project.error
+
+
+def test_shards_of_another_plan_are_scored_again(project: Project):
+    assert project.audit() == PASSED
+    clean = {p.name: p.read_bytes() for p in (project.folder / "run").iterdir() if p.is_file()}
+    project.model(factor="0.25")
+    assert project.audit("--output", str(project.folder / "other")) == PASSED
+    for path in (project.folder / "other" / shards.SHARDS).iterdir():
+        shutil.copy(path, project.folder / "run" / shards.SHARDS / path.name)
+    project.model()
+    assert project.audit() == PASSED
+    after = {p.name: p.read_bytes() for p in (project.folder / "run").iterdir() if p.is_file()}
+    assert after == clean
+
+
+def test_of_two_audits_that_begin_at_once_one_goes_on(project: Project, monkeypatch):
+    config = load_config(project.folder / "audit.yaml")
+    plan, explainer = engine.make_plan(config)
+    other = load_config(project.folder / "audit.yaml", ["seed=1"])
+    begun = engine.write_json
+
+    def late(path, content):  # the other begins between our look and our plan
+        monkeypatch.setattr(engine, "write_json", begun)
+        assert engine.score(other, *engine.make_plan(other))
+        begun(path, content)
+
+    monkeypatch.setattr(engine, "write_json", late)
+    with pytest.raises(engine.ParameterError, match="at the same time"):
+        engine.score(config, plan, explainer)
+
+
+def test_workers_end_with_a_driver_that_is_killed(project: Project):
+    project.model(encoding="import time; time.sleep(0.3)")
+    settings = project.folder / "audit.yaml"
+    command = [sys.executable, "-W", "ignore", "-m", "pxgen_plugins.audit.command", "audit",
+               str(settings), "--quiet", "--set", "shard_size=1",
+               "--set", "executor={name: processes, workers: 2}",
+               "--set", "threshold={name: Fixed, values: {kld: 1.0, mse: 1.0}}"]  # fmt: skip
+    path = os.pathsep.join([str(project.folder), *sys.path])
+    driver = subprocess.Popen(command, env=os.environ | {"PYTHONPATH": path})
+    written = project.folder / "run" / shards.SHARDS
+    while len(list(written.glob("*.safetensors"))) < 2 and driver.poll() is None:
+        time.sleep(0.05)
+    assert driver.poll() is None
+    driver.kill()
+    driver.wait()
+    time.sleep(1.0)
+    left = len(list(written.iterdir()))
+    time.sleep(2.0)
+    assert len(list(written.iterdir())) == left
+
+
+def test_a_worker_that_dies_leaves_the_audit_incomplete(project: Project):
+    project.model(encoding="os._exit(3) if 'spawn_main' in ' '.join(sys.orig_argv) else None")
+    assert project.audit("--set", "executor={name: processes, workers: 1}") == INCOMPLETE
+    assert "run it again" in project.error
+
+
+def test_runs_of_other_anchors_are_not_compared(project: Project):
+    assert project.audit() == PASSED
+    anchors = np.random.default_rng(1).random((40, 1, 2, 2), np.float32)
+    np.save(project.folder / "anchors.npy", anchors)
+    again = ["--output", str(project.folder / "again")]
+    assert project.audit(*again, "--set", "baseline=run") == USAGE
+    assert "baseline" in project.error
+    assert project.audit(*again) == PASSED
+    both = [str(project.folder / "run"), str(project.folder / "again")]
+    assert run(["compare", *both]) == USAGE
+    assert "--partial" in project.error
+    assert run(["compare", *both, "--partial"]) == PASSED
+
+
+def test_a_baseline_of_another_kind_is_refused_before_anything_is_scored(project: Project):
+    assert project.audit() == PASSED
+    for change in ("rule=any", "intrinsic=[elbo]", "anchors.limit=20"):
+        more = ["--set", "baseline=run", "--set", change, "--output", str(project.folder / "b")]
+        assert project.audit(*more) == USAGE
+        assert "baseline" in project.error
+    assert project.audit("--set", "baseline=run") == USAGE
+    assert "output itself" in project.error
+    assert not (project.folder / "b").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ("conditions=['threshold.kdl <= 3']", "kdl.*mean 'kld'"),
+        ("conditions=['median.HIHE.msee <= 3']", "msee"),
+        ("adapters={names: [lrp], groups: [HIXX]}", "HIXX"),
+        ("executor.name=processs", "processs"),
+        ("executor.workers=100000", "4096"),
+        ("model.arguments={day: 2026-01-01}", "datetime.date"),
+        ("model.arguments={set: !!set {a}}", "set"),
+        ("model.arguments={x: .nan}", "nan"),
+        ("model.weights=none.safetensors", "no file"),
+        ("anchors.digits=[1]", "anchors.digits"),
+        ("anchors.split=test", "anchors.split"),
+        ("anchors.limit=${COUNT}", "COUNT"),
+    ],
+)
+def test_what_can_be_known_before_scoring_is_refused_before(project: Project, change, named):
+    import re
+
+    assert project.audit("--set", change) == USAGE
+    assert re.search(named, project.error)
+    assert not (project.folder / "run").exists()
+
+
+def test_shipped_models_take_no_weights(project: Project):
+    project.settings("model: {shipped: mnist_vae, weights: new.safetensors}\n"
+                     "anchors: {shipped: mnist}\noutput: run\n")  # fmt: skip
+    assert project.audit() == USAGE
+    assert "model.weights" in project.error
+
+
+def test_what_was_only_skipped_is_no_pass(project: Project):
+    few = "conditions=[{condition: HIHE.count >= 0, min_count: 1000}]"
+    assert project.audit("--set", few) == INCOMPLETE
+    assert project.audit("--set", "conditions=[]") == PASSED
+
+
+def test_warnings_as_errors_are_failures_in_every_file(project: Project):
+    warn = "conditions=[{condition: HIHE.count >= 1000, severity: warning}]"
+    assert project.audit("--set", warn) == PASSED
+    assert project.audit("--set", warn, "--warn-as-error") == FAILED
+    assert 'failures="1"' in (project.folder / "run" / "junit.xml").read_text()
+
+
+def test_fresh_removes_only_a_run(project: Project):
+    folder = project.folder / "run"
+    (folder / "shards").mkdir(parents=True)
+    (folder / "plan.json").write_text('{"chapters": 3}')
+    (folder / "shards" / "thesis.tex").write_text("mine")
+    (folder / "report.html").write_text("mine")
+    for extra in ([], ["--fresh"]):
+        assert project.audit(*extra) == USAGE
+        assert "none of ours" in project.error
+    assert (folder / "shards" / "thesis.tex").read_text() == "mine"
+    assert (folder / "report.html").read_text() == "mine"
+
+
+def test_fresh_and_a_part_exclude_each_other(project: Project):
+    assert project.audit("--fresh", "--shard", "0/2") == USAGE
+    assert project.audit("--shard", "0/2") == INCOMPLETE
+    assert project.audit("--shard", "1/2") == PASSED
+
+
+def test_values_of_the_environment_reach_the_factory_and_no_file(project: Project):
+    project.monkeypatch.setenv("TOKEN_OF_MINE", "s3cret-value")
+    project.model(loading="assert arguments['token'] == 's3cret-value'")
+    text = SETTINGS.replace("  options", '  arguments: {token: "${TOKEN_OF_MINE}"}\n  options')
+    project.settings(text)
+    workers = ["--set", "executor={name: processes, workers: 1}"]
+    assert project.audit(*workers) == PASSED
+    for path in project.folder.rglob("*"):
+        if path.is_file() and path.suffix not in {".py", ".pyc"}:
+            assert b"s3cret-value" not in path.read_bytes(), path
+    project.monkeypatch.delenv("TOKEN_OF_MINE")
+    assert project.audit() == USAGE
+    assert "TOKEN_OF_MINE" in project.error
+
+
+def test_a_project_may_move(project: Project, tmp_path_factory):
+    assert project.audit() == PASSED
+    moved = tmp_path_factory.mktemp("elsewhere") / "project"
+    shutil.copytree(project.folder, moved)
+    assert run(["audit", str(moved / "audit.yaml")]) == PASSED
+    assert "going on" in project.error
+    shutil.rmtree(moved / "run")
+    assert run(["audit", str(moved / "audit.yaml"), "--quiet"]) == PASSED
+    for path in sorted((project.folder / "run").iterdir()):
+        if path.is_file() and path.name != "plan.json":
+            assert path.read_bytes() == (moved / "run" / path.name).read_bytes(), path.name
+
+
+def test_a_run_says_how_it_was_judged_and_against_what(project: Project):
+    assert project.audit() == PASSED
+    judged = "conditions=[{condition: HIHE.count >= 0, confidence: 0.8, min_count: 2}]"
+    more = ["--output", str(project.folder / "b"), "--set", "baseline=run", "--set", judged]
+    assert project.audit(*more) == PASSED
+    found = Run.open(project.folder / "b")
+    assert found.manifest["baseline"] == Run.open(project.folder / "run").manifest["digests"]
+    (one,) = json.loads((project.folder / "b" / "conditions.json").read_text())
+    assert (one["confidence"], one["min_count"]) == (0.8, 2)
+
+
+def test_limits_are_overridden_by_name_first_and_may_be_percent(project: Project):
+    conditions = """conditions=[{condition: HIHE.count >= 5000, name: '2'},
+        {condition: HIHE.fraction >= 0.99, name: share}]"""
+    assert project.audit("--set", conditions, "--limit", "2=0", "--limit", "share=0%") == PASSED
+    assert project.audit("--set", conditions, "--limit", "2=0", "--limit", "share=x") == USAGE
+    assert project.audit("--set", conditions, "--limit", "3=0") == USAGE
+
+
+@pytest.mark.parametrize("name", ["changes.foo", "absent/changes.png"])
+def test_a_figure_that_cannot_be_written_is_one_clear_error(project: Project, name: str):
+    assert project.audit() == PASSED
+    folder = str(project.folder / "run")
+    assert run(["compare", folder, folder, "--figure", str(project.folder / name)]) == USAGE
+    assert "--figure" in project.error
+
+
+@pytest.mark.parametrize("factory", [
+    "joblib:load", "torch:load", "numpy:load", "sklearn.utils:gen_batches", "model_of_mine:system",
+    "model_of_mine:torch_load",
+])  # fmt: skip
+def test_functions_of_libraries_are_no_factories(project: Project, factory: str):
+    project.model(before="from os import system\ntorch_load = torch.load")
+    assert project.audit("--set", f"model.factory={factory}") == USAGE
+    assert "your own code" in project.error

@@ -157,14 +157,21 @@ def million(folder: Path, n: int = 1_000_000) -> dict[str, Any]:
 
 
 def cost(folder: Path) -> dict[str, Any]:
-    """Return what shards add to scoring all anchors at once, as a ratio."""
+    """Return what shards add to scoring all anchors at once, as a ratio.
+
+    A worker scores with one thread, whatever the number of cores, so that its values do not depend
+    on it: ``ratio`` is to bare scoring with one thread too, the other to one with torch's threads.
+    """
     config = settings(folder / "run", shard_size=8_192)
     audit(config)
     work = shards.work_of(folder / "run")
     anchors = open_set(config, "anchors", work.explainer.predictor)
     assert anchors is not None
-    times: dict[str, list[float]] = {"bare": [], "shards": []}
+    times: dict[str, list[float]] = {"bare": [], "threads": [], "shards": []}
     for _ in range(7):
+        started = time.perf_counter()
+        work.explainer.scorer().score(anchors)
+        times["threads"].append(time.perf_counter() - started)
         started = time.perf_counter()
         with one_thread():
             work.explainer.scorer().score(anchors)
@@ -177,6 +184,7 @@ def cost(folder: Path) -> dict[str, Any]:
     return {
         "bare_seconds": round(best["bare"], 3),
         "ratio": round(best["shards"] / best["bare"], 3),
+        "ratio_to_all_threads": round(best["shards"] / best["threads"], 3),
     }
 
 

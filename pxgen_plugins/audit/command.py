@@ -165,10 +165,8 @@ def report(folder: Path) -> int:
     from pxgen_plugins.explanation import write_atomic
 
     opened = Run.open(folder)
-    changes, others = opened.extra("changes.json"), opened.extra("evidence.json") or None
-    page = build_report(
-        opened.manifest, opened.data, opened.pictures, opened.conditions, changes, others
-    )
+    others = [opened.extra(name) for name in ("changes.json", "evidence.json", "evidence.png")]
+    page = build_report(opened.manifest, opened.data, opened.pictures, opened.conditions, *others)
     write_atomic(opened.path / "report.html", page.encode())
     click.echo(str(opened.path / "report.html"))
     return PASSED

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -12,12 +13,25 @@ from pxgen_plugins.audit.shards import Work
 from pxgen_plugins.comparison import compare
 from pxgen_plugins.groups import GROUPS
 
-__all__ = ["evidence"]
+__all__ = ["Evidence", "evidence"]
 
+_DPI = 100
 _HEAD = ("method", "kind of evidence", "what it looks into", "repeatable", "quality", "not run")
 
 
-def evidence(config: Config, work: Work, data: Mapping[str, Any]) -> list[tuple[str, Any]]:
+class Evidence(NamedTuple):
+    """What other methods say.
+
+    Attributes:
+        tables: A title and rows of text, the head first; empty without adapters.
+        figure: PNG of what they show, None without adapters.
+    """
+
+    tables: list[tuple[str, Any]]
+    figure: bytes | None
+
+
+def evidence(config: Config, work: Work, data: Mapping[str, Any]) -> Evidence:
     """Run the adapters of the settings on representatives of the chosen groups.
 
     Args:
@@ -26,12 +40,12 @@ def evidence(config: Config, work: Work, data: Mapping[str, Any]) -> list[tuple[
         data: The explanation's data.
 
     Returns:
-        A title and rows of text for the report, the head first; empty without adapters. Times are
-        left out: the same run gives the same bytes. A method that fails is a row with its error.
+        The table and the figure. Times are left out: the same run gives the same bytes. A method
+        that fails is a row with its error.
     """
     wanted = config["adapters"]
     if wanted is None or not wanted["names"]:
-        return []
+        return Evidence([], None)
     groups = wanted["groups"] or list(GROUPS)
     picked = [
         np.asarray(found, dtype=np.int64)[: wanted["per_group"]]
@@ -40,7 +54,7 @@ def evidence(config: Config, work: Work, data: Mapping[str, Any]) -> list[tuple[
     ]
     index = np.unique(np.concatenate([np.empty(0, np.int64), *picked]))
     if not len(index):
-        return []
+        return Evidence([], None)
     X = work.explainer.scorer().inputs(work.anchors, index)
     labels = None if work.anchors.labels is None else work.anchors.labels[index]
     found = compare(
@@ -55,7 +69,18 @@ def evidence(config: Config, work: Work, data: Mapping[str, Any]) -> list[tuple[
     )
     rows = [_HEAD, *(_row(row) for row in found.table()[1:])]
     title = f"{len(index)} representatives of {', '.join(groups)} under other methods"
-    return [(title, rows)]
+    return Evidence([(title, rows)], _drawn(found))
+
+
+def _drawn(found: Any) -> bytes:
+    """Return the figure of a comparison as PNG, the same bytes for the same content."""
+    import matplotlib.pyplot as plt
+
+    figure = np.ravel(found.plot())[0].figure
+    file = io.BytesIO()
+    figure.savefig(file, dpi=_DPI, bbox_inches="tight", metadata={"Software": None})
+    plt.close(figure)
+    return file.getvalue()
 
 
 def _row(row: Mapping[str, Any]) -> tuple[str, ...]:

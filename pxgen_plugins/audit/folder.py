@@ -23,8 +23,8 @@ FORMAT = 1
 _LARGEST = 1 << 34  # bytes of one file that is read
 FILES = (
     "anchors.parquet", "calibration.json", "changes.json", "conditions.json", "evidence.json",
-    "explanation.json", "junit.xml", "manifest.json", "metrics.prom", "pictures.safetensors",
-    "report.html", "summary.md",
+    "evidence.png", "explanation.json", "junit.xml", "manifest.json", "metrics.prom",
+    "pictures.safetensors", "report.html", "summary.md",
 )  # fmt: skip
 """Every file that a run may hold beside its plan and its shards."""
 
@@ -95,18 +95,20 @@ class Run:
         return cls(folder, manifest, data, conditions, pictures)
 
     def extra(self, name: str) -> Any:
-        """Return the content of another JSON file of the run, None when it is not there.
+        """Return the content of another JSON file, or a picture, None when it is not there.
 
         Raises:
             ParameterError: When it cannot be read.
         """
         path = self.path / name
         try:
-            return _read(path) if path.exists() else None
+            if not path.exists():
+                return None
+            return _read(path) if path.suffix == ".json" else _regular(path).read_bytes()
         except (OSError, ValueError, RecursionError) as error:
             do = "Run the audit again."
             came = type(error).__name__
-            raise ParameterError(name, "pxgen", "a readable JSON file", came, do) from error
+            raise ParameterError(name, "pxgen", "a readable file", came, do) from error
 
 
 def write_results(folder: Path, explanation: Any, manifest: Mapping[str, Any]) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pxgen_plugins.audit.changes import Changes
+from pxgen_plugins.audit.evidence import Evidence
 from pxgen_plugins.audit.folder import write_json
 from pxgen_plugins.audit.junit import junit
 from pxgen_plugins.audit.openmetrics import openmetrics
@@ -23,7 +24,7 @@ def write_outputs(
     data: Mapping[str, Any],
     judged: Sequence[Mapping[str, Any]],
     changes: Changes | None = None,
-    evidence: Sequence[tuple[str, Any]] = (),
+    evidence: Evidence | None = None,
 ) -> None:
     """Write the files for readers, report.html among them.
 
@@ -33,7 +34,7 @@ def write_outputs(
         data: The explanation's data.
         judged: The judged conditions, as mappings.
         changes: Since the baseline, where there is one.
-        evidence: What other methods say, as titles and rows of text.
+        evidence: What other methods say.
     """
     name = str(manifest["name"])
     found = list(judged)
@@ -45,7 +46,12 @@ def write_outputs(
         (folder / "changes.json").unlink(missing_ok=True)
     else:
         write_json(folder / "changes.json", since)
-    write_json(folder / "evidence.json", list(evidence))
-    page = build_report(manifest, data, data.get("examples"), found, since, evidence or None)
+    tables, figure = ([], None) if evidence is None else evidence
+    write_json(folder / "evidence.json", tables)
+    if figure is None:
+        (folder / "evidence.png").unlink(missing_ok=True)
+    else:
+        write_atomic(folder / "evidence.png", figure)
+    page = build_report(manifest, data, data.get("examples"), found, since, tables, figure)
     write_atomic(folder / "report.html", page.encode())
     write_json(folder / "conditions.json", found)  # last: with it the run is complete

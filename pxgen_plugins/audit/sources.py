@@ -129,6 +129,8 @@ def _imported(name: str) -> Callable[..., Any]:
         found = getattr(importlib.import_module(module), function)
     except (Exception, SystemExit) as error:  # whatever an import of users' code raises
         came = f"{name!r} ({type(error).__name__}: {str(error)[:160]})"
+        if isinstance(error, ModuleNotFoundError):
+            do = "Install it (pip install -e .), or put its folder on PYTHONPATH."
         raise ParameterError("model.factory", "settings", allowed, came, do) from error
     if not callable(found):
         raise ParameterError("model.factory", "settings", allowed, describe(found), do)

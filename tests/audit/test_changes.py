@@ -287,7 +287,7 @@ def test_a_threshold_shift_is_a_ratio_where_there_is_one(before, after, expected
 
 def hostile_changes(names: list[str]) -> Changes:
     labels = np.array(names, dtype=object).astype(str)
-    ids = [f"{k}{name}" for k, name in enumerate(names)]
+    ids = [f"{k}-{name}" for k, name in enumerate(names)]
     other = {"criteria": ["kld", names[0]], "thresholds": {names[0]: 1.0}, "labels": labels}
     first = run(["HIHE"] * len(names), ids=ids, **other)
     second = run(["HILE"] * len(names), ids=[*ids[1:], "new"], **other)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import html
 import json
 import os
 import shutil
@@ -213,7 +215,14 @@ def test_adapters_stand_in_the_report_and_a_failing_one_is_a_row(undisturbed, tm
     assert [row[0] for row in rows[1:]] == ["protodash", "grad_cam"]
     assert rows[1][-1] == ""
     assert rows[2][-1]  # the network has no convolution
-    assert "protodash" in (tmp_path / "run/report.html").read_text()
+    page = (tmp_path / "run/report.html").read_text()
+    assert "protodash" in page
+    figure = (tmp_path / "run/evidence.png").read_bytes()
+    assert base64.b64encode(figure).decode() in html.unescape(page)
+    audited(config)
+    assert (tmp_path / "run/evidence.png").read_bytes() == figure
+    audited(settings(tmp_path / "run"))
+    assert not (tmp_path / "run/evidence.png").exists()
     with pytest.raises(ParameterError, match="saliency"):
         engine.make_plan(settings(tmp_path / "other", adapters={"names": ["salience"]}))
 

@@ -337,3 +337,13 @@ def test_texts_are_shown_as_texts_cut_where_they_are_long() -> None:
     assert '<p class="words">one\ntwo</p>' in text
     assert "x" * 990 in text
     assert "x" * 1001 not in text
+
+
+@pytest.mark.parametrize(
+    "figure", [b"", b"<svg onload=alert(1)>", b"\x89PNG\r\n\x1a\n" + b"0" * 600_000]
+)
+def test_a_figure_that_is_no_png_or_too_large_is_left_out(figure: bytes) -> None:
+    tables = [("methods", [["a"], ["b"]])]
+    assert build_report({}, data_of(grid()), evidence=tables, figure=figure) == build_report(
+        {}, data_of(grid()), evidence=tables
+    )

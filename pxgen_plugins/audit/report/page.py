@@ -38,6 +38,7 @@ _TRIES = (
     (100_000, 300_000, Detail(conditions=50, anchors=4, labels=20, rows=5, cell=40)),
 )
 _CARD_VALUES = 6  # criteria told below a picture
+_MOST_FIGURE = 600_000  # bytes
 _LONGEST = 400  # characters of a text from users, besides the texts that are anchors
 
 _VERDICTS = {
@@ -56,6 +57,7 @@ def build_report(
     conditions: Iterable[Mapping[str, Any]] = (),
     changes: Mapping[str, Any] | None = None,
     evidence: Iterable[tuple[str, Any]] | None = None,
+    figure: bytes | None = None,
 ) -> str:
     r"""Return the report of an audit as one HTML page of at most 5,000,000 bytes.
 
@@ -73,6 +75,7 @@ def build_report(
         conditions: Dicts as ``Judgement.as_dict`` returns them.
         changes: ``Changes.to_dict()`` since the baseline, or None.
         evidence: For each adapter a title and its rows of text, the first of which is the head.
+        figure: What the adapters show, as PNG; left out when it is larger than 600,000 bytes.
 
     Raises:
         MissingDependencyError: Without Jinja2.
@@ -104,6 +107,7 @@ def build_report(
             "changes": sections.changes_section(changes, pictured),
             "evidence": (shown := sections.evidence_section(tables, detail)),
             "n_tables_left": len(tables) - len(shown),
+            "figure": _embedded(figure),
             "provenance": sections.provenance_section(manifest, data),
             "strips": _strips(data),
         }
@@ -114,6 +118,13 @@ def build_report(
     got = f"{len(page.encode()):,} bytes at the least"
     do = "Audit with fewer criteria, or give fewer conditions and adapters."
     raise ParameterError("data", "build_report", f"what fits into {LIMIT:,} bytes", got, do)
+
+
+def _embedded(figure: bytes | None) -> str | None:
+    """Return a picture as an address; None for what is no PNG, or too large."""
+    if figure is None or len(figure) > _MOST_FIGURE or not figure.startswith(b"\x89PNG\r\n\x1a\n"):
+        return None
+    return "data:image/png;base64," + base64.b64encode(figure).decode()
 
 
 def _strips(data: Mapping[str, Any]) -> dict[str, list[int]]:

@@ -170,7 +170,7 @@ def _render(
     trusted = load("markupsafe", "audit", "build_report").Markup
     template = environment.from_string(_asset("report.html.jinja"))
     page: str = template.render(
-        **context,
+        **{**context, "figure": trusted(context["figure"] or "")},
         style=trusted(style),
         script=trusted(script),
         embedded=trusted(_json(embedded)),

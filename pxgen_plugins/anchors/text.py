@@ -35,8 +35,7 @@ def as_text(value: Any) -> str:
         ['3', '3', '0.5', '', '', 'True', 'cat']
     """
     if isinstance(value, str):
-        whole = value.isascii() or not any(0xD800 <= ord(c) <= 0xDFFF for c in value)
-        return str(value) if whole else value.encode(errors="backslashreplace").decode()
+        return value.encode(errors="backslashreplace").decode()
     if isinstance(value, _GROUPS):
         raise TypeError(f"a {type(value).__name__} is no label")
     if value is None or type(value).__name__ == "NAType":

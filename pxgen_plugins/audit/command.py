@@ -35,6 +35,7 @@ def main() -> None:
 
 def run(arguments: list[str]) -> int:
     """Run the command with arguments and return its exit code; nothing of ours is raised."""
+    from pxgen_plugins.audit.executors import WorkerLostError
     from pxgen_plugins.errors import PXGenError
 
     try:
@@ -51,12 +52,12 @@ def run(arguments: list[str]) -> int:
 
         click.echo(f"pxgen: {visible(error)}", err=True)
         return USAGE
+    except WorkerLostError as error:
+        click.echo(f"pxgen: {error}; what was scored is kept, run it again to go on", err=True)
+        return INCOMPLETE
     except (Exception, SystemExit) as error:  # code of users may call sys.exit(0)
         from pxgen_plugins.audit.inert import visible
 
-        if type(error).__name__ == "WorkerLostError":  # by name: executors import torch
-            click.echo(f"pxgen: {error}; what was scored is kept, run it again to go on", err=True)
-            return INCOMPLETE
         if os.environ.get("PXGEN_TRACEBACK"):
             raise
         came = visible(f"{type(error).__name__}: {error}", 500)
@@ -128,6 +129,7 @@ def audit(
     # torch and alibi, once the settings are known to be good
     from pxgen_plugins.audit import engine
     from pxgen_plugins.audit.estimate import seconds
+    from pxgen_plugins.audit.judged import verdict
 
     if only_plan:
         plan, explainer = engine.make_plan(config)
@@ -139,10 +141,10 @@ def audit(
         say("other shards are missing; run without --shard, or the other parts, to finish")
         return INCOMPLETE
     _show(finished, as_json)
-    states = {one["state"] for one in finished.conditions}
-    if states & {"failed", "error"}:
+    state = verdict(finished.conditions)[0]
+    if state in {"failed", "error"}:
         return FAILED
-    return INCOMPLETE if states == {"skipped"} else PASSED
+    return INCOMPLETE if state == "skipped" and finished.conditions else PASSED
 
 
 @group.command()

@@ -69,6 +69,11 @@ class Plan:
     anchors: Anchors = field(repr=False)
     baseline: Run | None = field(repr=False)
 
+    @property
+    def digest(self) -> str:
+        """One digest for all, by which shards know their plan."""
+        return plan_digest(self.digests)
+
 
 def audit(
     config: Config,
@@ -190,7 +195,7 @@ def score(
         explainer.save(folder / shards.FIT)
     size = config["shard_size"]
     width = len(explainer.criteria)
-    digest = plan_digest(plan.digests)
+    digest = plan.digest
     left = shards.missing(folder, plan.n_anchors, size, width, digest)
     mine = left if part is None else [index for index in left if index % part[1] == part[0]]
     if len(left) < plan.n_shards:
@@ -211,13 +216,12 @@ def finish(config: Config, plan: Plan) -> Run:
         ParameterError: When a condition is none, or the baseline is of other anchors.
     """
     folder = config.output
-    given = enumerate(config["conditions"])
-    conditions = [Condition.of(one, f"conditions[{i}]") for i, one in given]
+    conditions = _conditions(config)
     before = None if plan.baseline is None else plan.baseline.data
     work = shards.work_of(folder)
     explainer, scorer = work.explainer, work.explainer.scorer()
-    width, digest = len(explainer.criteria), plan_digest(plan.digests)
-    scores = shards.gather(folder, plan.n_anchors, config["shard_size"], width, digest)
+    width = len(explainer.criteria)
+    scores = shards.gather(folder, plan.n_anchors, config["shard_size"], width, plan.digest)
     calibration = explainer.calibration
     if calibration is None:
         raise ParameterError("fit", "pxgen audit", "complete", "nothing", "Use --fresh.")
@@ -246,11 +250,16 @@ def finish(config: Config, plan: Plan) -> Run:
     return Run(folder, made, dict(explanation.data), found, explanation.data["examples"])
 
 
+def _conditions(config: Config) -> list[Condition]:
+    given = enumerate(config["conditions"])
+    return [Condition.of(one, f"conditions[{i}]") for i, one in given]
+
+
 def _check_conditions(config: Config, explainer: PXGen) -> None:
     """Raise for conditions on a criterion that is not there, before anything is scored."""
     names = [criterion.name for criterion in explainer.criteria]
-    for i, one in enumerate(config["conditions"]):
-        found = parse(Condition.of(one, f"conditions[{i}]").text)
+    for i, one in enumerate(_conditions(config)):
+        found = parse(one.text)
         if found.criterion is not None and found.criterion not in names:
             do = validation.nearest(found.criterion, names)
             allowed = "on a criterion of the audit: " + ", ".join(names)

@@ -9,7 +9,7 @@ from typing import Any
 from pxgen_plugins.errors import ParameterError
 from pxgen_plugins.validation import choice
 
-__all__ = ["STATES", "interval_text", "number", "read", "title", "verdict"]
+__all__ = ["STATES", "distinct", "interval_text", "number", "read", "title", "verdict"]
 
 STATES = ("failed", "error", "warning", "skipped", "passed")
 """States of a judgement, the worst first."""
@@ -59,6 +59,23 @@ def verdict(judgements: Iterable[Mapping[str, Any]]) -> tuple[str, dict[str, int
 def title(judgement: Mapping[str, Any]) -> str:
     """Return the name of a condition, or its text where it has none."""
     return str(judgement.get("name") or judgement["text"])
+
+
+def distinct(names: Iterable[str], sign: str) -> list[str]:
+    """Return names that differ: the second of its kind gets ``sign`` and a 2 behind it.
+
+    Example:
+        >>> distinct(["a", "a", "a #2"], " #")
+        ['a', 'a #3', 'a #2']
+    """
+    given = list(names)
+    found: dict[str, None] = {}
+    for name in given:
+        other, place = name, 2
+        while other in found or (other != name and other in given):
+            other, place = f"{name}{sign}{place}", place + 1
+        found[other] = None
+    return list(found)
 
 
 def number(value: Any) -> str:

@@ -190,7 +190,8 @@ def _fact(
     gap = now.observed - before.observed
     interval = None
     if parsed.subject == "threshold":
-        interval = between(_repeats(parsed, baseline), _repeats(parsed, data), confidence)
+        repeats = [_repeats(run)[:, _column(parsed, run)] for run in (baseline, data)]
+        interval = between(repeats[0], repeats[1], confidence)
     n = None if now.n is None or before.n is None else min(now.n, before.n)
     return _Fact(*_directed(parsed, gap, interval), n, now.against)
 
@@ -201,6 +202,13 @@ def _share(parsed: Parsed, confidence: float, data: Mapping[str, Any]) -> _Fact:
     most = count + int((_invalid(data) & ~inside & among).sum())
     upper = parsed.op in {"<=", "<"}
     against = _ordered(data, (inside | _invalid(data)) & among if upper else ~inside & among)
+    return _counted(parsed, confidence, count, most, n, against)
+
+
+def _counted(
+    parsed: Parsed, confidence: float, count: int, most: int, n: int, against: Indices
+) -> _Fact:
+    """Return a count, or a share of n; ``most`` is the count with those that are not known."""
     if parsed.measure == "count":
         return _Fact(float(count), (count, most) if most > count else None, n, against)
     share = count / n if n else math.nan
@@ -261,29 +269,21 @@ def _moved(parsed: Parsed, confidence: float, data: Mapping[str, Any], changes: 
         possible = np.concatenate([changes.moved_between(a, b) for a, b in ways])
     mask = np.zeros(len(data["group"]), dtype=bool)
     mask[possible] = True
-    count, most, n, against = len(known), len(possible), changes.n, _ordered(data, mask)
-    if parsed.measure == "count":
-        return _Fact(float(count), (count, most) if most > count else None, n, against)
-    share = count / n if n else math.nan
-    return _Fact(share, of_share(count, most, n, confidence), n, against)
+    against = _ordered(data, mask)
+    return _counted(parsed, confidence, len(known), len(possible), changes.n, against)
 
 
 def _number(parsed: Parsed, confidence: float, data: Mapping[str, Any]) -> _Fact:
     """Return a threshold, a median or the mean stability."""
     if parsed.subject == "stability":
         return _stability(confidence, data)
-    criteria = [str(name) for name in data["criteria"]]
-    if parsed.criterion not in criteria:
-        known = ", ".join(criteria)
-        raise _Unknown(f"no criterion {parsed.criterion!r} in this run, only {known}")
-    column = criteria.index(parsed.criterion)
+    column = _column(parsed, data)
     nobody = np.empty(0, np.int64)
     if parsed.subject == "threshold":
         given = data["thresholds"][parsed.criterion]
         observed = math.nan if given is None else float(given)
-        return _Fact(
-            observed, of_repeats(observed, _repeats(parsed, data), confidence), None, nobody
-        )
+        interval = of_repeats(observed, _repeats(data)[:, column], confidence)
+        return _Fact(observed, interval, None, nobody)
     group = np.asarray(data["group"], dtype=str)
     valid = group != INVALID if parsed.group is None else group == parsed.group
     values = np.asarray(data["values"], dtype=float)[:, column]
@@ -294,13 +294,12 @@ def _number(parsed: Parsed, confidence: float, data: Mapping[str, Any]) -> _Fact
     beyond = np.flatnonzero(valid & ((values > parsed.limit) if upper else (values < parsed.limit)))
     against = beyond[np.argsort(-values[beyond] if upper else values[beyond], kind="stable")]
     unknown = int(_invalid(data).sum())
-    interval = of_median(np.sort(values[valid]), unknown, confidence)
-    return _Fact(float(np.median(values[valid])), interval, int(valid.sum()), against)
+    ends = of_median(np.sort(values[valid]), unknown, confidence)
+    return _Fact(float(np.median(values[valid])), ends, int(valid.sum()), against)
 
 
 def _stability(confidence: float, data: Mapping[str, Any]) -> _Fact:
-    repeats = np.asarray((data.get("calibration") or {}).get("repeats"), dtype=float)
-    if repeats.ndim != 2 or len(repeats) < 2:
+    if len(_repeats(data)) < 2:
         raise _Unknown("thresholds of one repeat say nothing of stability")
     values = np.asarray(data["group_stability"], dtype=float)
     known = np.isfinite(values)
@@ -313,13 +312,19 @@ def _stability(confidence: float, data: Mapping[str, Any]) -> _Fact:
     return _Fact(mean, interval, int(known.sum()), against.astype(np.int64))
 
 
-def _repeats(parsed: Parsed, data: Mapping[str, Any]) -> NDArray[np.float64]:
-    """Return a criterion's threshold in each calibration repeat."""
+def _column(parsed: Parsed, data: Mapping[str, Any]) -> int:
+    """Return the place of a condition's criterion in a run."""
+    criteria = [str(name) for name in data["criteria"]]
+    if parsed.criterion not in criteria:
+        known = ", ".join(criteria)
+        raise _Unknown(f"no criterion {parsed.criterion!r} in this run, only {known}")
+    return criteria.index(parsed.criterion)
+
+
+def _repeats(data: Mapping[str, Any]) -> NDArray[np.float64]:
+    """Return the thresholds of each calibration repeat, (r, m); no row where there are none."""
     repeats = np.asarray((data.get("calibration") or {}).get("repeats"), dtype=float)
-    if repeats.ndim != 2:
-        return np.empty(0)
-    found: NDArray[np.float64] = repeats[:, list(data["criteria"]).index(parsed.criterion)]
-    return found
+    return repeats if repeats.ndim == 2 else np.empty((0, len(data["criteria"])))
 
 
 def _invalid(data: Mapping[str, Any]) -> NDArray[np.bool_]:

@@ -17,7 +17,7 @@ from pxgen_plugins import optional
 from pxgen_plugins.audit.digests import path_digest
 from pxgen_plugins.audit.folder import FILES, Run
 from pxgen_plugins.audit.inert import visible
-from pxgen_plugins.audit.judged import STATES, title, verdict
+from pxgen_plugins.audit.judged import STATES, distinct, title, verdict
 from pxgen_plugins.errors import ParameterError
 
 __all__ = ["log_run"]
@@ -190,7 +190,7 @@ def _params(run: Run) -> dict[str, str]:
 
     flatten("pxgen", run.manifest["settings"])
     flat.append(("pxgen.n_anchors", str(run.manifest["n_anchors"])))
-    names = _unique([_cut(place) for place, _ in flat])
+    names = distinct((_cut(place) for place, _ in flat), " ")
     return {
         name: visible(value, _LONGEST_VALUE) for name, (_, value) in zip(names, flat, strict=True)
     }
@@ -204,12 +204,12 @@ def _metrics(run: Run) -> dict[str, float]:
     found = {f"pxgen/count/{name}": count for name, count in counts.items()}
     if n:
         found |= {f"pxgen/fraction/{name}": count / n for name, count in counts.items()}
-    thresholds = _unique([_name(name) for name in data["thresholds"]])
+    thresholds = distinct(map(_name, data["thresholds"]), " ")
     for name, value in zip(thresholds, data["thresholds"].values(), strict=True):
         found[f"pxgen/threshold/{name}"] = value
     _, states = verdict(run.conditions)
     found |= {f"pxgen/conditions/{state}": states.get(state, 0) for state in STATES}
-    titles = _unique([_name(title(one)) for one in run.conditions])
+    titles = distinct((_name(title(one)) for one in run.conditions), " ")
     for name, one in zip(titles, run.conditions, strict=True):
         found[f"pxgen/observed/{name}"] = one["observed"]
         if one["state"] != "skipped":
@@ -241,13 +241,3 @@ def _name(text: Any) -> str:
 
 def _cut(text: str, longest: int = _LONGEST_NAME) -> str:
     return text.encode()[:longest].decode(errors="ignore").rstrip(" .")
-
-
-def _unique(names: list[str]) -> list[str]:
-    found: dict[str, None] = {}
-    for name in names:
-        other, place = name, 2
-        while other in found or (other != name and other in names):
-            other, place = f"{name} {place}", place + 1
-        found[other] = None
-    return list(found)

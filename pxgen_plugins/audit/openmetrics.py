@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from pxgen_plugins.audit.inert import visible
-from pxgen_plugins.audit.judged import STATES, read, title
+from pxgen_plugins.audit.judged import STATES, distinct, read, title
 from pxgen_plugins.groups import GROUPS, INVALID
 
 __all__ = ["openmetrics"]
@@ -54,8 +54,8 @@ def openmetrics(
     n = len(group)
     shares = {state: count / n if n else math.nan for state, count in counts.items()}
     thresholds = data["thresholds"]
-    criteria = _unique(list(thresholds))
-    names = _unique([title(one) for one in found])
+    criteria = distinct(map(visible, thresholds), " #")
+    names = distinct((visible(title(one)) for one in found), " #")
     families: list[tuple[str, str, list[_Sample]]] = [
         ("anchors", "Anchors in each group.", [({"group": k}, c) for k, c in counts.items()]),
         (
@@ -100,18 +100,6 @@ def openmetrics(
             for labels, value in samples
         ]
     return ("\n".join([*lines, "# EOF"]) + "\n").encode()
-
-
-def _unique(names: list[str]) -> list[str]:
-    """Return names that differ: readers refuse a metric with the same labels twice."""
-    shown = [visible(name) for name in names]
-    found: list[str] = []
-    for name in shown:
-        other, place = name, 2
-        while other in found or (other != name and other in shown):
-            other, place = f"{name} #{place}", place + 1
-        found.append(other)
-    return found
 
 
 def _labels(labels: Mapping[str, str]) -> str:

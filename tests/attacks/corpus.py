@@ -82,6 +82,20 @@ def table(path: Path, **columns: object) -> Path:
     return path
 
 
+def damage(path: Path, kind: str, link: Path) -> None:
+    """Put something else in the place of a file: by kind, a link among them."""
+    content = path.read_bytes()
+    path.unlink()
+    if kind in {"link", "zero"}:
+        path.symlink_to(link if kind == "link" else "/dev/zero")
+    elif kind == "folder":
+        path.mkdir()
+    else:
+        changed = {"pickle": pickled(path.parent), "nested": b"[" * 100_000,
+                   "cut": content[: len(content) // 2], "empty": b""}  # fmt: skip
+        path.write_bytes(changed[kind])
+
+
 F4 = "'descr': '<f4', 'fortran_order': False"
 GOOD = np.zeros((3, *SHAPE), np.float32)
 

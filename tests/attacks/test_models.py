@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import pickle
 from pathlib import Path
 
 import pytest
@@ -56,7 +55,7 @@ def test_weights_by_another_name_are_not_opened(tmp_path: Path):
         corpus.written(tmp_path / name, corpus.pickled(tmp_path))
         with pytest.raises(ParameterError, match="safetensors"):
             built(tmp_path, factory="pxgen_plugins.testing.examples:LinearModel", weights=name)
-    assert not (tmp_path / MARKER).exists()
+    assert not list(tmp_path.rglob(MARKER))
 
 
 def _diffusers(folder: Path) -> dict[str, object]:
@@ -132,17 +131,8 @@ def test_a_saved_explainer_that_was_changed(name: str, kind: str, tmp_path: Path
     path = tmp_path / "saved" / name
     if not path.exists():
         pytest.fail(f"there is no {name} any more: mend the corpus")
-    content = path.read_bytes()
-    path.unlink()
-    if kind == "link":
-        path.symlink_to("/etc/passwd")
-    elif kind == "folder":
-        path.mkdir()
-    else:
-        changed = {"pickle": pickle.dumps(Payload(tmp_path)), "nested": b"[" * 100_000,
-                   "cut": content[: len(content) // 2]}  # fmt: skip
-        path.write_bytes(changed[kind])
+    corpus.damage(path, kind, Path("/etc/passwd"))
     with pytest.raises(PXGenError) as found:
         PXGen.load(tmp_path / "saved", LinearModel())
     assert "root:" not in str(found.value)
-    assert not (tmp_path / MARKER).exists()
+    assert not list(tmp_path.rglob(MARKER))

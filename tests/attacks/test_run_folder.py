@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import pickle
 import shutil
 import subprocess
 import sys
@@ -17,7 +16,8 @@ from pyarrow import parquet
 
 from pxgen_plugins.audit.command import PASSED, USAGE, run
 from tests.attacks import corpus
-from tests.attacks.corpus import MARKER, Payload
+from tests.attacks.corpus import MARKER
+from tests.audit.runs import finished_run
 
 pytest.importorskip("yaml")
 pytest.importorskip("jinja2")
@@ -35,10 +35,7 @@ READ = ("manifest.json", "explanation.json", "calibration.json", "conditions.jso
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("finished")
-    (folder / "audit.yaml").write_text(SETTINGS, encoding="utf-8")
-    assert run(["audit", str(folder / "audit.yaml"), "--quiet"]) == PASSED
-    return folder
+    return finished_run(tmp_path_factory, SETTINGS)
 
 
 @pytest.fixture
@@ -56,19 +53,7 @@ def again(folder: Path) -> int:
 @pytest.mark.parametrize("name", READ)
 @pytest.mark.parametrize("kind", ["pickle", "nested", "cut", "empty", "link", "folder", "zero"])
 def test_a_changed_result_is_one_clear_error(name: str, kind: str, folder: Path, capsys):
-    path = folder / "run" / name
-    content = path.read_bytes()
-    path.unlink()
-    if kind == "link":
-        path.symlink_to(folder.parent / "secret.txt")
-    elif kind == "zero":
-        path.symlink_to("/dev/zero")
-    elif kind == "folder":
-        path.mkdir()
-    else:
-        changed = {"pickle": pickle.dumps(Payload(folder)), "nested": b"[" * 100_000,
-                   "cut": content[: len(content) // 2], "empty": b""}  # fmt: skip
-        path.write_bytes(changed[kind])
+    corpus.damage(folder / "run" / name, kind, folder.parent / "secret.txt")
     for command in (["show"], ["report"], ["compare", str(folder / "run")]):
         assert run([*command, str(folder / "run")]) == USAGE
         err = capsys.readouterr().err

@@ -12,6 +12,7 @@ import pytest
 
 from pxgen_plugins.audit import command
 from pxgen_plugins.audit.command import FAILED, INCOMPLETE, INTERNAL, PASSED, USAGE, run
+from tests.audit.runs import finished_run
 
 pytest.importorskip("yaml")
 pytest.importorskip("jinja2")
@@ -39,10 +40,7 @@ def audit(tmp_path, monkeypatch) -> Path:
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("finished")
-    (folder / "audit.yaml").write_text(SETTINGS, encoding="utf-8")
-    assert run(["audit", str(folder / "audit.yaml"), "--quiet"]) == PASSED
-    return folder
+    return finished_run(tmp_path_factory, SETTINGS)
 
 
 def test_a_newcomer_gets_from_nothing_to_a_verdict(tmp_path, monkeypatch, capsys):

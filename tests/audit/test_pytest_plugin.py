@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from pxgen_plugins.audit import pytest_plugin
-from pxgen_plugins.audit.command import FAILED, run
+from pxgen_plugins.audit.command import FAILED
 from pxgen_plugins.audit.folder import Run
+from tests.audit.runs import finished_run
 
 pytest.importorskip("yaml")
 pytest.importorskip("jinja2")
@@ -35,9 +36,7 @@ PASSING = "conditions=['HIHE.count >= 1', {condition: 'HILE.count <= 0', severit
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory) -> Path:
     """A run to go on with; making it imports here what pytester would import and drop again."""
-    folder = tmp_path_factory.mktemp("finished")
-    (folder / "audit.yaml").write_text(SETTINGS, encoding="utf-8")
-    assert run(["audit", str(folder / "audit.yaml"), "--quiet"]) == FAILED
+    folder = finished_run(tmp_path_factory, SETTINGS, FAILED)
     Run.open(folder / "run")
     return folder
 

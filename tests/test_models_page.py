@@ -45,8 +45,8 @@ def test_some_criterion_tells_each_kind_of_others_from_the_models_own(name):
     found = RESULTS[name]
     for kind in list(found["hihe"])[1:]:
         best = max(scores[kind] for scores in found["auroc"].values())
-        if (name, kind) == ("beta_vae", "constant"):  # plain sky is what it rebuilds best
-            assert best < 0.5
+        if (name, kind) == ("face_vae", "upside down"):  # faces of another data set, cut otherwise
+            assert best < 0.55
             continue
         assert best > 0.55, f"{kind} under {name}"
         if kind in {"noise", "characters shuffled", "third cultivar"}:

@@ -28,7 +28,7 @@ def build() -> Family:
     return Family(
         model,
         ["aggregate_mahalanobis", "latent_neighbours"],
-        ["mse", "ssim"],
+        ["mse", "fvu", "ssim"],
         x,
         strangers(x) | greys(500),
         reference,

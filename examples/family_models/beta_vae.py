@@ -34,7 +34,7 @@ def build() -> Family:
     return Family(
         VAE(net.encode, net.decode, latent_shape=(64,), sample_shape=(3, 64, 64), modules=net),
         ["kld", "mahalanobis", "latent_neighbours"],
-        ["mse", "ssim", "patch_frechet"],
+        ["mse", "fvu", "ssim", "patch_frechet"],
         x,
         others | strangers(x),
         reference,

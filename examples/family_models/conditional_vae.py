@@ -26,7 +26,7 @@ def build() -> Family:
     return Family(
         model,
         ["kld", "mahalanobis", "elbo"],
-        ["mse", "bce", "ssim"],
+        ["mse", "fvu", "bce", "ssim"],
         x,
         others | strangers(x) | greys(500),
         digits(2_000, "train", DIGIT),

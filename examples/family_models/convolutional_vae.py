@@ -25,7 +25,7 @@ def build() -> Family:
     return Family(
         VAE(net.encode, net.decode, latent_shape=(10,), sample_shape=(1, 32, 32), modules=net),
         ["kld", "mahalanobis", "elbo"],
-        ["mse", "bce", "ssim"],
+        ["mse", "fvu", "bce", "ssim"],
         x,
         strangers(x) | {"rotated": np.rot90(x, axes=(2, 3)).copy()} | photographs,
         padded(digits(2_000, "train")),

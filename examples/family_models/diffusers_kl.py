@@ -16,7 +16,7 @@ def build() -> Family:
     return Family(
         wrap(net.net),
         ["kld", "mahalanobis"],
-        ["mse", "ssim"],
+        ["mse", "fvu", "ssim"],
         x,
         strangers(x, -1.0, 1.0) | photographs,
         2 * digits(2_000, "train") - 1,

@@ -81,7 +81,7 @@ def build() -> Family:
     return Family(
         model,
         ["denoising_loss", "prior_nll", "typicality"],
-        ["mse", "ssim"],
+        ["mse", "fvu", "ssim"],
         x,
         strangers(x, -0.5, 0.5) | greys(200, -0.5),
     )

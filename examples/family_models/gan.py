@@ -22,7 +22,7 @@ def build() -> Family:
     return Family(
         model,
         ["prior_nll", "typicality", "discriminator"],
-        ["mse", "ssim"],
+        ["mse", "fvu", "ssim"],
         x,
         strangers(x) | greys(100),
     )

@@ -15,7 +15,7 @@ def build() -> Family:
     return Family(
         wrap(net.net),
         ["kld", "mahalanobis", "elbo"],
-        ["mse", "bce", "ssim"],
+        ["mse", "fvu", "bce", "ssim"],
         x,
         strangers(x) | greys(500),
         digits(2_000, "train"),

@@ -48,7 +48,7 @@ def build() -> Family:
     return Family(
         VAE(net.encode, net.decode, latent_shape=(10,), sample_shape=(1, SIDE, SIDE), modules=net),
         ["kld", "mahalanobis", "elbo"],
-        ["mse", "bce", "ssim"],
+        ["mse", "fvu", "bce", "ssim"],
         x,
         others | strangers(x),
         shapes(1_000, 4),

@@ -21,7 +21,7 @@ def build() -> Family:
     return Family(
         model,
         ["kld", "mahalanobis", "latent_neighbours"],
-        ["mse", "ssim", "patch_frechet"],
+        ["mse", "fvu", "ssim", "patch_frechet"],
         kinds[1],
         {"frogs": kinds[6], "trucks": kinds[9]} | strangers(kinds[1]),
         (reference.transpose(0, 3, 1, 2) / 255.0).astype(np.float32),

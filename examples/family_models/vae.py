@@ -14,7 +14,7 @@ def build() -> Family:
     return Family(
         wrap(load_mnist_vae(), sample_shape=(1, 28, 28)),
         ["kld", "mahalanobis", "elbo", "latent_neighbours"],
-        ["mse", "bce", "ssim", "patch_frechet"],
+        ["mse", "fvu", "bce", "ssim", "patch_frechet"],
         x,
         others | strangers(x) | greys(500),
         digits(2_000, "train", 0),

@@ -29,7 +29,7 @@ def build() -> Family:
     return Family(
         model,
         ["code_usage", "aggregate_mahalanobis", "latent_neighbours"],
-        ["mse", "ssim"],
+        ["mse", "fvu", "ssim"],
         x,
         strangers(x) | greys(500),
         reference,

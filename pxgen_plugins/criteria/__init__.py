@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pxgen_plugins.criteria.discriminator import Discriminator
     from pxgen_plugins.criteria.elbo import ELBO
     from pxgen_plugins.criteria.feature_distance import FeatureDistance
+    from pxgen_plugins.criteria.fvu import FVU
     from pxgen_plugins.criteria.gower import Gower, GowerNearest
     from pxgen_plugins.criteria.latent import KLD, Mahalanobis
     from pxgen_plugins.criteria.likelihood import NLL, BitsPerDim, TypicalNLL
@@ -38,6 +39,7 @@ __all__ = [
     "BCE",
     "DSSIM",
     "ELBO",
+    "FVU",
     "KLD",
     "MAE",
     "MSE",

@@ -211,6 +211,7 @@ WINDOWED = {
     "dssim",
     "bce",
     "psnr",
+    "fvu",
     "bits_per_dim",
 }  # need images
 

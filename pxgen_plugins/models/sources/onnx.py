@@ -12,16 +12,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pxgen_plugins import optional, validation
-from pxgen_plugins.errors import ModelError, ParameterError, describe
-from pxgen_plugins.models.autoencoder import Autoencoder
-from pxgen_plugins.models.diffusion import Diffusion
-from pxgen_plugins.models.gan import GAN
+from pxgen_plugins.errors import ModelError
+from pxgen_plugins.models.sources._files import FAMILIES, from_files, is_by_role
 from pxgen_plugins.models.sources.base import REGISTRY, Source
-from pxgen_plugins.models.vae import VAE
 
 __all__ = ["OnnxFile", "from_onnx"]
 
-_ROLES = ("encoder", "decoder", "generator", "discriminator", "network")
 _TYPES = {
     "tensor(float)": np.float32,
     "tensor(double)": np.float64,
@@ -44,8 +40,10 @@ class OnnxFile:
         n_threads: Threads of onnxruntime; None takes its default, all cores.
         providers: Execution providers; None takes the processor.
 
+    Attributes:
+        shape: Shape of one row of the first input; None when the file leaves it open.
+
     Raises:
-        ParameterError: When there is no such file.
         ModelError: When onnxruntime cannot open it.
         MissingDependencyError: When onnxruntime is not installed.
     """
@@ -57,9 +55,6 @@ class OnnxFile:
         n_threads: int | None = None,
         providers: list[str] | None = None,
     ) -> None:
-        if not os.path.isfile(path):
-            do = "Check the spelling, and the directory that a relative path starts from."
-            raise ParameterError(role, "from_onnx", "the path of a file", describe(str(path)), do)
         runtime: Any = optional.load("onnxruntime", "onnx", "from_onnx")
         options = runtime.SessionOptions()
         options.log_severity_level = 4  # what goes wrong is raised
@@ -77,13 +72,10 @@ class OnnxFile:
             raise ModelError(role, "from_onnx", "an ONNX file", came, do) from error
         self._where = f"from_onnx, {role}"
         self.inputs = [self._input(part) for part in self._session.get_inputs()]
-        self.outputs = [part.name for part in self._session.get_outputs()]
-
-    @property
-    def shape(self) -> tuple[int, ...] | None:
-        """Shape of one row of the first input; None when the file leaves it open."""
         sizes = self.inputs[0][2][1:]
-        return tuple(sizes) if all(isinstance(size, int) for size in sizes) else None
+        free = any(not isinstance(size, int) for size in sizes)
+        self.shape = None if free else tuple(sizes)
+        self.n_inputs, self.n_outputs = len(self.inputs), len(self._session.get_outputs())
 
     def __call__(self, *given: Any) -> Any:
         """Return the first output, or all of several, as ndarrays, for a batch of each input."""
@@ -155,61 +147,16 @@ def from_onnx(
         ModelError: When a file cannot be opened, or does not give what its role should.
         MissingDependencyError: When onnxruntime is not installed.
     """
-    where = "from_onnx"
-    unknown = sorted(set(obj) - set(_ROLES)) if isinstance(obj, Mapping) else ["obj"]
-    if unknown or not obj:
-        allowed = "paths by role, roles out of " + ", ".join(_ROLES)
-        do = "Pass {'encoder': 'encoder.onnx', 'decoder': 'decoder.onnx'}."
-        raise ParameterError("obj", where, allowed, describe(obj), do)
-    files = {role: OnnxFile(path, role, n_threads, providers) for role, path in obj.items()}
-    reads_images = next(
-        (files[r] for r in ("encoder", "discriminator", "network") if r in files), None
+    return from_files(
+        obj,
+        lambda path, role: OnnxFile(path, role, n_threads, providers),
+        "from_onnx",
+        "ONNX files",
+        ".onnx",
+        sample_shape,
+        latent_shape,
+        settings,
     )
-    reads_codes = files.get("decoder") or files.get("generator")
-    shapes: dict[str, Any] = {
-        "sample_shape": _settled("sample_shape", sample_shape, reads_images, reads_codes),
-        "latent_shape": _settled("latent_shape", latent_shape, reads_codes, files.get("encoder")),
-    }
-    if "network" in files:
-        del shapes["latent_shape"]
-        model: Any = Diffusion(files["network"], **shapes, **settings)
-    elif "generator" in files:
-        roles: dict[str, Any] = {
-            role: files[role] for role in ("discriminator", "encoder") if role in files
-        }
-        model = GAN(files["generator"], **roles, **shapes, **settings)
-    elif {"encoder", "decoder"} <= set(files):
-        encoder, several = files["encoder"], len(files["encoder"].outputs) > 1
-        if several:
-            model = VAE(lambda x: encoder(x)[:2], files["decoder"], **shapes, **settings)
-        else:
-            model = Autoencoder(encoder, files["decoder"], **shapes, **settings)
-    else:
-        allowed = "encoder and decoder, or a generator, or a network"
-        do = "Pass the missing file too."
-        raise ParameterError("obj", where, allowed, ", ".join(files), do)
-    names = ", ".join(f"{role} {Path(path).name}" for role, path in obj.items())
-    model.origin = f"ONNX files: {names}"
-    return model
-
-
-def _settled(
-    name: str, given: Any, reader: OnnxFile | None, writer: OnnxFile | None
-) -> tuple[int, ...] | None:
-    """Return a shape as given, else that of a file's input, else that of another's output."""
-    if given is not None:
-        return validation.shape(given, name, "from_onnx")
-    if reader is not None and reader.shape is not None:
-        return reader.shape
-    if writer is not None and writer.shape is not None and len(writer.inputs) == 1:
-        made = writer(np.zeros((1, *writer.shape)))
-        found = made[0] if isinstance(made, tuple) else made
-        return tuple(int(size) for size in found.shape[1:])
-    if name == "latent_shape" and reader is None:
-        return None
-    do = f"Pass {name}=... without the batch axis."
-    allowed = "given where the files leave it open"
-    raise ParameterError(name, "from_onnx", allowed, "None", do)
 
 
 @REGISTRY.register("onnx")
@@ -218,15 +165,10 @@ class Onnx(Source):
 
     order = 30
     what = "ONNX files by role, as in {'encoder': path, 'decoder': path}"
-    families = (VAE, Autoencoder, GAN, Diffusion)
+    families = FAMILIES
     build = staticmethod(from_onnx)
 
     @classmethod
     def matches(cls, obj: Any) -> bool:
         """Return whether ``obj`` maps roles to paths that end in ``.onnx``."""
-        if not isinstance(obj, Mapping) or not obj:
-            return False
-        return all(
-            isinstance(path, (str, os.PathLike)) and os.fspath(path).endswith(".onnx")
-            for path in obj.values()
-        )
+        return is_by_role(obj, ".onnx")

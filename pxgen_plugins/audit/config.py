@@ -136,7 +136,7 @@ def _renamed(values: Any, keys: Mapping[str, Key], name: Callable[[str], str]) -
             found[key] = _renamed(value, keys[key].keys, name)
         elif keys[key].kind == "path":
             found[key] = name(value)
-        elif key == "onnx":
+        elif keys[key].kind == "paths":
             found[key] = {role: name(path) for role, path in value.items()}
     return found
 
@@ -171,11 +171,15 @@ def _value(value: Any, key: Key, folder: Path, where: str, place: str) -> Any:
     value = value if key.late else expanded
     kinds: dict[str, tuple[type, ...]] = {
         "string": (str,), "path": (str,), "integer": (int,), "list": (list,), "mapping": (dict,),
+        "paths": (dict,),
     }  # fmt: skip
     good = isinstance(value, kinds[key.kind]) and not isinstance(value, bool)
-    allowed = {"list": "a list", "mapping": "keys and values", "path": "a path"}.get(
-        key.kind, f"a value of type {key.kind}"
-    )
+    allowed = {
+        "list": "a list",
+        "mapping": "keys and values",
+        "path": "a path",
+        "paths": "paths by role",
+    }.get(key.kind, f"a value of type {key.kind}")
     if good and key.options:
         good, allowed = value in key.options, "one of " + ", ".join(key.options)
     if good and key.kind == "integer":
@@ -186,7 +190,7 @@ def _value(value: Any, key: Key, folder: Path, where: str, place: str) -> Any:
         raise ParameterError(place, where, allowed, describe(value), f"It is: {key.help}.")
     if key.kind == "path":
         return _path(value, folder, where, place)
-    if place.endswith(".onnx"):
+    if key.kind == "paths":
         return {role: _path(file, folder, where, f"{place}.{role}") for role, file in value.items()}
     return value
 

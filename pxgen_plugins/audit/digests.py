@@ -17,6 +17,7 @@ from pxgen_plugins import __version__
 from pxgen_plugins.anchors.folder import open_inside
 from pxgen_plugins.anchors.listing import listed
 from pxgen_plugins.audit.config import Config
+from pxgen_plugins.audit.spec import SPEC
 
 __all__ = ["anchors_digest", "model_digest", "path_digest", "plan_digest", "versions"]
 
@@ -68,7 +69,9 @@ def model_digest(config: Config, model: Any) -> str:
     what these import is not looked into.
     """
     given: Mapping[str, Any] = config["model"]
-    files = [given["weights"], given["diffusers"], given["pythae"], *(given["onnx"] or {}).values()]
+    files: list[Any] = [given[name] for name in _files("path")]
+    for name in _files("paths"):
+        files += (given[name] or {}).values()
     parts: dict[str, Any] = {"settings": _named(given)}
     parts["files"] = [path_digest(file) for file in files if file is not None]
     weights = hashlib.sha256()
@@ -131,9 +134,14 @@ def _inside(root: str, name: str) -> str | None:
         return None
 
 
+def _files(kind: str) -> list[str]:
+    """Return the settings of a model that are of a kind: a path, or paths by role."""
+    return [name for name, key in SPEC["model"].keys.items() if key.kind == kind]
+
+
 def _named(given: Mapping[str, Any]) -> dict[str, Any]:
     """Return settings without folders, which may differ between machines."""
-    paths = {"path", "weights", "diffusers", "pythae", "onnx"}
+    paths = {"path", *_files("path"), *_files("paths")}
     return {key: value for key, value in given.items() if key not in paths}
 
 

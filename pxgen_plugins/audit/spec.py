@@ -9,14 +9,14 @@ from typing import Any, Final, Literal
 
 __all__ = ["LARGEST", "ONE_OF", "REQUIRED", "SPEC", "Key", "schema", "template"]
 
-Kind = Literal["string", "path", "integer", "list", "mapping", "table"]
+Kind = Literal["string", "path", "paths", "integer", "list", "mapping", "table"]
 REQUIRED: Final = object()
 LARGEST: Final = 2**63 - 1
 """The largest integer that a setting may be."""
 
 
 ONE_OF: Final = {
-    "model": ("factory", "onnx", "diffusers", "pythae", "shipped"),
+    "model": ("factory", "onnx", "torch_export", "diffusers", "pythae", "shipped"),
     "anchors": ("path", "shipped"),
     "reference": ("path", "shipped"),
 }
@@ -28,7 +28,7 @@ class Key:
     """One key.
 
     Attributes:
-        kind: Type of its value; ``"table"`` has keys of its own.
+        kind: Type of its value; ``"table"`` has keys of its own, ``"paths"`` are paths by role.
         help: What it is, one line.
         default: Value when absent; ``REQUIRED`` for none.
         keys: The keys of a table.
@@ -66,7 +66,7 @@ SPEC: dict[str, Key] = {
     "name": Key("string", "name of the audit, for reports", "audit"),
     "model": Key(
         "table",
-        "the model: one of factory, onnx, diffusers, pythae or shipped",
+        "the model: one of factory, onnx, torch_export, diffusers, pythae or shipped",
         REQUIRED,
         {
             "factory": Key(
@@ -75,7 +75,8 @@ SPEC: dict[str, Key] = {
             ),
             "weights": Key("path", "safetensors file, passed to the factory as weights=path"),
             "arguments": Key("mapping", "further arguments of the factory", {}, late=True),
-            "onnx": Key("mapping", "ONNX files by role: encoder, decoder, generator, ..."),
+            "onnx": Key("paths", "ONNX files by role: encoder, decoder, generator, ..."),
+            "torch_export": Key("paths", "files of torch.export by role, likewise"),
             "diffusers": Key("path", "folder written by save_pretrained"),
             "pythae": Key("path", "folder written by pythae, of default networks"),
             "shipped": Key("string", "a model of this package", options=("mnist_vae",)),
@@ -188,7 +189,8 @@ def _table(keys: Mapping[str, Key], name: str) -> dict[str, Any]:
     return found
 
 
-_TYPES = {"list": "array", "mapping": "object", "table": "object", "path": "string"}
+_TYPES = {"list": "array", "mapping": "object", "table": "object", "path": "string",
+          "paths": "object"}  # fmt: skip
 
 
 def _property(key: Key, name: str) -> dict[str, Any]:
@@ -197,7 +199,7 @@ def _property(key: Key, name: str) -> dict[str, Any]:
     found |= _table(key.keys, name) if key.kind == "table" else {"type": kind}
     if key.kind == "path":
         found["minLength"] = 1
-    if name == "onnx":
+    if key.kind == "paths":
         found["additionalProperties"] = {"type": "string", "minLength": 1}
     if key.default is None:
         found["type"] = [kind, "null"]

@@ -41,9 +41,7 @@ def load(weights):
     return f"{{factory: 'my_models:load', weights: weights.safetensors, options: {options}}}"
 
 
-def onnx(folder: Path, seed: int, monkeypatch) -> str:
-    pytest.importorskip("onnxruntime")
-    pytest.importorskip("onnxscript")
+def halves(seed: int) -> list[tuple[str, torch.nn.Module, torch.Tensor]]:
     net = TinyNet(seed).eval()
 
     class Encoder(torch.nn.Module):
@@ -54,14 +52,28 @@ def onnx(folder: Path, seed: int, monkeypatch) -> str:
         def forward(self, z):
             return net.decode(z)
 
-    for name, module, example in (
+    return [
         ("encoder", Encoder(), torch.rand(2, 1, 8, 8)),
         ("decoder", Decoder(), torch.rand(2, 3)),
-    ):
+    ]
+
+
+def onnx(folder: Path, seed: int, monkeypatch) -> str:
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    for name, module, example in halves(seed):
         torch.onnx.export(
             module, (example,), folder / f"{name}.onnx", dynamic_shapes=({0: "n"},), verbose=False
         )
     return "{onnx: {encoder: encoder.onnx, decoder: decoder.onnx}}"
+
+
+def torch_export(folder: Path, seed: int, monkeypatch) -> str:
+    free = torch.export.Dim("n", min=1, max=4096)
+    for name, module, example in halves(seed):
+        program = torch.export.export(module, (example,), dynamic_shapes=({0: free},))
+        torch.export.save(program, folder / f"{name}.pt2")
+    return "{torch_export: {encoder: encoder.pt2, decoder: decoder.pt2}}"
 
 
 def diffusers(folder: Path, seed: int, monkeypatch) -> str:
@@ -92,7 +104,7 @@ conditions: ["invalid.count < 1"]
     return run(["audit", str(folder / "audit.yaml"), "--quiet"])
 
 
-@pytest.mark.parametrize("kind", [factory, onnx, diffusers, pythae])
+@pytest.mark.parametrize("kind", [factory, onnx, torch_export, diffusers, pythae])
 def test_every_kind_of_model_is_audited_and_told_from_another(kind, tmp_path, monkeypatch, capsys):
     np.save(tmp_path / "anchors.npy", PIXELS[:, None] / np.float32(255))
     for seed, code in ((0, PASSED), (0, PASSED), (1, USAGE)):
@@ -104,14 +116,17 @@ def test_every_kind_of_model_is_audited_and_told_from_another(kind, tmp_path, mo
     assert "other model" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("kind", ["onnx", "diffusers", "pythae"])
+@pytest.mark.parametrize("kind", ["onnx", "torch_export", "diffusers", "pythae"])
 def test_files_of_another_kind_are_named(kind, tmp_path, capsys):
     (tmp_path / "anchors").mkdir()
     np.save(tmp_path / "anchors.npy", PIXELS)
-    model = "{onnx: {encoder: no.onnx}}" if kind == "onnx" else f"{{{kind}: anchors}}"
+    by_role = {"onnx": "no.onnx", "torch_export": "no.pt2"}
+    model = (
+        f"{{{kind}: {{encoder: {by_role[kind]}}}}}" if kind in by_role else f"{{{kind}: anchors}}"
+    )
     assert audit(tmp_path, model, "anchors.npy") == USAGE
     error = capsys.readouterr().err
-    assert (f"model.{kind}" if kind != "onnx" else "encoder") in error
+    assert ("encoder" if kind in by_role else f"model.{kind}") in error
     assert "Traceback" not in error
 
 

@@ -1,7 +1,7 @@
 """Graphs of tensor operators as ``torch.export`` writes them, run node by node, no code of a file.
 
 torch's own reader unpickles what an archive marks so, and evaluates its symbolic sizes as Python
-expressions. Here a node is an operator of torch's public ``aten`` set, or plain arithmetic on sizes,
+expressions. Here a node is an operator of torch's public ``aten`` set, or arithmetic on sizes,
 and its arguments are numbers, words and names of earlier results; whatever else a file asks for is
 refused before anything runs. The format is that of ``torch/_export/serde/schema.py``, major
 version 8.

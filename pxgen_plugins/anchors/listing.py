@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 
-from pxgen_plugins.anchors.base import REGISTRY, path_of, reason
-from pxgen_plugins.anchors.folder import FolderAnchors, open_inside
+from pxgen_plugins.anchors.base import REGISTRY, path_of
+from pxgen_plugins.anchors.csv_file import csv_columns
+from pxgen_plugins.anchors.folder import FolderAnchors
 from pxgen_plugins.anchors.images import pillow
 from pxgen_plugins.anchors.text import as_labels
 from pxgen_plugins.errors import AnchorError, describe
@@ -19,7 +18,6 @@ from pxgen_plugins.errors import AnchorError, describe
 __all__ = ["ListingAnchors", "listed"]
 
 _PATHS = ("path", "file", "file_name", "filename", "image")
-_MOST_BYTES = 1 << 30
 
 
 @REGISTRY.register("listing")
@@ -80,31 +78,5 @@ def listed(path: Path, where: str) -> dict[str, list[str]]:
         AnchorError: When it cannot be read, is no CSV file, names a column twice, or a line is
             shorter or longer than the first.
     """
-    allowed = "a readable CSV file in UTF-8"
-    do = "Write a line of column names, then one line for each image."
-    try:
-        with os.fdopen(open_inside(*os.path.split(os.path.realpath(path))), "rb") as file:
-            content = file.read(_MOST_BYTES + 1)
-        if len(content) > _MOST_BYTES:
-            raise ValueError(f"more than {_MOST_BYTES} bytes")
-        text = io.StringIO(content.decode("utf-8-sig"), newline="")
-        lines = [line for line in csv.reader(text, strict=True) if line]
-        names = [name.strip() for name in lines[0]] if lines else []
-        for number, line in enumerate(lines, 1):
-            if len(line) != len(names):
-                raise ValueError(f"row {number} has {len(line)} values for {len(names)} columns")
-        of: dict[str, int] = {name: _only(names, name) for name in ("label", "id") if name in names}
-        paths = next((name for name in _PATHS if name in names), None)
-        if paths is None:
-            return {}
-        of["path"] = _only(names, paths)
-    except Exception as error:  # a file may be broken in any way
-        why = reason(str(error) if type(error) is ValueError else error)
-        raise AnchorError("X", where, allowed, f"{describe(str(path))}: {why}", do) from error
-    return {name: [line[at] for line in lines[1:]] for name, at in of.items()}
-
-
-def _only(names: list[str], name: str) -> int:
-    if names.count(name) > 1:
-        raise ValueError(f"two columns are called {name!r}")
-    return names.index(name)
+    found = csv_columns(path, {"label": ("label",), "id": ("id",), "path": _PATHS}, where)
+    return found if "path" in found else {}

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pxgen_plugins.anchors.base import Anchors, path_of, positions, reason
+from pxgen_plugins.anchors.csv_file import csv_columns
 from pxgen_plugins.anchors.text import as_ids, as_labels
 from pxgen_plugins.errors import AnchorError, describe
 
@@ -19,7 +20,7 @@ __all__ = ["Texts", "from_rows", "open_texts", "to_rows"]
 _COLUMNS = ("text", "label", "id")
 _DO = (
     "Give a list of strings, a Series, a DataFrame or mapping with a column 'text', or the path of "
-    "a .txt file (one text per line), a .jsonl file or a .parquet file with such a column."
+    "a .txt file (one text per line), or of a .csv, .jsonl or .parquet file with such a column."
 )
 
 
@@ -89,8 +90,8 @@ def open_texts(X: Any, width: int, where: str) -> Any:
 
     Args:
         X: A list or array of strings, a Series, a DataFrame or mapping with a column ``text`` (and
-            perhaps ``label`` and ``id``), or the path of a ``.txt``, ``.jsonl`` or ``.parquet``
-            file.
+            perhaps ``label`` and ``id``), or the path of a ``.txt``, ``.csv``, ``.jsonl``
+            or ``.parquet`` file.
         width: Most characters of a text.
         where: Who asks, for messages.
 
@@ -129,15 +130,21 @@ def _columns(X: Any, where: str) -> dict[str, Any] | None:
 
 
 def _from_file(path: Path, where: str) -> dict[str, Any]:
+    if path.suffix.lower() == ".csv":
+        found = csv_columns(path, {name: (name,) for name in _COLUMNS}, where)
+        if "text" not in found:
+            got = f"{describe(str(path))} without one"
+            raise AnchorError("X", where, "a CSV file with a column 'text'", got, _DO)
+        return found
     try:
         if path.suffix == ".txt":
             return {"text": path.read_text(encoding="utf-8").splitlines()}
         if path.suffix == ".jsonl":
             lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
             rows = [json.loads(line) for line in lines]
-            found = [n for n in _COLUMNS if rows and all(n in row for row in rows)]
-            if "text" in found or not rows:
-                return {"text": []} | {name: [row[name] for row in rows] for name in found}
+            held = [n for n in _COLUMNS if rows and all(n in row for row in rows)]
+            if "text" in held or not rows:
+                return {"text": []} | {name: [row[name] for row in rows] for name in held}
         if path.suffix == ".parquet":
             from pyarrow import parquet
 

@@ -56,6 +56,8 @@ def run(arguments: list[str]) -> int:
         click.echo(f"pxgen: {error}; what was scored is kept, run it again to go on", err=True)
         return INCOMPLETE
     except (Exception, SystemExit) as error:  # code of users may call sys.exit(0)
+        if "PacifyFlush" in type(sys.stdout).__name__:  # how click ends a broken pipe
+            return INCOMPLETE  # whoever read the output, such as head, has gone
         from pxgen_plugins.audit.inert import visible
 
         if os.environ.get("PXGEN_TRACEBACK"):

@@ -211,7 +211,9 @@ def _metric(metric: str, text: str) -> dict[str, Any]:
         }
     if not rest:
         raise _wrong(text, f"one of {_FORMS}", describe(metric), _DO)
-    _known(first, _STATES, text)
+    if first not in _STATES:
+        do = f"{validation.nearest(first, _STATES)} {_DO}"
+        raise _wrong(text, f"one of {_FORMS}", describe(metric), do)
     measure = _known(rest, ("fraction", "count"), text)
     return {"subject": "group", "measure": measure, "group": first, "label": label}
 

@@ -43,6 +43,7 @@ class Judgement:
         n: Anchors behind it; None for a threshold.
         reason: Why it is not passed; empty otherwise.
         anchors: Indices of up to 50 anchors that speak against it, the strongest first.
+        n_against: How many speak against it in all.
         confidence: Of the interval.
         min_count: Fewer anchors than this skip it.
     """
@@ -59,6 +60,7 @@ class Judgement:
     n: int | None
     reason: str
     anchors: tuple[int, ...]
+    n_against: int
     confidence: float
     min_count: int
 
@@ -121,7 +123,7 @@ def _judged(
     def result(state: str, reason: str, fact: _Fact | None = None, bound: Any = None) -> Judgement:
         ends = (math.nan, math.nan) if fact is None or fact.interval is None else fact.interval
         low, high = (end if math.isfinite(end) else None for end in ends)
-        shown = fact.against[:_EVIDENCE] if fact is not None and state != "passed" else ()
+        against = fact.against if fact is not None and state != "passed" else ()
         return Judgement(
             condition.name or condition.text,
             condition.text,
@@ -134,7 +136,8 @@ def _judged(
             parsed.limit,
             None if fact is None else fact.n,
             reason,
-            tuple(int(index) for index in shown),
+            tuple(int(index) for index in against[:_EVIDENCE]),
+            len(against),
             condition.confidence,
             condition.min_count,
         )

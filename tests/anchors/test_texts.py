@@ -52,7 +52,9 @@ def test_columns_beside_the_text_are_labels_and_ids(tmp_path):
     frame.to_parquet(tmp_path / "texts.parquet")
     lines = "\n".join(json.dumps(row) for row in frame.to_dict("records"))
     (tmp_path / "texts.jsonl").write_text(lines, encoding="utf-8")
-    for X in (frame, tmp_path / "texts.parquet", str(tmp_path / "texts.jsonl")):
+    frame.to_csv(tmp_path / "texts.csv", index=False)
+    files = [tmp_path / f"texts.{kind}" for kind in ("parquet", "csv")]
+    for X in (frame, *files, str(tmp_path / "texts.jsonl")):
         anchors = open_texts(X, 10, "test")
         assert from_rows(anchors.read(slice(None))[0]) == TEXTS
         assert anchors.labels.tolist() == ["1", "2", "2"]
@@ -81,12 +83,16 @@ def test_numbers_pass_through():
 def test_what_holds_no_texts_is_refused(tmp_path):
     (tmp_path / "broken.jsonl").write_text('{"text": ', encoding="utf-8")
     (tmp_path / "other.jsonl").write_text('{"words": "a"}', encoding="utf-8")
+    (tmp_path / "other.csv").write_text("words\na\n", encoding="utf-8")
+    (tmp_path / "ragged.csv").write_text("text,label\na\n", encoding="utf-8")
     (tmp_path / "binary.txt").write_bytes(b"\xff\xfe\x00\xd8")
     (tmp_path / "not.parquet").write_text("text", encoding="utf-8")
     for X in (
         tmp_path / "absent.txt",
         tmp_path / "broken.jsonl",
         tmp_path / "other.jsonl",
+        tmp_path / "other.csv",
+        tmp_path / "ragged.csv",
         tmp_path / "binary.txt",
         tmp_path / "not.parquet",
         "picture.png",

@@ -173,6 +173,20 @@ def test_help_is_quick_because_nothing_heavy_is_imported():
     assert "Exit codes" in done.stdout
 
 
+def test_a_reader_that_goes_away_is_no_error():
+    code = "import sys; from pxgen_plugins.audit.command import run; sys.exit(run(['--help']))"
+    root = str(Path(command.__file__).parents[2])
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([root, *sys.path])}
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w") as gone:
+        done = subprocess.run(
+            [sys.executable, "-c", code], stdout=gone, stderr=subprocess.PIPE, text=True,
+            env=environment, check=False,
+        )  # fmt: skip
+    assert (done.returncode, done.stderr) == (INCOMPLETE, "")
+
+
 def test_no_connection_is_opened(audit, monkeypatch):
     import socket
 

@@ -89,7 +89,7 @@ def conditions_section(judgements: Sequence[Mapping[str, Any]], detail: Detail) 
                 "reason": one["reason"] or "",
                 "bar": _interval_bar(one),
                 "anchors": anchors[: detail.anchors] if one["state"] in _WRONG else [],
-                "n_anchors": len(anchors),
+                "n_anchors": max(len(anchors), int(one.get("n_against") or 0)),
             }
         )
     return {"rows": rows, "n_left": len(ordered) - len(rows)}

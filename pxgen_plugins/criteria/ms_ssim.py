@@ -7,8 +7,7 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
 from pxgen_plugins.criteria.base import REGISTRY, Batch, Criterion, Kind
-from pxgen_plugins.criteria.pixel import images, span
-from pxgen_plugins.criteria.ssim import maps
+from pxgen_plugins.criteria.ssim import intensities, maps
 
 __all__ = ["MSSSIM"]
 
@@ -50,8 +49,7 @@ class MSSSIM(Criterion):
 
     def __call__(self, batch: Batch) -> Tensor:
         """Return the values, (b,)."""
-        _, width = span(batch, self.name)
-        x, y = images(batch, self.name)
+        x, y, width = intensities(batch, self.name)
         side, scales = min(x.shape[-2:]), 1
         while scales < len(_WEIGHTS) and side >> scales >= _SMALLEST:
             scales += 1

@@ -10,7 +10,7 @@ from torch import Tensor
 from pxgen_plugins.criteria.base import REGISTRY, Batch, Criterion, Kind
 from pxgen_plugins.criteria.pixel import images, span
 
-__all__ = ["DSSIM", "SSIM", "maps", "similarity"]
+__all__ = ["DSSIM", "SSIM", "intensities", "maps", "similarity"]
 
 _WINDOW = 11
 _SIGMA = 1.5
@@ -38,7 +38,7 @@ def similarity(x: Tensor, y: Tensor, width: float) -> Tensor:
     that fits. The window is applied as two banded matrix products.
 
     Args:
-        x: Images, shape (b, c, h, w).
+        x: Images, shape (b, c, h, w), whose lowest possible value is 0.
         y: Images of the same shape.
         width: Highest minus lowest possible value.
 
@@ -60,7 +60,7 @@ def maps(x: Tensor, y: Tensor, width: float) -> tuple[Tensor, Tensor]:
     """Return similarity and its contrast-structure factor at every valid position.
 
     Args:
-        x: Images, shape (b, c, h, w).
+        x: Images, shape (b, c, h, w), whose lowest possible value is 0.
         y: Images of the same shape.
         width: Highest minus lowest possible value.
 
@@ -81,13 +81,26 @@ def maps(x: Tensor, y: Tensor, width: float) -> tuple[Tensor, Tensor]:
     return whole.reshape(b, c, -1), structure.reshape(b, c, -1)
 
 
+def intensities(batch: Batch, asker: str) -> tuple[Tensor, Tensor, float]:
+    """Return anchors and reconstructions as images that begin at 0, and the width of their range.
+
+    Wang et al. compare luminances, which are positive: at a range of [-1, 1] the product of two
+    nearly equal greys on either side of 0 would be negative.
+
+    Raises:
+        CapabilityError: When the anchors are no images or the model has no ``data_range``.
+    """
+    low, width = span(batch, asker)
+    x, y = images(batch, asker)
+    return (x, y, width) if low == 0.0 else (x - low, y - low, width)
+
+
 class _Structural(Criterion):
     kind: Kind = "extrinsic"
     requires = frozenset({"reconstruct"})
 
     def _similarity(self, batch: Batch) -> Tensor:
-        _, width = span(batch, self.name)
-        return similarity(*images(batch, self.name), width)
+        return similarity(*intensities(batch, self.name))
 
 
 @REGISTRY.register("ssim")

@@ -19,6 +19,7 @@ from pxgen_plugins.models.base import GenerativeModel
 __all__ = ["Networks"]
 
 _PROBES = 16
+_ALONE = 3  # rows that are called again without the others
 _SLACK = 1e-3  # part of the range by which float arithmetic may overshoot it
 
 
@@ -116,19 +117,22 @@ class Networks(GenerativeModel):
         )
 
     def _check_codes(self, role: str, embed: Callable[[Tensor], Tensor]) -> Tensor:
-        """Return the codes of seeded noise, if they are finite and the same twice."""
-        x = self._noise()
-        codes = embed(x)
-        self._check_finite(f"{role}'s result", codes, "inputs inside data_range")
-        self._check_repeatable(role, codes, embed(x))
-        return codes
+        """Return the codes of seeded noise, if they are finite and a function of each row."""
+        return self._check_rows(role, "inputs inside data_range", embed, self._noise())
 
-    def _check_instances(self, role: str, decode: Callable[[], Tensor]) -> None:
-        """Raise unless ``decode()`` gives finite instances in range, the same twice."""
-        decoded = decode()
-        self._check_finite(f"{role}'s result", decoded, "ordinary latent codes")
-        self._check_repeatable(role, decoded, decode())
-        self._check_range(role, decoded)
+    def _check_instances(self, role: str, decode: Callable[..., Tensor], *given: Tensor) -> None:
+        """Raise unless ``decode`` gives finite instances in range, a function of each row."""
+        self._check_range(role, self._check_rows(role, "ordinary latent codes", decode, *given))
+
+    def _check_rows(
+        self, role: str, inputs: str, function: Callable[..., Tensor], *given: Tensor
+    ) -> Tensor:
+        """Return ``function(*given)``, if it is finite, the same twice, and each row's own."""
+        found = function(*given)
+        self._check_finite(f"{role}'s result", found, inputs)
+        self._check_repeatable(role, found, function(*given))
+        self._check_alone(role, found, function, *given)
+        return found
 
     def _check_range(self, role: str, decoded: Tensor) -> None:
         if self.data_range is None:
@@ -154,6 +158,19 @@ class Networks(GenerativeModel):
             allowed = "repeatable (the same input gives the same result)"
             came = f"results that differ by up to {float((one - other).abs().max()):.3g}"
             do = "Fix its noise, or name modules with dropout in modules=."
+            raise ModelError(role, self._where, allowed, came, do)
+
+    def _check_alone(
+        self, role: str, found: Tensor, function: Callable[..., Tensor], *given: Tensor
+    ) -> None:
+        """Raise when rows have other results without the rest of their batch."""
+        alone = function(*(part[:_ALONE] for part in given))
+        size = max(1.0, float(found.abs().max()))
+        if not torch.allclose(found[:_ALONE], alone, rtol=1e-3, atol=1e-4 * size):
+            gap = float((found[:_ALONE] - alone).abs().max())
+            allowed = "a function of each instance by itself"
+            came = f"results that differ by up to {gap:.3g} with the other rows of a batch"
+            do = "Normalise by running statistics, not by those of the batch; or check=False."
             raise ModelError(role, self._where, allowed, came, do)
 
     def __repr__(self) -> str:

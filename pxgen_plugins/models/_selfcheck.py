@@ -22,8 +22,8 @@ def check_vae(model: VAE) -> None:
 
     Raises:
         ModelError: For wrong shapes, values outside ``data_range``, non-finite results, an encoder
-            that gives other results for the same input, and a second result of ``encode`` that is
-            not what ``scale`` says.
+            that gives other results for the same input, a network that gives others for rows by
+            themselves, and a second result of ``encode`` that is not what ``scale`` says.
     """
     x = model._noise(_PROBES)
     raw = model._calls["encode"](*model._conditioned(x))
@@ -48,9 +48,12 @@ def check_vae(model: VAE) -> None:
             f"means that differ by up to {gap:.3g}",
             "Return the posterior mean, not a draw; name modules with dropout in modules=.",
         )
+    model._check_alone("encode", mean, lambda rows: model.encode(rows)[0], x)
     generator = torch.Generator().manual_seed(1)
     z = torch.randn(_PROBES, *model.latent_shape, generator=generator).to(mean.device, mean.dtype)
-    model._check_range("decode", torch.cat([model.decode(z), model.decode(mean)]))
+    decoded = model.decode(z)
+    model._check_alone("decode", decoded, model.decode, z)
+    model._check_range("decode", torch.cat([decoded, model.decode(mean)]))
 
 
 def _check_scale(model: VAE, x: Tensor, spread: Tensor) -> None:
@@ -81,8 +84,8 @@ def _check_scale(model: VAE, x: Tensor, spread: Tensor) -> None:
 def _positive_when_pushed(model: VAE, x: Tensor) -> bool:
     for factor in (-1.0, 10.0, -10.0, 1000.0, -1000.0):
         try:
-            pushed = model._calls["encode"](x * factor)[1]
-        except Exception:
+            pushed = model._calls["encode"](*model._conditioned(x * factor))[1]
+        except Exception:  # it refuses such inputs: nothing was seen
             continue
         if bool((pushed < 0).any()):
             return False

@@ -88,7 +88,7 @@ class Autoencoder(Networks):
             self._calls["decode"].probe(self._put(torch.zeros(2, *self.latent_shape)))
             if validation.boolean(check, "check", self._where):
                 codes = self._check_codes("encode", self.embed)
-                self._check_instances("decode", lambda: self.decode(codes))
+                self._check_instances("decode", self.decode, codes)
 
     def embed(self, x: Tensor) -> Tensor:
         """Return the codes of ``x``, (n, *latent_shape).

@@ -48,6 +48,10 @@ class Diffusion(Networks):
         steps: Steps of DDIM, evenly spaced over the T timesteps.
         refinements: Fixed-point iterations in each step of the inversion.
         eta: 0 samples by DDIM, 1 with the noise of DDPM in each step.
+        clip: Keep the clean instance that each step predicts inside ``data_range``, in samples and
+            reconstructions, as Ho et al. do; where little signal is left, a small error of the
+            network is a large one of the instance. ``decode`` never clips, so that it inverts
+            ``embed``. Without effect when there is no ``data_range``.
         level: Up to which part of the T timesteps ``reconstruct`` adds noise, in (0, 1].
         loss: What ``noise_loss`` returns: ``"simple"``, the mean squared error of the noise; or
             ``"bound"``, the term of the variational bound, nats per dimension: averaged over t it
@@ -86,6 +90,7 @@ class Diffusion(Networks):
         steps: int = 50,
         refinements: int = 1,
         eta: float = 0.0,
+        clip: bool = True,
         level: float = 0.25,
         loss: str = "simple",
         seed: int = 0,
@@ -114,6 +119,8 @@ class Diffusion(Networks):
             raise ParameterError("steps", where, allowed, str(steps), do)
         self.refinements = validation.integer(refinements, "refinements", where, minimum=0)
         self.eta = validation.real(eta, "eta", where, minimum=0.0, maximum=1.0)
+        clip = validation.boolean(clip, "clip", where)
+        self._bounds = self.data_range if clip else None
         self.level = validation.real(level, "level", where, above=0.0, maximum=1.0)
         self.seed = validation.integer(seed, "seed", where, minimum=0)
         self.capabilities = frozenset(
@@ -130,7 +137,9 @@ class Diffusion(Networks):
         z = self._put(torch.randn(n, *self.sample_shape, generator=generator))
         rows = torch.arange(n)
         with torch.no_grad():
-            return self._in_parts(lambda z, rows: self._denoise(z, None, rows, seed), z, rows)
+            return self._in_parts(
+                lambda z, rows: self._denoise(z, None, self._bounds, rows, seed), z, rows
+            )
 
     def decode(self, z: Tensor) -> Tensor:
         """Return the instances of noise ``z``, without further noise, (n, *sample_shape)."""
@@ -145,7 +154,7 @@ class Diffusion(Networks):
         """Return ``x`` after noise up to ``level`` was added and taken away, of the same shape."""
         last = max(1, round(self.level * (self.n_timesteps - 1)))
         noise = self._shared(derive(self.seed, "reconstruction"))
-        return self._denoise(self._noisy(x, noise, last), last)
+        return self._denoise(self._noisy(x, noise, last), last, self._bounds)
 
     def noise_loss(self, x: Tensor, t: float, seed: int) -> Tensor:
         """Return the loss of each instance at timestep t (T - 1), (n,); see ``loss``.
@@ -209,11 +218,19 @@ class Diffusion(Networks):
         return list(zip(at, left, [1.0, *left[:-1]], strict=True))
 
     def _denoise(
-        self, x: Tensor, last: int | None = None, rows: Tensor | None = None, seed: int = 0
+        self,
+        x: Tensor,
+        last: int | None = None,
+        bounds: tuple[float, float] | None = None,
+        rows: Tensor | None = None,
+        seed: int = 0,
     ) -> Tensor:
         for at, left, cleaner in reversed(self._path(last)):
             epsilon = self._epsilon(x, at)
             clean = (x - math.sqrt(1.0 - left) * epsilon) / math.sqrt(left)
+            if bounds is not None:  # and the noise that goes with it (Nichol and Dhariwal 2021)
+                clean = clean.clamp(*bounds)
+                epsilon = (x - math.sqrt(left) * clean) / math.sqrt(max(1.0 - left, 1e-12))
             spread = self.eta if rows is not None else 0.0
             if spread:
                 spread *= math.sqrt((1.0 - cleaner) / (1.0 - left) * (1.0 - left / cleaner))
@@ -234,10 +251,10 @@ class Diffusion(Networks):
         return x
 
     def _check(self) -> None:
-        x, at = self._noise(4), self.n_timesteps // 2
-        given = self._epsilon(x, at)
-        self._check_finite("network's result", given, "inputs inside data_range")
-        self._check_repeatable("network", given, self._epsilon(x, at))
+        at = self.n_timesteps // 2
+        self._check_rows(
+            "network", "inputs inside data_range", lambda x: self._epsilon(x, at), self._noise(4)
+        )
 
     def __repr__(self) -> str:
         return (

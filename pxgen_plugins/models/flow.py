@@ -178,9 +178,7 @@ class Flow(Networks):
 
     def _check(self) -> None:
         x = self._noise()
-        density = self.log_prob(x)
-        self._check_finite("log_prob's result", density, "inputs inside data_range")
-        self._check_repeatable("log_prob", density, self.log_prob(x))
+        self._check_rows("log_prob", "inputs inside data_range", self.log_prob, x)
         if "embed" not in self._calls:
             return
         codes = self._check_codes("embed", self.embed)

@@ -325,15 +325,14 @@ class GAN(Networks):
         with torch.no_grad(), self._evaluating():
             z = self._latents(_PROBES, 0, torch.Generator().manual_seed(0))
             positions = torch.arange(_PROBES) % max(1, len(self._classes))
-            self._check_instances("generator", lambda: self._generate(z, self._class(positions)))
+            self._check_instances(
+                "generator", lambda z, at: self._generate(z, self._class(at)), z, positions
+            )
             if "encoder" in self._calls:
                 self._check_codes("encoder", lambda x: self._codes_from("encoder", x))
             if "discriminator" not in self._calls:
                 return
-            x = self._noise()
-            scores = self.score(x)
-            self._check_finite("discriminator's result", scores, "inputs inside data_range")
-            self._check_repeatable("discriminator", scores, self.score(x))
+            self._check_rows("discriminator", "inputs inside data_range", self.score, self._noise())
 
 
 def _conditions(n_classes: Any, condition: Any, where: str) -> tuple[int | None, int | None]:

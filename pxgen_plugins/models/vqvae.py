@@ -105,7 +105,7 @@ class VQVAE(Networks):
             self._calls["decode"].probe(self.lookup(first))
             if validation.boolean(check, "check", self._where):
                 latents = self._check_codes("encode", self.embed)
-                self._check_instances("decode", lambda: self.decode(latents))
+                self._check_instances("decode", self.decode, latents)
 
     def embed(self, x: Tensor) -> Tensor:
         """Return the latents of ``x`` before quantisation, (n, *latent_shape).

@@ -167,6 +167,37 @@ def test_diffusers_ddim_scheduler_draws_the_same_samples():
     assert torch.allclose(model.decode(z), x, atol=1e-3)
 
 
+@pytest.mark.parametrize("schedule", ["linear", "squaredcos_cap_v2"])
+def test_clipped_sampling_is_that_of_diffusers(schedule):
+    diffusers = pytest.importorskip("diffusers")
+    scheduler = diffusers.DDIMScheduler(
+        beta_schedule=schedule, clip_sample=True, timestep_spacing="linspace"
+    )
+    left = scheduler.alphas_cumprod.double()
+    network = exact("epsilon", left)
+    model = Diffusion(
+        lambda x, t: network(x, t) + 0.05, sample_shape=(6,), schedule=left, steps=1000
+    )
+    x = z = torch.randn(8, 6, generator=torch.Generator().manual_seed(1))
+    scheduler.set_timesteps(1000)
+    for t in scheduler.timesteps:
+        given = network(x, t.repeat(8)) + 0.05
+        x = scheduler.step(given, t, x, use_clipped_model_output=True).prev_sample
+    assert torch.allclose(model._denoise(z, None, (-1.0, 1.0)), x, atol=1e-3)
+
+
+def test_a_small_error_of_the_network_does_not_push_samples_out_of_the_data():
+    left = cosine(1000)
+    network = exact("epsilon", left)
+    settings = {"sample_shape": (6,), "schedule": left, "data_range": (-1.0, 1.0)}
+    clipped, plain = (
+        Diffusion(lambda x, t: network(x, t) + 0.01, clip=clip, **settings).sample(500, 0)
+        for clip in (True, False)
+    )
+    assert float(clipped.mean()) == pytest.approx(MEAN, abs=0.05)
+    assert float(plain.mean()) < MEAN - 1.0  # all at the edge
+
+
 def test_named_schedules_are_those_of_diffusers():
     diffusers = pytest.importorskip("diffusers")
     for name, own in (("linear", linear(1000)), ("squaredcos_cap_v2", cosine(1000))):
@@ -185,6 +216,7 @@ def test_named_schedules_are_those_of_diffusers():
         ({"steps": 1001}, "steps"),
         ({"level": 0.0}, "level"),
         ({"eta": 1.5}, "eta"),
+        ({"clip": 1}, "clip"),
         ({"prediction": "noise"}, "prediction"),
         ({"loss": "elbo"}, "loss"),
         ({"seed": -1}, "seed"),

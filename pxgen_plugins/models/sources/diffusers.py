@@ -40,7 +40,7 @@ def from_diffusers(
     set; tiles make the results of one large image differ a little from those without. ``VQModel``
     becomes a :class:`~pxgen_plugins.models.VQVAE`; a ``UNet2DModel`` with its scheduler, or a
     pipeline of both, a :class:`~pxgen_plugins.models.Diffusion`, with our own sampling and
-    inversion; of the scheduler only the schedule and the kind of prediction are used.
+    inversion; of the scheduler the schedule, the kind of prediction and ``clip_sample`` are used.
 
     Args:
         obj: The model or the pipeline, or the path of a folder that ``save_pretrained`` wrote. A
@@ -139,6 +139,7 @@ def _diffusion(
             return net(x, t).sample
         return net(x, t, class_labels=t.new_full((len(x),), class_label)).sample
 
+    settings = {"clip": bool(getattr(scheduler.config, "clip_sample", True))} | settings
     return Diffusion(
         network,
         sample_shape=_shape(net.config, sample_shape),

@@ -1,0 +1,42 @@
+"""Criteria that know the range do not depend on the unit in which a model keeps its images."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from pxgen_plugins.criteria import Batch, make
+
+BOUNDED = ["bce", "dssim", "fvu", "ms_ssim", "psnr", "ssim"]
+
+
+class Given:
+    capabilities = frozenset({"reconstruct"})
+
+    def __init__(self, back: Tensor, data_range: tuple[float, float]) -> None:
+        self._back, self.data_range = back, data_range
+
+    def reconstruct(self, x: Tensor) -> Tensor:
+        return self._back
+
+
+@pytest.mark.parametrize("side", [16, 32])
+@pytest.mark.parametrize("bounds", [(-1.0, 1.0), (0.0, 255.0), (-3.0, 7.5)])
+@pytest.mark.parametrize("name", BOUNDED)
+def test_the_unit_of_the_images_does_not_matter(name, bounds, side):
+    draws = torch.Generator().manual_seed(0)
+    x = torch.rand(4, 2, side, side, generator=draws, dtype=torch.float64)
+    back = (x + 0.1 * torch.randn(x.shape, generator=draws, dtype=torch.float64)).clamp(0.0, 1.0)
+    x[3], back[3] = 0.51, 0.49  # nearly equal greys on either side of the middle
+    low, high = bounds
+
+    def value(move: Any, data_range: tuple[float, float]) -> Tensor:
+        model: Any = Given(move(back), data_range)
+        return make(name)(Batch(model, move(x)))
+
+    expected = value(lambda v: v, (0.0, 1.0))
+    found = value(lambda v: low + (high - low) * v, bounds)
+    torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-8)

@@ -59,6 +59,9 @@ class AggregateMahalanobis(Fitted):
         moments: _Moments | None = None
         for batch in batches:
             codes = batch.code.flatten(1).double().cpu()
+            codes = codes[self.finite(codes)]
+            if not len(codes):
+                continue
             if moments is None:
                 moments = _Moments(codes[0].clone())
             moments.add(codes)
@@ -113,7 +116,8 @@ class _Moments:
         if n < 2 or not trace > 1e-12 * total / n:
             do = "Give reference data of the kind the model was trained on."
             allowed = "at least two instances with different codes"
-            raise AnchorError("X", "aggregate_mahalanobis", allowed, f"{n} with one code", do)
+            came = f"{n} with one code" if n else "none with a finite code"
+            raise AnchorError("X", "aggregate_mahalanobis", allowed, came, do)
         # the mean over codes of |z - m|^4, from the sums about the origin
         length = float(shift @ shift)
         fourth = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from typing import Literal
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pxgen_plugins.criteria.base import Batch, Criterion
-from pxgen_plugins.errors import ParameterError
+from pxgen_plugins.errors import ParameterError, PXGenWarning
 
 __all__ = ["Fitted"]
 
@@ -34,15 +35,37 @@ class Fitted(Criterion):
     learns_from: Source = "data"
     n_fit: int = 1_000
     _state: dict[str, Tensor] | None = None
+    _n_seen = _n_left_out = 0
 
     @abstractmethod
     def learn(self, batches: Iterator[Batch]) -> dict[str, Tensor]:
         """Return what is needed later, from batches in constant memory where possible."""
 
     def fit(self, batches: Iterator[Batch]) -> None:
-        """Learn from ``batches``; what was learned before is forgotten."""
+        """Learn from ``batches``; what was learned before is forgotten.
+
+        Instances for which the model gives nothing finite (see :meth:`finite`) are left out, with
+        a warning.
+        """
+        self._n_seen = self._n_left_out = 0
         with torch.no_grad():
             self._state = {name: value.detach() for name, value in self.learn(batches).items()}
+        if self._n_left_out:
+            warnings.warn(
+                f"criterion {self.name!r}: {self._n_left_out} of {self._n_seen} instances to learn "
+                "from are left out, because what the model makes of them is not finite",
+                PXGenWarning,
+                stacklevel=2,
+            )
+
+    def finite(self, values: Tensor) -> Tensor:
+        """Return which rows of a batch's values are finite, bool (b,); the others are counted."""
+        good = (
+            values.detach().flatten(1).isfinite().all(1) if values.ndim > 1 else values.isfinite()
+        )
+        self._n_seen += len(values)
+        self._n_left_out += int((~good).sum())
+        return good
 
     @property
     def state(self) -> dict[str, NDArray[np.generic]]:

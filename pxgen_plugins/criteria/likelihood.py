@@ -11,7 +11,7 @@ from torch import Tensor
 from pxgen_plugins import validation
 from pxgen_plugins.criteria.base import REGISTRY, Batch, Criterion, Kind
 from pxgen_plugins.criteria.fitted import Fitted, Source
-from pxgen_plugins.errors import ParameterError
+from pxgen_plugins.errors import AnchorError, ParameterError
 
 __all__ = ["NLL", "BitsPerDim", "TypicalNLL"]
 
@@ -128,8 +128,13 @@ class TypicalNLL(Fitted):
         total, count = 0.0, 0
         for batch in batches:
             values = -torch.as_tensor(batch.model.log_prob(batch.x)).double()
+            values = values[self.finite(values)]
             total += float(values.sum())
-            count += len(batch)
+            count += len(values)
+        if not count:
+            do = "Check the model's log_prob, and that the data lies where it is positive."
+            allowed = "with a finite log_prob for at least one"
+            raise AnchorError("X", "criterion 'typical_nll'", allowed, "none", do)
         return {"mean": torch.tensor(total / count, dtype=torch.float64)}
 
     def __call__(self, batch: Batch) -> Tensor:

@@ -9,9 +9,11 @@ import torch
 from torch import Tensor
 
 from pxgen_plugins import validation
+from pxgen_plugins.criteria._banked import gaps
 from pxgen_plugins.criteria.base import REGISTRY, Batch, Kind
 from pxgen_plugins.criteria.fitted import Fitted, Source
 from pxgen_plugins.errors import AnchorError
+from pxgen_plugins.neighbours import blocks
 from pxgen_plugins.seeds import derive
 
 __all__ = ["LatentNeighbours"]
@@ -61,7 +63,7 @@ class LatentNeighbours(Fitted):
         self.bank = validation.integer(bank, "bank", "LatentNeighbours", minimum=self.k, do=do)
 
     def learn(self, batches: Iterator[Batch]) -> dict[str, Tensor]:
-        """Return the kept codes less their mean, (m, d), and the mean, (d,)."""
+        """Return the kept codes, (m, d), and their mean, (d,)."""
         kept, keys = torch.empty(0, 0), np.empty(0)
         generator: np.random.Generator | None = None
         for batch in batches:
@@ -70,8 +72,9 @@ class LatentNeighbours(Fitted):
                 generator = np.random.default_rng(derive(batch.seed, self.name))
                 kept = codes[:0].cpu()
             # those with the smallest keys, which depend on the order alone, not on the batches
-            keys = np.concatenate([keys, generator.random(len(codes))])
-            kept = torch.cat([kept, codes.cpu()])
+            finite = self.finite(codes).cpu()
+            keys = np.concatenate([keys, generator.random(len(codes))[finite.numpy()]])
+            kept = torch.cat([kept, codes.cpu()[finite]])
             if len(kept) > self.bank:
                 chosen = np.sort(np.argpartition(keys, self.bank - 1)[: self.bank])
                 kept, keys = kept[torch.from_numpy(chosen)], keys[chosen]
@@ -79,16 +82,18 @@ class LatentNeighbours(Fitted):
             do = f"Give more reference data, or use k={max(1, len(kept))}."
             allowed = f"at least k={self.k} instances"
             raise AnchorError("X", "latent_neighbours", allowed, str(len(kept)), do)
-        centre = kept.double().mean(0)
-        return {"codes": (kept.double() - centre).to(kept.dtype), "centre": centre.to(kept.dtype)}
+        return {"codes": kept, "centre": kept.double().mean(0)}
 
     def __call__(self, batch: Batch) -> Tensor:
         """Return the values, (b,)."""
         code = batch.code.flatten(1)
-        centred = code - self.learned("centre", code)
-        bank = self.learned("codes", code)
-        # who is near, by a matrix product about the centre; how far, exactly
-        gap = bank.square().sum(1) - 2 * centred.detach() @ bank.T
-        near = bank[gap.topk(self.k, largest=False).indices]
-        distance: Tensor = torch.linalg.vector_norm(near - centred[:, None], dim=2)
-        return distance.amax(1)
+        bank, exact = self.learned("codes", code), code.detach().double()
+        rows, centre = bank.double(), self.learned("centre", exact)
+        found = [code.new_empty(0)]
+        for part in blocks(len(code), len(bank)):
+            # who is near, by a matrix product; how far, by differences
+            squares, _ = gaps(exact[part], rows, centre)
+            near = bank[squares.topk(self.k, largest=False).indices]
+            distance = torch.linalg.vector_norm(near - code[part][:, None], dim=2)
+            found.append(distance.amax(1))
+        return torch.cat(found)

@@ -11,7 +11,9 @@ from torch import Tensor
 
 from pxgen_plugins.errors import ModelError, describe
 
-__all__ = ["Call", "as_tensor", "expect_shape"]
+__all__ = ["HALVES", "Call", "as_tensor", "expect_shape"]
+
+HALVES = (torch.float16, torch.bfloat16)
 
 
 class Call:
@@ -21,17 +23,27 @@ class Call:
         function: The callable; takes one batch, or several of the same length.
         role: Its name in messages ("encode").
         where: Whose it is, for messages ("VAE").
+        narrow: The half-precision type that the function wants; None leaves tensors as they are.
     """
 
-    def __init__(self, function: Callable[..., Any], role: str, where: str) -> None:
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        role: str,
+        where: str,
+        narrow: torch.dtype | None = None,
+    ) -> None:
         self.function = function
         self.role = role
         self.where = where
+        self.narrow = narrow
         self.numpy = False
 
     def __call__(self, x: Tensor, *more: Tensor) -> Any:
         """Return what the function returns for ``x``, with ndarrays as tensors on its device."""
-        given = [part.detach().cpu().numpy() if self.numpy else part for part in (x, *more)]
+        given: list[Any] = [self._narrowed(part) for part in (x, *more)]
+        if self.numpy:
+            given = [part.detach().cpu().numpy() for part in given]
         return _to_tensors(self.function(*given), x)
 
     def probe(self, x: Tensor, *more: Tensor) -> Any:
@@ -41,7 +53,7 @@ class Call:
             ModelError: When it takes neither; the function's own exception is the cause.
         """
         try:
-            returned = self.function(x, *more)
+            returned = self.function(*(self._narrowed(part) for part in (x, *more)))
         except Exception as error:
             self.numpy = True
             try:
@@ -56,9 +68,19 @@ class Call:
                 f"{type(error).__name__}: {str(error)[:300]}",
                 "Check sample_shape and latent_shape, or wrap the callable so that it fits.",
             ) from error
-        # a numpy function may accept a tensor by accident; what it returns tells
-        self.numpy = any(isinstance(part, np.ndarray) for part in _parts(returned))
-        return self(x, *more) if self.numpy else returned
+        if not any(isinstance(part, np.ndarray) for part in _parts(returned)):
+            return _to_tensors(returned, x)
+        # a numpy function may accept a tensor by accident; a torch one may return ndarrays
+        self.numpy = True
+        try:
+            return self(x, *more)
+        except Exception:
+            self.numpy = False
+            return _to_tensors(returned, x)
+
+    def _narrowed(self, part: Tensor) -> Tensor:
+        """Return a tensor in the type that the function wants."""
+        return part if self.narrow is None or not part.is_floating_point() else part.to(self.narrow)
 
 
 def as_tensor(value: Any) -> Any:
@@ -86,4 +108,6 @@ def _to_tensors(value: Any, like: Tensor) -> Any:
         return tuple(_to_tensors(part, like) for part in value)
     if isinstance(value, np.ndarray) and value.dtype.kind in "fiub":
         return torch.tensor(value, device=like.device, dtype=like.dtype)
+    if isinstance(value, Tensor) and value.dtype in HALVES:
+        return value.to(like.dtype)
     return value

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from pxgen_plugins import validation
 from pxgen_plugins.errors import ModelError, ParameterError, describe
 from pxgen_plugins.memory import out_of_memory
-from pxgen_plugins.models._callables import Call, expect_shape
+from pxgen_plugins.models._callables import HALVES, Call, expect_shape
 from pxgen_plugins.models._evaluation import EvaluationMode
 from pxgen_plugins.models._placement import bounds, modules_behind, placement
 from pxgen_plugins.models.base import GenerativeModel
@@ -63,8 +63,11 @@ class Networks(GenerativeModel):
         self.sample_shape = validation.shape(sample_shape, "sample_shape", self._where)
         self.data_range = bounds(data_range, self._where)
         self._evaluating = EvaluationMode(modules_behind(modules, *callables.values()))
-        self.device, self.dtype = placement(self.modules, device, self._where)
-        self._calls = {role: Call(f, role, self._where) for role, f in callables.items()}
+        self.device, dtype = placement(self.modules, device, self._where)
+        # criteria computed in a half type would collapse to its few bits, and tie at thresholds
+        narrow = dtype if dtype in HALVES else None
+        self.dtype = torch.float32 if narrow else dtype
+        self._calls = {role: Call(f, role, self._where, narrow) for role, f in callables.items()}
 
     @property
     def modules(self) -> tuple[nn.Module, ...]:

@@ -47,13 +47,19 @@ def modules_behind(given: Any, *callables: Any) -> list[nn.Module]:
 def placement(
     modules: Iterable[nn.Module], device: torch.device | str | None, where: str
 ) -> tuple[torch.device, torch.dtype]:
-    """Return the device asked for, or that of the first parameter, and its floating type.
+    """Return the device asked for, or that of the first parameter, and the parameters' type.
+
+    The type is the floating one that most numbers have: a few of another may be constants.
 
     Raises:
         ParameterError: When torch knows no such device.
     """
-    first = next((p for m in modules for p in m.parameters() if p.is_floating_point()), None)
-    dtype = first.dtype if first is not None else torch.float32
+    parameters = [p for m in modules for p in m.parameters() if p.is_floating_point()]
+    first = next(iter(parameters), None)
+    sizes: dict[torch.dtype, int] = {}
+    for parameter in parameters:
+        sizes[parameter.dtype] = sizes.get(parameter.dtype, 0) + parameter.numel()
+    dtype = max(sizes, key=lambda kind: sizes[kind], default=torch.float32)
     if device is None:
         return first.device if first is not None else torch.device("cpu"), dtype
     try:

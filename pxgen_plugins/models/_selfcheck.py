@@ -28,6 +28,14 @@ def check_vae(model: VAE) -> None:
     x = model._noise(_PROBES)
     raw = model._calls["encode"](*model._conditioned(x))
     mean, log_var = model.encode(x)
+    if raw[0].shape == raw[1].shape and torch.equal(raw[0], raw[1]):
+        raise ModelError(
+            "encode",
+            "VAE",
+            "(mean, log_var)",
+            "the same values twice",
+            "If it returns (z, mean, log_var), pass encode=lambda x: net.encode(x)[1:].",
+        )
     _check_scale(model, x, raw[1])
     for name, value in (("mean", mean), ("log_var", log_var)):
         if not bool(torch.isfinite(value).all()):

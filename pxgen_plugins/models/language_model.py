@@ -17,6 +17,9 @@ from pxgen_plugins.models.base import GenerativeModel
 
 __all__ = ["LanguageModel"]
 
+_FARTHEST = 64  # characters from where the prompt should end to where a token does
+_ROUNDING = 1e-4
+
 
 @register("language_model")
 class LanguageModel(GenerativeModel):
@@ -35,7 +38,8 @@ class LanguageModel(GenerativeModel):
         embed: Callable from n texts to vectors (n, d).
         tokenize: Callable from a text to its token ids; None takes the code points.
         max_chars: Most characters of a text; samples are cut there.
-        prompt: Which part of a text's tokens the model is given to continue, in (0, 1).
+        prompt: Which part of a text the model is given to continue, in (0, 1). The cut is moved to
+            the nearest place between two tokens.
 
     Raises:
         ParameterError: When an argument is not allowed.
@@ -84,12 +88,7 @@ class LanguageModel(GenerativeModel):
             names.get(role, role) for role, function in given.items() if function is not None
         )
         if embed is not None:
-            probe = torch.as_tensor(embed(["a", "b"]))
-            if probe.ndim != 2 or len(probe) != 2:
-                allowed = "vectors of shape (n, d)"
-                do = "Pool over tokens inside embed, as by a mean."
-                raise ModelError("embed's result", where, allowed, describe(probe), do)
-            self.latent_shape = (int(probe.shape[1]),)
+            self.latent_shape = (_width(embed, where),)
 
     def rows(self, texts: Sequence[str]) -> Tensor:
         """Return texts as rows of code points, float32 (n, max_chars); longer ones are cut."""
@@ -115,7 +114,8 @@ class LanguageModel(GenerativeModel):
             do = "Return one sequence of log-probabilities per text."
             came = f"{len(found)} sequences"
             raise ModelError("log_probs' result", self._where, f"of {len(texts)}", came, do)
-        means = [np.mean(_numbers(one, self._where)) if len(one) else np.nan for one in found]
+        given = [_log_numbers(one, self._where) for one in found]
+        means = [np.mean(one) if len(one) else np.nan for one in given]
         return -torch.tensor(means, dtype=torch.float64)
 
     def continuation(self, x: Tensor) -> list[tuple[Tensor, Tensor]]:
@@ -129,7 +129,7 @@ class LanguageModel(GenerativeModel):
         if generate is None:
             raise self._refusal("continuation")
         texts = self.render(x)
-        at = [max(1, round(self.prompt * len(text))) for text in texts]
+        at = [self._cut(text) for text in texts]
         ends = [list(self._tokenize(text[cut:])) for text, cut in zip(texts, at, strict=True)]
         prompts = [text[:cut] for text, cut in zip(texts, at, strict=True)]
         made = generate(prompts, [len(end) for end in ends])
@@ -170,6 +170,20 @@ class LanguageModel(GenerativeModel):
         found = embed(self.render(x))
         return torch.as_tensor(found).detach().float()
 
+    def _cut(self, text: str) -> int:
+        """Return after how many characters the prompt ends: between tokens of the whole text."""
+        at = max(1, round(self.prompt * len(text)))
+        if self._tokenize is _code_points:
+            return at
+        whole = list(self._tokenize(text))
+        for away in range(min(len(text), _FARTHEST)):
+            for cut in (at - away, at + away):
+                if 0 < cut < len(text):
+                    ends = [list(self._tokenize(part)) for part in (text[:cut], text[cut:])]
+                    if all(ends) and ends[0] + ends[1] == whole:
+                        return cut
+        return at
+
     def __repr__(self) -> str:
         return f"{self._where}(max_chars={self.max_chars}, prompt={self.prompt:g})"
 
@@ -182,9 +196,25 @@ def _ids(tokens: Sequence[int]) -> Tensor:
     return torch.tensor(list(tokens), dtype=torch.int64)
 
 
-def _numbers(values: Any, where: str) -> Any:
+def _width(embed: Callable[[list[str]], Any], where: str) -> int:
+    allowed, do = "vectors of shape (n, d)", "Pool over tokens inside embed, as by a mean."
+    try:
+        probe = torch.as_tensor(embed(["a", "b"]))
+    except Exception as error:
+        came = f"{type(error).__name__}: {str(error)[:300]}"
+        raise ModelError("embed", where, f"a callable that gives {allowed}", came, do) from error
+    if probe.ndim != 2 or len(probe) != 2:
+        raise ModelError("embed's result", where, allowed, describe(probe), do)
+    return int(probe.shape[1])
+
+
+def _log_numbers(values: Any, where: str) -> Any:
     array = np.asarray(values.detach().cpu() if isinstance(values, Tensor) else values)
     if array.ndim != 1 or array.dtype.kind not in "fiu":
         do = "Return the log-probability of each token."
         raise ModelError("log_probs' result", where, "sequences of numbers", describe(values), do)
+    if (array > _ROUNDING).any():
+        do = "Take the logarithm of probabilities."
+        came = f"{array.max():.3g}"
+        raise ModelError("log_probs' result", where, "logarithms of probabilities, <= 0", came, do)
     return array.astype(np.float64)

@@ -69,9 +69,9 @@ def schedule(value: Any, n: int, where: str) -> Tensor:
         left = torch.as_tensor(np.asarray(value, dtype=np.float64)).clone()
     except (TypeError, ValueError):
         left = torch.empty(0)
-    good = left.ndim == 1 and len(left) > 1 and bool(((left > 0) & (left <= 1)).all())
-    if not good or bool((left.diff() >= 0).any()) or float(left[-1]) >= 1.0:
-        allowed = "'linear', 'cosine', or the falling products of 1 - beta, (T,), inside (0, 1]"
-        do = "Pass scheduler.alphas_cumprod, with the earliest timestep first."
+    good = left.ndim == 1 and len(left) > 1 and bool(((left > 0) & (left < 1)).all())
+    if not good or bool((left.diff() >= 0).any()):
+        allowed = "'linear', 'cosine', or the falling products of 1 - beta, (T,), inside (0, 1)"
+        do = "Pass scheduler.alphas_cumprod, the earliest timestep first and no 1 before it."
         raise ParameterError("schedule", where, allowed, describe(value), do)
     return left

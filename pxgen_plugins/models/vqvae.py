@@ -178,13 +178,13 @@ class VQVAE(Networks):
         return moved.reshape(len(z), self.positions, moved.shape[-1])
 
     def _nearest(self, vectors: Tensor) -> Tensor:
-        codebook = self._put(self._codebook).detach()
+        codebook = self._put(self._codebook).detach().double()
         # |v|^2 is the same for all entries; centred, so that a large mean costs no digits
         centre = codebook.mean(0)
         entries = codebook - centre
         norms = entries.square().sum(1)
-        flat = vectors.detach().reshape(-1, vectors.shape[-1]) - centre
-        rows = max(1, 2**22 // len(entries))
+        flat = vectors.detach().reshape(-1, vectors.shape[-1]).double() - centre
+        rows = max(1, 2**21 // len(entries))
         parts = [(norms - 2 * some @ entries.T).argmin(1) for some in torch.split(flat, rows)]
         return torch.cat(parts).reshape(vectors.shape[:2])
 

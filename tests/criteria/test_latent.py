@@ -7,12 +7,13 @@ import math
 import numpy as np
 import pytest
 import torch
+from scipy.spatial.distance import cdist
 from scipy.stats import multivariate_normal
 from sklearn.covariance import LedoitWolf
 
 from pxgen_plugins import criteria
 from pxgen_plugins.criteria import Batch
-from pxgen_plugins.errors import AnchorError, ModelError, ParameterError
+from pxgen_plugins.errors import AnchorError, ModelError, ParameterError, PXGenWarning
 
 
 class Echo:
@@ -63,6 +64,46 @@ def test_latent_neighbours_is_the_k_th_smallest_distance(k):
     found = taught(criteria.get("latent_neighbours")(k=k), reference)(Batch(Echo(), x))
     expected = [sorted(math.dist(a, b) for b in reference.tolist())[k - 1] for a in x.tolist()]
     np.testing.assert_allclose(found, expected, rtol=1e-9)
+
+
+def test_latent_neighbours_are_the_nearest_within_far_clusters():
+    clusters = [torch.tensor(rows(seed, 200, 16), dtype=torch.float32) for seed in (0, 1, 2, 3)]
+    reference = torch.cat([0.1 * clusters[0], 1000 + 0.1 * clusters[1]])
+    x = torch.cat([0.1 * clusters[2], 1000 + 0.1 * clusters[3]])
+    found = taught(criteria.get("latent_neighbours")(k=1), reference)(Batch(Echo(), x))
+    expected = cdist(x.numpy().astype(float), reference.numpy().astype(float)).min(1)
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["aggregate_mahalanobis", "latent_neighbours"])
+def test_codes_that_are_not_finite_are_left_out_and_counted(name):
+    reference = torch.as_tensor(rows(0, 30, 3))
+    spoilt = reference.clone()
+    spoilt[[2, 17], 1] = torch.tensor([torch.nan, torch.inf], dtype=spoilt.dtype)
+    kept = [i for i in range(30) if i not in (2, 17)]
+    with pytest.warns(PXGenWarning, match="2 of 30 instances"):
+        found = taught(criteria.get(name)(), spoilt)
+    x = Batch(Echo(), torch.as_tensor(rows(1, 8, 3)))
+    clean = taught(criteria.get(name)(), reference[kept])
+    np.testing.assert_allclose(found(x), clean(x), rtol=1e-9)
+    with pytest.raises(AnchorError, match=r"0|none"):
+        taught(criteria.get(name)(), torch.full((5, 3), torch.nan))
+
+
+def test_typical_nll_leaves_out_where_there_is_no_density():
+    class Half:
+        capabilities = frozenset({"log_prob"})
+
+        def log_prob(self, x):
+            return torch.where(x[:, 0] > 0, -x[:, 0], -torch.inf)
+
+    x = torch.tensor([[1.0], [-1.0], [3.0]])
+    criterion = criteria.get("typical_nll")()
+    with pytest.warns(PXGenWarning, match="1 of 3"):
+        criterion.fit(iter([Batch(Half(), x)]))
+    assert criterion(Batch(Half(), x)).tolist() == [1.0, math.inf, 1.0]
+    with pytest.raises(AnchorError, match="log_prob"):
+        criterion.fit(iter([Batch(Half(), -x.abs())]))
 
 
 def test_a_bank_is_a_subset_that_does_not_depend_on_the_batches():

@@ -211,6 +211,7 @@ def test_named_schedules_are_those_of_diffusers():
         ({"schedule": "quadratic"}, "schedule"),
         ({"schedule": [0.5, 0.9]}, "schedule"),
         ({"schedule": [[0.5]]}, "schedule"),
+        ({"schedule": [1.0, 0.5]}, "schedule"),
         ({"schedule": [float("nan"), 0.1]}, "schedule"),
         ({"steps": 0}, "steps"),
         ({"steps": 1001}, "steps"),

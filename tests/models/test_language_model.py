@@ -60,6 +60,41 @@ def gpt():
         return transformers.GPT2LMHeadModel(settings)
 
 
+def test_prompts_end_between_tokens():
+    words = ["the", "quick", "brown", "foxes", "jumping", "over", "sleeping", "dogs"]
+    asked = []
+
+    def generate(prompts, counts):
+        asked.extend(zip(prompts, counts, strict=True))
+        return [" ".join(words)[len(prompt) :] for prompt in prompts]
+
+    for prompt in (0.1, 0.3, 0.5, 0.7, 0.9):
+        model = LanguageModel(
+            lambda texts: [[-1.0] * len(text.split()) for text in texts],
+            generate=generate,
+            tokenize=lambda text: [words.index(w) if w in words else -1 for w in text.split()],
+            prompt=prompt,
+        )
+        ((own, made),) = model.continuation(model.rows([" ".join(words)]))
+        assert torch.equal(own, made)  # it knows the text by heart
+        assert -1 not in own.tolist()
+    assert all(len(prompt.split()) + count == len(words) for prompt, count in asked)
+
+
+@pytest.mark.parametrize(
+    ("given", "named"), [([0.5, 0.5], "logarithms"), (None, "sequences of numbers")]
+)
+def test_what_is_no_log_probability_is_refused(given, named):
+    model = LanguageModel(lambda texts: [given for _ in texts], max_chars=2)
+    with pytest.raises(ModelError, match=named):
+        model.token_loss(model.rows(["ab"]))
+
+
+def test_an_embedding_that_raises_is_told_when_the_model_is_made():
+    with pytest.raises(ModelError, match="KeyError"):
+        LanguageModel(lambda texts: [[-1.0] for _ in texts], embed=lambda texts: {}["a"])
+
+
 def test_values_are_what_the_letters_say():
     model = unigram()
     x = model.rows(["aab", "b"])

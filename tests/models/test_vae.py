@@ -13,8 +13,9 @@ import torch
 from torch import nn
 
 from pxgen_plugins import models
+from pxgen_plugins.criteria import Batch, make
 from pxgen_plugins.errors import CapabilityError, ModelError, ParameterError
-from pxgen_plugins.models import VAE, BlackBox, Model
+from pxgen_plugins.models import VAE, BlackBox, Model, wrap
 from tests.conftest import TinyNet, tiny_vae
 
 SHAPES: dict[str, Any] = {"latent_shape": (3,), "sample_shape": (1, 8, 8)}
@@ -207,11 +208,92 @@ def test_an_untrained_vae_with_positive_log_variances_is_not_mistaken_for_sigma(
         head.bias.fill_(1.0)
         head.weight.mul_(0.1)
     VAE(
-        encode=lambda x: (head(x), head(x)),
+        encode=lambda x: (head(x).flip(1), head(x)),
         decode=lambda z: torch.cat([z, z], 1).sigmoid(),
         latent_shape=(2,),
         sample_shape=(4,),
     )
+
+
+def test_a_conditional_vae_with_such_log_variances_is_not_mistaken_either():
+    """They fall below zero only for inputs outside the range."""
+    VAE(
+        encode=lambda x, y: (x[:, :2], 0.1 - 3.0 * (x[:, :2].abs() > 5)),
+        decode=lambda z, y: torch.cat([z, z], 1).sigmoid(),
+        condition=1,
+        latent_shape=(2,),
+        sample_shape=(4,),
+    )
+
+
+def test_the_same_values_as_mean_and_log_variance_are_refused():
+    class Net(nn.Module):
+        def encode(self, x):
+            return x[:, :2], x[:, :2], x[:, 2:] - 3.0  # (z, mean, log_var), z the mean in eval
+
+        def decode(self, z):
+            return torch.cat([z, z], 1).sigmoid()
+
+    with pytest.raises(ModelError, match=r"net\.encode\(x\)\[1:\]"):
+        wrap(Net(), sample_shape=(4,))
+
+
+def test_an_encoder_that_returns_a_distribution_is_told_how_to_be_wrapped():
+    class Net(nn.Module):
+        def encode(self, x):
+            return torch.distributions.Normal(x[:, :2], 1.0)
+
+        def decode(self, z):
+            return torch.cat([z, z], 1).sigmoid()
+
+    with pytest.raises(ModelError, match=r"q\.stddev"):
+        wrap(Net(), sample_shape=(4,))
+
+
+def test_torch_functions_that_return_ndarrays_are_given_tensors():
+    down, up = nn.Linear(6, 4), nn.Linear(2, 6)
+
+    def encode(x):
+        with torch.no_grad():
+            return tuple(part.numpy() for part in down(x).chunk(2, 1))
+
+    model = VAE(encode, lambda z: up(z).sigmoid(), latent_shape=(2,), sample_shape=(6,))
+    x = torch.rand(3, 6)
+    assert torch.equal(model.encode(x)[0], down(x)[:, :2])
+
+
+@pytest.mark.parametrize("kind", [torch.bfloat16, torch.float16])
+def test_criteria_of_a_half_precision_network_are_computed_in_single_precision(kind):
+    down, up = nn.Linear(6, 4).to(kind), nn.Linear(2, 6).to(kind)
+    model = VAE(
+        lambda x: down(x).chunk(2, 1), lambda z: up(z).sigmoid(), latent_shape=(2,),
+        sample_shape=(6,),
+    )  # fmt: skip
+    x = torch.rand(400, 6, generator=torch.Generator().manual_seed(0))
+    assert model.dtype == torch.float32
+    back = up(down(x.to(kind)).chunk(2, 1)[0]).sigmoid()
+    assert torch.equal(model.reconstruct(x), back.float())
+    with torch.no_grad():
+        for name in ("kld", "mse", "psnr", "bce"):
+            values = make(name)(Batch(model, x))
+            assert values.dtype == torch.float32
+            assert len(values.unique()) > 350  # of 400; 53 where bfloat16 rounds
+
+
+def test_the_type_is_that_of_most_parameters():
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.shift = nn.Parameter(torch.zeros(2, dtype=torch.float64))
+            self.down, self.up = nn.Linear(6, 4), nn.Linear(2, 6)
+
+        def encode(self, x):
+            return self.down(x).chunk(2, 1)
+
+        def decode(self, z):
+            return self.up((z + self.shift).float()).sigmoid()
+
+    assert wrap(Net(), sample_shape=(6,)).dtype == torch.float32
 
 
 def test_the_check_can_be_left_out():

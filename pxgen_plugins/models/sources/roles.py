@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from pxgen_plugins import validation
-from pxgen_plugins.errors import ParameterError, describe
+from pxgen_plugins.errors import ModelError, ParameterError, describe
 from pxgen_plugins.models._evaluation import EvaluationMode
 from pxgen_plugins.models._placement import bounds, modules_behind, placement
 from pxgen_plugins.models.autoencoder import Autoencoder
@@ -81,6 +81,7 @@ def encoder_results(encode: Any, settings: Mapping[str, Any]) -> tuple[int, tupl
 
     Raises:
         ParameterError: When there is no ``sample_shape``.
+        ModelError: When it returns something else.
     """
     if settings.get("sample_shape") is None:
         do = "Pass sample_shape=(1, 28, 28), say, without the batch axis."
@@ -101,6 +102,13 @@ def encoder_results(encode: Any, settings: Mapping[str, Any]) -> tuple[int, tupl
     if isinstance(returned, (tuple, list)):
         first = returned[0] if len(returned) else None
         return len(returned), _row(first)
+    if _row(returned) is None:
+        do = (
+            "Wrap it: encode=lambda x: (q.mean, 2 * q.stddev.log()) with q = net.encode(x), say, "
+            "where it returns a normal distribution."
+        )
+        allowed = "a callable that returns (mean, log_var), or codes"
+        raise ModelError("encode", "wrap", allowed, describe(returned), do)
     return 1, _row(returned)
 
 

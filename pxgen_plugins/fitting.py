@@ -9,7 +9,13 @@ from typing import Any
 from pxgen_plugins.anchors import Anchors, open_for
 from pxgen_plugins.criteria.base import Batch
 from pxgen_plugins.criteria.fitted import Fitted
-from pxgen_plugins.errors import AnchorError, ParameterError, PXGenWarning
+from pxgen_plugins.errors import (
+    AnchorError,
+    ModelError,
+    ParameterError,
+    PXGenError,
+    PXGenWarning,
+)
 from pxgen_plugins.models.base import require
 from pxgen_plugins.progress import bar
 from pxgen_plugins.scoring import Scorer
@@ -32,6 +38,7 @@ def fit_criteria(scorer: Scorer, X: Any, seed: int, verbose: bool = False) -> No
         ParameterError: When a criterion learns from data and ``X`` is None.
         AnchorError: When ``X`` holds no instance that is finite.
         CapabilityError: When one learns from samples and the model cannot sample.
+        ModelError: When the model raises on what a criterion learns from.
 
     Cost: one pass over the data, or ``n_fit`` samples, for each such criterion.
     """
@@ -50,7 +57,15 @@ def fit_criteria(scorer: Scorer, X: Any, seed: int, verbose: bool = False) -> No
         else:
             anchors = open_for(scorer.model, X, where="PXGen.fit")
             batches = _data(scorer, anchors, seed, criterion.name, verbose)
-        criterion.fit(batches)
+        try:
+            criterion.fit(batches)
+        except PXGenError:
+            raise
+        except Exception as error:
+            came = f"{type(error).__name__}: {str(error)[:300]}"
+            do = "Call the model by hand on this data to find the instance, and leave it out."
+            allowed = "callable on the instances to learn from"
+            raise ModelError("model", asker, allowed, came, do) from error
 
 
 def _samples(scorer: Scorer, n: int, seed: int, name: str, verbose: bool) -> Iterator[Batch]:

@@ -271,9 +271,11 @@ class Scorer:
         try:
             rows[:] = self._values(x, first + offset)
             return None
-        except PXGenError:
-            raise
-        except Exception as error:
+        except Exception as caught:
+            # ours may only tell what a user's callable raised; its own faults concern all anchors
+            error = caught.__cause__ if isinstance(caught, PXGenError) else caught
+            if not isinstance(error, Exception) or isinstance(error, PXGenError):
+                raise
             memory = out_of_memory(error)
             if len(x) == 1 and memory:
                 raise ModelError(

@@ -17,6 +17,7 @@ from pxgen_plugins.neighbours import blocks
 
 __all__ = ["Banked", "gaps"]
 
+_ALONE = 3  # rows that are called again without the others
 _ROUNDING = 1e-12  # of squared norms: far above the rounding of float64, far below a difference
 
 
@@ -66,7 +67,11 @@ class Banked(Fitted):
     def learn(self, batches: Iterator[Batch]) -> dict[str, Tensor]:
         """Return the bank's features (m, d), their mean (d,) and the summary."""
         where = f"criterion {self.name!r}"
-        parts = [self._features(batch.x).cpu() for batch in batches]
+        parts = []
+        for batch in batches:
+            parts.append(self._features(batch.x).cpu())
+            if len(parts) == 1 and self.network is not None:
+                self._check_alone(batch.x, parts[0], where)
         rows = torch.cat(parts) if parts else torch.empty(0, 1)
         if len(rows) < self.k + 2:
             do = "Give more samples, or lower k."
@@ -104,6 +109,18 @@ class Banked(Fitted):
         """Return the distances of features ``x`` to one sample each, (b,), differentiable."""
         gap: Tensor = torch.linalg.vector_norm(x - self.learned("rows", x)[index], dim=1)
         return gap
+
+    def _check_alone(self, x: Tensor, found: Tensor, where: str) -> None:
+        """Raise when the network's features of a row depend on the rest of its batch."""
+        alone = self._features(x[:_ALONE]).cpu()
+        size = max(1.0, float(found.abs().max()))
+        if alone.isfinite().all() and not torch.allclose(
+            found[:_ALONE], alone, rtol=1e-3, atol=1e-4 * size
+        ):
+            gap = float((found[:_ALONE] - alone).abs().max())
+            came = f"features that differ by up to {gap:.3g} with the other rows of a batch"
+            do = "Normalise by running statistics, not by those of the batch."
+            raise ModelError("network", where, "a function of each instance by itself", came, do)
 
     def _features(self, x: Tensor) -> Tensor:
         if self.network is None:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from pxgen_plugins import validation
 from pxgen_plugins.criteria.base import REGISTRY, Batch, Criterion, Kind
 from pxgen_plugins.errors import ModelError, ParameterError, describe
+from pxgen_plugins.memory import out_of_memory
 from pxgen_plugins.models._evaluation import EvaluationMode, modules_of
 
 __all__ = ["FeatureDistance", "feature_maps", "network_or_none"]
@@ -37,12 +38,20 @@ def feature_maps(network: Network | None, x: Tensor, where: str) -> list[Tensor]
     of shape (b, c) have one position; with ``network=None`` the elements of ``x`` are one channel.
 
     Raises:
-        ModelError: When a result is no tensor of b rows.
+        ModelError: When it raises, or a result is no tensor of b rows.
     """
     if network is None:
         return [x.reshape(len(x), 1, -1)]
     with EvaluationMode(modules_of(network))():
-        returned = network(x)
+        try:
+            returned = network(x)
+        except Exception as error:
+            if out_of_memory(error):
+                raise
+            came = f"{type(error).__name__}: {str(error)[:300]}"
+            allowed = f"callable on a batch of shape {tuple(x.shape)}, {x.dtype}"
+            do = "Wrap it so that it fits: network=lambda x: net(x.reshape(...).float())."
+            raise ModelError("network", where, allowed, came, do) from error
     parts = list(returned) if isinstance(returned, (list, tuple)) else [returned]
     for part in parts:
         if not isinstance(part, Tensor) or part.ndim < 2 or len(part) != len(x):

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from pxgen_plugins import validation
 from pxgen_plugins.criteria.base import REGISTRY, Batch, Criterion, Kind
-from pxgen_plugins.criteria.pixel import span
+from pxgen_plugins.criteria.pixel import channels_first, span
 
 __all__ = ["FVU"]
 
@@ -61,8 +61,8 @@ class FVU(Criterion):
         rounding = 0.0
         if self.levels is not None:
             rounding = (span(batch, self.name)[1] / (self.levels - 1)) ** 2 / 12.0
-        x = batch.x
+        x = channels_first(batch.x)
         within = tuple(range(2 if x.ndim == 4 else 1, x.ndim))
         spread = (x - x.mean(within, keepdim=True)).square().flatten(1).mean(1)
-        error = (x - batch.reconstruction).square().flatten(1).mean(1)
+        error = (batch.x - batch.reconstruction).square().flatten(1).mean(1)
         return error / (spread + rounding)

@@ -48,8 +48,8 @@ class BitsPerDim(Criterion):
     flows of images (Theis, van den Oord and Bethge 2016). Cost: one pass of the model.
 
     Args:
-        step: Distance of neighbouring values; None takes 1/255 of the model's ``data_range``, as of
-            8-bit images.
+        step: Distance of neighbouring values; None takes that of the ``levels`` of the model's
+            ``preprocess``, else 1/255 of its ``data_range``, as of 8-bit images.
 
     Raises:
         ParameterError: When ``step`` is not positive; when called with None and the model has no
@@ -84,7 +84,8 @@ class BitsPerDim(Criterion):
                 do = "Pass step=1.0 for integer data, say, or use 'nll'."
                 allowed = "given, for a model without data_range"
                 raise ParameterError("step", "criterion 'bits_per_dim'", allowed, "None", do)
-            step = (bounds[1] - bounds[0]) / 255.0
+            levels = getattr(getattr(batch.model, "preprocess", None), "levels", None) or 256
+            step = (bounds[1] - bounds[0]) / (levels - 1)
         d = batch.x[0].numel()
         nats = -torch.as_tensor(batch.model.log_prob(batch.x)) / d - math.log(step)
         return nats / math.log(2.0)

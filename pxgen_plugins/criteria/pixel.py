@@ -11,9 +11,10 @@ from pxgen_plugins import validation
 from pxgen_plugins.criteria.base import REGISTRY, Batch, Criterion, Kind
 from pxgen_plugins.errors import CapabilityError
 
-__all__ = ["BCE", "MAE", "MSE", "PSNR", "cross_entropy", "images", "span"]
+__all__ = ["BCE", "MAE", "MSE", "PSNR", "channels_first", "cross_entropy", "images", "span"]
 
 REDUCTIONS = ("mean", "sum")
+_CHANNELS = (1, 3, 4)
 
 
 def span(batch: Batch, asker: str) -> tuple[float, float]:
@@ -37,6 +38,8 @@ def span(batch: Batch, asker: str) -> tuple[float, float]:
 def images(batch: Batch, asker: str) -> tuple[Tensor, Tensor]:
     """Return anchors and reconstructions as images, (b, channels, height, width) each.
 
+    Of a model with (height, width, channels) too; see :func:`channels_first`.
+
     Raises:
         CapabilityError: When the anchors are no images.
     """
@@ -49,8 +52,19 @@ def images(batch: Batch, asker: str) -> tuple[Tensor, Tensor]:
             f"sample_shape {tuple(shape)}",
             "Use 'mse' or 'mae' for anchors that are no images.",
         )
-    layout = (len(batch), -1, *shape[-2:])
-    return batch.x.reshape(layout), batch.reconstruction.reshape(layout)
+    x, y = channels_first(batch.x), channels_first(batch.reconstruction)
+    layout = (len(batch), -1, *x.shape[-2:])
+    return x.reshape(layout), y.reshape(layout)
+
+
+def channels_first(x: Tensor) -> Tensor:
+    """Return batches of images (b, height, width, channels) with their channels first.
+
+    They are told as image files are: the last of three axes is the channels when it has 1, 3 or 4
+    elements and the first has not. Anything else is returned as it is.
+    """
+    last = x.ndim == 4 and x.shape[1] not in _CHANNELS and x.shape[3] in _CHANNELS
+    return x.movedim(3, 1) if last else x
 
 
 def cross_entropy(x: Tensor, p: Tensor, low: float, width: float) -> Tensor:

@@ -11,9 +11,13 @@ from torch import Tensor
 
 from pxgen_plugins.errors import ModelError, describe
 
-__all__ = ["HALVES", "Call", "as_tensor", "expect_shape"]
+__all__ = ["HALVES", "Call", "WithoutGradientError", "as_tensor", "expect_shape"]
 
 HALVES = (torch.float16, torch.bfloat16)
+
+
+class WithoutGradientError(ModelError):
+    """A callable gives no gradient where one is asked for."""
 
 
 class Call:
@@ -40,11 +44,30 @@ class Call:
         self.numpy = False
 
     def __call__(self, x: Tensor, *more: Tensor) -> Any:
-        """Return what the function returns for ``x``, with ndarrays as tensors on its device."""
+        """Return what the function returns for ``x``, with ndarrays as tensors on its device.
+
+        Raises:
+            WithoutGradientError: When a gradient is asked for and the function gives none: what
+                stands around it would still have one, and it would be wrong.
+        """
         given: list[Any] = [self._narrowed(part) for part in (x, *more)]
         if self.numpy:
             given = [part.detach().cpu().numpy() for part in given]
-        return _to_tensors(self.function(*given), x)
+        result = _to_tensors(self.function(*given), x)
+        if torch.is_grad_enabled() and any(part.requires_grad for part in (x, *more)):
+            self._expect_gradient(result)
+        return result
+
+    def _expect_gradient(self, result: Any) -> None:
+        tensors = [part for part in _parts(result) if isinstance(part, Tensor)]
+        if not tensors or any(part.requires_grad for part in tensors):
+            return
+        allowed = "differentiable, as what was asked of the model takes its gradient"
+        do = (
+            "Compute in torch, without no_grad, detach or numpy; or use a black-box method, such "
+            "as Occlusion."
+        )
+        raise WithoutGradientError(self.role, self.where, allowed, "a result without gradient", do)
 
     def probe(self, x: Tensor, *more: Tensor) -> Any:
         """Call once to find out whether the function takes tensors or ndarrays.
@@ -66,7 +89,8 @@ class Call:
                 self.where,
                 f"a callable that takes a batch of shape {tuple(x.shape)}",
                 f"{type(error).__name__}: {str(error)[:300]}",
-                "Check sample_shape and latent_shape, or wrap the callable so that it fits.",
+                f"Check sample_shape, latent_shape{' and condition' if more else ''}, or wrap the "
+                "callable so that it fits.",
             ) from error
         if not any(isinstance(part, np.ndarray) for part in _parts(returned)):
             return _to_tensors(returned, x)

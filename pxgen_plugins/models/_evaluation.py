@@ -74,9 +74,10 @@ def set_training_flag(module: nn.Module, training: bool) -> None:
 def modules_of(function: Any) -> list[nn.Module]:
     """Return the modules that a callable is or reaches: bound to, in its closure, or named in it.
 
-    Found are a module itself, the owner of a bound method, what a ``partial`` binds, and the
-    modules a plain function refers to as closure or global variables. A module hidden deeper (in
-    an attribute of another object, say) is not found: pass it as ``modules=``.
+    Found are a module itself, the owner of a bound method or its attributes, those of a callable
+    object, what a ``partial`` binds, and the modules a plain function refers to as closure or
+    global variables; of lists and dictionaries among these, the items. A module hidden deeper is
+    not found: pass it as ``modules=``.
     """
     found: list[nn.Module] = []
     for thing in _reached(function):
@@ -93,14 +94,33 @@ def _reached(function: Any, depth: int = 3) -> Iterator[Any]:
     if isinstance(function, functools.partial):
         inner = [function.func, *function.args, *function.keywords.values()]
     elif inspect.ismethod(function):
-        inner = [function.__self__, function.__func__]
+        inner = [function.__self__, function.__func__, *_held(function.__self__)]
     elif inspect.isfunction(function):
         names = inspect.getclosurevars(function) if _readable(function) else None
         if names is not None:
             inner = [*names.nonlocals.values(), *names.globals.values()]
-    for thing in inner:
+    elif not inspect.isclass(function):
+        inner = _held(function)
+    for thing in _with_items(inner):
         if isinstance(thing, nn.Module) or _is_plain(thing):
             yield from _reached(thing, depth - 1)
+
+
+def _held(owner: Any) -> list[Any]:
+    """Return the attributes of an object that is no module and no class."""
+    if isinstance(owner, nn.Module) or inspect.isclass(owner) or inspect.ismodule(owner):
+        return []
+    return list(getattr(owner, "__dict__", {}).values())
+
+
+def _with_items(things: Iterable[Any]) -> Iterator[Any]:
+    """Yield things, and of lists, tuples and dictionaries the items."""
+    for thing in things:
+        if isinstance(thing, (list, tuple)):
+            yield from thing
+        elif isinstance(thing, dict):
+            yield from thing.values()
+        yield thing
 
 
 def _is_plain(thing: Any) -> bool:

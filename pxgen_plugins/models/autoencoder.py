@@ -12,6 +12,7 @@ from pxgen_plugins import validation
 from pxgen_plugins.errors import CapabilityError, ParameterError, describe
 from pxgen_plugins.models import register
 from pxgen_plugins.models._callables import as_tensor, expect_shape
+from pxgen_plugins.models._draws import Draw
 from pxgen_plugins.models._networks import Networks
 
 __all__ = ["Autoencoder"]
@@ -80,7 +81,10 @@ class Autoencoder(Networks):
             modules=modules,
             device=device,
         )
-        self._prior = prior if prior is None or callable(prior) else self._reference(prior)
+        self._prior: Draw | Tensor | None = None
+        if prior is not None:
+            draws = callable(prior)
+            self._prior = Draw(prior, "prior", self._where) if draws else self._reference(prior)
         able = {"embed", "decode", "reconstruct", "layers"}
         self.capabilities = frozenset(able if prior is None else able | {"sample"})
         with torch.no_grad(), self._evaluating():
@@ -89,6 +93,8 @@ class Autoencoder(Networks):
             if validation.boolean(check, "check", self._where):
                 codes = self._check_codes("encode", self.embed)
                 self._check_instances("decode", self.decode, codes)
+                if isinstance(self._prior, Draw):
+                    self._prior.check()
 
     def embed(self, x: Tensor) -> Tensor:
         """Return the codes of ``x``, (n, *latent_shape).
@@ -126,8 +132,8 @@ class Autoencoder(Networks):
             z = self._prior[torch.randint(len(self._prior), (n,), generator=generator)]
         else:
             do = "Return one code per sample asked for."
-            drawn = as_tensor(self._prior(n, seed))
-            z = expect_shape(drawn, (n, *self.latent_shape), "prior's result", self._where, do)
+            shape = (n, *self.latent_shape)
+            z = expect_shape(self._prior(n, seed), shape, "prior's result", self._where, do)
         with torch.no_grad():
             return self._in_parts(self.decode, self._put(z.to(self.dtype)))
 

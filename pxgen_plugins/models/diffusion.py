@@ -41,7 +41,7 @@ class Diffusion(Networks):
         sample_shape: Shape of one instance, as in ``(1, 28, 28)``.
         data_range: Lowest and highest value of an instance as the network takes it.
         schedule: ``"linear"``, ``"cosine"``, or the signal left at each timestep, (T,), falling
-            ("alphas_cumprod").
+            ("alphas_cumprod"); it may end at 0 where the network predicts ``v`` or ``x0``.
         n_timesteps: T of a named schedule.
         prediction: What the network predicts: the noise, ``"epsilon"``; ``"v"`` (Salimans and Ho
             2022); or the clean instance, ``"x0"``.
@@ -112,6 +112,10 @@ class Diffusion(Networks):
         self.n_timesteps = len(self._left)
         self.prediction = validation.choice(prediction, "prediction", where, PREDICTIONS)
         self.loss = validation.choice(loss, "loss", where, LOSSES)
+        if float(self._left[-1]) == 0.0 and (prediction == "epsilon" or loss == "bound"):
+            do = "Use prediction='v' or 'x0' and loss='simple', or a schedule that ends above 0."
+            allowed = "above 0 at the end, where the noise alone says nothing of the instance"
+            raise ParameterError("schedule", where, allowed, "0 at the last timestep", do)
         self.steps = validation.integer(steps, "steps", where, minimum=1)
         if self.steps > self.n_timesteps:
             do = "Use fewer steps; 50 are enough for most models."
@@ -197,16 +201,18 @@ class Diffusion(Networks):
 
     def _epsilon(self, x: Tensor, at: int) -> Tensor:
         """Return the noise in ``x`` at a timestep, whatever the network predicts."""
+        return self._parts(x, at)[1]
+
+    def _parts(self, x: Tensor, at: int) -> tuple[Tensor, Tensor]:
+        """Return the clean instance and the noise in ``x`` at a timestep."""
         given = self._instances_from("network", x, self._timesteps(at, len(x)).to(x.device))
         left = float(self._left[at])
-        signal, noise = math.sqrt(left), math.sqrt(max(1.0 - left, 1e-12))
+        signal, noise = math.sqrt(left), math.sqrt(1.0 - left)
         if self.prediction == "epsilon":
-            return given
-        return (
-            (x - signal * given) / noise
-            if self.prediction == "x0"
-            else (signal * given + noise * x)
-        )
+            return (x - noise * given) / signal, given
+        if self.prediction == "x0":
+            return given, (x - signal * given) / noise
+        return signal * x - noise * given, signal * given + noise * x
 
     def _path(self, last: int | None = None) -> list[tuple[int, float, float]]:
         """Return (timestep, signal left there, signal left a step cleaner), cleanest first."""
@@ -226,11 +232,10 @@ class Diffusion(Networks):
         seed: int = 0,
     ) -> Tensor:
         for at, left, cleaner in reversed(self._path(last)):
-            epsilon = self._epsilon(x, at)
-            clean = (x - math.sqrt(1.0 - left) * epsilon) / math.sqrt(left)
+            clean, epsilon = self._parts(x, at)
             if bounds is not None:  # and the noise that goes with it (Nichol and Dhariwal 2021)
                 clean = clean.clamp(*bounds)
-                epsilon = (x - math.sqrt(left) * clean) / math.sqrt(max(1.0 - left, 1e-12))
+                epsilon = (x - math.sqrt(left) * clean) / math.sqrt(1.0 - left)
             spread = self.eta if rows is not None else 0.0
             if spread:
                 spread *= math.sqrt((1.0 - cleaner) / (1.0 - left) * (1.0 - left / cleaner))

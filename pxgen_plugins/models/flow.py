@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from pxgen_plugins import validation
 from pxgen_plugins.errors import ModelError, ParameterError, describe
 from pxgen_plugins.models import register
-from pxgen_plugins.models._callables import as_tensor, expect_shape
+from pxgen_plugins.models._callables import expect_shape
+from pxgen_plugins.models._draws import Draw
 from pxgen_plugins.models._networks import Networks
 from pxgen_plugins.models.logit import Logit
 
@@ -92,7 +93,8 @@ class Flow(Networks):
         if preprocess is not None and self.data_range is None:
             do = "Pass data_range=(0.0, 1.0), say."
             raise ParameterError("data_range", where, "given, with preprocess", "None", do)
-        self._sampler, self.preprocess = sample, preprocess
+        self._sampler = None if sample is None else Draw(sample, "sample", where)
+        self.preprocess = preprocess
         able = {"log_prob", "layers"} | ({*given} & {*self._calls})
         able |= {"sample"} if sample is not None or decode is not None else set()
         self.autoencodes = able >= {"embed", "decode"}
@@ -158,7 +160,7 @@ class Flow(Networks):
             if self._sampler is not None:
                 do = "Return one instance per sample asked for."
                 shape = (n, *self.sample_shape)
-                drawn = as_tensor(self._sampler(n, seed))
+                drawn = self._sampler(n, seed)
                 found = expect_shape(drawn, shape, "sample's result", self._where, do)
                 return self._outside(self._put(found))
             z = torch.randn(n, *self.latent_shape, generator=torch.Generator().manual_seed(seed))
@@ -177,6 +179,8 @@ class Flow(Networks):
         return x.clamp(*self.data_range)
 
     def _check(self) -> None:
+        if self._sampler is not None:
+            self._sampler.check()
         x = self._noise()
         self._check_rows("log_prob", "inputs inside data_range", self.log_prob, x)
         if "embed" not in self._calls:

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from pxgen_plugins import validation
 from pxgen_plugins.errors import CapabilityError, ModelError, ParameterError, describe
 from pxgen_plugins.models import register
-from pxgen_plugins.models._callables import as_tensor, expect_shape
+from pxgen_plugins.models._callables import WithoutGradientError, expect_shape
+from pxgen_plugins.models._draws import Draw
 from pxgen_plugins.models._networks import Networks
 from pxgen_plugins.models.inversion import Inversion, Objective, descend, nearest
 from pxgen_plugins.seeds import derive
@@ -118,6 +119,7 @@ class GAN(Networks):
         if not callable(prior):
             validation.choice(prior, "prior", where, PRIORS)
         self.prior = prior
+        self._draw = Draw(prior, "prior", where) if callable(prior) else None
         self.n_classes, self.condition = _conditions(n_classes, condition, where)
         self._classes = list(range(n_classes or 0)) if condition is None else [condition]
         if inversion is not None and not isinstance(inversion, Inversion):
@@ -204,10 +206,9 @@ class GAN(Networks):
 
     def _latents(self, n: int, seed: int, generator: torch.Generator) -> Tensor:
         shape = (n, *self.latent_shape)
-        if callable(self.prior):
-            drawn = as_tensor(self.prior(n, seed))
+        if self._draw is not None:
             do = "Return one code per sample asked for."
-            z = expect_shape(drawn, shape, "prior's result", self._where, do)
+            z = expect_shape(self._draw(n, seed), shape, "prior's result", self._where, do)
         elif self.prior == "uniform":
             z = 2 * torch.rand(*shape, generator=generator) - 1
         else:
@@ -316,12 +317,15 @@ class GAN(Networks):
         """Return whether a gradient comes back through the generator."""
         with torch.enable_grad():
             z = z.clone().requires_grad_(True)
-            total = self._generate(z, self._class(torch.zeros(2, dtype=torch.int64))).sum()
-            if not total.requires_grad:
+            try:
+                total = self._generate(z, self._class(torch.zeros(2, dtype=torch.int64))).sum()
+            except WithoutGradientError:
                 return False
             return torch.autograd.grad(total, z, allow_unused=True)[0] is not None
 
     def _check(self) -> None:
+        if self._draw is not None:
+            self._draw.check()
         with torch.no_grad(), self._evaluating():
             z = self._latents(_PROBES, 0, torch.Generator().manual_seed(0))
             positions = torch.arange(_PROBES) % max(1, len(self._classes))

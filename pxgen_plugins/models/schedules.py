@@ -55,7 +55,8 @@ def schedule(value: Any, n: int, where: str) -> Tensor:
     """Return a schedule as float64 (n,): a named one of ``n`` timesteps, or a given one.
 
     Args:
-        value: ``"linear"``, ``"cosine"``, or the products themselves, falling inside (0, 1).
+        value: ``"linear"``, ``"cosine"``, or the products themselves, falling inside (0, 1), the
+            last one perhaps 0.
         n: Number of timesteps of a named schedule.
         where: Who asks, for messages.
 
@@ -69,9 +70,12 @@ def schedule(value: Any, n: int, where: str) -> Tensor:
         left = torch.as_tensor(np.asarray(value, dtype=np.float64)).clone()
     except (TypeError, ValueError):
         left = torch.empty(0)
-    good = left.ndim == 1 and len(left) > 1 and bool(((left > 0) & (left < 1)).all())
-    if not good or bool((left.diff() >= 0).any()):
-        allowed = "'linear', 'cosine', or the falling products of 1 - beta, (T,), inside (0, 1)"
+    good = left.ndim == 1 and len(left) > 1 and bool(((left[:-1] > 0) & (left[:-1] < 1)).all())
+    if not good or bool((left.diff() >= 0).any()) or float(left[-1]) < 0.0:
+        allowed = (
+            "'linear', 'cosine', or the falling products of 1 - beta, (T,), inside (0, 1), the "
+            "last one perhaps 0"
+        )
         do = "Pass scheduler.alphas_cumprod, the earliest timestep first and no 1 before it."
         raise ParameterError("schedule", where, allowed, describe(value), do)
     return left

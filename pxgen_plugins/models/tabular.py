@@ -151,7 +151,10 @@ class Tabular(GenerativeModel):
         return self._codes(found[0] if isinstance(found, tuple) else found, len(x))
 
     def decode(self, z: Tensor) -> Tensor:
-        """Return the rows behind codes ``z`` of shape (n, *latent_shape), float64 (n, d)."""
+        """Return the rows behind codes ``z`` of shape (n, *latent_shape), float64 (n, d).
+
+        Those with a gap or an unknown category are NaN.
+        """
         if "decode" not in self._functions:
             raise self._refusal("decode")
         like = self._code
@@ -160,7 +163,7 @@ class Tabular(GenerativeModel):
         return self._table(back, len(z), "decode")
 
     def reconstruct(self, x: Tensor) -> Tensor:
-        """Return the rows that the model makes of ``x``, float64 (n, d)."""
+        """Return the rows that the model makes of ``x``, float64 (n, d); see ``decode``."""
         if "reconstruct" not in self.capabilities:
             raise self._refusal("reconstruct")
         if "decode" in self._functions:
@@ -304,8 +307,10 @@ class Tabular(GenerativeModel):
         if "decode" in self._functions:
             able |= {"decode", "reconstruct"}
         self.capabilities = frozenset(able | ({"reconstruct"} & set(self._functions)))
-        if "reconstruct" in self.capabilities:
-            self.reconstruct(x)
+        if "reconstruct" in self.capabilities and bool(self.reconstruct(x).isnan().all()):
+            do = "Fill gaps, or pass a like that has all categories."
+            allowed, came = "complete and of known categories", "no such row"
+            raise ModelError("the reconstruction", _WHERE, allowed, came, do)
         if "log_prob" in able:
             self.log_prob(x)
         if not torch.equal(self.sample(_PROBES, 1), self.sample(_PROBES, 1)):
@@ -355,7 +360,9 @@ class Tabular(GenerativeModel):
             allowed = f"a DataFrame of {n} rows with the columns {describe(names)}"
             raise ModelError(what, _WHERE, allowed, came, do)
         numbers, failed = matrix(found.reset_index(drop=True), self.columns)
-        if failed:
+        if failed and role in {"decode", "reconstruct"}:  # of these rows, not of the model
+            numbers[list(failed)] = np.nan
+        elif failed:
             row, why = next(iter(failed.items()))
             do = "Fill gaps, or pass a like that has all categories."
             came = f"{len(failed)} of {n} rows that are not, row {row}: {why}"

@@ -13,6 +13,7 @@ from pxgen_plugins import validation
 from pxgen_plugins.errors import CapabilityError, ModelError, ParameterError, describe
 from pxgen_plugins.models import register
 from pxgen_plugins.models._callables import as_tensor
+from pxgen_plugins.models._draws import Draw
 from pxgen_plugins.models._networks import Networks
 
 __all__ = ["VQVAE"]
@@ -106,6 +107,8 @@ class VQVAE(Networks):
             if validation.boolean(check, "check", self._where):
                 latents = self._check_codes("encode", self.embed)
                 self._check_instances("decode", self.decode, latents)
+                if isinstance(self._prior, Draw):
+                    self._prior.check()
 
     def embed(self, x: Tensor) -> Tensor:
         """Return the latents of ``x`` before quantisation, (n, *latent_shape).
@@ -165,7 +168,7 @@ class VQVAE(Networks):
             return self._prior.gather(0, rows)
         if self._prior == "uniform":
             return torch.randint(self.n_codes, shape, generator=generator)
-        drawn = as_tensor(self._prior(n, seed))
+        drawn = self._prior(n, seed)
         if not self._are_codes(drawn) or len(drawn) != n:
             allowed = f"integers of shape {shape} from 0 to {self.n_codes - 1}"
             do = "Return one row of indices per sample asked for."
@@ -210,8 +213,10 @@ class VQVAE(Networks):
         return found % n
 
     def _checked(self, prior: Any) -> Any:
-        if prior is None or callable(prior) or (isinstance(prior, str) and prior == "uniform"):
+        if prior is None or (isinstance(prior, str) and prior == "uniform"):
             return prior
+        if callable(prior):
+            return Draw(prior, "prior", self._where)
         codes = as_tensor(prior)
         if not self._are_codes(codes) or not len(codes):
             allowed = (

@@ -18,7 +18,7 @@ from pxgen_plugins.adapters.activation_statistics import (
     DEFAULT_DATA_ACTIVATION_STATISTICS,
     ActivationStatistics,
 )
-from pxgen_plugins.errors import AnchorError, CapabilityError, ParameterError
+from pxgen_plugins.errors import AnchorError, CapabilityError, ModelError, ParameterError
 from pxgen_plugins.models import VAE
 from pxgen_plugins.testing import ExplainerCase, explainer_checks, parametrize_with_checks
 from pxgen_plugins.testing.guards import module_changes, module_state, random_state
@@ -245,9 +245,9 @@ def test_a_decoder_without_gradient_is_refused():
             return net(z)
 
     model = VAE(
-        lambda x: (x[:, :2], x[:, :2]), decode, latent_shape=(2,), sample_shape=(4,), modules=[net]
+        lambda x: (x[:, :2], -x[:, 2:]), decode, latent_shape=(2,), sample_shape=(4,), modules=[net]
     )
-    with pytest.raises(CapabilityError, match="differentiable"):
+    with pytest.raises(ModelError, match="differentiable"):
         ActivationMaximisation(model).explain(None)
 
 

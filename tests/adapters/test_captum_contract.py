@@ -75,8 +75,10 @@ def test_what_cannot_be_explained_is_told():
         latent_shape=(4,),
         sample_shape=(1, 8, 8),
     )
-    with pytest.raises(ModelError, match=r"differentiable with respect to the anchor.*Occlusion"):
+    with pytest.raises(ModelError, match=r"encode must be differentiable.*Occlusion"):
         Saliency(flat, "kld").explain(X)
+    with pytest.raises(ModelError, match=r"encode must be differentiable.*Occlusion"):
+        Saliency(flat, "mse").explain(X)  # the anchor's own term in it has a gradient
     assert Occlusion(flat, "kld").explain(X).attributions.shape == X.shape
 
     class Blind:

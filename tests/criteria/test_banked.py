@@ -201,6 +201,14 @@ def test_what_does_not_fit_is_named(name):
         kind(n_fit=6)
     with pytest.raises(ParameterError, match="network"):
         kind(network="vgg")
+    rows = torch.rand(12, 4, generator=torch.Generator().manual_seed(0))
+    for network, named in (
+        (torch.nn.Linear(7, 2), "RuntimeError"),
+        (lambda x: x - x.mean(0), "each instance by itself"),
+        (lambda x: x.numpy(), "ndarray"),
+    ):
+        with pytest.raises(ModelError, match=named):
+            kind(k=2, network=network).fit(iter([Batch(None, rows)]))
     with pytest.raises(ModelError, match=r"at least k \+ 2 = 4; got 3"):
         taught(name, normal(0, 3), k=2)
     bad = normal(0, 9)

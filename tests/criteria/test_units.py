@@ -40,3 +40,16 @@ def test_the_unit_of_the_images_does_not_matter(name, bounds, side):
     expected = value(lambda v: v, (0.0, 1.0))
     found = value(lambda v: low + (high - low) * v, bounds)
     torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.parametrize("name", ["fvu", "ms_ssim", "mse", "patch_frechet", "ssim"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_where_the_channels_stand_does_not_matter(name, channels):
+    draws = torch.Generator().manual_seed(0)
+    x = torch.rand(4, channels, 17, 23, generator=draws, dtype=torch.float64)
+    back = (x + 0.2 * torch.rand(x.shape, generator=draws, dtype=torch.float64)).clamp(0.0, 1.0)
+    values = []
+    for axes in ((0, 1, 2, 3), (0, 2, 3, 1)):
+        model: Any = Given(back.permute(axes), (0.0, 1.0))
+        values.append(make(name)(Batch(model, x.permute(axes))))
+    torch.testing.assert_close(*values, rtol=1e-9, atol=1e-12)

@@ -186,6 +186,28 @@ def test_clipped_sampling_is_that_of_diffusers(schedule):
     assert torch.allclose(model._denoise(z, None, (-1.0, 1.0)), x, atol=1e-3)
 
 
+@pytest.mark.parametrize("kind", ["v", "x0"])
+def test_a_schedule_may_end_without_any_signal(kind):
+    diffusers = pytest.importorskip("diffusers")
+    left = diffusers.DDIMScheduler(rescale_betas_zero_snr=True).alphas_cumprod.double()
+    assert float(left[-1]) == 0.0
+
+    def network(x: Tensor, t: Tensor) -> Tensor:
+        a = left[t].to(x.dtype)[:, None]
+        signal, noise = a.sqrt(), (1 - a).sqrt()
+        clean = MEAN + signal * SPREAD**2 / (a * SPREAD**2 + 1 - a) * (x - signal * MEAN)
+        epsilon = (x - signal * clean) / noise
+        return clean if kind == "x0" else signal * epsilon - noise * clean
+
+    model = Diffusion(
+        network, sample_shape=(6,), schedule=left, prediction=kind, steps=200, data_range=None
+    )
+    drawn = model.sample(3000, 0)
+    assert float(drawn.mean()) == pytest.approx(MEAN, abs=0.01)
+    assert float(drawn.std()) == pytest.approx(SPREAD, rel=0.03)
+    assert bool(model.embed(drawn[:5]).isfinite().all())
+
+
 def test_a_small_error_of_the_network_does_not_push_samples_out_of_the_data():
     left = cosine(1000)
     network = exact("epsilon", left)
@@ -212,6 +234,8 @@ def test_named_schedules_are_those_of_diffusers():
         ({"schedule": [0.5, 0.9]}, "schedule"),
         ({"schedule": [[0.5]]}, "schedule"),
         ({"schedule": [1.0, 0.5]}, "schedule"),
+        ({"schedule": [0.5, 0.0]}, "schedule"),
+        ({"schedule": [0.5, 0.0], "prediction": "v", "loss": "bound", "steps": 2}, "schedule"),
         ({"schedule": [float("nan"), 0.1]}, "schedule"),
         ({"steps": 0}, "steps"),
         ({"steps": 1001}, "steps"),

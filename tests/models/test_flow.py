@@ -191,6 +191,35 @@ def test_nflows_keep_their_density_noise_and_samples():
         wrap(flow)
 
 
+def test_nflows_contexts_pass_through_their_embedding_net():
+    pytest.importorskip("nflows")
+    from nflows.distributions.normal import StandardNormal
+    from nflows.flows import Flow as Theirs
+    from nflows.transforms import MaskedAffineAutoregressiveTransform
+
+    transform = MaskedAffineAutoregressiveTransform(3, 8, context_features=2)
+    flow = Theirs(transform, StandardNormal([3]), embedding_net=torch.nn.Linear(5, 2))
+    context = torch.ones(1, 5)
+    model = from_nflows(flow, sample_shape=(3,), context=context)
+    x = points()
+    expected = flow.log_prob(x, context=context.expand(len(x), -1))
+    assert torch.allclose(model.log_prob(x), expected, atol=1e-6)
+    assert torch.allclose(model.reconstruct(x), x, atol=1e-4)
+
+
+@pytest.mark.parametrize("levels", [2, 32, 256])
+def test_a_uniform_flow_needs_the_bits_of_its_levels(levels):
+    model = Flow(
+        lambda y: torch.zeros(len(y)),
+        sample_shape=(4,),
+        data_range=(0.0, 1.0),
+        preprocess=Logit(levels=levels),
+    )
+    x = torch.randint(levels, (3, 4), generator=torch.Generator().manual_seed(0)) / (levels - 1)
+    values = BitsPerDim()(Batch(model, x))
+    assert torch.allclose(values, torch.tensor(math.log2(levels)), atol=1e-5)
+
+
 def test_normflows_codes_are_standardised_by_a_learned_base():
     normflows = pytest.importorskip("normflows")
     base = normflows.distributions.DiagGaussian(3)

@@ -61,18 +61,18 @@ def test_dropout_is_off_during_calls_and_every_flag_restored(wrap):
 
 
 def test_a_module_out_of_sight_is_named_by_the_user():
-    holder = {"net": TinyNet().train()}
+    holder = [{"net": TinyNet().train()}]
 
     def encode(x):
-        return holder["net"].encode(x)
+        return holder[0]["net"].encode(x)
 
     def decode(z):
-        return holder["net"].decode(z)
+        return holder[0]["net"].decode(z)
 
     with pytest.raises(ModelError, match=r"repeatable.*modules="):
         VAE(encode=encode, decode=decode, **SHAPES)
-    vae = VAE(encode=encode, decode=decode, modules=holder["net"], **SHAPES)
-    assert holder["net"].training
+    vae = VAE(encode=encode, decode=decode, modules=holder[0]["net"], **SHAPES)
+    assert holder[0]["net"].training
     assert vae.layers.keys() >= {"body.0", "mean"}
 
 

@@ -43,8 +43,8 @@ def from_module(obj: Any, **settings: Any) -> Any:
 def _two(encode: Any) -> Any:
     """Return ``encode`` without what comes after mean and log variance, such as a drawn code."""
 
-    def first_two(x: Any) -> Any:
-        returned = encode(x)
+    def first_two(x: Any, *y: Any) -> Any:
+        returned = encode(x, *y)
         longer = isinstance(returned, (tuple, list)) and len(returned) > 2
         return tuple(returned[:2]) if longer else returned
 

@@ -39,7 +39,13 @@ def from_nflows(
     settings.setdefault("modules", obj)
     if type(obj._distribution).__name__ == "StandardNormal":
         settings["embed"] = lambda x: obj.transform_to_noise(x, context=rows(len(x)))
-        settings["decode"] = lambda z: obj._transform.inverse(z, context=rows(len(z)))[0]
+
+        def decode(z: Any) -> Any:
+            given = rows(len(z))
+            given = None if given is None else obj._embedding_net(given)
+            return obj._transform.inverse(z, context=given)[0]
+
+        settings["decode"] = decode
     else:
 
         def draw(n: int) -> Any:

@@ -9,6 +9,7 @@ import torch
 
 from pxgen_plugins import validation
 from pxgen_plugins.errors import ModelError, ParameterError, describe
+from pxgen_plugins.models._callables import Call
 from pxgen_plugins.models._evaluation import EvaluationMode
 from pxgen_plugins.models._placement import bounds, modules_behind, placement
 from pxgen_plugins.models.autoencoder import Autoencoder
@@ -76,12 +77,12 @@ def encoder_results(encode: Any, settings: Mapping[str, Any]) -> tuple[int, tupl
 
     Args:
         encode: Callable on a batch, torch or numpy.
-        settings: Those of the family; ``sample_shape``, ``data_range``, ``modules`` and ``device``
-            are used.
+        settings: Those of the family; ``sample_shape``, ``data_range``, ``modules``, ``condition``
+            and ``device`` are used.
 
     Raises:
         ParameterError: When there is no ``sample_shape``.
-        ModelError: When it returns something else.
+        ModelError: When it raises, or returns something else.
     """
     if settings.get("sample_shape") is None:
         do = "Pass sample_shape=(1, 28, 28), say, without the batch axis."
@@ -91,14 +92,11 @@ def encoder_results(encode: Any, settings: Mapping[str, Any]) -> tuple[int, tupl
     modules = modules_behind(settings.get("modules"), encode)
     device, dtype = placement(modules, settings.get("device"), "wrap")
     x = torch.full((2, *shape), 0.5 * (low + high), device=device, dtype=dtype)
+    condition = settings.get("condition")
+    known = isinstance(condition, int)  # of another kind, the family says what is wrong
+    classes = [torch.full((2,), condition, device=device)] if known else []
     with torch.no_grad(), EvaluationMode(modules)():
-        try:
-            returned = encode(x)
-        except Exception:
-            try:
-                returned = encode(x.cpu().numpy())
-            except Exception:
-                return 2, None  # the family's own check says what is wrong
+        returned = Call(encode, "encode", "wrap").probe(x, *classes)
     if isinstance(returned, (tuple, list)):
         first = returned[0] if len(returned) else None
         return len(returned), _row(first)

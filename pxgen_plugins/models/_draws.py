@@ -1,0 +1,61 @@
+"""Users' functions that draw for a seed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from pxgen_plugins.errors import ModelError, PXGenError
+from pxgen_plugins.models._callables import as_tensor
+from pxgen_plugins.models._seeded import seeded
+
+__all__ = ["Draw"]
+
+
+class Draw:
+    """A user's function (n, seed), called with the global generators seeded as well.
+
+    So one that forgets its seed and draws from a global generator is repeatable, and leaves that
+    generator as it was; :meth:`check` finds one that has a generator of its own.
+
+    Args:
+        function: The callable.
+        role: Its name in messages ("prior").
+        where: Whose it is, for messages ("GAN").
+    """
+
+    def __init__(self, function: Callable[[int, int], Any], role: str, where: str) -> None:
+        self.function, self.role, self.where = function, role, where
+
+    def __call__(self, n: int, seed: int) -> Any:
+        """Return what it draws; an ndarray as a tensor.
+
+        Raises:
+            ModelError: When it raises; its own exception is the cause.
+        """
+        try:
+            with seeded(seed):
+                return as_tensor(self.function(n, seed))
+        except PXGenError:
+            raise
+        except Exception as error:
+            allowed = f"a function {self.role}(n, seed)"
+            came = f"{type(error).__name__}: {str(error)[:300]}"
+            do = "Call it by hand with the same arguments to find the cause."
+            raise ModelError(self.role, self.where, allowed, came, do) from error
+
+    def check(self) -> None:
+        """Raise unless the same seed gives the same twice.
+
+        Raises:
+            ModelError: When it does not.
+        """
+        one, other = self(3, 1), self(3, 1)
+        if isinstance(one, torch.Tensor) and not (
+            one.shape == other.shape and torch.allclose(one, other, equal_nan=True)
+        ):
+            allowed = "repeatable: the same for the same seed"
+            do = "It has a generator of its own: make it from the seed, at each call."
+            raise ModelError(self.role, self.where, allowed, "others the second time", do)

@@ -1,0 +1,62 @@
+"""Users' functions that draw codes, indices or instances for a seed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from pxgen_plugins.errors import ModelError
+from pxgen_plugins.models import GAN, VQVAE, Autoencoder, Flow
+
+
+def widened(z: Tensor) -> Tensor:
+    return torch.cat([z, z], 1).sigmoid()
+
+
+def made(family: str, draw):
+    shapes = {"latent_shape": (2,), "sample_shape": (4,)}
+    if family == "GAN":
+        return GAN(widened, prior=draw, **shapes)
+    if family == "Autoencoder":
+        return Autoencoder(lambda x: x[:, :2], widened, prior=draw, **shapes)
+    if family == "Flow":
+        return Flow(
+            lambda x: -x.square().sum(1), sample=lambda n, s: widened(draw(n, s)), sample_shape=(4,)
+        )
+    codebook = torch.linspace(-1, 1, 10).reshape(5, 2)
+    return VQVAE(
+        lambda x: x[:, :2], widened, codebook=codebook, axis=0,
+        prior=lambda n, s: (draw(n, s)[:, :1].abs() * 10).long() % 5, **shapes,
+    )  # fmt: skip
+
+
+FAMILIES = ["GAN", "Autoencoder", "VQVAE", "Flow"]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_draw_that_forgets_its_seed_is_repeatable_and_leaves_the_global_state(family):
+    model = made(family, lambda n, seed: torch.randn(n, 2) + float(np.random.rand()))  # noqa: NPY002
+    before = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
+    assert torch.equal(model.sample(5, 3), model.sample(5, 3))
+    assert not torch.equal(model.sample(5, 3), model.sample(5, 4))
+    assert torch.equal(before[0], torch.get_rng_state())
+    assert (before[1] == np.random.get_state()[1]).all()  # noqa: NPY002
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_draw_with_a_generator_of_its_own_is_refused(family):
+    own = torch.Generator().manual_seed(0)
+    with pytest.raises(ModelError, match="others the second time"):
+        made(family, lambda n, seed: torch.randn(n, 2, generator=own))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_what_a_draw_raises_is_told_with_its_name(family):
+    def draw(n, seed):
+        raise KeyError("lost")
+
+    with pytest.raises(ModelError, match="KeyError") as found:
+        made(family, draw)
+    assert ("sample" if family == "Flow" else "prior") in str(found.value)

@@ -1,0 +1,124 @@
+"""Networks in unusual places, and what is said of calls that fail."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch import nn
+
+from pxgen_plugins import PXGen
+from pxgen_plugins.errors import ModelError
+from pxgen_plugins.models import VAE, Autoencoder, Tabular, wrap
+from pxgen_plugins.thresholds import Fixed, Quantile
+
+
+class Plain:
+    """No module itself, with networks in train mode, as training left them."""
+
+    def __init__(self, nested: bool) -> None:
+        net = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 4))
+        self.parts = {"net": net} if nested else None
+        self.net = None if nested else net
+        self.up = nn.Linear(2, 4)
+
+    def encode(self, x):
+        return (self.net or self.parts["net"])(x).chunk(2, 1)
+
+    def decode(self, z):
+        return self.up(z).sigmoid()
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_networks_of_a_plain_object_are_evaluated_and_keep_their_statistics(nested):
+    made = Plain(nested)
+    net = made.net or made.parts["net"]
+    before = net[1].running_mean.clone()
+    model = wrap(made, sample_shape=(4,))
+    model.encode(torch.rand(9, 4))
+    assert torch.equal(net[1].running_mean, before)
+    assert net[1].training
+    assert model.layers
+
+
+def test_a_callable_object_is_looked_into():
+    class Encoder:
+        def __init__(self):
+            self.net = nn.Sequential(nn.Linear(4, 4), nn.Dropout(0.9))
+
+        def __call__(self, x):
+            return self.net(x).chunk(2, 1)
+
+    up = nn.Linear(2, 4)
+    model = VAE(Encoder(), lambda z: up(z).sigmoid(), latent_shape=(2,), sample_shape=(4,))
+    assert len(model.modules) == 2
+
+
+class Net(nn.Module):
+    def __init__(self, n_classes: int = 0) -> None:
+        super().__init__()
+        self.down, self.up = nn.Linear(6, 4), nn.Linear(2, 6)
+        self.of_x, self.of_z = nn.Embedding(n_classes or 1, 6), nn.Embedding(n_classes or 1, 2)
+
+    def encode(self, x, *y):
+        return self.down(x + self.of_x(y[0]) if y else x).chunk(2, 1)
+
+    def decode(self, z, *y):
+        return self.up(z + self.of_z(y[0]) if y else z).sigmoid()
+
+
+def test_a_conditional_module_is_wrapped():
+    net = Net(3)
+    model, x = wrap(net, condition=1, sample_shape=(6,)), torch.rand(5, 6)
+    y = torch.full((5,), 1)
+    assert torch.equal(model.encode(x)[0], net.encode(x, y)[0])
+    assert torch.equal(model.reconstruct(x), net.decode(net.encode(x, y)[0], y))
+    with pytest.raises(ModelError, match="condition"):
+        wrap(net, condition=5, sample_shape=(6,))
+
+
+def test_why_an_encoder_failed_is_told():
+    with pytest.raises(ModelError, match=r"shape \(2, 7\).*RuntimeError") as found:
+        wrap(Net(), sample_shape=(7,))
+    assert isinstance(found.value.__cause__, RuntimeError)
+
+
+def test_rows_on_which_a_tables_function_raises_are_invalid_and_the_others_are_not():
+    draws = np.random.default_rng(0)
+    like = pd.DataFrame({"a": draws.random(200) * 0.95, "c": draws.choice(list("xy"), 200)})
+
+    class Resampled:
+        def sample(self, num_rows):
+            return like.sample(num_rows, replace=True)
+
+    def rebuild(table):
+        if (table["a"] > 0.96).any():
+            raise ValueError("too large")
+        return table.where(table["a"] < 0.955)  # and gaps for some
+
+    model = Tabular(Resampled(), like, reconstruct=rebuild)
+    explainer = PXGen(
+        model, {"name": "sample_rank", "n_fit": 80}, "gower", threshold=Quantile(0.9, 64, 2)
+    ).fit()
+    odd = pd.DataFrame({"a": [0.97, 0.956], "c": ["x", "y"]})
+    found = explainer.explain(pd.concat([like.head(20), odd]))
+    assert found.invalid.tolist() == [20, 21]
+    assert "ValueError: too large" in found.reasons[0]
+
+
+def test_an_encoder_that_raises_on_data_to_learn_from_is_told():
+    def encode(x):
+        if bool((x > 0.99).any()):
+            raise ValueError("too bright")
+        return x[:, :2]
+
+    model = Autoencoder(
+        encode, lambda z: torch.cat([z, z], 1), latent_shape=(2,), sample_shape=(4,), check=False
+    )
+    X = np.random.default_rng(0).random((300, 4), dtype=np.float32)
+    explainer = PXGen(
+        model, "latent_neighbours", threshold=Fixed({"latent_neighbours": 1, "mse": 1})
+    )
+    with pytest.raises(ModelError, match=r"latent_neighbours.*too bright"):
+        explainer.fit(X)

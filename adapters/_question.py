@@ -11,6 +11,7 @@ from torch import Tensor
 from pxgen_plugins.adapters.targets import Target, resolve
 from pxgen_plugins.criteria import Batch
 from pxgen_plugins.errors import ModelError, describe
+from pxgen_plugins.models._callables import thorough
 
 __all__ = ["SPACES", "CodedBatch", "Question"]
 
@@ -92,7 +93,7 @@ class Question:
             ModelError: When it has none: the model works in numpy, detaches, or does not use it.
         """
         point, fixed = self.point(x)
-        with torch.enable_grad():
+        with torch.enable_grad(), thorough():
             point.requires_grad_()
             values = self(point, *fixed)
             found = None

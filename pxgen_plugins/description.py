@@ -7,7 +7,7 @@ from typing import Any
 
 from pxgen_plugins.criteria import for_model
 from pxgen_plugins.criteria.base import REGISTRY
-from pxgen_plugins.models.base import CAPABILITIES, capabilities
+from pxgen_plugins.models.base import CAPABILITIES, capabilities, properties
 
 __all__ = ["Description", "describe"]
 
@@ -25,7 +25,7 @@ class Description:
         capabilities: What it can do.
         intrinsic: Names of the intrinsic criteria that work with it.
         extrinsic: Names of the extrinsic ones.
-        missing: For every other criterion the capability that it lacks.
+        missing: For every other criterion the capability or property that it lacks.
     """
 
     family: str
@@ -60,10 +60,11 @@ def describe(model: Any) -> Description:
         >>> "kld" in found.intrinsic, "mse" in found.extrinsic, found.missing["discriminator"]
         (True, True, 'score')
     """
-    have = capabilities(model)
+    have, has = capabilities(model), properties(model)
     missing = {}
     for name in REGISTRY.names():
-        lacking = sorted(REGISTRY.get(name).requires - have)
+        criterion = REGISTRY.get(name)
+        lacking = sorted(criterion.requires - have) or sorted(criterion.needs - has)
         if lacking:
             missing[name] = lacking[0]
     return Description(

@@ -17,8 +17,9 @@ from pxgen_plugins import validation
 from pxgen_plugins.anchors import Anchors
 from pxgen_plugins.conversion import convert
 from pxgen_plugins.criteria.base import Batch, Criterion
-from pxgen_plugins.errors import ModelError, ParameterError, PXGenError, describe
+from pxgen_plugins.errors import ModelError, PXGenError, describe
 from pxgen_plugins.memory import out_of_memory
+from pxgen_plugins.models._placement import usable_device
 from pxgen_plugins.models._precision import Halved
 from pxgen_plugins.models.base import require
 from pxgen_plugins.progress import bar
@@ -84,7 +85,7 @@ class Scorer:
             criterion.check(model)
         self.model = model
         self.criteria = list(criteria)
-        self.device = _device(device if device is not None else model.device)
+        self.device = model.device if device is None else usable_device(device, "PXGen")
         self.seed = seed
         self.reconstruction = reconstruction
         self.precision = precision
@@ -122,7 +123,7 @@ class Scorer:
                 unread = len(reasons)  # in the first batch, those of it
                 failed = self._fill(x, start, part, reasons, wanted.start)
                 if start == 0 and failed is not None and unread < len(x) and np.isnan(part).all():
-                    raise _always_raises(self.model, failed) from failed
+                    raise _always_raises(self.model, failed) from (failed.__cause__ or failed)
                 progress.update(len(x))
         table[list(reasons)] = np.nan  # a row that stood in for a bad anchor has no value
         for index in np.flatnonzero(~np.isfinite(table).all(axis=1)):
@@ -145,7 +146,7 @@ class Scorer:
         for first, x in self.samples(n, seed):
             failed = self._fill(x, first, table[first : first + len(x)], {})
             if failed is not None:
-                raise _always_raises(self.model, failed) from failed
+                raise _always_raises(self.model, failed) from (failed.__cause__ or failed)
             if update is not None:
                 update(len(x))
         return table
@@ -272,7 +273,8 @@ class Scorer:
             rows[:] = self._values(x, first + offset)
             return None
         except Exception as caught:
-            # ours may only tell what a user's callable raised; its own faults concern all anchors
+            # an error of ours with a cause tells what a callable raised; one without, what is wrong
+            # with the model for all anchors
             error = caught.__cause__ if isinstance(caught, PXGenError) else caught
             if not isinstance(error, Exception) or isinstance(error, PXGenError):
                 raise
@@ -290,7 +292,7 @@ class Scorer:
                 # what could not be read has its own reason: a row stood in for it
                 why = f"the model raised {type(error).__name__}: {str(error)[:200]}"
                 reasons.setdefault(first, why)
-                return error
+                return caught
             half = -(-len(x) // 2)
             if memory and half < self.batch_size:
                 logger.warning("out of memory at %d anchors, going on with %d", len(x), half)
@@ -361,7 +363,9 @@ class Scorer:
             start = stop
 
 
-def _always_raises(model: Any, error: Exception) -> ModelError:
+def _always_raises(model: Any, error: Exception) -> PXGenError:
+    if isinstance(error, PXGenError):
+        return error
     return ModelError(
         "model",
         "scoring",
@@ -369,14 +373,6 @@ def _always_raises(model: Any, error: Exception) -> ModelError:
         f"{type(error).__name__} from {type(model).__name__}: {str(error)[:300]}",
         "Call the model by hand on one batch to find the cause.",
     )
-
-
-def _device(device: str | torch.device) -> torch.device:
-    try:
-        return torch.device(device)
-    except (RuntimeError, TypeError) as error:
-        do = "Give a device as torch names it, as in 'cpu' or 'cuda:0'."
-        raise ParameterError("device", "PXGen", "a torch device", describe(device), do) from error
 
 
 def _batch_size(sample_shape: tuple[int, ...] | None) -> int:

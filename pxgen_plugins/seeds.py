@@ -58,9 +58,9 @@ def normal_rows(start: int, n: int, shape: tuple[int, ...], seed: int) -> torch.
 
     first, last = start // _BLOCK, -(-(start + n) // _BLOCK)
     width = math.prod(shape)
-    blocks = [torch.empty(0, width)]
+    blocks = [torch.empty(0, width, dtype=torch.float32)]
     for block in range(first, last):
         generator = torch.Generator().manual_seed(derive(seed, "rows", block))
-        blocks.append(torch.randn(_BLOCK, width, generator=generator))
+        blocks.append(torch.randn(_BLOCK, width, generator=generator, dtype=torch.float32))
     skip = start - first * _BLOCK
     return torch.cat(blocks)[skip : skip + n].reshape(n, *shape)

@@ -11,8 +11,8 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
-from pxgen_plugins.errors import ParameterError, describe
-from pxgen_plugins.models.base import capabilities, require
+from pxgen_plugins.errors import CapabilityError, ParameterError, describe
+from pxgen_plugins.models.base import PROPERTIES, capabilities, properties, require
 from pxgen_plugins.registry import Registry
 from pxgen_plugins.seeds import derive, normal_rows
 
@@ -111,12 +111,15 @@ class Criterion(ABC):
         name: Name in the registry and in every result.
         kind: ``"intrinsic"`` (through the latent space) or ``"extrinsic"`` (outward difference).
         requires: Capabilities that the model must have.
+        needs: Properties that it must have, out of :data:`~pxgen_plugins.models.base.PROPERTIES`;
+            an instance may need less than its class.
         unit: Unit of the value.
     """
 
     name: str
     kind: Kind
     requires: ClassVar[frozenset[str]]
+    needs: frozenset[str] = frozenset()
     unit: str
 
     @abstractmethod
@@ -128,6 +131,14 @@ class Criterion(ABC):
         usable = for_model(model)
         do = "Use one that works with this model: " + (", ".join(usable) or "none does") + "."
         require(model, sorted(self.requires), f"criterion {self.name!r}", do)
+        lacking = sorted(self.needs - properties(model))
+        if lacking:
+            shown = (
+                f"{name}={getattr(model, name, None)}" for name in ("sample_shape", "data_range")
+            )
+            came = f"a {type(model).__name__} with {', '.join(shown)}"
+            allowed = PROPERTIES[lacking[0]]
+            raise CapabilityError("model", f"criterion {self.name!r}", allowed, came, do)
 
     @property
     def params(self) -> dict[str, Any]:
@@ -185,13 +196,15 @@ def for_model(model: Any, kind: Kind | None = None) -> list[str]:
     """Return the names of the registered criteria that work with ``model``, sorted.
 
     Args:
-        model: Any model; what counts is the capabilities it declares.
+        model: Any model; what counts is the capabilities it declares, its shape and its range.
         kind: Only intrinsic or only extrinsic ones.
     """
-    have = capabilities(model)
+    have, has = capabilities(model), properties(model)
     found = {name: REGISTRY.get(name) for name in REGISTRY.names()}
     return [
         name
         for name, criterion in found.items()
-        if criterion.requires <= have and (kind is None or criterion.kind == kind)
+        if criterion.requires <= have
+        and criterion.needs <= has
+        and (kind is None or criterion.kind == kind)
     ]

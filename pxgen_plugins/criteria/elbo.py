@@ -51,6 +51,7 @@ class ELBO(Criterion):
     name = "elbo"
     kind: Kind = "intrinsic"
     requires = frozenset({"encode", "decode"})
+    needs = frozenset({"bounded"})
     unit = "nats"
 
     def __init__(
@@ -59,6 +60,8 @@ class ELBO(Criterion):
         self.n_draws = validation.integer(n_draws, "n_draws", "ELBO", minimum=1)
         self.likelihood = validation.choice(likelihood, "likelihood", "ELBO", LIKELIHOODS)
         self.scale = validation.real(scale, "scale", "ELBO", above=0.0)
+        if self.likelihood == "gaussian":
+            self.needs = frozenset()
 
     def __call__(self, batch: Batch) -> Tensor:
         """Return the values, (b,)."""

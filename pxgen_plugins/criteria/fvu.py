@@ -49,11 +49,14 @@ class FVU(Criterion):
     name = "fvu"
     kind: Kind = "extrinsic"
     requires = frozenset({"reconstruct"})
+    needs = frozenset({"bounded"})
     unit = "share of variance"
 
     def __init__(self, *, levels: int | None = 256) -> None:
         if levels is not None:
             levels = validation.integer(levels, "levels", type(self).__name__, minimum=2)
+        else:
+            self.needs = frozenset()
         self.levels = levels
 
     def __call__(self, batch: Batch) -> Tensor:

@@ -60,6 +60,7 @@ class Gower(_Gower):
 
     name = "gower"
     requires = frozenset({"reconstruct"})
+    needs = frozenset({"ranges"})
 
     def other(self, batch: Batch) -> Tensor:
         """Return the reconstructions, (b, d)."""
@@ -96,6 +97,7 @@ class GowerNearest(_Gower, Fitted):
 
     name = "gower_nearest"
     requires = frozenset({"sample"})
+    needs = frozenset({"ranges"})
     learns_from: Source = "samples"
 
     def __init__(self, *, k: int = 5, n_fit: int = 1_000) -> None:

@@ -68,12 +68,14 @@ class BitsPerDim(Criterion):
     name = "bits_per_dim"
     kind: Kind = "intrinsic"
     requires = frozenset({"log_prob"})
+    needs = frozenset({"bounded"})
     unit = "bits per dimension"
 
     def __init__(self, *, step: float | None = None) -> None:
         self.step = step
         if step is not None:
             self.step = validation.real(step, "step", "BitsPerDim", above=0.0)
+            self.needs = frozenset()
 
     def __call__(self, batch: Batch) -> Tensor:
         """Return the values, (b,)."""

@@ -45,6 +45,7 @@ class MSSSIM(Criterion):
     name = "ms_ssim"
     kind: Kind = "extrinsic"
     requires = frozenset({"reconstruct"})
+    needs = frozenset({"bounded", "images"})
     unit = "-MS-SSIM"
 
     def __call__(self, batch: Batch) -> Tensor:

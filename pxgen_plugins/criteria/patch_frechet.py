@@ -53,11 +53,14 @@ class PatchFrechet(Criterion):
     name = "patch_frechet"
     kind: Kind = "extrinsic"
     requires = frozenset({"reconstruct"})
+    needs = frozenset({"images"})
     unit = "squared feature value"
 
     def __init__(self, *, patch: int = 5, network: Network | None = None) -> None:
         self.patch = validation.integer(patch, "patch", "PatchFrechet", minimum=1)
         self.network = network_or_none(network, "PatchFrechet")
+        if network is not None:  # whose maps count, whatever it takes
+            self.needs = frozenset()
 
     def __call__(self, batch: Batch) -> Tensor:
         """Return the values, (b,)."""

@@ -176,6 +176,7 @@ class BCE(_Elementwise):
 
     name = "bce"
     unit = "nats"
+    needs = frozenset({"bounded"})
 
     def _elements(self, batch: Batch) -> Tensor:
         low, width = span(batch, self.name)
@@ -207,6 +208,7 @@ class PSNR(Criterion):
     name = "psnr"
     kind: Kind = "extrinsic"
     requires = frozenset({"reconstruct"})
+    needs = frozenset({"bounded"})
     unit = "-dB"
 
     def __call__(self, batch: Batch) -> Tensor:

@@ -98,6 +98,7 @@ def intensities(batch: Batch, asker: str) -> tuple[Tensor, Tensor, float]:
 class _Structural(Criterion):
     kind: Kind = "extrinsic"
     requires = frozenset({"reconstruct"})
+    needs = frozenset({"bounded", "images"})
 
     def _similarity(self, batch: Batch) -> Tensor:
         return similarity(*intensities(batch, self.name))

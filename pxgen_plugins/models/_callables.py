@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
@@ -11,9 +13,26 @@ from torch import Tensor
 
 from pxgen_plugins.errors import ModelError, describe
 
-__all__ = ["HALVES", "Call", "WithoutGradientError", "as_tensor", "expect_shape"]
+__all__ = ["HALVES", "Call", "WithoutGradientError", "as_tensor", "expect_shape", "thorough"]
 
 HALVES = (torch.float16, torch.bfloat16)
+
+
+_THOROUGH: ContextVar[bool] = ContextVar("thorough", default=False)
+
+
+@contextmanager
+def thorough() -> Iterator[None]:
+    """Let functions whose gradients are asked for prove that they come back to their inputs.
+
+    A result may have a gradient through weights alone, its input cut off. The proof is one more
+    pass on one row, which hooks on the model would see: so only where this is called.
+    """
+    token = _THOROUGH.set(True)
+    try:
+        yield
+    finally:
+        _THOROUGH.reset(token)
 
 
 class WithoutGradientError(ModelError):
@@ -55,12 +74,15 @@ class Call:
             given = [part.detach().cpu().numpy() for part in given]
         result = _to_tensors(self.function(*given), x)
         if torch.is_grad_enabled() and any(part.requires_grad for part in (x, *more)):
-            self._expect_gradient(result)
+            self._expect_gradient(result, given)
         return result
 
-    def _expect_gradient(self, result: Any) -> None:
+    def _expect_gradient(self, result: Any, given: list[Any]) -> None:
         tensors = [part for part in _parts(result) if isinstance(part, Tensor)]
-        if not tensors or any(part.requires_grad for part in tensors):
+        if not tensors:
+            return
+        has = any(part.requires_grad for part in tensors)
+        if has and (not _THOROUGH.get() or self._is_followed(given)):
             return
         allowed = "differentiable, as what was asked of the model takes its gradient"
         do = (
@@ -68,6 +90,15 @@ class Call:
             "as Occlusion."
         )
         raise WithoutGradientError(self.role, self.where, allowed, "a result without gradient", do)
+
+    def _is_followed(self, given: list[Any]) -> bool:
+        """Return whether a gradient comes back to an input, and not to parameters alone."""
+        alone = [part[:1].detach().clone() for part in given]
+        asked = [part.requires_grad_() for part in alone if part.is_floating_point()]
+        found = [part for part in _parts(self.function(*alone)) if isinstance(part, Tensor)]
+        sums = [part.sum() for part in found if part.requires_grad]
+        slopes = torch.autograd.grad(sums, asked, allow_unused=True) if sums else []
+        return any(slope is not None for slope in slopes)
 
     def probe(self, x: Tensor, *more: Tensor) -> Any:
         """Call once to find out whether the function takes tensors or ndarrays.

@@ -30,14 +30,19 @@ class Draw:
         self.function, self.role, self.where = function, role, where
 
     def __call__(self, n: int, seed: int) -> Any:
-        """Return what it draws; an ndarray as a tensor.
+        """Return what it draws (see :meth:`ask`); an ndarray as a tensor."""
+        return as_tensor(self.ask(n, seed))
+
+    def ask(self, n: int, seed: int) -> Any:
+        """Return what it draws, as it gives it.
 
         Raises:
             ModelError: When it raises; its own exception is the cause.
         """
         try:
             with seeded(seed):
-                return as_tensor(self.function(n, seed))
+                # 32 bits, because numpy's older generators take no more
+                return self.function(n, seed % 2**32)
         except PXGenError:
             raise
         except Exception as error:

@@ -11,7 +11,7 @@ from torch import nn
 from pxgen_plugins.errors import ParameterError, describe
 from pxgen_plugins.models._evaluation import modules_of
 
-__all__ = ["bounds", "modules_behind", "placement"]
+__all__ = ["bounds", "modules_behind", "placement", "usable_device"]
 
 
 def bounds(value: Any, where: str) -> tuple[float, float] | None:
@@ -62,8 +62,20 @@ def placement(
     dtype = max(sizes, key=lambda kind: sizes[kind], default=torch.float32)
     if device is None:
         return first.device if first is not None else torch.device("cpu"), dtype
+    return usable_device(device, where), dtype
+
+
+def usable_device(device: torch.device | str, where: str) -> torch.device:
+    """Return a device by its name, if torch can put something there.
+
+    Raises:
+        ParameterError: When it cannot.
+    """
     try:
-        return torch.device(device), dtype
-    except (RuntimeError, TypeError) as error:
-        do = "Give a device as torch names it, as in 'cpu' or 'cuda:0'."
-        raise ParameterError("device", where, "a torch device", describe(device), do) from error
+        found = torch.device(device)
+        torch.empty(0, device=found)
+    except (RuntimeError, TypeError, AssertionError, NotImplementedError) as error:
+        do = "Give a device as torch names it and has it, as in 'cpu' or 'cuda:0'."
+        came = f"{describe(device)} ({str(error)[:100]})"
+        raise ParameterError("device", where, "a torch device that is here", came, do) from error
+    return found

@@ -10,7 +10,15 @@ from torch import Tensor
 
 from pxgen_plugins.errors import CapabilityError
 
-__all__ = ["CAPABILITIES", "GenerativeModel", "Model", "capabilities", "require"]
+__all__ = [
+    "CAPABILITIES",
+    "PROPERTIES",
+    "GenerativeModel",
+    "Model",
+    "capabilities",
+    "properties",
+    "require",
+]
 
 CAPABILITIES: dict[str, str] = {
     "sample": "sample(n, seed) -> n instances drawn from the model",
@@ -27,6 +35,14 @@ CAPABILITIES: dict[str, str] = {
     "layers": "layers -> named modules, for attributions",
     "values": "values(x) -> the criteria's values, computed outside",
 }
+
+
+PROPERTIES: dict[str, str] = {
+    "bounded": "bounded, with a data_range (low, high)",
+    "images": "one of images, with sample_shape (channels, height, width) or (height, width)",
+    "ranges": "with a data_range (low, high), or of a table",
+}
+"""What else a criterion may need of a model, beside what the model can do."""
 
 
 @runtime_checkable
@@ -143,6 +159,23 @@ def capabilities(model: Any) -> frozenset[str]:
     if declared is not None:
         return frozenset(declared)
     return frozenset(name for name in CAPABILITIES if callable(getattr(model, name, None)))
+
+
+def properties(model: Any) -> frozenset[str]:
+    """Return which of :data:`PROPERTIES` a model has; of unknown shape, it may have images.
+
+    Example:
+        >>> class Bounded:
+        ...     sample_shape, data_range = (28, 28), (0.0, 1.0)
+        >>> sorted(properties(Bounded()))
+        ['bounded', 'images', 'ranges']
+    """
+    shape = getattr(model, "sample_shape", None)
+    bounded = getattr(model, "data_range", None) is not None
+    ranged = bounded or getattr(model, "columns", None) is not None
+    images = shape is None or len(shape) in (2, 3)
+    found = {"bounded": bounded, "images": images, "ranges": ranged}
+    return frozenset(name for name, has in found.items() if has)
 
 
 def require(model: Any, needed: Iterable[str], asker: str, do: str) -> None:

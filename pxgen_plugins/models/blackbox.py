@@ -11,6 +11,7 @@ from torch import Tensor
 
 from pxgen_plugins.errors import CapabilityError, ModelError, ParameterError, describe
 from pxgen_plugins.models import register
+from pxgen_plugins.models._draws import Draw
 from pxgen_plugins.models.base import GenerativeModel
 
 __all__ = ["BlackBox"]
@@ -50,7 +51,7 @@ class BlackBox(GenerativeModel):
                 do = "Pass a function on ndarrays."
                 raise ParameterError(role, "BlackBox", "callable", describe(function), do)
         self._predictor = predictor
-        self._sampler = sampler
+        self._sampler = None if sampler is None else Draw(sampler, "sampler", "BlackBox")
         self.n_values = n_values
         self.dtype = torch.float64  # whatever the caller's precision, values lose none of it
         self.capabilities = frozenset({"values"} if sampler is None else {"values", "sample"})
@@ -89,7 +90,7 @@ class BlackBox(GenerativeModel):
                 "None",
                 "Pass sampler=f with f(n, seed) -> ndarray, or threshold=Fixed(...).",
             )
-        returned = np.asarray(self._sampler(n, seed))
+        returned = np.asarray(self._sampler.ask(n, seed))
         if returned.ndim < 1 or len(returned) != n or returned.dtype.kind not in "fiub":
             allowed = f"an ndarray of {n} instances"
             do = "Make sampler(n, seed) return n instances along the first axis."

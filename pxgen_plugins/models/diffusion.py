@@ -239,7 +239,10 @@ class Diffusion(Networks):
             spread = self.eta if rows is not None else 0.0
             if spread:
                 spread *= math.sqrt((1.0 - cleaner) / (1.0 - left) * (1.0 - left / cleaner))
-            x = math.sqrt(cleaner) * clean + math.sqrt(1.0 - cleaner - spread**2) * epsilon
+            x = (
+                math.sqrt(cleaner) * clean
+                + math.sqrt(max(0.0, 1.0 - cleaner - spread**2)) * epsilon
+            )
             if spread and rows is not None:
                 table = normal_rows(int(rows[0]), len(rows), self.sample_shape, derive(seed, at))
                 x = x + spread * self._put(table)

@@ -13,6 +13,7 @@ from pxgen_plugins import validation
 from pxgen_plugins.anchors.texts import from_rows, open_texts, to_rows
 from pxgen_plugins.errors import ModelError, ParameterError, describe
 from pxgen_plugins.models import register
+from pxgen_plugins.models._draws import Draw
 from pxgen_plugins.models.base import GenerativeModel
 
 __all__ = ["LanguageModel"]
@@ -79,6 +80,7 @@ class LanguageModel(GenerativeModel):
         self._where = where
         self._functions: dict[str, Callable[..., Any] | None] = dict(given)
         self._log_probs = log_probs
+        self._draw = None if sample is None else Draw(sample, "sample", where)
         self._tokenize = tokenize or _code_points
         self.max_chars = validation.integer(max_chars, "max_chars", where, minimum=1)
         self.prompt = validation.real(prompt, "prompt", where, above=0.0, below=1.0)
@@ -149,10 +151,9 @@ class LanguageModel(GenerativeModel):
             CapabilityError: Without ``sample``.
             ModelError: When it does not give n texts.
         """
-        sample = self._functions["sample"]
-        if sample is None:
+        if self._draw is None:
             raise self._refusal("sample")
-        drawn = sample(n, seed)
+        drawn = self._draw.ask(n, seed)
         if len(drawn) != n or not all(isinstance(text, str) for text in drawn):
             do = "Return a list of n texts."
             raise ModelError("sample's result", self._where, f"{n} texts", describe(drawn), do)

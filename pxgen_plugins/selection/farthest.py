@@ -102,7 +102,7 @@ class _Search:
         self.picks = picks
         self.row = picks[0]
         self.squares: list[float] = []
-        self.bounds = torch.full((points.n,), torch.inf)
+        self.bounds = torch.full((points.n,), torch.inf, dtype=torch.float32)
         self.applied = 0
         self.field = np.empty(0, dtype=np.int64)
         self.field_applied = 0
@@ -298,7 +298,7 @@ class _Lowering:
         whole = points.coefficients(picks)
         self.coefficients = [whole[a : a + _CHUNK] for a in range(0, len(whole), _CHUNK)]
         # Fresh megabytes for each block would cost more in page faults than the product itself.
-        self.buffer = torch.empty(min(_CHUNK, len(picks)) * rows)
+        self.buffer = torch.empty(min(_CHUNK, len(picks)) * rows, dtype=torch.float32)
 
     def __call__(self, block: Tensor, norms: Tensor, bounds: Tensor) -> None:
         """Lower ``bounds`` in place, given the block's fast rows and their norms."""

@@ -37,13 +37,14 @@ def nearest(points: Points, centres: Indices) -> Indices:
     # One product tells the position when one centre is within reach of the best, and gives 2k or
     # more when several are.
     code = torch.arange(k, 2 * k, dtype=torch.float32)
-    codes = torch.empty(points.n)
+    codes = torch.empty(points.n, dtype=torch.float32)
     rows = max(64, _CELLS // k)
-    products, within = torch.empty(k, rows), torch.empty(k, rows)
+    products, within = (torch.empty(k, rows, dtype=torch.float32) for _ in range(2))
     for first, block in points.blocks(rows):
         span = slice(first, first + len(block))
         if len(block) < rows:
-            products, within = torch.empty(k, len(block)), torch.empty(k, len(block))
+            size = (k, len(block))
+            products, within = (torch.empty(size, dtype=torch.float32) for _ in range(2))
         torch.mm(coefficients, block.t(), out=products)
         limit = torch.amin(products, 0).mul_(1 + alpha).add_(points.norms[span], alpha=beta)
         torch.le(products, limit, out=within)

@@ -47,10 +47,10 @@ class Points:
         # (Higham & Mary 2019); eight roots are never reached, and d is the bound for small d.
         self.gamma = (16 + 2 * min(self.d, 8 * self.d**0.5)) * 2.0**-24
         self._survey(where)
-        norms = torch.empty(self.n)
-        ones = torch.ones(self.d + 1)
+        norms = torch.empty(self.n, dtype=torch.float32)
+        ones = torch.ones(self.d + 1, dtype=torch.float32)
         ones[self.d] = 0.0
-        squares = torch.empty(min(self.n, _SURVEY_ROWS), self.d + 1)
+        squares = torch.empty(min(self.n, _SURVEY_ROWS), self.d + 1, dtype=torch.float32)
         for first, block in self.blocks(_SURVEY_ROWS):
             square = squares[: len(block)]
             torch.mul(block, block, out=square)
@@ -92,7 +92,7 @@ class Points:
 
         A block is valid until the next one is asked for.
         """
-        buffer = torch.ones(min(rows, self.n), self.d + 1)
+        buffer = torch.ones(min(rows, self.n), self.d + 1, dtype=torch.float32)
         for first in range(0, self.n, rows):
             raw = self.raw[first : first + rows]
             block = buffer[: len(raw)]
@@ -101,7 +101,7 @@ class Points:
 
     def gather(self, rows: Indices) -> Tensor:
         """Return the fast form of some rows, shape (len(rows), d + 1)."""
-        block = torch.ones(len(rows), self.d + 1)
+        block = torch.ones(len(rows), self.d + 1, dtype=torch.float32)
         self._fill(block, self.raw[rows])
         return block
 

@@ -102,7 +102,7 @@ class _Sums:
             column = distances(self.values[pick : pick + 1], self.values)[0]
             return column, np.flatnonzero(column == 0)
         coefficients = points.coefficients(np.asarray([pick]))[0]
-        squares = torch.empty(points.n)
+        squares = torch.empty(points.n, dtype=torch.float32)
         for first, block in points.blocks(_ROWS):
             torch.mv(block, coefficients, out=squares[first : first + len(block)])
         squares += points.norms

@@ -79,6 +79,15 @@ def test_what_cannot_be_explained_is_told():
         Saliency(flat, "kld").explain(X)
     with pytest.raises(ModelError, match=r"encode must be differentiable.*Occlusion"):
         Saliency(flat, "mse").explain(X)  # the anchor's own term in it has a gradient
+    down, up = torch.nn.Linear(64, 8), torch.nn.Linear(4, 64)  # weights with gradients
+    cut = VAE(
+        lambda x: down(x.detach().flatten(1)).chunk(2, 1),
+        lambda z: up(z).sigmoid().reshape(-1, 1, 8, 8),
+        latent_shape=(4,),
+        sample_shape=(1, 8, 8),
+    )
+    with pytest.raises(ModelError, match=r"encode must be differentiable"):
+        Saliency(cut, "mse").explain(X)
     assert Occlusion(flat, "kld").explain(X).attributions.shape == X.shape
 
     class Blind:

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from pxgen_plugins import PXGen, models
-from pxgen_plugins.criteria import for_model
+from pxgen_plugins import PXGen, criteria, models
+from pxgen_plugins.criteria import Batch, Fitted, for_model
+from pxgen_plugins.errors import CapabilityError
 from pxgen_plugins.explanation import from_json
 from pxgen_plugins.models.inversion import Inversion
 from pxgen_plugins.models.logit import Logit
@@ -204,17 +205,6 @@ def tabular_cases() -> list[ModelCase]:
     ]
 
 
-WINDOWED = {
-    "ms_ssim",
-    "patch_frechet",
-    "ssim",
-    "dssim",
-    "bce",
-    "psnr",
-    "fvu",
-    "bits_per_dim",
-}  # need images
-
 # One small instance of every registered family; a new family adds its own here.
 EXAMPLES = {
     "autoencoder": autoencoder_cases,
@@ -260,7 +250,7 @@ def test_every_family_is_fitted_and_explained(case):
     learning = {"sample_rank", "nearest_sample", "density", "realism", "gower_nearest"}
     chosen = []
     for kind, last in (("intrinsic", "sample_rank"), ("extrinsic", "nearest_sample")):
-        own = [n for n in for_model(model, kind) if n not in learning and n not in WINDOWED]
+        own = [n for n in for_model(model, kind) if n not in learning]
         chosen.append(own[0] if own else {"name": last, "n_fit": 20})
     found = []
     for batch_size in (None, 5):
@@ -276,6 +266,22 @@ def test_every_family_is_fitted_and_explained(case):
     again = from_json(one.to_json())
     assert np.array_equal(again.group, one.group)
     assert one.meta["params"]["model"]["family"] == type(model).__name__
+
+
+@pytest.mark.parametrize("case", explainable(), ids=lambda case: case.name)
+def test_every_criterion_said_to_work_with_a_family_does(case):
+    x = torch.as_tensor(case.model.sample(20, 3)).detach()
+    for name in for_model(case.model):
+        criterion = criteria.make({"name": name})
+        criterion.check(case.model)
+        if isinstance(criterion, Fitted):
+            criterion.fit(iter([Batch(case.model, x)]))
+        with torch.no_grad():
+            values = criterion(Batch(case.model, x[:4]))
+        assert tuple(values.shape) == (4,), name
+    for name in set(criteria.names()) - set(for_model(case.model)):
+        with pytest.raises(CapabilityError, match=name):
+            criteria.make({"name": name}).check(case.model)
 
 
 class Undeclared(LinearModel):

@@ -13,7 +13,7 @@ from pxgen_plugins.explanation import build, from_json
 from pxgen_plugins.models import VAE
 from pxgen_plugins.scoring import Scorer
 from pxgen_plugins.tables import anchor_table
-from pxgen_plugins.thresholds import Conformal, Fixed, MeanMax
+from pxgen_plugins.thresholds import Conformal, Fixed, MeanMax, Quantile
 from tests.conftest import TinyNet, tiny_vae
 
 FEW = MeanMax(n_samples=100, n_repeats=2)
@@ -176,3 +176,37 @@ def test_unreadable_rows_do_not_count_as_out_of_range(tmp_path):
     anchors = open_anchors(frame, sample_shape=(4,))
     found = Scorer(Shifted(), [criteria.make("mse")]).score(anchors)
     assert set(found.reasons) == {1}
+
+
+@pytest.mark.parametrize("selector", ["k_center", "k_dispersion", "k_means", "k_medoids", "top"])
+def test_torchs_default_type_does_not_matter(selector):
+    def explained():
+        model = VAE(
+            lambda x: (4 * x[:, :2] - 2, x[:, 2:] - 3), lambda z: torch.cat([z, z], 1).sigmoid(),
+            latent_shape=(2,), sample_shape=(4,),
+        )  # fmt: skip
+        X = np.random.default_rng(1).random((300, 4))
+        explainer = PXGen(model, threshold=Quantile(0.9, 64, 2), selectors=(selector,))
+        return explainer.fit().explain(X)
+
+    expected = explained()
+    torch.set_default_dtype(torch.float64)
+    try:
+        found = explained()
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert np.array_equal(found.values, expected.values)
+    assert np.array_equal(found.group, expected.group)
+    for name, group in expected.groups.items():
+        picked = found.groups[name]["representatives"][selector]
+        assert np.array_equal(picked, group["representatives"][selector])
+
+
+def test_a_wrong_network_of_features_is_named_when_it_fails_for_all():
+    model = tiny_vae()
+    explainer = PXGen(
+        model, "kld", {"name": "feature_distance", "network": torch.nn.Linear(7, 2)},
+        threshold=Quantile(0.9, 20, 2),
+    )  # fmt: skip
+    with pytest.raises(ModelError, match="network must be callable on a batch of shape"):
+        explainer.fit()

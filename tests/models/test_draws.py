@@ -7,8 +7,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from pxgen_plugins import PXGen
 from pxgen_plugins.errors import ModelError
-from pxgen_plugins.models import GAN, VQVAE, Autoencoder, Flow
+from pxgen_plugins.models import GAN, VQVAE, Autoencoder, Flow, LanguageModel
+from pxgen_plugins.thresholds import Quantile
 
 
 def widened(z: Tensor) -> Tensor:
@@ -60,3 +62,23 @@ def test_what_a_draw_raises_is_told_with_its_name(family):
     with pytest.raises(ModelError, match="KeyError") as found:
         made(family, draw)
     assert ("sample" if family == "Flow" else "prior") in str(found.value)
+
+
+def test_seeds_handed_to_functions_are_those_that_numpys_older_generators_take():
+    seen = []
+
+    def draw(n, seed):
+        seen.append(seed)
+        return np.random.RandomState(seed).rand(n, 3)
+
+    explainer = PXGen(lambda X: X[:, :2], sampler=draw, intrinsic="one", extrinsic="two",
+                      threshold=Quantile(0.9, 50, 3))  # fmt: skip
+    explainer.fit().explain(np.random.default_rng(0).random((9, 3)))
+    texts = LanguageModel(
+        lambda texts: [[-1.0] * len(text) for text in texts],
+        sample=lambda n, seed: seen.append(seed) or ["a"] * n,
+        max_chars=4,
+    )
+    texts.sample(3, 2**63 - 1)
+    assert len(seen) > 3
+    assert max(seen) < 2**32

@@ -93,8 +93,9 @@ def encoder_results(encode: Any, settings: Mapping[str, Any]) -> tuple[int, tupl
     device, dtype = placement(modules, settings.get("device"), "wrap")
     x = torch.full((2, *shape), 0.5 * (low + high), device=device, dtype=dtype)
     condition = settings.get("condition")
-    known = isinstance(condition, int)  # of another kind, the family says what is wrong
-    classes = [torch.full((2,), condition, device=device)] if known else []
+    classes = []
+    if isinstance(condition, int):  # of another kind, the family says what is wrong
+        classes.append(torch.full((2,), condition, device=device))
     with torch.no_grad(), EvaluationMode(modules)():
         returned = Call(encode, "encode", "wrap").probe(x, *classes)
     if isinstance(returned, (tuple, list)):

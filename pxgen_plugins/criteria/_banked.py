@@ -41,6 +41,7 @@ class Banked(Fitted):
     """
 
     requires = frozenset({"sample"})
+    needs = frozenset({"numbers"})
     learns_from: Source = "samples"
 
     def __init__(self, *, k: int = 5, n_fit: int = 1_000, network: Network | None = None) -> None:
@@ -49,6 +50,8 @@ class Banked(Fitted):
         do = f"A bank holds k + 2 samples or more, as n_fit={self.k + 2}."
         self.n_fit = validation.integer(n_fit, "n_fit", where, minimum=self.k + 2, do=do)
         self.network = network_or_none(network, where)
+        if network is not None:
+            self.needs = frozenset()
 
     @abstractmethod
     def summary(self, rows: Tensor) -> dict[str, Tensor]:

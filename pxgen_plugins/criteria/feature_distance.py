@@ -44,7 +44,7 @@ def feature_maps(network: Network | None, x: Tensor, where: str) -> list[Tensor]
         return [x.reshape(len(x), 1, -1)]
     with EvaluationMode(modules_of(network))():
         try:
-            returned = network(x)
+            returned = network(x.clone())  # which it may change in place
         except Exception as error:
             if out_of_memory(error):
                 raise

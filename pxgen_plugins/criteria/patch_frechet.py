@@ -14,7 +14,8 @@ from pxgen_plugins.errors import CapabilityError
 
 __all__ = ["PatchFrechet"]
 
-_RIDGE = 1e-6  # of variance, so that flat images have a covariance with a root
+_RIDGE = 1e-6  # of the mean variance, so that any covariance has a root
+_FLAT = 1e-20  # that of features without any
 
 
 @REGISTRY.register("patch_frechet")
@@ -102,7 +103,8 @@ def _frechet(x: Tensor, y: Tensor) -> Tensor:
 def _root(x: Tensor) -> tuple[Tensor, Tensor]:
     centred = x - x.mean(2, keepdim=True)
     covariance = centred @ centred.mT / (x.shape[2] - 1)
-    ridge = _RIDGE * torch.eye(x.shape[1], dtype=x.dtype, device=x.device)
-    covariance = covariance + ridge
+    spread = covariance.diagonal(dim1=1, dim2=2).mean(1).clamp(min=_FLAT)
+    identity = torch.eye(x.shape[1], dtype=x.dtype, device=x.device)
+    covariance = covariance + _RIDGE * spread[:, None, None] * identity
     root, _ = torch.linalg.cholesky_ex(covariance)
     return root, covariance.diagonal(dim1=1, dim2=2).sum(1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -41,8 +43,9 @@ class TokenEdit(Criterion):
     """Edit distance between a text's own end and the model's, divided by the longer one's length.
 
     The model is given the beginning and continues it; 0 when it writes the same tokens, 1 when
-    none agree. The distance of Levenshtein (1966): insertions, deletions and substitutions. Cost:
-    the continuation, and O(t^2) for ends of t tokens.
+    none agree, NaN where a text is too short to have an end. The distance of Levenshtein (1966):
+    insertions, deletions and substitutions. Cost: the continuation, and O(t^2) for ends of t
+    tokens.
 
     Example:
         >>> import torch
@@ -63,7 +66,9 @@ class TokenEdit(Criterion):
         """Return the values, (b,)."""
         pairs = batch.model.continuation(batch.x)
         values = [
-            edit_distance(own.tolist(), made.tolist()) / max(len(own), len(made), 1)
+            edit_distance(own.tolist(), made.tolist()) / max(len(own), len(made))
+            if len(own)
+            else math.nan
             for own, made in pairs
         ]
         found = torch.tensor(values, dtype=batch.x.dtype, device=batch.x.device)

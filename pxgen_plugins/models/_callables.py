@@ -61,6 +61,7 @@ class Call:
         self.where = where
         self.narrow = narrow
         self.numpy = False
+        self.copies = False  # whether it works in place, on its input
 
     def __call__(self, x: Tensor, *more: Tensor) -> Any:
         """Return what the function returns for ``x``, with ndarrays as tensors on its device.
@@ -70,6 +71,8 @@ class Call:
                 stands around it would still have one, and it would be wrong.
         """
         given: list[Any] = [self._narrowed(part) for part in (x, *more)]
+        if self.copies:
+            given = [part.clone() for part in given]
         if self.numpy:
             given = [part.detach().cpu().numpy() for part in given]
         result = _to_tensors(self.function(*given), x)
@@ -101,11 +104,18 @@ class Call:
         return any(slope is not None for slope in slopes)
 
     def probe(self, x: Tensor, *more: Tensor) -> Any:
-        """Call once to find out whether the function takes tensors or ndarrays.
+        """Call once to find out what the function takes, and whether it changes its input.
 
         Raises:
-            ModelError: When it takes neither; the function's own exception is the cause.
+            ModelError: When it takes neither tensors nor ndarrays; the function's own exception is
+                the cause.
         """
+        kept = [part.clone() for part in (x, *more)]
+        returned = self._tried(x, *more)
+        self.copies = not all(map(torch.equal, kept, (x, *more)))
+        return returned
+
+    def _tried(self, x: Tensor, *more: Tensor) -> Any:
         try:
             returned = self.function(*(self._narrowed(part) for part in (x, *more)))
         except Exception as error:

@@ -115,9 +115,13 @@ class Networks(GenerativeModel):
     def _noise(self, n: int = _PROBES) -> Tensor:
         low, high = self.data_range or (-1.0, 1.0)
         generator = torch.Generator().manual_seed(0)
-        return self._put(torch.rand(n, *self.sample_shape, generator=generator)) * (high - low) + (
-            low
-        )
+        x = torch.rand(n, *self.sample_shape, generator=generator, dtype=torch.float32)
+        return self._put(x) * (high - low) + low
+
+    def _codes_to_try(self) -> Tensor:
+        generator = torch.Generator().manual_seed(0)
+        z = torch.randn(2, *self.latent_shape, generator=generator, dtype=torch.float32)
+        return self._put(z)
 
     def _check_codes(self, role: str, embed: Callable[[Tensor], Tensor]) -> Tensor:
         """Return the codes of seeded noise, if they are finite and a function of each row."""

@@ -89,7 +89,7 @@ class Autoencoder(Networks):
         self.capabilities = frozenset(able if prior is None else able | {"sample"})
         with torch.no_grad(), self._evaluating():
             self._calls["encode"].probe(self._noise(2))
-            self._calls["decode"].probe(self._put(torch.zeros(2, *self.latent_shape)))
+            self._calls["decode"].probe(self._codes_to_try())
             if validation.boolean(check, "check", self._where):
                 codes = self._check_codes("encode", self.embed)
                 self._check_instances("decode", self.decode, codes)

@@ -40,6 +40,7 @@ CAPABILITIES: dict[str, str] = {
 PROPERTIES: dict[str, str] = {
     "bounded": "bounded, with a data_range (low, high)",
     "images": "one of images, with sample_shape (channels, height, width) or (height, width)",
+    "numbers": "of numbers, not of texts, unless a network makes features of them",
     "ranges": "with a data_range (low, high), or of a table",
 }
 """What else a criterion may need of a model, beside what the model can do."""
@@ -168,13 +169,14 @@ def properties(model: Any) -> frozenset[str]:
         >>> class Bounded:
         ...     sample_shape, data_range = (28, 28), (0.0, 1.0)
         >>> sorted(properties(Bounded()))
-        ['bounded', 'images', 'ranges']
+        ['bounded', 'images', 'numbers', 'ranges']
     """
     shape = getattr(model, "sample_shape", None)
     bounded = getattr(model, "data_range", None) is not None
     ranged = bounded or getattr(model, "columns", None) is not None
     images = shape is None or len(shape) in (2, 3)
-    found = {"bounded": bounded, "images": images, "ranges": ranged}
+    numbers = not capabilities(model) & {"token_loss", "continuation"}
+    found = {"bounded": bounded, "images": images, "numbers": numbers, "ranges": ranged}
     return frozenset(name for name, has in found.items() if has)
 
 

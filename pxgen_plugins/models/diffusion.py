@@ -138,7 +138,8 @@ class Diffusion(Networks):
     def sample(self, n: int, seed: int) -> Tensor:
         """Return ``n`` instances denoised from draws of N(0, I), (n, *sample_shape)."""
         generator = torch.Generator().manual_seed(seed)
-        z = self._put(torch.randn(n, *self.sample_shape, generator=generator))
+        z = torch.randn(n, *self.sample_shape, generator=generator, dtype=torch.float32)
+        z = self._put(z)
         rows = torch.arange(n)
         with torch.no_grad():
             return self._in_parts(

@@ -106,7 +106,7 @@ class Flow(Networks):
             if embed is not None:
                 self._calls["embed"].probe(x)
             if decode is not None:
-                self._calls["decode"].probe(self._put(torch.zeros(2, *self.latent_shape)))
+                self._calls["decode"].probe(self._codes_to_try())
             if validation.boolean(check, "check", where):
                 self._check()
 
@@ -163,7 +163,8 @@ class Flow(Networks):
                 drawn = self._sampler(n, seed)
                 found = expect_shape(drawn, shape, "sample's result", self._where, do)
                 return self._outside(self._put(found))
-            z = torch.randn(n, *self.latent_shape, generator=torch.Generator().manual_seed(seed))
+            generator = torch.Generator().manual_seed(seed)
+            z = torch.randn(n, *self.latent_shape, generator=generator, dtype=torch.float32)
             return self._in_parts(self.decode, self._put(z))
 
     def _inside(self, x: Tensor) -> tuple[Tensor, Tensor | float]:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from pxgen_plugins import validation
 from pxgen_plugins.errors import CapabilityError, ModelError, ParameterError, describe
+from pxgen_plugins.memory import out_of_memory
 from pxgen_plugins.models import register
 from pxgen_plugins.models._callables import WithoutGradientError, expect_shape
 from pxgen_plugins.models._draws import Draw
@@ -210,9 +211,9 @@ class GAN(Networks):
             do = "Return one code per sample asked for."
             z = expect_shape(self._draw(n, seed), shape, "prior's result", self._where, do)
         elif self.prior == "uniform":
-            z = 2 * torch.rand(*shape, generator=generator) - 1
+            z = 2 * torch.rand(*shape, generator=generator, dtype=torch.float32) - 1
         else:
-            z = torch.randn(*shape, generator=generator)
+            z = torch.randn(*shape, generator=generator, dtype=torch.float32)
         return self._put(z.to(self.dtype))
 
     def _odds(self, raw: Any) -> Tensor:
@@ -294,7 +295,7 @@ class GAN(Networks):
     def _settled(self, inversion: Inversion | None) -> Inversion:
         """Find out what the callables take, and how the generator can be inverted."""
         y = (self._class(torch.zeros(2, dtype=torch.int64)),) if self._classes else ()
-        z = self._put(torch.zeros(2, *self.latent_shape))
+        z = self._codes_to_try()
         with torch.no_grad(), self._evaluating():
             self._calls["generator"].probe(z, *y)
             if "discriminator" in self._calls:
@@ -319,9 +320,13 @@ class GAN(Networks):
             z = z.clone().requires_grad_(True)
             try:
                 total = self._generate(z, self._class(torch.zeros(2, dtype=torch.int64))).sum()
+                return torch.autograd.grad(total, z, allow_unused=True)[0] is not None
             except WithoutGradientError:
                 return False
-            return torch.autograd.grad(total, z, allow_unused=True)[0] is not None
+            except RuntimeError as error:  # a backward pass that autograd cannot make
+                if out_of_memory(error):
+                    raise
+                return False
 
     def _check(self) -> None:
         if self._draw is not None:

@@ -75,6 +75,7 @@ class Logit:
         low, high = bounds
         if self.levels is None:
             return 1.0 / (high - low), -low / (high - low)
-        drawn = torch.rand(x.shape[1:], generator=torch.Generator().manual_seed(self.seed))
+        generator = torch.Generator().manual_seed(self.seed)
+        drawn = torch.rand(x.shape[1:], generator=generator, dtype=torch.float32)
         scale = (self.levels - 1) / (self.levels * (high - low))
         return scale, drawn.to(x.device, x.dtype) / self.levels - low * scale

@@ -83,7 +83,7 @@ class VAE(Networks):
             condition = validation.integer(condition, "condition", "VAE", minimum=0)
         self.condition = condition
         with torch.no_grad(), self._evaluating():
-            z = self._put(torch.zeros(2, *self.latent_shape))
+            z = self._codes_to_try()
             self._calls["encode"].probe(*self._conditioned(self._noise(2)))
             self._calls["decode"].probe(*self._conditioned(z))
             if validation.boolean(check, "check", "VAE"):
@@ -127,7 +127,7 @@ class VAE(Networks):
     def sample(self, n: int, seed: int) -> Tensor:
         """Return ``n`` decoded draws from the prior N(0, I), shape (n, *sample_shape)."""
         generator = torch.Generator().manual_seed(seed)
-        z = torch.randn(n, *self.latent_shape, generator=generator)
+        z = torch.randn(n, *self.latent_shape, generator=generator, dtype=torch.float32)
         return self._in_parts(self.decode, self._put(z))
 
     def _conditioned(self, given: Tensor) -> tuple[Tensor, ...]:

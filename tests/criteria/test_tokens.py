@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pxgen_plugins.criteria import Batch, TokenEdit
 from pxgen_plugins.criteria.tokens import edit_distance
 
 TOKENS = st.lists(st.integers(0, 3), max_size=7)
@@ -36,3 +38,13 @@ def test_the_edit_distance_is_a_metric(a, b, c):
     assert edit_distance(a, b) == edit_distance(b, a)
     assert (edit_distance(a, b) == 0) == (a == b)
     assert edit_distance(a, c) <= edit_distance(a, b) + edit_distance(b, c)
+
+
+def test_a_text_without_an_end_has_no_value():
+    class Writer:
+        capabilities = frozenset({"continuation"})
+
+        def continuation(self, x):
+            return [(torch.tensor([], dtype=torch.int64), torch.tensor([1]))] * len(x)
+
+    assert TokenEdit()(Batch(Writer(), torch.zeros(2, 1))).isnan().all()

@@ -53,3 +53,16 @@ def test_where_the_channels_stand_does_not_matter(name, channels):
         model: Any = Given(back.permute(axes), (0.0, 1.0))
         values.append(make(name)(Batch(model, x.permute(axes))))
     torch.testing.assert_close(*values, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("scale", [1e-3, 0.1, 255.0])
+def test_the_patch_distance_scales_with_the_square_of_the_unit(scale):
+    draws = torch.Generator().manual_seed(0)
+    smooth = torch.nn.functional.avg_pool2d
+    x = smooth(torch.rand(2, 1, 34, 34, generator=draws, dtype=torch.float64), 3, 1)
+    back = smooth(x, 3, 1, 1)
+    values = []
+    for s in (1.0, scale):
+        model: Any = Given(s * back, (0.0, s))
+        values.append(make("patch_frechet")(Batch(model, s * x)) / s**2)
+    torch.testing.assert_close(*values, rtol=1e-4, atol=1e-9)

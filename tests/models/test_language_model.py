@@ -101,7 +101,9 @@ def test_values_are_what_the_letters_say():
     nll = -np.array([(2 * math.log(0.6) + math.log(0.3)) / 3, math.log(0.3)])
     assert TokenNLL()(Batch(model, x)).numpy() == pytest.approx(nll)
     # "aab" is cut after two letters: its end b becomes a; "b" has no end
-    assert TokenEdit()(Batch(model, x)).tolist() == [1.0, 0.0]
+    values = TokenEdit()(Batch(model, x)).tolist()
+    assert values[0] == 1.0
+    assert math.isnan(values[1])  # one letter has no end to compare
     half = model.rows(["aaaabaaa"])
     assert TokenEdit()(Batch(model, half)).tolist() == [0.25]
     check_model(model)

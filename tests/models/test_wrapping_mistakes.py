@@ -9,8 +9,9 @@ import torch
 from torch import nn
 
 from pxgen_plugins import PXGen
-from pxgen_plugins.errors import ModelError
-from pxgen_plugins.models import VAE, Autoencoder, Tabular, wrap
+from pxgen_plugins.criteria import Batch, make
+from pxgen_plugins.errors import ModelError, ParameterError
+from pxgen_plugins.models import GAN, VAE, Autoencoder, Tabular, wrap
 from pxgen_plugins.thresholds import Fixed, Quantile
 
 
@@ -122,3 +123,76 @@ def test_an_encoder_that_raises_on_data_to_learn_from_is_told():
     )
     with pytest.raises(ModelError, match=r"latent_neighbours.*too bright"):
         explainer.fit(X)
+
+
+@pytest.mark.parametrize("kind", ["torch", "numpy"])
+def test_networks_that_work_in_place_leave_the_anchors_as_they_are(kind):
+    down, up = nn.Linear(4, 4), nn.Linear(2, 4)
+    activation = nn.ReLU(inplace=True)
+
+    def encode(x):
+        if kind == "torch":
+            return down(activation(x)).chunk(2, 1)
+        np.clip(x, 0, None, out=x)
+        return tuple(part.detach().numpy() for part in down(torch.as_tensor(x)).chunk(2, 1))
+
+    def decode(z):
+        if kind == "torch":
+            return up(activation(z)).tanh()
+        np.clip(z, 0, None, out=z)
+        return up(torch.as_tensor(z)).tanh().detach().numpy()
+
+    settings = {"latent_shape": (2,), "sample_shape": (4,), "data_range": (-1.0, 1.0)}
+    model = VAE(encode, decode, modules=[down, up], **settings)
+    copied = VAE(lambda x: down(x.relu()).chunk(2, 1), lambda z: up(z.relu()).tanh(), **settings)
+    x = 2 * torch.rand(30, 4) - 1
+    with torch.no_grad():
+        for name in ("mse", "kld"):
+            given = [Batch(m, x.clone()) for m in (model, copied)]
+            values = []
+            for batch in given:
+                assert batch.reconstruction.shape == x.shape  # before the code is used again
+                values.append(make(name)(batch))
+                assert torch.equal(batch.x, x)
+            torch.testing.assert_close(*values)
+
+
+def test_a_network_of_features_that_works_in_place_changes_no_anchor():
+    class Echo:
+        capabilities = frozenset({"reconstruct"})
+
+        def reconstruct(self, x):
+            return x + 0.5
+
+    batch = Batch(Echo(), torch.rand(3, 4) - 0.5)
+    kept = batch.x.clone()
+    make({"name": "feature_distance", "network": nn.ReLU(inplace=True)})(batch)
+    assert torch.equal(batch.x, kept)
+
+
+@pytest.mark.parametrize(
+    ("roles", "options", "named"),
+    [
+        ({"network": lambda x, t: x}, {}, "sample_shape"),
+        ({"generator": lambda z: z}, {"latent_shape": (4,)}, "sample_shape"),
+        ({"network": lambda x, t: x}, {"sample_shape": (4,), "scale": "std"}, "scale"),
+        (
+            {"encode": lambda x: (x, x - 3), "decode": torch.sigmoid},
+            {"sample_shape": (4,), "prior": torch.rand(3, 4)},
+            "prior",
+        ),
+    ],
+)
+def test_options_of_another_family_and_missing_ones_are_named(roles, options, named):
+    with pytest.raises(ParameterError, match=named):
+        wrap(roles, **options)
+
+
+def test_a_generator_whose_backward_pass_fails_is_inverted_by_its_nearest_sample():
+    weight = torch.rand(2, 6)
+
+    def generate(z):
+        return torch.exp(z @ weight).mul_(0.5).tanh()
+
+    model = GAN(generate, latent_shape=(2,), sample_shape=(6,), check=False)
+    assert model.inversion.steps == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from typing import Any
 
@@ -67,9 +68,23 @@ def from_roles(obj: Mapping[str, Any], **settings: Any) -> Any:
         settings["latent_shape"] = settings["latent_shape"] or latent_shape
         if results == 1:
             family = Autoencoder
+    _check_settings(family, settings)
     model = family(**obj, **settings)
     model.origin = "functions by role: " + ", ".join(obj)
     return model
+
+
+def _check_settings(family: type[Any], settings: Mapping[str, Any]) -> None:
+    """Raise for a setting that another family has, and for one that this family needs."""
+    parameters = inspect.signature(family).parameters
+    for name in settings:
+        if name not in parameters:
+            allowed = f"an option of {family.__name__}, which these roles make"
+            do = validation.nearest(name, parameters)
+            raise ParameterError(name, "wrap", allowed, "one of another family", do)
+    if "sample_shape" in parameters and settings.get("sample_shape") is None:
+        do = "Pass sample_shape=(1, 28, 28), say, without the batch axis."
+        raise ParameterError("sample_shape", "wrap", "given", "None", do)
 
 
 def encoder_results(encode: Any, settings: Mapping[str, Any]) -> tuple[int, tuple[int, ...] | None]:

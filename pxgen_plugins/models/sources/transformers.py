@@ -125,7 +125,7 @@ class _Causal:
 
     def sample(self, n: int, seed: int) -> list[str]:
         generator = torch.Generator().manual_seed(seed)
-        draws = torch.rand(n, self.max_tokens, generator=generator)
+        draws = torch.rand(n, self.max_tokens, generator=generator, dtype=torch.float32)
         heads = [""] * n
         if self.prompts:
             chosen = torch.randint(len(self.prompts), (n,), generator=generator)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +18,7 @@ from pxgen_plugins import validation
 from pxgen_plugins.anchors import Anchors
 from pxgen_plugins.conversion import convert
 from pxgen_plugins.criteria.base import Batch, Criterion
-from pxgen_plugins.errors import ModelError, PXGenError, describe
+from pxgen_plugins.errors import ModelError, PXGenError, PXGenWarning, describe
 from pxgen_plugins.memory import out_of_memory
 from pxgen_plugins.models._placement import usable_device
 from pxgen_plugins.models._precision import Halved
@@ -34,6 +35,7 @@ RECONSTRUCTIONS = ("mean", "sample")
 _BATCH_ELEMENTS = 2**19  # elements of a batch that still fit a core's cache, measured on CPUs
 _SAMPLE_BLOCK = 512  # most samples drawn per seed: not batch_size, which must not decide samples
 _SAMPLE_ELEMENTS = 2**22
+_DARK = 32  # a set of bytes without any above this was hardly meant to span 0 to 255
 
 
 @dataclass(frozen=True)
@@ -115,10 +117,11 @@ class Scorer:
         Cost: n model passes; memory O(n m) for the table plus one batch.
         """
         wanted = range(len(anchors)) if rows is None else rows
+        highest: list[int] = []
         table = np.full((len(wanted), len(self.criteria)), np.nan)
         reasons: dict[int, str] = {}
         with bar(len(wanted), "scoring", "anchor", verbose) as progress:
-            for start, x in self.batches(anchors, wanted, reasons):
+            for start, x in self.batches(anchors, wanted, reasons, highest):
                 part = table[start : start + len(x)]
                 unread = len(reasons)  # in the first batch, those of it
                 failed = self._fill(x, start, part, reasons, wanted.start)
@@ -131,6 +134,13 @@ class Scorer:
                 bad = np.flatnonzero(~np.isfinite(table[index]))
                 shown = ", ".join(f"{self.criteria[j].name} is {table[index, j]:g}" for j in bad)
                 reasons[int(index)] = shown
+        if highest and 0 < max(highest) <= _DARK and rows is None:
+            warnings.warn(
+                "PXGen: uint8 anchors are scaled as if 255 were the highest value, and the highest "
+                f"here is {max(highest)}; pass floats in the model's range if the scale is another",
+                PXGenWarning,
+                stacklevel=3,
+            )
         return Scores(table, reasons)
 
     def score_samples(
@@ -323,6 +333,7 @@ class Scorer:
         anchors: Anchors,
         index: NDArray[np.int64] | range | None,
         reasons: dict[int, str],
+        highest: list[int] | None = None,
     ) -> Iterator[tuple[int, Tensor]]:
         """Yield anchors as the model takes them, batch by batch, in one buffer that is used again.
 
@@ -332,6 +343,7 @@ class Scorer:
                 as slices.
             reasons: Gains an entry, by position, for every anchor that cannot be read or is not
                 finite; in its place stands a row of the lowest value.
+            highest: Gains the highest value of each batch of bytes that are scaled to a range.
 
         Yields:
             Position of the batch's first row, and the batch, (b, *sample_shape).
@@ -357,6 +369,8 @@ class Scorer:
             if failed and raw.dtype != np.uint8 and self.model.data_range is not None:
                 raw[list(failed)] = self.model.data_range[0]
             bounds = self.model.data_range
+            if highest is not None and raw.dtype == np.uint8 and bounds is not None and raw.size:
+                highest.append(int(raw.max()))
             for position, why in convert(raw, x, bounds, first + start, anchors).items():
                 reasons.setdefault(start + position, why)
             yield start, x

@@ -27,7 +27,8 @@ def anchor_table(explanation: Explanation) -> pa.Table:
     Columns: ``index``, ``id`` and ``label`` (where known), ``group``, ``group_stability``,
     ``anchor_value``, and for every criterion its value (under the criterion's name),
     ``<name>_high_affinity``, ``<name>_distance`` and ``<name>_p_value``; ``representative_of``
-    names the selectors that picked the anchor. A number that is not finite is null.
+    names the selectors that picked the anchor. Where anchors are in no group, ``reason`` says why.
+    A number that is not finite is null.
 
     Args:
         explanation: As PXGen returns it, or read back from JSON.
@@ -53,6 +54,9 @@ def anchor_table(explanation: Explanation) -> pa.Table:
         columns[f"{name}_high_affinity"] = pa.array(affinity[:, j])
         columns[f"{name}_distance"] = _floats(_table(explanation.distance, n, m)[:, j])
         columns[f"{name}_p_value"] = _floats(_table(explanation.p_value, n, m)[:, j])
+    if len(explanation.invalid):
+        reasons = dict(zip(map(int, explanation.invalid), explanation.reasons, strict=True))
+        columns["reason"] = pa.array([reasons.get(i) for i in range(n)], pa.string())
     picked: dict[int, list[str]] = {}
     for group in explanation.groups.values():
         for selector, indices in group["representatives"].items():

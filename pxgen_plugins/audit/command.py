@@ -305,6 +305,7 @@ def _say_plan(config: Config, plan: Plan, seconds: float | None, as_json: bool) 
 def _show(finished: Run, as_json: bool) -> None:
     from pxgen_plugins.audit.inert import visible
     from pxgen_plugins.audit.judged import interval_text, title, verdict
+    from pxgen_plugins.audit.unscored import unscored
 
     judged, report_file = finished.conditions, finished.path / "report.html"
     n_invalid = len(finished.data["invalid"])
@@ -324,6 +325,8 @@ def _show(finished: Run, as_json: bool) -> None:
         click.echo(text + (f"  {visible(one['reason'])}" if one["reason"] else ""), color=colour)
     shown = ", ".join(f"{name} {count:,}" for name, count in groups.items())
     click.echo(f"groups: {shown}; invalid {n_invalid:,}")
+    for why, count, first in unscored(finished.data)[:3]:
+        click.echo(f"  {count:,} not scored: {visible(why, 120)} (the first is anchor {first})")
     click.echo(click.style(state, fg=_COLOURS.get(state), bold=True), color=colour)
     click.echo(f"report: {report_file}")
 

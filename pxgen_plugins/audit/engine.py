@@ -240,7 +240,8 @@ def finish(config: Config, plan: Plan) -> Run:
         )
         changes = None if before is None else compare_runs(before, data)
         judged = judge(conditions, data, before, changes)
-        data["examples"] = examples_of(scorer, work.anchors, _shown(data, judged, changes))
+        shown = np.unique(np.concatenate(_shown(data, judged, changes)))
+        data["examples"] = examples_of(scorer, work.anchors, [_readable(work.anchors, data, shown)])
         others = evidence(config, work, data)
     explanation = build(explainer.meta, data, copy_arrays=False)
     made = manifest(config, plan)
@@ -299,6 +300,17 @@ def _shown(
         ]
         found.append(_evenly(group["indices"], _SAMPLE))
     return found
+
+
+def _readable(
+    anchors: Anchors, data: dict[str, Any], shown: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Return the anchors of which there is a picture: of what cannot be read there is none."""
+    suspects = np.intersect1d(shown, data["invalid"]).astype(np.int64)
+    if not len(suspects):
+        return shown
+    unread = suspects[sorted(anchors.read(suspects)[1])]
+    return np.setdiff1d(shown, unread)
 
 
 def _evenly(members: NDArray[np.int64], most: int) -> NDArray[np.int64]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from pxgen_plugins.audit.inert import code
 from pxgen_plugins.audit.judged import STATES, interval_text, number, read, verdict
+from pxgen_plugins.audit.unscored import unscored
 from pxgen_plugins.groups import GROUPS, INVALID
 from pxgen_plugins.reports import markdown_table
 
@@ -16,6 +17,7 @@ __all__ = ["summary"]
 
 _MOST = 50  # rows of conditions: GitHub takes comments of 65,536 characters
 _MOST_ANCHORS = 10
+_MOST_REASONS = 5
 _WORDS = {
     "failed": "failed",
     "error": "not judged: an error",
@@ -78,7 +80,7 @@ def _conditions(found: list[Mapping[str, Any]], counts: Mapping[str, int]) -> li
         return ["No conditions."]
     said = ", ".join(f"{count:,} {state}" for state, count in counts.items())
     ordered = sorted(found, key=lambda one: STATES.index(one["state"]))
-    head = ["state", "condition", "reason", "anchors", "observed", "limit", "n"]
+    head = ["state", "condition", "reason", "which anchors", "observed", "limit", "n"]
     lines = [f"{len(found):,} conditions: {said}.", ""]
     lines += markdown_table(head, [_row(one) for one in ordered[:_MOST]], n_left=4)
     if len(ordered) > _MOST:
@@ -101,7 +103,7 @@ def _row(one: Mapping[str, Any]) -> list[str]:
 
 
 def _anchors(indices: Any) -> str:
-    shown = ", ".join(str(int(index)) for index in indices[:_MOST_ANCHORS])
+    shown = ", ".join(f"#{int(index)}" for index in indices[:_MOST_ANCHORS])
     return f"{shown}, ..." if len(indices) > _MOST_ANCHORS else shown
 
 
@@ -116,7 +118,10 @@ def _groups(data: Mapping[str, Any]) -> list[str]:
     bad = int(np.count_nonzero(np.asarray(data["group"], dtype=np.str_) == INVALID))
     if bad:
         rows.append([INVALID, f"{bad:,}", _share(bad / n), "n/a"])
-    return markdown_table(["group", "anchors", "share", "95% interval"], rows, n_left=1)
+    table = markdown_table(["group", "anchors", "share", "95% interval"], rows, n_left=1)
+    for why, count, first in unscored(data)[:_MOST_REASONS]:
+        table += ["", f"Not scored: {count:,}, {code(why, 160)}, the first #{first}."]
+    return table
 
 
 def _share(fraction: float | None) -> str:

@@ -14,6 +14,7 @@ __all__ = ["PriorNLL", "Typicality"]
 class _OfTheNorm(Criterion):
     kind: Kind = "intrinsic"
     requires = frozenset({"embed"})
+    needs = frozenset({"normal prior"})
 
     def _squares(self, batch: Batch) -> tuple[Tensor, int]:
         """Return the codes' squared norms, (b,), and their dimension."""

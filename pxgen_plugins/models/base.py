@@ -40,6 +40,7 @@ CAPABILITIES: dict[str, str] = {
 PROPERTIES: dict[str, str] = {
     "bounded": "bounded, with a data_range (low, high)",
     "images": "one of images, with sample_shape (channels, height, width) or (height, width)",
+    "normal prior": "one whose codes are drawn from N(0, I), not from another prior",
     "numbers": "of numbers, not of texts, unless a network makes features of them",
     "ranges": "with a data_range (low, high), or of a table",
 }
@@ -169,14 +170,21 @@ def properties(model: Any) -> frozenset[str]:
         >>> class Bounded:
         ...     sample_shape, data_range = (28, 28), (0.0, 1.0)
         >>> sorted(properties(Bounded()))
-        ['bounded', 'images', 'numbers', 'ranges']
+        ['bounded', 'images', 'normal prior', 'numbers', 'ranges']
     """
     shape = getattr(model, "sample_shape", None)
     bounded = getattr(model, "data_range", None) is not None
     ranged = bounded or getattr(model, "columns", None) is not None
     images = shape is None or len(shape) in (2, 3)
     numbers = not capabilities(model) & {"token_loss", "continuation"}
-    found = {"bounded": bounded, "images": images, "numbers": numbers, "ranges": ranged}
+    normal = getattr(model, "prior", "normal") == "normal"
+    found = {
+        "bounded": bounded,
+        "images": images,
+        "normal prior": normal,
+        "numbers": numbers,
+        "ranges": ranged,
+    }
     return frozenset(name for name, has in found.items() if has)
 
 

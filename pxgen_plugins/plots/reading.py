@@ -26,7 +26,7 @@ class Group:
     """One group as the explanation counts it.
 
     ``low`` and ``high`` are the bootstrap interval, which covers anchors and thresholds; Wilson's
-    where there is none, or it has no width.
+    where there is none, or it has no width, and for a share of 0 or 1.
     """
 
     count: int
@@ -150,8 +150,9 @@ def _group(entry: Mapping[str, Any]) -> Group:
     count = int(entry.get("count") or 0)
     fraction = entry.get("fraction")
     interval = entry.get("bootstrap")
-    if interval is None or interval[0] == interval[1]:  # it has no width where nothing ever moves
-        interval = entry.get("interval")
+    # resamples hardly leave the ends, and have no width where nothing ever moves
+    if interval is None or interval[0] == interval[1] or entry.get("fraction") in (0.0, 1.0):
+        interval = entry.get("interval") or interval
     low, high = (None, None) if interval is None else interval
     return Group(
         count=count,

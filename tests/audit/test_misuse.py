@@ -211,7 +211,7 @@ def test_runs_of_other_anchors_are_not_compared(project: Project):
 
 def test_a_baseline_of_another_kind_is_refused_before_anything_is_scored(project: Project):
     assert project.audit() == PASSED
-    for change in ("rule=any", "intrinsic=[elbo]", "anchors.limit=20"):
+    for change in ("rule=any", "intrinsic=[mahalanobis]", "anchors.limit=20"):
         more = ["--set", "baseline=run", "--set", change, "--output", str(project.folder / "b")]
         assert project.audit(*more) == USAGE
         assert "baseline" in project.error

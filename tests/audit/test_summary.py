@@ -87,7 +87,7 @@ def test_conditions_stand_the_worst_first_with_what_was_seen():
     rows = table(lines, "state")
     assert [row[0] for row in rows] == ["**failed**", "**error**", "warning", "skipped", "passed"]
     assert rows[0][1:] == [
-        "`HILE.fraction <= 0.02`", "`the upper end 0.6 is above 0.02`", "6, 7, 8",
+        "`HILE.fraction <= 0.02`", "`the upper end 0.6 is above 0.02`", "#6, #7, #8",
         "0.3 (0.11 to 0.6)", "0.02", "10",
     ]  # fmt: skip
 

@@ -103,6 +103,7 @@ def build_report(
         context = {
             "judged": sections.conditions_section(found, detail),
             "groups": sections.groups_section(data),
+            "unscored": sections.unscored_section(data),
             "labels": sections.labels_section(data, detail),
             "changes": sections.changes_section(changes, pictured),
             "evidence": (shown := sections.evidence_section(tables, detail)),

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pxgen_plugins.audit.ends import of_repeats
 from pxgen_plugins.audit.inert import visible
 from pxgen_plugins.groups import GROUPS, INVALID
 from pxgen_plugins.plots.style import criterion_name, criterion_text
@@ -138,6 +139,7 @@ def pack_points(
                 "text": visible(criterion_text(str(name), str(units[j])), 100),
                 "kind": str(data["kinds"][j]),
                 "threshold": axis.threshold,
+                "slack": _slack(data, j, axis.threshold),
                 "spread": spread if spread is not None and np.isfinite(spread) else None,
                 "cut": axis.cut,
                 "origin": axis.origin,
@@ -164,6 +166,15 @@ def pack_points(
         "labels": labels,
         "label": None if label is None else _base64(label[held], "<u2"),
     }
+
+
+def _slack(data: Mapping[str, Any], j: int, threshold: float | None) -> float:
+    """Return how far a threshold's interval, by which conditions are judged, reaches above it."""
+    repeats = (data.get("calibration") or {}).get("repeats")
+    if threshold is None or repeats is None:
+        return 0.0
+    found = of_repeats(threshold, np.asarray(repeats, dtype=np.float64)[:, j], 0.95)
+    return 0.0 if found is None or not np.isfinite(found[1]) else found[1] - threshold
 
 
 def _stability(share: NDArray[Any]) -> str:

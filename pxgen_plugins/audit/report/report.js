@@ -86,9 +86,10 @@ function tally() {
     const unit = 10 ** (Math.floor(Math.log10(Math.abs(value) || 1)) - digits + 1);
     return Number(((up ? Math.ceil : Math.floor)(value / unit) * unit).toPrecision(digits));
   };
-  const share = (k, up) => Math.min(1, (up ? Math.ceil : Math.floor)(1e4 * wilson(counts[k], points.n_sample)[up]) / 1e4);
+  // as conditions are judged: an anchor without a group may belong to any
+  const share = (k, up) => Math.min(1, (up ? Math.ceil : Math.floor)(1e4 * wilson(counts[k] + (up ? counts[4] : 0), points.n_sample)[up]) / 1e4);
   const bare = /^\w+$/;
-  const lines = criteria.filter((c) => bare.test(c.name)).map((c) => `threshold.${c.name} <= ${rounded(edgeOf(c), 4, true)}`);
+  const lines = criteria.filter((c) => bare.test(c.name)).map((c) => `threshold.${c.name} <= ${rounded(edgeOf(c) + c.slack, 4, true)}`);
   lines.push(`HIHE.fraction >= ${share(0, 0)}`, `HILE.fraction <= ${share(1, 1)}`);
   $("yaml").value = "conditions:\n" + lines.map((line) => `  - ${JSON.stringify(line)}\n`).join("");
   $("yaml").rows = lines.length + 2;

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pxgen_plugins.audit.conditions import parse
 from pxgen_plugins.audit.inert import visible
 from pxgen_plugins.audit.judged import STATES, title
+from pxgen_plugins.audit.unscored import unscored
 from pxgen_plugins.errors import ParameterError
 from pxgen_plugins.groups import GROUPS, INVALID, wilson_interval
 from pxgen_plugins.plots.style import GROUPS as STYLES
@@ -31,6 +32,7 @@ __all__ = [
 
 _MOST_SELECTORS, _MOST_REPRESENTATIVES = 4, 12
 _MOST_MOVED = 12
+_MOST_REASONS = 5
 _MOST_CHANGED_LABELS = 40
 _MOST_TABLES, _MOST_COLUMNS = 20, 12
 _MOST_FACTS, _FACT = 100, 300
@@ -145,6 +147,19 @@ def _interval_bar(one: Mapping[str, Any]) -> dict[str, float] | None:
     }
 
 
+def unscored_section(data: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Return why anchors have no group, each reason with its count and the first such anchor."""
+    ids = data.get("ids")
+    return [
+        {
+            "why": visible(why, 200),
+            "count": f"{count:,}",
+            "first": f"#{first}" + ("" if ids is None else f", {visible(ids[first], 80)}"),
+        }
+        for why, count, first in unscored(data)[:_MOST_REASONS]
+    ]
+
+
 def groups_section(data: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return count, share and interval of each group, and its representatives by selector."""
     group = np.asarray(data["group"])
@@ -159,7 +174,7 @@ def groups_section(data: Mapping[str, Any]) -> list[dict[str, Any]]:
         found.append(
             {
                 "name": name,
-                "words": STYLES[name].words if name in STYLES else "a value is not finite",
+                "words": STYLES[name].words if name in STYLES else "could not be scored",
                 "count": f"{count:,}",
                 "share": percent(count / n) if n else "n/a",
                 "interval": interval_words(held.get("interval") or wilson_interval(count, n)),

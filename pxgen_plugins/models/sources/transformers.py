@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from pxgen_plugins import validation
-from pxgen_plugins.errors import ParameterError, describe
+from pxgen_plugins.errors import ModelError, ParameterError, describe
 from pxgen_plugins.models._evaluation import EvaluationMode
 from pxgen_plugins.models.language_model import LanguageModel
 from pxgen_plugins.models.sources.base import REGISTRY, Source, is_of
@@ -46,6 +46,7 @@ def from_transformers(
 
     Raises:
         ParameterError: When an argument is not allowed.
+        ModelError: When what the model says of a token depends on later ones.
 
     Cost: one pass per text for its loss; one per token, over the whole text so far, for
     continuations and samples.
@@ -62,6 +63,10 @@ def from_transformers(
         raise ParameterError("tokenizer", where, "its tokenizer", describe(tokenizer), do)
     validation.integer(max_tokens, "max_tokens", where, minimum=1)
     inside = _Causal(obj, tokenizer, max_tokens, None if prompts is None else list(prompts))
+    if not inside.is_causal():
+        do = "Load it by AutoModelForCausalLM; a model of BERT's kind needs is_decoder=True."
+        came = f"a {type(obj).__name__}, whose logits depend on later tokens"
+        raise ModelError("obj", where, "a causal model of transformers", came, do)
     able = inside.start or prompts
     model = LanguageModel(
         inside.log_probs,
@@ -119,25 +124,42 @@ class _Causal:
         return torch.stack(means)
 
     def generate(self, prompts: list[str], n_tokens: list[int]) -> list[str]:
-        rows = [self.start + ids for ids in self.encode(prompts)]
-        made = self._extend(rows, n_tokens, None)
-        return [str(self.tokenizer.decode(ids, skip_special_tokens=True)) for ids in made]
+        heads = self.encode(prompts)
+        made = self._extend([self.start + ids for ids in heads], n_tokens, None)
+        return [self._text_after(*pair) for pair in zip(heads, made, strict=True)]
 
     def sample(self, n: int, seed: int) -> list[str]:
         generator = torch.Generator().manual_seed(seed)
         draws = torch.rand(n, self.max_tokens, generator=generator, dtype=torch.float32)
-        heads = [""] * n
+        heads: list[list[int]] = [[]] * n
         if self.prompts:
             chosen = torch.randint(len(self.prompts), (n,), generator=generator)
-            heads = [self.prompts[int(which)] for which in chosen]
-        rows = [self.start + ids for ids in (self.encode(heads) if self.prompts else [[]] * n)]
+            heads = self.encode([self.prompts[int(which)] for which in chosen])
+        rows = [self.start + ids for ids in heads]
         made = []
         for low in range(0, n, 64):  # a block at a time bounds the memory of the logits
             part = slice(low, low + 64)
             lengths = [self.max_tokens] * len(rows[part])
             made += self._extend(rows[part], lengths, draws[part])
-        texts = [str(self.tokenizer.decode(ids, skip_special_tokens=True)) for ids in made]
-        return [head + text for head, text in zip(heads, texts, strict=True)]
+        return [self._text(head + ids) for head, ids in zip(heads, made, strict=True)]
+
+    def _text(self, ids: list[int]) -> str:
+        return str(self.tokenizer.decode(ids, skip_special_tokens=True))
+
+    def _text_after(self, head: list[int], ids: list[int]) -> str:
+        """Return the text of tokens behind others: alone, many tokenizers drop its first space."""
+        before, whole = self._text(head), self._text(head + ids)
+        return whole[len(before) :] if whole.startswith(before) else self._text(ids)
+
+    def is_causal(self) -> bool:
+        """Return whether what is said of a token leaves the later ones out of account."""
+        if getattr(self.net.config, "is_encoder_decoder", False):
+            return False
+        most = int(self.net.config.vocab_size)
+        tokens = [(7 * k + 1) % most for k in range(min(4, self.most or 4))]
+        other = [*tokens[:-1], (tokens[-1] + 1) % most]
+        one, two = (self._forward([ids]).logits.float()[0, :-1] for ids in (tokens, other))
+        return bool(torch.allclose(one, two, rtol=1e-4, atol=1e-5))
 
     def _extend(
         self, rows: list[list[int]], lengths: list[int], draws: Tensor | None

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pxgen_plugins.audit.conditions import parse
+from pxgen_plugins.audit.conditions import Condition, parse
+from pxgen_plugins.audit.judgement import judge
 from pxgen_plugins.audit.report import build_report
 from tests.audit.browser import Browser, find
 from tests.audit.reported import PAYLOADS, data_of, grid, judgement, pictures_of
@@ -141,6 +142,25 @@ def test_a_dragged_threshold_recounts_the_groups_and_comes_out_as_conditions(
     click(report, "reset")
     report.settle()
     assert counts(report) == counted(10.5, 10.5)
+
+
+def test_the_conditions_that_the_page_proposes_hold_on_its_own_run(
+    browser: Browser, tmp_path: Path
+) -> None:
+    values = grid()
+    values[[3, 77, 200]] = np.nan  # anchors without a group may belong to any
+    data = data_of(values)
+    data["calibration"]["repeats"] = np.array([[10.0, 10.1], [11.0, 10.9]])
+    data["anchor_value"] = values.sum(1)
+    path = tmp_path / "report.html"
+    path.write_text(build_report({"seed": 0}, data), encoding="utf-8")
+    browser.open(path)
+    browser.settle()
+    yaml = pytest.importorskip("yaml")
+    found = yaml.safe_load(browser.run("document.getElementById('yaml').value"))["conditions"]
+    assert len(found) == 4
+    for judged in judge([Condition(text) for text in found], data):
+        assert judged.state == "passed", judged
 
 
 def test_everything_in_the_plot_is_done_by_keys_too(report: Browser) -> None:

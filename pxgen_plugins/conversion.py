@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,11 +13,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pxgen_plugins.anchors import Anchors
-from pxgen_plugins.errors import AnchorError, describe
+from pxgen_plugins.errors import AnchorError, PXGenWarning, describe
 
-__all__ = ["convert"]
+__all__ = ["convert", "warn_of_dark"]
 
 _RANGE_SLACK = 1e-3  # part of the range by which float anchors may overshoot it
+_DARK = 32  # a set of bytes without any above this was hardly meant to span 0 to 255
 
 
 def convert(
@@ -82,3 +85,14 @@ def _outside(
     )
     allowed = f"inside the model's data_range [{bounds[0]:g}, {bounds[1]:g}]"
     return AnchorError("X", "scoring", allowed, f"{name} with values {low:.4g} to {high:.4g}", do)
+
+
+def warn_of_dark(highest: Sequence[int]) -> None:
+    """Warn when the highest values of batches of bytes, scaled to a range, are all close to 0."""
+    if highest and 0 < max(highest) <= _DARK:
+        warnings.warn(
+            "PXGen: uint8 anchors are scaled as if 255 were the highest value, and the highest "
+            f"here is {max(highest)}; pass floats in the model's range if the scale is another",
+            PXGenWarning,
+            stacklevel=4,
+        )

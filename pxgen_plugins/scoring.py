@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,9 +15,9 @@ from torch import Tensor
 
 from pxgen_plugins import validation
 from pxgen_plugins.anchors import Anchors
-from pxgen_plugins.conversion import convert
+from pxgen_plugins.conversion import convert, warn_of_dark
 from pxgen_plugins.criteria.base import Batch, Criterion
-from pxgen_plugins.errors import ModelError, PXGenError, PXGenWarning, describe
+from pxgen_plugins.errors import ModelError, PXGenError, describe
 from pxgen_plugins.memory import out_of_memory
 from pxgen_plugins.models._placement import usable_device
 from pxgen_plugins.models._precision import Halved
@@ -35,7 +34,6 @@ RECONSTRUCTIONS = ("mean", "sample")
 _BATCH_ELEMENTS = 2**19  # elements of a batch that still fit a core's cache, measured on CPUs
 _SAMPLE_BLOCK = 512  # most samples drawn per seed: not batch_size, which must not decide samples
 _SAMPLE_ELEMENTS = 2**22
-_DARK = 32  # a set of bytes without any above this was hardly meant to span 0 to 255
 
 
 @dataclass(frozen=True)
@@ -134,13 +132,8 @@ class Scorer:
                 bad = np.flatnonzero(~np.isfinite(table[index]))
                 shown = ", ".join(f"{self.criteria[j].name} is {table[index, j]:g}" for j in bad)
                 reasons[int(index)] = shown
-        if highest and 0 < max(highest) <= _DARK and rows is None:
-            warnings.warn(
-                "PXGen: uint8 anchors are scaled as if 255 were the highest value, and the highest "
-                f"here is {max(highest)}; pass floats in the model's range if the scale is another",
-                PXGenWarning,
-                stacklevel=3,
-            )
+        if rows is None:
+            warn_of_dark(highest)
         return Scores(table, reasons)
 
     def score_samples(

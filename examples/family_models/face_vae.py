@@ -32,7 +32,8 @@ def build() -> Family:
     """Return the model and what it is tried on; cuttings of the same photographs are no faces."""
     net = BurgessNet(3, SIDE)
     net.load_state_dict(load_file(beside("models", "disvae_VAE_celeba.safetensors")))
-    cuttings = enlarged(lfw_subset())  # a hundred faces, then a hundred of what is behind them
+    whole = lfw_subset()  # type: ignore[no-untyped-call]
+    cuttings = enlarged(whole)  # a hundred faces, then a hundred of what is behind them
     x = cuttings[:100]
     others = {"no faces": cuttings[100:]}
     with np.load(beside("data", "cifar10_subset.npz"), allow_pickle=False) as file:

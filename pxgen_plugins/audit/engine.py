@@ -13,21 +13,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from pxgen_plugins import __version__, adapters, validation
 from pxgen_plugins.anchors import Anchors
 from pxgen_plugins.assembly import assemble, examples_of
 from pxgen_plugins.audit import executors, shards
-from pxgen_plugins.audit.changes import Changes, compare_runs
+from pxgen_plugins.audit.changes import compare_runs
 from pxgen_plugins.audit.conditions import Condition, parse
 from pxgen_plugins.audit.config import Config
 from pxgen_plugins.audit.digests import anchors_digest, model_digest, plan_digest, versions
 from pxgen_plugins.audit.evidence import evidence
 from pxgen_plugins.audit.folder import FILES, FORMAT, Run, write_json, write_results
-from pxgen_plugins.audit.judgement import Judgement, judge
+from pxgen_plugins.audit.judgement import judge
 from pxgen_plugins.audit.outputs import write_outputs
+from pxgen_plugins.audit.pictured import pictured
 from pxgen_plugins.audit.sources import build_model, open_set
 from pxgen_plugins.description import describe as described
 from pxgen_plugins.errors import AnchorError, ParameterError, PXGenWarning, describe
@@ -38,10 +36,6 @@ from pxgen_plugins.progress import bar
 from pxgen_plugins.threads import one_thread
 
 __all__ = ["Plan", "audit", "finish", "make_plan", "score"]
-
-_SAMPLE = 150  # anchors of each group whose pictures the report shows when they are brushed
-_EVIDENCE = 24
-_WAYS, _MOVED = 4, 12  # anchors that moved, of each of the commonest ways
 
 
 @dataclass(frozen=True)
@@ -240,8 +234,8 @@ def finish(config: Config, plan: Plan) -> Run:
         )
         changes = None if before is None else compare_runs(before, data)
         judged = judge(conditions, data, before, changes)
-        shown = np.unique(np.concatenate(_shown(data, judged, changes)))
-        data["examples"] = examples_of(scorer, work.anchors, [_readable(work.anchors, data, shown)])
+        shown = pictured(work.anchors, data, judged, changes)
+        data["examples"] = examples_of(scorer, work.anchors, [shown])
         others = evidence(config, work, data)
     explanation = build(explainer.meta, data, copy_arrays=False)
     made = manifest(config, plan)
@@ -284,40 +278,6 @@ def _check_baseline(
     if baseline.path.resolve() == config.output.resolve():
         do = "Write to another output."
         raise ParameterError("baseline", "pxgen audit", "another run", "the output itself", do)
-
-
-def _shown(
-    data: dict[str, Any], judged: Sequence[Judgement], changes: Changes | None
-) -> list[NDArray[np.int64]]:
-    """Return the anchors whose pictures the report shows: picked, evidence, moved, a sample."""
-    found = [np.asarray(judgement.anchors[:_EVIDENCE], dtype=np.int64) for judgement in judged]
-    found += [np.asarray(strip, dtype=np.int64) for strip in data["strips"].values()]
-    if changes is not None:
-        found += [_evenly(moved, _MOVED) for moved in list(changes.ways.values())[:_WAYS]]
-    for group in data["groups"].values():
-        found += [
-            np.asarray(picked, dtype=np.int64) for picked in group["representatives"].values()
-        ]
-        found.append(_evenly(group["indices"], _SAMPLE))
-    return found
-
-
-def _readable(
-    anchors: Anchors, data: dict[str, Any], shown: NDArray[np.int64]
-) -> NDArray[np.int64]:
-    """Return the anchors of which there is a picture: of what cannot be read there is none."""
-    suspects = np.intersect1d(shown, data["invalid"]).astype(np.int64)
-    if not len(suspects):
-        return shown
-    unread = suspects[sorted(anchors.read(suspects)[1])]
-    return np.setdiff1d(shown, unread)
-
-
-def _evenly(members: NDArray[np.int64], most: int) -> NDArray[np.int64]:
-    """Return some, evenly over the order of anchors, which is no order of values."""
-    if len(members) <= most:
-        return members
-    return members[np.linspace(0, len(members) - 1, most).round().astype(np.int64)]
 
 
 def manifest(config: Config, plan: Plan) -> dict[str, Any]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 import torch
 
 from pxgen_plugins import PXGen, criteria
 from pxgen_plugins.anchors import open_anchors
-from pxgen_plugins.errors import ModelError, ParameterError
+from pxgen_plugins.errors import ModelError, ParameterError, PXGenWarning
 from pxgen_plugins.explanation import build, from_json
 from pxgen_plugins.models import VAE
 from pxgen_plugins.scoring import Scorer
@@ -210,3 +212,14 @@ def test_a_wrong_network_of_features_is_named_when_it_fails_for_all():
     )  # fmt: skip
     with pytest.raises(ModelError, match="network must be callable on a batch of shape"):
         explainer.fit()
+
+
+def test_bytes_that_span_a_few_values_only_are_pointed_at():
+    explainer = PXGen(tiny_vae(), threshold=Fixed({"kld": 1.0, "mse": 1.0})).fit()
+    X = np.random.default_rng(0).integers(0, 17, (20, 1, 8, 8), dtype=np.uint8)
+    with pytest.warns(PXGenWarning, match="the highest here is 16"):
+        explainer.explain(X)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        explainer.explain(15 * X)
+        explainer.explain(np.zeros_like(X))

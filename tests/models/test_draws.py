@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from pxgen_plugins import PXGen
-from pxgen_plugins.errors import ModelError
+from pxgen_plugins.criteria import for_model
+from pxgen_plugins.errors import CapabilityError, ModelError
 from pxgen_plugins.models import GAN, VQVAE, Autoencoder, Flow, LanguageModel
 from pxgen_plugins.thresholds import Quantile
 
@@ -82,3 +83,12 @@ def test_seeds_handed_to_functions_are_those_that_numpys_older_generators_take()
     texts.sample(3, 2**63 - 1)
     assert len(seen) > 3
     assert max(seen) < 2**32
+
+
+def test_criteria_of_a_normal_prior_are_not_for_a_uniform_one():
+    settings = {"latent_shape": (2,), "sample_shape": (4,)}
+    for prior, works in (("normal", True), ("uniform", False)):
+        model = GAN(widened, prior=prior, **settings)
+        assert ({"prior_nll", "typicality"} <= set(for_model(model))) == works
+    with pytest.raises(CapabilityError, match="another prior"):
+        PXGen(model, "typicality", "mse", threshold=Quantile(0.9, 50, 2))

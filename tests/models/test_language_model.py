@@ -245,3 +245,45 @@ def test_what_functions_return_is_checked():
         LanguageModel(fine).continuation(x)
     with pytest.raises(ParameterError, match="tokenizer"):
         from_transformers(type("Net", (), {"config": 1, "__call__": len})(), tokenizer=None)
+
+
+class Words:
+    """Tokens are words; a leading one is decoded without the space before it, as Llama's are."""
+
+    bos_token_id, eos_token_id = 0, 1
+    known = ("<s>", "</s>", "the", "quick", "brown", "fox")
+
+    def __call__(self, texts, add_special_tokens=False):
+        place = {word: at for at, word in enumerate(self.known)}
+        return {"input_ids": [[place.get(word, 2) for word in text.split()] for text in texts]}
+
+    def decode(self, ids, skip_special_tokens=True):
+        return " ".join(self.known[int(i)] for i in ids if int(i) > 1)
+
+
+def test_samples_and_continuations_of_prompts_keep_the_space_between():
+    transformers = pytest.importorskip("transformers")
+    settings = transformers.GPT2Config(
+        vocab_size=6, n_positions=16, n_embd=8, n_layer=1, n_head=2, bos_token_id=0, eos_token_id=1
+    )
+    with torch.random.fork_rng():
+        torch.random.set_rng_state(torch.Generator().manual_seed(3).get_state())
+        net = transformers.GPT2LMHeadModel(settings)
+    tokenizer = Words()
+    model = from_transformers(net, tokenizer=tokenizer, prompts=["the quick"], max_tokens=4)
+    for text in model.render(model.sample(8, 0)):
+        assert text.startswith("the quick ")
+        assert set(text.split()) <= {*tokenizer.known}
+
+
+def test_a_model_that_sees_later_tokens_is_refused():
+    transformers = pytest.importorskip("transformers")
+    settings = transformers.BertConfig(
+        vocab_size=6, hidden_size=16, num_hidden_layers=1, num_attention_heads=2,
+        intermediate_size=16, max_position_embeddings=16,
+    )  # fmt: skip
+    net = transformers.BertLMHeadModel(settings)
+    with pytest.raises(ModelError, match="is_decoder=True"):
+        from_transformers(net, tokenizer=Words())
+    settings.is_decoder = True
+    from_transformers(transformers.BertLMHeadModel(settings), tokenizer=Words())

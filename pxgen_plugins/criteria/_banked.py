@@ -10,14 +10,18 @@ from torch import Tensor
 
 from pxgen_plugins import validation
 from pxgen_plugins.criteria.base import Batch
-from pxgen_plugins.criteria.feature_distance import Network, feature_maps, network_or_none
+from pxgen_plugins.criteria.feature_distance import (
+    Network,
+    expect_alone,
+    flat_features,
+    network_or_none,
+)
 from pxgen_plugins.criteria.fitted import Fitted, Source
 from pxgen_plugins.errors import ModelError
 from pxgen_plugins.neighbours import blocks
 
 __all__ = ["Banked", "gaps"]
 
-_ALONE = 3  # rows that are called again without the others
 _ROUNDING = 1e-12  # of squared norms: far above the rounding of float64, far below a difference
 
 
@@ -73,8 +77,8 @@ class Banked(Fitted):
         parts = []
         for batch in batches:
             parts.append(self._features(batch.x).cpu())
-            if len(parts) == 1 and self.network is not None:
-                self._check_alone(batch.x, parts[0], where)
+            if len(parts) == 1:
+                expect_alone(self.network, batch.x, where)
         rows = torch.cat(parts) if parts else torch.empty(0, 1)
         if len(rows) < self.k + 2:
             do = "Give more samples, or lower k."
@@ -113,23 +117,8 @@ class Banked(Fitted):
         gap: Tensor = torch.linalg.vector_norm(x - self.learned("rows", x)[index], dim=1)
         return gap
 
-    def _check_alone(self, x: Tensor, found: Tensor, where: str) -> None:
-        """Raise when the network's features of a row depend on the rest of its batch."""
-        alone = self._features(x[:_ALONE]).cpu()
-        size = max(1.0, float(found.abs().max()))
-        if alone.isfinite().all() and not torch.allclose(
-            found[:_ALONE], alone, rtol=1e-3, atol=1e-4 * size
-        ):
-            gap = float((found[:_ALONE] - alone).abs().max())
-            came = f"features that differ by up to {gap:.3g} with the other rows of a batch"
-            do = "Normalise by running statistics, not by those of the batch."
-            raise ModelError("network", where, "a function of each instance by itself", came, do)
-
     def _features(self, x: Tensor) -> Tensor:
-        if self.network is None:
-            return x.flatten(1)
-        maps = feature_maps(self.network, x, f"criterion {self.name!r}")
-        return torch.cat([part.flatten(1) for part in maps], 1)
+        return flat_features(self.network, x, f"criterion {self.name!r}")
 
 
 def gaps(x: Tensor, rows: Tensor, centre: Tensor) -> tuple[Tensor, Tensor]:

@@ -8,7 +8,12 @@ from torch.nn.functional import unfold
 
 from pxgen_plugins import validation
 from pxgen_plugins.criteria.base import REGISTRY, Batch, Criterion, Kind
-from pxgen_plugins.criteria.feature_distance import Network, feature_maps, network_or_none
+from pxgen_plugins.criteria.feature_distance import (
+    Network,
+    expect_alone,
+    feature_maps,
+    network_or_none,
+)
 from pxgen_plugins.criteria.pixel import images
 from pxgen_plugins.errors import CapabilityError
 
@@ -79,6 +84,8 @@ class PatchFrechet(Criterion):
             side = min(self.patch, *pair[0].shape[-2:])
             ours, theirs = (unfold(part.double(), side) for part in pair)
         else:
+            if batch.first == 0:
+                expect_alone(self.network, batch.x, where)
             (ours, *_), (theirs, *_) = (
                 feature_maps(self.network, part, where) for part in (batch.x, batch.reconstruction)
             )

@@ -43,6 +43,7 @@ class Inversion:
         bank: Samples to start from (of each class), >= 1.
         rate: First step length of Adam, in units of the latent space.
         noise: Deviation of the noise, in shares of the data range, >= 0; larger pulls codes to 0.
+            Without a data range it is in the data's own unit: lower it for data of small values.
             Priors other than N(0, I) ignore it.
         rows: Descents at a time, >= 1; more are faster on large devices, and need more memory.
         seed: Seed of the samples to start from, >= 0.

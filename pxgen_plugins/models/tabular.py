@@ -380,7 +380,10 @@ class Tabular(GenerativeModel):
                 return pd.read_parquet(path)
             # only an empty field is a missing value: "NA" and "None" may be categories
             types = dict.fromkeys(texts, str)
-            return pd.read_csv(path, dtype=types, keep_default_na=False, na_values=[""])
+            return pd.read_csv(
+                path, dtype=types, keep_default_na=False, na_values=[""],
+                float_precision="round_trip",  # a constant column must equal itself
+            )  # fmt: skip
         except Exception as error:  # of the many that pandas and pyarrow raise
             do = "Check that the file is there and can be read by pandas."
             came = f"{os.fspath(path)!r} ({type(error).__name__}: {str(error)[:200]})"

@@ -14,7 +14,7 @@ from skimage.metrics import structural_similarity
 from torch import Tensor, nn
 
 from pxgen_plugins import PXGen, criteria
-from pxgen_plugins.criteria import Batch, FeatureDistance, PatchFrechet
+from pxgen_plugins.criteria import Batch, FeatureDistance, PatchFrechet, make
 from pxgen_plugins.errors import CapabilityError, ModelError, ParameterError
 from pxgen_plugins.thresholds import MeanMax
 from tests.conftest import tiny_vae
@@ -225,3 +225,18 @@ def test_a_criterion_with_a_network_is_saved_by_name_and_loaded_with_the_network
         PXGen.load(tmp_path, vae)
     loaded = PXGen.load(tmp_path, vae, extrinsic=FeatureDistance(network=net))
     np.testing.assert_array_equal(loaded.explain(images).values, found.values)
+
+
+@pytest.mark.parametrize("name", ["feature_distance", "patch_frechet"])
+def test_a_network_that_mixes_the_rows_of_a_batch_is_refused(name):
+    class Echo:
+        capabilities = frozenset({"reconstruct"})
+
+        def reconstruct(self, x):
+            return x.clone()
+
+    x = torch.rand(9, 1, 16, 16, generator=torch.Generator().manual_seed(0))
+    mixing = make({"name": name, "network": lambda x: x - x.mean(0)})
+    with pytest.raises(ModelError, match="each instance by itself"):
+        mixing(Batch(Echo(), x))
+    assert make({"name": name, "network": lambda x: 2 * x})(Batch(Echo(), x)).abs().max() < 1e-4

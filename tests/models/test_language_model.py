@@ -261,16 +261,9 @@ class Words:
         return " ".join(self.known[int(i)] for i in ids if int(i) > 1)
 
 
-def test_samples_and_continuations_of_prompts_keep_the_space_between():
-    transformers = pytest.importorskip("transformers")
-    settings = transformers.GPT2Config(
-        vocab_size=6, n_positions=16, n_embd=8, n_layer=1, n_head=2, bos_token_id=0, eos_token_id=1
-    )
-    with torch.random.fork_rng():
-        torch.random.set_rng_state(torch.Generator().manual_seed(3).get_state())
-        net = transformers.GPT2LMHeadModel(settings)
+def test_samples_and_continuations_of_prompts_keep_the_space_between(gpt):
     tokenizer = Words()
-    model = from_transformers(net, tokenizer=tokenizer, prompts=["the quick"], max_tokens=4)
+    model = from_transformers(gpt, tokenizer=tokenizer, prompts=["the quick"], max_tokens=4)
     for text in model.render(model.sample(8, 0)):
         assert text.startswith("the quick ")
         assert set(text.split()) <= {*tokenizer.known}

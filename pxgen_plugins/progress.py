@@ -10,6 +10,8 @@ if TYPE_CHECKING:
 
 __all__ = ["bar"]
 
+_IN_LOGS = 10.0  # seconds between updates where nobody watches
+
 
 def bar(total: int, what: str, unit: str, verbose: bool) -> tqdm[Any]:
     """Return a progress bar over ``total`` units; it prints nothing unless ``verbose``.
@@ -20,6 +22,8 @@ def bar(total: int, what: str, unit: str, verbose: bool) -> tqdm[Any]:
     """
     from tqdm import tqdm
 
+    # in a log each update is a line, or a part of a very long one
+    seen = sys.stderr.isatty() or "ipykernel" in sys.modules
     return tqdm(
         total=total,
         desc=what,
@@ -28,4 +32,5 @@ def bar(total: int, what: str, unit: str, verbose: bool) -> tqdm[Any]:
         file=sys.stderr,
         disable=not verbose,
         leave=False,
+        mininterval=0.1 if seen else _IN_LOGS,
     )

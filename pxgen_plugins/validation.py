@@ -12,6 +12,8 @@ from pxgen_plugins.errors import ParameterError, describe
 
 __all__ = ["boolean", "choice", "integer", "nearest", "real", "shape"]
 
+_LARGEST = 2**63 - 1
+
 
 def nearest(name: str, options: Iterable[str]) -> str:
     """Return a sentence that points from a wrong name to the likeliest right one.
@@ -34,6 +36,9 @@ def integer(
     if not good or (minimum is not None and value < minimum):
         hint = do or f"Pass {parameter}={minimum if minimum is not None else 0} or more."
         raise ParameterError(parameter, where, allowed, describe(value), hint)
+    if value > _LARGEST:
+        hint = "Use a smaller one; generators take no more than 64 bits."
+        raise ParameterError(parameter, where, f"{allowed} and < 2**63", describe(value), hint)
     return int(value)
 
 

@@ -149,6 +149,9 @@ class SampleBank(GenerativeModel):
             do = "Give more: criteria learn from one half, thresholds come from the other."
             raise ModelError("source", _WHERE, "of two instances or more", str(len(probe)), do)
         self.sample_shape = tuple(probe.read(slice(0, 1))[0].shape[1:])
+        if not self.sample_shape:
+            do = "Give an array (n, d): source[:, None] for instances of one value."
+            raise ModelError("source", _WHERE, "instances of one axis or more", "numbers", do)
         first = self._tensor(probe, np.arange(_PROBES))
         if self._bank is None and not torch.equal(first, self._call(_PROBES, 0)):
             allowed = "repeatable: the same instances for the same seed"

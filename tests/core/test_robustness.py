@@ -223,3 +223,8 @@ def test_bytes_that_span_a_few_values_only_are_pointed_at():
         warnings.simplefilter("error")
         explainer.explain(15 * X)
         explainer.explain(np.zeros_like(X))
+
+
+def test_a_seed_that_no_generator_takes_is_refused():
+    with pytest.raises(ParameterError, match=r"seed must be an integer >= 0 and < 2\*\*63"):
+        PXGen(tiny_vae(), seed=2**70)

@@ -323,3 +323,8 @@ def test_a_function_without_a_seed_that_draws_globally_repeats_and_leaves_no_tra
     one, other = (SampleBank(source, data_range=None, n_bank=50) for _ in range(2))
     assert torch.equal(one.sample(5, 0), other.sample(5, 0))
     assert moved_generators(before) == []
+
+
+def test_numbers_without_an_axis_are_no_instances():
+    with pytest.raises(ModelError, match=r"source\[:, None\]"):
+        SampleBank(np.random.default_rng(0).random(400))

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 __all__ = ["anchor_table", "write_parquet"]
 
 # a criterion of one of these names, as a black box may have, stands as "criterion_<name>"
-_OWN = {"index", "id", "label", "group", "group_stability", "anchor_value", "representative_of"}
+_OWN = {"index", "id", "label", "group", "group_stability", "anchor_value", "reason",
+        "representative_of"}  # fmt: skip
 _ROWS = 10_000  # per row group, so that readers need little memory
 
 

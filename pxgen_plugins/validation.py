@@ -10,9 +10,10 @@ from typing import Any
 
 from pxgen_plugins.errors import ParameterError, describe
 
-__all__ = ["boolean", "choice", "integer", "nearest", "real", "shape"]
+__all__ = ["LARGEST", "boolean", "choice", "integer", "nearest", "real", "shape"]
 
-_LARGEST = 2**63 - 1
+LARGEST = 2**63 - 1
+"""The largest integer that is taken anywhere: 64 bits, with a sign."""
 
 
 def nearest(name: str, options: Iterable[str]) -> str:
@@ -36,7 +37,7 @@ def integer(
     if not good or (minimum is not None and value < minimum):
         hint = do or f"Pass {parameter}={minimum if minimum is not None else 0} or more."
         raise ParameterError(parameter, where, allowed, describe(value), hint)
-    if value > _LARGEST:
+    if value > LARGEST:
         hint = "Use a smaller one; generators take no more than 64 bits."
         raise ParameterError(parameter, where, f"{allowed} and < 2**63", describe(value), hint)
     return int(value)

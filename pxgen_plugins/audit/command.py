@@ -325,7 +325,7 @@ def _show(finished: Run, as_json: bool) -> None:
         click.echo(text + (f"  {visible(one['reason'])}" if one["reason"] else ""), color=colour)
     shown = ", ".join(f"{name} {count:,}" for name, count in groups.items())
     click.echo(f"groups: {shown}; invalid {n_invalid:,}")
-    for why, count, first in unscored(finished.data)[:3]:
+    for why, count, first in unscored(finished.data, 3):
         click.echo(f"  {count:,} not scored: {visible(why, 120)} (the first is anchor {first})")
     click.echo(click.style(state, fg=_COLOURS.get(state), bold=True), color=colour)
     click.echo(f"report: {report_file}")

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pxgen_plugins.groups import wilson_interval
 
-__all__ = ["Interval", "between", "of_mean", "of_median", "of_repeats", "of_share"]
+__all__ = ["Interval", "between", "of_mean", "of_median", "of_repeats", "of_share", "repeats_of"]
 
 Interval = tuple[float, float] | None
 Floats = NDArray[np.float64]
@@ -46,6 +48,12 @@ def of_repeats(observed: float, repeats: Floats, confidence: float) -> Interval:
     if not math.isclose(observed, float(repeats.mean()), rel_tol=1e-6, abs_tol=1e-12):
         half *= math.sqrt(len(repeats))
     return observed - half, observed + half
+
+
+def repeats_of(data: Mapping[str, Any]) -> Floats:
+    """Return the thresholds of each calibration repeat, (r, m); no row where there are none."""
+    repeats = np.asarray((data.get("calibration") or {}).get("repeats"), dtype=float)
+    return repeats if repeats.ndim == 2 else np.empty((0, len(data["criteria"])))
 
 
 def between(before: Floats, after: Floats, confidence: float) -> Interval:

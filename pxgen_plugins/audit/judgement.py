@@ -13,7 +13,15 @@ from numpy.typing import NDArray
 
 from pxgen_plugins.audit.changes import Changes
 from pxgen_plugins.audit.conditions import Condition, Parsed, parse
-from pxgen_plugins.audit.ends import Interval, between, of_mean, of_median, of_repeats, of_share
+from pxgen_plugins.audit.ends import (
+    Interval,
+    between,
+    of_mean,
+    of_median,
+    of_repeats,
+    of_share,
+    repeats_of,
+)
 from pxgen_plugins.audit.paired import paired_interval
 from pxgen_plugins.groups import INVALID
 
@@ -193,7 +201,7 @@ def _fact(
     gap = now.observed - before.observed
     interval = None
     if parsed.subject == "threshold":
-        repeats = [_repeats(run)[:, _column(parsed, run)] for run in (baseline, data)]
+        repeats = [repeats_of(run)[:, _column(parsed, run)] for run in (baseline, data)]
         interval = between(repeats[0], repeats[1], confidence)
     n = None if now.n is None or before.n is None else min(now.n, before.n)
     return _Fact(*_directed(parsed, gap, interval), n, now.against)
@@ -285,7 +293,7 @@ def _number(parsed: Parsed, confidence: float, data: Mapping[str, Any]) -> _Fact
     if parsed.subject == "threshold":
         given = data["thresholds"][parsed.criterion]
         observed = math.nan if given is None else float(given)
-        interval = of_repeats(observed, _repeats(data)[:, column], confidence)
+        interval = of_repeats(observed, repeats_of(data)[:, column], confidence)
         return _Fact(observed, interval, None, nobody)
     group = np.asarray(data["group"], dtype=str)
     valid = group != INVALID if parsed.group is None else group == parsed.group
@@ -302,7 +310,7 @@ def _number(parsed: Parsed, confidence: float, data: Mapping[str, Any]) -> _Fact
 
 
 def _stability(confidence: float, data: Mapping[str, Any]) -> _Fact:
-    if len(_repeats(data)) < 2:
+    if len(repeats_of(data)) < 2:
         raise _Unknown("thresholds of one repeat say nothing of stability")
     values = np.asarray(data["group_stability"], dtype=float)
     known = np.isfinite(values)
@@ -322,12 +330,6 @@ def _column(parsed: Parsed, data: Mapping[str, Any]) -> int:
         known = ", ".join(criteria)
         raise _Unknown(f"no criterion {parsed.criterion!r} in this run, only {known}")
     return criteria.index(parsed.criterion)
-
-
-def _repeats(data: Mapping[str, Any]) -> NDArray[np.float64]:
-    """Return the thresholds of each calibration repeat, (r, m); no row where there are none."""
-    repeats = np.asarray((data.get("calibration") or {}).get("repeats"), dtype=float)
-    return repeats if repeats.ndim == 2 else np.empty((0, len(data["criteria"])))
 
 
 def _invalid(data: Mapping[str, Any]) -> NDArray[np.bool_]:

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
-__all__ = ["LARGEST", "ONE_OF", "REQUIRED", "SPEC", "Key", "schema", "template"]
+from pxgen_plugins.validation import LARGEST
+
+__all__ = ["ONE_OF", "REQUIRED", "SPEC", "Key", "schema", "template"]
 
 Kind = Literal["string", "path", "paths", "integer", "list", "mapping", "table"]
 REQUIRED: Final = object()
-LARGEST: Final = 2**63 - 1
-"""The largest integer that a setting may be."""
 
 
 ONE_OF: Final = {

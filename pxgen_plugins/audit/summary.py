@@ -17,7 +17,6 @@ __all__ = ["summary"]
 
 _MOST = 50  # rows of conditions: GitHub takes comments of 65,536 characters
 _MOST_ANCHORS = 10
-_MOST_REASONS = 5
 _WORDS = {
     "failed": "failed",
     "error": "not judged: an error",
@@ -119,7 +118,7 @@ def _groups(data: Mapping[str, Any]) -> list[str]:
     if bad:
         rows.append([INVALID, f"{bad:,}", _share(bad / n), "n/a"])
     table = markdown_table(["group", "anchors", "share", "95% interval"], rows, n_left=1)
-    for why, count, first in unscored(data)[:_MOST_REASONS]:
+    for why, count, first in unscored(data):
         table += ["", f"Not scored: {count:,}, {code(why, 160)}, the first #{first}."]
     return table
 

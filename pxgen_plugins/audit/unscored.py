@@ -8,13 +8,14 @@ from typing import Any
 __all__ = ["unscored"]
 
 
-def unscored(data: Mapping[str, Any]) -> list[tuple[str, int, int]]:
+def unscored(data: Mapping[str, Any], most: int = 5) -> list[tuple[str, int, int]]:
     """Return why anchors have no group: the reason, how many share it, the first one's index.
 
     The most common reason first.
 
     Args:
         data: Data of an explanation.
+        most: Most reasons.
 
     Example:
         >>> unscored({"invalid": [3, 5, 9], "reasons": ["too long", "NaN", "too long"]})
@@ -27,4 +28,4 @@ def unscored(data: Mapping[str, Any]) -> list[tuple[str, int, int]]:
     for index, why in zip(indices, reasons, strict=False):
         found.setdefault(str(why), []).append(int(index))
     rows = [(why, len(held), held[0]) for why, held in found.items()]
-    return sorted(rows, key=lambda row: (-row[1], row[2]))
+    return sorted(rows, key=lambda row: (-row[1], row[2]))[:most]

@@ -12,8 +12,9 @@ from pxgen_plugins import validation
 from pxgen_plugins.criteria.base import Batch
 from pxgen_plugins.criteria.feature_distance import (
     Network,
-    expect_alone,
-    flat_features,
+    expect_own,
+    feature_maps,
+    flat,
     network_or_none,
 )
 from pxgen_plugins.criteria.fitted import Fitted, Source
@@ -74,11 +75,12 @@ class Banked(Fitted):
     def learn(self, batches: Iterator[Batch]) -> dict[str, Tensor]:
         """Return the bank's features (m, d), their mean (d,) and the summary."""
         where = f"criterion {self.name!r}"
-        parts = []
+        parts: list[Tensor] = []
         for batch in batches:
-            parts.append(self._features(batch.x).cpu())
-            if len(parts) == 1:
-                expect_alone(self.network, batch.x, where)
+            maps = feature_maps(self.network, batch.x, where)
+            if not parts:
+                expect_own(self.network, batch.x, maps, where)
+            parts.append(flat(maps).cpu())
         rows = torch.cat(parts) if parts else torch.empty(0, 1)
         if len(rows) < self.k + 2:
             do = "Give more samples, or lower k."
@@ -118,7 +120,7 @@ class Banked(Fitted):
         return gap
 
     def _features(self, x: Tensor) -> Tensor:
-        return flat_features(self.network, x, f"criterion {self.name!r}")
+        return flat(feature_maps(self.network, x, f"criterion {self.name!r}"))
 
 
 def gaps(x: Tensor, rows: Tensor, centre: Tensor) -> tuple[Tensor, Tensor]:

@@ -12,12 +12,12 @@ from pxgen_plugins import validation
 from pxgen_plugins.criteria.base import REGISTRY, Batch, Criterion, Kind
 from pxgen_plugins.errors import ModelError, ParameterError, describe
 from pxgen_plugins.memory import out_of_memory
+from pxgen_plugins.models._alone import expect_alone
 from pxgen_plugins.models._evaluation import EvaluationMode, modules_of
 
-__all__ = ["FeatureDistance", "expect_alone", "feature_maps", "flat_features", "network_or_none"]
+__all__ = ["FeatureDistance", "expect_own", "feature_maps", "flat", "network_or_none"]
 
 Network = Callable[[Tensor], Any]
-_ALONE = 3  # rows that are called again without the others
 
 
 def network_or_none(network: Any, where: str) -> Any:
@@ -62,25 +62,21 @@ def feature_maps(network: Network | None, x: Tensor, where: str) -> list[Tensor]
     return [part.reshape(len(part), part.shape[1], -1) for part in parts]
 
 
-def flat_features(network: Network | None, x: Tensor, where: str) -> Tensor:
-    """Return all that ``network`` makes of ``x`` as one vector each, (b, d); see feature_maps."""
-    return torch.cat([part.flatten(1) for part in feature_maps(network, x, where)], 1)
+def flat(maps: list[Tensor]) -> Tensor:
+    """Return maps as one vector for each instance, (b, d)."""
+    return torch.cat([part.flatten(1) for part in maps], 1)
 
 
-def expect_alone(network: Network | None, x: Tensor, where: str) -> None:
-    """Raise when the features of a row depend on the rest of its batch; one more pass.
+def expect_own(network: Network | None, x: Tensor, maps: list[Tensor], where: str) -> None:
+    """Raise when the features of a row, which ``maps`` are, depend on the rest of its batch.
 
     Raises:
         ModelError: When they do: values would depend on the batch size.
     """
-    if network is None or len(x) <= _ALONE:
-        return
-    found = flat_features(network, x, where)[:_ALONE]
-    gap = (found - flat_features(network, x[:_ALONE], where)).abs()
-    if bool((gap > 1e-3 * found.abs() + 1e-4 * max(1.0, float(found.abs().max()))).any()):
-        came = f"features that differ by up to {float(gap.max()):.3g} with the rest of a batch"
-        do = "Normalise by running statistics, not by those of the batch."
-        raise ModelError("network", where, "a function of each instance by itself", came, do)
+    if network is not None:
+        expect_alone(
+            "network", where, flat(maps), lambda rows: flat(feature_maps(network, rows, where)), x
+        )
 
 
 @REGISTRY.register("feature_distance")
@@ -126,10 +122,10 @@ class FeatureDistance(Criterion):
     def __call__(self, batch: Batch) -> Tensor:
         """Return the values, (b,)."""
         where = f"criterion {self.name!r}"
-        if batch.first == 0:
-            expect_alone(self.network, batch.x, where)
         total = torch.zeros(len(batch), dtype=batch.x.dtype, device=batch.x.device)
         ours = feature_maps(self.network, batch.x, where)
+        if batch.first == 0:
+            expect_own(self.network, batch.x, ours, where)
         theirs = feature_maps(self.network, batch.reconstruction, where)
         for one, other in zip(ours, theirs, strict=True):
             if self.normalise:

@@ -10,7 +10,7 @@ from pxgen_plugins import validation
 from pxgen_plugins.criteria.base import REGISTRY, Batch, Criterion, Kind
 from pxgen_plugins.criteria.feature_distance import (
     Network,
-    expect_alone,
+    expect_own,
     feature_maps,
     network_or_none,
 )
@@ -84,11 +84,11 @@ class PatchFrechet(Criterion):
             side = min(self.patch, *pair[0].shape[-2:])
             ours, theirs = (unfold(part.double(), side) for part in pair)
         else:
-            if batch.first == 0:
-                expect_alone(self.network, batch.x, where)
-            (ours, *_), (theirs, *_) = (
+            (ours, *rest), (theirs, *_) = (
                 feature_maps(self.network, part, where) for part in (batch.x, batch.reconstruction)
             )
+            if batch.first == 0:
+                expect_own(self.network, batch.x, [ours, *rest], where)
         if ours.shape[2] < 2:
             do = "Choose a smaller patch, or an earlier layer of the network."
             allowed = "such that features have several positions in an image"

@@ -10,6 +10,7 @@ from torch import Tensor
 from pxgen_plugins import validation
 from pxgen_plugins.criteria.base import REGISTRY, Batch, Criterion, Kind
 from pxgen_plugins.errors import CapabilityError
+from pxgen_plugins.models.base import PROPERTIES
 
 __all__ = ["BCE", "MAE", "MSE", "PSNR", "channels_first", "cross_entropy", "images", "span"]
 
@@ -27,7 +28,7 @@ def span(batch: Batch, asker: str) -> tuple[float, float]:
         raise CapabilityError(
             "model",
             f"criterion {asker!r}",
-            "bounded, with a data_range (low, high)",
+            PROPERTIES["bounded"],
             "data_range=None",
             "Give the model its data_range, or use 'mse' or 'mae'.",
         )
@@ -48,7 +49,7 @@ def images(batch: Batch, asker: str) -> tuple[Tensor, Tensor]:
         raise CapabilityError(
             "model",
             f"criterion {asker!r}",
-            "one of images, with sample_shape (channels, height, width) or (height, width)",
+            PROPERTIES["images"],
             f"sample_shape {tuple(shape)}",
             "Use 'mse' or 'mae' for anchors that are no images.",
         )

@@ -11,7 +11,30 @@ from pxgen_plugins.errors import ModelError, PXGenError
 from pxgen_plugins.models._callables import as_tensor
 from pxgen_plugins.models._seeded import seeded
 
-__all__ = ["Draw"]
+__all__ = ["Draw", "asked"]
+
+
+def asked(function: Callable[..., Any], role: str, where: str, form: str, *given: int) -> Any:
+    """Return what a user's function gives.
+
+    Args:
+        function: The callable.
+        role: Its name in messages.
+        where: Whose it is, for messages.
+        form: How it is called, for messages, as in ``"prior(n, seed)"``.
+        given: Its arguments.
+
+    Raises:
+        ModelError: When it raises; its own exception is the cause.
+    """
+    try:
+        return function(*given)
+    except PXGenError:
+        raise
+    except Exception as error:  # whatever a foreign function raises
+        came = f"{type(error).__name__}: {str(error)[:300]}"
+        do = "Call it by hand with the same arguments to find the cause."
+        raise ModelError(role, where, f"a function {form}", came, do) from error
 
 
 class Draw:
@@ -39,17 +62,10 @@ class Draw:
         Raises:
             ModelError: When it raises; its own exception is the cause.
         """
-        try:
-            with seeded(seed):
-                # 32 bits, because numpy's older generators take no more
-                return self.function(n, seed % 2**32)
-        except PXGenError:
-            raise
-        except Exception as error:
-            allowed = f"a function {self.role}(n, seed)"
-            came = f"{type(error).__name__}: {str(error)[:300]}"
-            do = "Call it by hand with the same arguments to find the cause."
-            raise ModelError(self.role, self.where, allowed, came, do) from error
+        with seeded(seed):
+            # 32 bits, because numpy's older generators take no more
+            given = (n, seed % 2**32)
+            return asked(self.function, self.role, self.where, f"{self.role}(n, seed)", *given)
 
     def check(self) -> None:
         """Raise unless the same seed gives the same twice.

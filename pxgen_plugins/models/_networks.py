@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from pxgen_plugins import validation
 from pxgen_plugins.errors import ModelError, ParameterError, describe
 from pxgen_plugins.memory import out_of_memory
+from pxgen_plugins.models._alone import expect_alone
 from pxgen_plugins.models._callables import HALVES, Call, expect_shape
 from pxgen_plugins.models._evaluation import EvaluationMode
 from pxgen_plugins.models._placement import bounds, modules_behind, placement
@@ -19,7 +20,6 @@ from pxgen_plugins.models.base import GenerativeModel
 __all__ = ["Networks"]
 
 _PROBES = 16
-_ALONE = 3  # rows that are called again without the others
 _SLACK = 1e-3  # part of the range by which float arithmetic may overshoot it
 
 
@@ -118,9 +118,9 @@ class Networks(GenerativeModel):
         x = torch.rand(n, *self.sample_shape, generator=generator, dtype=torch.float32)
         return self._put(x) * (high - low) + low
 
-    def _codes_to_try(self) -> Tensor:
-        generator = torch.Generator().manual_seed(0)
-        z = torch.randn(2, *self.latent_shape, generator=generator, dtype=torch.float32)
+    def _codes_to_try(self, n: int = 2, seed: int = 0) -> Tensor:
+        generator = torch.Generator().manual_seed(seed)
+        z = torch.randn(n, *self.latent_shape, generator=generator, dtype=torch.float32)
         return self._put(z)
 
     def _check_codes(self, role: str, embed: Callable[[Tensor], Tensor]) -> Tensor:
@@ -171,14 +171,8 @@ class Networks(GenerativeModel):
         self, role: str, found: Tensor, function: Callable[..., Tensor], *given: Tensor
     ) -> None:
         """Raise when rows have other results without the rest of their batch."""
-        alone = function(*(part[:_ALONE] for part in given))
-        size = max(1.0, float(found.abs().max()))
-        if not torch.allclose(found[:_ALONE], alone, rtol=1e-3, atol=1e-4 * size):
-            gap = float((found[:_ALONE] - alone).abs().max())
-            allowed = "a function of each instance by itself"
-            came = f"results that differ by up to {gap:.3g} with the other rows of a batch"
-            do = "Normalise by running statistics, not by those of the batch; or check=False."
-            raise ModelError(role, self._where, allowed, came, do)
+        do = "; or check=False"
+        expect_alone(role, self._where, found, function, *given, do=do)
 
     def __repr__(self) -> str:
         return (

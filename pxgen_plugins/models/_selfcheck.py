@@ -57,10 +57,9 @@ def check_vae(model: VAE) -> None:
             "Return the posterior mean, not a draw; name modules with dropout in modules=.",
         )
     model._check_alone("encode", mean, lambda rows: model.encode(rows)[0], x)
-    generator = torch.Generator().manual_seed(1)
-    z = torch.randn(_PROBES, *model.latent_shape, generator=generator, dtype=torch.float32)
-    z = z.to(mean.device, mean.dtype)
+    z = model._codes_to_try(_PROBES, seed=1)
     decoded = model.decode(z)
+    model._check_finite("decode's result", decoded, "ordinary latent codes")
     model._check_alone("decode", decoded, model.decode, z)
     model._check_range("decode", torch.cat([decoded, model.decode(mean)]))
 

@@ -14,8 +14,9 @@ from torch import Tensor
 from pxgen_plugins import validation
 from pxgen_plugins.anchors import Anchors, open_anchors
 from pxgen_plugins.conversion import convert
-from pxgen_plugins.errors import AnchorError, ModelError, PXGenError, describe
+from pxgen_plugins.errors import AnchorError, ModelError, describe
 from pxgen_plugins.models import register
+from pxgen_plugins.models._draws import asked
 from pxgen_plugins.models._placement import bounds
 from pxgen_plugins.models._seeded import seeded
 from pxgen_plugins.models.base import GenerativeModel
@@ -200,15 +201,7 @@ def _draws(source: Callable[..., Any]) -> Callable[[int, int], Any] | None:
 
 
 def _ask(function: Any, *given: int) -> Any:
-    try:
-        return function(*given)
-    except PXGenError:
-        raise
-    except Exception as error:  # whatever a foreign function raises
-        came = f"{type(error).__name__}: {str(error)[:300]}"
-        do = "Call it by hand with the same arguments to find the cause."
-        allowed = "a function source(n, seed) or source(n)"
-        raise ModelError("source", _WHERE, allowed, came, do) from error
+    return asked(function, "source", _WHERE, "source(n, seed) or source(n)", *given)
 
 
 def _opened(drawn: Any, sample_shape: tuple[int, ...] | None, n: int) -> Anchors:

@@ -228,3 +228,17 @@ def test_bytes_that_span_a_few_values_only_are_pointed_at():
 def test_a_seed_that_no_generator_takes_is_refused():
     with pytest.raises(ParameterError, match=r"seed must be an integer >= 0 and < 2\*\*63"):
         PXGen(tiny_vae(), seed=2**70)
+
+
+def test_a_criterion_called_as_a_column_of_the_table_keeps_its_values():
+    X = np.random.default_rng(0).random((5, 3))
+    X[3, 0] = np.nan
+    explainer = PXGen(
+        lambda X: X[:, :2],
+        intrinsic="reason",
+        extrinsic="two",
+        threshold=Fixed({"reason": 1, "two": 1}),
+    )
+    found = anchor_table(explainer.fit().explain(X))
+    assert found["criterion_reason"].to_pylist()[0] == X[0, 0]
+    assert [why is None for why in found["reason"].to_pylist()] == [True, True, True, False, True]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pxgen_plugins.audit.ends import of_repeats
+from pxgen_plugins.audit.ends import of_repeats, repeats_of
 from pxgen_plugins.audit.inert import visible
 from pxgen_plugins.groups import GROUPS, INVALID
 from pxgen_plugins.plots.style import criterion_name, criterion_text
@@ -170,10 +170,9 @@ def pack_points(
 
 def _slack(data: Mapping[str, Any], j: int, threshold: float | None) -> float:
     """Return how far a threshold's interval, by which conditions are judged, reaches above it."""
-    repeats = (data.get("calibration") or {}).get("repeats")
-    if threshold is None or repeats is None:
+    if threshold is None:
         return 0.0
-    found = of_repeats(threshold, np.asarray(repeats, dtype=np.float64)[:, j], 0.95)
+    found = of_repeats(threshold, repeats_of(data)[:, j], 0.95)
     return 0.0 if found is None or not np.isfinite(found[1]) else found[1] - threshold
 
 

@@ -32,7 +32,6 @@ __all__ = [
 
 _MOST_SELECTORS, _MOST_REPRESENTATIVES = 4, 12
 _MOST_MOVED = 12
-_MOST_REASONS = 5
 _MOST_CHANGED_LABELS = 40
 _MOST_TABLES, _MOST_COLUMNS = 20, 12
 _MOST_FACTS, _FACT = 100, 300
@@ -156,7 +155,7 @@ def unscored_section(data: Mapping[str, Any]) -> list[dict[str, str]]:
             "count": f"{count:,}",
             "first": f"#{first}" + ("" if ids is None else f", {visible(ids[first], 80)}"),
         }
-        for why, count, first in unscored(data)[:_MOST_REASONS]
+        for why, count, first in unscored(data)
     ]
 
 

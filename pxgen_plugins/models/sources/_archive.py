@@ -80,14 +80,12 @@ def _tensor(
         raise RefusedError(f"{place[:80]!r} is pickled; only plain tensors are read")
     dtype = DTYPES[meta["dtype"]]
     sizes, strides = (_integers(meta[key]) for key in ("sizes", "strides"))
-    if place not in whole:
-        content = archive.read(names[folder + place])
-        whole[place] = torch.frombuffer(bytearray(content), dtype=torch.uint8) if content else (
-            torch.empty(0, dtype=torch.uint8)
-        )  # fmt: skip
-    flat = whole[place].view(dtype)
     if math.prod(sizes) == 0:
         return torch.empty(sizes, dtype=dtype), bool(payload["is_param"])
+    if place not in whole:
+        content = bytearray(archive.read(names[folder + place]))
+        whole[place] = torch.frombuffer(content, dtype=torch.uint8)
+    flat = whole[place].view(dtype)
     # as_strided refuses what lies outside the payload
     start = _integers([meta["storage_offset"]])[0]
     return flat.as_strided(sizes, strides, start), bool(payload["is_param"])

@@ -62,6 +62,9 @@ def from_roles(obj: Mapping[str, Any], **settings: Any) -> Any:
         allowed = f"roles of a {family.__name__}: " + ", ".join(sorted(roles))
         do = validation.nearest(str(unknown[0]), roles)
         raise ParameterError("obj", "wrap", allowed, f"a role {unknown[0]!r}", do)
+    if family is not BlackBox and settings.get("sample_shape") is None:
+        do = "Pass sample_shape=(1, 28, 28), say, without the batch axis."
+        raise ParameterError("sample_shape", "wrap", "given", "None", do)
     if family is VAE:
         settings.setdefault("latent_shape", None)
         results, latent_shape = encoder_results(obj["encode"], settings)
@@ -75,16 +78,13 @@ def from_roles(obj: Mapping[str, Any], **settings: Any) -> Any:
 
 
 def _check_settings(family: type[Any], settings: Mapping[str, Any]) -> None:
-    """Raise for a setting that another family has, and for one that this family needs."""
+    """Raise for a setting that another family has."""
     parameters = inspect.signature(family).parameters
     for name in settings:
         if name not in parameters:
             allowed = f"an option of {family.__name__}, which these roles make"
             do = validation.nearest(name, parameters)
             raise ParameterError(name, "wrap", allowed, "one of another family", do)
-    if "sample_shape" in parameters and settings.get("sample_shape") is None:
-        do = "Pass sample_shape=(1, 28, 28), say, without the batch axis."
-        raise ParameterError("sample_shape", "wrap", "given", "None", do)
 
 
 def encoder_results(encode: Any, settings: Mapping[str, Any]) -> tuple[int, tuple[int, ...] | None]:
@@ -96,12 +96,8 @@ def encoder_results(encode: Any, settings: Mapping[str, Any]) -> tuple[int, tupl
             and ``device`` are used.
 
     Raises:
-        ParameterError: When there is no ``sample_shape``.
         ModelError: When it raises, or returns something else.
     """
-    if settings.get("sample_shape") is None:
-        do = "Pass sample_shape=(1, 28, 28), say, without the batch axis."
-        raise ParameterError("sample_shape", "wrap", "given, to call the encoder", "None", do)
     shape = validation.shape(settings["sample_shape"], "sample_shape", "wrap")
     low, high = bounds(settings.get("data_range", (0.0, 1.0)), "wrap") or (-1.0, 1.0)
     modules = modules_behind(settings.get("modules"), encode)

@@ -42,7 +42,7 @@ def build_model(config: Config) -> Any:
     for name in ("sample_shape", "latent_shape", "data_range"):
         if isinstance(options.get(name), list):
             options[name] = tuple(options[name])
-    for kind in ("onnx", "torch_export", "diffusers", "pythae"):
+    for kind in ("onnx", "diffusers", "pythae"):
         if given[kind] is not None:
             return _from_files(kind, given[kind], options)
     if given["shipped"] is not None:

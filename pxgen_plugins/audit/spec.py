@@ -16,7 +16,7 @@ REQUIRED: Final = object()
 
 
 ONE_OF: Final = {
-    "model": ("factory", "onnx", "torch_export", "diffusers", "pythae", "shipped"),
+    "model": ("factory", "onnx", "diffusers", "pythae", "shipped"),
     "anchors": ("path", "shipped"),
     "reference": ("path", "shipped"),
 }
@@ -66,7 +66,7 @@ SPEC: dict[str, Key] = {
     "name": Key("string", "name of the audit, for reports", "audit"),
     "model": Key(
         "table",
-        "the model: one of factory, onnx, torch_export, diffusers, pythae or shipped",
+        "the model: one of factory, onnx, diffusers, pythae or shipped",
         REQUIRED,
         {
             "factory": Key(
@@ -76,7 +76,6 @@ SPEC: dict[str, Key] = {
             "weights": Key("path", "safetensors file, passed to the factory as weights=path"),
             "arguments": Key("mapping", "further arguments of the factory", {}, late=True),
             "onnx": Key("paths", "ONNX files by role: encoder, decoder, generator, ..."),
-            "torch_export": Key("paths", "files of torch.export by role, likewise"),
             "diffusers": Key("path", "folder written by save_pretrained"),
             "pythae": Key("path", "folder written by pythae, of default networks"),
             "shipped": Key("string", "a model of this package", options=("mnist_vae",)),

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from pxgen_plugins.models.sources.normflows import from_normflows
     from pxgen_plugins.models.sources.onnx import from_onnx
     from pxgen_plugins.models.sources.pythae import from_pythae
-    from pxgen_plugins.models.sources.torch_export import from_torch_export
     from pxgen_plugins.models.sources.transformers import from_transformers
     from pxgen_plugins.models.sources.zuko import from_zuko
     from pxgen_plugins.models.tabular import Tabular
@@ -54,7 +53,6 @@ __all__ = [
     "from_normflows",
     "from_onnx",
     "from_pythae",
-    "from_torch_export",
     "from_transformers",
     "from_zuko",
     "get",
@@ -70,7 +68,6 @@ _FUNCTIONS = {
     "from_normflows": "sources.normflows",
     "from_onnx": "sources.onnx",
     "from_pythae": "sources.pythae",
-    "from_torch_export": "sources.torch_export",
     "from_transformers": "sources.transformers",
     "from_zuko": "sources.zuko",
     "wrap": "sources.base",

@@ -68,14 +68,6 @@ def onnx(folder: Path, seed: int, monkeypatch) -> str:
     return "{onnx: {encoder: encoder.onnx, decoder: decoder.onnx}}"
 
 
-def torch_export(folder: Path, seed: int, monkeypatch) -> str:
-    free = torch.export.Dim("n", min=1, max=4096)
-    for name, module, example in halves(seed):
-        program = torch.export.export(module, (example,), dynamic_shapes=({0: free},))
-        torch.export.save(program, folder / f"{name}.pt2")
-    return "{torch_export: {encoder: encoder.pt2, decoder: decoder.pt2}}"
-
-
 def diffusers(folder: Path, seed: int, monkeypatch) -> str:
     found = pytest.importorskip("diffusers")
     found.AutoencoderKL(
@@ -104,7 +96,7 @@ conditions: ["invalid.count < 1"]
     return run(["audit", str(folder / "audit.yaml"), "--quiet"])
 
 
-@pytest.mark.parametrize("kind", [factory, onnx, torch_export, diffusers, pythae])
+@pytest.mark.parametrize("kind", [factory, onnx, diffusers, pythae])
 def test_every_kind_of_model_is_audited_and_told_from_another(kind, tmp_path, monkeypatch, capsys):
     np.save(tmp_path / "anchors.npy", PIXELS[:, None] / np.float32(255))
     for seed, code in ((0, PASSED), (0, PASSED), (1, USAGE)):
@@ -116,11 +108,11 @@ def test_every_kind_of_model_is_audited_and_told_from_another(kind, tmp_path, mo
     assert "other model" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("kind", ["onnx", "torch_export", "diffusers", "pythae"])
+@pytest.mark.parametrize("kind", ["onnx", "diffusers", "pythae"])
 def test_files_of_another_kind_are_named(kind, tmp_path, capsys):
     (tmp_path / "anchors").mkdir()
     np.save(tmp_path / "anchors.npy", PIXELS)
-    by_role = {"onnx": "no.onnx", "torch_export": "no.pt2"}
+    by_role = {"onnx": "no.onnx"}
     model = (
         f"{{{kind}: {{encoder: {by_role[kind]}}}}}" if kind in by_role else f"{{{kind}: anchors}}"
     )

@@ -52,8 +52,8 @@ def wrap(obj: Any, **options: Any) -> Any:
 
     Recognised are: models of this package, and anything that declares ``capabilities`` as they do;
     autoencoders, UNets and pipelines of diffusers, and their folders; models of pythae; flows of
-    zuko, nflows and normflows; a pair of a transformers model and its tokenizer; files of ONNX or
-    of torch.export by role, ``{"encoder": path, "decoder": path}``; functions by role,
+    zuko, nflows and normflows; a pair of a transformers model and its tokenizer; files of ONNX
+    by role, ``{"encoder": path, "decoder": path}``; functions by role,
     ``{"encode": f, "decode": g}``; modules with ``encode`` and ``decode``, and generators that know
     their ``encoding_dims``; synthesizers of tables; and arrays or folders of generated instances.
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pxgen_plugins.registry import Registry
+from pxgen_plugins.utils.registry import Registry
 
 REGISTRY: Registry[type[Any]] = Registry("adapter", "pxgen_plugins.adapters")
 register = REGISTRY.register

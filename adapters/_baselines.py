@@ -11,7 +11,7 @@ from torch import Tensor
 
 from pxgen_plugins.adapters._question import Question
 from pxgen_plugins.adapters.base import NotFittedError
-from pxgen_plugins.errors import ParameterError, describe
+from pxgen_plugins.utils.errors import ParameterError, short_repr
 
 __all__ = ["against", "baseline_like", "bounded", "check_baseline"]
 
@@ -40,8 +40,8 @@ def check_baseline(value: Any, where: str, *words: str) -> Any:
     allowed = "None, a finite number, an array of one instance's shape" + "".join(
         f" or {word!r}" for word in words
     )
-    do = "None is the low end of data_range, and the prior mean in latent space."
-    raise ParameterError("baseline", where, allowed, describe(value), do)
+    hint = "None is the low end of data_range, and the prior mean in latent space."
+    raise ParameterError("baseline", where, allowed, short_repr(value), hint)
 
 
 def baseline_like(
@@ -75,8 +75,8 @@ def baseline_like(
     if tuple(row.shape) == (1, *shape):
         row = row[0]
     if tuple(row.shape) != shape:
-        do = "Give one instance, without a batch axis."
-        raise ParameterError("baseline", where, f"of shape {shape}", describe(value), do)
+        hint = "Give one instance, without a batch axis."
+        raise ParameterError("baseline", where, f"of shape {shape}", short_repr(value), hint)
     return row.expand_as(point).clone()
 
 

@@ -11,9 +11,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pxgen_plugins import validation
 from pxgen_plugins.criteria import Batch, Criterion, make
-from pxgen_plugins.errors import ModelError, ParameterError, describe
+from pxgen_plugins.utils import validation
+from pxgen_plugins.utils.errors import ModelError, ParameterError, short_repr
 
 __all__ = ["At", "Border", "ClassBorder", "GroupBorder", "parse_goal", "thresholds_of"]
 
@@ -148,14 +148,14 @@ class ClassBorder:
         logits = self.classifier(batch.model.decode(batch.mean))
         good = isinstance(logits, Tensor) and logits.ndim == 2 and len(logits) == len(batch)
         if not good or logits.shape[1] < 2:
-            do = "Return one row of logits per instance, as a torch tensor."
+            hint = "Return one row of logits per instance, as a torch tensor."
             allowed = f"of shape ({len(batch)}, c) with c >= 2"
-            came = describe(logits)
-            raise ModelError("the classifier's result", "LatentContrast", allowed, came, do)
+            got = short_repr(logits)
+            raise ModelError("the classifier's result", "LatentContrast", allowed, got, hint)
         if self.goal is not None and self.goal >= logits.shape[1]:
-            do = "Pass the number of a class, or None for any other class."
+            hint = "Pass the number of a class, or None for any other class."
             allowed = f"below {logits.shape[1]}"
-            raise ParameterError("goal", "LatentContrast", allowed, str(self.goal), do)
+            raise ParameterError("goal", "LatentContrast", allowed, str(self.goal), hint)
         return logits
 
     def decide(self, scores: Tensor) -> NDArray[np.int64]:
@@ -196,9 +196,11 @@ def parse_goal(goal: Any, kinds: Sequence[str]) -> list[int]:
     letters = dict(zip(KINDS, found.groups(), strict=True)) if found else {}
     missing = [kind for kind, letter in letters.items() if letter and kind not in kinds]
     if not any(letters.values()) or missing:
-        do = "Pass 'HIHE', 'HILE', 'LIHE' or 'LILE', or one half, such as 'HE', for one kind alone."
+        hint = (
+            "Pass 'HIHE', 'HILE', 'LIHE' or 'LILE', or one half, such as 'HE', for one kind alone."
+        )
         allowed = "a group, out of " + " and ".join(kinds) + " affinity"
-        raise ParameterError("goal", "LatentContrast", allowed, describe(goal), do)
+        raise ParameterError("goal", "LatentContrast", allowed, short_repr(goal), hint)
     return [{"H": 1, "L": -1, None: 0}[letters[kind]] for kind in kinds]
 
 
@@ -217,7 +219,7 @@ def thresholds_of(boundary: Any) -> tuple[list[Criterion], NDArray[np.float64], 
         names = list(boundary)
         values = [validation.real(boundary[name], f"boundary[{name!r}]", where) for name in names]
         return [make(name, parameter, where) for name in names], np.array(values), "all", None
-    do = "Pass PXGen(model).fit(), or a mapping like {'kld': 30.0, 'mse': 0.02}."
+    hint = "Pass PXGen(model).fit(), or a mapping like {'kld': 30.0, 'mse': 0.02}."
     allowed = "a fitted PXGen or a mapping from criteria to thresholds"
-    came = "one that is not fitted" if hasattr(boundary, "calibration") else describe(boundary)
-    raise ParameterError(parameter, where, allowed, came, do)
+    got = "one that is not fitted" if hasattr(boundary, "calibration") else short_repr(boundary)
+    raise ParameterError(parameter, where, allowed, got, hint)

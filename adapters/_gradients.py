@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 
 from pxgen_plugins.adapters.base import roots as outermost
-from pxgen_plugins.errors import ModelError, ParameterError, describe
-from pxgen_plugins.models._evaluation import EvaluationMode
+from pxgen_plugins.models._eval_mode import EvaluationMode
+from pxgen_plugins.utils.errors import ModelError, ParameterError, short_repr
 
 __all__ = ["LossGradients", "named_roots"]
 
@@ -88,9 +88,9 @@ class LossGradients:
             trained = [name for name, _ in self._live.named_parameters()]
             self._trained = [name for name in trained if _wanted(self._names[name], parameters)]
             if not self._trained:
-                do = "Names: " + ", ".join([self._names[name] for name in trained][:8]) + ", ..."
+                hint = "Names: " + ", ".join([self._names[name] for name in trained][:8]) + ", ..."
                 raise ParameterError(
-                    "parameters", where, "names of parameters", describe(parameters), do
+                    "parameters", where, "names of parameters", short_repr(parameters), hint
                 )
             self._module = self._usable_copy(model, loss, probe)
 
@@ -111,7 +111,7 @@ class LossGradients:
         """
         if state is None:
             return dict(self._start)
-        do = "Give the state dict of the module behind encode and decode."
+        hint = "Give the state dict of the module behind encode and decode."
         found = {}
         for name, public in self._names.items():
             if public not in state:
@@ -119,18 +119,18 @@ class LossGradients:
                     found[name] = self._start[name]
                     continue
                 shown = ", ".join(list(state)[:3]) + ", ..."
-                raise ParameterError(what, self.where, f"with a weight {public!r}", shown, do)
+                raise ParameterError(what, self.where, f"with a weight {public!r}", shown, hint)
             mine = self._start[name]
             given = state[public]
             if tuple(given.shape) != tuple(mine.shape):
                 allowed = f"with {public!r} of shape {tuple(mine.shape)}"
-                raise ParameterError(what, self.where, allowed, str(tuple(given.shape)), do)
+                raise ParameterError(what, self.where, allowed, str(tuple(given.shape)), hint)
             found[name] = given.detach().to(mine.device, mine.dtype)
         known = set(self._names.values()) | self._aliases()
         unknown = sorted(set(state) - known)
         if unknown:
             allowed = f"without weights beyond the model's {len(known)}"
-            raise ParameterError(what, self.where, allowed, repr(unknown[0]), do)
+            raise ParameterError(what, self.where, allowed, repr(unknown[0]), hint)
         return found
 
     def __call__(self, weights: Tensors, x: Tensor, noise: Tensor) -> Tensor:
@@ -183,9 +183,9 @@ class LossGradients:
         """Return a private copy whose loss reacts to each weight as the live one's, or the live."""
         expected = self._probe(self._live, probe)
         if all(part is None or not bool(part.any()) for part in expected):
-            do = "Pass modules=net to the model, so that the weights behind it are found."
+            hint = "Pass modules=net to the model, so that the weights behind it are found."
             allowed = "differentiable with respect to the weights in its layers"
-            raise ModelError("model", self.where, allowed, "a loss that none of them moves", do)
+            raise ModelError("model", self.where, allowed, "a loss that none of them moves", hint)
         try:
             twin = _Sample(copy.deepcopy(model), loss)
             same = list(self._names) == [

@@ -14,15 +14,15 @@ from alibi.api.interfaces import Explanation
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pxgen_plugins import validation
 from pxgen_plugins.adapters.base import LOCK, Adapter, NotFittedError, traceless
 from pxgen_plugins.adapters.targets import Target, resolve
 from pxgen_plugins.anchors import Anchors, open_for
 from pxgen_plugins.criteria import Batch
-from pxgen_plugins.errors import AnchorError, describe
 from pxgen_plugins.groups import GROUPS
 from pxgen_plugins.scoring import Scorer
-from pxgen_plugins.seeds import derive, normal_rows
+from pxgen_plugins.utils import validation
+from pxgen_plugins.utils.errors import AnchorError, short_repr
+from pxgen_plugins.utils.seeds import derive, normal_rows
 
 __all__ = [
     "LOCK",
@@ -243,9 +243,9 @@ class LatentAdapter(Serial):
         broken = self._broken(anchors)
         usable = np.array([i for i in range(len(anchors)) if i not in broken], dtype=np.int64)
         if len(usable) < 2:
-            do = "Fit on data of the kind the model was trained on, or call fit() for the prior."
+            hint = "Fit on data of the kind the model was trained on, or call fit() for the prior."
             where = f"{type(self).__name__}.fit"
-            raise AnchorError("X", where, "at least 2 finite anchors", str(len(usable)), do)
+            raise AnchorError("X", where, "at least 2 finite anchors", str(len(usable)), hint)
         if len(usable) > self.n_background:
             rng = np.random.default_rng(derive(self.seed, "background"))
             usable = np.sort(rng.choice(usable, self.n_background, replace=False))
@@ -270,8 +270,8 @@ def group_names(groups: Any, n: int, where: str) -> NDArray[np.str_] | None:
         return None
     names = np.asarray(groups)
     if names.shape != (n,) or names.dtype.kind not in "US":
-        do = "Give one name per anchor, as in groups=pxgen_explanation.group."
-        raise AnchorError("groups", where, f"{n} names", describe(groups), do)
+        hint = "Give one name per anchor, as in groups=pxgen_explanation.group."
+        raise AnchorError("groups", where, f"{n} names", short_repr(groups), hint)
     return names.astype(str)
 
 

@@ -9,8 +9,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from pxgen_plugins.adapters._rows import Floats
-from pxgen_plugins.errors import ParameterError
-from pxgen_plugins.optional import load
+from pxgen_plugins.utils.errors import ParameterError
+from pxgen_plugins.utils.optional import load
 
 __all__ = ["MAPS", "Map", "tsne_backend"]
 
@@ -123,9 +123,9 @@ class SklearnTSNEMap(_Reduced):
         Raises:
             ParameterError: Always.
         """
-        do = "Install openTSNE (pip install 'pxgen-plugins[views]'), or use method='pca'."
+        hint = "Install openTSNE (pip install 'pxgen-plugins[views]'), or use method='pca'."
         allowed = "a method that can place new anchors"
-        raise ParameterError("backend", "LatentView.transform", allowed, "'sklearn'", do)
+        raise ParameterError("backend", "LatentView.transform", allowed, "'sklearn'", hint)
 
 
 class UMAPMap(_Reduced):

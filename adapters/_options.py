@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from pxgen_plugins import validation
 from pxgen_plugins.adapters._boundary import KINDS, GroupBorder, parse_goal
-from pxgen_plugins.errors import ParameterError, describe
+from pxgen_plugins.utils import validation
+from pxgen_plugins.utils.errors import ParameterError, short_repr
 
 __all__ = ["as_json", "baseline", "constants", "goal"]
 
@@ -20,8 +20,8 @@ def constants(given: Any, where: str) -> list[float]:
     """Return the weights of the border as floats, or raise."""
     values = list(given) if isinstance(given, (Sequence, np.ndarray)) else []
     if not values or isinstance(given, str):
-        do = "Pass weights like (1.0, 10.0, 100.0)."
-        raise ParameterError("constants", where, "a list of numbers", describe(given), do)
+        hint = "Pass weights like (1.0, 10.0, 100.0)."
+        raise ParameterError("constants", where, "a list of numbers", short_repr(given), hint)
     return [validation.real(value, "constants", where, above=0.0) for value in values]
 
 
@@ -34,9 +34,9 @@ def baseline(given: Any, where: str) -> Any:
     except (TypeError, ValueError):
         code = np.array(np.nan)
     if code.size == 0 or not np.isfinite(code).all():
-        do = "Pass one finite number per latent dimension, 'prior' or 'mean'."
+        hint = "Pass one finite number per latent dimension, 'prior' or 'mean'."
         allowed = "'prior', 'mean' or a code"
-        raise ParameterError("baseline", where, allowed, describe(given), do)
+        raise ParameterError("baseline", where, allowed, short_repr(given), hint)
     return code
 
 

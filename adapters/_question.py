@@ -10,8 +10,8 @@ from torch import Tensor
 
 from pxgen_plugins.adapters.targets import Target, resolve
 from pxgen_plugins.criteria import Batch
-from pxgen_plugins.errors import ModelError, describe
 from pxgen_plugins.models._callables import thorough
+from pxgen_plugins.utils.errors import ModelError, short_repr
 
 __all__ = ["SPACES", "CodedBatch", "Question"]
 
@@ -76,9 +76,9 @@ class Question:
         x, log_var = fixed
         values = self.target.of(CodedBatch(self.model, x, point, log_var, self.seed))
         if tuple(values.shape) != (len(point),):
-            do = "Return one number per anchor."
+            hint = "Return one number per anchor."
             allowed = f"of shape ({len(point)},)"
-            raise ModelError("target", self.target.label, allowed, describe(values), do)
+            raise ModelError("target", self.target.label, allowed, short_repr(values), hint)
         return values
 
     def values(self, point: Tensor, *fixed: Tensor) -> Tensor:

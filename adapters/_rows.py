@@ -12,12 +12,12 @@ from torch import Tensor
 
 from pxgen_plugins.anchors import open_for
 from pxgen_plugins.criteria import Batch
-from pxgen_plugins.errors import ModelError, ParameterError, describe
 from pxgen_plugins.models import require
-from pxgen_plugins.progress import bar
 from pxgen_plugins.scoring import Scorer
-from pxgen_plugins.seeds import derive, normal_rows
-from pxgen_plugins.validation import nearest
+from pxgen_plugins.utils.errors import ModelError, ParameterError, short_repr
+from pxgen_plugins.utils.progress import bar
+from pxgen_plugins.utils.seeds import derive, normal_rows
+from pxgen_plugins.utils.validation import nearest
 
 __all__ = [
     "Floats",
@@ -51,15 +51,15 @@ def check_space(space: Any, model: Any, where: str, spaces: tuple[str, ...]) -> 
     if not isinstance(space, str) or space not in spaces:
         allowed = "a callable or one of " + ", ".join(repr(name) for name in spaces)
         hint = nearest(str(space), spaces)
-        raise ParameterError("space", where, allowed, describe(space), hint)
+        raise ParameterError("space", where, allowed, short_repr(space), hint)
     if model is not None:
-        do = "Use space='pixel', or a callable from a batch to features."
-        require(model, _NEEDS[space], f"{where}: space={space!r}", do)
+        hint = "Use space='pixel', or a callable from a batch to features."
+        require(model, _NEEDS[space], f"{where}: space={space!r}", hint)
 
 
 def space_text(space: Any) -> str:
     """Return a space as metadata holds it."""
-    return space if isinstance(space, str) else describe(space)
+    return space if isinstance(space, str) else short_repr(space)
 
 
 class Rows:
@@ -185,9 +185,9 @@ class Rows:
             found = found.detach().cpu().numpy()
         table = np.asarray(found, dtype=np.float64)
         if table.ndim < 1 or len(table) != len(x):
-            do = "Return one row of features per anchor."
-            came = describe(found)
-            raise ModelError("the features", self.where, f"of {len(x)} rows", came, do)
+            hint = "Return one row of features per anchor."
+            got = short_repr(found)
+            raise ModelError("the features", self.where, f"of {len(x)} rows", got, hint)
         return table.reshape(len(x), -1)
 
 
@@ -210,9 +210,9 @@ def chosen_members(members: Any, n: int, where: str) -> NDArray[np.int64]:
     )
     good = flat is not None and given.ndim == 1 and len(np.unique(flat)) == len(flat)
     if flat is None or not good or (len(flat) and not (flat.min() >= 0 and flat.max() < n)):
-        do = "Pass the indices of a group, as in explanation.groups['HILE']['indices']."
+        hint = "Pass the indices of a group, as in explanation.groups['HILE']['indices']."
         allowed = f"distinct indices of anchors, 0 to {n - 1}"
-        raise ParameterError("members", where, allowed, describe(members), do)
+        raise ParameterError("members", where, allowed, short_repr(members), hint)
     return flat
 
 

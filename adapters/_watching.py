@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pxgen_plugins.errors import ModelError, ParameterError, describe
-from pxgen_plugins.validation import nearest
+from pxgen_plugins.utils.errors import ModelError, ParameterError, short_repr
+from pxgen_plugins.utils.validation import nearest
 
 __all__ = ["channels", "every", "leaves", "pick", "watching"]
 
@@ -105,14 +105,14 @@ def pick(layer: str | None, called: Mapping[str, nn.Module], model: Any, where: 
         ModelError: When the model calls no layer at all.
     """
     if not called:
-        do = "Build the decoder of torch modules, and pass them as modules=."
-        raise ModelError("decode", where, "made of named layers", "a model that calls none", do)
+        hint = "Build the decoder of torch modules, and pass them as modules=."
+        raise ModelError("decode", where, "made of named layers", "a model that calls none", hint)
     if layer is not None:
         if layer not in called:
             known = "unused while decoding" if layer in model.layers else "unknown"
             allowed = "one of " + ", ".join(called)
             raise ParameterError(
-                "layer", where, allowed, f"{describe(layer)}, {known}", nearest(layer, called)
+                "layer", where, allowed, f"{short_repr(layer)}, {known}", nearest(layer, called)
             )
         return layer
     for kinds in (_CONVOLUTIONS, (nn.Linear,)):
@@ -133,5 +133,5 @@ def every(names: Sequence[str] | None, called: Mapping[str, nn.Module], where: s
     for name in names:
         if name not in called:
             allowed = "layers that are called: " + ", ".join(called)
-            raise ParameterError("layers", where, allowed, describe(name), nearest(name, called))
+            raise ParameterError("layers", where, allowed, short_repr(name), nearest(name, called))
     return list(names)

@@ -11,7 +11,7 @@ from pxgen_plugins.adapters import register
 from pxgen_plugins.adapters._baselines import bounded
 from pxgen_plugins.adapters._question import Question
 from pxgen_plugins.adapters.attribution import Attribution, Found
-from pxgen_plugins.optional import load
+from pxgen_plugins.utils.optional import load
 
 __all__ = ["LatentAblation"]
 

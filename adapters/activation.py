@@ -10,13 +10,13 @@ from alibi.api.interfaces import Explanation
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from pxgen_plugins import validation
 from pxgen_plugins.adapters import register
 from pxgen_plugins.adapters._latent import Serial
 from pxgen_plugins.adapters._watching import channels, leaves, pick, watching
-from pxgen_plugins.errors import CapabilityError, ParameterError, describe
-from pxgen_plugins.progress import bar
-from pxgen_plugins.seeds import derive, normal_rows
+from pxgen_plugins.utils import validation
+from pxgen_plugins.utils.errors import CapabilityError, ParameterError, short_repr
+from pxgen_plugins.utils.progress import bar
+from pxgen_plugins.utils.seeds import derive, normal_rows
 
 __all__ = ["DEFAULT_DATA_ACTIVATION_MAXIMISATION", "ActivationMaximisation"]
 
@@ -116,8 +116,8 @@ class ActivationMaximisation(Serial):
     ) -> None:
         where = "ActivationMaximisation"
         if layer is not None and not isinstance(layer, str):
-            do = "Name one of model.layers."
-            raise ParameterError("layer", where, "a name or None", describe(layer), do)
+            hint = "Name one of model.layers."
+            raise ParameterError("layer", where, "a name or None", short_repr(layer), hint)
         self.layer = layer
         self.units = None if units is None else _units(units)
         self.n_restarts = validation.integer(n_restarts, "n_restarts", where, minimum=1)
@@ -156,9 +156,9 @@ class ActivationMaximisation(Serial):
         units = list(range(min(8, total))) if self.units is None else self.units
         for unit in units:
             if unit >= total:
-                do = f"Choose out of 0 to {total - 1}."
+                hint = f"Choose out of 0 to {total - 1}."
                 allowed = f"below {total}, the channels of {name!r}"
-                raise ParameterError("units", type(self).__name__, allowed, str(unit), do)
+                raise ParameterError("units", type(self).__name__, allowed, str(unit), hint)
         radius = self._radius()
         shape = (len(units), self.n_restarts)
         starts = normal_rows(0, self.n_restarts, self._latent, derive(self.seed, "starts"))
@@ -248,9 +248,9 @@ class ActivationMaximisation(Serial):
             self.predictor.decode(code)
         value = channels(seen.pop(name), layer)[torch.arange(len(code)), units]
         if not value.requires_grad:
-            do = "Give callables that torch can differentiate, without no_grad and ndarrays."
+            hint = "Give callables that torch can differentiate, without no_grad and ndarrays."
             where = type(self).__name__
-            raise CapabilityError("decode", where, "differentiable", "a detached result", do)
+            raise CapabilityError("decode", where, "differentiable", "a detached result", hint)
         return value
 
     def _decoded(self, codes: Tensor) -> NDArray[np.float32]:
@@ -267,9 +267,9 @@ class ActivationMaximisation(Serial):
         if X is None:
             return {}
         if "encode" not in self.predictor.capabilities:
-            do = "Call explain(None)."
-            came = f"a {type(self.predictor).__name__} that cannot encode them"
-            raise CapabilityError("X", type(self).__name__, "None for this model", came, do)
+            hint = "Call explain(None)."
+            got = f"a {type(self.predictor).__name__} that cannot encode them"
+            raise CapabilityError("X", type(self).__name__, "None for this model", got, hint)
         anchors = self._open(X)
         broken = self._broken(anchors)
         reached = np.full((len(anchors), len(units)), np.nan)
@@ -301,6 +301,6 @@ def _unit(slope: Tensor) -> Tensor:
 def _units(units: Any) -> list[int]:
     given = list(units) if isinstance(units, (list, tuple, range, np.ndarray)) else [units]
     if not given:
-        do = "Name one, as in units=3, or None for the first 8."
-        raise ParameterError("units", "ActivationMaximisation", "one or several", "none", do)
+        hint = "Name one, as in units=3, or None for the first 8."
+        raise ParameterError("units", "ActivationMaximisation", "one or several", "none", hint)
     return [validation.integer(u, "units", "ActivationMaximisation", minimum=0) for u in given]

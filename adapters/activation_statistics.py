@@ -9,13 +9,13 @@ import torch
 from alibi.api.interfaces import Explanation
 from numpy.typing import NDArray
 
-from pxgen_plugins import validation
 from pxgen_plugins.adapters import register
 from pxgen_plugins.adapters._latent import Floats, Serial, group_names, ordered
 from pxgen_plugins.adapters._watching import channels, every, leaves, watching
 from pxgen_plugins.anchors import Anchors
-from pxgen_plugins.errors import ParameterError, describe
-from pxgen_plugins.progress import bar
+from pxgen_plugins.utils import validation
+from pxgen_plugins.utils.errors import ParameterError, short_repr
+from pxgen_plugins.utils.progress import bar
 
 __all__ = ["DEFAULT_DATA_ACTIVATION_STATISTICS", "ActivationStatistics"]
 
@@ -103,8 +103,8 @@ class ActivationStatistics(Serial):
         self.layers = None if layers is None else _strings(layers, "layers", where)
         self.contrast = None if contrast is None else _strings(contrast, "contrast", where)
         if self.contrast is not None and len(set(self.contrast)) != 2:
-            do = "Name two different groups, as in contrast=('HIHE', 'HILE')."
-            raise ParameterError("contrast", where, "two groups", describe(contrast), do)
+            hint = "Name two different groups, as in contrast=('HIHE', 'HILE')."
+            raise ParameterError("contrast", where, "two groups", short_repr(contrast), hint)
         self.quantile = validation.real(quantile, "quantile", where, minimum=0.0, below=1.0)
         self.often = validation.real(often, "often", where, above=0.0, maximum=1.0)
         self.seldom = validation.real(seldom, "seldom", where, minimum=0.0, below=1.0)
@@ -164,9 +164,9 @@ class ActivationStatistics(Serial):
             return ["HIHE", "HILE"] if {"HIHE", "HILE"} <= set(present) else []
         missing = [name for name in self.contrast if name not in present]
         if missing:
-            do = "Pass groups= with anchors of both, or another contrast."
+            hint = "Pass groups= with anchors of both, or another contrast."
             allowed = "groups that occur: " + (", ".join(present) or "none")
-            raise ParameterError("contrast", "ActivationStatistics", allowed, missing[0], do)
+            raise ParameterError("contrast", "ActivationStatistics", allowed, missing[0], hint)
         return self.contrast
 
     def _tables(
@@ -236,6 +236,6 @@ def _strings(given: Any, parameter: str, where: str) -> list[str]:
     found = [given] if isinstance(given, str) else given
     good = isinstance(found, (list, tuple)) and len(found) > 0
     if not good or not all(isinstance(entry, str) for entry in found):
-        do = "Give a list of names."
-        raise ParameterError(parameter, where, "names", describe(given), do)
+        hint = "Give a list of names."
+        raise ParameterError(parameter, where, "names", short_repr(given), hint)
     return list(found)

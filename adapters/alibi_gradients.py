@@ -13,13 +13,13 @@ from alibi.api.interfaces import Explanation
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from pxgen_plugins import validation
 from pxgen_plugins.adapters import register
 from pxgen_plugins.adapters._latent import LOCK, Floats, Serial
 from pxgen_plugins.adapters.base import NotFittedError, roots, traceless
 from pxgen_plugins.adapters.targets import Target, resolve
-from pxgen_plugins.errors import AnchorError, CapabilityError, describe
-from pxgen_plugins.progress import bar
+from pxgen_plugins.utils import validation
+from pxgen_plugins.utils.errors import AnchorError, CapabilityError, short_repr
+from pxgen_plugins.utils.progress import bar
 
 __all__ = ["DEFAULT_DATA_GRADIENT_SIMILARITY", "AlibiGradientSimilarity"]
 
@@ -123,15 +123,15 @@ class AlibiGradientSimilarity(Serial):
         """
         where = "AlibiGradientSimilarity.fit"
         if X is None:
-            do = "Call fit(X) with the instances the model was trained on."
-            raise AnchorError("X", where, "the training instances", "None", do)
+            hint = "Call fit(X) with the instances the model was trained on."
+            raise AnchorError("X", where, "the training instances", "None", hint)
         with LOCK, traceless(self.predictor):
             anchors = self._open(X, "fit")
             broken = self._broken(anchors)
             if broken or not len(anchors):
-                came = f"instance {min(broken)}: {broken[min(broken)]}" if broken else "none"
-                do = "Leave such instances out."
-                raise AnchorError("X", where, "readable, finite instances", came, do)
+                got = f"instance {min(broken)}: {broken[min(broken)]}" if broken else "none"
+                hint = "Leave such instances out."
+                raise AnchorError("X", where, "readable, finite instances", got, hint)
             self.training = self._inputs(anchors, np.arange(len(anchors))).float().cpu().numpy()
         return self
 
@@ -146,9 +146,9 @@ class AlibiGradientSimilarity(Serial):
             where = type(self).__name__
             resolve(self.target, predictor, where)
             if not any(p.requires_grad for root in roots(predictor) for p in root.parameters()):
-                do = "Set requires_grad on the parameters whose gradients are to be compared."
-                came = "no trainable parameter in its layers"
-                raise CapabilityError("model", where, "trainable", came, do)
+                hint = "Set requires_grad on the parameters whose gradients are to be compared."
+                got = "no trainable parameter in its layers"
+                raise CapabilityError("model", where, "trainable", got, hint)
         super().reset_predictor(predictor)
 
     def _target(self) -> Target:
@@ -246,10 +246,10 @@ class _Scalar(nn.Module):
 
 def _total(values: Tensor, _: Tensor) -> Tensor:
     if not values.requires_grad:
-        do = "Use a target that is computed from the parameters by torch."
-        came = describe(values.detach())
+        hint = "Use a target that is computed from the parameters by torch."
+        got = short_repr(values.detach())
         where = "AlibiGradientSimilarity"
-        raise CapabilityError("target", where, "differentiable", f"{came}, detached", do)
+        raise CapabilityError("target", where, "differentiable", f"{got}, detached", hint)
     return values.sum()
 
 

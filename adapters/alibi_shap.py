@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pxgen_plugins import validation
 from pxgen_plugins.adapters import register
 from pxgen_plugins.adapters._latent import (
     Floats,
@@ -18,9 +17,10 @@ from pxgen_plugins.adapters._latent import (
     group_names,
     quiet,
 )
-from pxgen_plugins.errors import ParameterError, describe
-from pxgen_plugins.optional import load
-from pxgen_plugins.progress import bar
+from pxgen_plugins.utils import validation
+from pxgen_plugins.utils.errors import ParameterError, short_repr
+from pxgen_plugins.utils.optional import load
+from pxgen_plugins.utils.progress import bar
 
 __all__ = ["DEFAULT_DATA_ALIBI_KERNEL_SHAP", "AlibiKernelShap"]
 
@@ -126,10 +126,10 @@ class AlibiKernelShap(LatentAdapter):
         if self.players is not None and shape is not None:
             named = sorted(j for dimensions in self.players.values() for j in dimensions)
             if named != list(range(int(np.prod(shape)))):
-                do = "Name every dimension once, the rest as one player perhaps."
+                hint = "Name every dimension once, the rest as one player perhaps."
                 allowed = f"a partition of dimensions 0 to {int(np.prod(shape)) - 1}"
-                came = describe(self.players)
-                raise ParameterError("players", type(self).__name__, allowed, came, do)
+                got = short_repr(self.players)
+                raise ParameterError("players", type(self).__name__, allowed, got, hint)
         super().reset_predictor(predictor)
 
     def _explain(self, X: Any, **kwargs: Any) -> dict[str, Any]:
@@ -188,8 +188,8 @@ class AlibiKernelShap(LatentAdapter):
 def _players(players: Any) -> dict[str, list[int]]:
     where = "AlibiKernelShap"
     if not isinstance(players, Mapping) or not players:
-        do = "Give names and dimensions, as in {'stroke': [0, 3], 'rest': [1, 2]}."
-        raise ParameterError("players", where, "a mapping or None", describe(players), do)
+        hint = "Give names and dimensions, as in {'stroke': [0, 3], 'rest': [1, 2]}."
+        raise ParameterError("players", where, "a mapping or None", short_repr(players), hint)
     return {
         str(name): [validation.integer(j, f"players[{name!r}]", where, minimum=0) for j in given]
         for name, given in players.items()

@@ -11,16 +11,22 @@ from alibi.api.interfaces import Explanation
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pxgen_plugins import validation
 from pxgen_plugins.adapters._baselines import baseline_like, check_baseline
 from pxgen_plugins.adapters._latent import Serial
 from pxgen_plugins.adapters._question import SPACES, Question
 from pxgen_plugins.adapters.base import traceless
 from pxgen_plugins.anchors import Anchors, open_for
-from pxgen_plugins.errors import AnchorError, ModelError, ParameterError, PXGenError, describe
 from pxgen_plugins.models import require
-from pxgen_plugins.progress import bar
 from pxgen_plugins.scoring import Scorer
+from pxgen_plugins.utils import validation
+from pxgen_plugins.utils.errors import (
+    AnchorError,
+    ModelError,
+    ParameterError,
+    PXGenError,
+    short_repr,
+)
+from pxgen_plugins.utils.progress import bar
 
 __all__ = ["DEFAULT_DATA_ATTRIBUTION", "Attribution", "Found", "nothing"]
 
@@ -116,7 +122,7 @@ class Attribution(Serial):
         self.baseline = check_baseline(baseline, where, *words)
         self.reference: NDArray[np.float32] | None = None
         super().__init__(predictor, params, seed=seed, batch_size=batch_size, verbose=verbose)
-        spec = self._question().target.spec if predictor is not None else describe(target)
+        spec = self._question().target.spec if predictor is not None else short_repr(target)
         self._update_metadata({"target": spec}, params=True)
         if self.compares:
             self._update_metadata({"baseline": _plain(self.baseline)}, params=True)
@@ -167,8 +173,8 @@ class Attribution(Serial):
             ModelError: When the model fails, or has no gradient where one is needed.
         """
         if kwargs:
-            where, do = f"{type(self).__name__}.explain", "Pass it to the constructor."
-            raise ParameterError("arguments", where, "labels and ids", ", ".join(kwargs), do)
+            where, hint = f"{type(self).__name__}.explain", "Pass it to the constructor."
+            raise ParameterError("arguments", where, "labels and ids", ", ".join(kwargs), hint)
         given = {"labels": labels, "ids": ids}
         # as arrays the metadata describe them instead of holding them
         named = {k: np.asarray(v) for k, v in given.items() if v is not None}
@@ -295,10 +301,10 @@ class Attribution(Serial):
 
 
 def _plain(baseline: Any) -> Any:
-    return describe(baseline) if isinstance(baseline, np.ndarray) else baseline
+    return short_repr(baseline) if isinstance(baseline, np.ndarray) else baseline
 
 
 def nothing(X: Any, where: str) -> AnchorError:
     """Return the error of ``fit`` for data without a finite instance."""
-    do = "Give the data that the baseline is taken from."
-    return AnchorError("X", f"{where}.fit", "at least one finite instance", describe(X), do)
+    hint = "Give the data that the baseline is taken from."
+    return AnchorError("X", f"{where}.fit", "at least one finite instance", short_repr(X), hint)

@@ -15,12 +15,13 @@ from alibi.api.interfaces import Explainer, Explanation, FitMixin
 from alibi.exceptions import NotFittedError
 from torch import nn
 
-from pxgen_plugins import __version__, validation
-from pxgen_plugins.errors import ParameterError, describe
-from pxgen_plugins.explanation import build
+from pxgen_plugins import __version__
+from pxgen_plugins.host import PredictorHolder
 from pxgen_plugins.models import Model, require
-from pxgen_plugins.models._evaluation import set_training_flag, training_flag
-from pxgen_plugins.predictor import PredictorHolder
+from pxgen_plugins.models._eval_mode import set_training_flag, training_flag
+from pxgen_plugins.result.explanation import build
+from pxgen_plugins.utils import validation
+from pxgen_plugins.utils.errors import ParameterError, short_repr
 
 __all__ = ["ACCESS", "EVIDENCE", "LOCK", "Adapter", "NotFittedError", "traceless"]
 
@@ -117,8 +118,8 @@ class Adapter(PredictorHolder, Explainer, FitMixin):  # type: ignore[misc]  # al
             kwargs: Further arguments of the adapter, JSON-able.
         """
         if self.predictor is None:
-            do = "Call reset_predictor(model)."
-            raise ParameterError("predictor", type(self).__name__, "set", "None", do)
+            hint = "Call reset_predictor(model)."
+            raise ParameterError("predictor", type(self).__name__, "set", "None", hint)
         with traceless(self.predictor):
             data = self._explain(X, **kwargs)
         meta = copy.deepcopy(self.meta)
@@ -141,12 +142,12 @@ class Adapter(PredictorHolder, Explainer, FitMixin):  # type: ignore[misc]  # al
         """
         if predictor is not None:
             if not isinstance(predictor, Model):
-                do = "Wrap it, as in VAE(encode=net.encode, decode=net.decode, ...)."
+                hint = "Wrap it, as in VAE(encode=net.encode, decode=net.decode, ...)."
                 allowed = "a model of pxgen_plugins.models"
-                came = type(predictor).__name__
-                raise ParameterError("predictor", type(self).__name__, allowed, came, do)
-            do = f"{type(self).__name__} cannot explain this model."
-            require(predictor, sorted(self.requires), type(self).__name__, do)
+                got = type(predictor).__name__
+                raise ParameterError("predictor", type(self).__name__, allowed, got, hint)
+            hint = f"{type(self).__name__} cannot explain this model."
+            require(predictor, sorted(self.requires), type(self).__name__, hint)
             if self.predictor is not None and self.predictor is not predictor:
                 self._forget()
         self._predictor, self._saving = predictor, False
@@ -159,7 +160,7 @@ def kwargs_of(kwargs: Mapping[str, Any]) -> dict[str, Any]:
     """Return the arguments of a call as metadata: arrays and callables described, not held."""
     plain = (str, int, float, bool, type(None), list, tuple, dict)
     return {
-        name: value if isinstance(value, plain) else describe(value)
+        name: value if isinstance(value, plain) else short_repr(value)
         for name, value in kwargs.items()
     }
 

@@ -10,16 +10,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pxgen_plugins import validation
 from pxgen_plugins.adapters import _options as options
 from pxgen_plugins.adapters import register
 from pxgen_plugins.adapters._boundary import At, Border, ClassBorder, GroupBorder, thresholds_of
 from pxgen_plugins.adapters._elastic import Settings, search
 from pxgen_plugins.adapters._rows import Rows
 from pxgen_plugins.adapters.base import Adapter, NotFittedError
-from pxgen_plugins.errors import AnchorError, ParameterError, describe
-from pxgen_plugins.models._evaluation import EvaluationMode, modules_of
-from pxgen_plugins.progress import bar
+from pxgen_plugins.models._eval_mode import EvaluationMode, modules_of
+from pxgen_plugins.utils import validation
+from pxgen_plugins.utils.errors import AnchorError, ParameterError, short_repr
+from pxgen_plugins.utils.progress import bar
 
 __all__ = ["DEFAULT_DATA_CONTRAST", "LatentContrast"]
 
@@ -147,9 +147,9 @@ class LatentContrast(Adapter):
     ) -> None:
         where = type(self).__name__
         if classifier is not None and (boundary is not None or not callable(classifier)):
-            do = "Give either a boundary between groups or a classifier, a callable to logits."
+            hint = "Give either a boundary between groups or a classifier, a callable to logits."
             raise ParameterError(
-                "classifier", where, "callable and alone", describe(classifier), do
+                "classifier", where, "callable and alone", short_repr(classifier), hint
             )
         self.classifier = classifier
         self._by_class = classifier is not None
@@ -209,13 +209,13 @@ class LatentContrast(Adapter):
         if isinstance(self.baseline, str) and self.baseline == "mean":
             where = "LatentContrast.fit"
             if X is None:
-                do = "Call fit(X) with data of the kind the model was trained on."
-                raise ParameterError("X", where, "given, for baseline='mean'", "None", do)
+                hint = "Call fit(X) with data of the kind the model was trained on."
+                raise ParameterError("X", where, "given, for baseline='mean'", "None", hint)
             codes = Rows(X, self.predictor, where, self.batch_size).features("latent")
             codes = codes[np.isfinite(codes).all(axis=1)]
             if not len(codes):
-                do = "Check the data for NaN and infinity."
-                raise AnchorError("X", where, "at least one finite instance", "none", do)
+                hint = "Check the data for NaN and infinity."
+                raise AnchorError("X", where, "at least one finite instance", "none", hint)
             self._mean = codes.mean(axis=0)
         return self
 
@@ -238,8 +238,8 @@ class LatentContrast(Adapter):
     def _ready(self) -> Border:
         if self._by_class:
             if self.classifier is None:
-                do = "It is not saved with the explainer: set explainer.classifier again."
-                raise ParameterError("classifier", "LatentContrast", "set", "None", do)
+                hint = "It is not saved with the explainer: set explainer.classifier again."
+                raise ParameterError("classifier", "LatentContrast", "set", "None", hint)
             return ClassBorder(self.classifier, None if self.goal is None else int(self.goal))
         if self._border is None:
             raise NotFittedError(type(self).__name__)
@@ -249,9 +249,9 @@ class LatentContrast(Adapter):
         if not isinstance(self.baseline, str):
             code = np.asarray(self.baseline, dtype=np.float64).reshape(-1)
             if len(code) != size:
-                do = "Give one number per latent dimension."
-                came = str(len(code))
-                raise ParameterError("baseline", "LatentContrast", f"of {size} numbers", came, do)
+                hint = "Give one number per latent dimension."
+                got = str(len(code))
+                raise ParameterError("baseline", "LatentContrast", f"of {size} numbers", got, hint)
             return code
         if self.baseline == "prior":
             return np.zeros(size)

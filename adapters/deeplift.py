@@ -14,9 +14,9 @@ from pxgen_plugins.adapters._baselines import against, bounded
 from pxgen_plugins.adapters._question import Question
 from pxgen_plugins.adapters.attribution import Attribution, Found
 from pxgen_plugins.adapters.base import roots
-from pxgen_plugins.errors import ModelError
 from pxgen_plugins.models import capabilities
-from pxgen_plugins.optional import load
+from pxgen_plugins.utils.errors import ModelError
+from pxgen_plugins.utils.optional import load
 
 __all__ = ["DeepLift"]
 

@@ -7,14 +7,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pxgen_plugins import validation
 from pxgen_plugins.adapters import register
 from pxgen_plugins.adapters._question import Question
 from pxgen_plugins.adapters.attribution import Attribution, Found
-from pxgen_plugins.errors import ModelError, ParameterError, describe
 from pxgen_plugins.models import require
-from pxgen_plugins.optional import load
-from pxgen_plugins.validation import nearest
+from pxgen_plugins.utils import validation
+from pxgen_plugins.utils.errors import ModelError, ParameterError, short_repr
+from pxgen_plugins.utils.optional import load
+from pxgen_plugins.utils.validation import nearest
 
 __all__ = ["GradCAM"]
 
@@ -109,7 +109,7 @@ class GradCAM(Attribution):
             if self.layer not in names:
                 allowed = "one of the model's layers: " + ", ".join(names)
                 hint = nearest(str(self.layer), names)
-                raise ParameterError("layer", "GradCAM", allowed, describe(self.layer), hint)
+                raise ParameterError("layer", "GradCAM", allowed, short_repr(self.layer), hint)
         super().reset_predictor(predictor)
 
     def _explain(self, X: Any, **kwargs: Any) -> dict[str, Any]:
@@ -165,7 +165,7 @@ class GradCAM(Attribution):
                 "layer",
                 "GradCAM",
                 f"one whose output has channels and {len(sides)} sides, as the anchors have",
-                f"{name!r} with a map {describe(maps)} for anchors of {tuple(point.shape[1:])}",
+                f"{name!r} with a map {short_repr(maps)} for anchors of {tuple(point.shape[1:])}",
                 "Name a convolution; for vectors use TorchIntegratedGradients or LRP.",
             )
         mode = _MODES[len(sides)]

@@ -9,13 +9,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pxgen_plugins import validation
 from pxgen_plugins.adapters import register
 from pxgen_plugins.adapters._baselines import bounded
 from pxgen_plugins.adapters._question import Question
 from pxgen_plugins.adapters.attribution import Attribution, Found, nothing
 from pxgen_plugins.adapters.base import NotFittedError
-from pxgen_plugins.seeds import derive
+from pxgen_plugins.utils import validation
+from pxgen_plugins.utils.seeds import derive
 
 __all__ = ["GradientShap"]
 

@@ -6,12 +6,12 @@ from typing import Any
 
 from torch import Tensor
 
-from pxgen_plugins import validation
 from pxgen_plugins.adapters import register
 from pxgen_plugins.adapters._baselines import against
 from pxgen_plugins.adapters._question import Question
 from pxgen_plugins.adapters.attribution import Attribution, Found
-from pxgen_plugins.optional import load
+from pxgen_plugins.utils import validation
+from pxgen_plugins.utils.optional import load
 
 __all__ = ["InputXGradient", "Saliency", "TorchIntegratedGradients"]
 

@@ -10,17 +10,17 @@ from alibi.api.interfaces import Explanation
 from numpy.typing import NDArray
 
 from pxgen_plugins import groups as grouping
-from pxgen_plugins import validation
 from pxgen_plugins.adapters import register
 from pxgen_plugins.adapters._latent import LOCK, Serial, quiet
 from pxgen_plugins.adapters.base import NotFittedError, traceless
 from pxgen_plugins.anchors import open_for
 from pxgen_plugins.criteria import make
 from pxgen_plugins.criteria.base import Criterion
-from pxgen_plugins.errors import AnchorError, ParameterError, describe
-from pxgen_plugins.progress import bar
 from pxgen_plugins.scoring import Scorer
-from pxgen_plugins.seeds import derive
+from pxgen_plugins.utils import validation
+from pxgen_plugins.utils.errors import AnchorError, ParameterError, short_repr
+from pxgen_plugins.utils.progress import bar
+from pxgen_plugins.utils.seeds import derive
 
 __all__ = ["DEFAULT_DATA_GROUP_ANCHOR", "GroupAnchorImage"]
 
@@ -168,8 +168,8 @@ class GroupAnchorImage(Serial):
                 broken = self._broken(anchors)
                 usable = np.array([i for i in range(len(anchors)) if i not in broken])
                 if not len(usable):
-                    do = "Fit on data of the kind the model was trained on."
-                    raise AnchorError("X", "GroupAnchorImage.fit", "finite images", "none", do)
+                    hint = "Fit on data of the kind the model was trained on."
+                    raise AnchorError("X", "GroupAnchorImage.fit", "finite images", "none", hint)
                 if len(usable) > self.n_background:
                     rng = np.random.default_rng(derive(self.seed, "background"))
                     usable = np.sort(rng.choice(usable, self.n_background, replace=False))
@@ -190,9 +190,9 @@ class GroupAnchorImage(Serial):
             for criterion in self.criteria:
                 criterion.check(predictor)
             if shape is None or len(shape) not in (2, 3):
-                do = "Use an attribution of Captum's for other data."
+                hint = "Use an attribution of Captum's for other data."
                 allowed = "of images, sample_shape (H, W) or (C, H, W)"
-                raise ParameterError("predictor", type(self).__name__, allowed, str(shape), do)
+                raise ParameterError("predictor", type(self).__name__, allowed, str(shape), hint)
         super().reset_predictor(predictor)
 
     def _forget(self) -> None:
@@ -212,23 +212,25 @@ class GroupAnchorImage(Serial):
             }
             for kind in ("intrinsic", "extrinsic"):
                 if not any(criterion.kind == kind for criterion in criteria):
-                    do = "Give both, as in {'kld': 30.0, 'mse': 0.05}."
-                    came = describe(dict(thresholds))
-                    raise ParameterError("thresholds", where, f"with an {kind} criterion", came, do)
+                    hint = "Give both, as in {'kld': 30.0, 'mse': 0.05}."
+                    got = short_repr(dict(thresholds))
+                    raise ParameterError(
+                        "thresholds", where, f"with an {kind} criterion", got, hint
+                    )
             return criteria, bounds
         from pxgen_plugins.explainer import PXGen
 
         if not isinstance(thresholds, PXGen):
-            do = "Give PXGen(model).fit(), or {'kld': 30.0, 'mse': 0.05}."
+            hint = "Give PXGen(model).fit(), or {'kld': 30.0, 'mse': 0.05}."
             allowed = "a fitted PXGen or a mapping from criterion to threshold"
-            raise ParameterError("thresholds", where, allowed, describe(thresholds), do)
+            raise ParameterError("thresholds", where, allowed, short_repr(thresholds), hint)
         calibration = thresholds.calibration
         if calibration is None:
             raise ParameterError("thresholds", where, "fitted", "a new PXGen", "Call its fit().")
         if thresholds.predictor is not None and thresholds.predictor is not predictor:
-            do = "Give both the same model: thresholds belong to it."
-            came = "a PXGen of another model"
-            raise ParameterError("thresholds", where, "of the same model", came, do)
+            hint = "Give both the same model: thresholds belong to it."
+            got = "a PXGen of another model"
+            raise ParameterError("thresholds", where, "of the same model", got, hint)
         self.rule, self.reconstruction = thresholds.rule, thresholds.reconstruction
         self.scale = np.array(calibration.scale)
         bounds = dict(zip(calibration.names, calibration.thresholds.tolist(), strict=True))

@@ -10,13 +10,13 @@ import torch
 from alibi.api.interfaces import Explanation
 from numpy.typing import NDArray
 
-from pxgen_plugins import validation
 from pxgen_plugins.adapters import register
 from pxgen_plugins.adapters._latent import Floats, Held, Serial
 from pxgen_plugins.adapters.targets import Target, resolve
 from pxgen_plugins.anchors import Anchors
-from pxgen_plugins.errors import AnchorError, ParameterError, describe
-from pxgen_plugins.progress import bar
+from pxgen_plugins.utils import validation
+from pxgen_plugins.utils.errors import AnchorError, ParameterError, short_repr
+from pxgen_plugins.utils.progress import bar
 
 __all__ = [
     "DEFAULT_DATA_LATENT_ALE",
@@ -133,8 +133,8 @@ class _Effect(Serial):
         name = type(self).__name__
         self.targets: list[Any] = list(target) if isinstance(target, (list, tuple)) else [target]
         if not self.targets:
-            do = "Name one, as in target='kld'."
-            raise ParameterError("target", name, "one target or several", "none", do)
+            hint = "Name one, as in target='kld'."
+            raise ParameterError("target", name, "one target or several", "none", hint)
         self.features = None if features is None else _listed(features, name)
         params = {"features": self.features, **params}
         super().__init__(predictor, params, **shared)
@@ -156,8 +156,8 @@ class _Effect(Serial):
             size = int(np.prod(predictor.latent_shape))
             for feature in self.features or []:
                 if feature >= size:
-                    do = f"Choose out of 0 to {size - 1}."
-                    raise ParameterError("features", name, f"below {size}", str(feature), do)
+                    hint = f"Choose out of 0 to {size - 1}."
+                    raise ParameterError("features", name, f"below {size}", str(feature), hint)
         super().reset_predictor(predictor)
 
     def _resolved(self) -> list[Target]:
@@ -181,9 +181,9 @@ class _Effect(Serial):
         broken = self._broken(anchors)
         usable = np.array([i for i in range(len(anchors)) if i not in broken], dtype=np.int64)
         if not len(usable):
-            do = "Give anchors that the effect is to be averaged over."
+            hint = "Give anchors that the effect is to be averaged over."
             where = f"{type(self).__name__}.explain"
-            raise AnchorError("X", where, "at least one finite anchor", "none", do)
+            raise AnchorError("X", where, "at least one finite anchor", "none", hint)
         targets = self._resolved()
         surface = _Surface(self, anchors, usable, targets)
         dimensions = self.features or list(range(surface.rows.shape[1] - 1))
@@ -390,10 +390,12 @@ class LatentPartialDependence(_Effect):
 def _listed(features: Any, where: str) -> list[int]:
     given = list(features) if isinstance(features, (list, tuple, range, np.ndarray)) else [features]
     found = [
-        validation.integer(entry, "features", where, minimum=0, do="Give dimensions, as in [0, 3].")
+        validation.integer(
+            entry, "features", where, minimum=0, hint="Give dimensions, as in [0, 3]."
+        )
         for entry in given
     ]
     if not found or len(set(found)) < len(found):
-        do = "Give different dimensions, as in [0, 3], or None for all."
-        raise ParameterError("features", where, "different dimensions", describe(features), do)
+        hint = "Give different dimensions, as in [0, 3], or None for all."
+        raise ParameterError("features", where, "different dimensions", short_repr(features), hint)
     return found

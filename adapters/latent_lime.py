@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from pxgen_plugins import validation
 from pxgen_plugins.adapters import register
 from pxgen_plugins.adapters._latent import Explained, LatentAdapter, by_group, group_names
-from pxgen_plugins.optional import load
-from pxgen_plugins.progress import bar
+from pxgen_plugins.utils import validation
+from pxgen_plugins.utils.optional import load
+from pxgen_plugins.utils.progress import bar
 
 __all__ = ["DEFAULT_DATA_LATENT_LIME", "LatentLIME"]
 

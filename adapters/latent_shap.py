@@ -9,7 +9,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from pxgen_plugins import validation
 from pxgen_plugins.adapters import register
 from pxgen_plugins.adapters._latent import (
     Floats,
@@ -19,8 +18,9 @@ from pxgen_plugins.adapters._latent import (
     group_names,
     seeded,
 )
-from pxgen_plugins.optional import load
-from pxgen_plugins.progress import bar
+from pxgen_plugins.utils import validation
+from pxgen_plugins.utils.optional import load
+from pxgen_plugins.utils.progress import bar
 
 __all__ = ["DEFAULT_DATA_LATENT_SHAP", "LatentSHAP"]
 

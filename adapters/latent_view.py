@@ -9,14 +9,14 @@ import numpy as np
 from alibi.api.interfaces import Explanation
 from numpy.typing import NDArray
 
-from pxgen_plugins import validation
 from pxgen_plugins.adapters import register
 from pxgen_plugins.adapters._maps import MAPS, PCAMap, tsne_backend
 from pxgen_plugins.adapters._neighbours import judge
 from pxgen_plugins.adapters._rows import Floats, Rows, as_array, check_space, space_text
 from pxgen_plugins.adapters.base import Adapter, NotFittedError, traceless
-from pxgen_plugins.errors import AnchorError, ParameterError, describe
-from pxgen_plugins.seeds import derive
+from pxgen_plugins.utils import validation
+from pxgen_plugins.utils.errors import AnchorError, ParameterError, short_repr
+from pxgen_plugins.utils.seeds import derive
 
 __all__ = ["DEFAULT_DATA_VIEW", "LatentView"]
 
@@ -126,8 +126,8 @@ class LatentView(Adapter):
         self.method = validation.choice(method, "method", where, METHODS)
         self.n_components = validation.integer(n_components, "n_components", where, minimum=2)
         if self.n_components > 3:
-            do = "A view has two or three dimensions."
-            raise ParameterError("n_components", where, "2 or 3", str(n_components), do)
+            hint = "A view has two or three dimensions."
+            raise ParameterError("n_components", where, "2 or 3", str(n_components), hint)
         self.n_neighbors = validation.integer(n_neighbors, "n_neighbors", where, minimum=1)
         self.perplexity = validation.real(perplexity, "perplexity", where, minimum=1.0)
         self.backend = backend
@@ -220,9 +220,9 @@ class LatentView(Adapter):
 
     def _made(self, rows: Floats, where: str) -> Any:
         if len(rows) < 2:
-            do = "Give more anchors, or check them for NaN and infinity."
+            hint = "Give more anchors, or check them for NaN and infinity."
             allowed = "at least 2 finite anchors, to make a map from"
-            raise AnchorError("X", where, allowed, str(len(rows)), do)
+            raise AnchorError("X", where, allowed, str(len(rows)), hint)
         options: dict[str, Any] = {}
         if self.method == "tsne":
             options = {"perplexity": self.perplexity}
@@ -299,16 +299,16 @@ def _carried(groups: Any, values: Any, n: int, where: str) -> dict[str, Any]:
         found["group"] = _names(groups, "groups", n, where)
     if values is not None:
         if not isinstance(values, _Table):
-            do = "Pass a mapping like {'kld': explanation.values[:, 0]}."
+            hint = "Pass a mapping like {'kld': explanation.values[:, 0]}."
             allowed = "a mapping from criteria to values"
-            raise ParameterError("values", where, allowed, describe(values), do)
+            raise ParameterError("values", where, allowed, short_repr(values), hint)
         columns = []
         for name, column in values.values.items():
             numbers = np.asarray(column, dtype=np.float64)
             if numbers.shape != (n,):
-                do = "Give the values of the same anchors, in the same order."
-                came = describe(numbers)
-                raise ParameterError(f"values[{name!r}]", where, f"of shape ({n},)", came, do)
+                hint = "Give the values of the same anchors, in the same order."
+                got = short_repr(numbers)
+                raise ParameterError(f"values[{name!r}]", where, f"of shape ({n},)", got, hint)
             columns.append(numbers)
         found["criteria"], found["units"] = list(values.values), [""] * len(columns)
         found["values"] = np.stack(columns, axis=1) if columns else None
@@ -318,6 +318,6 @@ def _carried(groups: Any, values: Any, n: int, where: str) -> dict[str, Any]:
 def _names(given: Any, parameter: str, n: int, where: str) -> NDArray[np.str_]:
     names = np.asarray(given)
     if names.ndim != 1 or len(names) != n:
-        do = "Give those of the same anchors, in the same order."
-        raise ParameterError(parameter, where, f"of shape ({n},)", describe(given), do)
+        hint = "Give those of the same anchors, in the same order."
+        raise ParameterError(parameter, where, f"of shape ({n},)", short_repr(given), hint)
     return names.astype(np.str_)

@@ -8,15 +8,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pxgen_plugins import validation
 from pxgen_plugins.adapters import register
 from pxgen_plugins.adapters._question import Question
 from pxgen_plugins.adapters.attribution import DEFAULT_DATA_ATTRIBUTION, Attribution, Found
 from pxgen_plugins.adapters.base import roots
 from pxgen_plugins.adapters.lrp_rules import RULES, Rule
 from pxgen_plugins.adapters.lrp_tracing import Tracer
-from pxgen_plugins.errors import ModelError
 from pxgen_plugins.models import capabilities
+from pxgen_plugins.utils import validation
+from pxgen_plugins.utils.errors import ModelError
 
 __all__ = ["DEFAULT_DATA_LRP", "LRP"]
 
@@ -207,9 +207,9 @@ class _Traced:
             for part in exits:
                 self._ledger.book(part, 1.0)
             if not exits:
-                do = "Use torch functions that can be traced: no numpy, no TorchScript."
+                hint = "Use torch functions that can be traced: no numpy, no TorchScript."
                 allowed = "one that computes its outputs from the anchor in torch"
-                raise ModelError("network", "LRP", allowed, "one that cannot be followed", do)
+                raise ModelError("network", "LRP", allowed, "one that cannot be followed", hint)
             return returned
 
         return followed
@@ -221,6 +221,6 @@ def _expect_eager(model: Any) -> None:
         for name, module in root.named_modules():
             compiled = type(module).__name__ == "OptimizedModule"
             if compiled or isinstance(module, torch.jit.ScriptModule):
-                do = "Give the model its eager modules."
+                hint = "Give the model its eager modules."
                 got = f"{name or 'the network'!r}, a {type(module).__name__}"
-                raise ModelError("layer", "LRP", "an eager torch module", got, do)
+                raise ModelError("layer", "LRP", "an eager torch module", got, hint)

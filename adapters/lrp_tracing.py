@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from pxgen_plugins.adapters.lrp_rules import Layer, Rule, affine, blocked, through
-from pxgen_plugins.errors import ModelError
+from pxgen_plugins.utils.errors import ModelError
 
 __all__ = ["Tracer"]
 

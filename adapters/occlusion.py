@@ -8,13 +8,13 @@ from typing import Any
 
 from torch import Tensor
 
-from pxgen_plugins import validation
 from pxgen_plugins.adapters import register
 from pxgen_plugins.adapters._baselines import bounded
 from pxgen_plugins.adapters._question import Question
 from pxgen_plugins.adapters.attribution import Attribution, Found
-from pxgen_plugins.errors import ParameterError, describe
-from pxgen_plugins.optional import load
+from pxgen_plugins.utils import validation
+from pxgen_plugins.utils.errors import ParameterError, short_repr
+from pxgen_plugins.utils.optional import load
 
 __all__ = ["Occlusion"]
 
@@ -115,13 +115,13 @@ class Occlusion(Attribution):
             half = (*channels, *half[1:])
         stride = _full(self.stride, half, channels, len(shape), "stride")
         if any(size > side for size, side in zip(window, shape, strict=True)):
-            do = "Make the window smaller, or let it be None."
+            hint = "Make the window smaller, or let it be None."
             allowed = f"inside the instance's shape {shape}"
-            raise ParameterError("window", "Occlusion", allowed, str(window), do)
+            raise ParameterError("window", "Occlusion", allowed, str(window), hint)
         if any(step > size for step, size in zip(stride, window, strict=True)):
-            do = "Larger steps would leave elements uncovered."
+            hint = "Larger steps would leave elements uncovered."
             allowed = f"at most the window {window}"
-            raise ParameterError("stride", "Occlusion", allowed, str(stride), do)
+            raise ParameterError("stride", "Occlusion", allowed, str(stride), hint)
         return window, stride
 
 
@@ -145,7 +145,7 @@ def _full(
     if isinstance(given, int):
         return (*channels, *(given for _ in range(dimensions - len(channels))))
     if len(given) != dimensions:
-        do = "Count the channels as the first dimension, or pass one integer."
+        hint = "Count the channels as the first dimension, or pass one integer."
         allowed = f"of {dimensions} sizes"
-        raise ParameterError(parameter, "Occlusion", allowed, describe(list(given)), do)
+        raise ParameterError(parameter, "Occlusion", allowed, short_repr(list(given)), hint)
     return tuple(given)

@@ -12,7 +12,6 @@ import numpy as np
 from alibi.api.interfaces import Explanation
 from numpy.typing import NDArray
 
-from pxgen_plugins import validation
 from pxgen_plugins.adapters import register
 from pxgen_plugins.adapters._greedy import Picked, select
 from pxgen_plugins.adapters._kernels import gaussian, kernel_mean, pair_scale
@@ -26,8 +25,9 @@ from pxgen_plugins.adapters._rows import (
     space_text,
 )
 from pxgen_plugins.adapters.base import Adapter
-from pxgen_plugins.optional import load
-from pxgen_plugins.seeds import derive
+from pxgen_plugins.utils import validation
+from pxgen_plugins.utils.optional import load
+from pxgen_plugins.utils.seeds import derive
 
 __all__ = ["DEFAULT_DATA_PROTODASH", "ProtoDash"]
 

@@ -9,7 +9,6 @@ import numpy as np
 from alibi.api.interfaces import Explanation
 from numpy.typing import NDArray
 
-from pxgen_plugins import validation
 from pxgen_plugins.adapters import register
 from pxgen_plugins.adapters._kernels import distances, pair_scale
 from pxgen_plugins.adapters._rows import (
@@ -23,7 +22,8 @@ from pxgen_plugins.adapters._rows import (
 )
 from pxgen_plugins.adapters.base import Adapter
 from pxgen_plugins.adapters.protodash import SPACES
-from pxgen_plugins.seeds import derive
+from pxgen_plugins.utils import validation
+from pxgen_plugins.utils.seeds import derive
 
 __all__ = ["DEFAULT_DATA_PROTOSELECT_ADAPTER", "AlibiProtoSelect"]
 

@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pxgen_plugins import validation
 from pxgen_plugins.criteria import Batch, Criterion, make
-from pxgen_plugins.errors import ModelError, ParameterError, describe
 from pxgen_plugins.models import require
+from pxgen_plugins.utils import validation
+from pxgen_plugins.utils.errors import ModelError, ParameterError, short_repr
 
 __all__ = ["Latent", "Pixel", "Target", "resolve", "spoken"]
 
@@ -85,9 +85,9 @@ class Target:
         """
         values = self.of(Batch(model, x, first=first, seed=seed))
         if tuple(values.shape) != (len(x),):
-            do = "Return one number per anchor."
-            came = describe(values)
-            raise ModelError("target", self.label, f"of shape ({len(x)},)", came, do)
+            hint = "Return one number per anchor."
+            got = short_repr(values)
+            raise ModelError("target", self.label, f"of shape ({len(x)},)", got, hint)
         return values
 
     def value_at(self, model: Any, z: Tensor, x: Tensor | None = None, *, seed: int = 0) -> Tensor:
@@ -147,7 +147,7 @@ def resolve(target: Any, model: Any, where: str) -> Target:
         return _pixel(target, model, where)
     if callable(target) and not isinstance(target, Criterion):
         label = getattr(target, "__name__", type(target).__name__)
-        return Target(label, target, describe(target))
+        return Target(label, target, short_repr(target))
     criterion = make(target, "target", where)
     criterion.check(model)
     return Target(criterion.name, criterion, {"name": criterion.name, **criterion.params})
@@ -175,8 +175,8 @@ def _latent(target: Latent, model: Any, where: str) -> Target:
         size *= side
     index = validation.integer(target.index, "Latent index", where, minimum=0)
     if index >= size:
-        do = f"Choose one of 0 to {size - 1}."
-        raise ParameterError("Latent index", where, f"below {size}", str(index), do)
+        hint = f"Choose one of 0 to {size - 1}."
+        raise ParameterError("Latent index", where, f"below {size}", str(index), hint)
     return Target(target.label, lambda batch: batch.mean.flatten(1)[:, index], target.label)
 
 
@@ -186,8 +186,8 @@ def _pixel(target: Pixel, model: Any, where: str) -> Target:
         0 <= i < side for i, side in zip(target.position, shape, strict=True)
     )
     if not inside:
-        do = f"Give {len(shape)} indices inside the sample shape."
-        raise ParameterError("Pixel position", where, f"inside {shape}", str(target.position), do)
+        hint = f"Give {len(shape)} indices inside the sample shape."
+        raise ParameterError("Pixel position", where, f"inside {shape}", str(target.position), hint)
     flat = int(np.ravel_multi_index(target.position, shape))
     return Target(
         target.label, lambda batch: batch.reconstruction.flatten(1)[:, flat], target.label

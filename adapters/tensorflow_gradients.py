@@ -9,13 +9,19 @@ from typing import Any
 import numpy as np
 from alibi.api.interfaces import Explainer, Explanation
 
-from pxgen_plugins import __version__, validation
+from pxgen_plugins import __version__
 from pxgen_plugins.adapters import register
 from pxgen_plugins.adapters._latent import LOCK
 from pxgen_plugins.adapters.base import kwargs_of, traceless
-from pxgen_plugins.errors import AnchorError, MissingDependencyError, ParameterError, describe
-from pxgen_plugins.explanation import build
-from pxgen_plugins.predictor import PredictorHolder
+from pxgen_plugins.host import PredictorHolder
+from pxgen_plugins.result.explanation import build
+from pxgen_plugins.utils import validation
+from pxgen_plugins.utils.errors import (
+    AnchorError,
+    MissingDependencyError,
+    ParameterError,
+    short_repr,
+)
 
 __all__ = ["DEFAULT_DATA_TENSORFLOW_GRADIENTS", "TensorFlowIntegratedGradients"]
 
@@ -110,13 +116,13 @@ class TensorFlowIntegratedGradients(PredictorHolder, Explainer):  # type: ignore
             raise ParameterError("predictor", where, "set", "None", "Call reset_predictor(model).")
         rows = np.asarray(X)
         if rows.ndim < 2 or rows.dtype.kind not in "fiub" or not len(rows):
-            do = "Give anchors as the model takes them, the batch axis first."
-            raise AnchorError("X", where, "a batch of numbers", describe(X), do)
+            hint = "Give anchors as the model takes them, the batch axis first."
+            raise AnchorError("X", where, "a batch of numbers", short_repr(X), hint)
         rows = rows.astype(np.float32)
         outputs = np.asarray(self.predictor(rows[:1]))
         if target is None and outputs.ndim > 1 and outputs.shape[1] > 1:
-            do = "Name the output to explain, as in target=0."
-            raise ParameterError("target", where, f"below {outputs.shape[1]}", "None", do)
+            hint = "Name the output to explain, as in target=0."
+            raise ParameterError("target", where, f"below {outputs.shape[1]}", "None", hint)
         with LOCK, traceless(None):
             found = IntegratedGradients(
                 self.predictor,
@@ -148,9 +154,9 @@ class TensorFlowIntegratedGradients(PredictorHolder, Explainer):  # type: ignore
             ParameterError: When it is no Keras model.
         """
         if predictor is not None and not isinstance(predictor, _tensorflow().keras.Model):
-            do = "For a torch model use TorchIntegratedGradients."
-            came = type(predictor).__name__
-            raise ParameterError("predictor", type(self).__name__, "a tf.keras.Model", came, do)
+            hint = "For a torch model use TorchIntegratedGradients."
+            got = type(predictor).__name__
+            raise ParameterError("predictor", type(self).__name__, "a tf.keras.Model", got, hint)
         self.predictor = predictor
 
 

@@ -12,17 +12,17 @@ from alibi.api.interfaces import Explanation
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pxgen_plugins import validation
 from pxgen_plugins.adapters import register
 from pxgen_plugins.adapters._gradients import LossGradients
 from pxgen_plugins.adapters._influence import Sketch, Totals
 from pxgen_plugins.adapters._rows import Floats, Rows
 from pxgen_plugins.adapters.base import Adapter, NotFittedError, traceless
 from pxgen_plugins.criteria import Batch
-from pxgen_plugins.criteria.pixel import cross_entropy, span
-from pxgen_plugins.errors import ParameterError, describe
-from pxgen_plugins.progress import bar
-from pxgen_plugins.seeds import derive, normal_rows
+from pxgen_plugins.criteria.elementwise import cross_entropy, span
+from pxgen_plugins.utils import validation
+from pxgen_plugins.utils.errors import ParameterError, short_repr
+from pxgen_plugins.utils.progress import bar
+from pxgen_plugins.utils.seeds import derive, normal_rows
 
 __all__ = ["DEFAULT_DATA_TRACIN", "VAETracIn"]
 
@@ -175,8 +175,8 @@ class VAETracIn(Adapter):
             AnchorError: When it does not fit the model.
         """
         if X is None:
-            do = "Call fit(X) with the samples that the model was trained on, or some of them."
-            raise ParameterError("X", "VAETracIn.fit", "the training samples", "None", do)
+            hint = "Call fit(X) with the samples that the model was trained on, or some of them."
+            raise ParameterError("X", "VAETracIn.fit", "the training samples", "None", hint)
         self._train = Rows(X, self.predictor, "VAETracIn.fit", self.batch_size).raw()
         return self
 
@@ -302,10 +302,10 @@ _UNSAVED = {"not saved": 0}  # stands for a state dict in a saved explainer
 def _checkpoints(given: Any, where: str) -> list[Checkpoint]:
     if given is None:
         return [(None, 1.0, 1.0)]
-    do = "Pass a list like [('epoch10.safetensors', 1e-3), ('epoch20.safetensors', 1e-3)]."
+    hint = "Pass a list like [('epoch10.safetensors', 1e-3), ('epoch20.safetensors', 1e-3)]."
     allowed = "pairs (weights, learning_rate) or triples (weights, learning_rate, weight)"
     if isinstance(given, (str, bytes, Mapping)) or not isinstance(given, Sequence) or not given:
-        raise ParameterError("checkpoints", where, allowed, describe(given), do)
+        raise ParameterError("checkpoints", where, allowed, short_repr(given), hint)
     found: list[Checkpoint] = []
     for one in given:
         if (
@@ -313,12 +313,12 @@ def _checkpoints(given: Any, where: str) -> list[Checkpoint]:
             or not isinstance(one, Sequence)
             or len(one) not in (2, 3)
         ):
-            raise ParameterError("checkpoints", where, allowed, describe(one), do)
+            raise ParameterError("checkpoints", where, allowed, short_repr(one), hint)
         source = one[0]
         if isinstance(source, os.PathLike):
             source = os.fspath(source)
         if source is not None and not isinstance(source, (str, Mapping)):
-            raise ParameterError("checkpoints", where, allowed, describe(source), do)
+            raise ParameterError("checkpoints", where, allowed, short_repr(source), hint)
         rate = validation.real(one[1], "learning_rate", where, minimum=0.0)
         weight = validation.real(one[2], "weight", where, minimum=0.0) if len(one) == 3 else 1.0
         found.append((source, rate, weight))
@@ -328,8 +328,8 @@ def _checkpoints(given: Any, where: str) -> list[Checkpoint]:
 def _state(source: Any, number: int, where: str) -> Mapping[str, Tensor] | None:
     what = f"checkpoint {number}"
     if source is _UNSAVED or source == _UNSAVED:
-        do = "State dicts are not saved with an explainer: build it again, or use paths."
-        raise ParameterError(what, where, "a state dict", "one that was not saved", do)
+        hint = "State dicts are not saved with an explainer: build it again, or use paths."
+        raise ParameterError(what, where, "a state dict", "one that was not saved", hint)
     if not isinstance(source, str):
         found: Mapping[str, Tensor] | None = source
         return found
@@ -338,16 +338,16 @@ def _state(source: Any, number: int, where: str) -> Mapping[str, Tensor] | None:
     try:
         return dict(load_file(source))
     except Exception as error:  # missing, truncated, or another format: the reader's own types
-        do = f"Write it with safetensors.torch.save_file ({type(error).__name__}: {error})."
+        hint = f"Write it with safetensors.torch.save_file ({type(error).__name__}: {error})."
         raise ParameterError(
-            what, where, "the path of a safetensors file", describe(source), do
+            what, where, "the path of a safetensors file", short_repr(source), hint
         ) from error
 
 
 def _names(parameters: Any, where: str) -> list[str]:
     if isinstance(parameters, str) or not all(isinstance(one, str) for one in parameters):
-        do = "Pass a list of names, as in parameters=['decoder']."
-        raise ParameterError("parameters", where, "a list of names", describe(parameters), do)
+        hint = "Pass a list of names, as in parameters=['decoder']."
+        raise ParameterError("parameters", where, "a list of names", short_repr(parameters), hint)
     return list(parameters)
 
 

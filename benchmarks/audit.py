@@ -25,10 +25,10 @@ from typing import Any
 import numpy as np
 
 from pxgen_plugins.audit import engine, shards
-from pxgen_plugins.audit.config import Config, config_of
-from pxgen_plugins.audit.folder import FILES
-from pxgen_plugins.audit.sources import open_set
-from pxgen_plugins.threads import one_thread
+from pxgen_plugins.audit.inputs import open_set
+from pxgen_plugins.audit.run_folder import FILES
+from pxgen_plugins.audit.settings import Config, config_of
+from pxgen_plugins.utils.threads import one_thread
 
 HERE = Path(__file__).resolve()
 

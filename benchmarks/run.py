@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 
-from pxgen_plugins.explanation import write_atomic
+from pxgen_plugins.utils.files import write_atomic
 
 MODULES = ("scoring", "selection", "tracin", "memory", "start")
 

@@ -21,8 +21,8 @@ from mnist_zeros import anchors, wrap
 
 from pxgen_plugins import PXGen
 from pxgen_plugins.datasets import load_mnist_vae
-from pxgen_plugins.explanation import write_atomic
 from pxgen_plugins.thresholds import MeanMax
+from pxgen_plugins.utils.files import write_atomic
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -20,9 +20,9 @@ from pathlib import Path
 import torch
 from safetensors.torch import save
 
-from pxgen_plugins.audit.command import FAILED, PASSED, run
+from pxgen_plugins.audit.cli import FAILED, PASSED, run
 from pxgen_plugins.datasets import load_mnist_vae
-from pxgen_plugins.explanation import write_atomic
+from pxgen_plugins.utils.files import write_atomic
 
 _log = logging.getLogger("audit_mnist")
 

@@ -22,8 +22,8 @@ from mnist_zeros import N_TRAINED, wrap
 from pxgen_plugins import PXGen
 from pxgen_plugins.datasets import load_mnist, load_mnist_vae
 from pxgen_plugins.evaluation import evaluate
-from pxgen_plugins.explanation import write_atomic
 from pxgen_plugins.thresholds import MeanMax
+from pxgen_plugins.utils.files import write_atomic
 
 _log = logging.getLogger("evaluate_mnist")
 

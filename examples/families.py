@@ -28,9 +28,9 @@ from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
 from pxgen_plugins import PXGen, describe
-from pxgen_plugins.explanation import write_atomic
-from pxgen_plugins.reports import markdown_table
 from pxgen_plugins.thresholds import Quantile
+from pxgen_plugins.utils.files import write_atomic
+from pxgen_plugins.utils.text import markdown_table
 
 _log = logging.getLogger("families")
 FOLDER = Path(__file__).parent / "family_models"

@@ -23,8 +23,8 @@ from mnist_zeros import anchors, wrap
 from pxgen_plugins import PXGen
 from pxgen_plugins.datasets import load_mnist_vae
 from pxgen_plugins.evaluation import Study, anchor_study, threshold_study
-from pxgen_plugins.explanation import write_atomic
 from pxgen_plugins.thresholds import Conformal, MeanMax, Median, Quantile
+from pxgen_plugins.utils.files import write_atomic
 
 _log = logging.getLogger("mnist_anchor_study")
 

@@ -24,11 +24,12 @@ import torch
 
 from pxgen_plugins import PXGen, plots
 from pxgen_plugins.datasets import MNISTVAE, load_mnist, load_mnist_vae
-from pxgen_plugins.explanation import write_atomic, write_json
 from pxgen_plugins.groups import GROUPS, wilson_interval
 from pxgen_plugins.models import VAE
-from pxgen_plugins.tables import write_parquet
+from pxgen_plugins.result.explanation import write_json
+from pxgen_plugins.result.tables import write_parquet
 from pxgen_plugins.thresholds import MeanMax
+from pxgen_plugins.utils.files import write_atomic
 
 N_TRAINED = 4_000
 

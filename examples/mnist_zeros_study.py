@@ -24,9 +24,9 @@ from train_mnist_vae import Recipe, train
 from pxgen_plugins import PXGen
 from pxgen_plugins.datasets import MNISTVAE, load_mnist, load_mnist_vae
 from pxgen_plugins.evaluation import threshold_study
-from pxgen_plugins.explanation import write_atomic
 from pxgen_plugins.groups import GROUPS
 from pxgen_plugins.thresholds import Conformal, MeanMax, Median, Quantile, Rule
+from pxgen_plugins.utils.files import write_atomic
 
 
 def rules(full: bool) -> list[Rule]:

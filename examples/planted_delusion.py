@@ -27,9 +27,9 @@ from train_mnist_vae import Recipe, train
 
 from pxgen_plugins import PXGen, plots
 from pxgen_plugins.datasets import load_mnist
-from pxgen_plugins.explanation import write_atomic
 from pxgen_plugins.groups import wilson_interval
 from pxgen_plugins.thresholds import MeanMax
+from pxgen_plugins.utils.files import write_atomic
 
 _log = logging.getLogger("planted_delusion")
 

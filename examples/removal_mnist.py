@@ -56,11 +56,11 @@ from pxgen_plugins.datasets import MNISTVAE, load_mnist
 from pxgen_plugins.datasets.mnist_lenet import load_mnist_lenet
 from pxgen_plugins.evaluation import RemovalExperiment, RemovalResult
 from pxgen_plugins.evaluation.frechet import frechet_distance
-from pxgen_plugins.explanation import write_atomic
 from pxgen_plugins.groups import GROUPS
 from pxgen_plugins.models import VAE
 from pxgen_plugins.scoring import Scorer
 from pxgen_plugins.thresholds import MeanMax
+from pxgen_plugins.utils.files import write_atomic
 
 _log = logging.getLogger("removal_mnist")
 

@@ -30,9 +30,9 @@ from sklearn.metrics import roc_auc_score
 from train_soft_intro_vae import load_model
 
 from pxgen_plugins import PXGen, plots
-from pxgen_plugins.explanation import write_atomic
 from pxgen_plugins.groups import GROUPS, wilson_interval
 from pxgen_plugins.thresholds import MeanMax
+from pxgen_plugins.utils.files import write_atomic
 
 _log = logging.getLogger("soft_intro_vae")
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")

@@ -28,8 +28,8 @@ from removal_mnist import Settings, influence, original
 from pxgen_plugins import PXGen
 from pxgen_plugins.datasets import load_mnist, load_mnist_lenet
 from pxgen_plugins.evaluation import compare_training_samples, extract_features
-from pxgen_plugins.explanation import write_atomic
 from pxgen_plugins.thresholds import MeanMax
+from pxgen_plugins.utils.files import write_atomic
 
 _log = logging.getLogger("top_k_mnist")
 

@@ -23,7 +23,7 @@ from family_models.sentences import sentences
 from torch.nn import functional
 from tqdm.auto import tqdm
 
-from pxgen_plugins.threads import one_thread
+from pxgen_plugins.utils.threads import one_thread
 
 _log = logging.getLogger("train_char_lm")
 REPORT = 100

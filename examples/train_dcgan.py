@@ -36,8 +36,8 @@ from train_mnist_vae import natural, positive
 
 from pxgen_plugins.datasets import load_mnist
 from pxgen_plugins.datasets.mnist_gan import MNISTGAN, MNISTDiscriminator, MNISTGenerator
-from pxgen_plugins.explanation import write_atomic
-from pxgen_plugins.threads import one_thread
+from pxgen_plugins.utils.files import write_atomic
+from pxgen_plugins.utils.threads import one_thread
 
 _log = logging.getLogger("train_dcgan")
 REPORT = 50  # steps over which the losses on the card are averaged

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from pxgen_plugins.datasets import load_mnist
-from pxgen_plugins.threads import one_thread
+from pxgen_plugins.utils.threads import one_thread
 
 _log = logging.getLogger("train_families")
 FAMILIES: dict[str, Callable[[], nn.Module]] = {

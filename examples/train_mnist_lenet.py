@@ -27,8 +27,8 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from pxgen_plugins.datasets import MNISTLeNet, load_mnist
-from pxgen_plugins.explanation import write_atomic
-from pxgen_plugins.threads import one_thread
+from pxgen_plugins.utils.files import write_atomic
+from pxgen_plugins.utils.threads import one_thread
 
 _log = logging.getLogger("train_mnist_lenet")
 

@@ -33,8 +33,8 @@ from torch.nn import functional
 from tqdm.auto import tqdm
 
 from pxgen_plugins.datasets import MNISTVAE, load_mnist
-from pxgen_plugins.explanation import write_atomic
-from pxgen_plugins.threads import one_thread
+from pxgen_plugins.utils.files import write_atomic
+from pxgen_plugins.utils.threads import one_thread
 
 _log = logging.getLogger("train_mnist_vae")
 

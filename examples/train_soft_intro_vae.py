@@ -37,8 +37,8 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from pxgen_plugins.explanation import write_atomic
 from pxgen_plugins.models import VAE
+from pxgen_plugins.utils.files import write_atomic
 
 _log = logging.getLogger("train_soft_intro_vae")
 SHAPE = (3, 32, 32)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pxgen_plugins.lazy import attach
+from pxgen_plugins.utils.lazy import attach
 
 if TYPE_CHECKING:
     from pxgen_plugins.comparison import Comparison, compare

@@ -10,21 +10,27 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from pxgen_plugins import __version__, persistence, thresholds, validation
+from pxgen_plugins import __version__, saving, thresholds
 from pxgen_plugins import groups as grouping
 from pxgen_plugins.anchors import open_for
-from pxgen_plugins.assembly import assemble
-from pxgen_plugins.calibration import Calibration
 from pxgen_plugins.criteria.base import KINDS
 from pxgen_plugins.criteria.parsing import listed, settings
 from pxgen_plugins.criteria.parsing import parse as parse_criteria
-from pxgen_plugins.errors import MissingDependencyError, ModelError, ParameterError, describe
-from pxgen_plugins.explanation import DEFAULT_META_PXGEN, build
-from pxgen_plugins.fitting import fit_criteria
+from pxgen_plugins.host import PredictorHolder
 from pxgen_plugins.models import BlackBox, Model, capabilities
-from pxgen_plugins.predictor import PredictorHolder
 from pxgen_plugins.representatives import parse
+from pxgen_plugins.result.assembly import assemble
+from pxgen_plugins.result.explanation import DEFAULT_META_PXGEN, build
 from pxgen_plugins.scoring import PRECISIONS, RECONSTRUCTIONS, Scorer
+from pxgen_plugins.scoring.fitting import fit_criteria
+from pxgen_plugins.thresholds.calibration import Calibration
+from pxgen_plugins.utils import validation
+from pxgen_plugins.utils.errors import (
+    MissingDependencyError,
+    ModelError,
+    ParameterError,
+    short_repr,
+)
 
 try:
     from alibi.api.interfaces import Explainer, Explanation, FitMixin
@@ -142,9 +148,9 @@ class PXGen(PredictorHolder, Explainer, FitMixin):  # type: ignore[misc]  # alib
         kinds = [criterion.kind for criterion in self.criteria]
         several = max(kinds.count(kind) for kind in KINDS) > 1
         if rule == "mean" and several and isinstance(self.threshold, thresholds.Fixed):
-            do = "Use rule='all' or 'any', or a threshold rule that samples."
+            hint = "Use rule='all' or 'any', or a threshold rule that samples."
             allowed = "other than 'mean' with Fixed thresholds, which know no scale"
-            raise ParameterError("rule", where, allowed, describe(rule), do)
+            raise ParameterError("rule", where, allowed, short_repr(rule), hint)
         self.calibration: Calibration | None = None
         self._shape: tuple[int, ...] | None = None
         super().__init__(meta=copy.deepcopy(DEFAULT_META_PXGEN))
@@ -203,8 +209,8 @@ class PXGen(PredictorHolder, Explainer, FitMixin):  # type: ignore[misc]  # alib
 
         Returns:
             Alibi's Explanation; its data is described at
-            :data:`pxgen_plugins.explanation.DEFAULT_DATA_PXGEN`. An empty anchor set gives empty
-            groups, and fractions of None.
+            :data:`pxgen_plugins.result.explanation.DEFAULT_DATA_PXGEN`. An empty anchor set gives
+            empty groups, and fractions of None.
 
         Raises:
             NotFittedError: Before :meth:`fit`.
@@ -267,7 +273,7 @@ class PXGen(PredictorHolder, Explainer, FitMixin):  # type: ignore[misc]  # alib
         Raises:
             ParameterError: When ``path`` cannot be written.
         """
-        persistence.save(self, path)
+        saving.save(self, path)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], predictor: Any, **overrides: Any) -> PXGen:
@@ -282,7 +288,7 @@ class PXGen(PredictorHolder, Explainer, FitMixin):  # type: ignore[misc]  # alib
         Raises:
             ParameterError: When the folder is not readable, or an override is needed.
         """
-        return persistence.load(cls, path, predictor, overrides)
+        return saving.load(cls, path, predictor, overrides)
 
     def _model(self, predictor: Any) -> Any:
         if _is_function(predictor):
@@ -293,7 +299,7 @@ class PXGen(PredictorHolder, Explainer, FitMixin):  # type: ignore[misc]  # alib
             "predictor",
             "PXGen",
             "a model of pxgen_plugins.models or a callable X -> (n, m) criterion values",
-            describe(predictor) if not hasattr(predictor, "encode") else type(predictor).__name__,
+            short_repr(predictor) if not hasattr(predictor, "encode") else type(predictor).__name__,
             "Wrap it: VAE(encode=net.encode, decode=net.decode, latent_shape=..., "
             "sample_shape=...).",
         )
@@ -305,8 +311,8 @@ class PXGen(PredictorHolder, Explainer, FitMixin):  # type: ignore[misc]  # alib
             ParameterError: When the explainer holds no model.
         """
         if self.predictor is None:
-            do = "Call reset_predictor(model)."
-            raise ParameterError("predictor", "PXGen", "set", "None", do)
+            hint = "Call reset_predictor(model)."
+            raise ParameterError("predictor", "PXGen", "set", "None", hint)
         model = self._model(self.predictor)
         if isinstance(model, BlackBox):
             model.sample_shape = self._shape
@@ -351,7 +357,7 @@ def _plain(value: Any) -> Any:
         return [_plain(inner) for inner in value]
     if isinstance(value, np.generic):
         return value.item()
-    return describe(value) if callable(value) else value
+    return short_repr(value) if callable(value) else value
 
 
 def _probe(model: BlackBox) -> tuple[int, ...] | None:

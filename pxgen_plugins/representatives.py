@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pxgen_plugins import selection, validation
+from pxgen_plugins import selection
 from pxgen_plugins.anchors import Anchors
-from pxgen_plugins.errors import ParameterError, describe
 from pxgen_plugins.models.base import capabilities, require
 from pxgen_plugins.scoring import Scorer
+from pxgen_plugins.utils import validation
+from pxgen_plugins.utils.errors import ParameterError, short_repr
 
 __all__ = ["SPACES", "Choice", "parse", "select"]
 
@@ -69,14 +70,14 @@ def parse(
     specs = [selectors] if single else selectors
     if not isinstance(specs, Sequence):
         allowed = "a sequence of names, mappings or functions"
-        do = "Registered names: " + ", ".join(selection.names()) + "."
-        raise ParameterError("selectors", "PXGen", allowed, describe(selectors), do)
+        hint = "Registered names: " + ", ".join(selection.names()) + "."
+        raise ParameterError("selectors", "PXGen", allowed, short_repr(selectors), hint)
     choices = [_choice(spec, space, standardize) for spec in specs]
     labels = [choice.label for choice in choices]
     for label in labels:
         if labels.count(label) > 1:
-            do = "Give each its own 'label'."
-            raise ParameterError("selectors", "PXGen", "of different labels", repr(label), do)
+            hint = "Give each its own 'label'."
+            raise ParameterError("selectors", "PXGen", "of different labels", repr(label), hint)
     return choices
 
 
@@ -150,8 +151,8 @@ def _choice(spec: Any, space: Any, standardize: bool | None) -> Choice:
         selector, name = spec, getattr(spec, "__name__", type(spec).__name__)
     elif name is None:
         allowed = "a name, a mapping with 'name', or a function"
-        do = "Registered names: " + ", ".join(selection.names()) + "."
-        raise ParameterError("selectors", "PXGen", allowed, describe(spec), do)
+        hint = "Registered names: " + ", ".join(selection.names()) + "."
+        raise ParameterError("selectors", "PXGen", allowed, short_repr(spec), hint)
     else:
         selector = selection.get(name)
         preferred = selection.default_space(name)
@@ -169,8 +170,8 @@ def _choice(spec: Any, space: Any, standardize: bool | None) -> Choice:
         if option not in known or option in ("X", "k", "start", "seed"):
             names = [n for n in known if n not in ("X", "k", "start", "seed")]
             allowed = "one of its own: " + (", ".join(names) or "it has none")
-            do = validation.nearest(option, names)
-            raise ParameterError("option", f"selector {label!r}", allowed, describe(option), do)
+            hint = validation.nearest(option, names)
+            raise ParameterError("option", f"selector {label!r}", allowed, short_repr(option), hint)
     if "outliers" in settings:
         validation.integer(settings["outliers"], "outliers", f"selector {label!r}", minimum=0)
     return Choice(label, selector, space, standardize, lowest, settings)

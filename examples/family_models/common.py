@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from pxgen_plugins.datasets import load_mnist
-from pxgen_plugins.explanation import write_atomic
+from pxgen_plugins.utils.files import write_atomic
 
 __all__ = ["Family", "beside", "digits", "greys", "keep", "shipped", "strangers"]
 

@@ -7,8 +7,8 @@ import os
 from typing import Any
 
 from pxgen_plugins.anchors.base import REGISTRY, Anchors, fit_shape
-from pxgen_plugins.anchors.text import as_ids, as_labels
-from pxgen_plugins.errors import AnchorError, describe
+from pxgen_plugins.anchors.label_text import as_ids, as_labels
+from pxgen_plugins.utils.errors import AnchorError, short_repr
 
 register = REGISTRY.register
 names = REGISTRY.names
@@ -108,10 +108,10 @@ def _open(X: Any, sample_shape: tuple[int, ...] | None, where: str) -> Anchors:
     if isinstance(X, Anchors):
         return copy.copy(X)  # new labels must not reach the caller's own object
     if isinstance(X, (str, os.PathLike)) and not os.path.exists(X):
-        do = "Check the spelling, and the directory that a relative path starts from."
-        raise AnchorError("X", where, "the path of an existing file", describe(X), do)
+        hint = "Check the spelling, and the directory that a relative path starts from."
+        raise AnchorError("X", where, "the path of an existing file", short_repr(X), hint)
     known = [(name, REGISTRY.get(name)) for name in REGISTRY.names()]
     for _, source in sorted(known, key=lambda pair: (pair[1].order, pair[0])):
         if source.matches(X):
             return source.open(X, sample_shape, where)
-    raise AnchorError("X", where, "something that holds anchors", describe(X), _DO)
+    raise AnchorError("X", where, "something that holds anchors", short_repr(X), _DO)

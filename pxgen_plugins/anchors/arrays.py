@@ -18,7 +18,7 @@ from pxgen_plugins.anchors.base import (
     row_dtype,
 )
 from pxgen_plugins.anchors.shapes import as_batch
-from pxgen_plugins.errors import AnchorError, describe
+from pxgen_plugins.utils.errors import AnchorError, short_repr
 
 __all__ = ["ArrayAnchors", "numbers_of"]
 
@@ -51,8 +51,8 @@ class ArrayAnchors(Anchors):
     ) -> None:
         dtype = row_dtype(array.dtype)
         if dtype is None:
-            do = "Convert it to uint8 or a floating type first."
-            raise AnchorError("X", where, "real numbers", describe(array), do)
+            hint = "Convert it to uint8 or a floating type first."
+            raise AnchorError("X", where, "real numbers", short_repr(array), hint)
         self._array, self._layout = as_batch(array, sample_shape, where)
         self._dtype = dtype
 
@@ -85,11 +85,11 @@ def numbers_of(X: Any, where: str) -> NDArray[Any]:
     Raises:
         AnchorError: When it is ragged, masked, text, or raises on conversion.
     """
-    do = "Give numbers in an array of one shape, the anchors along the first axis."
+    hint = "Give numbers in an array of one shape, the anchors along the first axis."
     allowed = "an array of numbers"
     if isinstance(X, np.ma.MaskedArray) and np.any(X.mask):
-        do = "Fill the gaps with X.filled(value), or leave these anchors out."
-        raise AnchorError("X", where, "an array without masked values", describe(X), do)
+        hint = "Fill the gaps with X.filled(value), or leave these anchors out."
+        raise AnchorError("X", where, "an array without masked values", short_repr(X), hint)
     try:
         if isinstance(X, (list, tuple)) and X and _is_tensor(X[0]):
             X = np.stack([np.asarray(item.detach().cpu()) for item in X])
@@ -99,10 +99,10 @@ def numbers_of(X: Any, where: str) -> NDArray[Any]:
         if array.dtype == object:
             array = array.astype(np.float64)
     except Exception as error:  # whatever a foreign __array__ raises
-        got = f"{describe(X)} ({reason(error)})"
-        raise AnchorError("X", where, allowed, got, do) from error
+        got = f"{short_repr(X)} ({reason(error)})"
+        raise AnchorError("X", where, allowed, got, hint) from error
     if row_dtype(array.dtype) is None:
-        raise AnchorError("X", where, allowed, describe(X), do)
+        raise AnchorError("X", where, allowed, short_repr(X), hint)
     return array
 
 

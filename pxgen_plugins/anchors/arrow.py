@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pxgen_plugins.anchors.base import reason, row_dtype
 from pxgen_plugins.anchors.columns import Kind
 from pxgen_plugins.anchors.images import ImageForm
-from pxgen_plugins.anchors.items import pixels
+from pxgen_plugins.anchors.item_formats import pixels
 from pxgen_plugins.anchors.shapes import Layout, fit_item
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pxgen_plugins.anchors.shapes import fit_shape
-from pxgen_plugins.registry import Registry
+from pxgen_plugins.utils.registry import Registry
 
 __all__ = [
     "REGISTRY",

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pxgen_plugins.anchors.base import reason
-from pxgen_plugins.errors import MissingDependencyError
+from pxgen_plugins.utils.errors import MissingDependencyError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -124,8 +124,8 @@ def parquet(where: str) -> Any:
     try:
         return importlib.import_module("pyarrow.parquet")
     except Exception as error:
-        do = "Install it: pip install 'pyarrow>=15,<26'."
-        raise MissingDependencyError("pyarrow", where, "installed", str(error), do) from error
+        hint = "Install it: pip install 'pyarrow>=15,<26'."
+        raise MissingDependencyError("pyarrow", where, "installed", str(error), hint) from error
 
 
 def _name(part: Part) -> str:

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from pxgen_plugins.anchors.items import ANCHOR_NAMES, ID_NAMES, LABEL_NAMES
-from pxgen_plugins.errors import AnchorError, PXGenWarning, describe
+from pxgen_plugins.anchors.item_formats import ANCHOR_NAMES, ID_NAMES, LABEL_NAMES
+from pxgen_plugins.utils.errors import AnchorError, PXGenWarning, short_repr
 
 __all__ = ["Choice", "Kind", "choose"]
 
@@ -54,7 +54,7 @@ def choose(columns: Iterable[tuple[str, Kind]], where: str) -> Choice:
     table = list(columns)
     kinds = dict(table)
     if len(kinds) < len(table):
-        got = describe(sorted(name for name, _ in table))
+        got = short_repr(sorted(name for name, _ in table))
         raise AnchorError("X", where, "a table with distinct column names", got, "Rename them.")
     label = next((name for name in LABEL_NAMES if name in kinds), None)
     identity = next((name for name in ID_NAMES if name in kinds), None)
@@ -62,7 +62,7 @@ def choose(columns: Iterable[tuple[str, Kind]], where: str) -> Choice:
     whole = [name for name, kind in rest.items() if kind in ("list", "image")]
     named = next((name for name in ANCHOR_NAMES if name in whole), None)
     if named is None and len(whole) > 1:
-        got = f"columns {describe(whole)}"
+        got = f"columns {short_repr(whole)}"
         allowed = "a table with one column of lists or images, or with one named 'anchor'"
         raise AnchorError("X", where, allowed, got, _DO)
     if named or whole:
@@ -70,10 +70,10 @@ def choose(columns: Iterable[tuple[str, Kind]], where: str) -> Choice:
         return Choice(rest[chosen], (chosen,), label, identity)
     numbers = tuple(name for name, kind in rest.items() if kind == "number")
     if not numbers:
-        got = f"columns {describe([name for name, _ in table])}"
+        got = f"columns {short_repr([name for name, _ in table])}"
         raise AnchorError("X", where, "a table with columns of numbers, lists or images", got, _DO)
     others = [name for name in rest if name not in numbers]
     if others:
-        text = f"{where}: columns {describe(others)} hold no numbers and were left out."
+        text = f"{where}: columns {short_repr(others)} hold no numbers and were left out."
         warnings.warn(text, PXGenWarning, stacklevel=2)
     return Choice("number", numbers, label, identity)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pxgen_plugins.anchors.base import reason
 from pxgen_plugins.anchors.folder import open_inside
-from pxgen_plugins.errors import AnchorError, describe
+from pxgen_plugins.utils.errors import AnchorError, short_repr
 
 __all__ = ["csv_columns"]
 
@@ -49,9 +49,9 @@ def csv_columns(
         places = {column: _place(names, name) for column, name in found.items() if name is not None}
     except Exception as error:  # a file may be broken in any way
         why = reason(str(error) if type(error) is ValueError else error)
-        allowed, got = "a readable CSV file in UTF-8", f"{describe(str(path))}: {why}"
-        do = "Write a line of column names, then one line for each anchor."
-        raise AnchorError("X", where, allowed, got, do) from error
+        allowed, got = "a readable CSV file in UTF-8", f"{short_repr(str(path))}: {why}"
+        hint = "Write a line of column names, then one line for each anchor."
+        raise AnchorError("X", where, allowed, got, hint) from error
     return {column: [line[at] for line in lines[1:]] for column, at in places.items()}
 
 

@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 
 from pxgen_plugins.anchors.base import REGISTRY, Anchors, loaded, positions, reason, row_dtype
 from pxgen_plugins.anchors.images import form_of_shape
-from pxgen_plugins.anchors.items import pair, pixels
+from pxgen_plugins.anchors.item_formats import pair, pixels
+from pxgen_plugins.anchors.label_text import as_labels, item_label
 from pxgen_plugins.anchors.shapes import Layout, fit_item, refuse_shape
 from pxgen_plugins.anchors.tensors import TensorAnchors
-from pxgen_plugins.anchors.text import as_labels, item_label
-from pxgen_plugins.errors import AnchorError
+from pxgen_plugins.utils.errors import AnchorError
 
 __all__ = ["DatasetAnchors", "TypedRows", "why_not"]
 
@@ -44,9 +44,9 @@ class TypedRows:
         self.layout = fit_item(item.shape, self._sample_shape)
         self.dtype = row_dtype(item.dtype)
         if self.dtype is None:
-            do = "Convert it to uint8 or a floating type first."
+            hint = "Convert it to uint8 or a floating type first."
             got = f"an item of dtype {item.dtype}"
-            raise AnchorError("X", self._where, "made of real numbers", got, do)
+            raise AnchorError("X", self._where, "made of real numbers", got, hint)
         if self.layout is None:
             refuse_shape(item.shape, self._sample_shape or (), self._where, item=True)
 
@@ -182,8 +182,8 @@ class DatasetAnchors(Anchors):
                 return
             why = why or item
         if why and sample_shape is None:
-            do = "Repair its items, or use a model with a sample shape."
-            raise AnchorError("X", where, "a data set of arrays", f"items that fail: {why}", do)
+            hint = "Repair its items, or use a model with a sample shape."
+            raise AnchorError("X", where, "a data set of arrays", f"items that fail: {why}", hint)
 
 
 def why_not(error: Exception) -> str:

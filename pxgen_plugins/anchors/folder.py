@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from pxgen_plugins.anchors.base import REGISTRY, Anchors, path_of, positions, reason
 from pxgen_plugins.anchors.images import ImageForm, decode, form_of_shape, pillow
-from pxgen_plugins.anchors.text import as_labels
-from pxgen_plugins.errors import AnchorError, PXGenWarning, describe
+from pxgen_plugins.anchors.label_text import as_labels
+from pxgen_plugins.utils.errors import AnchorError, PXGenWarning, short_repr
 
 __all__ = ["FolderAnchors", "open_inside", "scan"]
 
@@ -53,13 +53,13 @@ class FolderAnchors(Anchors):
         self._root = os.path.realpath(root)
         self._names, others = scan(self._root, _SUFFIXES)
         if not self._names:
-            got = f"{describe(str(root))} with {len(others)} other files"
-            do = "Images end in " + ", ".join(_SUFFIXES) + "."
-            raise AnchorError("X", where, "a folder with images", got, do)
+            got = f"{short_repr(str(root))} with {len(others)} other files"
+            hint = "Images end in " + ", ".join(_SUFFIXES) + "."
+            raise AnchorError("X", where, "a folder with images", got, hint)
         if others:
             text = (
-                f"{where}: {len(others)} entries of {describe(str(root))} were left out, as they "
-                f"are no images: {describe(others[0])}" + (" and others." if others[1:] else ".")
+                f"{where}: {len(others)} entries of {short_repr(str(root))} were left out, as they "
+                f"are no images: {short_repr(others[0])}" + (" and others." if others[1:] else ".")
             )
             warnings.warn(text, PXGenWarning, stacklevel=2)
         self._form = self._find_form(sample_shape, where)
@@ -106,19 +106,19 @@ class FolderAnchors(Anchors):
         if sample_shape is not None:
             form = form_of_shape(sample_shape)
             if form is None:
-                do = "Give the anchors as an array of this shape instead."
+                hint = "Give the anchors as an array of this shape instead."
                 got = f"a folder of images for anchors of shape {sample_shape}"
                 allowed = "for anchors of 1, 3 or 4 channels when it is a folder of images"
-                raise AnchorError("X", where, allowed, got, do)
+                raise AnchorError("X", where, allowed, got, hint)
             return form
         why = ""
         for name in self._names[:_PROBES]:
             found = self._load(name, None)
             if not isinstance(found, str):
                 return found[1]
-            why = why or f"{describe(name)}: {found}"
-        do = "Remove the damaged images, or use a model with a sample shape."
-        raise AnchorError("X", where, "a folder of readable images", why, do)
+            why = why or f"{short_repr(name)}: {found}"
+        hint = "Remove the damaged images, or use a model with a sample shape."
+        raise AnchorError("X", where, "a folder of readable images", why, hint)
 
 
 def scan(root: str, suffixes: tuple[str, ...]) -> tuple[list[str], list[str]]:

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from pxgen_plugins.anchors.base import REGISTRY, Anchors, loaded, positions, reason, row_dtype
 from pxgen_plugins.anchors.columns import Kind, choose
 from pxgen_plugins.anchors.datasets import DatasetAnchors
+from pxgen_plugins.anchors.label_text import as_labels
 from pxgen_plugins.anchors.shapes import as_batch
-from pxgen_plugins.anchors.text import as_labels
-from pxgen_plugins.errors import AnchorError, describe
+from pxgen_plugins.utils.errors import AnchorError, short_repr
 
 __all__ = ["FrameAnchors"]
 
@@ -67,7 +67,7 @@ class FrameAnchors(Anchors):
         X = X.copy(deep=False)
         X.columns = [str(name) for name in X.columns]
         if not X.columns.is_unique:
-            got = describe(X.columns.tolist())
+            got = short_repr(X.columns.tolist())
             raise AnchorError("X", where, "a table with distinct column names", got, "Rename them.")
         choice = choose([(name, _kind(X[name])) for name in X.columns], where)
         found: Anchors

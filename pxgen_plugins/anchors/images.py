@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pxgen_plugins.anchors.base import loaded
-from pxgen_plugins.errors import MissingDependencyError
+from pxgen_plugins.utils.errors import MissingDependencyError
 
 __all__ = ["FORMATS", "ImageForm", "decode", "form_of_image", "form_of_shape", "is_image", "pillow"]
 
@@ -123,8 +123,8 @@ def pillow(where: str) -> Any:
     try:
         return importlib.import_module("PIL.Image")
     except Exception as error:
-        do = "Install it: pip install pillow."
-        raise MissingDependencyError("Pillow", where, "installed", str(error), do) from error
+        hint = "Install it: pip install pillow."
+        raise MissingDependencyError("Pillow", where, "installed", str(error), hint) from error
 
 
 def _check(image: Any) -> None:

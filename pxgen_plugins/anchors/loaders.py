@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from pxgen_plugins.anchors.base import REGISTRY, Anchors, loaded, reason
 from pxgen_plugins.anchors.datasets import DatasetAnchors, TypedRows, why_not
-from pxgen_plugins.anchors.items import pair, pixels
+from pxgen_plugins.anchors.item_formats import pair, pixels
+from pxgen_plugins.anchors.label_text import as_labels, item_label
 from pxgen_plugins.anchors.spool import Spool, SpooledAnchors
-from pxgen_plugins.anchors.text import as_labels, item_label
-from pxgen_plugins.errors import AnchorError
+from pxgen_plugins.utils.errors import AnchorError
 
 __all__ = ["LoaderAnchors"]
 
@@ -144,9 +144,9 @@ def _written(
                 spool.write(_row(x, rows, failed, n))
     n = len(labels)
     if failed and rows.dtype is None and sample_shape is None:
-        do = "Repair its items, or use a model with a sample shape."
+        hint = "Repair its items, or use a model with a sample shape."
         got = f"items that fail: {failed[0]}"
-        raise AnchorError("X", where, "a data set of arrays", got, do)
+        raise AnchorError("X", where, "a data set of arrays", got, hint)
     if rows.dtype is None:
         _skip(spool, n, rows)
     array = spool.rows(rows.dtype or np.dtype(np.float32), (n, *rows.shape))
@@ -203,6 +203,6 @@ def _single(item: Any, rows: TypedRows) -> tuple[NDArray[Any] | str, Any]:
 
 
 def _stopped(what: str, count: int, error: Exception, where: str) -> AnchorError:
-    do = "Repair it, or give a map-style data set, of which a bad item costs only its own row."
+    hint = "Repair it, or give a map-style data set, of which a bad item costs only its own row."
     got = f"{reason(error)} after {count} steps"
-    return AnchorError(what, where, "iterable to its end", got, do)
+    return AnchorError(what, where, "iterable to its end", got, hint)

@@ -9,7 +9,7 @@ import numpy as np
 from pxgen_plugins.anchors.arrays import ArrayAnchors
 from pxgen_plugins.anchors.base import REGISTRY, Anchors, path_of, reason
 from pxgen_plugins.anchors.memmaps import MappedAnchors
-from pxgen_plugins.errors import AnchorError, describe
+from pxgen_plugins.utils.errors import AnchorError, short_repr
 
 __all__ = ["NpyAnchors"]
 
@@ -40,8 +40,8 @@ class NpyAnchors(MappedAnchors):
                 raise ValueError("no regular file")
             array = _format.open_memmap(X, mode="r")
         except Exception as error:  # a hostile header may raise anything in its parser
-            do = "Write it with numpy.save(path, array, allow_pickle=False)."
-            got = f"{describe(str(X))} ({reason(error)})"
-            raise AnchorError("X", where, "a .npy file of numbers", got, do) from error
+            hint = "Write it with numpy.save(path, array, allow_pickle=False)."
+            got = f"{short_repr(str(X))} ({reason(error)})"
+            raise AnchorError("X", where, "a .npy file of numbers", got, hint) from error
         source = cls if array.size else ArrayAnchors
         return source(array, sample_shape, where)

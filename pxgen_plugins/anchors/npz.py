@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pxgen_plugins.anchors.base import REGISTRY, Anchors, path_of, reason, row_dtype
+from pxgen_plugins.anchors.label_text import as_ids, as_labels
 from pxgen_plugins.anchors.shapes import as_batch
 from pxgen_plugins.anchors.spool import Spool, SpooledAnchors
-from pxgen_plugins.anchors.text import as_ids, as_labels
-from pxgen_plugins.errors import AnchorError, describe
+from pxgen_plugins.utils.errors import AnchorError, short_repr
 
 __all__ = ["NpzAnchors"]
 
@@ -75,7 +75,7 @@ class NpzAnchors(SpooledAnchors):
         except AnchorError:
             raise
         except Exception as error:  # a damaged archive may raise anything in zipfile
-            got = f"{describe(str(X))} ({reason(error)})"
+            got = f"{short_repr(str(X))} ({reason(error)})"
             raise AnchorError("X", where, "a readable .npz file", got, _DO) from error
 
     @classmethod
@@ -85,12 +85,12 @@ class NpzAnchors(SpooledAnchors):
         names = [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
         name = names[0] if len(names) == 1 else next((n for n in _X if n in names), None)
         if name is None:
-            listed = describe(names[:8])
+            listed = short_repr(names[:8])
             allowed = "a .npz file of one array, or of one named x, images or anchors"
             raise AnchorError("X", where, allowed, f"arrays {listed}", _DO)
         member = _header(archive, name)
         if row_dtype(member.dtype) is None:
-            got = f"array {describe(name)} of dtype {member.dtype}"
+            got = f"array {short_repr(name)} of dtype {member.dtype}"
             raise AnchorError("X", where, "a .npz file of numbers", got, _DO)
         # The declared shape is checked before anything is unpacked.
         outline = np.broadcast_to(np.zeros((), member.dtype), member.shape)
@@ -132,9 +132,9 @@ def _header(archive: zipfile.ZipFile, name: str) -> _Member:
 def _copy(archive: zipfile.ZipFile, member: _Member, spool: Spool, where: str) -> None:
     free = shutil.disk_usage(tempfile.gettempdir()).free
     if member.nbytes > free:
-        do = "Unpack it to a larger disk, or point TMPDIR to one."
+        hint = "Unpack it to a larger disk, or point TMPDIR to one."
         allowed = f"small enough to unpack into the {free} bytes of the temporary directory"
-        raise AnchorError("X", where, allowed, f"{member.nbytes} bytes", do)
+        raise AnchorError("X", where, allowed, f"{member.nbytes} bytes", hint)
     with archive.open(member.name + ".npy") as file:
         file.read(member.offset)
         while chunk := file.read(_CHUNK):

@@ -19,9 +19,9 @@ from pxgen_plugins.anchors.blocks import Blocks, Part, Unreadable, parquet
 from pxgen_plugins.anchors.columns import Choice, choose
 from pxgen_plugins.anchors.folder import scan
 from pxgen_plugins.anchors.images import form_of_shape, pillow
+from pxgen_plugins.anchors.label_text import as_labels
 from pxgen_plugins.anchors.shapes import as_batch, refuse_shape
-from pxgen_plugins.anchors.text import as_labels
-from pxgen_plugins.errors import AnchorError, describe
+from pxgen_plugins.utils.errors import AnchorError, short_repr
 
 __all__ = ["ParquetAnchors"]
 
@@ -97,9 +97,9 @@ class ParquetAnchors(Anchors):
         paths = [os.path.realpath(os.path.join(root, name)) for name in names]
         for name, real in zip(names, paths, strict=True):
             if os.path.commonpath([root, real]) != root:
-                do = "Copy the file into the folder, or give its own path."
-                got = f"the symbolic link {describe(name)}"
-                raise AnchorError("X", where, "a folder that no link leaves", got, do)
+                hint = "Copy the file into the folder, or give its own path."
+                got = f"the symbolic link {short_repr(name)}"
+                raise AnchorError("X", where, "a folder that no link leaves", got, hint)
         return cls(paths, sample_shape, where)
 
     def __len__(self) -> int:
@@ -176,9 +176,9 @@ class ParquetAnchors(Anchors):
         if sample_shape is not None:
             form = form_of_shape(sample_shape)
             if form is None:
-                do = "Give the anchors as lists of numbers instead."
+                hint = "Give the anchors as lists of numbers instead."
                 got = f"images for anchors of shape {sample_shape}"
-                raise AnchorError("X", where, "images of 1, 3 or 4 channels", got, do)
+                raise AnchorError("X", where, "images of 1, 3 or 4 channels", got, hint)
             return arrow.Images(name, form)
         why = "no row"
         for column in self._probe(name):
@@ -212,8 +212,8 @@ class ParquetAnchors(Anchors):
 
 
 def _unreadable(what: str, got: str, where: str) -> AnchorError:
-    do = f"Repair the {what}, or use a model with a sample shape."
-    return AnchorError("X", where, f"a table of readable {what}", got, do)
+    hint = f"Repair the {what}, or use a model with a sample shape."
+    return AnchorError("X", where, f"a table of readable {what}", got, hint)
 
 
 def _take(block: Any, here: NDArray[np.int64]) -> Any:
@@ -231,7 +231,7 @@ def _survey(paths: list[str], where: str) -> tuple[Any, list[Part], set[str]]:
     parts: list[Part] = []
     ignored: set[str] = set()
     for path in paths:
-        name = describe(os.path.basename(path))
+        name = short_repr(os.path.basename(path))
         try:
             if not os.path.isfile(path):
                 raise ValueError("no regular file")
@@ -241,9 +241,9 @@ def _survey(paths: list[str], where: str) -> tuple[Any, list[Part], set[str]]:
             got = f"{name} ({reason(error)})"
             raise AnchorError("X", where, "a readable Parquet file", got, _DO) from error
         if schema is not None and not found.remove_metadata().equals(schema.remove_metadata()):
-            do = "Give files with the same columns in the same order."
-            got = f"{name} with other columns than {describe(os.path.basename(paths[0]))}"
-            raise AnchorError("X", where, "Parquet files of one schema", got, do)
+            hint = "Give files with the same columns in the same order."
+            got = f"{name} with other columns than {short_repr(os.path.basename(paths[0]))}"
+            raise AnchorError("X", where, "Parquet files of one schema", got, hint)
         schema = found
         ignored |= _index_columns(found)
         groups = (metadata.row_group(number) for number in range(metadata.num_row_groups))

@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from pxgen_plugins.errors import AnchorError
+from pxgen_plugins.utils.errors import AnchorError
 
 __all__ = ["Layout", "as_batch", "fit_item", "fit_shape", "refuse_shape"]
 
@@ -60,8 +60,8 @@ def as_batch(
         AnchorError: As :func:`fit_shape`.
     """
     if array.ndim == 0:
-        do = "Put the anchors along the first axis of an array."
-        raise AnchorError("X", where, "an array of anchors", "a single number", do)
+        hint = "Put the anchors along the first axis of an array."
+        raise AnchorError("X", where, "an array of anchors", "a single number", hint)
     if sample_shape is not None and array.shape == (0,):
         array = array.reshape(0, *sample_shape)
     layout = fit_item(array.shape[1:], sample_shape)
@@ -106,14 +106,14 @@ def refuse_shape(
 ) -> NoReturn:
     """Raise the AnchorError for anchors of ``shape``, or with ``item`` for one of that shape."""
     allowed = f"of shape (n, {', '.join(str(size) for size in sample_shape)})"
-    do = "Reshape X, with the anchors along the first axis."
+    hint = "Reshape X, with the anchors along the first axis."
     got = f"shape {shape}"
     if item:
         allowed = f"made of items of shape {sample_shape}"
-        do = f"Reshape the items to {sample_shape}."
+        hint = f"Reshape the items to {sample_shape}."
         got = f"an item of shape {shape}"
     elif len(shape) == 2 and shape[1] == math.prod(sample_shape):
-        do = f"The order of the channels cannot be told: pass X.reshape(-1, *{sample_shape})."
+        hint = f"The order of the channels cannot be told: pass X.reshape(-1, *{sample_shape})."
     elif math.prod(shape) == math.prod(sample_shape):
-        do = f"For a single anchor pass X.reshape(1, *{sample_shape})."
-    raise AnchorError("X", where, allowed, got, do)
+        hint = f"For a single anchor pass X.reshape(1, *{sample_shape})."
+    raise AnchorError("X", where, allowed, got, hint)

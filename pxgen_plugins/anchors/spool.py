@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pxgen_plugins.anchors.memmaps import MappedAnchors
-from pxgen_plugins.errors import AnchorError
+from pxgen_plugins.utils.errors import AnchorError
 
 __all__ = ["Spool", "SpooledAnchors"]
 
@@ -67,9 +67,9 @@ class Spool:
         self._finalizer()
 
     def _full(self, error: OSError) -> AnchorError:
-        do = "Free disk space, or point TMPDIR to a larger disk."
+        hint = "Free disk space, or point TMPDIR to a larger disk."
         allowed = "small enough for the temporary directory"
-        return AnchorError("X", self._where, allowed, f"{error.strerror}", do)
+        return AnchorError("X", self._where, allowed, f"{error.strerror}", hint)
 
 
 class SpooledAnchors(MappedAnchors):

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pxgen_plugins.anchors.arrays import ArrayAnchors
 from pxgen_plugins.anchors.base import REGISTRY, Anchors, loaded, positions, reason
 from pxgen_plugins.anchors.shapes import as_batch
-from pxgen_plugins.errors import AnchorError, describe
+from pxgen_plugins.utils.errors import AnchorError, short_repr
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -54,8 +54,8 @@ class TensorAnchors(Anchors):
         tensor = X.detach()
         dense = tensor.layout == torch.strided and not tensor.is_quantized and not tensor.is_meta
         if not dense or tensor.is_complex():
-            do = "Convert it with X.to_dense(), X.dequantize() or X.real first."
-            raise AnchorError("X", where, "a dense tensor of real numbers", describe(X), do)
+            hint = "Convert it with X.to_dense(), X.dequantize() or X.real first."
+            raise AnchorError("X", where, "a dense tensor of real numbers", short_repr(X), hint)
         if tensor.device.type == "cpu":
             try:
                 return ArrayAnchors(tensor.resolve_neg().numpy(), sample_shape, where)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pxgen_plugins.lazy import attach
+from pxgen_plugins.utils.lazy import attach
 
 __all__ = [
     "Changes",
@@ -20,13 +20,13 @@ __all__ = [
 _HOMES = {
     "Changes": "changes",
     "Condition": "conditions",
-    "Config": "config",
-    "Judgement": "judgement",
-    "Run": "folder",
+    "Config": "settings",
+    "Judgement": "verdicts",
+    "Run": "run_folder",
     "audit": "engine",
     "compare_runs": "changes",
-    "judge": "judgement",
-    "load_config": "config",
-    "log_run": "mlflow",
+    "judge": "verdicts",
+    "load_config": "settings",
+    "log_run": "writers.mlflow",
 }
 __getattr__, __dir__ = attach(__name__, _HOMES)

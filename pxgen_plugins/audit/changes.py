@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pxgen_plugins.audit.matching import Matched, match_anchors
-from pxgen_plugins.audit.paired import paired_interval
-from pxgen_plugins.errors import ParameterError, describe
-from pxgen_plugins.explanation import plain
+from pxgen_plugins.audit.paired_intervals import paired_interval
 from pxgen_plugins.groups import GROUPS, INVALID, wilson_interval
-from pxgen_plugins.validation import boolean, choice, integer, real
+from pxgen_plugins.utils.errors import ParameterError, short_repr
+from pxgen_plugins.utils.files import plain
+from pxgen_plugins.utils.validation import boolean, choice, integer, real
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -177,7 +177,7 @@ class Changes:
 
     def to_markdown(self) -> str:
         """Return tables of the moves, groups, thresholds and most changed labels."""
-        from pxgen_plugins.audit.changes_text import markdown
+        from pxgen_plugins.audit.changes_markdown import markdown
 
         return markdown(self)
 
@@ -271,8 +271,8 @@ def _check(name: str, data: Any) -> None:
     missing = [key for key in _NEEDED if held.get(key) is None]
     if missing:
         got = f"{type(data).__name__} without {', '.join(map(repr, missing))}"
-        do = "Pass the data of an explanation of PXGen, as in explanation.data."
-        raise ParameterError(name, _WHERE, "the data of an explanation", got, do)
+        hint = "Pass the data of an explanation of PXGen, as in explanation.data."
+        raise ParameterError(name, _WHERE, "the data of an explanation", got, hint)
 
 
 def _check_same_criteria(before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
@@ -280,9 +280,9 @@ def _check_same_criteria(before: Mapping[str, Any], after: Mapping[str, Any]) ->
     for key in ("criteria", "kinds", "units", "rule"):
         first, second = (_listed(data.get(key)) for data in (before, after))
         if first != second and None not in (first, second):
-            got = f"{describe(first)} before and {describe(second)} after"
-            do = "Audit both models with the same criteria and rule, or groups mean two things."
-            raise ParameterError(key, _WHERE, "the same in both runs", got, do)
+            got = f"{short_repr(first)} before and {short_repr(second)} after"
+            hint = "Audit both models with the same criteria and rule, or groups mean two things."
+            raise ParameterError(key, _WHERE, "the same in both runs", got, hint)
 
 
 def _listed(value: Any) -> Any:
@@ -297,7 +297,7 @@ def _codes(name: str, data: Mapping[str, Any]) -> NDArray[np.int8]:
     wrong = np.flatnonzero(codes < 0)
     if len(wrong):
         allowed = "HIHE, HILE, LIHE, LILE or invalid for every anchor"
-        got = f"{describe(str(group[wrong[0]]))} for anchor {wrong[0]}"
+        got = f"{short_repr(str(group[wrong[0]]))} for anchor {wrong[0]}"
         raise ParameterError(f"{name}['group']", _WHERE, allowed, got, "Check the run's data.")
     return codes
 

@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pxgen_plugins import validation
-from pxgen_plugins.errors import ParameterError, describe
 from pxgen_plugins.groups import GROUPS, INVALID
+from pxgen_plugins.utils import validation
+from pxgen_plugins.utils.errors import ParameterError, short_repr
 
 __all__ = ["Condition", "Parsed", "parse"]
 
@@ -103,7 +103,7 @@ class Condition:
     def __post_init__(self) -> None:
         where = "condition"
         if not isinstance(self.text, str) or not isinstance(self.name, str):
-            raise ParameterError("condition", where, "text", describe(self.text), _DO)
+            raise ParameterError("condition", where, "text", short_repr(self.text), _DO)
         validation.choice(self.severity, "severity", where, SEVERITIES)
         validation.integer(self.min_count, "min_count", where, minimum=0)
         validation.real(self.confidence, "confidence", where, above=0.0, maximum=0.9999)
@@ -126,12 +126,12 @@ class Condition:
             return cls(given)
         keys = ("condition", "severity", "min_count", "confidence", "name")
         if not isinstance(given, Mapping) or "condition" not in given:
-            raise ParameterError(where, "settings", "text, or a mapping", describe(given), _DO)
+            raise ParameterError(where, "settings", "text, or a mapping", short_repr(given), _DO)
         for key in given:
             if key not in keys:
-                do = validation.nearest(str(key), keys)
+                hint = validation.nearest(str(key), keys)
                 allowed = "one of " + ", ".join(keys)
-                raise ParameterError(f"{where}.{key}", "settings", allowed, "an unknown key", do)
+                raise ParameterError(f"{where}.{key}", "settings", allowed, "an unknown key", hint)
         rest = {key: value for key, value in given.items() if key != "condition"}
         return cls(given["condition"], **rest)
 
@@ -155,11 +155,11 @@ def parse(text: str) -> Parsed:
     found = _COMPARISON.fullmatch(text.strip())
     if found is None:
         allowed = "METRIC OP NUMBER, OP one of <= >= < >"
-        raise ParameterError("condition", "settings", allowed, describe(text), _DO)
+        raise ParameterError("condition", "settings", allowed, short_repr(text), _DO)
     change = found["change"]
     if change is not None and change not in CHANGES:
-        do = validation.nearest(change, CHANGES)
-        raise _wrong(text, "drop, rise or change, or nothing", repr(change), do)
+        hint = validation.nearest(change, CHANGES)
+        raise _wrong(text, "drop, rise or change, or nothing", repr(change), hint)
     given = _metric(found["metric"].strip(), text)
     if change is not None and given["subject"] in {"moved", "stability"}:
         raise _wrong(text, f"no {change} of {given['subject']}", repr(change), _DO)
@@ -167,10 +167,10 @@ def parse(text: str) -> Parsed:
     share = given["measure"] in {"fraction", "mean"}
     least = 0.0 if change is None else -1.0
     if share and not least <= limit <= 1.0:
-        do = "Write 0.05 or 5%, say: a limit beyond could not fail, or not hold."
-        raise _wrong(text, f"a share from {least:g} to 1", describe(found["limit"]), do)
+        hint = "Write 0.05 or 5%, say: a limit beyond could not fail, or not hold."
+        raise _wrong(text, f"a share from {least:g} to 1", short_repr(found["limit"]), hint)
     if not share and found["limit"].endswith("%"):
-        raise _wrong(text, "a number", describe(found["limit"]), "Percent are for fractions.")
+        raise _wrong(text, "a number", short_repr(found["limit"]), "Percent are for fractions.")
     return Parsed(op=found["op"], limit=limit, change=change, **given)
 
 
@@ -179,14 +179,16 @@ def _metric(metric: str, text: str) -> dict[str, Any]:
     if metric.startswith("label:"):
         found = _LABEL.fullmatch(metric)
         if found is None:
-            raise _wrong(text, "label:NAME.GROUP.fraction", describe(metric), _DO)
+            raise _wrong(text, "label:NAME.GROUP.fraction", short_repr(metric), _DO)
         label, metric = found["name"], found["rest"]
         if label.startswith('"'):
             try:
                 label = json.loads(label)
             except ValueError as error:
-                do = 'Write a quotation mark inside as \\".'
-                raise _wrong(text, "a label in JSON's quotation", describe(label), do) from error
+                hint = 'Write a quotation mark inside as \\".'
+                raise _wrong(
+                    text, "a label in JSON's quotation", short_repr(label), hint
+                ) from error
     moved = _MOVED.fullmatch(metric)
     if moved is not None and label is None:
         for name in (moved["start"], moved["end"]):
@@ -210,18 +212,18 @@ def _metric(metric: str, text: str) -> dict[str, Any]:
             "criterion": criterion if inside else rest,
         }
     if not rest:
-        raise _wrong(text, f"one of {_FORMS}", describe(metric), _DO)
+        raise _wrong(text, f"one of {_FORMS}", short_repr(metric), _DO)
     if first not in _STATES:
-        do = f"{validation.nearest(first, _STATES)} {_DO}"
-        raise _wrong(text, f"one of {_FORMS}", describe(metric), do)
+        hint = f"{validation.nearest(first, _STATES)} {_DO}"
+        raise _wrong(text, f"one of {_FORMS}", short_repr(metric), hint)
     measure = _known(rest, ("fraction", "count"), text)
     return {"subject": "group", "measure": measure, "group": first, "label": label}
 
 
 def _known(name: str | None, names: tuple[str, ...], text: str) -> str | None:
     if name is not None and name not in names:
-        do = validation.nearest(name, names)
-        raise _wrong(text, "one of " + ", ".join(names), describe(name), do)
+        hint = validation.nearest(name, names)
+        raise _wrong(text, "one of " + ", ".join(names), short_repr(name), hint)
     return name
 
 
@@ -232,9 +234,9 @@ def _number(written: str, text: str) -> float:
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
-        raise _wrong(text, "a finite number, or one with %", describe(written), _DO)
+        raise _wrong(text, "a finite number, or one with %", short_repr(written), _DO)
     return value / 100.0 if percent else value
 
 
-def _wrong(text: str, allowed: str, came: str, do: str) -> ParameterError:
-    return ParameterError(f"condition {text!r}", "settings", allowed, came, do)
+def _wrong(text: str, allowed: str, got: str, hint: str) -> ParameterError:
+    return ParameterError(f"condition {text!r}", "settings", allowed, got, hint)

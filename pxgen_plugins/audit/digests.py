@@ -15,9 +15,9 @@ import torch
 
 from pxgen_plugins import __version__
 from pxgen_plugins.anchors.folder import open_inside
-from pxgen_plugins.anchors.listing import listed
-from pxgen_plugins.audit.config import Config
-from pxgen_plugins.audit.spec import SPEC
+from pxgen_plugins.anchors.image_csv import listed
+from pxgen_plugins.audit.settings import Config
+from pxgen_plugins.audit.settings_schema import SPEC
 
 __all__ = ["anchors_digest", "model_digest", "path_digest", "plan_digest", "versions"]
 

@@ -13,27 +13,28 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pxgen_plugins import __version__, adapters, validation
+from pxgen_plugins import __version__, adapters
 from pxgen_plugins.anchors import Anchors
-from pxgen_plugins.assembly import assemble, examples_of
 from pxgen_plugins.audit import executors, shards
 from pxgen_plugins.audit.changes import compare_runs
 from pxgen_plugins.audit.conditions import Condition, parse
-from pxgen_plugins.audit.config import Config
 from pxgen_plugins.audit.digests import anchors_digest, model_digest, plan_digest, versions
-from pxgen_plugins.audit.evidence import evidence
-from pxgen_plugins.audit.folder import FILES, FORMAT, Run, write_json, write_results
-from pxgen_plugins.audit.judgement import judge
-from pxgen_plugins.audit.outputs import write_outputs
-from pxgen_plugins.audit.pictured import pictured
-from pxgen_plugins.audit.sources import build_model, open_set
+from pxgen_plugins.audit.inputs import build_model, open_set
+from pxgen_plugins.audit.other_methods import evidence
+from pxgen_plugins.audit.run_folder import FILES, FORMAT, Run, write_json, write_results
+from pxgen_plugins.audit.settings import Config
+from pxgen_plugins.audit.verdicts import judge
+from pxgen_plugins.audit.writers.base import write_outputs
+from pxgen_plugins.audit.writers.report.choice_of_pictures import pictured
 from pxgen_plugins.description import describe as described
-from pxgen_plugins.errors import AnchorError, ParameterError, PXGenWarning, describe
 from pxgen_plugins.explainer import PXGen
-from pxgen_plugins.explanation import build
 from pxgen_plugins.groups import GROUPS
-from pxgen_plugins.progress import bar
-from pxgen_plugins.threads import one_thread
+from pxgen_plugins.result.assembly import assemble, examples_of
+from pxgen_plugins.result.explanation import build
+from pxgen_plugins.utils import validation
+from pxgen_plugins.utils.errors import AnchorError, ParameterError, PXGenWarning, short_repr
+from pxgen_plugins.utils.progress import bar
+from pxgen_plugins.utils.threads import one_thread
 
 __all__ = ["Plan", "audit", "finish", "make_plan", "score"]
 
@@ -80,7 +81,7 @@ def audit(
     """Run an audit, or go on with it: plan, calibration, shards, results.
 
     Args:
-        config: The settings, from :func:`~pxgen_plugins.audit.config.load_config`.
+        config: The settings, from :func:`~pxgen_plugins.audit.settings.load_config`.
         fresh: Remove what an earlier run left.
         part: (i, n) scores only every n-th shard from the i-th on, for batch schedulers.
         verbose: Show progress bars.
@@ -121,8 +122,8 @@ def make_plan(config: Config) -> tuple[Plan, PXGen]:
     )
     anchors = open_set(config, "anchors", model)
     if anchors is None or not len(anchors):
-        do = "Check the path and the limit."
-        raise AnchorError("anchors", "pxgen audit", "at least one anchor", "none", do)
+        hint = "Check the path and the limit."
+        raise AnchorError("anchors", "pxgen audit", "at least one anchor", "none", hint)
     for name in (config["adapters"] or {}).get("names", ()):
         adapters.get(str(name))
     executors.get(config["executor"]["name"])
@@ -256,10 +257,10 @@ def _check_conditions(config: Config, explainer: PXGen) -> None:
     for i, one in enumerate(_conditions(config)):
         found = parse(one.text)
         if found.criterion is not None and found.criterion not in names:
-            do = validation.nearest(found.criterion, names)
+            hint = validation.nearest(found.criterion, names)
             allowed = "on a criterion of the audit: " + ", ".join(names)
-            came = describe(found.criterion)
-            raise ParameterError(f"conditions[{i}]", "settings", allowed, came, do)
+            got = short_repr(found.criterion)
+            raise ParameterError(f"conditions[{i}]", "settings", allowed, got, hint)
 
 
 def _check_baseline(
@@ -267,17 +268,17 @@ def _check_baseline(
 ) -> None:
     names = [criterion.name for criterion in explainer.criteria]
     before = (list(baseline.data["criteria"]), baseline.data["rule"], len(baseline.data["group"]))
-    do = "Give a run of the same anchors, criteria and rule, or none."
+    hint = "Give a run of the same anchors, criteria and rule, or none."
     if before != (names, explainer.rule, n_anchors):
         allowed = f"of {n_anchors} anchors under {', '.join(names)}, rule {explainer.rule}"
-        came = f"one of {before[2]} anchors under {', '.join(before[0])}, rule {before[1]}"
-        raise ParameterError("baseline", "pxgen audit", allowed, came, do)
+        got = f"one of {before[2]} anchors under {', '.join(before[0])}, rule {before[1]}"
+        raise ParameterError("baseline", "pxgen audit", allowed, got, hint)
     if baseline.manifest["digests"].get("anchors") != digest:
-        came = "one of others (their contents differ)"
-        raise ParameterError("baseline", "pxgen audit", "of the same anchors", came, do)
+        got = "one of others (their contents differ)"
+        raise ParameterError("baseline", "pxgen audit", "of the same anchors", got, hint)
     if baseline.path.resolve() == config.output.resolve():
-        do = "Write to another output."
-        raise ParameterError("baseline", "pxgen audit", "another run", "the output itself", do)
+        hint = "Write to another output."
+        raise ParameterError("baseline", "pxgen audit", "another run", "the output itself", hint)
 
 
 def manifest(config: Config, plan: Plan) -> dict[str, Any]:
@@ -306,18 +307,18 @@ def _settle(folder: Path, plan: Plan, fresh: bool, say: Callable[[str], None]) -
     try:
         _begin(folder, plan, fresh, say)
     except OSError as error:
-        do = "Choose another output, or mend its permissions."
-        came = f"{describe(str(folder))} ({type(error).__name__}: {error.strerror})"
+        hint = "Choose another output, or mend its permissions."
+        got = f"{short_repr(str(folder))} ({type(error).__name__}: {error.strerror})"
         allowed = "a folder that can be written"
-        raise ParameterError("output", "pxgen audit", allowed, came, do) from error
+        raise ParameterError("output", "pxgen audit", allowed, got, hint) from error
 
 
 def _begin(folder: Path, plan: Plan, fresh: bool, say: Callable[[str], None]) -> None:
     path = folder / shards.PLAN
     content = {"settings": plan.settings, "digests": plan.digests, "n_anchors": plan.n_anchors}
     if not path.exists() and folder.is_dir() and _foreign(folder):
-        do = "Choose an empty folder; nothing of others is written over."
-        raise ParameterError("output", "pxgen audit", "empty, or a run", "other files", do)
+        hint = "Choose an empty folder; nothing of others is written over."
+        raise ParameterError("output", "pxgen audit", "empty, or a run", "other files", hint)
     if path.exists():
         before = _digests(path)  # so that it is a run
         shards.sweep(folder)
@@ -329,9 +330,9 @@ def _begin(folder: Path, plan: Plan, fresh: bool, say: Callable[[str], None]) ->
                 (folder / name).unlink(missing_ok=True)
             path.unlink()
         elif changed:
-            do = "Choose another output, or start over with --fresh."
-            came = "other " + ", ".join(changed)
-            raise ParameterError("output", "pxgen audit", "a run of the same plan", came, do)
+            hint = "Choose another output, or start over with --fresh."
+            got = "other " + ", ".join(changed)
+            raise ParameterError("output", "pxgen audit", "a run of the same plan", got, hint)
         else:
             say(f"going on in {folder}")
             write_json(path, content)  # where paths are now
@@ -342,9 +343,11 @@ def _begin(folder: Path, plan: Plan, fresh: bool, say: Callable[[str], None]) ->
         os.link(begun, path)  # of two that begin at once, one
     except FileExistsError:
         if _digests(path) != plan.digests:
-            do = "Choose another output."
-            came = "another run, begun at the same time"
-            raise ParameterError("output", "pxgen audit", "a folder of one run", came, do) from None
+            hint = "Choose another output."
+            got = "another run, begun at the same time"
+            raise ParameterError(
+                "output", "pxgen audit", "a folder of one run", got, hint
+            ) from None
     finally:
         begun.unlink(missing_ok=True)
 
@@ -357,9 +360,9 @@ def _digests(path: Path) -> dict[str, str]:
             return dict(found["digests"])
     except (OSError, ValueError, TypeError, RecursionError):
         pass
-    do = "Choose an empty folder; nothing of others is written over."
-    came = f"a {path.name} that is none of ours"
-    raise ParameterError("output", "pxgen audit", "empty, or a run", came, do)
+    hint = "Choose an empty folder; nothing of others is written over."
+    got = f"a {path.name} that is none of ours"
+    raise ParameterError("output", "pxgen audit", "empty, or a run", got, hint)
 
 
 def _foreign(folder: Path) -> Sequence[str]:

@@ -7,7 +7,7 @@ import time
 from pxgen_plugins.audit.engine import Plan
 from pxgen_plugins.criteria import Fitted
 from pxgen_plugins.explainer import PXGen
-from pxgen_plugins.threads import one_thread
+from pxgen_plugins.utils.threads import one_thread
 
 __all__ = ["about", "seconds"]
 

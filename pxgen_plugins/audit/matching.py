@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pxgen_plugins.errors import ParameterError, describe
-from pxgen_plugins.validation import choice
+from pxgen_plugins.utils.errors import ParameterError, short_repr
+from pxgen_plugins.utils.validation import choice
 
 __all__ = ["Matched", "match_anchors"]
 
@@ -91,8 +91,8 @@ def match_anchors(
         changed = int(np.count_nonzero(taken[0] != taken[1]))
     if changed and by == "position":
         got = f"{changed:,} of {len(first):,} positions with two labels"
-        do = "Give the anchors of both runs ids, or audit them in the same order."
-        raise ParameterError("labels", where, "the same at every position", got, do)
+        hint = "Give the anchors of both runs ids, or audit them in the same order."
+        raise ParameterError("labels", where, "the same at every position", got, hint)
     found = taken[0] if taken[1] is None else taken[1]
     return Matched(by, first, second, found, changed, *only)
 
@@ -111,8 +111,8 @@ def _column(data: Mapping[str, Any], key: str, name: str, where: str) -> Texts |
 def _way(ids: list[Texts | None], where: str) -> str:
     if (ids[0] is None) != (ids[1] is None):
         got = "None, and only one of the runs has ids"
-        do = "Give both runs ids, or say match='position' if their order is the same."
-        raise ParameterError("match", where, "'position', or ids in both runs", got, do)
+        hint = "Give both runs ids, or say match='position' if their order is the same."
+        raise ParameterError("match", where, "'position', or ids in both runs", got, hint)
     return "position" if ids[0] is None else "ids"
 
 
@@ -121,25 +121,25 @@ def _by_ids(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], tuple[tuple[str, ...], tuple[str, ...]]]:
     first, second = ids
     if first is None or second is None:
-        do = "Give both runs ids, or say match='position' if their order is the same."
-        raise ParameterError("ids", where, "in both runs to match by", "a run without ids", do)
+        hint = "Give both runs ids, or say match='position' if their order is the same."
+        raise ParameterError("ids", where, "in both runs to match by", "a run without ids", hint)
     for name, one in (("before", first), ("after", second)):
         found, counts = np.unique(one, return_counts=True)
         if len(found) < len(one):
-            got = f"{describe(str(found[counts.argmax()]))} {counts.max():,} times"
-            do = "Name every anchor once, or say match='position'."
-            raise ParameterError(f"{name}['ids']", where, "all different", got, do)
+            got = f"{short_repr(str(found[counts.argmax()]))} {counts.max():,} times"
+            hint = "Name every anchor once, or say match='position'."
+            raise ParameterError(f"{name}['ids']", where, "all different", got, hint)
     common, left, right = np.intersect1d(first, second, assume_unique=True, return_indices=True)
     only = tuple(
         tuple(np.delete(one, index).tolist()) for one, index in ((first, left), (second, right))
     )
     if not partial and (only[0] or only[1]):
         got = f"{len(only[0]):,} only before, {len(only[1]):,} only after, {len(common):,} in both"
-        do = "Audit the same anchors, or say partial=True (--partial) to compare those in both."
-        raise ParameterError("anchors", where, "the same in both runs", got, do)
+        hint = "Audit the same anchors, or say partial=True (--partial) to compare those in both."
+        raise ParameterError("anchors", where, "the same in both runs", got, hint)
     if not len(common) and (only[0] or only[1]):
-        do = "Check that both runs name their anchors in the same way."
-        raise ParameterError("anchors", where, "in both runs, some of them", "none", do)
+        hint = "Check that both runs name their anchors in the same way."
+        raise ParameterError("anchors", where, "in both runs, some of them", "none", hint)
     order = np.argsort(right)
     before, after = left[order].astype(np.int64), right[order].astype(np.int64)
     return before, after, (only[0], only[1])
@@ -150,8 +150,8 @@ def _by_position(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     if before != after:
         got = f"{before:,} anchors before and {after:,} after"
-        do = "Audit the same anchors" + (
+        hint = "Audit the same anchors" + (
             "; by position there is no telling which are in both." if partial else ", or give ids."
         )
-        raise ParameterError("anchors", where, "as many in both runs, by position", got, do)
+        raise ParameterError("anchors", where, "as many in both runs, by position", got, hint)
     return np.arange(before), np.arange(before)

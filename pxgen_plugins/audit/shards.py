@@ -14,14 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pxgen_plugins.anchors import Anchors
-from pxgen_plugins.audit.config import Config
 from pxgen_plugins.audit.digests import model_digest, plan_digest
-from pxgen_plugins.audit.sources import build_model, open_set
-from pxgen_plugins.errors import AnchorError, ModelError
+from pxgen_plugins.audit.inputs import build_model, open_set
+from pxgen_plugins.audit.settings import Config
 from pxgen_plugins.explainer import PXGen
-from pxgen_plugins.explanation import write_atomic
 from pxgen_plugins.scoring import Scores
-from pxgen_plugins.threads import one_thread
+from pxgen_plugins.utils.errors import AnchorError, ModelError
+from pxgen_plugins.utils.files import write_atomic
+from pxgen_plugins.utils.threads import one_thread
 
 __all__ = [
     "FIT",
@@ -90,14 +90,14 @@ def work_of(folder: Path) -> Work:
     config = Config(plan["settings"])
     model = build_model(config)
     if model_digest(config, model) != plan["digests"]["model"]:
-        do = "Let the factory load its weights, or seed them."
+        hint = "Let the factory load its weights, or seed them."
         allowed = "the same whenever it is built"
-        raise ModelError("model", "pxgen audit", allowed, "another than the plan's", do)
+        raise ModelError("model", "pxgen audit", allowed, "another than the plan's", hint)
     anchors = open_set(config, "anchors", model)
     if anchors is None or len(anchors) != plan["n_anchors"]:
-        do = "Start over with --fresh."
+        hint = "Start over with --fresh."
         allowed = f"the {plan['n_anchors']} anchors of the plan"
-        raise AnchorError("anchors", "pxgen audit", allowed, "others", do)
+        raise AnchorError("anchors", "pxgen audit", allowed, "others", hint)
     hold(folder, config, model, anchors, digest)
     return _held[folder, digest]
 

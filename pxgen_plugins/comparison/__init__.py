@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pxgen_plugins import validation
 from pxgen_plugins.anchors import open_for
 from pxgen_plugins.comparison.methods import (
     Context,
@@ -22,14 +21,15 @@ from pxgen_plugins.comparison.methods import (
     run,
     watched,
 )
-from pxgen_plugins.errors import ParameterError, describe
 from pxgen_plugins.explainer import PXGen
-from pxgen_plugins.explanation import plain
 from pxgen_plugins.groups import GROUPS, INVALID
 from pxgen_plugins.models import Model
-from pxgen_plugins.progress import bar
-from pxgen_plugins.reports import html_page, html_table, markdown_table, write
 from pxgen_plugins.scoring import Scorer
+from pxgen_plugins.utils import validation
+from pxgen_plugins.utils.errors import ParameterError, short_repr
+from pxgen_plugins.utils.files import plain
+from pxgen_plugins.utils.progress import bar
+from pxgen_plugins.utils.text import html_page, html_table, markdown_table, write
 
 __all__ = ["Comparison", "compare"]
 
@@ -163,9 +163,9 @@ def compare(
     """
     n_anchors = validation.integer(n_anchors, "n_anchors", "compare", minimum=1)
     if not isinstance(model, Model):
-        do = "Wrap it, as in VAE(encode=net.encode, decode=net.decode, ...)."
+        hint = "Wrap it, as in VAE(encode=net.encode, decode=net.decode, ...)."
         allowed = "a model of pxgen_plugins.models"
-        raise ParameterError("model", "compare", allowed, type(model).__name__, do)
+        raise ParameterError("model", "compare", allowed, type(model).__name__, hint)
     named = _named(methods)
     anchors = open_for(model, X, labels=labels, where="compare")
     explanation, cost = _grouped(model, anchors, groups, seed)
@@ -203,14 +203,14 @@ def _grouped(model: Any, anchors: Any, groups: Any, seed: int) -> tuple[Any, dic
     """Return PXGen's explanation, and what it cost where it is made here."""
     if groups is not None and not isinstance(groups, PXGen):
         if evidence_of(groups) != "groups" or len(groups.group) != len(anchors):
-            do = "Pass what PXGen.explain returned for these anchors."
+            hint = "Pass what PXGen.explain returned for these anchors."
             allowed = f"a PXGen, or its explanation of the {len(anchors)} anchors"
-            raise ParameterError("groups", "compare", allowed, type(groups).__name__, do)
+            raise ParameterError("groups", "compare", allowed, type(groups).__name__, hint)
         return groups, {}
     explainer = groups if groups is not None else PXGen(model, seed=seed)
     if explainer.predictor is not model:
-        do = "Make it with the model that is compared."
-        raise ParameterError("groups", "compare", "a PXGen of the same model", "another's", do)
+        hint = "Make it with the model that is compared."
+        raise ParameterError("groups", "compare", "a PXGen of the same model", "another's", hint)
     with watched() as cost:
         if explainer.calibration is None:
             explainer.fit()
@@ -269,14 +269,14 @@ def _named(methods: Any) -> list[tuple[str, Any, Any]]:
     elif isinstance(methods, Sequence) and not isinstance(methods, str):
         pairs = [_triple(method) for method in methods]
     else:
-        do = "Pass a list, as in methods=['saliency', LatentView(model)]."
+        hint = "Pass a list, as in methods=['saliency', LatentView(model)]."
         allowed = "a sequence of names, explainers and pairs, or a mapping"
-        raise ParameterError("methods", "compare", allowed, describe(methods), do)
+        raise ParameterError("methods", "compare", allowed, short_repr(methods), hint)
     labels = [label for label, _, _ in pairs]
     for label in labels:
         if labels.count(label) > 1 or label == "PXGen":
-            do = "Pass (label, explainer) pairs."
-            raise ParameterError("methods", "compare", "of different labels", repr(label), do)
+            hint = "Pass (label, explainer) pairs."
+            raise ParameterError("methods", "compare", "of different labels", repr(label), hint)
     return pairs
 
 
@@ -289,8 +289,8 @@ def _triple(method: Any) -> tuple[str, Any, Any]:
         if hasattr(method, "explain"):
             return type(method).__name__, method, None
         allowed = "names, explainers, functions that make one, and (label, method) pairs"
-        do = "Pass LatentView(model), say, or ('view', LatentView(model))."
-        raise ParameterError("methods", "compare", allowed, describe(method), do)
+        hint = "Pass LatentView(model), say, or ('view', LatentView(model))."
+        raise ParameterError("methods", "compare", allowed, short_repr(method), hint)
     return str(getattr(method, "__name__", type(method).__name__)), method, None
 
 

@@ -19,9 +19,9 @@ from alibi.exceptions import NotFittedError
 from numpy.typing import NDArray
 
 from pxgen_plugins.anchors import Anchors
-from pxgen_plugins.errors import ParameterError
 from pxgen_plugins.evaluation import quality as measures
 from pxgen_plugins.scoring import Scorer
+from pxgen_plugins.utils.errors import ParameterError
 
 __all__ = ["Context", "Outcome", "agreements", "attributions_of", "evidence_of", "run", "watched"]
 
@@ -225,10 +225,10 @@ def _make(method: Any, context: Context) -> Any:
     if not isinstance(method, str):
         explainer = method if hasattr(method, "explain") else method()
         if hasattr(explainer, "evidence") and explainer.predictor is not context.model:
-            do = "Make the explainer with the model that is compared."
+            hint = "Make the explainer with the model that is compared."
             allowed = "the model that is compared"
             name = type(explainer).__name__
-            raise ParameterError("predictor", name, allowed, "another one", do)
+            raise ParameterError("predictor", name, allowed, "another one", hint)
         return explainer
     from pxgen_plugins import adapters
 

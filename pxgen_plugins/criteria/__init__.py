@@ -15,21 +15,21 @@ if TYPE_CHECKING:
     from pxgen_plugins.criteria.density import Density
     from pxgen_plugins.criteria.discriminator import Discriminator
     from pxgen_plugins.criteria.elbo import ELBO
+    from pxgen_plugins.criteria.elementwise import BCE, MAE, MSE, PSNR
     from pxgen_plugins.criteria.feature_distance import FeatureDistance
     from pxgen_plugins.criteria.fvu import FVU
+    from pxgen_plugins.criteria.gaussian_posterior import KLD, Mahalanobis
     from pxgen_plugins.criteria.gower import Gower, GowerNearest
-    from pxgen_plugins.criteria.latent import KLD, Mahalanobis
+    from pxgen_plugins.criteria.latent_knn import LatentNeighbours
     from pxgen_plugins.criteria.likelihood import NLL, BitsPerDim, TypicalNLL
     from pxgen_plugins.criteria.ms_ssim import MSSSIM
     from pxgen_plugins.criteria.nearest_sample import NearestSample
-    from pxgen_plugins.criteria.neighbours import LatentNeighbours
     from pxgen_plugins.criteria.patch_frechet import PatchFrechet
-    from pxgen_plugins.criteria.pixel import BCE, MAE, MSE, PSNR
     from pxgen_plugins.criteria.prior import PriorNLL, Typicality
     from pxgen_plugins.criteria.realism import Realism
     from pxgen_plugins.criteria.sample_rank import SampleRank
     from pxgen_plugins.criteria.ssim import DSSIM, SSIM
-    from pxgen_plugins.criteria.tokens import TokenEdit, TokenNLL
+    from pxgen_plugins.criteria.text import TokenEdit, TokenNLL
 
 register = REGISTRY.register
 get = REGISTRY.get

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from pxgen_plugins.criteria.base import REGISTRY, Batch, Kind
 from pxgen_plugins.criteria.fitted import Fitted, Source
-from pxgen_plugins.errors import AnchorError, ModelError
+from pxgen_plugins.utils.errors import AnchorError, ModelError
 
 __all__ = ["AggregateMahalanobis"]
 
@@ -89,9 +89,9 @@ class _Moments:
     def __init__(self, origin: Tensor) -> None:
         d = len(origin)
         if d > _LARGEST:
-            do = "Use 'latent_neighbours' instead."
+            hint = "Use 'latent_neighbours' instead."
             allowed = f"of at most {_LARGEST} elements"
-            raise ModelError("codes", "aggregate_mahalanobis", allowed, f"of {d}", do)
+            raise ModelError("codes", "aggregate_mahalanobis", allowed, f"of {d}", hint)
         self.origin, self.n, self.fourth = origin, 0, 0.0
         self.first, self.third = torch.zeros_like(origin), torch.zeros_like(origin)
         self.second = torch.zeros(d, d, dtype=torch.float64)
@@ -114,10 +114,10 @@ class _Moments:
         trace = float(covariance.trace())
         total = float(self.second.trace())
         if n < 2 or not trace > 1e-12 * total / n:
-            do = "Give reference data of the kind the model was trained on."
+            hint = "Give reference data of the kind the model was trained on."
             allowed = "at least two instances with different codes"
-            came = f"{n} with one code" if n else "none with a finite code"
-            raise AnchorError("X", "aggregate_mahalanobis", allowed, came, do)
+            got = f"{n} with one code" if n else "none with a finite code"
+            raise AnchorError("X", "aggregate_mahalanobis", allowed, got, hint)
         # the mean over codes of |z - m|^4, from the sums about the origin
         length = float(shift @ shift)
         fourth = (

@@ -11,10 +11,10 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
-from pxgen_plugins.errors import CapabilityError, ParameterError, describe
 from pxgen_plugins.models.base import PROPERTIES, capabilities, properties, require
-from pxgen_plugins.registry import Registry
-from pxgen_plugins.seeds import derive, normal_rows
+from pxgen_plugins.utils.errors import CapabilityError, ParameterError, short_repr
+from pxgen_plugins.utils.registry import Registry
+from pxgen_plugins.utils.seeds import derive, normal_rows
 
 __all__ = ["REGISTRY", "Batch", "Criterion", "Kind", "for_model", "make"]
 
@@ -129,16 +129,16 @@ class Criterion(ABC):
     def check(self, model: Any) -> None:
         """Raise unless ``model`` has what this criterion needs (see :func:`require`)."""
         usable = for_model(model)
-        do = "Use one that works with this model: " + (", ".join(usable) or "none does") + "."
-        require(model, sorted(self.requires), f"criterion {self.name!r}", do)
+        hint = "Use one that works with this model: " + (", ".join(usable) or "none does") + "."
+        require(model, sorted(self.requires), f"criterion {self.name!r}", hint)
         lacking = sorted(self.needs - properties(model))
         if lacking:
             shown = (
                 f"{name}={getattr(model, name, None)}" for name in ("sample_shape", "data_range")
             )
-            came = f"a {type(model).__name__} with {', '.join(shown)}"
+            got = f"a {type(model).__name__} with {', '.join(shown)}"
             allowed = PROPERTIES[lacking[0]]
-            raise CapabilityError("model", f"criterion {self.name!r}", allowed, came, do)
+            raise CapabilityError("model", f"criterion {self.name!r}", allowed, got, hint)
 
     @property
     def params(self) -> dict[str, Any]:
@@ -184,12 +184,12 @@ def make(spec: Any, parameter: str = "criterion", where: str = "criteria") -> Cr
         unknown = sorted(set(params) - set(known))
         if unknown:
             allowed = f"a mapping with keys out of {', '.join(['name', *known])}"
-            do = f"Remove {unknown[0]!r} or correct its name."
-            raise ParameterError(parameter, where, allowed, describe(dict(spec)), do)
+            hint = f"Remove {unknown[0]!r} or correct its name."
+            raise ParameterError(parameter, where, allowed, short_repr(dict(spec)), hint)
         return found(**params)
     allowed = "a criterion's name, a mapping with 'name', or a Criterion"
-    do = "Registered names: " + ", ".join(REGISTRY.names()) + "."
-    raise ParameterError(parameter, where, allowed, describe(spec), do)
+    hint = "Registered names: " + ", ".join(REGISTRY.names()) + "."
+    raise ParameterError(parameter, where, allowed, short_repr(spec), hint)
 
 
 def for_model(model: Any, kind: Kind | None = None) -> list[str]:

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from pxgen_plugins import validation
 from pxgen_plugins.criteria.base import REGISTRY, Batch, Kind
 from pxgen_plugins.criteria.fitted import Fitted, Source
-from pxgen_plugins.errors import ModelError
+from pxgen_plugins.utils import validation
+from pxgen_plugins.utils.errors import ModelError
 
 __all__ = ["CodeUsage"]
 
@@ -79,8 +79,8 @@ class CodeUsage(Fitted):
             flat = (codes + k * torch.arange(rows)).flatten()
             counts += torch.bincount(flat, minlength=rows * k).reshape(rows, k)
         if counts is None:
-            do = "Fit on one instance at least."
-            raise ModelError("reference data", "code_usage", "not empty", "no batch", do)
+            hint = "Fit on one instance at least."
+            raise ModelError("reference data", "code_usage", "not empty", "no batch", hint)
         return {"counts": counts}
 
     def __call__(self, batch: Batch) -> Tensor:
@@ -108,5 +108,5 @@ def _codes(batch: Batch) -> Tensor:
 def _same_positions(codes: Tensor, expected: int) -> None:
     if codes.shape[1] != expected:
         allowed = f"at {expected} positions, as those it learned from"
-        do = "Use pooled=True for instances of different lengths."
-        raise ModelError("codes", "code_usage", allowed, f"at {codes.shape[1]}", do)
+        hint = "Use pooled=True for instances of different lengths."
+        raise ModelError("codes", "code_usage", allowed, f"at {codes.shape[1]}", hint)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from pxgen_plugins import validation
 from pxgen_plugins.criteria.base import REGISTRY, Batch, Criterion, Kind
-from pxgen_plugins.seeds import derive
+from pxgen_plugins.utils import validation
+from pxgen_plugins.utils.seeds import derive
 
 __all__ = ["DenoisingLoss"]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from pxgen_plugins.criteria._banked import Banked
+from pxgen_plugins.criteria._nearest_samples import Banked
 from pxgen_plugins.criteria.base import REGISTRY, Kind
-from pxgen_plugins.neighbours import nearest_others
+from pxgen_plugins.utils.neighbours import nearest_others
 
 __all__ = ["Density"]
 

@@ -7,11 +7,11 @@ import math
 import torch
 from torch import Tensor
 
-from pxgen_plugins import validation
 from pxgen_plugins.criteria.base import REGISTRY, Batch, Criterion, Kind
-from pxgen_plugins.criteria.latent import KLD
-from pxgen_plugins.criteria.pixel import cross_entropy, span
-from pxgen_plugins.seeds import derive, normal_rows
+from pxgen_plugins.criteria.elementwise import cross_entropy, span
+from pxgen_plugins.criteria.gaussian_posterior import KLD
+from pxgen_plugins.utils import validation
+from pxgen_plugins.utils.seeds import derive, normal_rows
 
 __all__ = ["ELBO"]
 

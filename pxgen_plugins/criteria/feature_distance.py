@@ -8,12 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pxgen_plugins import validation
 from pxgen_plugins.criteria.base import REGISTRY, Batch, Criterion, Kind
-from pxgen_plugins.errors import ModelError, ParameterError, describe
-from pxgen_plugins.memory import out_of_memory
-from pxgen_plugins.models._alone import expect_alone
-from pxgen_plugins.models._evaluation import EvaluationMode, modules_of
+from pxgen_plugins.models._batch_independence import expect_alone
+from pxgen_plugins.models._eval_mode import EvaluationMode, modules_of
+from pxgen_plugins.utils import validation
+from pxgen_plugins.utils.errors import ModelError, ParameterError, short_repr
+from pxgen_plugins.utils.memory import out_of_memory
 
 __all__ = ["FeatureDistance", "expect_own", "feature_maps", "flat", "network_or_none"]
 
@@ -28,8 +28,10 @@ def network_or_none(network: Any, where: str) -> Any:
     """
     if network is None or callable(network):
         return network
-    do = "Pass a module, as in network=net.features; saved settings hold only its name."
-    raise ParameterError("network", where, "callable on a batch, or None", describe(network), do)
+    hint = "Pass a module, as in network=net.features; saved settings hold only its name."
+    raise ParameterError(
+        "network", where, "callable on a batch, or None", short_repr(network), hint
+    )
 
 
 def feature_maps(network: Network | None, x: Tensor, where: str) -> list[Tensor]:
@@ -49,16 +51,16 @@ def feature_maps(network: Network | None, x: Tensor, where: str) -> list[Tensor]
         except Exception as error:
             if out_of_memory(error):
                 raise
-            came = f"{type(error).__name__}: {str(error)[:300]}"
+            got = f"{type(error).__name__}: {str(error)[:300]}"
             allowed = f"callable on a batch of shape {tuple(x.shape)}, {x.dtype}"
-            do = "Wrap it so that it fits: network=lambda x: net(x.reshape(...).float())."
-            raise ModelError("network", where, allowed, came, do) from error
+            hint = "Wrap it so that it fits: network=lambda x: net(x.reshape(...).float())."
+            raise ModelError("network", where, allowed, got, hint) from error
     parts = list(returned) if isinstance(returned, (list, tuple)) else [returned]
     for part in parts:
         if not isinstance(part, Tensor) or part.ndim < 2 or len(part) != len(x):
-            do = "Return features of shape (b, c) or (b, c, h, w), or a list of such."
+            hint = "Return features of shape (b, c) or (b, c, h, w), or a list of such."
             allowed = f"of {len(x)} rows of features"
-            raise ModelError("network's result", where, allowed, describe(part), do)
+            raise ModelError("network's result", where, allowed, short_repr(part), hint)
     return [part.reshape(len(part), part.shape[1], -1) for part in parts]
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pxgen_plugins.criteria.base import Batch, Criterion
-from pxgen_plugins.errors import ParameterError, PXGenWarning
+from pxgen_plugins.utils.errors import ParameterError, PXGenWarning
 
 __all__ = ["Fitted"]
 
@@ -83,8 +83,8 @@ class Fitted(Criterion):
             ParameterError: Before :meth:`fit`.
         """
         if self._state is None:
-            do = "Call fit on the explainer, or on the criterion where there is no explainer."
+            hint = "Call fit on the explainer, or on the criterion where there is no explainer."
             where = f"criterion {self.name!r}"
-            raise ParameterError("what it learned", where, "there", "nothing yet", do)
+            raise ParameterError("what it learned", where, "there", "nothing yet", hint)
         value = self._state[name]
         return value.to(like.device, like.dtype if value.is_floating_point() else value.dtype)

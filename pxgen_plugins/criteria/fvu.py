@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from pxgen_plugins import validation
 from pxgen_plugins.criteria.base import REGISTRY, Batch, Criterion, Kind
-from pxgen_plugins.criteria.pixel import channels_first, span
+from pxgen_plugins.criteria.elementwise import channels_first, span
+from pxgen_plugins.utils import validation
 
 __all__ = ["FVU"]
 

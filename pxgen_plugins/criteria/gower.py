@@ -9,12 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pxgen_plugins import validation
 from pxgen_plugins.criteria.base import REGISTRY, Batch, Criterion, Kind
+from pxgen_plugins.criteria.elementwise import span
 from pxgen_plugins.criteria.fitted import Fitted, Source
-from pxgen_plugins.criteria.pixel import span
-from pxgen_plugins.errors import ModelError, ParameterError, describe
-from pxgen_plugins.neighbours import blocks
+from pxgen_plugins.utils import validation
+from pxgen_plugins.utils.errors import ModelError, ParameterError, short_repr
+from pxgen_plugins.utils.neighbours import blocks
 
 __all__ = ["Gower", "GowerNearest", "contributions"]
 
@@ -102,8 +102,8 @@ class GowerNearest(_Gower, Fitted):
 
     def __init__(self, *, k: int = 5, n_fit: int = 1_000) -> None:
         self.k = validation.integer(k, "k", "GowerNearest", minimum=1)
-        do = "A bank holds at least the k neighbours."
-        self.n_fit = validation.integer(n_fit, "n_fit", "GowerNearest", minimum=self.k, do=do)
+        hint = "A bank holds at least the k neighbours."
+        self.n_fit = validation.integer(n_fit, "n_fit", "GowerNearest", minimum=self.k, hint=hint)
 
     def learn(self, batches: Iterator[Batch]) -> dict[str, Tensor]:
         """Return the samples, (m, d)."""
@@ -111,13 +111,13 @@ class GowerNearest(_Gower, Fitted):
         parts = [batch.x.flatten(1).cpu() for batch in batches]
         rows = torch.cat(parts) if parts else torch.empty(0, 1)
         if len(rows) < self.k:
-            do = f"Draw more samples, or use k={max(1, len(rows))}."
+            hint = f"Draw more samples, or use k={max(1, len(rows))}."
             allowed = f"at least k={self.k}"
-            raise ModelError("the number of samples", where, allowed, str(len(rows)), do)
+            raise ModelError("the number of samples", where, allowed, str(len(rows)), hint)
         bad = int((~rows.isfinite().all(1)).sum())
         if bad:
-            do = "Find out why the model's samples are not."
-            raise ModelError("samples", where, "finite", f"{bad} of {len(rows)} that are not", do)
+            hint = "Find out why the model's samples are not."
+            raise ModelError("samples", where, "finite", f"{bad} of {len(rows)} that are not", hint)
         return {"rows": rows}
 
     def other(self, batch: Batch) -> Tensor:
@@ -125,9 +125,9 @@ class GowerNearest(_Gower, Fitted):
         x = batch.x.detach().flatten(1)
         rows, widths = self.learned("rows", x), _widths(batch, self.name)
         if x.shape[1] != rows.shape[1]:
-            do = "Fit again with this model."
+            hint = "Fit again with this model."
             allowed = f"of {rows.shape[1]} columns, like those it learned from"
-            raise ModelError("anchors", f"criterion {self.name!r}", allowed, str(x.shape[1]), do)
+            raise ModelError("anchors", f"criterion {self.name!r}", allowed, str(x.shape[1]), hint)
         found = [rows[:0]]
         for part in blocks(len(x), len(rows)):
             sums = _sums(x[part].double(), rows.double(), widths.double())
@@ -167,12 +167,12 @@ def contributions(criterion: Any, model: Any, X: Any) -> Any:
     import pandas as pd
 
     if not isinstance(criterion, _Gower):
-        do = "Pass Gower(), or the GowerNearest among an explainer's criteria."
+        hint = "Pass Gower(), or the GowerNearest among an explainer's criteria."
         allowed = "a Gower or a GowerNearest"
-        raise ParameterError("criterion", "contributions", allowed, describe(criterion), do)
+        raise ParameterError("criterion", "contributions", allowed, short_repr(criterion), hint)
     if getattr(model, "columns", None) is None or not callable(getattr(model, "rows", None)):
-        do = "Wrap the synthesizer in pxgen_plugins.models.Tabular."
-        raise ParameterError("model", "contributions", "of a table", type(model).__name__, do)
+        hint = "Wrap the synthesizer in pxgen_plugins.models.Tabular."
+        raise ParameterError("model", "contributions", "of a table", type(model).__name__, hint)
     x = model.rows(X)
     good = x.isfinite().all(1)
     parts = torch.full_like(x, torch.nan)

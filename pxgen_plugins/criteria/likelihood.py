@@ -8,10 +8,10 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from pxgen_plugins import validation
 from pxgen_plugins.criteria.base import REGISTRY, Batch, Criterion, Kind
 from pxgen_plugins.criteria.fitted import Fitted, Source
-from pxgen_plugins.errors import AnchorError, ParameterError
+from pxgen_plugins.utils import validation
+from pxgen_plugins.utils.errors import AnchorError, ParameterError
 
 __all__ = ["NLL", "BitsPerDim", "TypicalNLL"]
 
@@ -83,9 +83,9 @@ class BitsPerDim(Criterion):
         if step is None:
             bounds = getattr(batch.model, "data_range", None)
             if bounds is None:
-                do = "Pass step=1.0 for integer data, say, or use 'nll'."
+                hint = "Pass step=1.0 for integer data, say, or use 'nll'."
                 allowed = "given, for a model without data_range"
-                raise ParameterError("step", "criterion 'bits_per_dim'", allowed, "None", do)
+                raise ParameterError("step", "criterion 'bits_per_dim'", allowed, "None", hint)
             levels = getattr(getattr(batch.model, "preprocess", None), "levels", None) or 256
             step = (bounds[1] - bounds[0]) / (levels - 1)
         d = batch.x[0].numel()
@@ -135,9 +135,9 @@ class TypicalNLL(Fitted):
             total += float(values.sum())
             count += len(values)
         if not count:
-            do = "Check the model's log_prob, and that the data lies where it is positive."
+            hint = "Check the model's log_prob, and that the data lies where it is positive."
             allowed = "with a finite log_prob for at least one"
-            raise AnchorError("X", "criterion 'typical_nll'", allowed, "none", do)
+            raise AnchorError("X", "criterion 'typical_nll'", allowed, "none", hint)
         return {"mean": torch.tensor(total / count, dtype=torch.float64)}
 
     def __call__(self, batch: Batch) -> Tensor:

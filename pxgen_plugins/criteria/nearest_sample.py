@@ -6,7 +6,7 @@ import math
 
 from torch import Tensor
 
-from pxgen_plugins.criteria._banked import Banked
+from pxgen_plugins.criteria._nearest_samples import Banked
 from pxgen_plugins.criteria.base import REGISTRY, Kind
 
 __all__ = ["NearestSample"]

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pxgen_plugins.criteria.base import KINDS, Criterion, Kind, make
-from pxgen_plugins.criteria.column import Column
-from pxgen_plugins.errors import ParameterError, describe
+from pxgen_plugins.criteria.black_box import Column
+from pxgen_plugins.utils.errors import ParameterError, short_repr
 
 __all__ = ["listed", "parse", "settings"]
 
@@ -38,13 +38,13 @@ def parse(intrinsic: Any, extrinsic: Any, black_box: bool = False) -> list[Crite
         for spec in listed(specs):
             made.append(_criterion(spec, kind, len(made), black_box))
         if not any(criterion.kind == kind for criterion in made):
-            do = f"Name at least one {kind} criterion."
-            raise ParameterError(kind, "PXGen", "one criterion or several", "none", do)
+            hint = f"Name at least one {kind} criterion."
+            raise ParameterError(kind, "PXGen", "one criterion or several", "none", hint)
     names = [criterion.name for criterion in made]
     for name in names:
         if names.count(name) > 1:
-            do = "Give one of them a 'name' of its own (set criterion.name)."
-            raise ParameterError("criteria", "PXGen", "of different names", repr(name), do)
+            hint = "Give one of them a 'name' of its own (set criterion.name)."
+            raise ParameterError("criteria", "PXGen", "of different names", repr(name), hint)
     return made
 
 
@@ -53,15 +53,15 @@ def _criterion(spec: Any, kind: Kind, column: int, black_box: bool) -> Criterion
         if isinstance(spec, Mapping):
             spec = spec.get("name")
         if not isinstance(spec, str):
-            do = "Name the predictor's columns, as in intrinsic='kld'."
-            raise ParameterError(kind, "PXGen", "names of columns", describe(spec), do)
+            hint = "Name the predictor's columns, as in intrinsic='kld'."
+            raise ParameterError(kind, "PXGen", "names of columns", short_repr(spec), hint)
         return Column(column=column, name=spec, kind=kind)
     # a copy, because what one explainer's criterion learns is not another's
     criterion = copy.copy(make(spec, kind, "PXGen"))
     if criterion.kind != kind:
-        do = f"Pass it as {criterion.kind}={criterion.name!r}."
-        came = f"{criterion.name!r}, which is {criterion.kind}"
-        raise ParameterError(kind, "PXGen", f"an {kind} criterion", came, do)
+        hint = f"Pass it as {criterion.kind}={criterion.name!r}."
+        got = f"{criterion.name!r}, which is {criterion.kind}"
+        raise ParameterError(kind, "PXGen", f"an {kind} criterion", got, hint)
     return criterion
 
 

@@ -6,16 +6,16 @@ import torch
 from torch import Tensor
 from torch.nn.functional import unfold
 
-from pxgen_plugins import validation
 from pxgen_plugins.criteria.base import REGISTRY, Batch, Criterion, Kind
+from pxgen_plugins.criteria.elementwise import images
 from pxgen_plugins.criteria.feature_distance import (
     Network,
     expect_own,
     feature_maps,
     network_or_none,
 )
-from pxgen_plugins.criteria.pixel import images
-from pxgen_plugins.errors import CapabilityError
+from pxgen_plugins.utils import validation
+from pxgen_plugins.utils.errors import CapabilityError
 
 __all__ = ["PatchFrechet"]
 
@@ -90,10 +90,10 @@ class PatchFrechet(Criterion):
             if batch.first == 0:
                 expect_own(self.network, batch.x, [ours, *rest], where)
         if ours.shape[2] < 2:
-            do = "Choose a smaller patch, or an earlier layer of the network."
+            hint = "Choose a smaller patch, or an earlier layer of the network."
             allowed = "such that features have several positions in an image"
-            came = f"features of shape {tuple(ours.shape)}"
-            raise CapabilityError("model", where, allowed, came, do)
+            got = f"features of shape {tuple(ours.shape)}"
+            raise CapabilityError("model", where, allowed, got, hint)
         return ours.double(), theirs.double()
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from pxgen_plugins.criteria._banked import Banked
+from pxgen_plugins.criteria._nearest_samples import Banked
 from pxgen_plugins.criteria.base import REGISTRY, Kind
-from pxgen_plugins.errors import ModelError
-from pxgen_plugins.neighbours import nearest_others
+from pxgen_plugins.utils.errors import ModelError
+from pxgen_plugins.utils.neighbours import nearest_others
 
 __all__ = ["Realism"]
 
@@ -52,9 +52,9 @@ class Realism(Banked):
         radii = torch.from_numpy(nearest_others(rows.numpy(), self.k)[:, -1])
         some = radii[radii > 0]
         if not len(some):
-            do = "Raise k, or use 'nearest_sample', which needs no radius."
-            came = f"{len(rows)} with k = {self.k} copies or more each"
-            raise ModelError("samples", f"criterion {self.name!r}", "different", came, do)
+            hint = "Raise k, or use 'nearest_sample', which needs no radius."
+            got = f"{len(rows)} with k = {self.k} copies or more each"
+            raise ModelError("samples", f"criterion {self.name!r}", "different", got, hint)
         kept = (radii > 0) & (radii <= some.median())
         return {"rows": rows[kept], "radii": radii[kept]}
 

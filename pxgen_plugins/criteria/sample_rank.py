@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from pxgen_plugins.criteria._banked import Banked, gaps
+from pxgen_plugins.criteria._nearest_samples import Banked, gaps
 from pxgen_plugins.criteria.base import REGISTRY, Kind
-from pxgen_plugins.neighbours import blocks, nearest_others
+from pxgen_plugins.utils.neighbours import blocks, nearest_others
 
 __all__ = ["SampleRank"]
 

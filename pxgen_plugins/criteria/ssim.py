@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from pxgen_plugins.criteria.base import REGISTRY, Batch, Criterion, Kind
-from pxgen_plugins.criteria.pixel import images, span
+from pxgen_plugins.criteria.elementwise import images, span
 
 __all__ = ["DSSIM", "SSIM", "intensities", "maps", "similarity"]
 

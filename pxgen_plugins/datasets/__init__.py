@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pxgen_plugins.datasets.mnist import load_mnist
-from pxgen_plugins.lazy import attach
+from pxgen_plugins.utils.lazy import attach
 
 if TYPE_CHECKING:
     from pxgen_plugins.datasets.mnist_gan import (

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from pxgen_plugins.datasets.shipped import read
-from pxgen_plugins.errors import ParameterError, describe
-from pxgen_plugins.validation import choice
+from pxgen_plugins.utils.errors import ParameterError, short_repr
+from pxgen_plugins.utils.validation import choice
 
 __all__ = ["load_mnist"]
 
@@ -66,7 +66,7 @@ def _checked(digits: int | Iterable[int]) -> list[int]:
             "digits",
             "load_mnist",
             "a digit 0 to 9, a non-empty collection of them, or None",
-            describe(digits),
+            short_repr(digits),
             "Pass digits=0 or digits=[0, 1], or leave it out for all ten.",
         )
     return wanted

@@ -9,7 +9,7 @@ from safetensors.torch import load
 from torch import Tensor, nn
 
 from pxgen_plugins.datasets.shipped import read
-from pxgen_plugins.validation import integer
+from pxgen_plugins.utils.validation import integer
 
 __all__ = ["MNISTGAN", "MNISTDiscriminator", "MNISTGenerator", "load_mnist_gan"]
 

@@ -10,8 +10,8 @@ from safetensors.torch import load
 from torch import Tensor, nn
 
 from pxgen_plugins.datasets.shipped import read
-from pxgen_plugins.errors import ParameterError, describe
-from pxgen_plugins.validation import integer
+from pxgen_plugins.utils.errors import ParameterError, short_repr
+from pxgen_plugins.utils.validation import integer
 
 __all__ = ["MNISTVAE", "load_mnist_vae"]
 
@@ -120,16 +120,16 @@ def load_mnist_vae(
         try:
             net.load_state_dict(load(Path(weights).read_bytes()))
         except Exception as error:  # safetensors and torch raise their own
-            do = "Give a file that examples/train_mnist_vae.py wrote."
+            hint = "Give a file that examples/train_mnist_vae.py wrote."
             allowed = f"weights of a MNISTVAE({latent_size})"
-            came = f"{describe(str(weights))} ({type(error).__name__})"
-            raise ParameterError("weights", "load_mnist_vae", allowed, came, do) from error
+            got = f"{short_repr(str(weights))} ({type(error).__name__})"
+            raise ParameterError("weights", "load_mnist_vae", allowed, got, hint) from error
         return net.eval()
     if (digit, latent_size) not in _SHIPPED:
         allowed = " or ".join(f"digit={d} with latent_size={z}" for d, z in _SHIPPED)
         got = f"digit={digit!r} with latent_size={latent_size!r}"
-        do = "Train others with examples/train_mnist_vae.py."
-        raise ParameterError("digit and latent_size", "load_mnist_vae", allowed, got, do)
+        hint = "Train others with examples/train_mnist_vae.py."
+        raise ParameterError("digit and latent_size", "load_mnist_vae", allowed, got, hint)
     content, _ = read(f"mnist_vae_digit{digit}_z{latent_size}.safetensors", "load_mnist_vae")
     net = MNISTVAE(latent_size)
     net.load_state_dict(load(content))

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from pxgen_plugins.errors import PXGenError
+from pxgen_plugins.utils.errors import PXGenError
 
 __all__ = ["DataFileError", "read"]
 

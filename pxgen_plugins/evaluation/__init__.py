@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pxgen_plugins.lazy import attach
+from pxgen_plugins.utils.lazy import attach
 
 if TYPE_CHECKING:
     from pxgen_plugins.evaluation.features import extract_features
     from pxgen_plugins.evaluation.frechet import frechet_distance
     from pxgen_plugins.evaluation.kernel import KernelDistance, kernel_distance
     from pxgen_plugins.evaluation.moments import Moments
-    from pxgen_plugins.evaluation.neighbours import SampleQuality, sample_quality
+    from pxgen_plugins.evaluation.precision_recall import SampleQuality, sample_quality
     from pxgen_plugins.evaluation.removal import RemovalExperiment
     from pxgen_plugins.evaluation.removal_result import RemovalResult
     from pxgen_plugins.evaluation.scorecard import Scorecard, evaluate
@@ -46,7 +46,7 @@ _HOMES = {
     "Moments": "moments",
     "RemovalExperiment": "removal",
     "RemovalResult": "removal_result",
-    "SampleQuality": "neighbours",
+    "SampleQuality": "precision_recall",
     "Scorecard": "scorecard",
     "Study": "study",
     "TrainingSamples": "training_samples",
@@ -56,7 +56,7 @@ _HOMES = {
     "extract_features": "features",
     "frechet_distance": "frechet",
     "kernel_distance": "kernel",
-    "sample_quality": "neighbours",
+    "sample_quality": "precision_recall",
     "threshold_study": "studies",
 }
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import nn
 
-from pxgen_plugins.models._evaluation import modules_of
+from pxgen_plugins.models._eval_mode import modules_of
 
 __all__ = ["copied"]
 

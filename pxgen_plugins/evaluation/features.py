@@ -9,15 +9,21 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from pxgen_plugins import validation
 from pxgen_plugins.anchors import open_for
 from pxgen_plugins.criteria.base import Batch
-from pxgen_plugins.errors import AnchorError, ModelError, ParameterError, PXGenError, describe
-from pxgen_plugins.models._evaluation import EvaluationMode, modules_of
-from pxgen_plugins.models._placement import bounds
+from pxgen_plugins.models._device import bounds
+from pxgen_plugins.models._eval_mode import EvaluationMode, modules_of
 from pxgen_plugins.models.base import Model, capabilities
-from pxgen_plugins.progress import bar
 from pxgen_plugins.scoring import Scorer
+from pxgen_plugins.utils import validation
+from pxgen_plugins.utils.errors import (
+    AnchorError,
+    ModelError,
+    ParameterError,
+    PXGenError,
+    short_repr,
+)
+from pxgen_plugins.utils.progress import bar
 
 __all__ = ["extract_features"]
 
@@ -84,12 +90,12 @@ def extract_features(
     where = "extract_features"
     is_model = isinstance(network, Model) and not isinstance(network, nn.Module)
     if is_model and not capabilities(network) & {"encode", "embed"}:
-        do = "Pass a network, or None for the elements themselves."
-        came = f"a {type(network).__name__} without latent codes"
-        raise ParameterError("network", where, "able to encode or embed", came, do)
+        hint = "Pass a network, or None for the elements themselves."
+        got = f"a {type(network).__name__} without latent codes"
+        raise ParameterError("network", where, "able to encode or embed", got, hint)
     if network is not None and not is_model and not callable(network):
-        do = "Pass a module, as in network=net.features."
-        raise ParameterError("network", where, "callable on a batch", describe(network), do)
+        hint = "Pass a module, as in network=net.features."
+        raise ParameterError("network", where, "callable on a batch", short_repr(network), hint)
     if sample_shape is not None:
         sample_shape = validation.shape(sample_shape, "sample_shape", where)
     modules = [] if is_model else modules_of(network)
@@ -108,8 +114,10 @@ def extract_features(
         for _, x in scorer.batches(anchors, None, reasons):
             if reasons:
                 index, why = next(iter(reasons.items()))
-                do = "Leave it out."
-                raise AnchorError("X", where, "readable and finite", f"instance {index}: {why}", do)
+                hint = "Leave it out."
+                raise AnchorError(
+                    "X", where, "readable and finite", f"instance {index}: {why}", hint
+                )
             found = x if network is None else _answer(network, x, is_model)
             parts.append(_rows(found, len(x), pooled=network is not None and not is_model))
             progress.update(len(x))
@@ -123,17 +131,19 @@ def _answer(network: Any, x: Tensor, is_model: bool) -> Any:
         raise
     except Exception as error:  # whatever a foreign network raises
         allowed = f"callable on a batch of shape {tuple(x.shape)}"
-        came = f"{type(error).__name__}: {str(error)[:300]}"
-        do = "Give sample_shape as the network takes it, or a smaller batch_size if memory ran out."
-        raise ModelError("network", "extract_features", allowed, came, do) from error
+        got = f"{type(error).__name__}: {str(error)[:300]}"
+        hint = (
+            "Give sample_shape as the network takes it, or a smaller batch_size if memory ran out."
+        )
+        raise ModelError("network", "extract_features", allowed, got, hint) from error
 
 
 def _rows(found: Any, n: int, pooled: bool) -> NDArray[np.float32]:
     values = found if isinstance(found, Tensor) else torch.as_tensor(np.asarray(found))
     if values.ndim < 2 or len(values) != n:
-        do = "Return one row of features per instance."
+        hint = "Return one row of features per instance."
         allowed = f"returning {n} rows of features"
-        raise ParameterError("network", "extract_features", allowed, describe(found), do)
+        raise ParameterError("network", "extract_features", allowed, short_repr(found), hint)
     values = values.float()
     if pooled and values.ndim == 4:
         values = values.mean((2, 3))

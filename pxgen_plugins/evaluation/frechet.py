@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pxgen_plugins.errors import ParameterError, PXGenWarning
 from pxgen_plugins.evaluation.moments import Moments, as_rows
+from pxgen_plugins.utils.errors import ParameterError, PXGenWarning
 
 __all__ = ["frechet_distance"]
 
@@ -52,9 +52,9 @@ def frechet_distance(a: Any, b: Any) -> float:
     where = "frechet_distance"
     one, other = (_moments(X, name, where) for X, name in ((a, "a"), (b, "b")))
     if len(one.mean) != len(other.mean):
-        do = "Use the same features for both sets."
-        came = f"{len(one.mean)} and {len(other.mean)} columns"
-        raise ParameterError("b", where, "of as many columns as a", came, do)
+        hint = "Use the same features for both sets."
+        got = f"{len(one.mean)} and {len(other.mean)} columns"
+        raise ParameterError("b", where, "of as many columns as a", got, hint)
     s, t = one.covariance, other.covariance
     if np.array_equal(s, t):  # also exact where n <= d, and rounding would be all there is
         return float(np.square(one.mean - other.mean).sum())

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pxgen_plugins import validation
-from pxgen_plugins.errors import ParameterError, PXGenWarning
 from pxgen_plugins.evaluation.moments import as_rows
-from pxgen_plugins.seeds import derive
+from pxgen_plugins.utils import validation
+from pxgen_plugins.utils.errors import ParameterError, PXGenWarning
+from pxgen_plugins.utils.seeds import derive
 
 __all__ = ["KernelDistance", "kernel_distance"]
 
@@ -81,12 +81,12 @@ def kernel_distance(
     rows, others = as_rows(a, "a", where), as_rows(b, "b", where)
     for name, some in (("a", rows), ("b", others)):
         if len(some) < 2:
-            do = "Give more instances."
-            raise ParameterError(name, where, "of at least two rows", f"{len(some)}", do)
+            hint = "Give more instances."
+            raise ParameterError(name, where, "of at least two rows", f"{len(some)}", hint)
     if rows.shape[1] != others.shape[1]:
-        came = f"{rows.shape[1]} and {others.shape[1]} columns"
-        do = "Use the same features for both sets."
-        raise ParameterError("b", where, "of as many columns as a", came, do)
+        got = f"{rows.shape[1]} and {others.shape[1]} columns"
+        hint = "Use the same features for both sets."
+        raise ParameterError("b", where, "of as many columns as a", got, hint)
     seed = validation.integer(seed, "seed", where, minimum=0)
     size = validation.integer(subset_size, "subset_size", where, minimum=2)
     smaller = min(len(rows), len(others))
@@ -99,9 +99,9 @@ def kernel_distance(
     if n_subsets is not None:
         number = validation.integer(n_subsets, "n_subsets", where, minimum=1)
     if number > room:
-        do = "Lower subset_size or n_subsets, or give more instances."
+        hint = "Lower subset_size or n_subsets, or give more instances."
         allowed = f"at most {room}, for disjoint subsets of {size} out of {smaller} rows"
-        raise ParameterError("n_subsets", where, allowed, str(n_subsets), do)
+        raise ParameterError("n_subsets", where, allowed, str(n_subsets), hint)
     rng = np.random.default_rng(derive(seed, "subsets"))
     order, other_order = rng.permutation(len(rows)), rng.permutation(len(others))
     found = [

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pxgen_plugins import validation
-from pxgen_plugins.errors import ParameterError, describe
+from pxgen_plugins.utils import validation
+from pxgen_plugins.utils.errors import ParameterError, short_repr
 
 __all__ = ["Moments"]
 
@@ -66,8 +66,8 @@ class Moments:
         rows = as_rows(X, "X", "Moments")
         if rows.shape[1] != len(self.mean):
             allowed = f"of {len(self.mean)} columns, like the rows before"
-            do = "Use the same features for all batches."
-            raise ParameterError("X", "Moments", allowed, describe(X), do)
+            hint = "Use the same features for all batches."
+            raise ParameterError("X", "Moments", allowed, short_repr(X), hint)
         if len(rows):
             mean = rows.mean(axis=0)
             centred = rows - mean
@@ -81,12 +81,12 @@ class Moments:
             ParameterError: When it is no :class:`Moments`, or has other columns.
         """
         if not isinstance(other, Moments):
-            do = "Pass Moments.of(X), or call update(X)."
-            raise ParameterError("other", "Moments", "a Moments", describe(other), do)
+            hint = "Pass Moments.of(X), or call update(X)."
+            raise ParameterError("other", "Moments", "a Moments", short_repr(other), hint)
         if len(other.mean) != len(self.mean):
             allowed = f"of {len(self.mean)} columns"
-            do = "Use the same features for both."
-            raise ParameterError("other", "Moments", allowed, f"{len(other.mean)} columns", do)
+            hint = "Use the same features for both."
+            raise ParameterError("other", "Moments", allowed, f"{len(other.mean)} columns", hint)
         self._join(other.n, other.mean, other._scatter)
         return self
 
@@ -130,11 +130,11 @@ def as_rows(X: Any, parameter: str, where: str) -> Floats:
     width = math.prod(array.shape[1:])
     masked = isinstance(X, np.ma.MaskedArray) and np.any(X.mask)
     if masked or array.dtype.kind not in "biuf" or array.ndim < 2 or (len(array) and not width):
-        do = "Give an array with one row per instance and no value missing."
-        raise ParameterError(parameter, where, "real numbers of shape (n, d)", describe(X), do)
+        hint = "Give an array with one row per instance and no value missing."
+        raise ParameterError(parameter, where, "real numbers of shape (n, d)", short_repr(X), hint)
     rows: Floats = array.reshape(len(array), width).astype(np.float64, copy=False)
     bad = ~(np.abs(rows) <= _LARGEST).all(axis=1)  # written so that NaN is found
     if bad.any():
-        came = f"{int(bad.sum())} of {len(rows)} rows with NaN, infinity or a value beyond 1e40"
-        raise ParameterError(parameter, where, "finite", came, "Leave those rows out.")
+        got = f"{int(bad.sum())} of {len(rows)} rows with NaN, infinity or a value beyond 1e40"
+        raise ParameterError(parameter, where, "finite", got, "Leave those rows out.")
     return rows

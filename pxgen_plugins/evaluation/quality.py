@@ -14,7 +14,7 @@ from scipy.stats import spearmanr
 from torch import Tensor, nn
 
 from pxgen_plugins.evaluation.copies import copied
-from pxgen_plugins.seeds import derive
+from pxgen_plugins.utils.seeds import derive
 
 __all__ = [
     "ablation_agreement",

@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pxgen_plugins.errors import ModelError, ParameterError, describe
-from pxgen_plugins.evaluation import removal_work
+from pxgen_plugins.evaluation import removal_workers
 from pxgen_plugins.evaluation.removal_plan import RANDOM, Plan
 from pxgen_plugins.evaluation.removal_result import RemovalResult
 from pxgen_plugins.evaluation.removal_store import Reference, Store
-from pxgen_plugins.evaluation.removal_work import Task, Work
-from pxgen_plugins.progress import bar
-from pxgen_plugins.threads import one_thread
-from pxgen_plugins.validation import boolean, integer
+from pxgen_plugins.evaluation.removal_workers import Task, Work
+from pxgen_plugins.utils.errors import ModelError, ParameterError, short_repr
+from pxgen_plugins.utils.progress import bar
+from pxgen_plugins.utils.threads import one_thread
+from pxgen_plugins.utils.validation import boolean, integer
 
 __all__ = ["RANDOM", "RemovalExperiment"]
 
@@ -106,10 +106,10 @@ class RemovalExperiment:
         verbose: bool = False,
     ) -> None:
         if not callable(train):
-            do = "Pass train(index, seed, equal_steps) -> model."
-            raise ParameterError("train", _WHERE, "a function", describe(train), do)
+            hint = "Pass train(index, seed, equal_steps) -> model."
+            raise ParameterError("train", _WHERE, "a function", short_repr(train), hint)
         of, by = _functions(features, "features"), _functions(distances, "distances")
-        measures = [removal_work.measure(name, space) for space in of for name in by]
+        measures = [removal_workers.measure(name, space) for space in of for name in by]
         self.plan = Plan(
             n_train, rankings, amounts, whole, seeds, reference_seed, n_samples, measures, tag
         )
@@ -129,7 +129,7 @@ class RemovalExperiment:
             ModelError: When ``train``, ``features`` or ``distances`` failed.
         """
         if self.n_jobs > 1:
-            removal_work.check_sendable(self.work)
+            removal_workers.check_sendable(self.work)
         store = Store(self.folder, self.plan)
         found = {point: store.get(point) for point in self.plan.points}
         missing = [point for point, record in found.items() if record is None]
@@ -145,7 +145,7 @@ class RemovalExperiment:
                 (point, self.plan.kept(point), point.seed, point.schedule == "steps")
                 for point in missing
             ]
-            for outcome in removal_work.run(self.work, reference[0], tasks, self.n_jobs):
+            for outcome in removal_workers.run(self.work, reference[0], tasks, self.n_jobs):
                 if outcome.record is None:
                     failed.append(outcome)
                 else:
@@ -192,9 +192,9 @@ _KEPT = ("n_kept", "distances", "train_seconds", "seconds")
 def _functions(given: Any, parameter: str) -> dict[str, Callable[..., Any]]:
     good = isinstance(given, Mapping) and len(given) > 0
     if not good or not all(isinstance(n, str) and n and callable(f) for n, f in given.items()):
-        do = f"Pass a mapping, as in {parameter}={{'name': function}}."
+        hint = f"Pass a mapping, as in {parameter}={{'name': function}}."
         allowed = "a non-empty mapping from names to functions"
-        raise ParameterError(parameter, _WHERE, allowed, describe(given), do)
+        raise ParameterError(parameter, _WHERE, allowed, short_repr(given), hint)
     return dict(given)
 
 

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pxgen_plugins.errors import ParameterError, describe
-from pxgen_plugins.seeds import derive
-from pxgen_plugins.validation import choice, integer
+from pxgen_plugins.utils.errors import ParameterError, short_repr
+from pxgen_plugins.utils.seeds import derive
+from pxgen_plugins.utils.validation import choice, integer
 
 __all__ = ["RANDOM", "SCHEDULES", "Plan", "Point"]
 
@@ -78,8 +78,8 @@ class Plan:
         self.whole = largest if whole is None else integer(whole, "whole", _WHERE, minimum=1)
         self.measures = list(measures)
         if not isinstance(tag, str):
-            do = "Pass a text that names the recipe, as in tag='digit 0, 20 epochs'."
-            raise ParameterError("tag", _WHERE, "a string", describe(tag), do)
+            hint = "Pass a text that names the recipe, as in tag='digit 0, 20 epochs'."
+            raise ParameterError("tag", _WHERE, "a string", short_repr(tag), hint)
         self.tag = tag
         self._orders = _orders(rankings, self.n_train, largest)
         self.rankings = list(self._orders)
@@ -139,22 +139,22 @@ def _digest(order: Indices) -> str:
 
 def _seeds(seeds: Any, reference_seed: int) -> list[int]:
     allowed = "distinct integers >= 0 other than reference_seed, at least one"
-    do = "The reference is one model, and each seed another; two or more seeds give intervals."
+    hint = "The reference is one model, and each seed another; two or more seeds give intervals."
     try:
         found = [integer(seed, "seeds", _WHERE, minimum=0) for seed in seeds]
     except (TypeError, ParameterError) as error:
-        raise ParameterError("seeds", _WHERE, allowed, describe(seeds), do) from error
+        raise ParameterError("seeds", _WHERE, allowed, short_repr(seeds), hint) from error
     if not found or len(set(found)) < len(found) or reference_seed in found:
-        got = f"{describe(list(found))} with reference_seed={reference_seed}"
-        raise ParameterError("seeds", _WHERE, allowed, got, do)
+        got = f"{short_repr(list(found))} with reference_seed={reference_seed}"
+        raise ParameterError("seeds", _WHERE, allowed, got, hint)
     return found
 
 
 def _by_schedule(amounts: Any, n_train: int) -> dict[str, list[int]]:
     given = amounts if isinstance(amounts, Mapping) else dict.fromkeys(SCHEDULES, amounts)
     if not given:
-        do = "Give counts for 'epochs', for 'steps', or for both."
-        raise ParameterError("amounts", _WHERE, "counts by schedule", describe(amounts), do)
+        hint = "Give counts for 'epochs', for 'steps', or for both."
+        raise ParameterError("amounts", _WHERE, "counts by schedule", short_repr(amounts), hint)
     found = {}
     for schedule, counts in given.items():
         choice(schedule, "a schedule in amounts", _WHERE, SCHEDULES)
@@ -164,27 +164,27 @@ def _by_schedule(amounts: Any, n_train: int) -> dict[str, list[int]]:
 
 def _counts(counts: Any, n_train: int) -> list[int]:
     allowed = f"counts of samples to drop, 0 to n_train - 1 = {n_train - 1}, at least one above 0"
-    do = "Pass counts, as in [100, 200, 300], not fractions; 0 is always trained."
+    hint = "Pass counts, as in [100, 200, 300], not fractions; 0 is always trained."
     listed = list(counts) if isinstance(counts, (Sequence, np.ndarray)) else []
     whole = all(isinstance(c, numbers.Integral) and not isinstance(c, bool) for c in listed)
     found = sorted({int(c) for c in listed} - {0}) if whole else []
     if not found or found[0] < 0 or found[-1] >= n_train:
-        raise ParameterError("amounts", _WHERE, allowed, describe(counts), do)
+        raise ParameterError("amounts", _WHERE, allowed, short_repr(counts), hint)
     return found
 
 
 def _orders(rankings: Any, n_train: int, largest: int) -> dict[str, Indices | None]:
     if not isinstance(rankings, Mapping) or not rankings:
-        do = "Pass a mapping, as in {'non-HIHE first': indices, 'random': 'random'}."
+        hint = "Pass a mapping, as in {'non-HIHE first': indices, 'random': 'random'}."
         raise ParameterError(
-            "rankings", _WHERE, "a mapping from names to rankings", describe(rankings), do
+            "rankings", _WHERE, "a mapping from names to rankings", short_repr(rankings), hint
         )
     found: dict[str, Indices | None] = {}
     for name, ranking in rankings.items():
         if not isinstance(name, str) or not name:
-            do = "The names appear in the table and the figure."
+            hint = "The names appear in the table and the figure."
             raise ParameterError(
-                "a ranking's name", _WHERE, "a non-empty string", describe(name), do
+                "a ranking's name", _WHERE, "a non-empty string", short_repr(name), hint
             )
         if isinstance(ranking, str) and ranking == RANDOM:
             found[name] = None
@@ -206,8 +206,8 @@ def _order(name: str, ranking: Any, n_train: int, largest: int) -> Indices:
             f"'random', or at least {largest} distinct indices in [0, {n_train}), the first one "
             "dropped first"
         )
-        do = "Rank more samples, or drop fewer."
+        hint = "Rank more samples, or drop fewer."
         raise ParameterError(
-            f"rankings[{name!r}]", _WHERE, allowed, describe(ranking), do
+            f"rankings[{name!r}]", _WHERE, allowed, short_repr(ranking), hint
         ) from error
     return order

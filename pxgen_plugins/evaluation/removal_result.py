@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pxgen_plugins.errors import ParameterError, describe
-from pxgen_plugins.validation import choice
+from pxgen_plugins.utils.errors import ParameterError, short_repr
+from pxgen_plugins.utils.validation import choice
 
 __all__ = ["Curve", "Interval", "RemovalResult", "interval"]
 
@@ -252,7 +252,7 @@ class RemovalResult:
 
     def to_markdown(self) -> str:
         """Return floor, curves, summary and contrasts as Markdown tables."""
-        from pxgen_plugins.evaluation.removal_text import markdown
+        from pxgen_plugins.evaluation.removal_markdown import markdown
 
         return markdown(self)
 
@@ -292,9 +292,9 @@ class RemovalResult:
                 if not (np.isfinite(values).all() and np.isfinite(same).all()):
                     raise ValueError("a distance is not finite")
         except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
-            do = f"Pass what RemovalResult.to_json wrote; this failed: {error!r}."
+            hint = f"Pass what RemovalResult.to_json wrote; this failed: {error!r}."
             raise ParameterError(
-                "text", f"{_WHERE}.from_json", "a result", describe(text), do
+                "text", f"{_WHERE}.from_json", "a result", short_repr(text), hint
             ) from error
         return result
 

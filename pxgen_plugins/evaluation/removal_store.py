@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load, save
 
-from pxgen_plugins.errors import ParameterError, PXGenWarning
 from pxgen_plugins.evaluation.removal_plan import Plan, Point
-from pxgen_plugins.explanation import write_atomic
+from pxgen_plugins.utils.errors import ParameterError, PXGenWarning
+from pxgen_plugins.utils.files import write_atomic
 
 __all__ = ["Reference", "Store"]
 
@@ -51,8 +51,8 @@ class Store:
         path = folder / _PLAN
         wanted = {"digest": self.plan.digest(), **self.plan.record()}
         if folder.exists() and not folder.is_dir():
-            do = "Name a folder; it is made when it does not exist."
-            raise ParameterError("folder", "RemovalExperiment", "a folder", f"file {folder}", do)
+            hint = "Name a folder; it is made when it does not exist."
+            raise ParameterError("folder", "RemovalExperiment", "a folder", f"file {folder}", hint)
         if not path.exists():
             write_atomic(path, (json.dumps(wanted, indent=1, allow_nan=False) + "\n").encode())
             return

@@ -10,13 +10,13 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from pxgen_plugins import validation
-from pxgen_plugins.errors import ParameterError, describe
 from pxgen_plugins.evaluation import checks as registry
 from pxgen_plugins.evaluation.checks import STATES, Context, Row
 from pxgen_plugins.explainer import PXGen
-from pxgen_plugins.progress import bar
-from pxgen_plugins.reports import write
+from pxgen_plugins.utils import validation
+from pxgen_plugins.utils.errors import ParameterError, short_repr
+from pxgen_plugins.utils.progress import bar
+from pxgen_plugins.utils.text import write
 
 __all__ = ["Scorecard", "evaluate"]
 
@@ -95,10 +95,10 @@ class Scorecard:
                 raise ValueError(f"format {content['format']!r}")
             return cls([Row.from_dict(row) for row in content["rows"]], dict(content["about"]))
         except (ValueError, TypeError, KeyError, AttributeError) as error:
-            do = f"Give what Scorecard.to_json returned; this failed: {error!r}."
+            hint = f"Give what Scorecard.to_json returned; this failed: {error!r}."
             where = "Scorecard.from_json"
             allowed = "a scorecard's JSON"
-            raise ParameterError("text", where, allowed, describe(text), do) from error
+            raise ParameterError("text", where, allowed, short_repr(text), hint) from error
 
     def write(self, path: str | os.PathLike[str]) -> None:
         """Write ``.json``, ``.md`` or ``.html``, by the suffix; the file appears whole.
@@ -164,13 +164,13 @@ def evaluate(
     """
     where = "evaluate"
     if not isinstance(explainer, PXGen):
-        do = "Make one: PXGen(model).fit()."
-        raise ParameterError("explainer", where, "a PXGen explainer", describe(explainer), do)
+        hint = "Make one: PXGen(model).fit()."
+        raise ParameterError("explainer", where, "a PXGen explainer", short_repr(explainer), hint)
     wanted = _wanted(checks)
     if out_of_domain is not None and not isinstance(out_of_domain, Mapping):
-        do = "Give each set a name, as in out_of_domain={'cars': X}."
-        came = describe(out_of_domain)
-        raise ParameterError("out_of_domain", where, "a mapping from name to anchors", came, do)
+        hint = "Give each set a name, as in out_of_domain={'cars': X}."
+        got = short_repr(out_of_domain)
+        raise ParameterError("out_of_domain", where, "a mapping from name to anchors", got, hint)
     context = Context(
         explainer,
         X,
@@ -207,9 +207,9 @@ def _wanted(checks: Sequence[str] | None) -> list[str]:
     if checks is None:
         return known
     if isinstance(checks, str) or not isinstance(checks, Sequence) or not len(checks):
-        do = f"Name some, as in checks=[{known[0]!r}], or leave it out for all."
+        hint = f"Name some, as in checks=[{known[0]!r}], or leave it out for all."
         allowed = "a sequence of names of checks, or None"
-        raise ParameterError("checks", "evaluate", allowed, describe(checks), do)
+        raise ParameterError("checks", "evaluate", allowed, short_repr(checks), hint)
     return [validation.choice(name, "checks", "evaluate", known) for name in checks]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 from typing import Any
 
-from pxgen_plugins.reports import html_page, html_table, markdown_table
+from pxgen_plugins.utils.text import html_page, html_table, markdown_table
 
 __all__ = ["markdown", "page"]
 

@@ -10,18 +10,19 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import adjusted_rand_score
 
-from pxgen_plugins import groups, thresholds, validation
+from pxgen_plugins import groups, thresholds
 from pxgen_plugins.anchors import open_for
-from pxgen_plugins.calibration import Calibration
-from pxgen_plugins.errors import ParameterError, describe
 from pxgen_plugins.evaluation.quality import nearest_distance
 from pxgen_plugins.evaluation.study import Study
 from pxgen_plugins.explainer import PXGen
 from pxgen_plugins.groups import GROUPS
-from pxgen_plugins.intervals import bootstrap
+from pxgen_plugins.groups.intervals import bootstrap
 from pxgen_plugins.scoring import Scorer
-from pxgen_plugins.seeds import derive
 from pxgen_plugins.selection import k_center
+from pxgen_plugins.thresholds.calibration import Calibration
+from pxgen_plugins.utils import validation
+from pxgen_plugins.utils.errors import ParameterError, short_repr
+from pxgen_plugins.utils.seeds import derive
 
 __all__ = ["anchor_study", "threshold_study"]
 
@@ -77,7 +78,7 @@ def threshold_study(
         made += [thresholds.Quantile(0.99), thresholds.Quantile(0.999)]
         made += [thresholds.Conformal(0.01), thresholds.Median(3.0)]
     else:
-        made = [thresholds.make(rule, where) for rule in rules]
+        made = [thresholds.make(rule) for rule in rules]
     rows = []
     base = None
     for rule in [explainer.threshold, *made]:
@@ -285,9 +286,9 @@ def _compositions(
             index = np.flatnonzero(index)
         good = index.ndim == 1 and index.dtype.kind in "iu" and len(index)
         if not good or index.min() < 0 or index.max() >= n:
-            do = "Give indices or a mask, as in {'bright': X.mean(1) > 0.5}."
+            hint = "Give indices or a mask, as in {'bright': X.mean(1) > 0.5}."
             allowed = f"indices in [0, {n}) or a mask of {n}, not empty"
-            raise ParameterError(f"compositions[{name!r}]", where, allowed, describe(some), do)
+            raise ParameterError(f"compositions[{name!r}]", where, allowed, short_repr(some), hint)
         found[str(name)] = index.astype(np.int64)
     return found
 

@@ -8,10 +8,10 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from pxgen_plugins.errors import ParameterError, describe
-from pxgen_plugins.explanation import plain
 from pxgen_plugins.groups import GROUPS
-from pxgen_plugins.reports import markdown_table
+from pxgen_plugins.utils.errors import ParameterError, short_repr
+from pxgen_plugins.utils.files import plain
+from pxgen_plugins.utils.text import markdown_table
 
 __all__ = ["Study"]
 
@@ -65,9 +65,9 @@ class Study:
             content = json.loads(text)
             return cls(content["name"], list(content["rows"]), dict(content["about"]))
         except (ValueError, TypeError, KeyError) as error:
-            do = f"Give what Study.to_json returned ({type(error).__name__})."
-            allowed, came = "a study's JSON", describe(text)
-            raise ParameterError("text", "Study.from_json", allowed, came, do) from error
+            hint = f"Give what Study.to_json returned ({type(error).__name__})."
+            allowed, got = "a study's JSON", short_repr(text)
+            raise ParameterError("text", "Study.from_json", allowed, got, hint) from error
 
     def plot(self, **options: Any) -> NDArray[Any]:
         """Draw the study (see :func:`pxgen_plugins.plots.plot_study`)."""

@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.distance import pdist
 
-from pxgen_plugins.errors import ParameterError, describe
 from pxgen_plugins.evaluation.moments import as_rows
 from pxgen_plugins.evaluation.quality import nearest_distance
-from pxgen_plugins.explanation import plain
-from pxgen_plugins.reports import markdown_table
+from pxgen_plugins.utils.errors import ParameterError, short_repr
+from pxgen_plugins.utils.files import plain
+from pxgen_plugins.utils.text import markdown_table
 
 __all__ = ["TrainingSamples", "compare_training_samples"]
 
@@ -100,9 +100,9 @@ def compare_training_samples(
     for space, given in spaces.items():
         points = as_rows(given, f"features[{space!r}]", where)
         if len(points) != n:
-            do = "Give one row of features per training sample."
-            came = f"{len(points)} rows"
-            raise ParameterError(f"features[{space!r}]", where, f"of {n} rows", came, do)
+            hint = "Give one row of features per training sample."
+            got = f"{len(points)} rows"
+            raise ParameterError(f"features[{space!r}]", where, f"of {n} rows", got, hint)
         near = {k: _yardstick(points, k) for k in {len(index) for index in chosen.values()}}
         for name, index in chosen.items():
             found = _measured(points, index, near[len(index)])
@@ -135,7 +135,7 @@ def _indices(name: str, some: Any, n: int, where: str) -> NDArray[np.int64]:
     index = np.asarray(some)
     good = index.ndim == 1 and len(index) and index.dtype.kind in "iu"
     if not good or index.min() < 0 or index.max() >= n:
-        do = "Give positions in the training set, most representative first."
+        hint = "Give positions in the training set, most representative first."
         allowed = f"indices in [0, {n}), at least one"
-        raise ParameterError(f"picks[{name!r}]", where, allowed, describe(some), do)
+        raise ParameterError(f"picks[{name!r}]", where, allowed, short_repr(some), hint)
     return index.astype(np.int64)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pxgen_plugins.lazy import attach
 from pxgen_plugins.models.base import CAPABILITIES, GenerativeModel, Model, capabilities, require
-from pxgen_plugins.registry import Registry
+from pxgen_plugins.utils.lazy import attach
+from pxgen_plugins.utils.registry import Registry
 
 if TYPE_CHECKING:
     from pxgen_plugins.models.autoencoder import Autoencoder

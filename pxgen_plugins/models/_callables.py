@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pxgen_plugins.errors import ModelError, describe
+from pxgen_plugins.utils.errors import ModelError, short_repr
 
 __all__ = ["HALVES", "Call", "WithoutGradientError", "as_tensor", "expect_shape", "thorough"]
 
@@ -88,11 +88,13 @@ class Call:
         if has and (not _THOROUGH.get() or self._is_followed(given)):
             return
         allowed = "differentiable, as what was asked of the model takes its gradient"
-        do = (
+        hint = (
             "Compute in torch, without no_grad, detach or numpy; or use a black-box method, such "
             "as Occlusion."
         )
-        raise WithoutGradientError(self.role, self.where, allowed, "a result without gradient", do)
+        raise WithoutGradientError(
+            self.role, self.where, allowed, "a result without gradient", hint
+        )
 
     def _is_followed(self, given: list[Any]) -> bool:
         """Return whether a gradient comes back to an input, and not to parameters alone."""
@@ -153,14 +155,14 @@ def as_tensor(value: Any) -> Any:
     return torch.tensor(value) if isinstance(value, np.ndarray) else value
 
 
-def expect_shape(value: Any, shape: tuple[int, ...], role: str, where: str, do: str) -> Tensor:
+def expect_shape(value: Any, shape: tuple[int, ...], role: str, where: str, hint: str) -> Tensor:
     """Return ``value`` if it is a tensor of ``shape``.
 
     Raises:
         ModelError: When it is not; ``role`` says what was returned.
     """
     if not isinstance(value, Tensor) or tuple(value.shape) != shape:
-        raise ModelError(role, where, f"of shape {shape}", describe(value), do)
+        raise ModelError(role, where, f"of shape {shape}", short_repr(value), hint)
     return value
 
 

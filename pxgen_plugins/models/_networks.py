@@ -8,14 +8,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pxgen_plugins import validation
-from pxgen_plugins.errors import ModelError, ParameterError, describe
-from pxgen_plugins.memory import out_of_memory
-from pxgen_plugins.models._alone import expect_alone
+from pxgen_plugins.models._batch_independence import expect_alone
 from pxgen_plugins.models._callables import HALVES, Call, expect_shape
-from pxgen_plugins.models._evaluation import EvaluationMode
-from pxgen_plugins.models._placement import bounds, modules_behind, placement
+from pxgen_plugins.models._device import bounds, modules_behind, placement
+from pxgen_plugins.models._eval_mode import EvaluationMode
 from pxgen_plugins.models.base import GenerativeModel
+from pxgen_plugins.utils import validation
+from pxgen_plugins.utils.errors import ModelError, ParameterError, short_repr
+from pxgen_plugins.utils.memory import out_of_memory
 
 __all__ = ["Networks"]
 
@@ -57,8 +57,8 @@ class Networks(GenerativeModel):
         self._where = type(self).__name__
         for role, function in callables.items():
             if not callable(function):
-                do = f"Pass a function, a module or a method, as in {role}=net.{role}."
-                raise ParameterError(role, self._where, "callable", describe(function), do)
+                hint = f"Pass a function, a module or a method, as in {role}=net.{role}."
+                raise ParameterError(role, self._where, "callable", short_repr(function), hint)
         self.latent_shape = validation.shape(latent_shape, "latent_shape", self._where)
         self.sample_shape = validation.shape(sample_shape, "sample_shape", self._where)
         self.data_range = bounds(data_range, self._where)
@@ -90,14 +90,14 @@ class Networks(GenerativeModel):
             return self._calls[role](*given)
 
     def _codes_from(self, role: str, x: Tensor) -> Tensor:
-        do = f"Correct latent_shape, or wrap it so that it gives codes: {role}=lambda x: ..."
+        hint = f"Correct latent_shape, or wrap it so that it gives codes: {role}=lambda x: ..."
         shape = (len(x), *self.latent_shape)
-        return expect_shape(self._raw(role, x), shape, f"{role}'s result", self._where, do)
+        return expect_shape(self._raw(role, x), shape, f"{role}'s result", self._where, hint)
 
     def _instances_from(self, role: str, *given: Tensor) -> Tensor:
-        do = f"Correct sample_shape, or reshape inside {role}."
+        hint = f"Correct sample_shape, or reshape inside {role}."
         shape = (len(given[0]), *self.sample_shape)
-        return expect_shape(self._raw(role, *given), shape, f"{role}'s result", self._where, do)
+        return expect_shape(self._raw(role, *given), shape, f"{role}'s result", self._where, hint)
 
     def _in_parts(self, decode: Callable[..., Tensor], *given: Tensor) -> Tensor:
         """Return ``decode(*given)``, in halves where memory runs out."""
@@ -148,31 +148,31 @@ class Networks(GenerativeModel):
         slack = _SLACK * (high - low)
         if bool(((decoded < low - slack) | (decoded > high + slack)).any()):
             allowed = f"inside data_range [{low:g}, {high:g}]"
-            came = f"values from {float(decoded.min()):.3g} to {float(decoded.max()):.3g}"
-            do = (
+            got = f"values from {float(decoded.min()):.3g} to {float(decoded.max()):.3g}"
+            hint = (
                 f"Apply the output activation inside {role} (a sigmoid for logits), or correct "
                 "data_range."
             )
-            raise ModelError(f"{role}'s result", self._where, allowed, came, do)
+            raise ModelError(f"{role}'s result", self._where, allowed, got, hint)
 
     def _check_finite(self, what: str, value: Tensor, given: str) -> None:
         if not bool(value.isfinite().all()):
-            do = "Check the weights and data_range; check=False skips this check."
-            raise ModelError(what, self._where, f"finite for {given}", "NaN or infinity", do)
+            hint = "Check the weights and data_range; check=False skips this check."
+            raise ModelError(what, self._where, f"finite for {given}", "NaN or infinity", hint)
 
     def _check_repeatable(self, role: str, one: Tensor, other: Tensor) -> None:
         if not torch.allclose(one, other, rtol=1e-4, atol=1e-5):
             allowed = "repeatable (the same input gives the same result)"
-            came = f"results that differ by up to {float((one - other).abs().max()):.3g}"
-            do = "Fix its noise, or name modules with dropout in modules=."
-            raise ModelError(role, self._where, allowed, came, do)
+            got = f"results that differ by up to {float((one - other).abs().max()):.3g}"
+            hint = "Fix its noise, or name modules with dropout in modules=."
+            raise ModelError(role, self._where, allowed, got, hint)
 
     def _check_alone(
         self, role: str, found: Tensor, function: Callable[..., Tensor], *given: Tensor
     ) -> None:
         """Raise when rows have other results without the rest of their batch."""
-        do = "; or check=False"
-        expect_alone(role, self._where, found, function, *given, do=do)
+        hint = "; or check=False"
+        expect_alone(role, self._where, found, function, *given, hint=hint)
 
     def __repr__(self) -> str:
         return (

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from pxgen_plugins.errors import ModelError
+from pxgen_plugins.utils.errors import ModelError
 
 if TYPE_CHECKING:
     from pxgen_plugins.models.vae import VAE

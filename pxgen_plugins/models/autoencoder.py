@@ -8,12 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pxgen_plugins import validation
-from pxgen_plugins.errors import CapabilityError, ParameterError, describe
 from pxgen_plugins.models import register
 from pxgen_plugins.models._callables import as_tensor, expect_shape
-from pxgen_plugins.models._draws import Draw
 from pxgen_plugins.models._networks import Networks
+from pxgen_plugins.models._seeded_callable import Draw
+from pxgen_plugins.utils import validation
+from pxgen_plugins.utils.errors import CapabilityError, ParameterError, short_repr
 
 __all__ = ["Autoencoder"]
 
@@ -124,16 +124,16 @@ class Autoencoder(Networks):
             ModelError: When a callable one returns another shape.
         """
         if self._prior is None:
-            do = "Pass prior=codes of reference data or prior=f with f(n, seed) -> codes."
+            hint = "Pass prior=codes of reference data or prior=f with f(n, seed) -> codes."
             allowed = "given, for an autoencoder that shall sample"
-            raise CapabilityError("prior", self._where, allowed, "None", do)
+            raise CapabilityError("prior", self._where, allowed, "None", hint)
         if isinstance(self._prior, Tensor):
             generator = torch.Generator().manual_seed(seed)
             z = self._prior[torch.randint(len(self._prior), (n,), generator=generator)]
         else:
-            do = "Return one code per sample asked for."
+            hint = "Return one code per sample asked for."
             shape = (n, *self.latent_shape)
-            z = expect_shape(self._prior(n, seed), shape, "prior's result", self._where, do)
+            z = expect_shape(self._prior(n, seed), shape, "prior's result", self._where, hint)
         with torch.no_grad():
             return self._in_parts(self.decode, self._put(z.to(self.dtype)))
 
@@ -142,7 +142,7 @@ class Autoencoder(Networks):
         good = isinstance(codes, Tensor) and len(codes.shape) > 0 and len(codes) > 0
         if not good or tuple(codes.shape[1:]) != self.latent_shape or not codes.isfinite().all():
             allowed = f"finite codes of shape (m, {', '.join(map(str, self.latent_shape))}), m >= 1"
-            do = "Pass model.embed(reference data), or a callable (n, seed) -> codes."
-            raise ParameterError("prior", self._where, allowed, describe(prior), do)
+            hint = "Pass model.embed(reference data), or a callable (n, seed) -> codes."
+            raise ParameterError("prior", self._where, allowed, short_repr(prior), hint)
         kept: Tensor = codes.detach().cpu().clone()
         return kept

@@ -8,7 +8,7 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from pxgen_plugins.errors import CapabilityError
+from pxgen_plugins.utils.errors import CapabilityError
 
 __all__ = [
     "CAPABILITIES",
@@ -188,14 +188,14 @@ def properties(model: Any) -> frozenset[str]:
     return frozenset(name for name, has in found.items() if has)
 
 
-def require(model: Any, needed: Iterable[str], asker: str, do: str) -> None:
+def require(model: Any, needed: Iterable[str], asker: str, hint: str) -> None:
     """Raise one clear error unless ``model`` has all ``needed`` capabilities.
 
     Args:
         model: The model asked.
         needed: Names out of :data:`CAPABILITIES`.
         asker: Who asks, as in ``"criterion 'kld'"``.
-        do: What the user can do instead, a full sentence.
+        hint: What the user can do instead, a full sentence.
 
     Raises:
         CapabilityError: Naming the asker and the first missing capability.
@@ -203,15 +203,15 @@ def require(model: Any, needed: Iterable[str], asker: str, do: str) -> None:
     have = capabilities(model)
     for capability in needed:
         if capability not in have:
-            raise _missing(model, capability, asker, do)
+            raise _missing(model, capability, asker, hint)
 
 
-def _missing(model: Any, capability: str, asker: str, do: str) -> CapabilityError:
+def _missing(model: Any, capability: str, asker: str, hint: str) -> CapabilityError:
     have = ", ".join(sorted(capabilities(model))) or "nothing"
     return CapabilityError(
         "model",
         asker,
         f"able to {capability!r} ({CAPABILITIES[capability]})",
         f"a {type(model).__name__} that declares: {have}",
-        do,
+        hint,
     )

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pxgen_plugins.errors import CapabilityError, ModelError, ParameterError, describe
 from pxgen_plugins.models import register
-from pxgen_plugins.models._draws import Draw
+from pxgen_plugins.models._seeded_callable import Draw
 from pxgen_plugins.models.base import GenerativeModel
+from pxgen_plugins.utils.errors import CapabilityError, ModelError, ParameterError, short_repr
 
 __all__ = ["BlackBox"]
 
@@ -48,8 +48,8 @@ class BlackBox(GenerativeModel):
     ) -> None:
         for role, function in (("predictor", predictor), ("sampler", sampler)):
             if not callable(function) and not (role == "sampler" and function is None):
-                do = "Pass a function on ndarrays."
-                raise ParameterError(role, "BlackBox", "callable", describe(function), do)
+                hint = "Pass a function on ndarrays."
+                raise ParameterError(role, "BlackBox", "callable", short_repr(function), hint)
         self._predictor = predictor
         self._sampler = None if sampler is None else Draw(sampler, "sampler", "BlackBox")
         self.n_values = n_values
@@ -65,14 +65,16 @@ class BlackBox(GenerativeModel):
         """
         returned = self._predictor(x.detach().cpu().numpy())
         if not isinstance(returned, np.ndarray):
-            do = "Return a numpy array; a torch result needs .detach().cpu().numpy()."
-            raise ModelError("predictor's result", "BlackBox", "an ndarray", describe(returned), do)
+            hint = "Return a numpy array; a torch result needs .detach().cpu().numpy()."
+            raise ModelError(
+                "predictor's result", "BlackBox", "an ndarray", short_repr(returned), hint
+            )
         table = returned[:, None] if returned.ndim == 1 else returned
         wanted = self.n_values if self.n_values is not None else table.shape[-1]
         if table.shape != (len(x), wanted) or table.dtype.kind not in "fiub":
             allowed = f"numbers of shape ({len(x)}, {wanted}): one row per anchor, a column each"
-            do = "Return one column per criterion, in the order of their names."
-            raise ModelError("predictor's result", "BlackBox", allowed, describe(returned), do)
+            hint = "Return one column per criterion, in the order of their names."
+            raise ModelError("predictor's result", "BlackBox", allowed, short_repr(returned), hint)
         return torch.tensor(table, dtype=torch.float64)
 
     def sample(self, n: int, seed: int) -> Tensor:
@@ -93,6 +95,6 @@ class BlackBox(GenerativeModel):
         returned = np.asarray(self._sampler.ask(n, seed))
         if returned.ndim < 1 or len(returned) != n or returned.dtype.kind not in "fiub":
             allowed = f"an ndarray of {n} instances"
-            do = "Make sampler(n, seed) return n instances along the first axis."
-            raise ModelError("sampler's result", "BlackBox", allowed, describe(returned), do)
+            hint = "Make sampler(n, seed) return n instances along the first axis."
+            raise ModelError("sampler's result", "BlackBox", allowed, short_repr(returned), hint)
         return torch.tensor(returned, dtype=self.dtype)

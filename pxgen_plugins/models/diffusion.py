@@ -10,12 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pxgen_plugins import validation
-from pxgen_plugins.errors import ParameterError
 from pxgen_plugins.models import register
 from pxgen_plugins.models._networks import Networks
 from pxgen_plugins.models.schedules import schedule as named_schedule
-from pxgen_plugins.seeds import derive, normal_rows
+from pxgen_plugins.utils import validation
+from pxgen_plugins.utils.errors import ParameterError
+from pxgen_plugins.utils.seeds import derive, normal_rows
 
 __all__ = ["Diffusion"]
 
@@ -113,14 +113,14 @@ class Diffusion(Networks):
         self.prediction = validation.choice(prediction, "prediction", where, PREDICTIONS)
         self.loss = validation.choice(loss, "loss", where, LOSSES)
         if float(self._left[-1]) == 0.0 and (prediction == "epsilon" or loss == "bound"):
-            do = "Use prediction='v' or 'x0' and loss='simple', or a schedule that ends above 0."
+            hint = "Use prediction='v' or 'x0' and loss='simple', or a schedule that ends above 0."
             allowed = "above 0 at the end, where the noise alone says nothing of the instance"
-            raise ParameterError("schedule", where, allowed, "0 at the last timestep", do)
+            raise ParameterError("schedule", where, allowed, "0 at the last timestep", hint)
         self.steps = validation.integer(steps, "steps", where, minimum=1)
         if self.steps > self.n_timesteps:
-            do = "Use fewer steps; 50 are enough for most models."
+            hint = "Use fewer steps; 50 are enough for most models."
             allowed = f"at most the {self.n_timesteps} timesteps"
-            raise ParameterError("steps", where, allowed, str(steps), do)
+            raise ParameterError("steps", where, allowed, str(steps), hint)
         self.refinements = validation.integer(refinements, "refinements", where, minimum=0)
         self.eta = validation.real(eta, "eta", where, minimum=0.0, maximum=1.0)
         clip = validation.boolean(clip, "clip", where)

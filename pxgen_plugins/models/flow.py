@@ -8,13 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pxgen_plugins import validation
-from pxgen_plugins.errors import ModelError, ParameterError, describe
 from pxgen_plugins.models import register
 from pxgen_plugins.models._callables import expect_shape
-from pxgen_plugins.models._draws import Draw
 from pxgen_plugins.models._networks import Networks
+from pxgen_plugins.models._seeded_callable import Draw
 from pxgen_plugins.models.logit import Logit
+from pxgen_plugins.utils import validation
+from pxgen_plugins.utils.errors import ModelError, ParameterError, short_repr
 
 __all__ = ["Flow"]
 
@@ -85,14 +85,16 @@ class Flow(Networks):
         )
         where = self._where
         if sample is not None and not callable(sample):
-            do = "Pass a function sample(n, seed) -> instances."
-            raise ParameterError("sample", where, "callable", describe(sample), do)
+            hint = "Pass a function sample(n, seed) -> instances."
+            raise ParameterError("sample", where, "callable", short_repr(sample), hint)
         if preprocess is not None and not isinstance(preprocess, Logit):
-            do = "Use preprocess=Logit(...) from pxgen_plugins.models.logit."
-            raise ParameterError("preprocess", where, "a Logit or None", describe(preprocess), do)
+            hint = "Use preprocess=Logit(...) from pxgen_plugins.models.logit."
+            raise ParameterError(
+                "preprocess", where, "a Logit or None", short_repr(preprocess), hint
+            )
         if preprocess is not None and self.data_range is None:
-            do = "Pass data_range=(0.0, 1.0), say."
-            raise ParameterError("data_range", where, "given, with preprocess", "None", do)
+            hint = "Pass data_range=(0.0, 1.0), say."
+            raise ParameterError("data_range", where, "given, with preprocess", "None", hint)
         self._sampler = None if sample is None else Draw(sample, "sample", where)
         self.preprocess = preprocess
         able = {"log_prob", "layers"} | ({*given} & {*self._calls})
@@ -117,9 +119,9 @@ class Flow(Networks):
             ModelError: When the callable returns another shape.
         """
         inside, volume = self._inside(x)
-        do = "Return one log density per instance, summed over its dimensions."
+        hint = "Return one log density per instance, summed over its dimensions."
         found = self._raw("log_prob", inside)
-        return expect_shape(found, (len(x),), "log_prob's result", self._where, do) + volume
+        return expect_shape(found, (len(x),), "log_prob's result", self._where, hint) + volume
 
     def embed(self, x: Tensor) -> Tensor:
         """Return the base's noise behind ``x``, (n, *latent_shape).
@@ -158,10 +160,10 @@ class Flow(Networks):
             raise self._refusal("sample")
         with torch.no_grad(), self._evaluating():
             if self._sampler is not None:
-                do = "Return one instance per sample asked for."
+                hint = "Return one instance per sample asked for."
                 shape = (n, *self.sample_shape)
                 drawn = self._sampler(n, seed)
-                found = expect_shape(drawn, shape, "sample's result", self._where, do)
+                found = expect_shape(drawn, shape, "sample's result", self._where, hint)
                 return self._outside(self._put(found))
             generator = torch.Generator().manual_seed(seed)
             z = torch.randn(n, *self.latent_shape, generator=generator, dtype=torch.float32)
@@ -193,5 +195,5 @@ class Flow(Networks):
         low, high = self.data_range or (-1.0, 1.0)
         if not gap <= 0.05 * (high - low):  # far above rounding, also of a long flow
             allowed = "the inverse of embed"
-            do = "Pass both in the direction noise -> instance and back; check=False skips this."
-            raise ModelError("decode", self._where, allowed, f"instances off by {gap:.3g}", do)
+            hint = "Pass both in the direction noise -> instance and back; check=False skips this."
+            raise ModelError("decode", self._where, allowed, f"instances off by {gap:.3g}", hint)

@@ -8,15 +8,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pxgen_plugins import validation
-from pxgen_plugins.errors import CapabilityError, ModelError, ParameterError, describe
-from pxgen_plugins.memory import out_of_memory
 from pxgen_plugins.models import register
 from pxgen_plugins.models._callables import WithoutGradientError, expect_shape
-from pxgen_plugins.models._draws import Draw
 from pxgen_plugins.models._networks import Networks
+from pxgen_plugins.models._seeded_callable import Draw
 from pxgen_plugins.models.inversion import Inversion, Objective, descend, nearest
-from pxgen_plugins.seeds import derive
+from pxgen_plugins.utils import validation
+from pxgen_plugins.utils.errors import CapabilityError, ModelError, ParameterError, short_repr
+from pxgen_plugins.utils.memory import out_of_memory
+from pxgen_plugins.utils.seeds import derive
 
 __all__ = ["GAN"]
 
@@ -115,8 +115,8 @@ class GAN(Networks):
         )
         self.refine = validation.boolean(refine, "refine", where)
         if self.refine and encoder is None:
-            do = "Pass encoder=f, or leave refine out: inversion starts from samples then."
-            raise ParameterError("refine", where, "False without an encoder", "True", do)
+            hint = "Pass encoder=f, or leave refine out: inversion starts from samples then."
+            raise ParameterError("refine", where, "False without an encoder", "True", hint)
         if not callable(prior):
             validation.choice(prior, "prior", where, PRIORS)
         self.prior = prior
@@ -124,9 +124,9 @@ class GAN(Networks):
         self.n_classes, self.condition = _conditions(n_classes, condition, where)
         self._classes = list(range(n_classes or 0)) if condition is None else [condition]
         if inversion is not None and not isinstance(inversion, Inversion):
-            do = "Use inversion=Inversion(steps=..., restarts=...) from models.inversion."
+            hint = "Use inversion=Inversion(steps=..., restarts=...) from models.inversion."
             raise ParameterError(
-                "inversion", where, "an Inversion or None", describe(inversion), do
+                "inversion", where, "an Inversion or None", short_repr(inversion), hint
             )
         able = {"sample", "embed", "reconstruct", "layers"}
         self.autoencodes = len(self._classes) < 2
@@ -154,8 +154,8 @@ class GAN(Networks):
         """
         if not self.autoencodes:
             allowed = "given, to decode a code alone"
-            do = "Pass condition=y for the class to explain."
-            raise CapabilityError("condition", self._where, allowed, "None", do)
+            hint = "Pass condition=y for the class to explain."
+            raise CapabilityError("condition", self._where, allowed, "None", hint)
         return self._generate(z, self._class(torch.zeros(len(z), dtype=torch.int64)))
 
     def embed(self, x: Tensor) -> Tensor:
@@ -187,8 +187,8 @@ class GAN(Networks):
         """
         if "discriminator" not in self._calls:
             allowed = "given, to score instances"
-            do = "Pass discriminator=f with f(x) -> one score per instance, higher = more real."
-            raise CapabilityError("discriminator", self._where, allowed, "None", do)
+            hint = "Pass discriminator=f with f(x) -> one score per instance, higher = more real."
+            raise CapabilityError("discriminator", self._where, allowed, "None", hint)
         if not self._classes:
             return self._odds(self._raw("discriminator", x))
         columns = [
@@ -208,8 +208,8 @@ class GAN(Networks):
     def _latents(self, n: int, seed: int, generator: torch.Generator) -> Tensor:
         shape = (n, *self.latent_shape)
         if self._draw is not None:
-            do = "Return one code per sample asked for."
-            z = expect_shape(self._draw(n, seed), shape, "prior's result", self._where, do)
+            hint = "Return one code per sample asked for."
+            z = expect_shape(self._draw(n, seed), shape, "prior's result", self._where, hint)
         elif self.prior == "uniform":
             z = 2 * torch.rand(*shape, generator=generator, dtype=torch.float32) - 1
         else:
@@ -219,16 +219,18 @@ class GAN(Networks):
     def _odds(self, raw: Any) -> Tensor:
         n = len(raw) if isinstance(raw, Tensor) and raw.ndim else 0
         if n == 0 or raw.numel() != n:
-            do = "Return one number each; of patches their mean: lambda x: net(x).mean((1, 2, 3))."
+            hint = (
+                "Return one number each; of patches their mean: lambda x: net(x).mean((1, 2, 3))."
+            )
             allowed = "one score per instance"
-            raise ModelError("discriminator's result", self._where, allowed, describe(raw), do)
+            raise ModelError("discriminator's result", self._where, allowed, short_repr(raw), hint)
         scores: Tensor = raw.reshape(n)
         if self.discriminator_output == "logits":
             return scores
         if bool(((scores < 0) | (scores > 1)).any()):
-            came = f"values from {float(scores.min()):.3g} to {float(scores.max()):.3g}"
-            do = "Pass discriminator_output='logits'."
-            raise ModelError("discriminator's result", self._where, "in [0, 1]", came, do)
+            got = f"values from {float(scores.min()):.3g} to {float(scores.max()):.3g}"
+            hint = "Pass discriminator_output='logits'."
+            raise ModelError("discriminator's result", self._where, "in [0, 1]", got, hint)
         # clipped where the type cannot tell them from 0 and 1
         return scores.logit(eps=torch.finfo(scores.dtype).eps)
 
@@ -306,12 +308,12 @@ class GAN(Networks):
             return inversion or Inversion()
         if self.refine or (inversion is not None and inversion.steps):
             allowed = "differentiable with respect to the code, to be inverted by descent"
-            came = "a result without gradient"
-            do = (
+            got = "a result without gradient"
+            hint = (
                 "Compute in torch, without no_grad or detach; or take the nearest sample by "
                 f"inversion=Inversion(steps=0, bank={_BANK})."
             )
-            raise ModelError("generator", self._where, allowed, came, do)
+            raise ModelError("generator", self._where, allowed, got, hint)
         return inversion or Inversion(steps=0, restarts=1, bank=_BANK)
 
     def _follows(self, z: Tensor) -> bool:
@@ -350,8 +352,8 @@ def _conditions(n_classes: Any, condition: Any, where: str) -> tuple[int | None,
     if condition is not None:
         condition = validation.integer(condition, "condition", where, minimum=0)
         if n_classes is not None and condition >= n_classes:
-            do = "Classes are counted from 0."
+            hint = "Classes are counted from 0."
             raise ParameterError(
-                "condition", where, f"below n_classes={n_classes}", str(condition), do
+                "condition", where, f"below n_classes={n_classes}", str(condition), hint
             )
     return n_classes, condition

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pxgen_plugins import validation
-from pxgen_plugins.errors import ModelError
-from pxgen_plugins.memory import out_of_memory
+from pxgen_plugins.utils import validation
+from pxgen_plugins.utils.errors import ModelError
+from pxgen_plugins.utils.memory import out_of_memory
 
 __all__ = ["Inversion", "Objective", "descend", "nearest"]
 
@@ -68,8 +68,8 @@ class Inversion:
         where = "Inversion"
         for name, lowest in (("steps", 0), ("restarts", 1), ("rows", 1), ("seed", 0)):
             validation.integer(getattr(self, name), name, where, minimum=lowest)
-        do = "A bank holds at least the codes that restarts start from."
-        validation.integer(self.bank, "bank", where, minimum=self.restarts, do=do)
+        hint = "A bank holds at least the codes that restarts start from."
+        validation.integer(self.bank, "bank", where, minimum=self.restarts, hint=hint)
         validation.real(self.rate, "rate", where, above=0.0)
         validation.real(self.noise, "noise", where, minimum=0.0)
 
@@ -159,9 +159,9 @@ def descend(
             if not out_of_memory(error):
                 raise
             allowed = f"enough for {how.rows} descents at a time"
-            do = f"Pass inversion=Inversion(rows={max(1, how.rows // 4)})."
-            came = f"{type(error).__name__}"
-            raise ModelError("memory", where, allowed, came, do) from error
+            hint = f"Pass inversion=Inversion(rows={max(1, how.rows // 4)})."
+            got = f"{type(error).__name__}"
+            raise ModelError("memory", where, allowed, got, hint) from error
         codes[own], values[own] = (part[: own.stop - first] for part in found)
     return codes, values
 

@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pxgen_plugins import validation
-from pxgen_plugins.anchors.texts import from_rows, open_texts, to_rows
-from pxgen_plugins.errors import ModelError, ParameterError, describe
+from pxgen_plugins.anchors.documents import from_rows, open_texts, to_rows
 from pxgen_plugins.models import register
-from pxgen_plugins.models._draws import Draw
+from pxgen_plugins.models._seeded_callable import Draw
 from pxgen_plugins.models.base import GenerativeModel
+from pxgen_plugins.utils import validation
+from pxgen_plugins.utils.errors import ModelError, ParameterError, short_repr
 
 __all__ = ["LanguageModel"]
 
@@ -26,8 +26,8 @@ _ROUNDING = 1e-4
 class LanguageModel(GenerativeModel):
     """Any model of text that gives log-probabilities of tokens.
 
-    Anchors are texts: whatever :func:`~pxgen_plugins.anchors.texts.open_texts` opens. Inside they
-    are rows of code points, (n, max_chars).
+    Anchors are texts: whatever :func:`~pxgen_plugins.anchors.documents.open_texts` opens. Inside
+    they are rows of code points, (n, max_chars).
 
     Args:
         log_probs: Callable from n texts to n sequences: the log-probability of each token given
@@ -75,8 +75,8 @@ class LanguageModel(GenerativeModel):
         }
         for role, function in (given | {"tokenize": tokenize}).items():
             if not callable(function) and (function is not None or role == "log_probs"):
-                do = "Pass a function on a list of texts; see the class for each."
-                raise ParameterError(role, where, "callable", describe(function), do)
+                hint = "Pass a function on a list of texts; see the class for each."
+                raise ParameterError(role, where, "callable", short_repr(function), hint)
         self._where = where
         self._functions: dict[str, Callable[..., Any] | None] = dict(given)
         self._log_probs = log_probs
@@ -113,9 +113,9 @@ class LanguageModel(GenerativeModel):
         texts = self.render(x)
         found = list(self._log_probs(texts))
         if len(found) != len(texts):
-            do = "Return one sequence of log-probabilities per text."
-            came = f"{len(found)} sequences"
-            raise ModelError("log_probs' result", self._where, f"of {len(texts)}", came, do)
+            hint = "Return one sequence of log-probabilities per text."
+            got = f"{len(found)} sequences"
+            raise ModelError("log_probs' result", self._where, f"of {len(texts)}", got, hint)
         given = [_log_numbers(one, self._where) for one in found]
         means = [np.mean(one) if len(one) else np.nan for one in given]
         return -torch.tensor(means, dtype=torch.float64)
@@ -136,9 +136,9 @@ class LanguageModel(GenerativeModel):
         prompts = [text[:cut] for text, cut in zip(texts, at, strict=True)]
         made = generate(prompts, [len(end) for end in ends])
         if len(made) != len(texts) or not all(isinstance(text, str) for text in made):
-            do = "Return one text per prompt, without the prompt."
+            hint = "Return one text per prompt, without the prompt."
             allowed = f"{len(texts)} texts"
-            raise ModelError("generate's result", self._where, allowed, describe(made), do)
+            raise ModelError("generate's result", self._where, allowed, short_repr(made), hint)
         return [
             (_ids(end), _ids(list(self._tokenize(text))[: len(end)]))
             for end, text in zip(ends, made, strict=True)
@@ -155,8 +155,8 @@ class LanguageModel(GenerativeModel):
             raise self._refusal("sample")
         drawn = self._draw.ask(n, seed)
         if len(drawn) != n or not all(isinstance(text, str) for text in drawn):
-            do = "Return a list of n texts."
-            raise ModelError("sample's result", self._where, f"{n} texts", describe(drawn), do)
+            hint = "Return a list of n texts."
+            raise ModelError("sample's result", self._where, f"{n} texts", short_repr(drawn), hint)
         return self.rows(list(drawn))
 
     def embed(self, x: Tensor) -> Tensor:
@@ -198,24 +198,26 @@ def _ids(tokens: Sequence[int]) -> Tensor:
 
 
 def _width(embed: Callable[[list[str]], Any], where: str) -> int:
-    allowed, do = "vectors of shape (n, d)", "Pool over tokens inside embed, as by a mean."
+    allowed, hint = "vectors of shape (n, d)", "Pool over tokens inside embed, as by a mean."
     try:
         probe = torch.as_tensor(embed(["a", "b"]))
     except Exception as error:
-        came = f"{type(error).__name__}: {str(error)[:300]}"
-        raise ModelError("embed", where, f"a callable that gives {allowed}", came, do) from error
+        got = f"{type(error).__name__}: {str(error)[:300]}"
+        raise ModelError("embed", where, f"a callable that gives {allowed}", got, hint) from error
     if probe.ndim != 2 or len(probe) != 2:
-        raise ModelError("embed's result", where, allowed, describe(probe), do)
+        raise ModelError("embed's result", where, allowed, short_repr(probe), hint)
     return int(probe.shape[1])
 
 
 def _log_numbers(values: Any, where: str) -> Any:
     array = np.asarray(values.detach().cpu() if isinstance(values, Tensor) else values)
     if array.ndim != 1 or array.dtype.kind not in "fiu":
-        do = "Return the log-probability of each token."
-        raise ModelError("log_probs' result", where, "sequences of numbers", describe(values), do)
+        hint = "Return the log-probability of each token."
+        raise ModelError(
+            "log_probs' result", where, "sequences of numbers", short_repr(values), hint
+        )
     if (array > _ROUNDING).any():
-        do = "Take the logarithm of probabilities."
-        came = f"{array.max():.3g}"
-        raise ModelError("log_probs' result", where, "logarithms of probabilities, <= 0", came, do)
+        hint = "Take the logarithm of probabilities."
+        got = f"{array.max():.3g}"
+        raise ModelError("log_probs' result", where, "logarithms of probabilities, <= 0", got, hint)
     return array.astype(np.float64)

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pxgen_plugins import validation
-from pxgen_plugins.errors import ParameterError
+from pxgen_plugins.utils import validation
+from pxgen_plugins.utils.errors import ParameterError
 
 __all__ = ["Logit"]
 
@@ -50,8 +50,8 @@ class Logit:
             validation.real(self.alpha, "alpha", "Logit", above=0.0, below=1.0)
         validation.integer(self.seed, "seed", "Logit", minimum=0)
         if self.levels is None and self.alpha is None:
-            do = "Pass levels=256, alpha=1e-5 or both."
-            raise ParameterError("levels", "Logit", "given, or alpha", "None for both", do)
+            hint = "Pass levels=256, alpha=1e-5 or both."
+            raise ParameterError("levels", "Logit", "given, or alpha", "None for both", hint)
 
     def forward(self, x: Tensor, bounds: tuple[float, float]) -> tuple[Tensor, Tensor]:
         """Return values for the flow, and log |dy/dx| of each instance, (n,)."""

@@ -11,16 +11,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pxgen_plugins import validation
 from pxgen_plugins.anchors import Anchors, open_anchors
-from pxgen_plugins.conversion import convert
-from pxgen_plugins.errors import AnchorError, ModelError, describe
+from pxgen_plugins.anchors.conversion import convert
 from pxgen_plugins.models import register
-from pxgen_plugins.models._draws import asked
-from pxgen_plugins.models._placement import bounds
-from pxgen_plugins.models._seeded import seeded
+from pxgen_plugins.models._device import bounds
+from pxgen_plugins.models._global_rng import seeded
+from pxgen_plugins.models._seeded_callable import asked
 from pxgen_plugins.models.base import GenerativeModel
-from pxgen_plugins.seeds import derive
+from pxgen_plugins.utils import validation
+from pxgen_plugins.utils.errors import AnchorError, ModelError, short_repr
+from pxgen_plugins.utils.seeds import derive
 
 __all__ = ["SampleBank"]
 
@@ -129,8 +129,8 @@ class SampleBank(GenerativeModel):
         if n > len(half):
             use, option = ("criteria", "n_fit") if learning else ("thresholds", "n_samples")
             allowed = f"at most {len(half)}, the half that is for {use}"
-            do = f"Use {option}={len(half)} or less, or give more samples."
-            raise ModelError("the number of samples", _WHERE, allowed, str(n), do)
+            hint = f"Use {option}={len(half)} or less, or give more samples."
+            raise ModelError("the number of samples", _WHERE, allowed, str(n), hint)
         left = np.random.default_rng(seed).permutation(half)[:n]
 
         def draw(count: int, seed: int) -> Tensor:
@@ -147,17 +147,17 @@ class SampleBank(GenerativeModel):
         else:
             probe = _opened(_ask(self._draws, _PROBES, 0), sample_shape, _PROBES)
         if len(probe) < _PROBES:
-            do = "Give more: criteria learn from one half, thresholds come from the other."
-            raise ModelError("source", _WHERE, "of two instances or more", str(len(probe)), do)
+            hint = "Give more: criteria learn from one half, thresholds come from the other."
+            raise ModelError("source", _WHERE, "of two instances or more", str(len(probe)), hint)
         self.sample_shape = tuple(probe.read(slice(0, 1))[0].shape[1:])
         if not self.sample_shape:
-            do = "Give an array (n, d): source[:, None] for instances of one value."
-            raise ModelError("source", _WHERE, "instances of one axis or more", "numbers", do)
+            hint = "Give an array (n, d): source[:, None] for instances of one value."
+            raise ModelError("source", _WHERE, "instances of one axis or more", "numbers", hint)
         first = self._tensor(probe, np.arange(_PROBES))
         if self._bank is None and not torch.equal(first, self._call(_PROBES, 0)):
             allowed = "repeatable: the same instances for the same seed"
-            do = "Pass lambda n: source(n, 0) to have it called once, for n_bank instances."
-            raise ModelError("source", _WHERE, allowed, "others the second time", do)
+            hint = "Pass lambda n: source(n, 0) to have it called once, for n_bank instances."
+            raise ModelError("source", _WHERE, allowed, "others the second time", hint)
 
     def _call(self, n: int, seed: int) -> Tensor:
         # 32 bits, because numpy's older generators take no more
@@ -171,15 +171,15 @@ class SampleBank(GenerativeModel):
         try:
             failed = failed or convert(raw, x, self.data_range, 0, bank)
         except AnchorError as error:
-            came = f"values from {raw.min():.4g} to {raw.max():.4g}"
-            do = (
+            got = f"values from {raw.min():.4g} to {raw.max():.4g}"
+            hint = (
                 "Correct data_range; values of 0 to 255 are scaled by themselves if they are uint8."
             )
-            raise ModelError("source", _WHERE, error.allowed, came, do) from error
+            raise ModelError("source", _WHERE, error.allowed, got, hint) from error
         for position, why in failed.items():
-            do = "Leave it out, or write it again."
-            came = f"instance {index[position]}: {why}"
-            raise ModelError("source", _WHERE, "readable and finite", came, do)
+            hint = "Leave it out, or write it again."
+            got = f"instance {index[position]}: {why}"
+            raise ModelError("source", _WHERE, "readable and finite", got, hint)
         return x
 
     def __repr__(self) -> str:
@@ -209,8 +209,8 @@ def _opened(drawn: Any, sample_shape: tuple[int, ...] | None, n: int) -> Anchors
     try:
         anchors = open_anchors(drawn, sample_shape=sample_shape, where=_WHERE)
     except AnchorError as error:
-        raise ModelError("source's result", _WHERE, error.allowed, error.got, error.do) from error
+        raise ModelError("source's result", _WHERE, error.allowed, error.got, error.hint) from error
     if len(anchors) != n:
-        do = "Return one instance for each asked for, along the first axis."
-        raise ModelError("source's result", _WHERE, f"{n} instances", describe(drawn), do)
+        hint = "Return one instance for each asked for, along the first axis."
+        raise ModelError("source's result", _WHERE, f"{n} instances", short_repr(drawn), hint)
     return anchors

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pxgen_plugins import validation
-from pxgen_plugins.errors import ParameterError, describe
+from pxgen_plugins.utils import validation
+from pxgen_plugins.utils.errors import ParameterError, short_repr
 
 __all__ = ["SCHEDULES", "cosine", "linear", "schedule"]
 
@@ -76,6 +76,6 @@ def schedule(value: Any, n: int, where: str) -> Tensor:
             "'linear', 'cosine', or the falling products of 1 - beta, (T,), inside (0, 1), the "
             "last one perhaps 0"
         )
-        do = "Pass scheduler.alphas_cumprod, the earliest timestep first and no 1 before it."
-        raise ParameterError("schedule", where, allowed, describe(value), do)
+        hint = "Pass scheduler.alphas_cumprod, the earliest timestep first and no 1 before it."
+        raise ParameterError("schedule", where, allowed, short_repr(value), hint)
     return left

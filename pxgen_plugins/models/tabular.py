@@ -12,17 +12,17 @@ import torch
 from torch import Tensor
 
 from pxgen_plugins.anchors.base import path_of
-from pxgen_plugins.anchors.items import ID_NAMES, LABEL_NAMES
-from pxgen_plugins.anchors.text import as_labels
-from pxgen_plugins.errors import AnchorError, ModelError, ParameterError, describe
+from pxgen_plugins.anchors.item_formats import ID_NAMES, LABEL_NAMES
+from pxgen_plugins.anchors.label_text import as_labels
 from pxgen_plugins.models import register
 from pxgen_plugins.models._callables import expect_shape
-from pxgen_plugins.models._columns import Column, Rows, columns_of, matrix
-from pxgen_plugins.models._evaluation import EvaluationMode
-from pxgen_plugins.models._placement import modules_behind
-from pxgen_plugins.models._seeded import seeded
-from pxgen_plugins.models._synthesizer import draws, reseeds
+from pxgen_plugins.models._device import modules_behind
+from pxgen_plugins.models._eval_mode import EvaluationMode
+from pxgen_plugins.models._global_rng import seeded
+from pxgen_plugins.models._table_columns import Column, Rows, columns_of, matrix
+from pxgen_plugins.models._table_sampler import draws, reseeds
 from pxgen_plugins.models.base import GenerativeModel
+from pxgen_plugins.utils.errors import AnchorError, ModelError, ParameterError, short_repr
 
 __all__ = ["Tabular"]
 
@@ -101,20 +101,20 @@ class Tabular(GenerativeModel):
         reseed: Callable[[int], Any] | None = None,
     ) -> None:
         if not callable(getattr(synthesizer, "sample", None)):
-            do = "Pass the trained object itself, or one with a method sample(n)."
+            hint = "Pass the trained object itself, or one with a method sample(n)."
             allowed = "an object with sample(n) to a DataFrame"
-            raise ParameterError("synthesizer", _WHERE, allowed, describe(synthesizer), do)
+            raise ParameterError("synthesizer", _WHERE, allowed, short_repr(synthesizer), hint)
         functions = {
             "encode": encode, "decode": decode, "reconstruct": reconstruct, "log_prob": log_prob,
         }  # fmt: skip
         for role, function in (functions | {"reseed": reseed}).items():
             if function is not None and not callable(function):
-                do = "Pass a function; see the class for what it takes."
-                raise ParameterError(role, _WHERE, "callable or None", describe(function), do)
+                hint = "Pass a function; see the class for what it takes."
+                raise ParameterError(role, _WHERE, "callable or None", short_repr(function), hint)
         if decode is not None and (encode is None or reconstruct is not None):
-            do = "Pass encode and decode, or reconstruct."
+            hint = "Pass encode and decode, or reconstruct."
             allowed = "given together with encode and without reconstruct"
-            raise ParameterError("decode", _WHERE, allowed, describe(decode), do)
+            raise ParameterError("decode", _WHERE, allowed, short_repr(decode), hint)
         self.columns: tuple[Column, ...] = columns_of(like, _WHERE)
         self.sample_shape = (len(self.columns),)
         self._functions = {role: f for role, f in functions.items() if f is not None}
@@ -176,8 +176,8 @@ class Tabular(GenerativeModel):
         if "log_prob" not in self._functions:
             raise self._refusal("log_prob")
         found = self._tensor("log_prob", self._call("log_prob", self.frame(x)))
-        do = "Return one log density per row."
-        density = expect_shape(found, (len(x),), "log_prob's result", _WHERE, do)
+        hint = "Return one log density per row."
+        density = expect_shape(found, (len(x),), "log_prob's result", _WHERE, hint)
         return density.to(self.device, self.dtype)
 
     def open_anchors(self, X: Any, where: str) -> Any:
@@ -195,29 +195,29 @@ class Tabular(GenerativeModel):
             try:
                 X = pd.DataFrame(X)
             except (TypeError, ValueError) as error:
-                do = "Give columns of one length, by name."
-                raise AnchorError("X", where, "a table", describe(X), do) from error
+                hint = "Give columns of one length, by name."
+                raise AnchorError("X", where, "a table", short_repr(X), hint) from error
         if not isinstance(X, pd.DataFrame):
             return X
         names = [column.name for column in self.columns]
         known = ", ".join(map(repr, names))
         if not X.columns.is_unique:
-            do = "Rename them."
-            came = describe(list(X.columns))
-            raise AnchorError("X", where, "a table with distinct column names", came, do)
+            hint = "Rename them."
+            got = short_repr(list(X.columns))
+            raise AnchorError("X", where, "a table with distinct column names", got, hint)
         missing = [name for name in names if name not in X.columns]
         if missing:
-            do = "Add it, or build the model with a like that lacks it."
-            came = f"one without {describe(missing)}"
-            raise AnchorError("X", where, f"a table with the columns {known}", came, do)
+            hint = "Add it, or build the model with a like that lacks it."
+            got = f"one without {short_repr(missing)}"
+            raise AnchorError("X", where, f"a table with the columns {known}", got, hint)
         rest = [name for name in X.columns if name not in names]
         label = next((name for name in LABEL_NAMES if name in rest), None)
         identity = next((name for name in ID_NAMES if name in rest), None)
         extra = [name for name in rest if name not in (label, identity)]
         if extra:
-            do = f"Leave out {extra[0]!r}, as by X.drop(columns=...)."
+            hint = f"Leave out {extra[0]!r}, as by X.drop(columns=...)."
             allowed = f"a table with the columns {known}, perhaps with 'label' and 'id'"
-            raise AnchorError("X", where, allowed, f"{describe(extra)} besides", do)
+            raise AnchorError("X", where, allowed, f"{short_repr(extra)} besides", hint)
         found = Rows(X, self.columns)
         found.labels = as_labels(X[label], len(X), where) if label else None
         found.ids = as_labels(X[identity], len(X), where) if identity else None
@@ -234,8 +234,8 @@ class Tabular(GenerativeModel):
         """
         opened = self.open_anchors(X, f"{_WHERE}.rows")
         if not isinstance(opened, Rows):
-            do = "Pass a DataFrame, a mapping of columns or the path of a .csv or .parquet file."
-            raise AnchorError("X", f"{_WHERE}.rows", "a table", describe(X), do)
+            hint = "Pass a DataFrame, a mapping of columns or the path of a .csv or .parquet file."
+            raise AnchorError("X", f"{_WHERE}.rows", "a table", short_repr(X), hint)
         numbers, failed = opened.read(slice(None))
         numbers[list(failed)] = np.nan
         return torch.from_numpy(numbers)
@@ -253,9 +253,9 @@ class Tabular(GenerativeModel):
         shaped = x.ndim == 2 and x.shape[1] == len(self.columns)
         if not shaped or not bool(x.isfinite().all()):
             allowed = f"finite, of shape (n, {len(self.columns)})"
-            do = "Pass rows of numbers, as from rows or sample."
-            came = "NaN or infinity" if shaped else describe(x)
-            raise AnchorError("x", f"{_WHERE}.frame", allowed, came, do)
+            hint = "Pass rows of numbers, as from rows or sample."
+            got = "NaN or infinity" if shaped else short_repr(x)
+            raise AnchorError("x", f"{_WHERE}.frame", allowed, got, hint)
         numbers = x.detach().cpu().double().numpy()
         return pd.DataFrame(
             {column.name: column.to_series(numbers[:, i]) for i, column in enumerate(self.columns)}
@@ -291,16 +291,16 @@ class Tabular(GenerativeModel):
             found = self._call("encode", self.frame(x))
             pair = isinstance(found, tuple)
             if pair and len(found) != 2:
-                do = "Return codes, or a tuple (mean, log_var)."
-                came = f"a tuple of {len(found)}"
-                raise ModelError("encode's result", _WHERE, "codes or a pair", came, do)
+                hint = "Return codes, or a tuple (mean, log_var)."
+                got = f"a tuple of {len(found)}"
+                raise ModelError("encode's result", _WHERE, "codes or a pair", got, hint)
             first = found[0] if pair else found
             self._arrays = not isinstance(first, Tensor)
             self._code = self._tensor("encode", first)
             if self._code.ndim < 2 or len(self._code) != len(x):
-                do = "Return one vector per row of the table."
+                hint = "Return one vector per row of the table."
                 allowed = f"codes of shape ({len(x)}, d)"
-                raise ModelError("encode's result", _WHERE, allowed, describe(first), do)
+                raise ModelError("encode's result", _WHERE, allowed, short_repr(first), hint)
             self.latent_shape = tuple(self._code.shape[1:])
             able |= {"embed", "encode"} if pair else {"embed"}
             self.autoencodes = "decode" in self._functions
@@ -308,25 +308,25 @@ class Tabular(GenerativeModel):
             able |= {"decode", "reconstruct"}
         self.capabilities = frozenset(able | ({"reconstruct"} & set(self._functions)))
         if "reconstruct" in self.capabilities and bool(self.reconstruct(x).isnan().all()):
-            do = "Fill gaps, or pass a like that has all categories."
-            allowed, came = "complete and of known categories", "no such row"
-            raise ModelError("the reconstruction", _WHERE, allowed, came, do)
+            hint = "Fill gaps, or pass a like that has all categories."
+            allowed, got = "complete and of known categories", "no such row"
+            raise ModelError("the reconstruction", _WHERE, allowed, got, hint)
         if "log_prob" in able:
             self.log_prob(x)
         if not torch.equal(self.sample(_PROBES, 1), self.sample(_PROBES, 1)):
             allowed = "repeatable: the same rows for the same seed"
-            do = "It has a generator of its own: pass reseed=f with f(seed) to seed it."
-            raise ModelError("synthesizer", _WHERE, allowed, "others the second time", do)
+            hint = "It has a generator of its own: pass reseed=f with f(seed) to seed it."
+            raise ModelError("synthesizer", _WHERE, allowed, "others the second time", hint)
 
     def _call(self, role: str, given: Any) -> Any:
         with torch.no_grad(), self._evaluating():
             try:
                 found = self._functions[role](given)
             except Exception as error:  # whatever a foreign function raises
-                came = f"{type(error).__name__}: {str(error)[:300]}"
-                do = "Call it by hand on model.frame(x) to find the cause."
+                got = f"{type(error).__name__}: {str(error)[:300]}"
+                hint = "Call it by hand on model.frame(x) to find the cause."
                 takes = "codes" if role == "decode" else "a DataFrame like the reference"
-                raise ModelError(role, _WHERE, f"a function of {takes}", came, do) from error
+                raise ModelError(role, _WHERE, f"a function of {takes}", got, hint) from error
         return found
 
     def _tensor(self, role: str, found: Any) -> Tensor:
@@ -334,14 +334,14 @@ class Tabular(GenerativeModel):
             return found
         array = np.asarray(found)
         if array.dtype.kind not in "fiub":
-            do = "Return an ndarray or a tensor."
-            raise ModelError(f"{role}'s result", _WHERE, "numbers", describe(found), do)
+            hint = "Return an ndarray or a tensor."
+            raise ModelError(f"{role}'s result", _WHERE, "numbers", short_repr(found), hint)
         return torch.tensor(array)
 
     def _codes(self, found: Any, n: int) -> Tensor:
         shape = (n, *(self.latent_shape or ()))
-        do = "Return one vector per row of the table, of one length."
-        codes = expect_shape(self._tensor("encode", found), shape, "encode's result", _WHERE, do)
+        hint = "Return one vector per row of the table, of one length."
+        codes = expect_shape(self._tensor("encode", found), shape, "encode's result", _WHERE, hint)
         return codes.to(self.device, self.dtype)
 
     def _table(self, found: Any, n: int, role: str) -> Tensor:
@@ -353,20 +353,20 @@ class Tabular(GenerativeModel):
         names = [column.name for column in self.columns]
         good = isinstance(found, pd.DataFrame) and len(found) == n
         if not good or any(name not in found.columns for name in names):
-            came = type(found).__name__
+            got = type(found).__name__
             if isinstance(found, pd.DataFrame):
-                came = f"{len(found)} rows of {describe(list(found.columns))}"
-            do = "Wrap it so that it returns such a DataFrame, or correct like."
-            allowed = f"a DataFrame of {n} rows with the columns {describe(names)}"
-            raise ModelError(what, _WHERE, allowed, came, do)
+                got = f"{len(found)} rows of {short_repr(list(found.columns))}"
+            hint = "Wrap it so that it returns such a DataFrame, or correct like."
+            allowed = f"a DataFrame of {n} rows with the columns {short_repr(names)}"
+            raise ModelError(what, _WHERE, allowed, got, hint)
         numbers, failed = matrix(found.reset_index(drop=True), self.columns)
         if failed and role in {"decode", "reconstruct"}:  # of these rows, not of the model
             numbers[list(failed)] = np.nan
         elif failed:
             row, why = next(iter(failed.items()))
-            do = "Fill gaps, or pass a like that has all categories."
-            came = f"{len(failed)} of {n} rows that are not, row {row}: {why}"
-            raise ModelError(what, _WHERE, "complete and of known categories", came, do)
+            hint = "Fill gaps, or pass a like that has all categories."
+            got = f"{len(failed)} of {n} rows that are not, row {row}: {why}"
+            raise ModelError(what, _WHERE, "complete and of known categories", got, hint)
         return torch.from_numpy(numbers)
 
     def _read(self, path: Path, where: str) -> Any:
@@ -385,9 +385,9 @@ class Tabular(GenerativeModel):
                 float_precision="round_trip",  # a constant column must equal itself
             )  # fmt: skip
         except Exception as error:  # of the many that pandas and pyarrow raise
-            do = "Check that the file is there and can be read by pandas."
-            came = f"{os.fspath(path)!r} ({type(error).__name__}: {str(error)[:200]})"
-            raise AnchorError("X", where, "the path of a readable table", came, do) from error
+            hint = "Check that the file is there and can be read by pandas."
+            got = f"{os.fspath(path)!r} ({type(error).__name__}: {str(error)[:200]})"
+            raise AnchorError("X", where, "the path of a readable table", got, hint) from error
 
     def __repr__(self) -> str:
         kinds: Sequence[bool] = [column.categorical for column in self.columns]

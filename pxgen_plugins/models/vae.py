@@ -8,12 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pxgen_plugins import validation
-from pxgen_plugins.errors import ModelError, describe
 from pxgen_plugins.models import register
 from pxgen_plugins.models._callables import expect_shape
 from pxgen_plugins.models._networks import Networks
 from pxgen_plugins.models._selfcheck import check_vae
+from pxgen_plugins.utils import validation
+from pxgen_plugins.utils.errors import ModelError, short_repr
 
 __all__ = ["VAE"]
 
@@ -97,15 +97,15 @@ class VAE(Networks):
         """
         returned = self._raw("encode", *self._conditioned(x))
         if not isinstance(returned, (tuple, list)) or len(returned) != 2:
-            came = f"{len(returned)} results" if isinstance(returned, (tuple, list)) else ""
-            do = "Wrap it, as in encode=lambda x: net.encode(x)[:2]."
+            got = f"{len(returned)} results" if isinstance(returned, (tuple, list)) else ""
+            hint = "Wrap it, as in encode=lambda x: net.encode(x)[:2]."
             raise ModelError(
-                "encode's result", "VAE", "(mean, log_var)", came or describe(returned), do
+                "encode's result", "VAE", "(mean, log_var)", got or short_repr(returned), hint
             )
         shape = (len(x), *self.latent_shape)
-        do = "Correct latent_shape, or reshape inside encode."
-        mean = expect_shape(returned[0], shape, "encode's mean", "VAE", do)
-        spread = expect_shape(returned[1], shape, f"encode's {self.scale}", "VAE", do)
+        hint = "Correct latent_shape, or reshape inside encode."
+        mean = expect_shape(returned[0], shape, "encode's mean", "VAE", hint)
+        spread = expect_shape(returned[1], shape, f"encode's {self.scale}", "VAE", hint)
         return mean, self._log_var(spread)
 
     def decode(self, z: Tensor) -> Tensor:

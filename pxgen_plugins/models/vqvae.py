@@ -9,12 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pxgen_plugins import validation
-from pxgen_plugins.errors import CapabilityError, ModelError, ParameterError, describe
 from pxgen_plugins.models import register
 from pxgen_plugins.models._callables import as_tensor
-from pxgen_plugins.models._draws import Draw
 from pxgen_plugins.models._networks import Networks
+from pxgen_plugins.models._seeded_callable import Draw
+from pxgen_plugins.utils import validation
+from pxgen_plugins.utils.errors import CapabilityError, ModelError, ParameterError, short_repr
 
 __all__ = ["VQVAE"]
 
@@ -151,9 +151,9 @@ class VQVAE(Networks):
             ModelError: When a callable one returns no indices of that shape.
         """
         if self._prior is None:
-            do = "Pass prior=codes of reference data, 'uniform', or f with f(n, seed) -> indices."
+            hint = "Pass prior=codes of reference data, 'uniform', or f with f(n, seed) -> indices."
             allowed = "given, for a VQ-VAE that shall sample"
-            raise CapabilityError("prior", self._where, allowed, "None", do)
+            raise CapabilityError("prior", self._where, allowed, "None", hint)
         codes = self._drawn(n, seed).to(self.device, torch.int64)
         with torch.no_grad():
             return self._in_parts(
@@ -171,8 +171,8 @@ class VQVAE(Networks):
         drawn = self._prior(n, seed)
         if not self._are_codes(drawn) or len(drawn) != n:
             allowed = f"integers of shape {shape} from 0 to {self.n_codes - 1}"
-            do = "Return one row of indices per sample asked for."
-            raise ModelError("prior's result", self._where, allowed, describe(drawn), do)
+            hint = "Return one row of indices per sample asked for."
+            raise ModelError("prior's result", self._where, allowed, short_repr(drawn), hint)
         return torch.as_tensor(drawn)
 
     def _vectors(self, z: Tensor) -> Tensor:
@@ -198,8 +198,8 @@ class VQVAE(Networks):
         good = isinstance(entries, Tensor) and entries.ndim == 2 and entries.is_floating_point()
         if not good or not len(entries) or not bool(entries.isfinite().all()):
             allowed = "finite entries of shape (K, d)"
-            do = "Pass codebook=net.codebook.weight; transpose one of shape (d, K)."
-            raise ParameterError("codebook", self._where, allowed, describe(codebook), do)
+            hint = "Pass codebook=net.codebook.weight; transpose one of shape (d, K)."
+            raise ParameterError("codebook", self._where, allowed, short_repr(codebook), hint)
         found: Tensor = entries
         return found
 
@@ -208,8 +208,8 @@ class VQVAE(Networks):
         n, d = len(self.latent_shape), self._codebook.shape[1]
         if not -n <= found < n or self.latent_shape[found] != d:
             allowed = f"an axis of latent_shape {self.latent_shape} with the codebook's {d}"
-            do = "Use axis=0 for channels first, axis=-1 for channels last."
-            raise ParameterError("axis", self._where, allowed, describe(axis), do)
+            hint = "Use axis=0 for channels first, axis=-1 for channels last."
+            raise ParameterError("axis", self._where, allowed, short_repr(axis), hint)
         return found % n
 
     def _checked(self, prior: Any) -> Any:
@@ -223,8 +223,8 @@ class VQVAE(Networks):
                 f"None, 'uniform', a callable, or integers of shape (m, {self.positions}) from 0 "
                 f"to {self.n_codes - 1}"
             )
-            do = "Pass model.codes(reference data)."
-            raise ParameterError("prior", self._where, allowed, describe(prior), do)
+            hint = "Pass model.codes(reference data)."
+            raise ParameterError("prior", self._where, allowed, short_repr(prior), hint)
         return codes.detach().cpu().to(torch.int64)
 
     def _are_codes(self, codes: Any) -> bool:

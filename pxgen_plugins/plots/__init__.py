@@ -9,18 +9,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pxgen_plugins.lazy import attach
+from pxgen_plugins.utils.lazy import attach
 
 if TYPE_CHECKING:
     from pxgen_plugins.plots.calibration import plot_calibration
     from pxgen_plugins.plots.comparison import plot_comparison
+    from pxgen_plugins.plots.delusion_alignment import plot_alignment, plot_delusion
     from pxgen_plugins.plots.migration import plot_migration
     from pxgen_plugins.plots.removal import plot_removal
     from pxgen_plugins.plots.representatives import plot_representatives
     from pxgen_plugins.plots.scatter import plot_groups
     from pxgen_plugins.plots.scorecard import plot_scorecard
     from pxgen_plugins.plots.shares import plot_label_shares
-    from pxgen_plugins.plots.strips import plot_alignment, plot_delusion
     from pxgen_plugins.plots.study import plot_study
     from pxgen_plugins.plots.training_samples import plot_training_samples
     from pxgen_plugins.plots.views import plot_views
@@ -42,10 +42,10 @@ __all__ = [
 ]
 
 _HOMES = {
-    "plot_alignment": "strips",
+    "plot_alignment": "delusion_alignment",
     "plot_calibration": "calibration",
     "plot_comparison": "comparison",
-    "plot_delusion": "strips",
+    "plot_delusion": "delusion_alignment",
     "plot_groups": "scatter",
     "plot_label_shares": "shares",
     "plot_migration": "migration",

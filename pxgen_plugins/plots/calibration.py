@@ -13,14 +13,14 @@ from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
 from pxgen_plugins.groups import INVALID
-from pxgen_plugins.plots import layout
-from pxgen_plugins.plots.margins import histogram
-from pxgen_plugins.plots.reading import Reading, floats, read
-from pxgen_plugins.plots.scales import SCALES, Scale, choose
-from pxgen_plugins.plots.style import BASE, INK, MUTED, SMALL, TINY, number, percent
-from pxgen_plugins.plots.thresholds import draw_threshold, threshold_notes
-from pxgen_plugins.plots.ticks import set_ticks
-from pxgen_plugins.validation import choice
+from pxgen_plugins.plots import _layout as layout
+from pxgen_plugins.plots._marginals import histogram
+from pxgen_plugins.plots._reading import Reading, floats, read
+from pxgen_plugins.plots._scales import SCALES, Scale, choose
+from pxgen_plugins.plots._style import BASE, INK, MUTED, SMALL, TINY, number, percent
+from pxgen_plugins.plots._threshold_lines import draw_threshold, threshold_notes
+from pxgen_plugins.plots._ticks import set_ticks
+from pxgen_plugins.utils.validation import choice
 
 __all__ = ["plot_calibration"]
 

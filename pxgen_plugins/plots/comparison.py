@@ -9,10 +9,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from pxgen_plugins.plots.layout import array_of, canvas, sheet, write
+from pxgen_plugins.plots._layout import array_of, canvas, sheet, write
+from pxgen_plugins.plots._style import FAINT, GROUPS, INK, MUTED, TINY
+from pxgen_plugins.plots._text import clean, wrap
 from pxgen_plugins.plots.scatter import plot_groups
-from pxgen_plugins.plots.style import FAINT, GROUPS, INK, MUTED, TINY
-from pxgen_plugins.plots.text import clean, wrap
 from pxgen_plugins.plots.views import plot_views
 
 __all__ = ["plot_comparison"]

@@ -11,11 +11,11 @@ from matplotlib.patches import PathPatch, Rectangle
 from matplotlib.path import Path
 from numpy.typing import NDArray
 
-from pxgen_plugins.errors import ParameterError, describe
 from pxgen_plugins.groups import INVALID
-from pxgen_plugins.plots import layout
-from pxgen_plugins.plots.style import BASE, FAINT, GROUPS, INK, MUTED, ORDER, TINY, share_text
-from pxgen_plugins.plots.text import wrap
+from pxgen_plugins.plots import _layout as layout
+from pxgen_plugins.plots._style import BASE, FAINT, GROUPS, INK, MUTED, ORDER, TINY, share_text
+from pxgen_plugins.plots._text import wrap
+from pxgen_plugins.utils.errors import ParameterError, short_repr
 
 __all__ = ["plot_migration"]
 
@@ -94,9 +94,9 @@ def _matrix(changes: Any) -> NDArray[np.int64]:
     found = np.asarray(getattr(changes, "matrix", None))
     size = (len(_STATES), len(_STATES))
     if found.shape != size or found.dtype.kind not in "iu" or (found < 0).any():
-        do = "Pass what compare_runs returned."
+        hint = "Pass what compare_runs returned."
         allowed = "changes between two runs, with a matrix of counts (5, 5)"
-        raise ParameterError("changes", _WHERE, allowed, describe(changes), do)
+        raise ParameterError("changes", _WHERE, allowed, short_repr(changes), hint)
     return found.astype(np.int64)
 
 

@@ -11,9 +11,9 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
-from pxgen_plugins.plots import layout
-from pxgen_plugins.plots.style import BASE, BLOCK, INK, MUTED, SMALL, TINY
-from pxgen_plugins.plots.text import clean
+from pxgen_plugins.plots import _layout as layout
+from pxgen_plugins.plots._style import BASE, BLOCK, INK, MUTED, SMALL, TINY
+from pxgen_plugins.plots._text import clean
 
 __all__ = ["plot_removal"]
 

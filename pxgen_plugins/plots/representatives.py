@@ -10,14 +10,14 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
-from pxgen_plugins.errors import ParameterError
-from pxgen_plugins.plots import layout
-from pxgen_plugins.plots.lines import Section, draw_lines, texts_of
-from pxgen_plugins.plots.pictures import Gallery, collect, draw_picture
-from pxgen_plugins.plots.reading import Reading, read
-from pxgen_plugins.plots.style import GROUPS, INK, MUTED, ORDER, TINY, share_text
-from pxgen_plugins.plots.text import clean
-from pxgen_plugins.validation import choice, integer
+from pxgen_plugins.plots import _layout as layout
+from pxgen_plugins.plots._pictures import Gallery, collect, draw_picture
+from pxgen_plugins.plots._reading import Reading, read
+from pxgen_plugins.plots._style import GROUPS, INK, MUTED, ORDER, TINY, share_text
+from pxgen_plugins.plots._text import clean
+from pxgen_plugins.plots._text_rows import Section, draw_lines, texts_of
+from pxgen_plugins.utils.errors import ParameterError
+from pxgen_plugins.utils.validation import choice, integer
 
 __all__ = ["plot_representatives"]
 
@@ -142,8 +142,8 @@ def _selector(reading: Reading, selector: str | None) -> str:
     for group in reading.groups.values():
         known += [name for name in group.representatives if name not in known]
     if not known:
-        do = "Explain with selectors=('k_center',), for instance."
-        raise ParameterError("explanation", _WHERE, "one with representatives", "none", do)
+        hint = "Explain with selectors=('k_center',), for instance."
+        raise ParameterError("explanation", _WHERE, "one with representatives", "none", hint)
     return known[0] if selector is None else choice(selector, "selector", _WHERE, known)
 
 

@@ -8,19 +8,19 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from pxgen_plugins.errors import ParameterError
 from pxgen_plugins.groups import INVALID
-from pxgen_plugins.plots import layout
-from pxgen_plugins.plots.margins import draw_margins
-from pxgen_plugins.plots.points import FEW_SAMPLES, draw_points, draw_samples
-from pxgen_plugins.plots.reading import Reading, floats, read
-from pxgen_plugins.plots.regions import Room, corners, draw_regions, region_room
-from pxgen_plugins.plots.scales import SCALES, Scale, choose
-from pxgen_plugins.plots.style import BASE, share_text
-from pxgen_plugins.plots.text import clean
-from pxgen_plugins.plots.thresholds import draw_threshold, threshold_notes
-from pxgen_plugins.plots.ticks import set_ticks
-from pxgen_plugins.validation import boolean, choice, nearest
+from pxgen_plugins.plots import _layout as layout
+from pxgen_plugins.plots._group_names import Room, corners, draw_regions, region_room
+from pxgen_plugins.plots._marginals import draw_margins
+from pxgen_plugins.plots._points import FEW_SAMPLES, draw_points, draw_samples
+from pxgen_plugins.plots._reading import Reading, floats, read
+from pxgen_plugins.plots._scales import SCALES, Scale, choose
+from pxgen_plugins.plots._style import BASE, share_text
+from pxgen_plugins.plots._text import clean
+from pxgen_plugins.plots._threshold_lines import draw_threshold, threshold_notes
+from pxgen_plugins.plots._ticks import set_ticks
+from pxgen_plugins.utils.errors import ParameterError
+from pxgen_plugins.utils.validation import boolean, choice, nearest
 
 __all__ = ["plot_groups"]
 
@@ -146,8 +146,8 @@ def _columns(reading: Reading, x: str | None, y: str | None) -> list[int]:
         for name, parameter in ((x, "x"), (y, "y"))
     ]
     if len(reading.criteria) < 2:
-        do = "Use plot_calibration, which draws one criterion at a time."
-        raise ParameterError("explanation", _WHERE, "one of two criteria or more", "one", do)
+        hint = "Use plot_calibration, which draws one criterion at a time."
+        raise ParameterError("explanation", _WHERE, "one of two criteria or more", "one", hint)
     for axis, kind in ((0, "intrinsic"), (1, "extrinsic")):
         if picked[axis] is None:
             taken = picked[1 - axis]
@@ -161,8 +161,8 @@ def _highlighted(reading: Reading, label: str | None) -> NDArray[np.bool_] | Non
     if label is None:
         return None
     if reading.labels is None:
-        do = "Pass labels to explain, or leave label out."
-        raise ParameterError("label", _WHERE, "None for anchors without labels", repr(label), do)
+        hint = "Pass labels to explain, or leave label out."
+        raise ParameterError("label", _WHERE, "None for anchors without labels", repr(label), hint)
     known = np.unique(reading.labels).tolist()
     if str(label) not in known:
         raise ParameterError(

@@ -12,11 +12,11 @@ from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
 from pxgen_plugins.groups import INVALID, wilson_interval
-from pxgen_plugins.plots import layout
-from pxgen_plugins.plots.reading import Reading, read
-from pxgen_plugins.plots.style import BASE, GROUPS, INK, MUTED, ORDER, SMALL, TINY
-from pxgen_plugins.plots.text import clean
-from pxgen_plugins.validation import choice
+from pxgen_plugins.plots import _layout as layout
+from pxgen_plugins.plots._reading import Reading, read
+from pxgen_plugins.plots._style import BASE, GROUPS, INK, MUTED, ORDER, SMALL, TINY
+from pxgen_plugins.plots._text import clean
+from pxgen_plugins.utils.validation import choice
 
 __all__ = ["plot_label_shares"]
 

@@ -7,9 +7,9 @@ from typing import Any
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from pxgen_plugins.plots.layout import array_of, canvas, tidy
-from pxgen_plugins.plots.style import BASE, FAINT, GROUPS, INK, SMALL, TINY
-from pxgen_plugins.plots.text import clean
+from pxgen_plugins.plots._layout import array_of, canvas, tidy
+from pxgen_plugins.plots._style import BASE, FAINT, GROUPS, INK, SMALL, TINY
+from pxgen_plugins.plots._text import clean
 
 __all__ = ["plot_study"]
 

@@ -8,9 +8,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from pxgen_plugins.plots.layout import array_of, sheet, write
-from pxgen_plugins.plots.style import MUTED, TINY
-from pxgen_plugins.plots.text import clean
+from pxgen_plugins.plots._layout import array_of, sheet, write
+from pxgen_plugins.plots._style import MUTED, TINY
+from pxgen_plugins.plots._text import clean
 
 __all__ = ["plot_training_samples"]
 

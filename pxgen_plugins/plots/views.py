@@ -10,10 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
-from pxgen_plugins.errors import ParameterError
-from pxgen_plugins.plots import layout
-from pxgen_plugins.plots.reading import floats, indices
-from pxgen_plugins.plots.style import (
+from pxgen_plugins.plots import _layout as layout
+from pxgen_plugins.plots._reading import floats, indices
+from pxgen_plugins.plots._style import (
     BASE,
     FAINT,
     GROUPS,
@@ -24,8 +23,9 @@ from pxgen_plugins.plots.style import (
     number,
     percent,
 )
-from pxgen_plugins.plots.text import clean
-from pxgen_plugins.validation import choice
+from pxgen_plugins.plots._text import clean
+from pxgen_plugins.utils.errors import ParameterError
+from pxgen_plugins.utils.validation import choice
 
 __all__ = ["plot_views"]
 
@@ -86,9 +86,9 @@ def plot_views(
     """
     data = getattr(explanation, "data", None)
     if not isinstance(data, Mapping) or any(key not in data for key in _NEEDED):
-        do = "Pass what LatentView.explain returned, or Explanation.from_json of its JSON."
-        came = type(explanation).__name__
-        raise ParameterError("explanation", _WHERE, "a view of LatentView", came, do)
+        hint = "Pass what LatentView.explain returned, or Explanation.from_json of its JSON."
+        got = type(explanation).__name__
+        raise ParameterError("explanation", _WHERE, "a view of LatentView", got, hint)
     points = floats(data["coordinates"])
     if len(points) == 0:  # JSON has lost the second axis
         points = np.empty((0, 2))

@@ -10,9 +10,9 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from pxgen_plugins.errors import ParameterError, PXGenWarning, describe
-from pxgen_plugins.registry import Registry
-from pxgen_plugins.validation import integer
+from pxgen_plugins.utils.errors import ParameterError, PXGenWarning, short_repr
+from pxgen_plugins.utils.registry import Registry
+from pxgen_plugins.utils.validation import integer
 
 __all__ = [
     "REGISTRY",
@@ -170,19 +170,19 @@ def matrix(X: Any, where: str) -> Array:
     try:
         array: Array = np.asanyarray(X)
     except Exception as error:
-        do = "Pass a numpy array or a tensor with one row per anchor."
-        raise ParameterError("X", where, allowed, describe(X), do) from error
+        hint = "Pass a numpy array or a tensor with one row per anchor."
+        raise ParameterError("X", where, allowed, short_repr(X), hint) from error
     if array.dtype.kind not in "fiub":
-        do = "Pass real numbers; encode labels and dates as numbers first."
-        raise ParameterError("X", where, allowed, describe(array), do)
+        hint = "Pass real numbers; encode labels and dates as numbers first."
+        raise ParameterError("X", where, allowed, short_repr(array), hint)
     if array.ndim == 1:
         array = array[:, None]
     if array.ndim != 2:
-        do = "Flatten each anchor to one row: X.reshape(len(X), -1)."
-        raise ParameterError("X", where, allowed, describe(X), do)
+        hint = "Flatten each anchor to one row: X.reshape(len(X), -1)."
+        raise ParameterError("X", where, allowed, short_repr(X), hint)
     if 0 in array.shape:
-        do = "Give at least one row and one column."
-        raise ParameterError("X", where, allowed, describe(array), do)
+        hint = "Give at least one row and one column."
+        raise ParameterError("X", where, allowed, short_repr(array), hint)
     return array
 
 
@@ -208,8 +208,8 @@ def check_finite(X: Array, where: str) -> None:
     if total:
         more = f" and {total - len(bad)} more" if total > len(bad) else ""
         got = f"NaN, infinity or a value over 1e150 in rows {', '.join(map(str, bad))}{more}"
-        do = "Leave these rows out, or correct them."
-        raise ParameterError("X", where, "finite", got, do)
+        hint = "Leave these rows out, or correct them."
+        raise ParameterError("X", where, "finite", got, hint)
 
 
 def count(k: Any, n: int, where: str) -> int:
@@ -218,7 +218,7 @@ def count(k: Any, n: int, where: str) -> int:
     Raises:
         ParameterError: When ``k`` is no integer >= 1.
     """
-    wanted = integer(k, "k", where, minimum=1, do="Ask for at least one representative.")
+    wanted = integer(k, "k", where, minimum=1, hint="Ask for at least one representative.")
     if wanted > n:
         message = f"{where}: k must be at most the number of rows; got {wanted}. All {n} are used."
         warnings.warn(message, PXGenWarning, stacklevel=3)
@@ -233,8 +233,8 @@ def row(start: Any, n: int, where: str) -> int | None:
     """
     if start is None:
         return None
-    do = f"Pass an index from 0 to {n - 1}, or None."
-    index = integer(start, "start", where, minimum=0, do=do)
+    hint = f"Pass an index from 0 to {n - 1}, or None."
+    index = integer(start, "start", where, minimum=0, hint=hint)
     if index >= n:
-        raise ParameterError("start", where, f"an integer < {n}", describe(start), do)
+        raise ParameterError("start", where, f"an integer < {n}", short_repr(start), hint)
     return index

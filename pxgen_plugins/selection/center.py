@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from pxgen_plugins.errors import ParameterError
+from pxgen_plugins.selection._assignment import nearest
+from pxgen_plugins.selection._blocked_table import Points
+from pxgen_plugins.selection._farthest_first import farthest_first
+from pxgen_plugins.selection._local_search import swap_centres
 from pxgen_plugins.selection.base import Floats, Selection, count, register, row
-from pxgen_plugins.selection.farthest import farthest_first
-from pxgen_plugins.selection.nearest import nearest
-from pxgen_plugins.selection.points import Points
-from pxgen_plugins.selection.swaps import swap_centres
-from pxgen_plugins.validation import boolean, integer
+from pxgen_plugins.utils.errors import ParameterError
+from pxgen_plugins.utils.validation import boolean, integer
 
 __all__ = ["k_center", "outlier_count", "robust_start"]
 
@@ -104,8 +104,8 @@ def outlier_count(outliers: Any, n: int, where: str) -> int:
     """Return the number of outliers, an integer in [0, n)."""
     number = integer(outliers, "outliers", where, minimum=0)
     if number >= n:
-        do = f"Leave at least one of the {n} rows."
-        raise ParameterError("outliers", where, f"an integer < {n}", str(number), do)
+        hint = f"Leave at least one of the {n} rows."
+        raise ParameterError("outliers", where, f"an integer < {n}", str(number), hint)
     return number
 
 

@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
+from pxgen_plugins.selection._blocked_table import Points
+from pxgen_plugins.selection._farthest_first import cover, farthest_first
+from pxgen_plugins.selection._local_search import gaps, swap_spread
+from pxgen_plugins.selection._max_sum import largest_sum
 from pxgen_plugins.selection.base import Selection, count, register, row
 from pxgen_plugins.selection.center import outlier_count, robust_start
-from pxgen_plugins.selection.farthest import cover, farthest_first
-from pxgen_plugins.selection.points import Points
-from pxgen_plugins.selection.spread import largest_sum
-from pxgen_plugins.selection.swaps import gaps, swap_spread
-from pxgen_plugins.validation import boolean, choice, integer
+from pxgen_plugins.utils.validation import boolean, choice, integer
 
 __all__ = ["k_dispersion"]
 

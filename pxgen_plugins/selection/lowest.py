@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from pxgen_plugins.errors import ParameterError, describe
 from pxgen_plugins.selection.base import Selection, check_finite, count, matrix, register, row
-from pxgen_plugins.validation import integer
+from pxgen_plugins.utils.errors import ParameterError, short_repr
+from pxgen_plugins.utils.validation import integer
 
 __all__ = ["top"]
 
@@ -42,8 +42,8 @@ def top(X: Any, k: int, *, start: int | None = None, seed: int = 0) -> Selection
     where = "top"
     values = matrix(X, where)
     if values.shape[1] != 1:
-        do = "Pass the anchor values, or k_center for several features."
-        raise ParameterError("X", where, "one column", describe(values), do)
+        hint = "Pass the anchor values, or k_center for several features."
+        raise ParameterError("X", where, "one column", short_repr(values), hint)
     check_finite(values, where)
     integer(seed, "seed", where, minimum=0)
     k = count(k, len(values), where)

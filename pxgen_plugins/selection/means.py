@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from pxgen_plugins.errors import MissingDependencyError
+from pxgen_plugins.selection._assignment import nearest
+from pxgen_plugins.selection._blocked_table import Points
+from pxgen_plugins.selection._farthest_first import farthest_first
 from pxgen_plugins.selection.base import Floats, Indices, Selection, count, register, row
-from pxgen_plugins.selection.farthest import farthest_first
-from pxgen_plugins.selection.nearest import nearest
-from pxgen_plugins.selection.points import Points
-from pxgen_plugins.validation import integer
+from pxgen_plugins.utils.errors import MissingDependencyError
+from pxgen_plugins.utils.validation import integer
 
 __all__ = ["k_means"]
 
@@ -74,9 +74,9 @@ def _cluster(values: Floats, k: int, placed: Any, seed: int) -> tuple[Indices, F
     try:
         from sklearn.cluster import KMeans
     except Exception as error:
-        do = "Install it: pip install scikit-learn."
+        hint = "Install it: pip install scikit-learn."
         got = f"{type(error).__name__}: {error}"
-        raise MissingDependencyError("scikit-learn", "k_means", "importable", got, do) from error
+        raise MissingDependencyError("scikit-learn", "k_means", "importable", got, hint) from error
     model = KMeans(n_clusters=k, init=placed, n_init=1, random_state=seed % 2**32).fit(values)
     return model.labels_.astype(np.int64), model.cluster_centers_, float(model.inertia_)
 

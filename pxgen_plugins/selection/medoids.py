@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from pxgen_plugins.selection._blocked_table import Points
+from pxgen_plugins.selection._farthest_first import farthest_first
+from pxgen_plugins.selection._pam import partition_around_medoids, spread_out
 from pxgen_plugins.selection.base import Floats, Indices, Selection, count, register, row
-from pxgen_plugins.selection.farthest import farthest_first
-from pxgen_plugins.selection.pam import partition_around_medoids, spread_out
-from pxgen_plugins.selection.points import Points
-from pxgen_plugins.validation import choice, integer
+from pxgen_plugins.utils.validation import choice, integer
 
 __all__ = ["k_medoids"]
 

@@ -13,11 +13,11 @@ from torch import Tensor
 
 from pxgen_plugins.criteria import Batch, Criterion, Fitted, for_model, make
 from pxgen_plugins.criteria.base import KINDS, REGISTRY
-from pxgen_plugins.errors import CapabilityError
 from pxgen_plugins.models.base import CAPABILITIES, capabilities
 from pxgen_plugins.testing.checks import Check, Suite, expect, skip
 from pxgen_plugins.testing.examples import AbleModel, EchoModel, LinearModel, noise
 from pxgen_plugins.testing.guards import moved_generators, random_state
+from pxgen_plugins.utils.errors import CapabilityError
 
 __all__ = ["CriterionCase", "check_criterion", "criterion_checks"]
 

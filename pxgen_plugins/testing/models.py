@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pxgen_plugins.errors import CapabilityError
 from pxgen_plugins.models.base import CAPABILITIES, GenerativeModel, Model, capabilities
 from pxgen_plugins.testing.checks import Check, Suite, expect, skip
 from pxgen_plugins.testing.guards import (
@@ -18,6 +17,7 @@ from pxgen_plugins.testing.guards import (
     moved_generators,
     random_state,
 )
+from pxgen_plugins.utils.errors import CapabilityError
 
 __all__ = ["ModelCase", "check_model", "model_checks"]
 

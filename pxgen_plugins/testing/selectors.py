@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pxgen_plugins.errors import ParameterError, PXGenWarning
 from pxgen_plugins.selection.base import REGISTRY, Selection, default_space
 from pxgen_plugins.testing.checks import Check, Suite, expect
 from pxgen_plugins.testing.guards import moved_generators, other_random_state, random_state
+from pxgen_plugins.utils.errors import ParameterError, PXGenWarning
 
 __all__ = ["SelectorCase", "check_selector", "selector_checks"]
 

@@ -18,10 +18,10 @@ from pxgen_plugins.adapters.activation_statistics import (
     DEFAULT_DATA_ACTIVATION_STATISTICS,
     ActivationStatistics,
 )
-from pxgen_plugins.errors import AnchorError, CapabilityError, ModelError, ParameterError
 from pxgen_plugins.models import VAE
 from pxgen_plugins.testing import ExplainerCase, explainer_checks, parametrize_with_checks
 from pxgen_plugins.testing.guards import module_changes, module_state, random_state
+from pxgen_plugins.utils.errors import AnchorError, CapabilityError, ModelError, ParameterError
 
 from .nets import conv_vae, mlp_vae
 

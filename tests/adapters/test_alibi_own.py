@@ -33,12 +33,6 @@ from pxgen_plugins.adapters.latent_ale import (
 )
 from pxgen_plugins.adapters.targets import Latent, resolve
 from pxgen_plugins.adapters.tensorflow_gradients import TensorFlowIntegratedGradients
-from pxgen_plugins.errors import (
-    AnchorError,
-    CapabilityError,
-    MissingDependencyError,
-    ParameterError,
-)
 from pxgen_plugins.groups import assign
 from pxgen_plugins.models import VAE
 from pxgen_plugins.testing import ExplainerCase, explainer_checks, parametrize_with_checks
@@ -49,6 +43,12 @@ from pxgen_plugins.testing.guards import (
     random_state,
 )
 from pxgen_plugins.thresholds import MeanMax
+from pxgen_plugins.utils.errors import (
+    AnchorError,
+    CapabilityError,
+    MissingDependencyError,
+    ParameterError,
+)
 
 from .nets import conv_vae, mlp_vae
 

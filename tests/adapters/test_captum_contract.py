@@ -13,10 +13,10 @@ from pxgen_plugins.adapters.gradcam import GradCAM
 from pxgen_plugins.adapters.gradient_shap import GradientShap
 from pxgen_plugins.adapters.gradients import InputXGradient, Saliency, TorchIntegratedGradients
 from pxgen_plugins.adapters.occlusion import Occlusion
-from pxgen_plugins.errors import CapabilityError, ModelError, ParameterError
 from pxgen_plugins.models import VAE
 from pxgen_plugins.testing import ExplainerCase, explainer_checks, parametrize_with_checks
 from pxgen_plugins.testing.guards import moved_generators, random_state
+from pxgen_plugins.utils.errors import CapabilityError, ModelError, ParameterError
 
 from .nets import ConvNet, conv_vae, mlp_vae
 

@@ -16,11 +16,11 @@ from pxgen_plugins.adapters._elastic import Settings, search
 from pxgen_plugins.adapters.base import NotFittedError
 from pxgen_plugins.adapters.contrast import DEFAULT_DATA_CONTRAST, LatentContrast
 from pxgen_plugins.criteria import make as make_criterion
-from pxgen_plugins.errors import ModelError, ParameterError
 from pxgen_plugins.groups import assign
 from pxgen_plugins.models import VAE
 from pxgen_plugins.testing import ExplainerCase, explainer_checks, parametrize_with_checks
 from pxgen_plugins.thresholds import MeanMax
+from pxgen_plugins.utils.errors import ModelError, ParameterError
 
 from .nets import conv_vae, mlp_vae
 

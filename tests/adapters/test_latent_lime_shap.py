@@ -16,19 +16,19 @@ from pxgen_plugins.adapters.base import NotFittedError
 from pxgen_plugins.adapters.latent_lime import DEFAULT_DATA_LATENT_LIME, LatentLIME
 from pxgen_plugins.adapters.latent_shap import DEFAULT_DATA_LATENT_SHAP, LatentSHAP
 from pxgen_plugins.adapters.targets import Latent, Pixel, resolve
-from pxgen_plugins.errors import (
-    AnchorError,
-    CapabilityError,
-    MissingDependencyError,
-    ParameterError,
-)
-from pxgen_plugins.explanation import from_json
+from pxgen_plugins.result.explanation import from_json
 from pxgen_plugins.testing import ExplainerCase, explainer_checks, parametrize_with_checks
 from pxgen_plugins.testing.guards import (
     kept_random_state,
     module_changes,
     module_state,
     random_state,
+)
+from pxgen_plugins.utils.errors import (
+    AnchorError,
+    CapabilityError,
+    MissingDependencyError,
+    ParameterError,
 )
 
 from .nets import conv_vae, mlp_vae

@@ -10,9 +10,9 @@ from torch.nn import functional as F
 
 from pxgen_plugins.adapters.lrp import DEFAULT_DATA_LRP, LRP
 from pxgen_plugins.adapters.targets import Latent, Pixel
-from pxgen_plugins.errors import ModelError, ParameterError
 from pxgen_plugins.models import VAE
 from pxgen_plugins.testing import ExplainerCase, explainer_checks, parametrize_with_checks
+from pxgen_plugins.utils.errors import ModelError, ParameterError
 
 from .nets import ConvNet, _seeded, conv_vae, mlp_vae
 

@@ -16,8 +16,8 @@ from pxgen_plugins.adapters._greedy import select
 from pxgen_plugins.adapters._kernels import gaussian, kernel_mean, pair_scale
 from pxgen_plugins.adapters.protodash import DEFAULT_DATA_PROTODASH, ProtoDash
 from pxgen_plugins.adapters.protoselect import DEFAULT_DATA_PROTOSELECT_ADAPTER, AlibiProtoSelect
-from pxgen_plugins.errors import CapabilityError, ParameterError
 from pxgen_plugins.testing import ExplainerCase, explainer_checks, parametrize_with_checks
+from pxgen_plugins.utils.errors import CapabilityError, ParameterError
 
 from .nets import conv_vae, mlp_vae
 

@@ -13,10 +13,10 @@ from torch import nn
 
 from pxgen_plugins.adapters import _influence
 from pxgen_plugins.adapters.tracin import DEFAULT_DATA_TRACIN, VAETracIn
-from pxgen_plugins.errors import CapabilityError, ModelError, ParameterError
 from pxgen_plugins.models import VAE
-from pxgen_plugins.seeds import derive, normal_rows
 from pxgen_plugins.testing import ExplainerCase, explainer_checks, parametrize_with_checks
+from pxgen_plugins.utils.errors import CapabilityError, ModelError, ParameterError
+from pxgen_plugins.utils.seeds import derive, normal_rows
 
 from .airplanes import CHECKPOINTS, FOLDER, airplane_vae, airplanes
 from .nets import ConvNet, MLPNet, conv_vae, mlp_vae

@@ -15,11 +15,11 @@ from sklearn.manifold import TSNE, trustworthiness
 from pxgen_plugins import PXGen
 from pxgen_plugins.adapters._neighbours import judge
 from pxgen_plugins.adapters.latent_view import DEFAULT_DATA_VIEW, LatentView
-from pxgen_plugins.errors import AnchorError, ParameterError
 from pxgen_plugins.plots import plot_views
-from pxgen_plugins.seeds import derive
 from pxgen_plugins.testing import ExplainerCase, explainer_checks, parametrize_with_checks
 from pxgen_plugins.thresholds import MeanMax
+from pxgen_plugins.utils.errors import AnchorError, ParameterError
+from pxgen_plugins.utils.seeds import derive
 
 from .nets import conv_vae, mlp_vae
 

@@ -14,7 +14,7 @@ from hypothesis.extra import numpy as hnp
 
 from pxgen_plugins.anchors import open_anchors
 from pxgen_plugins.anchors.memmaps import MappedAnchors
-from pxgen_plugins.errors import AnchorError
+from pxgen_plugins.utils.errors import AnchorError
 
 HANDED_OVER = {
     **{name: name for name in ("uint8", "float16", "float32", "float64")},

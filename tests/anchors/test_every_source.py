@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from pxgen_plugins.anchors import Anchors, open_anchors
-from pxgen_plugins.errors import AnchorError
+from pxgen_plugins.utils.errors import AnchorError
 
 SHAPE = (1, 6, 5)
 INDICES: list[Any] = [

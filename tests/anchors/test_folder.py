@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from pxgen_plugins.anchors import Anchors, open_anchors
-from pxgen_plugins.errors import AnchorError, PXGenWarning
+from pxgen_plugins.utils.errors import AnchorError, PXGenWarning
 
 SHAPE = (1, 4, 3)
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm")

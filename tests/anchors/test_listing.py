@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 
 from pxgen_plugins.anchors import open_anchors
-from pxgen_plugins.audit.config import load_config
 from pxgen_plugins.audit.digests import anchors_digest
-from pxgen_plugins.errors import AnchorError
+from pxgen_plugins.audit.settings import load_config
+from pxgen_plugins.utils.errors import AnchorError
 
 SHAPE = (1, 4, 3)
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from pxgen_plugins.anchors import open_anchors
-from pxgen_plugins.errors import AnchorError
+from pxgen_plugins.utils.errors import AnchorError
 
 
 class Marker:

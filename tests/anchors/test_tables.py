@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from pxgen_plugins.anchors import Anchors, blocks, open_anchors
 from pxgen_plugins.anchors.columns import choose
-from pxgen_plugins.errors import AnchorError, PXGenWarning
+from pxgen_plugins.utils.errors import AnchorError, PXGenWarning
 
 
 def _write(path: Path, columns: dict[str, Any], **options: Any) -> Path:

@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pxgen_plugins.anchors import open_anchors
-from pxgen_plugins.anchors.text import as_ids, as_labels, as_text
-from pxgen_plugins.errors import AnchorError
+from pxgen_plugins.anchors.label_text import as_ids, as_labels, as_text
+from pxgen_plugins.utils.errors import AnchorError
 
 
 class Colour(enum.Enum):

@@ -11,8 +11,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pxgen_plugins.anchors.texts import Texts, from_rows, open_texts, to_rows
-from pxgen_plugins.errors import AnchorError
+from pxgen_plugins.anchors.documents import Texts, from_rows, open_texts, to_rows
+from pxgen_plugins.utils.errors import AnchorError
 
 TEXTS = ["one text", "déjà vu", "𝄞 clef"]
 WELL_FORMED = st.text(st.characters(blacklist_categories=("Cs",), blacklist_characters="\0"))

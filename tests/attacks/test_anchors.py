@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pyarrow import parquet
 
 from pxgen_plugins.anchors import open_anchors
-from pxgen_plugins.errors import AnchorError, PXGenWarning
+from pxgen_plugins.utils.errors import AnchorError, PXGenWarning
 from tests.attacks import corpus
 from tests.attacks.corpus import ANCHORS, IMAGES, MARKER, SHAPE
 

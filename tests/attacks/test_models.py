@@ -9,9 +9,14 @@ import pytest
 import torch
 
 from pxgen_plugins import PXGen
-from pxgen_plugins.audit.config import config_of
-from pxgen_plugins.audit.sources import build_model
-from pxgen_plugins.errors import MissingDependencyError, ModelError, ParameterError, PXGenError
+from pxgen_plugins.audit.inputs import build_model
+from pxgen_plugins.audit.settings import config_of
+from pxgen_plugins.utils.errors import (
+    MissingDependencyError,
+    ModelError,
+    ParameterError,
+    PXGenError,
+)
 from tests.attacks import corpus
 from tests.attacks.corpus import MARKER, Payload
 

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 from pyarrow import parquet
 
-from pxgen_plugins.audit.command import FAILED, PASSED, run
+from pxgen_plugins.audit.cli import FAILED, PASSED, run
 
 yaml = pytest.importorskip("yaml")
 pytest.importorskip("jinja2")

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from pxgen_plugins.audit.command import PASSED, USAGE, run
+from pxgen_plugins.audit.cli import PASSED, USAGE, run
 from tests.attacks import corpus
 from tests.attacks.corpus import MARKER
 from tests.audit.runs import finished_run
@@ -144,7 +144,7 @@ def refuse(*args, **options):
 for name in ("connect", "connect_ex", "sendto", "listen"):  # urllib3 binds when it is imported
     setattr(socket.socket, name, refuse)
 socket.getaddrinfo = socket.create_connection = refuse
-from pxgen_plugins.audit.command import run
+from pxgen_plugins.audit.cli import run
 sys.exit(run(["audit", {settings!r}, "--quiet", "--fresh"]))
 """
 

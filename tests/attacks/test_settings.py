@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from pxgen_plugins.audit.command import USAGE, run
-from pxgen_plugins.audit.config import config_of, load_config
-from pxgen_plugins.errors import ParameterError
+from pxgen_plugins.audit.cli import USAGE, run
+from pxgen_plugins.audit.settings import config_of, load_config
+from pxgen_plugins.utils.errors import ParameterError
 from tests.attacks.corpus import MARKER
 
 pytest.importorskip("yaml")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pxgen_plugins.audit.command import PASSED, run
+from pxgen_plugins.audit.cli import PASSED, run
 
 
 def finished_run(factory: pytest.TempPathFactory, settings: str, code: int = PASSED) -> Path:

@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pxgen_plugins.audit.changes import STATES, Changes, compare_runs
-from pxgen_plugins.audit.inert import code, visible
-from pxgen_plugins.audit.paired import paired_interval
-from pxgen_plugins.errors import ParameterError
+from pxgen_plugins.audit.escaping import code, visible
+from pxgen_plugins.audit.paired_intervals import paired_interval
+from pxgen_plugins.utils.errors import ParameterError
 
 HOSTILE = [
     "a|b", "`x`", "``", "<script>alert(1)</script>", "[x](javascript:1)", "@you #1 https://e.vil",

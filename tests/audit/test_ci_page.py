@@ -11,8 +11,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from pxgen_plugins.audit.command import FAILED, INTERNAL, PASSED, USAGE
-from pxgen_plugins.audit.folder import FILES
+from pxgen_plugins.audit.cli import FAILED, INTERNAL, PASSED, USAGE
+from pxgen_plugins.audit.run_folder import FILES
 
 yaml = pytest.importorskip("yaml")
 pytest.importorskip("jinja2")
@@ -36,7 +36,7 @@ conditions: ["HIHE.count >= 10000"]
 """
 
 
-CALLED = f'exec "{sys.executable}" -W ignore -m pxgen_plugins.audit.command "$@"'
+CALLED = f'exec "{sys.executable}" -W ignore -m pxgen_plugins.audit.cli "$@"'
 
 
 def shell(script: str, folder: Path, *options: str, pxgen: str = CALLED, **environment: str):

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from pxgen_plugins.audit import command
-from pxgen_plugins.audit.command import FAILED, INCOMPLETE, INTERNAL, PASSED, USAGE, run
+from pxgen_plugins.audit import cli
+from pxgen_plugins.audit.cli import FAILED, INCOMPLETE, INTERNAL, PASSED, USAGE, run
 from tests.audit.runs import finished_run
 
 pytest.importorskip("yaml")
@@ -161,10 +161,10 @@ def test_what_comes_from_data_is_inert_in_the_terminal(audit, capsys, monkeypatc
 
 def test_help_is_quick_because_nothing_heavy_is_imported():
     code = (
-        "import sys; from pxgen_plugins.audit.command import run; run(['--help']); "
+        "import sys; from pxgen_plugins.audit.cli import run; run(['--help']); "
         "print([m for m in ('torch', 'numpy', 'alibi', 'sklearn') if m in sys.modules])"
     )
-    root = str(Path(command.__file__).parents[2])
+    root = str(Path(cli.__file__).parents[2])
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([root, *sys.path])}
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True
@@ -174,8 +174,8 @@ def test_help_is_quick_because_nothing_heavy_is_imported():
 
 
 def test_a_reader_that_goes_away_is_no_error():
-    code = "import sys; from pxgen_plugins.audit.command import run; sys.exit(run(['--help']))"
-    root = str(Path(command.__file__).parents[2])
+    code = "import sys; from pxgen_plugins.audit.cli import run; sys.exit(run(['--help']))"
+    root = str(Path(cli.__file__).parents[2])
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([root, *sys.path])}
     reader, writer = os.pipe()
     os.close(reader)

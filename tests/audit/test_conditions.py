@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pxgen_plugins.audit.conditions import Condition, Parsed, parse
-from pxgen_plugins.errors import ParameterError
 from pxgen_plugins.groups import GROUPS
+from pxgen_plugins.utils.errors import ParameterError
 
 STATES = st.sampled_from([*GROUPS, "invalid"])
 OPS = st.sampled_from(["<=", ">=", "<", ">"])

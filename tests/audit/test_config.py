@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from pxgen_plugins.audit.config import config_of, load_config
-from pxgen_plugins.audit.sources import build_model
-from pxgen_plugins.audit.spec import SPEC, schema, template
-from pxgen_plugins.errors import ModelError, ParameterError
+from pxgen_plugins.audit.inputs import build_model
+from pxgen_plugins.audit.settings import config_of, load_config
+from pxgen_plugins.audit.settings_schema import SPEC, schema, template
+from pxgen_plugins.utils.errors import ModelError, ParameterError
 
 pytest.importorskip("yaml")
 LEAST = "model: {shipped: mnist_vae}\nanchors: {shipped: mnist}\noutput: run\n"

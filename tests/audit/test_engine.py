@@ -18,13 +18,13 @@ import pytest
 
 from pxgen_plugins import PXGen
 from pxgen_plugins.audit import engine, shards
-from pxgen_plugins.audit.config import Config, config_of
 from pxgen_plugins.audit.digests import plan_digest
-from pxgen_plugins.audit.folder import Run
+from pxgen_plugins.audit.run_folder import Run
+from pxgen_plugins.audit.settings import Config, config_of
 from pxgen_plugins.datasets import load_mnist, load_mnist_vae
-from pxgen_plugins.errors import ParameterError
 from pxgen_plugins.models import wrap
 from pxgen_plugins.thresholds import Quantile
+from pxgen_plugins.utils.errors import ParameterError
 
 pytest.importorskip("jinja2")
 FINAL = {

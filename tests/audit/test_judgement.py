@@ -10,7 +10,7 @@ from scipy.stats import binom, binomtest
 
 from pxgen_plugins.audit.changes import compare_runs
 from pxgen_plugins.audit.conditions import Condition
-from pxgen_plugins.audit.judgement import judge
+from pxgen_plugins.audit.verdicts import judge
 
 
 def run(groups, values=None, labels=None, repeats=((19.0, 0.1), (21.0, 0.1)), kld=20.0):

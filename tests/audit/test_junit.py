@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pxgen_plugins.audit.inert import visible
-from pxgen_plugins.audit.junit import junit
-from pxgen_plugins.errors import ParameterError
+from pxgen_plugins.audit.escaping import visible
+from pxgen_plugins.audit.writers.junit import junit
+from pxgen_plugins.utils.errors import ParameterError
 
 from .reported import judgement
 

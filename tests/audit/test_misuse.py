@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 
 from pxgen_plugins.audit import digests, engine, shards
-from pxgen_plugins.audit.command import FAILED, INCOMPLETE, INTERNAL, PASSED, USAGE, run
-from pxgen_plugins.audit.config import load_config
-from pxgen_plugins.audit.folder import Run
+from pxgen_plugins.audit.cli import FAILED, INCOMPLETE, INTERNAL, PASSED, USAGE, run
+from pxgen_plugins.audit.run_folder import Run
+from pxgen_plugins.audit.settings import load_config
 
 pytest.importorskip("yaml")
 pytest.importorskip("jinja2")
@@ -171,7 +171,7 @@ def test_of_two_audits_that_begin_at_once_one_goes_on(project: Project, monkeypa
 def test_workers_end_with_a_driver_that_is_killed(project: Project):
     project.model(encoding="import time; time.sleep(0.3)")
     settings = project.folder / "audit.yaml"
-    command = [sys.executable, "-W", "ignore", "-m", "pxgen_plugins.audit.command", "audit",
+    command = [sys.executable, "-W", "ignore", "-m", "pxgen_plugins.audit.cli", "audit",
                str(settings), "--quiet", "--set", "shard_size=1",
                "--set", "executor={name: processes, workers: 2}",
                "--set", "threshold={name: Fixed, values: {kld: 1.0, mse: 1.0}}"]  # fmt: skip

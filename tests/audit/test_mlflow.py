@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from pxgen_plugins.audit import mlflow as logging
-from pxgen_plugins.audit.command import run as command
-from pxgen_plugins.audit.folder import Run
-from pxgen_plugins.audit.mlflow import log_run
-from pxgen_plugins.errors import MissingDependencyError, ParameterError
+from pxgen_plugins.audit.cli import run as command
+from pxgen_plugins.audit.run_folder import Run
+from pxgen_plugins.audit.writers import mlflow as logging
+from pxgen_plugins.audit.writers.mlflow import log_run
+from pxgen_plugins.utils.errors import MissingDependencyError, ParameterError
 
 pytest.importorskip("yaml")
 pytest.importorskip("jinja2")
@@ -253,7 +253,7 @@ import socket, sys, threading
 tried = []
 socket.socket.connect = lambda *given: tried.append(given)
 socket.getaddrinfo = lambda *given, **options: tried.append(given)
-from pxgen_plugins.audit.mlflow import log_run
+from pxgen_plugins.audit.writers.mlflow import log_run
 log_run(sys.argv[1], tracking_uri="store")
 print(len(tried), [thread.name for thread in threading.enumerate()])
 """

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pxgen_plugins.audit.inert import visible
-from pxgen_plugins.audit.openmetrics import openmetrics
-from pxgen_plugins.errors import ParameterError
+from pxgen_plugins.audit.escaping import visible
+from pxgen_plugins.audit.writers.metrics import openmetrics
+from pxgen_plugins.utils.errors import ParameterError
 
 from .reported import judgement
 

@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pxgen_plugins.audit.changes import compare_runs
-from pxgen_plugins.audit.report import build_report, page
-from pxgen_plugins.audit.report.points import Axis, pick
-from pxgen_plugins.audit.report.sprites import Sprites, pack_pictures
-from pxgen_plugins.errors import MissingDependencyError, ParameterError
+from pxgen_plugins.audit.writers.report import build_report, page
+from pxgen_plugins.audit.writers.report.points import Axis, pick
+from pxgen_plugins.audit.writers.report.sprites import Sprites, pack_pictures
+from pxgen_plugins.utils.errors import MissingDependencyError, ParameterError
 from tests.audit.reported import PAYLOADS, data_of, grid, judgement, pictures_of
 
 TAGS = {

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from pxgen_plugins.audit.conditions import Condition, parse
-from pxgen_plugins.audit.judgement import judge
-from pxgen_plugins.audit.report import build_report
+from pxgen_plugins.audit.verdicts import judge
+from pxgen_plugins.audit.writers.report import build_report
 from tests.audit.browser import Browser, find
 from tests.audit.reported import PAYLOADS, data_of, grid, judgement, pictures_of
 from tests.audit.test_report import hostile

@@ -12,8 +12,8 @@ from PIL import Image
 from pyarrow import parquet
 from safetensors.torch import save_file
 
-from pxgen_plugins.audit.command import PASSED, USAGE, run
-from pxgen_plugins.audit.folder import Run
+from pxgen_plugins.audit.cli import PASSED, USAGE, run
+from pxgen_plugins.audit.run_folder import Run
 from tests.conftest import TinyNet
 
 pytest.importorskip("yaml")

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pxgen_plugins.audit.changes import compare_runs
-from pxgen_plugins.audit.inert import visible
-from pxgen_plugins.audit.summary import summary
+from pxgen_plugins.audit.escaping import visible
+from pxgen_plugins.audit.writers.markdown import summary
 
 from .reported import judgement
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from pxgen_plugins.audit.command import run
+from pxgen_plugins.audit.cli import run
 from pxgen_plugins.audit.conditions import Condition
-from pxgen_plugins.audit.config import load_config
+from pxgen_plugins.audit.settings import load_config
 
 yaml = pytest.importorskip("yaml")
 pytest.importorskip("jinja2")

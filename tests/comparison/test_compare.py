@@ -13,9 +13,9 @@ from pxgen_plugins import PXGen
 from pxgen_plugins.adapters.base import Adapter
 from pxgen_plugins.adapters.targets import resolve
 from pxgen_plugins.comparison import compare
-from pxgen_plugins.errors import ParameterError, PXGenWarning
 from pxgen_plugins.evaluation import quality
 from pxgen_plugins.thresholds import MeanMax
+from pxgen_plugins.utils.errors import ParameterError, PXGenWarning
 from tests.adapters.nets import mlp_vae
 
 

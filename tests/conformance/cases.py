@@ -193,7 +193,7 @@ def invalid_anchors() -> np.ndarray:
 
 def pxgen_cases() -> list[ExplainerCase]:
     """Return the cases of PXGen."""
-    from pxgen_plugins.explanation import DEFAULT_DATA_PXGEN
+    from pxgen_plugins.result.explanation import DEFAULT_DATA_PXGEN
 
     common: dict[str, Any] = {
         "fit_args": (),

@@ -10,13 +10,13 @@ import torch
 
 from pxgen_plugins import PXGen, criteria, models
 from pxgen_plugins.criteria import Batch, Fitted, for_model
-from pxgen_plugins.errors import CapabilityError
-from pxgen_plugins.explanation import from_json
 from pxgen_plugins.models.inversion import Inversion
 from pxgen_plugins.models.logit import Logit
+from pxgen_plugins.result.explanation import from_json
 from pxgen_plugins.testing import ModelCase, check_model, model_checks, parametrize_with_checks
 from pxgen_plugins.testing.examples import AbleModel, LinearModel
 from pxgen_plugins.thresholds import Quantile
+from pxgen_plugins.utils.errors import CapabilityError
 
 from .cases import LATENT, SAMPLE_SHAPE, Outside, TinyVAE, sampler, wrap
 from .support import failing

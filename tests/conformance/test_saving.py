@@ -12,8 +12,8 @@ import torch
 from alibi.saving import load_explainer, save_explainer
 
 from pxgen_plugins import PXGen
-from pxgen_plugins.errors import ParameterError, PXGenWarning
 from pxgen_plugins.testing.trees import differences, leaves
+from pxgen_plugins.utils.errors import ParameterError, PXGenWarning
 
 from .cases import (
     TinyVAE,

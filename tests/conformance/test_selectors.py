@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from pxgen_plugins import selection
-from pxgen_plugins.errors import ParameterError, PXGenWarning
 from pxgen_plugins.selection import Selection
 from pxgen_plugins.testing import (
     SelectorCase,
@@ -18,6 +17,7 @@ from pxgen_plugins.testing import (
     selector_checks,
 )
 from pxgen_plugins.testing.selectors import selector_case
+from pxgen_plugins.utils.errors import ParameterError, PXGenWarning
 
 from .support import failing
 

@@ -14,11 +14,11 @@ from alibi.exceptions import NotFittedError, PredictorCallError, PredictorReturn
 
 from pxgen_plugins import PXGen, groups
 from pxgen_plugins.criteria import MSE, Batch, Fitted
-from pxgen_plugins.errors import AnchorError, CapabilityError, ParameterError, PXGenWarning
-from pxgen_plugins.explanation import DEFAULT_DATA_PXGEN, from_json, read_json, write_json
+from pxgen_plugins.result.explanation import DEFAULT_DATA_PXGEN, from_json, read_json, write_json
+from pxgen_plugins.result.tables import anchor_table, write_parquet
 from pxgen_plugins.selection import Selection
-from pxgen_plugins.tables import anchor_table, write_parquet
 from pxgen_plugins.thresholds import Fixed, MeanMax
+from pxgen_plugins.utils.errors import AnchorError, CapabilityError, ParameterError, PXGenWarning
 from tests.conftest import TinyNet, tiny_vae
 
 FEW = MeanMax(n_samples=100, n_repeats=3)

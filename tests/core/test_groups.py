@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from pxgen_plugins import groups
-from pxgen_plugins.errors import ParameterError
+from pxgen_plugins.utils.errors import ParameterError
 
 KINDS = ["intrinsic", "extrinsic"]
 numbers = st.floats(-5, 5, width=16) | st.sampled_from([np.nan, np.inf, -np.inf, 0.0, 1.0])

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pxgen_plugins import PXGen, groups, intervals
+from pxgen_plugins import PXGen, groups
+from pxgen_plugins.groups import intervals
 from pxgen_plugins.thresholds import Conformal, Fixed, MeanMax
 
 KINDS = ["intrinsic", "extrinsic"]

@@ -10,12 +10,12 @@ import torch
 
 from pxgen_plugins import PXGen, criteria
 from pxgen_plugins.anchors import open_anchors
-from pxgen_plugins.errors import ModelError, ParameterError, PXGenWarning
-from pxgen_plugins.explanation import build, from_json
 from pxgen_plugins.models import VAE
+from pxgen_plugins.result.explanation import build, from_json
+from pxgen_plugins.result.tables import anchor_table
 from pxgen_plugins.scoring import Scorer
-from pxgen_plugins.tables import anchor_table
 from pxgen_plugins.thresholds import Conformal, Fixed, MeanMax, Quantile
+from pxgen_plugins.utils.errors import ModelError, ParameterError, PXGenWarning
 from tests.conftest import TinyNet, tiny_vae
 
 FEW = MeanMax(n_samples=100, n_repeats=2)

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from pxgen_plugins import criteria
 from pxgen_plugins.anchors import open_anchors
 from pxgen_plugins.criteria import Batch, Criterion
-from pxgen_plugins.errors import AnchorError, CapabilityError, ModelError, ParameterError
 from pxgen_plugins.models import VAE
 from pxgen_plugins.scoring import Scorer
+from pxgen_plugins.utils.errors import AnchorError, CapabilityError, ModelError, ParameterError
 from tests.conftest import TinyNet, tiny_vae
 
 

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 
 from pxgen_plugins import criteria, thresholds
 from pxgen_plugins.criteria import Batch
-from pxgen_plugins.criteria.column import Column
-from pxgen_plugins.errors import CapabilityError, ModelError, ParameterError, PXGenWarning
+from pxgen_plugins.criteria.black_box import Column
 from pxgen_plugins.models import VAE, BlackBox
 from pxgen_plugins.scoring import Scorer
-from pxgen_plugins.seeds import derive
 from pxgen_plugins.thresholds import Conformal, Fixed, MeanMax, Median, Quantile
+from pxgen_plugins.utils.errors import CapabilityError, ModelError, ParameterError, PXGenWarning
+from pxgen_plugins.utils.seeds import derive
 
 
 def scorer_of(vae, **kwargs):

@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from scipy.stats import kstest
 from sklearn.neighbors import NearestNeighbors
 
-from pxgen_plugins import criteria, neighbours
+from pxgen_plugins import criteria
 from pxgen_plugins.criteria import Batch
-from pxgen_plugins.errors import ModelError, ParameterError
 from pxgen_plugins.evaluation import sample_quality
+from pxgen_plugins.utils import neighbours
+from pxgen_plugins.utils.errors import ModelError, ParameterError
 
 NAMES = ["density", "nearest_sample", "realism", "sample_rank"]
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import r2_score
 
 from pxgen_plugins.criteria import FVU, Batch
-from pxgen_plugins.errors import CapabilityError, ParameterError
+from pxgen_plugins.utils.errors import CapabilityError, ParameterError
 
 
 class Given:

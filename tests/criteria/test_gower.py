@@ -9,12 +9,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pxgen_plugins import criteria, neighbours
+from pxgen_plugins import criteria
 from pxgen_plugins.criteria import Batch, Gower, GowerNearest
 from pxgen_plugins.criteria.gower import contributions
-from pxgen_plugins.errors import CapabilityError, ModelError, ParameterError
 from pxgen_plugins.models import Tabular
 from pxgen_plugins.testing.examples import EchoModel
+from pxgen_plugins.utils import neighbours
+from pxgen_plugins.utils.errors import CapabilityError, ModelError, ParameterError
 
 LIKE = pd.DataFrame(
     {

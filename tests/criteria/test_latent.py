@@ -13,7 +13,7 @@ from sklearn.covariance import LedoitWolf
 
 from pxgen_plugins import criteria
 from pxgen_plugins.criteria import Batch
-from pxgen_plugins.errors import AnchorError, ModelError, ParameterError, PXGenWarning
+from pxgen_plugins.utils.errors import AnchorError, ModelError, ParameterError, PXGenWarning
 
 
 class Echo:

@@ -17,8 +17,8 @@ from torch.distributions import Independent, Normal, kl_divergence
 from pxgen_plugins import criteria
 from pxgen_plugins.criteria import ELBO, MSE, PSNR, Batch, Fitted
 from pxgen_plugins.criteria.ssim import similarity
-from pxgen_plugins.errors import CapabilityError, ParameterError
 from pxgen_plugins.models import VAE
+from pxgen_plugins.utils.errors import CapabilityError, ParameterError
 from tests.conftest import tiny_vae
 
 
@@ -208,7 +208,7 @@ def test_gaussian_elbo_uses_the_full_density():
     model = tiny_vae()
     x = torch.rand(3, 1, 8, 8, generator=torch.Generator().manual_seed(0))
     one = ELBO(n_draws=1, likelihood="gaussian", scale=0.5)(Batch(model, x, seed=3)).detach()
-    from pxgen_plugins.seeds import derive, normal_rows
+    from pxgen_plugins.utils.seeds import derive, normal_rows
 
     mean, log_var = model.encode(x)
     z = mean + (0.5 * log_var).exp() * normal_rows(0, 1, (3,), derive(3, "elbo"))

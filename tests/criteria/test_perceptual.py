@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from pxgen_plugins import PXGen, criteria
 from pxgen_plugins.criteria import Batch, FeatureDistance, PatchFrechet, make
-from pxgen_plugins.errors import CapabilityError, ModelError, ParameterError
 from pxgen_plugins.thresholds import MeanMax
+from pxgen_plugins.utils.errors import CapabilityError, ModelError, ParameterError
 from tests.conftest import tiny_vae
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pxgen_plugins.criteria import Batch, TokenEdit
-from pxgen_plugins.criteria.tokens import edit_distance
+from pxgen_plugins.criteria.text import edit_distance
 
 TOKENS = st.lists(st.integers(0, 3), max_size=7)
 

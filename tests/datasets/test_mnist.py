@@ -10,7 +10,7 @@ import pytest
 
 from pxgen_plugins import datasets
 from pxgen_plugins.datasets import load_mnist, shipped
-from pxgen_plugins.errors import ParameterError
+from pxgen_plugins.utils.errors import ParameterError
 
 # Of the raw pixels of the original files, row by row, whatever container they come in.
 PIXELS = {

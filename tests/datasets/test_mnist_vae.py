@@ -18,8 +18,8 @@ from torch import Tensor
 
 from pxgen_plugins import datasets
 from pxgen_plugins.datasets import MNISTVAE, load_mnist, load_mnist_vae
-from pxgen_plugins.errors import ParameterError
 from pxgen_plugins.models import VAE
+from pxgen_plugins.utils.errors import ParameterError
 
 REPOSITORY = Path(__file__).parents[2]
 FILES = Path(str(datasets.__file__)).parent / "files"

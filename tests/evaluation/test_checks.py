@@ -17,18 +17,18 @@ from torch import nn
 
 from pxgen_plugins import PXGen
 from pxgen_plugins.anchors import open_anchors
-from pxgen_plugins.calibration import Calibration
 from pxgen_plugins.criteria import Fitted
 from pxgen_plugins.evaluation import checks, evaluate
 from pxgen_plugins.evaluation.checks import Agreement, Context, Row
-from pxgen_plugins.evaluation.checks.changed import Changed, Chosen, draws
+from pxgen_plugins.evaluation.checks.calibration_coverage import promised
 from pxgen_plugins.evaluation.checks.perturbations import shifted
-from pxgen_plugins.evaluation.checks.promise import promised
+from pxgen_plugins.evaluation.checks.transformed_anchors import Changed, Chosen, draws
 from pxgen_plugins.evaluation.copies import copied
 from pxgen_plugins.evaluation.quality import randomised, weights_by_layer
 from pxgen_plugins.models import VAE
 from pxgen_plugins.testing.guards import module_state, moved_generators, random_state
 from pxgen_plugins.thresholds import Conformal, Fixed, MeanMax, Median, Quantile
+from pxgen_plugins.thresholds.calibration import Calibration
 from tests.conftest import TinyNet, tiny_vae
 
 SHAPES = {"latent_shape": (3,), "sample_shape": (1, 8, 8)}

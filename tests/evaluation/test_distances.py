@@ -16,14 +16,14 @@ from numpy.typing import NDArray
 from scipy.linalg import sqrtm
 from sklearn.metrics.pairwise import polynomial_kernel
 
-from pxgen_plugins import neighbours
-from pxgen_plugins.errors import ParameterError, PXGenWarning
 from pxgen_plugins.evaluation import (
     Moments,
     frechet_distance,
     kernel_distance,
     sample_quality,
 )
+from pxgen_plugins.utils import neighbours
+from pxgen_plugins.utils.errors import ParameterError, PXGenWarning
 
 Floats = NDArray[np.float64]
 

@@ -8,9 +8,9 @@ import torch
 from torch import nn
 
 from pxgen_plugins.datasets import load_mnist, load_mnist_lenet
-from pxgen_plugins.errors import AnchorError, ModelError, ParameterError
 from pxgen_plugins.evaluation import extract_features, frechet_distance
 from pxgen_plugins.models.base import GenerativeModel
+from pxgen_plugins.utils.errors import AnchorError, ModelError, ParameterError
 from tests.conftest import TinyNet, tiny_vae
 
 

@@ -19,9 +19,9 @@ from hypothesis import strategies as st
 from scipy import stats
 from scipy.integrate import trapezoid
 
-from pxgen_plugins.errors import ModelError, ParameterError, PXGenWarning
 from pxgen_plugins.evaluation import RemovalResult
 from pxgen_plugins.evaluation.removal_plan import Plan, Point
+from pxgen_plugins.utils.errors import ModelError, ParameterError, PXGenWarning
 from tests.evaluation import toy_removal as toy
 
 ROOT = Path(__file__).parents[2]
@@ -425,7 +425,9 @@ def test_functions_of_a_shell_give_the_same_error() -> None:
     )
     assert done.returncode == 1
     last = done.stderr.strip().splitlines()[-1]
-    assert last.startswith("pxgen_plugins.errors.ParameterError: RemovalExperiment.run: train,")
+    assert last.startswith(
+        "pxgen_plugins.utils.errors.ParameterError: RemovalExperiment.run: train,"
+    )
     assert "Define it with def or class at the top level of a file" in last
 
 

@@ -13,12 +13,12 @@ from alibi.exceptions import NotFittedError
 
 from pxgen_plugins import PXGen
 from pxgen_plugins.datasets import load_mnist, load_mnist_vae
-from pxgen_plugins.errors import AnchorError, ParameterError, PXGenWarning
 from pxgen_plugins.evaluation import Scorecard, checks, evaluate
 from pxgen_plugins.evaluation.checks import Row
 from pxgen_plugins.models import VAE
 from pxgen_plugins.testing.guards import module_state, moved_generators, random_state
 from pxgen_plugins.thresholds import Fixed, MeanMax, Quantile
+from pxgen_plugins.utils.errors import AnchorError, ParameterError, PXGenWarning
 from tests.adapters.airplanes import CHECKPOINTS, FOLDER, airplane_vae, airplanes
 from tests.adapters.faces import FACES, face_vae
 

@@ -10,7 +10,6 @@ import pytest
 from alibi.exceptions import NotFittedError
 
 from pxgen_plugins import PXGen, groups
-from pxgen_plugins.errors import ParameterError
 from pxgen_plugins.evaluation import (
     Study,
     anchor_study,
@@ -18,6 +17,7 @@ from pxgen_plugins.evaluation import (
     threshold_study,
 )
 from pxgen_plugins.thresholds import Fixed, MeanMax, Quantile
+from pxgen_plugins.utils.errors import ParameterError
 
 RULES = [MeanMax(50, 2), Quantile(0.5, 200, 3)]
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pxgen_plugins.errors import ModelError
 from pxgen_plugins.models import GAN, VAE, Autoencoder, Diffusion, Flow
+from pxgen_plugins.utils.errors import ModelError
 
 
 def mixed(x: Tensor) -> Tensor:

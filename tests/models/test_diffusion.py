@@ -13,10 +13,10 @@ from torch import Tensor
 
 from pxgen_plugins import PXGen
 from pxgen_plugins.criteria import Batch, DenoisingLoss
-from pxgen_plugins.errors import ModelError, ParameterError
 from pxgen_plugins.models import Diffusion
 from pxgen_plugins.models.schedules import cosine, linear
 from pxgen_plugins.thresholds import Quantile
+from pxgen_plugins.utils.errors import ModelError, ParameterError
 
 MEAN, SPREAD = 0.4, 0.3
 SHARED = Path(__file__).resolve().parents[2].parent / "shared"

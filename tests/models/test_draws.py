@@ -9,9 +9,9 @@ from torch import Tensor
 
 from pxgen_plugins import PXGen
 from pxgen_plugins.criteria import for_model
-from pxgen_plugins.errors import CapabilityError, ModelError
 from pxgen_plugins.models import GAN, VQVAE, Autoencoder, Flow, LanguageModel
 from pxgen_plugins.thresholds import Quantile
+from pxgen_plugins.utils.errors import CapabilityError, ModelError
 
 
 def widened(z: Tensor) -> Tensor:

@@ -15,11 +15,11 @@ from torch import nn
 
 from pxgen_plugins import PXGen
 from pxgen_plugins.criteria import NLL, Batch, BitsPerDim, TypicalNLL
-from pxgen_plugins.errors import CapabilityError, ModelError, ParameterError
 from pxgen_plugins.models import Flow, from_nflows, from_normflows, from_zuko, wrap
 from pxgen_plugins.models.logit import Logit
 from pxgen_plugins.testing import check_model
 from pxgen_plugins.thresholds import Quantile
+from pxgen_plugins.utils.errors import CapabilityError, ModelError, ParameterError
 
 SHARED = Path(__file__).resolve().parents[2].parent / "shared"
 WEIGHTS = SHARED / "models/phlippe_mnist_flow_simple.safetensors"

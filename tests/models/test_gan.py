@@ -10,10 +10,10 @@ from torch import nn
 
 from pxgen_plugins import PXGen
 from pxgen_plugins.datasets import load_mnist, load_mnist_gan
-from pxgen_plugins.errors import CapabilityError, ModelError, ParameterError
 from pxgen_plugins.models import GAN, VQVAE, Autoencoder
 from pxgen_plugins.models.inversion import Inversion
 from pxgen_plugins.thresholds import Fixed, MeanMax
+from pxgen_plugins.utils.errors import CapabilityError, ModelError, ParameterError
 
 
 def linear_generator(d=8, q=3):

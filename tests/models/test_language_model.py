@@ -11,10 +11,10 @@ import torch
 
 from pxgen_plugins import PXGen, plots
 from pxgen_plugins.criteria import Batch, TokenEdit, TokenNLL
-from pxgen_plugins.errors import CapabilityError, ModelError, ParameterError
 from pxgen_plugins.models import LanguageModel, from_transformers, wrap
 from pxgen_plugins.testing import check_model
 from pxgen_plugins.thresholds import Quantile
+from pxgen_plugins.utils.errors import CapabilityError, ModelError, ParameterError
 
 LETTERS = "ab "
 

@@ -14,10 +14,10 @@ from torch import nn
 from pxgen_plugins import PXGen, models
 from pxgen_plugins.criteria import Batch, make
 from pxgen_plugins.datasets import load_mnist, load_mnist_vae
-from pxgen_plugins.errors import ModelError, ParameterError
 from pxgen_plugins.models import from_onnx, wrap
 from pxgen_plugins.testing import check_model
 from pxgen_plugins.thresholds import Fixed
+from pxgen_plugins.utils.errors import ModelError, ParameterError
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")

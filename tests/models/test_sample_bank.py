@@ -9,12 +9,12 @@ from sklearn.metrics import roc_auc_score
 
 from pxgen_plugins import PXGen, criteria
 from pxgen_plugins.anchors import open_for
-from pxgen_plugins.errors import AnchorError, CapabilityError, ModelError, ParameterError
 from pxgen_plugins.models import GenerativeModel, SampleBank
 from pxgen_plugins.scoring import Scorer
 from pxgen_plugins.testing import check_model
 from pxgen_plugins.testing.guards import moved_generators, random_state
 from pxgen_plugins.thresholds import Conformal, MeanMax, Quantile
+from pxgen_plugins.utils.errors import AnchorError, CapabilityError, ModelError, ParameterError
 
 IMAGES = np.random.default_rng(0).random((60, 1, 6, 6), dtype=np.float32)
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from pxgen_plugins.models._seeded import seeded
+from pxgen_plugins.models._global_rng import seeded
 from pxgen_plugins.testing.guards import moved_generators, random_state
 
 

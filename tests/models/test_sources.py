@@ -12,11 +12,11 @@ from torch import nn
 
 from pxgen_plugins import PXGen, describe, models
 from pxgen_plugins.criteria import Batch, make
-from pxgen_plugins.errors import ModelError, ParameterError
 from pxgen_plugins.models import from_diffusers, from_pythae, wrap
 from pxgen_plugins.testing import check_model
 from pxgen_plugins.testing.examples import LinearModel
 from pxgen_plugins.thresholds import Fixed
+from pxgen_plugins.utils.errors import ModelError, ParameterError
 
 BLOCKS = {
     "down_block_types": ("DownEncoderBlock2D",) * 2,

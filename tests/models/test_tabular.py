@@ -18,11 +18,11 @@ from sklearn.metrics import roc_auc_score
 from pxgen_plugins import PXGen, describe
 from pxgen_plugins.criteria import GowerNearest
 from pxgen_plugins.criteria.gower import contributions
-from pxgen_plugins.errors import AnchorError, CapabilityError, ModelError, ParameterError
 from pxgen_plugins.models import Tabular
 from pxgen_plugins.testing import check_model
 from pxgen_plugins.testing.guards import moved_generators, random_state
 from pxgen_plugins.thresholds import Quantile
+from pxgen_plugins.utils.errors import AnchorError, CapabilityError, ModelError, ParameterError
 
 
 def people(n, seed=0):

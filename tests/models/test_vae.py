@@ -14,8 +14,8 @@ from torch import nn
 
 from pxgen_plugins import models
 from pxgen_plugins.criteria import Batch, make
-from pxgen_plugins.errors import CapabilityError, ModelError, ParameterError
 from pxgen_plugins.models import VAE, BlackBox, Model, wrap
+from pxgen_plugins.utils.errors import CapabilityError, ModelError, ParameterError
 from tests.conftest import TinyNet, tiny_vae
 
 SHAPES: dict[str, Any] = {"latent_shape": (3,), "sample_shape": (1, 8, 8)}

@@ -10,9 +10,9 @@ from torch import nn
 
 from pxgen_plugins import PXGen
 from pxgen_plugins.criteria import Batch, make
-from pxgen_plugins.errors import ModelError, ParameterError
 from pxgen_plugins.models import GAN, VAE, Autoencoder, Tabular, wrap
 from pxgen_plugins.thresholds import Fixed, Quantile
+from pxgen_plugins.utils.errors import ModelError, ParameterError
 
 
 class Plain:

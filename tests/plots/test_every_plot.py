@@ -13,7 +13,7 @@ import pytest
 from matplotlib.patches import Patch
 
 from pxgen_plugins import plots
-from pxgen_plugins.errors import ParameterError
+from pxgen_plugins.utils.errors import ParameterError
 
 pytestmark = pytest.mark.filterwarnings("error")
 

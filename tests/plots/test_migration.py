@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from matplotlib.patches import PathPatch, Rectangle
 
-from pxgen_plugins.errors import ParameterError
 from pxgen_plugins.plots import plot_migration
+from pxgen_plugins.utils.errors import ParameterError
 
 pytestmark = pytest.mark.filterwarnings("error")
 STATES = ("HIHE", "HILE", "LIHE", "LILE", "invalid")

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from matplotlib.image import AxesImage
 
-from pxgen_plugins.errors import ParameterError
 from pxgen_plugins.plots import plot_alignment, plot_delusion, plot_representatives
+from pxgen_plugins.utils.errors import ParameterError
 
 pytestmark = pytest.mark.filterwarnings("error")
 STRIPS = {"delusion": plot_delusion, "alignment": plot_alignment}

@@ -8,9 +8,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from pxgen_plugins.errors import ParameterError
 from pxgen_plugins.evaluation import RemovalResult
 from pxgen_plugins.plots import plot_removal
+from pxgen_plugins.utils.errors import ParameterError
 from tests.evaluation import toy_removal as toy
 
 pytestmark = pytest.mark.filterwarnings("error")

@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from pxgen_plugins.plots.density import blur, cell_counts, mass_levels, sparse
-from pxgen_plugins.plots.margins import histogram
-from pxgen_plugins.plots.scales import Scale, choose
-from pxgen_plugins.plots.style import GROUPS, ORDER, number, percent
-from pxgen_plugins.plots.text import clean
+from pxgen_plugins.plots._density import blur, cell_counts, mass_levels, sparse
+from pxgen_plugins.plots._marginals import histogram
+from pxgen_plugins.plots._scales import Scale, choose
+from pxgen_plugins.plots._style import GROUPS, ORDER, number, percent
+from pxgen_plugins.plots._text import clean
 
 pytestmark = pytest.mark.filterwarnings("error")
 ANY = hnp.arrays(np.float64, st.integers(0, 30), elements=st.floats(width=64))

@@ -8,8 +8,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from pxgen_plugins.errors import ParameterError
 from pxgen_plugins.plots import plot_groups
+from pxgen_plugins.utils.errors import ParameterError
 
 pytestmark = pytest.mark.filterwarnings("error")
 GROUPS = ("HIHE", "HILE", "LIHE", "LILE")

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pxgen_plugins.errors import ParameterError
 from pxgen_plugins.plots import plot_label_shares
+from pxgen_plugins.utils.errors import ParameterError
 
 pytestmark = pytest.mark.filterwarnings("error")
 GROUPS = ("HIHE", "HILE", "LIHE", "LILE")

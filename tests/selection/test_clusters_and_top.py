@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from sklearn.cluster import KMeans
 
-from pxgen_plugins.errors import MissingDependencyError, ParameterError
 from pxgen_plugins.selection import k_center, k_means, k_medoids, medoids, top
-from pxgen_plugins.selection.pam import partition_around_medoids
+from pxgen_plugins.selection._pam import partition_around_medoids
+from pxgen_plugins.utils.errors import MissingDependencyError, ParameterError
 from tests.selection.oracles import distance_table
 
 

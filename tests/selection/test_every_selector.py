@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from pxgen_plugins import selection
-from pxgen_plugins.errors import ParameterError, PXGenWarning
+from pxgen_plugins.utils.errors import ParameterError, PXGenWarning
 
 NAMES = selection.names()
 SEVERAL = [name for name in NAMES if name != "top"]

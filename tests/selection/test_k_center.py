@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from pxgen_plugins.selection import farthest, k_center
-from pxgen_plugins.selection.nearest import nearest
-from pxgen_plugins.selection.points import Points
+from pxgen_plugins.selection import _farthest_first as farthest
+from pxgen_plugins.selection import k_center
+from pxgen_plugins.selection._assignment import nearest
+from pxgen_plugins.selection._blocked_table import Points
 from tests.selection.oracles import distance_table, plain_farthest_first
 
 N = 200_000

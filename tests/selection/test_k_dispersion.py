@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pxgen_plugins.selection import k_center, k_dispersion, spread
+from pxgen_plugins.selection import _max_sum as spread
+from pxgen_plugins.selection import k_center, k_dispersion
 from tests.selection.oracles import distance_table, plain_farthest_first
 
 

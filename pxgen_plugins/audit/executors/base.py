@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from pxgen_plugins.registry import Registry
+from pxgen_plugins.utils.registry import Registry
 
 __all__ = ["REGISTRY", "Executor", "WorkerLostError"]
 

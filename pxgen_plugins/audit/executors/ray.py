@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from pxgen_plugins import optional
 from pxgen_plugins.audit.executors.base import REGISTRY, Executor, WorkerLostError
 from pxgen_plugins.audit.shards import score_shard
+from pxgen_plugins.utils import optional
 
 __all__ = ["RayExecutor"]
 

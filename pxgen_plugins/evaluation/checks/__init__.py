@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from pxgen_plugins.evaluation.checks.agreement import Agreement
 from pxgen_plugins.evaluation.checks.context import Context
-from pxgen_plugins.evaluation.checks.rows import STATES, Row
-from pxgen_plugins.registry import Registry
+from pxgen_plugins.evaluation.checks.row import STATES, Row
+from pxgen_plugins.utils.registry import Registry
 
 __all__ = ["STATES", "Agreement", "Check", "Context", "Row", "get", "names", "register"]
 

@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from pxgen_plugins.calibration import Calibration
 from pxgen_plugins.evaluation.checks import register
 from pxgen_plugins.evaluation.checks.agreement import KEPT, RAND, TRIVIAL, Agreement, Codes
 from pxgen_plugins.evaluation.checks.context import Context
-from pxgen_plugins.evaluation.checks.rows import Row
-from pxgen_plugins.seeds import derive
+from pxgen_plugins.evaluation.checks.row import Row
 from pxgen_plugins.thresholds import Fixed
+from pxgen_plugins.thresholds.calibration import Calibration
+from pxgen_plugins.utils.seeds import derive
 
 NAME = "calibration_seeds"
 _LOWEST = 0.8  # "good" recovery of a partition (Steinley 2004)

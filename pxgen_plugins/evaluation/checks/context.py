@@ -14,15 +14,15 @@ from numpy.typing import NDArray
 
 from pxgen_plugins import groups
 from pxgen_plugins.anchors import Anchors, open_for
-from pxgen_plugins.calibration import Calibration
 from pxgen_plugins.criteria import Fitted
-from pxgen_plugins.errors import AnchorError, ParameterError, PXGenWarning
 from pxgen_plugins.evaluation.checks.agreement import Codes
-from pxgen_plugins.evaluation.checks.changed import Changed, Chosen
+from pxgen_plugins.evaluation.checks.transformed_anchors import Changed, Chosen
 from pxgen_plugins.explainer import PXGen
-from pxgen_plugins.fitting import fit_criteria
 from pxgen_plugins.scoring import Scorer
+from pxgen_plugins.scoring.fitting import fit_criteria
 from pxgen_plugins.thresholds import Rule
+from pxgen_plugins.thresholds.calibration import Calibration
+from pxgen_plugins.utils.errors import AnchorError, ParameterError, PXGenWarning
 
 __all__ = ["Context"]
 
@@ -80,9 +80,9 @@ class Context:
         valid = np.flatnonzero(np.isfinite(values).all(axis=1)).astype(np.int64)
         self.n_invalid = len(everything) - len(valid)
         if not len(valid):
-            do = "Give some anchors; explain(X).reasons says why these have no values."
-            came = f"{len(everything)} anchors"
-            raise AnchorError("X", "evaluate", "at least one anchor with finite values", came, do)
+            hint = "Give some anchors; explain(X).reasons says why these have no values."
+            got = f"{len(everything)} anchors"
+            raise AnchorError("X", "evaluate", "at least one anchor with finite values", got, hint)
         if self.n_invalid:
             text = f"evaluate: {self.n_invalid} of {len(everything)} anchors are in no group"
             warnings.warn(f"{text} and were left out", PXGenWarning, stacklevel=3)
@@ -116,9 +116,9 @@ class Context:
         if self.training is None:
             for criterion in scorer.criteria:
                 if isinstance(criterion, Fitted) and criterion.learns_from == "data":
-                    do = "Pass the data that the explainer was fitted on."
+                    hint = "Pass the data that the explainer was fitted on."
                     allowed = f"given, so that criterion {criterion.name!r} can learn anew"
-                    raise ParameterError("training", "evaluate", allowed, "None", do)
+                    raise ParameterError("training", "evaluate", allowed, "None", hint)
         fit_criteria(scorer, self.training, self.explainer.seed)
         return scorer
 

@@ -8,10 +8,10 @@ import numpy as np
 
 from pxgen_plugins.evaluation.checks import register
 from pxgen_plugins.evaluation.checks.agreement import KEPT, RAND, Agreement
-from pxgen_plugins.evaluation.checks.changed import Change, Rows, draws
 from pxgen_plugins.evaluation.checks.context import Context, Floats
-from pxgen_plugins.evaluation.checks.rows import Row
-from pxgen_plugins.seeds import derive
+from pxgen_plugins.evaluation.checks.row import Row
+from pxgen_plugins.evaluation.checks.transformed_anchors import Change, Rows, draws
+from pxgen_plugins.utils.seeds import derive
 
 NAME = "perturbations"
 STRENGTHS = (0.0, 0.005, 0.01, 0.05, 0.1, 0.2)  # standard deviations, in units of the range

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from pxgen_plugins.errors import PXGenError
 from pxgen_plugins.evaluation.checks import register
 from pxgen_plugins.evaluation.checks.agreement import KEPT, RAND, TRIVIAL, Agreement
 from pxgen_plugins.evaluation.checks.context import Context
-from pxgen_plugins.evaluation.checks.rows import Row
+from pxgen_plugins.evaluation.checks.row import Row
 from pxgen_plugins.evaluation.quality import randomised, weights_by_layer
 from pxgen_plugins.models.base import capabilities
+from pxgen_plugins.utils.errors import PXGenError
 
 NAME = "randomisation"
 _DEPTHS = 5  # stages of a cascade, at most

@@ -9,12 +9,12 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from pxgen_plugins import validation
-from pxgen_plugins.errors import ParameterError, describe
 from pxgen_plugins.models.autoencoder import Autoencoder
 from pxgen_plugins.models.diffusion import Diffusion
 from pxgen_plugins.models.gan import GAN
 from pxgen_plugins.models.vae import VAE
+from pxgen_plugins.utils import validation
+from pxgen_plugins.utils.errors import ParameterError, short_repr
 
 __all__ = ["FAMILIES", "StoredNetwork", "from_files", "is_by_role"]
 
@@ -68,12 +68,12 @@ def from_files(
     unknown = sorted(set(obj) - set(_ROLES)) if isinstance(obj, Mapping) else ["obj"]
     if unknown or not obj:
         allowed = "paths by role, roles out of " + ", ".join(_ROLES)
-        do = f"Pass {{'encoder': 'encoder{ending}', 'decoder': 'decoder{ending}'}}."
-        raise ParameterError("obj", where, allowed, describe(obj), do)
+        hint = f"Pass {{'encoder': 'encoder{ending}', 'decoder': 'decoder{ending}'}}."
+        raise ParameterError("obj", where, allowed, short_repr(obj), hint)
     for role, path in obj.items():
         if not os.path.isfile(path):
-            do = "Check the spelling, and the directory that a relative path starts from."
-            raise ParameterError(role, where, "the path of a file", describe(str(path)), do)
+            hint = "Check the spelling, and the directory that a relative path starts from."
+            raise ParameterError(role, where, "the path of a file", short_repr(str(path)), hint)
     files = {role: open_file(path, role) for role, path in obj.items()}
     reads_images = next(
         (files[r] for r in ("encoder", "discriminator", "network") if r in files), None
@@ -130,5 +130,5 @@ def _settled(
         return tuple(int(size) for size in found.shape[1:])
     if name == "latent_shape" and reader is None:
         return None
-    do = f"Pass {name}=... without the batch axis."
-    raise ParameterError(name, where, "given where the files leave it open", "None", do)
+    hint = f"Pass {name}=... without the batch axis."
+    raise ParameterError(name, where, "given where the files leave it open", "None", hint)

@@ -7,10 +7,10 @@ import logging
 from collections.abc import Callable
 from typing import Any, ClassVar
 
-from pxgen_plugins.errors import ParameterError, describe
 from pxgen_plugins.models.base import CAPABILITIES, Model
-from pxgen_plugins.registry import Registry
-from pxgen_plugins.validation import nearest
+from pxgen_plugins.utils.errors import ParameterError, short_repr
+from pxgen_plugins.utils.registry import Registry
+from pxgen_plugins.utils.validation import nearest
 
 __all__ = ["REGISTRY", "Source", "is_of", "wrap"]
 
@@ -86,8 +86,8 @@ def wrap(obj: Any, **options: Any) -> Any:
     if _declares(obj) and not options:
         return obj
     listed = "; ".join(sorted(source.what for _, source in known))
-    do = "Use a family of pxgen_plugins.models by name, such as VAE(encode=..., decode=...)."
-    raise ParameterError("obj", "wrap", f"one of: {listed}", describe(obj), do)
+    hint = "Use a family of pxgen_plugins.models by name, such as VAE(encode=..., decode=...)."
+    raise ParameterError("obj", "wrap", f"one of: {listed}", short_repr(obj), hint)
 
 
 def _declares(obj: Any) -> bool:
@@ -107,5 +107,5 @@ def _check_options(source: type[Source], options: dict[str, Any]) -> None:
     for parameter in own:
         if parameter.default is parameter.empty and parameter.name not in options:
             allowed = f"given, for {source.what}"
-            do = f"Pass {parameter.name}=... to wrap."
-            raise ParameterError(parameter.name, "wrap", allowed, "nothing", do)
+            hint = f"Pass {parameter.name}=... to wrap."
+            raise ParameterError(parameter.name, "wrap", allowed, "nothing", hint)

@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pxgen_plugins import optional
-from pxgen_plugins.errors import ModelError, ParameterError, describe
 from pxgen_plugins.models.diffusion import Diffusion
 from pxgen_plugins.models.sources.base import REGISTRY, Source, is_of
 from pxgen_plugins.models.vae import VAE
 from pxgen_plugins.models.vqvae import VQVAE
+from pxgen_plugins.utils import optional
+from pxgen_plugins.utils.errors import ModelError, ParameterError, short_repr
 
 __all__ = ["from_diffusers"]
 
@@ -61,9 +61,9 @@ def from_diffusers(
         obj = _load(Path(obj))
     if hasattr(obj, "unet") and hasattr(obj, "scheduler"):
         if getattr(obj, "vae", None) is not None or hasattr(obj, "vqvae"):
-            do = "Wrap its autoencoder, pipe.vae, or its UNet with functions of your own."
-            came = f"{type(obj).__name__}, whose UNet works on latents"
-            raise ModelError("obj", "from_diffusers", "a model of images", came, do)
+            hint = "Wrap its autoencoder, pipe.vae, or its UNet with functions of your own."
+            got = f"{type(obj).__name__}, whose UNet works on latents"
+            raise ModelError("obj", "from_diffusers", "a model of images", got, hint)
         obj, scheduler = obj.unet, scheduler or obj.scheduler
     if hasattr(obj, "quantize"):
         model: VAE | VQVAE | Diffusion = _vqvae(obj, sample_shape, prior, settings)
@@ -72,9 +72,9 @@ def from_diffusers(
     elif is_of(obj, "diffusers") and hasattr(getattr(obj, "config", None), "in_channels"):
         model = _diffusion(obj, scheduler, sample_shape, class_label, settings)
     else:
-        do = "For others, use a family of pxgen_plugins.models with functions of your own."
+        hint = "For others, use a family of pxgen_plugins.models with functions of your own."
         allowed = "one of " + ", ".join(_CLASSES)
-        raise ParameterError("obj", "from_diffusers", allowed, describe(obj), do)
+        raise ParameterError("obj", "from_diffusers", allowed, short_repr(obj), hint)
     model.origin = f"diffusers {type(obj).__name__}, images {model.sample_shape} in [-1, 1]"
     return model
 
@@ -122,17 +122,17 @@ def _diffusion(
 ) -> Diffusion:
     if scheduler is None or not hasattr(scheduler, "alphas_cumprod"):
         allowed = "given, with alphas_cumprod, beside a UNet alone"
-        do = "Pass scheduler=DDPMScheduler.from_config(...), the one it was trained with."
-        raise ParameterError("scheduler", "from_diffusers", allowed, describe(scheduler), do)
+        hint = "Pass scheduler=DDPMScheduler.from_config(...), the one it was trained with."
+        raise ParameterError("scheduler", "from_diffusers", allowed, short_repr(scheduler), hint)
     if net.config.out_channels != net.config.in_channels:
-        do = "Use a Diffusion with a function that returns the mean prediction alone."
-        came = f"{net.config.in_channels} channels in and {net.config.out_channels} out"
-        raise ModelError("obj", "from_diffusers", "a UNet that predicts no variance", came, do)
+        hint = "Use a Diffusion with a function that returns the mean prediction alone."
+        got = f"{net.config.in_channels} channels in and {net.config.out_channels} out"
+        raise ModelError("obj", "from_diffusers", "a UNet that predicts no variance", got, hint)
     kind = scheduler.config.prediction_type
     if kind not in _PREDICTIONS:
-        do = "Use a Diffusion with a function of your own."
+        hint = "Use a Diffusion with a function of your own."
         allowed = "a prediction_type of " + ", ".join(_PREDICTIONS)
-        raise ModelError("scheduler", "from_diffusers", allowed, repr(kind), do)
+        raise ModelError("scheduler", "from_diffusers", allowed, repr(kind), hint)
 
     def network(x: Any, t: Any) -> Any:
         if class_label is None:
@@ -156,9 +156,9 @@ def _shape(config: Any, given: Any) -> tuple[int, ...]:
         return tuple(given)
     size = config.sample_size
     if size is None:
-        do = "Pass sample_shape=(channels, height, width)."
+        hint = "Pass sample_shape=(channels, height, width)."
         allowed = "given where the configuration has no sample_size"
-        raise ParameterError("sample_shape", "from_diffusers", allowed, "None", do)
+        raise ParameterError("sample_shape", "from_diffusers", allowed, "None", hint)
     height, width = size if isinstance(size, Sequence) else (size, size)
     return (int(config.in_channels), int(height), int(width))
 
@@ -184,16 +184,16 @@ def _load(folder: Path) -> Any:
     name = _class_name(folder)
     if name not in _CLASSES:
         allowed = "a folder written by save_pretrained of " + ", ".join(_CLASSES)
-        do = "Check the path; load other models yourself and pass them."
-        raise ModelError("obj", "from_diffusers", allowed, f"{folder.name!r}, of {name}", do)
+        hint = "Check the path; load other models yourself and pass them."
+        raise ModelError("obj", "from_diffusers", allowed, f"{folder.name!r}, of {name}", hint)
     kind = getattr(optional.load("diffusers", "diffusers", "from_diffusers"), name)
     try:
         return kind.from_pretrained(str(folder), use_safetensors=True, local_files_only=True)
     except Exception as error:
-        do = "Save the model anew by save_pretrained, which writes safetensors."
-        came = f"{type(error).__name__}: {str(error)[:200]}"
+        hint = "Save the model anew by save_pretrained, which writes safetensors."
+        got = f"{type(error).__name__}: {str(error)[:200]}"
         raise ModelError(
-            "obj", "from_diffusers", "a complete folder with safetensors", came, do
+            "obj", "from_diffusers", "a complete folder with safetensors", got, hint
         ) from error
 
 

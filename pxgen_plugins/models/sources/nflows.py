@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from pxgen_plugins.errors import ParameterError, describe
-from pxgen_plugins.models._seeded import with_seed
+from pxgen_plugins.models._global_rng import with_seed
 from pxgen_plugins.models.flow import Flow
 from pxgen_plugins.models.sources.base import REGISTRY, Source, is_of
+from pxgen_plugins.utils.errors import ParameterError, short_repr
 
 __all__ = ["from_nflows"]
 
@@ -30,8 +30,8 @@ def from_nflows(
         ModelError: When it does not behave as one.
     """
     if not hasattr(obj, "transform_to_noise") or not is_of(obj, "nflows"):
-        do = "Pass the flow itself, as nflows.flows.Flow(transform, distribution)."
-        raise ParameterError("obj", "from_nflows", "a flow of nflows", describe(obj), do)
+        hint = "Pass the flow itself, as nflows.flows.Flow(transform, distribution)."
+        raise ParameterError("obj", "from_nflows", "a flow of nflows", short_repr(obj), hint)
 
     def rows(n: int) -> Any:
         return None if context is None else context.expand(n, -1)

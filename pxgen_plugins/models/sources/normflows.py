@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from pxgen_plugins.errors import ParameterError, describe
-from pxgen_plugins.models._seeded import with_seed
+from pxgen_plugins.models._global_rng import with_seed
 from pxgen_plugins.models.flow import Flow
 from pxgen_plugins.models.sources.base import REGISTRY, Source, is_of
+from pxgen_plugins.utils.errors import ParameterError, short_repr
 
 __all__ = ["from_normflows"]
 
@@ -28,8 +28,8 @@ def from_normflows(obj: Any, *, sample_shape: tuple[int, ...], **settings: Any) 
         ModelError: When it does not behave as one.
     """
     if not hasattr(obj, "q0") or not hasattr(obj, "log_prob") or not is_of(obj, "normflows"):
-        do = "Pass the flow itself, as normflows.NormalizingFlow(q0, flows)."
-        raise ParameterError("obj", "from_normflows", "a flow of normflows", describe(obj), do)
+        hint = "Pass the flow itself, as normflows.NormalizingFlow(q0, flows)."
+        raise ParameterError("obj", "from_normflows", "a flow of normflows", short_repr(obj), hint)
     base = obj.q0
     settings.setdefault("modules", obj)
     if type(base).__name__ == "DiagGaussian" and hasattr(obj, "inverse"):

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pxgen_plugins import optional, validation
-from pxgen_plugins.errors import ModelError
 from pxgen_plugins.models.sources._files import FAMILIES, from_files, is_by_role
 from pxgen_plugins.models.sources.base import REGISTRY, Source
+from pxgen_plugins.utils import optional, validation
+from pxgen_plugins.utils.errors import ModelError
 
 __all__ = ["OnnxFile", "from_onnx"]
 
@@ -67,9 +67,9 @@ class OnnxFile:
                 os.fspath(path), options, providers=providers or ["CPUExecutionProvider"]
             )
         except Exception as error:
-            do = "Export it again, as by torch.onnx.export, without custom operators."
-            came = f"{Path(path).name!r} ({type(error).__name__}: {str(error)[:160]})"
-            raise ModelError(role, "from_onnx", "an ONNX file", came, do) from error
+            hint = "Export it again, as by torch.onnx.export, without custom operators."
+            got = f"{Path(path).name!r} ({type(error).__name__}: {str(error)[:160]})"
+            raise ModelError(role, "from_onnx", "an ONNX file", got, hint) from error
         self._where = f"from_onnx, {role}"
         self.inputs = [self._input(part) for part in self._session.get_inputs()]
         sizes = self.inputs[0][2][1:]
@@ -110,9 +110,9 @@ class OnnxFile:
 
     def _input(self, part: Any) -> tuple[str, Any, list[Any]]:
         if part.type not in _TYPES:
-            do = "Export it with floating inputs."
+            hint = "Export it with floating inputs."
             allowed = "inputs of " + ", ".join(_TYPES)
-            raise ModelError(part.name, self._where, allowed, str(part.type), do)
+            raise ModelError(part.name, self._where, allowed, str(part.type), hint)
         return str(part.name), _TYPES[part.type], list(part.shape)
 
 

@@ -9,13 +9,13 @@ from typing import Any
 
 import torch
 
-from pxgen_plugins import optional
-from pxgen_plugins.errors import ModelError, ParameterError, describe
-from pxgen_plugins.models._evaluation import EvaluationMode
+from pxgen_plugins.models._eval_mode import EvaluationMode
 from pxgen_plugins.models.autoencoder import Autoencoder
 from pxgen_plugins.models.sources.base import REGISTRY, Source, is_of
 from pxgen_plugins.models.vae import VAE
 from pxgen_plugins.models.vqvae import VQVAE
+from pxgen_plugins.utils import optional
+from pxgen_plugins.utils.errors import ModelError, ParameterError, short_repr
 
 __all__ = ["from_pythae"]
 
@@ -60,12 +60,12 @@ def from_pythae(
     if isinstance(obj, (str, os.PathLike)):
         obj = _load(Path(obj))
     if not hasattr(obj, "encoder") or not hasattr(obj, "decoder") or not is_of(obj, "pythae"):
-        do = "Pass the trained model itself, as AutoModel.load_from_folder returns it."
-        raise ParameterError("obj", "from_pythae", "a model of pythae", describe(obj), do)
+        hint = "Pass the trained model itself, as AutoModel.load_from_folder returns it."
+        raise ParameterError("obj", "from_pythae", "a model of pythae", short_repr(obj), hint)
     name = str(obj.model_name)
     if name in _CURVED:
-        do = "Use an Autoencoder with functions of your own."
-        raise ModelError("obj", "from_pythae", "a model with codes in a flat space", name, do)
+        hint = "Use an Autoencoder with functions of your own."
+        raise ModelError("obj", "from_pythae", "a model with codes in a flat space", name, hint)
     shape = tuple(int(size) for size in obj.model_config.input_dim)
     settings |= {"sample_shape": shape, "data_range": data_range, "modules": obj}
 
@@ -130,15 +130,15 @@ def _config_name(folder: Path) -> str | None:
 def _load(folder: Path) -> Any:
     name = _config_name(folder)
     if name is None:
-        do = "Check the path: it is the folder final_model of a training."
-        came = f"{describe(folder.name)} without a readable {_CONFIG}"
-        raise ModelError("obj", "from_pythae", "a folder that pythae saved", came, do)
+        hint = "Check the path: it is the folder final_model of a training."
+        got = f"{short_repr(folder.name)} without a readable {_CONFIG}"
+        raise ModelError("obj", "from_pythae", "a folder that pythae saved", got, hint)
     pythae = optional.load("pythae.models", "pythae", "from_pythae")
     kind: Any = getattr(pythae, name.removesuffix("Config").removesuffix("_"), None)
     known = name.endswith("Config") and name in vars(pythae) and isinstance(kind, type)
     if not known or "RHVAE" in name:  # RHVAE keeps its metric outside of its weights
-        do = "Load it yourself and pass the model."
-        raise ModelError("obj", "from_pythae", "a model of pythae.models", describe(name), do)
+        hint = "Load it yourself and pass the model."
+        raise ModelError("obj", "from_pythae", "a model of pythae.models", short_repr(name), hint)
     try:
         # pythae's own reader unpickles networks that lie beside the weights
         config = getattr(pythae, name).from_json_file(str(folder / _CONFIG))
@@ -149,10 +149,10 @@ def _load(folder: Path) -> Any:
         net: Any = kind(config)
         net.load_state_dict(held["model_state_dict"])
     except Exception as error:
-        do = "Load a model with networks of your own yourself, and pass it."
-        came = f"{type(error).__name__}: {str(error)[:200]}"
+        hint = "Load a model with networks of your own yourself, and pass it."
+        got = f"{type(error).__name__}: {str(error)[:200]}"
         allowed = f"a folder with {_CONFIG} and {_WEIGHTS} of default networks"
-        raise ModelError("obj", "from_pythae", allowed, came, do) from error
+        raise ModelError("obj", "from_pythae", allowed, got, hint) from error
     return net
 
 

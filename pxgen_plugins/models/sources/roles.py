@@ -8,11 +8,9 @@ from typing import Any
 
 import torch
 
-from pxgen_plugins import validation
-from pxgen_plugins.errors import ModelError, ParameterError, describe
 from pxgen_plugins.models._callables import Call
-from pxgen_plugins.models._evaluation import EvaluationMode
-from pxgen_plugins.models._placement import bounds, modules_behind, placement
+from pxgen_plugins.models._device import bounds, modules_behind, placement
+from pxgen_plugins.models._eval_mode import EvaluationMode
 from pxgen_plugins.models.autoencoder import Autoencoder
 from pxgen_plugins.models.blackbox import BlackBox
 from pxgen_plugins.models.diffusion import Diffusion
@@ -20,6 +18,8 @@ from pxgen_plugins.models.gan import GAN
 from pxgen_plugins.models.sources.base import REGISTRY, Source
 from pxgen_plugins.models.vae import VAE
 from pxgen_plugins.models.vqvae import VQVAE
+from pxgen_plugins.utils import validation
+from pxgen_plugins.utils.errors import ModelError, ParameterError, short_repr
 
 __all__ = ["encoder_results", "from_roles"]
 
@@ -54,17 +54,17 @@ def from_roles(obj: Mapping[str, Any], **settings: Any) -> Any:
     found = next((_FAMILIES[role] for role in _FAMILIES if role in obj), None)
     if found is None:
         allowed = "functions by role, one of them " + ", ".join(_FAMILIES)
-        do = "Name them as in {'encode': f, 'decode': g}."
-        raise ParameterError("obj", "wrap", allowed, describe(dict(obj)), do)
+        hint = "Name them as in {'encode': f, 'decode': g}."
+        raise ParameterError("obj", "wrap", allowed, short_repr(dict(obj)), hint)
     family, roles = found
     unknown = [name for name in obj if name not in roles]
     if unknown:
         allowed = f"roles of a {family.__name__}: " + ", ".join(sorted(roles))
-        do = validation.nearest(str(unknown[0]), roles)
-        raise ParameterError("obj", "wrap", allowed, f"a role {unknown[0]!r}", do)
+        hint = validation.nearest(str(unknown[0]), roles)
+        raise ParameterError("obj", "wrap", allowed, f"a role {unknown[0]!r}", hint)
     if family is not BlackBox and settings.get("sample_shape") is None:
-        do = "Pass sample_shape=(1, 28, 28), say, without the batch axis."
-        raise ParameterError("sample_shape", "wrap", "given", "None", do)
+        hint = "Pass sample_shape=(1, 28, 28), say, without the batch axis."
+        raise ParameterError("sample_shape", "wrap", "given", "None", hint)
     if family is VAE:
         settings.setdefault("latent_shape", None)
         results, latent_shape = encoder_results(obj["encode"], settings)
@@ -83,8 +83,8 @@ def _check_settings(family: type[Any], settings: Mapping[str, Any]) -> None:
     for name in settings:
         if name not in parameters:
             allowed = f"an option of {family.__name__}, which these roles make"
-            do = validation.nearest(name, parameters)
-            raise ParameterError(name, "wrap", allowed, "one of another family", do)
+            hint = validation.nearest(name, parameters)
+            raise ParameterError(name, "wrap", allowed, "one of another family", hint)
 
 
 def encoder_results(encode: Any, settings: Mapping[str, Any]) -> tuple[int, tuple[int, ...] | None]:
@@ -113,12 +113,12 @@ def encoder_results(encode: Any, settings: Mapping[str, Any]) -> tuple[int, tupl
         first = returned[0] if len(returned) else None
         return len(returned), _row(first)
     if _row(returned) is None:
-        do = (
+        hint = (
             "Wrap it: encode=lambda x: (q.mean, 2 * q.stddev.log()) with q = net.encode(x), say, "
             "where it returns a normal distribution."
         )
         allowed = "a callable that returns (mean, log_var), or codes"
-        raise ModelError("encode", "wrap", allowed, describe(returned), do)
+        raise ModelError("encode", "wrap", allowed, short_repr(returned), hint)
     return 1, _row(returned)
 
 

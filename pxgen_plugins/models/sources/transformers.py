@@ -8,11 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pxgen_plugins import validation
-from pxgen_plugins.errors import ModelError, ParameterError, describe
-from pxgen_plugins.models._evaluation import EvaluationMode
+from pxgen_plugins.models._eval_mode import EvaluationMode
 from pxgen_plugins.models.language_model import LanguageModel
 from pxgen_plugins.models.sources.base import REGISTRY, Source, is_of
+from pxgen_plugins.utils import validation
+from pxgen_plugins.utils.errors import ModelError, ParameterError, short_repr
 
 __all__ = ["from_transformers"]
 
@@ -56,17 +56,17 @@ def from_transformers(
     """
     where = "from_transformers"
     if not callable(obj) or not hasattr(obj, "config"):
-        do = "Pass the model, as AutoModelForCausalLM.from_pretrained(folder) returns it."
-        raise ParameterError("obj", where, "a causal model of transformers", describe(obj), do)
+        hint = "Pass the model, as AutoModelForCausalLM.from_pretrained(folder) returns it."
+        raise ParameterError("obj", where, "a causal model of transformers", short_repr(obj), hint)
     if not callable(tokenizer) or not hasattr(tokenizer, "decode"):
-        do = "Pass AutoTokenizer.from_pretrained(folder)."
-        raise ParameterError("tokenizer", where, "its tokenizer", describe(tokenizer), do)
+        hint = "Pass AutoTokenizer.from_pretrained(folder)."
+        raise ParameterError("tokenizer", where, "its tokenizer", short_repr(tokenizer), hint)
     validation.integer(max_tokens, "max_tokens", where, minimum=1)
     inside = _Causal(obj, tokenizer, max_tokens, None if prompts is None else list(prompts))
     if not inside.is_causal():
-        do = "Load it by AutoModelForCausalLM; a model of BERT's kind needs is_decoder=True."
-        came = f"a {type(obj).__name__}, whose logits depend on later tokens"
-        raise ModelError("obj", where, "a causal model of transformers", came, do)
+        hint = "Load it by AutoModelForCausalLM; a model of BERT's kind needs is_decoder=True."
+        got = f"a {type(obj).__name__}, whose logits depend on later tokens"
+        raise ModelError("obj", where, "a causal model of transformers", got, hint)
     able = inside.start or prompts
     model = LanguageModel(
         inside.log_probs,

@@ -6,10 +6,10 @@ from typing import Any
 
 import torch
 
-from pxgen_plugins.errors import ParameterError, describe
-from pxgen_plugins.models._seeded import with_seed
+from pxgen_plugins.models._global_rng import with_seed
 from pxgen_plugins.models.flow import Flow
 from pxgen_plugins.models.sources.base import REGISTRY, Source, is_of
+from pxgen_plugins.utils.errors import ParameterError, short_repr
 
 __all__ = ["from_zuko"]
 
@@ -28,8 +28,8 @@ def from_zuko(obj: Any, *, context: Any = None, **settings: Any) -> Flow:
         ModelError: When it does not behave as one.
     """
     if not callable(obj) or not is_of(obj, "zuko"):
-        do = "Pass the flow itself, as zuko.flows.NSF(features=2)."
-        raise ParameterError("obj", "from_zuko", "a flow of zuko", describe(obj), do)
+        hint = "Pass the flow itself, as zuko.flows.NSF(features=2)."
+        raise ParameterError("obj", "from_zuko", "a flow of zuko", short_repr(obj), hint)
 
     def given() -> Any:
         return obj() if context is None else obj(context)

@@ -1,0 +1,170 @@
+"""Texts as anchors: rows of code points, so that they travel as any other anchor does."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pxgen_plugins.anchors.base import Anchors, path_of, positions, reason
+from pxgen_plugins.anchors.csv_file import csv_columns
+from pxgen_plugins.anchors.label_text import as_ids, as_labels
+from pxgen_plugins.utils.errors import AnchorError, short_repr
+
+__all__ = ["Texts", "from_rows", "open_texts", "to_rows"]
+
+_COLUMNS = ("text", "label", "id")
+_DO = (
+    "Give a list of strings, a Series, a DataFrame or mapping with a column 'text', or the path of "
+    "a .txt file (one text per line), or of a .csv, .jsonl or .parquet file with such a column."
+)
+
+
+class Texts(Anchors):
+    """Texts of at most ``width`` characters, each a row of code points with zeros behind.
+
+    A text that is empty, too long or no text at all is one bad row with a reason; none is cut.
+
+    Args:
+        texts: The texts; items of other types are bad rows.
+        width: Most characters of a text.
+
+    Example:
+        >>> rows, failed = Texts(["ab", "abcd", ""], width=3).read(slice(None))
+        >>> rows.tolist(), failed
+        ([[97.0, 98.0, 0.0], [0.0, 0.0, 0.0], [0.0, 0.0, 0.0]], {1: 'a text of 4 characters, \
+more than 3', 2: 'an empty text'})
+    """
+
+    def __init__(self, texts: Iterable[Any], width: int) -> None:
+        self._texts = list(texts)
+        self.width = width
+
+    def __len__(self) -> int:
+        return len(self._texts)
+
+    def read(self, index: slice | NDArray[np.int64]) -> tuple[NDArray[Any], dict[int, str]]:
+        """Return the rows of some texts, float32 (b, width), and why others are bad."""
+        wanted = [self._texts[i] for i in positions(index, len(self))]
+        failed = {
+            at: fault for at, text in enumerate(wanted) if (fault := _fault(text, self.width))
+        }
+        kept = ["" if at in failed else text for at, text in enumerate(wanted)]
+        return to_rows(kept, self.width), failed
+
+
+def to_rows(texts: Sequence[str], width: int) -> NDArray[np.float32]:
+    """Return the code points of texts, float32 (n, width), zeros behind; what is longer is cut.
+
+    float32 holds every code point exactly.
+    """
+    rows = np.zeros((len(texts), width), dtype=np.float32)
+    for row, text in zip(rows, texts, strict=True):
+        points = np.frombuffer(
+            text[:width].encode("utf-32-le", "surrogatepass"), dtype=np.dtype("<u4")
+        )
+        row[: len(points)] = points
+    return rows
+
+
+def from_rows(rows: NDArray[Any]) -> list[str]:
+    """Return the texts behind rows of code points.
+
+    Example:
+        >>> from_rows(to_rows(["naïve", "𝄞"], 6))
+        ['naïve', '𝄞']
+    """
+    whole = np.asarray(rows).round().clip(0, 0x10FFFF).astype("<u4")
+    return [
+        row[row > 0].tobytes().decode("utf-32-le", "surrogatepass") if row.any() else ""
+        for row in whole
+    ]
+
+
+def open_texts(X: Any, width: int, where: str) -> Any:
+    """Return the texts that ``X`` holds as anchors; arrays of numbers are given back as they are.
+
+    Args:
+        X: A list or array of strings, a Series, a DataFrame or mapping with a column ``text`` (and
+            perhaps ``label`` and ``id``), or the path of a ``.txt``, ``.csv``, ``.jsonl``
+            or ``.parquet`` file.
+        width: Most characters of a text.
+        where: Who asks, for messages.
+
+    Raises:
+        AnchorError: When it holds no texts, or a file cannot be read.
+    """
+    if isinstance(X, Anchors):
+        return X
+    columns = _columns(X, where)
+    if columns is None:
+        return X
+    texts = Texts(columns["text"], width)
+    if columns.get("label") is not None:
+        texts.labels = as_labels(columns["label"], len(texts), where)
+    if columns.get("id") is not None:
+        texts.ids = as_ids(columns["id"], len(texts), where)
+    return texts
+
+
+def _columns(X: Any, where: str) -> dict[str, Any] | None:
+    """Return lists under ``text``, ``label`` and ``id``; None for numbers."""
+    path = path_of(X)
+    if path is not None:
+        return _from_file(path, where)
+    if isinstance(X, Mapping) or hasattr(X, "columns"):
+        if "text" not in X:
+            raise AnchorError("X", where, "with a column 'text'", short_repr(X), _DO)
+        return {name: list(X[name]) for name in _COLUMNS if name in X}
+    if isinstance(X, np.ndarray) and X.dtype.kind not in "UO":
+        return None
+    if not isinstance(X, Iterable) or isinstance(X, bytes):
+        raise AnchorError("X", where, "texts", short_repr(X), _DO)
+    if hasattr(X, "dtype") and not isinstance(X, np.ndarray) and not hasattr(X, "to_list"):
+        return None  # a tensor
+    return {"text": [str(text) if isinstance(text, str) else text for text in X]}
+
+
+def _from_file(path: Path, where: str) -> dict[str, Any]:
+    if path.suffix.lower() == ".csv":
+        found = csv_columns(path, {name: (name,) for name in _COLUMNS}, where)
+        if "text" not in found:
+            got = f"{short_repr(str(path))} without one"
+            raise AnchorError("X", where, "a CSV file with a column 'text'", got, _DO)
+        return found
+    try:
+        if path.suffix == ".txt":
+            return {"text": path.read_text(encoding="utf-8").splitlines()}
+        if path.suffix == ".jsonl":
+            lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+            rows = [json.loads(line) for line in lines]
+            held = [n for n in _COLUMNS if rows and all(n in row for row in rows)]
+            if "text" in held or not rows:
+                return {"text": []} | {name: [row[name] for row in rows] for name in held}
+        if path.suffix == ".parquet":
+            from pyarrow import parquet
+
+            held = [n for n in _COLUMNS if n in parquet.read_schema(path).names]
+            if "text" in held:
+                table = parquet.read_table(path, columns=held)
+                return {name: table[name].to_pylist() for name in held}
+    except Exception as error:  # a file may be broken in any way
+        raise AnchorError("X", where, "a readable file of texts", reason(error), _DO) from error
+    raise AnchorError("X", where, "a file of texts", short_repr(str(path)), _DO)
+
+
+def _fault(text: Any, width: int) -> str:
+    """Return why this is no text to explain; empty when it is one."""
+    if not isinstance(text, str):
+        return f"no text but {short_repr(text)}"
+    if not text:
+        return "an empty text"
+    if len(text) > width:
+        return f"a text of {len(text)} characters, more than {width}"
+    if "\0" in text or any(0xD800 <= ord(c) <= 0xDFFF for c in text):
+        return "a text with a null character or half a surrogate pair"
+    return ""

@@ -1,0 +1,142 @@
+"""Labels and ids: whatever type they come in, they become strings."""
+
+from __future__ import annotations
+
+import numbers
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pxgen_plugins.utils.errors import AnchorError, short_repr
+
+__all__ = ["as_ids", "as_labels", "as_text", "item_label"]
+
+_LONGEST = 1024  # numpy gives every string the room of the longest one
+_EXACT = 2.0**53
+_GROUPS = (list, tuple, dict, set)
+
+
+def as_text(value: Any) -> str:
+    """Return one label as a string.
+
+    Integers and integral floats lose their type ("3" for 3 and 3.0: a column of class numbers with
+    a gap is stored as floats), missing values (None, NaN, NaT, NA) become "", bytes are decoded as
+    UTF-8, and halves of surrogate pairs (file names that are no text) become escapes, so that every
+    label can be written.
+
+    Raises:
+        TypeError: When ``value`` is a list, tuple, dict or set.
+        ValueError: When it is an array of several elements (RuntimeError for a tensor).
+
+    Example:
+        >>> [as_text(value) for value in (3, 3.0, 0.5, None, float("nan"), True, b"cat")]
+        ['3', '3', '0.5', '', '', 'True', 'cat']
+    """
+    if isinstance(value, str):
+        return value.encode(errors="backslashreplace").decode()
+    if isinstance(value, _GROUPS):
+        raise TypeError(f"a {type(value).__name__} is no label")
+    if value is None or type(value).__name__ == "NAType":
+        return ""
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "backslashreplace")
+    if isinstance(value, (bool, np.bool_)):
+        return str(bool(value))
+    if isinstance(value, numbers.Integral):
+        return str(int(value))
+    if not isinstance(value, np.generic) and hasattr(value, "item") and hasattr(value, "ndim"):
+        return as_text(value.item())
+    if value != value:
+        return ""
+    if isinstance(value, numbers.Real) and float(value).is_integer() and abs(float(value)) < _EXACT:
+        return str(int(float(value)))
+    return str(value)
+
+
+def as_labels(labels: Any, n: int, where: str) -> NDArray[np.str_]:
+    """Return ``n`` labels as strings, shape (n,); see :func:`as_text`.
+
+    Args:
+        labels: A list, an array, a tensor, a pandas Series or any other sequence of ``n`` values.
+        n: Number of anchors.
+        where: Who asks, for messages.
+
+    Raises:
+        AnchorError: When there are more or fewer than ``n``, or one is no scalar or longer than
+            1,024 characters.
+
+    Example:
+        >>> as_labels([3.0, None, "cat"], 3, "here").tolist()
+        ['3', '', 'cat']
+    """
+    return _strings(labels, n, "labels", where)
+
+
+def as_ids(ids: Any, n: int, where: str) -> NDArray[np.str_]:
+    """Return ``n`` ids as strings, shape (n,); see :func:`as_text`.
+
+    Raises:
+        AnchorError: As :func:`as_labels`, and when an id is missing or occurs twice.
+    """
+    found = _strings(ids, n, "ids", where)
+    seen: set[str] = set()
+    for position, name in enumerate(found.tolist()):
+        if name == "" or name in seen:
+            got = f"{short_repr(name)} again at position {position}"
+            if name == "":
+                got = f"an empty id at position {position}"
+            hint = "Pass ids= with one distinct name per anchor."
+            raise AnchorError("ids", where, "distinct and not empty", got, hint)
+        seen.add(name)
+    return found
+
+
+def item_label(label: Any) -> str:
+    """Return the label of one item; "" when it is missing, no scalar, or overlong."""
+    try:
+        text = as_text(label)
+    except (TypeError, ValueError, RuntimeError, OverflowError):
+        return ""
+    return text if len(text) <= _LONGEST else ""
+
+
+def _strings(values: Any, n: int, parameter: str, where: str) -> NDArray[np.str_]:
+    found = _flat(values)
+    one = f"one of {parameter} per anchor"
+    if found is None:
+        hint = f"Pass a one-dimensional sequence of {parameter}."
+        raise AnchorError(parameter, where, one, short_repr(values), hint)
+    if len(found) != n:
+        hint = f"Pass as many {parameter} as there are anchors, in the same order."
+        allowed = f"of length {n}, the number of anchors"
+        raise AnchorError(parameter, where, allowed, f"length {len(found)}", hint)
+    try:
+        if isinstance(found, np.ndarray) and found.dtype.kind in "biufM":
+            unique, inverse = np.unique(found, return_inverse=True)
+            return np.array([as_text(value) for value in unique], np.str_)[inverse]
+        texts = [as_text(value) for value in found]
+    except (TypeError, ValueError, RuntimeError, OverflowError) as error:
+        hint = f"Pass strings or numbers as {parameter}."
+        raise AnchorError(parameter, where, one, short_repr(values), hint) from error
+    longest = max(texts, key=len, default="")
+    if len(longest) > _LONGEST:
+        got = f"one of {len(longest)} characters: {short_repr(longest)}"
+        hint = f"Shorten the {parameter}."
+        raise AnchorError(parameter, where, f"of at most {_LONGEST} characters", got, hint)
+    return np.array(texts, np.str_)
+
+
+def _flat(values: Any) -> list[Any] | NDArray[Any] | None:
+    """Return ``values`` as a list or a one-dimensional array; None if they are neither."""
+    if isinstance(values, (str, bytes, Mapping)):
+        return None
+    if hasattr(values, "detach"):
+        values = values.detach().cpu().numpy()
+    if hasattr(values, "__array__"):
+        array = np.asarray(values)
+        if array.ndim == 2 and array.shape[1] == 1:
+            array = array[:, 0]
+        return array if array.ndim == 1 else None
+    return list(values) if isinstance(values, Iterable) and hasattr(values, "__len__") else None

@@ -1,0 +1,339 @@
+"""The command ``pxgen``: heavy modules are imported inside, so that --help is quick."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pxgen_plugins import __version__
+
+if TYPE_CHECKING:
+    from pxgen_plugins.audit.conditions import Condition
+    from pxgen_plugins.audit.engine import Plan
+    from pxgen_plugins.audit.run_folder import Run
+    from pxgen_plugins.audit.settings import Config
+
+__all__ = ["FAILED", "INCOMPLETE", "INTERNAL", "PASSED", "USAGE", "main"]
+
+PASSED, FAILED, USAGE, INCOMPLETE, INTERNAL = range(5)
+_COLOURS = {"passed": "green", "failed": "red", "error": "red", "warning": "yellow"}
+_CODES = f"""Exit codes: {PASSED} passed, {FAILED} a condition failed, {USAGE} wrong usage or
+settings, {INCOMPLETE} incomplete, {INTERNAL} internal error."""
+
+
+def main() -> None:
+    """Run the command and leave with its exit code."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run the command with arguments and return its exit code; nothing of ours is raised."""
+    from pxgen_plugins.audit.executors import WorkerLostError
+    from pxgen_plugins.utils.errors import PXGenError
+
+    try:
+        code = group.main(arguments, "pxgen", standalone_mode=False)
+        return code if isinstance(code, int) else PASSED
+    except click.ClickException as error:
+        error.show()
+        return USAGE
+    except click.Abort:
+        click.echo("stopped; run it again to go on", err=True)
+        return INCOMPLETE
+    except PXGenError as error:
+        from pxgen_plugins.audit.escaping import visible
+
+        click.echo(f"pxgen: {visible(error)}", err=True)
+        return USAGE
+    except WorkerLostError as error:
+        click.echo(f"pxgen: {error}; what was scored is kept, run it again to go on", err=True)
+        return INCOMPLETE
+    except (Exception, SystemExit) as error:  # code of users may call sys.exit(0)
+        if "PacifyFlush" in type(sys.stdout).__name__:  # how click ends a broken pipe
+            return INCOMPLETE  # whoever read the output, such as head, has gone
+        from pxgen_plugins.audit.escaping import visible
+
+        if os.environ.get("PXGEN_TRACEBACK"):
+            raise
+        got = visible(f"{type(error).__name__}: {error}", 500)
+        hint = "Set PXGEN_TRACEBACK=1 to see where, and report it."
+        click.echo(f"pxgen: internal error: {got}. {hint}", err=True)
+        return INTERNAL
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]}, epilog=_CODES)
+@click.version_option(__version__, prog_name="pxgen")
+def group() -> None:
+    """Audit a generative model: does it still know what it must know?"""
+
+
+@group.command()
+@click.argument("path", type=click.Path(dir_okay=False, path_type=Path), default="pxgen.yaml")
+@click.option("--force", is_flag=True, help="Write over an existing file.")
+def init(path: Path, force: bool) -> int:
+    """Write a commented settings file."""
+    from pxgen_plugins.audit.settings_schema import template
+    from pxgen_plugins.utils.files import write_atomic
+
+    if path.exists() and not force:
+        raise click.ClickException(f"{path} is there already; --force writes over it")
+    write_atomic(path, template().encode())
+    click.echo(f"wrote {path}; run: pxgen audit {path}")
+    return PASSED
+
+
+@group.command()
+@click.argument("settings", type=click.Path(path_type=Path))
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a setting.")
+@click.option("--limit", "limits", multiple=True, metavar="NAME=NUMBER",
+              help="Override a condition's limit, by its name or number (from 1).")  # fmt: skip
+@click.option(
+    "--output", type=click.Path(path_type=Path), help="Run folder, instead of the file's."
+)
+@click.option("--plan", "only_plan", is_flag=True, help="Say what would run, and stop.")
+@click.option("--fresh", is_flag=True, help="Start over instead of going on.")
+@click.option("--shard", metavar="I/N", help="Score only every N-th shard from the I-th (from 0).")
+@click.option("--warn-as-error", is_flag=True, help="Warnings fail too.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--quiet", is_flag=True, help="Nothing on standard error but errors.")
+def audit(
+    settings: Path,
+    overrides: tuple[str, ...],
+    limits: tuple[str, ...],
+    output: Path | None,
+    only_plan: bool,
+    fresh: bool,
+    shard: str | None,
+    warn_as_error: bool,
+    as_json: bool,
+    quiet: bool,
+) -> int:
+    """Run the audit that SETTINGS describe, or go on with it."""
+    from pxgen_plugins.audit.settings import Config, load_config
+
+    part = None if shard is None else _part(shard)
+    if part is not None and fresh:
+        raise click.ClickException("--fresh with --shard would remove what other parts scored")
+    config = load_config(settings, overrides)
+    if output is not None:
+        config = Config(config.values | {"output": str(output.absolute())})
+    conditions = _limited(config["conditions"], limits)
+    if warn_as_error:
+        conditions = [dataclasses.replace(one, severity="error") for one in conditions]
+    config = Config(config.values | {"conditions": conditions})
+    # torch and alibi, once the settings are known to be good
+    from pxgen_plugins.audit import engine
+    from pxgen_plugins.audit.estimate import seconds
+    from pxgen_plugins.audit.writers.shared import verdict
+
+    if only_plan:
+        plan, explainer = engine.make_plan(config)
+        workers = config["executor"]["workers"]
+        return _say_plan(config, plan, seconds(plan, explainer, workers), as_json)
+    say: Callable[[str], None] = (lambda text: None) if quiet else _say
+    finished = engine.audit(config, fresh=fresh, part=part, verbose=not quiet, say=say)
+    if finished is None:
+        say("other shards are missing; run without --shard, or the other parts, to finish")
+        return INCOMPLETE
+    _show(finished, as_json)
+    state = verdict(finished.conditions)[0]
+    if state in {"failed", "error"}:
+        return FAILED
+    return INCOMPLETE if state == "skipped" and finished.conditions else PASSED
+
+
+@group.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def show(folder: Path, as_json: bool) -> int:
+    """Show a finished run in the terminal."""
+    from pxgen_plugins.audit.run_folder import Run
+
+    _show(Run.open(folder), as_json)
+    return PASSED
+
+
+@group.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+def report(folder: Path) -> int:
+    """Write report.html of a finished run anew."""
+    from pxgen_plugins.audit.run_folder import Run
+    from pxgen_plugins.audit.writers.report import build_report
+    from pxgen_plugins.utils.files import write_atomic
+
+    opened = Run.open(folder)
+    others = [opened.extra(name) for name in ("changes.json", "evidence.json", "evidence.png")]
+    page = build_report(opened.manifest, opened.data, opened.pictures, opened.conditions, *others)
+    write_atomic(opened.path / "report.html", page.encode())
+    click.echo(str(opened.path / "report.html"))
+    return PASSED
+
+
+@group.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--experiment", help="Experiment in MLflow, made when absent.")
+@click.option("--run-name", help="Name of the run in MLflow, instead of the audit's.")
+@click.option("--tracking-uri", help="Server, database or folder, instead of MLflow's own.")
+def log(
+    folder: Path, experiment: str | None, run_name: str | None, tracking_uri: str | None
+) -> int:
+    """Write a finished run to MLflow and print the id that it has there."""
+    from pxgen_plugins.audit.writers.mlflow import log_run
+
+    click.echo(log_run(folder, experiment=experiment, run_name=run_name, tracking_uri=tracking_uri))
+    return PASSED
+
+
+@group.command()
+@click.argument("before", type=click.Path(path_type=Path))
+@click.argument("after", type=click.Path(path_type=Path))
+@click.option("--partial", is_flag=True, help="Compare those of different anchors that both have.")
+@click.option("--figure", type=click.Path(path_type=Path), help="Also draw it, to this PNG or PDF.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def compare(before: Path, after: Path, partial: bool, figure: Path | None, as_json: bool) -> int:
+    """Say what changed from one run to another: the same anchors under two models."""
+    from pxgen_plugins.audit.changes import compare_runs
+    from pxgen_plugins.audit.run_folder import Run
+
+    first, second = Run.open(before), Run.open(after)
+    digests = [one.manifest["digests"].get("anchors") for one in (first, second)]
+    if digests[0] != digests[1] and not partial:
+        hint = "say --partial to compare those of the same id, or place"
+        raise click.ClickException(f"the runs are of different anchors; {hint}")
+    changes = compare_runs(first.data, second.data, partial=partial)
+    if figure is not None:
+        import matplotlib as mpl
+
+        mpl.use("Agg")
+        (axes,) = changes.plot()
+        try:
+            axes.figure.savefig(figure)
+        except (OSError, ValueError) as error:
+            raise click.ClickException(f"--figure {figure}: {error}") from error
+    click.echo(json.dumps(changes.to_dict(), indent=1) if as_json else changes.to_markdown())
+    return PASSED
+
+
+@group.command()
+@click.argument("settings", type=click.Path(path_type=Path))
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a setting.")
+def methods(settings: Path, overrides: tuple[str, ...]) -> int:
+    """Say what the model can do, and which criteria and adapters work with it."""
+    from pxgen_plugins import selection
+    from pxgen_plugins.audit import executors
+    from pxgen_plugins.audit.escaping import visible
+    from pxgen_plugins.audit.inputs import build_model
+    from pxgen_plugins.audit.installed import adapters_for
+    from pxgen_plugins.audit.settings import load_config
+    from pxgen_plugins.description import describe
+
+    model = build_model(load_config(settings, overrides))
+    for line in str(describe(model)).splitlines():
+        click.echo(visible(line))
+    click.echo("adapters:")
+    for name, evidence, lacks in adapters_for(model):
+        click.echo(f"  {name} ({evidence})" + (f": lacks {lacks}" if lacks else ""))
+    click.echo("selectors: " + ", ".join(selection.names()))
+    click.echo("executors: " + ", ".join(executors.names()))
+    return PASSED
+
+
+def _limited(conditions: list[Any], limits: tuple[str, ...]) -> list[Condition]:
+    """Return the conditions with the limits of the command line."""
+    from pxgen_plugins.audit.conditions import Condition, parse
+
+    found = [Condition.of(given) for given in conditions]
+    for item in limits:
+        name, sign, number = item.rpartition("=")
+        named = [i for i, one in enumerate(found) if name and name in {one.name, one.text}]
+        at = named or [i for i in range(len(found)) if name == str(i + 1)]
+        if not sign or not at:
+            known = ", ".join(one.name or str(i) for i, one in enumerate(found, 1)) or "none"
+            raise click.ClickException(f"--limit {item}: give NAME=NUMBER, NAME one of {known}")
+        for i in at:
+            metric = str(dataclasses.replace(parse(found[i].text), limit=0.0)).removesuffix("0.0")
+            text = str(parse(f"{metric}{number}"))
+            found[i] = dataclasses.replace(found[i], text=text)
+    return found
+
+
+def _part(text: str) -> tuple[int, int]:
+    first, sign, second = text.partition("/")
+    if not sign or not first.isdigit() or not second.isdigit() or int(first) >= int(second):
+        raise click.ClickException("--shard wants I/N with I from 0 to N - 1, as in 0/4")
+    return int(first), int(second)
+
+
+def _say_plan(config: Config, plan: Plan, seconds: float | None, as_json: bool) -> int:
+    from pxgen_plugins.audit.estimate import about
+
+    passes = plan.n_anchors + plan.n_samples
+    n_criteria = len(config["intrinsic"]) + len(config["extrinsic"])
+    found = {
+        "anchors": plan.n_anchors,
+        "shards": plan.n_shards,
+        "samples": plan.n_samples,
+        "scored": passes,
+        "seconds": None if seconds is None else round(seconds, 1),
+        "table_mib": round(plan.n_anchors * 8 * n_criteria / 2**20, 1),
+        "output": str(config.output),
+        "digests": plan.digests,
+    }
+    if as_json:
+        click.echo(json.dumps(found, indent=1))
+        return PASSED
+    shards = f"{plan.n_shards} shard" + ("" if plan.n_shards == 1 else "s")
+    click.echo(f"{plan.n_anchors:,} anchors in {shards}, to {config.output}")
+    click.echo(f"{plan.n_samples:,} samples for thresholds: {passes:,} instances scored in all")
+    if seconds is None:
+        click.echo("scoring time: unknown, a criterion learns first")
+    else:
+        click.echo(
+            f"scoring time: about {about(seconds)} on this machine, with one thread a worker"
+        )
+    click.echo(f"{len(config['conditions'])} conditions")
+    return PASSED
+
+
+def _show(finished: Run, as_json: bool) -> None:
+    from pxgen_plugins.audit.escaping import visible
+    from pxgen_plugins.audit.invalid import unscored
+    from pxgen_plugins.audit.writers.shared import interval_text, title, verdict
+
+    judged, report_file = finished.conditions, finished.path / "report.html"
+    n_invalid = len(finished.data["invalid"])
+    state, counts = verdict(judged)
+    groups = {name: group["count"] for name, group in finished.data["groups"].items()}
+    if as_json:
+        content = {
+            "verdict": state, "counts": counts, "conditions": judged, "groups": groups,
+            "invalid": n_invalid, "folder": str(finished.path), "report": str(report_file),
+        }  # fmt: skip
+        click.echo(json.dumps(content, indent=1))
+        return
+    colour = False if os.environ.get("NO_COLOR") else None
+    for one in judged:
+        mark = click.style(f"{one['state']:>7}", fg=_COLOURS.get(one["state"]))
+        text = f"{mark}  {visible(title(one), 80)}  {interval_text(one)}"
+        click.echo(text + (f"  {visible(one['reason'])}" if one["reason"] else ""), color=colour)
+    shown = ", ".join(f"{name} {count:,}" for name, count in groups.items())
+    click.echo(f"groups: {shown}; invalid {n_invalid:,}")
+    for why, count, first in unscored(finished.data, 3):
+        click.echo(f"  {count:,} not scored: {visible(why, 120)} (the first is anchor {first})")
+    click.echo(click.style(state, fg=_COLOURS.get(state), bold=True), color=colour)
+    click.echo(f"report: {report_file}")
+
+
+def _say(text: str) -> None:
+    click.echo(text, err=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The files of a run folder that people and other tools read."""

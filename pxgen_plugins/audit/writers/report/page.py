@@ -1,0 +1,264 @@
+"""The report's page: everything in one file, and nothing that a browser would fetch or obey."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pxgen_plugins.audit.escaping import visible
+from pxgen_plugins.audit.writers.report import sections
+from pxgen_plugins.audit.writers.report.points import pack_points
+from pxgen_plugins.audit.writers.report.sections import LABEL, Detail
+from pxgen_plugins.audit.writers.report.sprites import Sprites, pack_pictures
+from pxgen_plugins.audit.writers.shared import read, verdict
+from pxgen_plugins.plots._style import criterion_name, number
+from pxgen_plugins.utils.errors import ParameterError
+from pxgen_plugins.utils.files import plain
+from pxgen_plugins.utils.optional import load
+
+__all__ = ["LIMIT", "build_report"]
+
+LIMIT = 5_000_000
+"""Most bytes of a report."""
+
+# Bytes of pictures, bytes of points before base64 (100,000 anchors of two criteria take the first),
+# and how much else is shown; the first that keeps the limit is taken.
+_TRIES = (
+    (2_200_000, 1_300_000, Detail()),
+    (1_000_000, 1_300_000, Detail()),
+    (600_000, 900_000, Detail(conditions=100, anchors=12, labels=100, rows=20, cell=100)),
+    (100_000, 300_000, Detail(conditions=50, anchors=4, labels=20, rows=5, cell=40)),
+)
+_CARD_VALUES = 6  # criteria told below a picture
+_MOST_FIGURE = 600_000  # bytes
+_LONGEST = 400  # characters of a text from users, besides the texts that are anchors
+
+_VERDICTS = {
+    "failed": "Failed",
+    "error": "Not judged",
+    "warning": "Passed with warnings",
+    "passed": "Passed",
+    "skipped": "Nothing judged",
+}
+
+
+def build_report(
+    manifest: Mapping[str, Any],
+    data: Mapping[str, Any],
+    pictures: Mapping[str, Any] | None = None,
+    conditions: Iterable[Mapping[str, Any]] = (),
+    changes: Mapping[str, Any] | None = None,
+    evidence: Iterable[tuple[str, Any]] | None = None,
+    figure: bytes | None = None,
+) -> str:
+    r"""Return the report of an audit as one HTML page of at most 5,000,000 bytes.
+
+    The page opens offline. Its Content-Security-Policy lets nothing load and nothing run but the
+    style and the script inside, by their hashes. Text from users is escaped, and its control and
+    direction characters are written out. The same arguments give the same bytes.
+
+    Args:
+        manifest: What was run: versions, digests, seed, machine. ``seed`` seeds the sample that
+            is drawn when the anchors are too many; the page says so.
+        data: Data of an explanation, of n anchors and m criteria.
+        pictures: ``indices`` int64 (e,), ``anchors`` uint8 (e, \*shape), ``reconstructions``
+            uint8 (e, \*shape) or None; or ``indices``, ``texts`` and ``reconstructed_texts``; or
+            None. At most 1,000 are shown, made smaller when they are large.
+        conditions: Dicts as ``Judgement.as_dict`` returns them.
+        changes: ``Changes.to_dict()`` since the baseline, or None.
+        evidence: For each adapter a title and its rows of text, the first of which is the head.
+        figure: What the adapters show, as PNG; left out when it is larger than 600,000 bytes.
+
+    Raises:
+        MissingDependencyError: Without Jinja2.
+        ParameterError: When a judgement lacks a key or has an unknown state, or the page cannot be
+            kept within the limit.
+
+    Cost: O(n m) time and memory.
+
+    Example:
+        >>> values = np.array([[1.0, 1.0], [1.0, 9.0], [9.0, 1.0], [9.0, 9.0]])
+        >>> data = {
+        ...     "criteria": ["kld", "mse"],
+        ...     "kinds": ["intrinsic", "extrinsic"],
+        ...     "values": values,
+        ...     "thresholds": {"kld": 5.0, "mse": 5.0},
+        ...     "group": np.array(["HIHE", "HILE", "LIHE", "LILE"]),
+        ... }
+        >>> build_report({"seed": 0}, data)[:15]
+        '<!doctype html>'
+    """
+    found = read(conditions, "build_report")
+    tables = list(evidence or ())
+    pictured = set() if pictures is None else {int(index) for index in pictures["indices"]}
+    for picture_bytes, point_bytes, detail in _TRIES:
+        context = {
+            "judged": sections.conditions_section(found, detail),
+            "groups": sections.groups_section(data),
+            "unscored": sections.unscored_section(data),
+            "labels": sections.labels_section(data, detail),
+            "changes": sections.changes_section(changes, pictured),
+            "evidence": (shown := sections.evidence_section(tables, detail)),
+            "n_tables_left": len(tables) - len(shown),
+            "figure": _embedded(figure),
+            "provenance": sections.provenance_section(manifest, data),
+            "strips": _strips(data),
+        }
+        sprites = pack_pictures(pictures, _wanted(context), picture_bytes)
+        page = _render(manifest, data, found, context, sprites, point_bytes)
+        if len(page.encode()) <= LIMIT:
+            return page
+    got = f"{len(page.encode()):,} bytes at the least"
+    hint = "Audit with fewer criteria, or give fewer conditions and adapters."
+    raise ParameterError("data", "build_report", f"what fits into {LIMIT:,} bytes", got, hint)
+
+
+def _embedded(figure: bytes | None) -> str | None:
+    """Return a picture as an address; None for what is no PNG, or too large."""
+    if figure is None or len(figure) > _MOST_FIGURE or not figure.startswith(b"\x89PNG\r\n\x1a\n"):
+        return None
+    return "data:image/png;base64," + base64.b64encode(figure).decode()
+
+
+def _strips(data: Mapping[str, Any]) -> dict[str, list[int]]:
+    strips = data.get("strips") or {}
+    return {name: [int(index) for index in picked][:40] for name, picked in strips.items()}
+
+
+def _wanted(context: Mapping[str, Any]) -> list[int]:
+    """Return the anchors that the page shows, evidence first."""
+    wanted: list[int] = [i for row in context["judged"]["rows"] for i in row["anchors"]]
+    for group in context["groups"]:
+        wanted += [i for picked in group["representatives"] for i in picked["anchors"]]
+    wanted += [i for strip in context["strips"].values() for i in strip]
+    if context["changes"] is not None:
+        wanted += [i for way in context["changes"]["ways"] for i in way["anchors"]]
+    return wanted
+
+
+def _render(
+    manifest: Mapping[str, Any],
+    data: Mapping[str, Any],
+    found: Sequence[Mapping[str, Any]],
+    context: Mapping[str, Any],
+    sprites: Sprites,
+    point_bytes: int,
+) -> str:
+    jinja2 = load("jinja2", "audit", "build_report")
+    style, script = (_asset(name) for name in ("report.css", "report.js"))
+    shown = np.array(sorted(sprites.place), dtype=np.int64)
+    seed = manifest.get("seed")
+    points = pack_points(data, shown, seed if isinstance(seed, int) else 0, point_bytes)
+    embedded = {"points": points, "pictures": _pictures(sprites, data)}
+    state, counts = verdict(found)
+    environment = jinja2.Environment(
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        finalize=_finalize,
+    )
+    # Ours, or made so that nothing in it ends the element: put in as it is.
+    trusted = load("markupsafe", "audit", "build_report").Markup
+    template = environment.from_string(_asset("report.html.jinja"))
+    page: str = template.render(
+        **{**context, "figure": trusted(context["figure"] or "")},
+        style=trusted(style),
+        script=trusted(script),
+        embedded=trusted(_json(embedded)),
+        policy=trusted(_policy(style, script)),
+        state=state,
+        verdict=_VERDICTS[state],
+        counts=counts,
+        n_conditions=len(found),
+        sprites=sprites,
+        sampled=points["n_sample"] < points["n"],
+        n_sample=f"{points['n_sample']:,}",
+        n=f"{points['n']:,}",
+        manifest=manifest,
+        card=_cards(data),
+        text=trusted,
+    )
+    return page
+
+
+def _finalize(value: Any) -> Any:
+    """Make text from users inert; markup of ours is kept."""
+    ours = not isinstance(value, str) or hasattr(value, "__html__")
+    return value if ours else visible(value, _LONGEST)
+
+
+def _cards(data: Mapping[str, Any]) -> Any:
+    """Return a function that tells of an anchor what stands below its picture."""
+    values = np.asarray(data["values"], dtype=np.float64)
+    names = [visible(criterion_name(str(name)), LABEL) for name in data["criteria"]]
+    group = np.asarray(data["group"])
+    columns: dict[str, NDArray[Any] | None] = {
+        key: None if data.get(key) is None else np.asarray(data[key]) for key in ("labels", "ids")
+    }
+
+    def card(index: int) -> dict[str, Any] | None:
+        if not 0 <= index < len(values):  # a condition may come from another run
+            return None
+        told = {
+            key: None if of is None else visible(of[index], LABEL) for key, of in columns.items()
+        }
+        return {
+            "index": index,
+            "group": str(group[index]),
+            "label": told["labels"],
+            "id": told["ids"],
+            "values": [
+                (name, number(float(value)))
+                for name, value in list(zip(names, values[index], strict=True))[:_CARD_VALUES]
+            ],
+        }
+
+    return card
+
+
+def _pictures(sprites: Sprites, data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the script needs to show pictures: where they are, not the pixels."""
+    ids = data.get("ids")
+    places = sorted(sprites.place, key=sprites.place.__getitem__)
+    return {
+        "indices": places,
+        "ids": None if ids is None else [visible(np.asarray(ids)[i], LABEL) for i in places],
+        "width": sprites.width,
+        "height": sprites.height,
+        "each": sprites.each,
+        "columns": sprites.columns,
+        "rows": sprites.rows,
+        "texts": sprites.texts,
+    }
+
+
+def _json(content: Any) -> str:
+    """Return strict JSON without a character that HTML or JavaScript would read as its own."""
+    text = json.dumps(plain(content), allow_nan=False, separators=(",", ":"))
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def _policy(style: str, script: str) -> str:
+    hashes = [
+        base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+        for text in (style, script)
+    ]
+    return (
+        f"default-src 'none'; img-src data:; style-src 'sha256-{hashes[0]}'; "
+        f"script-src 'sha256-{hashes[1]}'; base-uri 'none'; form-action 'none'"
+    )
+
+
+@cache
+def _asset(name: str) -> str:
+    return (files("pxgen_plugins.audit.writers.report") / name).read_text(encoding="utf-8")

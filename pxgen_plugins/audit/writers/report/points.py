@@ -1,0 +1,198 @@
+"""The anchors as a browser draws them: values on a grid of 16 bits, sampled when they are many."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pxgen_plugins.audit.escaping import visible
+from pxgen_plugins.audit.intervals import of_repeats, repeats_of
+from pxgen_plugins.groups import GROUPS, INVALID
+from pxgen_plugins.plots._style import criterion_name, criterion_text
+from pxgen_plugins.utils.seeds import derive
+
+__all__ = ["INVALID_CODE", "Axis", "pack_points", "pick"]
+
+INVALID_CODE = 65535
+"""The code of a value that is not finite."""
+
+_LEVELS = 65_530  # below INVALID_CODE, with room for the threshold's shift
+_SPAN = 1e-12  # what is smaller than this part of the largest value counts as near zero
+_LABELS = 1_000  # labels that a point can name; the others are "other"
+_LABEL_LENGTH = 60
+
+Integers = NDArray[np.int64]
+
+
+class Axis:
+    """A grid for one criterion: equal steps of asinh(value / scale), a threshold between two.
+
+    Steps are even near zero and relative far from it (a symmetric logarithm), so one grid serves a
+    linear and a logarithmic view. A value lies below the threshold exactly when its code is below
+    ``cut``.
+
+    Args:
+        values: Array (n,).
+        threshold: The criterion's threshold, or None.
+
+    Attributes:
+        scale: Where the steps turn from even to relative.
+        origin: asinh(value / scale) at code 0.
+        step: Width of a code.
+        cut: The threshold's code.
+
+    Example:
+        >>> axis = Axis(np.array([1.0, 2.0, np.nextafter(2.0, 0.0), np.nan]), 2.0)
+        >>> (axis.codes(np.array([1.0, 2.0, np.nextafter(2.0, 0.0)])) < axis.cut).tolist()
+        [True, False, True]
+        >>> int(axis.codes(np.array([np.nan]))[0])
+        65535
+    """
+
+    def __init__(self, values: NDArray[np.float64], threshold: float | None) -> None:
+        self.threshold = None if threshold is None or not np.isfinite(threshold) else threshold
+        finite = values[np.isfinite(values)]
+        ends = finite if self.threshold is None else np.append(finite, self.threshold)
+        sizes = np.abs(ends[ends != 0])
+        self.scale = 1.0
+        if len(sizes):
+            self.scale = float(max(np.quantile(sizes, 0.05), _SPAN * sizes.max()))
+        self.origin, self.step, self.cut = 0.0, 1.0, 0
+        if not len(ends):
+            return
+        low, high = (float(np.arcsinh(end / self.scale)) for end in (ends.min(), ends.max()))
+        self.step = (high - low) / _LEVELS or 1.0
+        at = low if self.threshold is None else float(np.arcsinh(self.threshold / self.scale))
+        self.cut = int((at - low) / self.step) + 1
+        self.origin = at - self.cut * self.step
+
+    def codes(self, values: NDArray[np.float64]) -> NDArray[np.uint16]:
+        """Return the code of each value, uint16 (n,)."""
+        with np.errstate(invalid="ignore", over="ignore"):
+            steps = np.floor((np.arcsinh(values / self.scale) - self.origin) / self.step)
+        codes = np.clip(np.nan_to_num(steps), 0, INVALID_CODE - 1).astype(np.int64)
+        if self.threshold is not None:  # rounding must not carry a value across
+            below = values < self.threshold
+            codes = np.where(below, np.minimum(codes, self.cut - 1), np.maximum(codes, self.cut))
+        codes[~np.isfinite(values)] = INVALID_CODE
+        packed: NDArray[np.uint16] = codes.astype(np.uint16)
+        return packed
+
+
+def pick(n: int, limit: int, seed: int, always: Integers) -> tuple[Integers, int]:
+    """Return the anchors to draw and how many of them, the first, are a random sample.
+
+    Args:
+        n: Anchors.
+        limit: Most anchors to sample.
+        seed: Seed of the sample; the same n, limit and seed give the same one.
+        always: Anchors that come after the sample, where it lacks them.
+
+    Example:
+        >>> held, sampled = pick(10, 4, 0, np.array([3]))
+        >>> sampled, 3 in held.tolist()
+        (4, True)
+        >>> pick(3, 4, 0, np.array([1]))[0].tolist()
+        [0, 1, 2]
+    """
+    if n <= limit:
+        return np.arange(n), n
+    rng = np.random.default_rng(derive(seed, "report", "points"))
+    sample = np.sort(rng.choice(n, limit, replace=False))
+    return np.concatenate([sample, np.setdiff1d(always, sample)]).astype(np.int64), limit
+
+
+def pack_points(
+    data: Mapping[str, Any], always: Integers, seed: int, budget: int
+) -> dict[str, Any]:
+    """Return the points for the page's script, arrays little-endian in base64.
+
+    Args:
+        data: Data of an explanation, n anchors and m criteria.
+        always: Anchors to hold even when they are not sampled, those with pictures.
+        seed: Seed of the sample.
+        budget: Most bytes of the sample before base64.
+
+    Returns:
+        A dict for strict JSON. Cost: O(n m); of n anchors at most ``budget / (2 m + 8)`` are held,
+        and those of ``always``.
+    """
+    values = np.asarray(data["values"], dtype=np.float64).reshape(-1, len(data["criteria"]))
+    n = len(values)
+    limit = max(1, budget // (2 * values.shape[1] + 8))
+    held, n_sample = pick(n, limit, seed, always)
+    thresholds = data.get("thresholds") or {}
+    criteria = []
+    scales = (data.get("calibration") or {}).get("scale")
+    for j, name in enumerate(data["criteria"]):
+        axis = Axis(values[:, j], thresholds.get(name))
+        spread = None if scales is None else float(np.asarray(scales, dtype=np.float64)[j])
+        units = data.get("units") or [""] * values.shape[1]
+        criteria.append(
+            {
+                "name": visible(name, 80),
+                "shown": visible(criterion_name(str(name)), 80),
+                "text": visible(criterion_text(str(name), str(units[j])), 100),
+                "kind": str(data["kinds"][j]),
+                "threshold": axis.threshold,
+                "slack": _slack(data, j, axis.threshold),
+                "spread": spread if spread is not None and np.isfinite(spread) else None,
+                "cut": axis.cut,
+                "origin": axis.origin,
+                "step": axis.step,
+                "scale": axis.scale,
+                "codes": _base64(axis.codes(values[held, j]), "<u2"),
+            }
+        )
+    group = np.asarray(data["group"])
+    codes = np.full(n, len(GROUPS), dtype=np.uint8)
+    for code, name in enumerate(GROUPS):
+        codes[group == name] = code
+    stability = data.get("group_stability")
+    labels, label = _labels(data.get("labels"))
+    return {
+        "n": n,
+        "n_sample": n_sample,
+        "groups": [*GROUPS, INVALID],
+        "rule": str(data.get("rule") or "all"),
+        "index": None if n_sample == n else _base64(held, "<u4"),
+        "criteria": criteria,
+        "group": _base64(codes[held], "u1"),
+        "stability": None if stability is None else _stability(np.asarray(stability)[held]),
+        "labels": labels,
+        "label": None if label is None else _base64(label[held], "<u2"),
+    }
+
+
+def _slack(data: Mapping[str, Any], j: int, threshold: float | None) -> float:
+    """Return how far a threshold's interval, by which conditions are judged, reaches above it."""
+    if threshold is None:
+        return 0.0
+    found = of_repeats(threshold, repeats_of(data)[:, j], 0.95)
+    return 0.0 if found is None or not np.isfinite(found[1]) else found[1] - threshold
+
+
+def _stability(share: NDArray[Any]) -> str:
+    """Percent, 255 where there is none."""
+    share = share.astype(np.float64)
+    percent = np.where(np.isfinite(share), np.rint(100 * np.nan_to_num(share)), 255)
+    return _base64(percent, "u1")
+
+
+def _labels(labels: Any) -> tuple[list[str], Integers | None]:
+    if labels is None:
+        return [], None
+    names, codes, counts = np.unique(np.asarray(labels), return_inverse=True, return_counts=True)
+    most = np.sort(np.argsort(-counts, kind="stable")[:_LABELS])
+    place = np.full(len(names), len(most))
+    place[most] = np.arange(len(most))
+    shown = [visible(names[k], _LABEL_LENGTH) for k in most]
+    return [*shown, "(another label)"], place[codes.reshape(-1)]
+
+
+def _base64(array: NDArray[Any], dtype: str) -> str:
+    return base64.b64encode(array.astype(dtype).tobytes()).decode()

@@ -1,0 +1,80 @@
+"""How many of a model's own fresh samples a threshold rule lets fall outside HIHE."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from scipy.stats import betabinom
+
+from pxgen_plugins.thresholds import Conformal, MeanMax, Quantile
+from pxgen_plugins.thresholds.calibration import Calibration
+
+__all__ = ["promised"]
+
+_ALARM = 0.001  # chance that the interval misses, were the promise kept
+
+
+def promised(
+    rule: Any, calibration: Calibration, k: int, *, several: bool = False
+) -> tuple[float | None, float | None] | None:
+    """Return the share of ``k`` fresh samples that HIHE must hold, lowest and highest.
+
+    The share of all samples at or above a criterion's threshold is a random number, because the
+    threshold comes from samples too; how many of k fresh ones are there is then beta-binomial:
+
+    - ``Conformal``: the threshold is the j-th largest of s samples, so the share is Beta(j, s - j +
+      1) (order statistics; Vovk, Gammerman and Shafer 2005). Exact for values without ties.
+    - ``Quantile``: the same for the interpolated rank of q, with the samples of all repeats.
+    - ``MeanMax``: for one repeat Beta(1, s), of mean 1 / (s + 1). The mean of several maxima is
+      exceeded no more often where the tail of the distribution is convex (Jensen), as tails are:
+      for an exponential tail by exp(-0.577) / s. So fewer misses are never held against it.
+    - any other rule that samples: by the share of the first repeat's samples there, under
+      Jeffreys' prior.
+
+    Over m criteria the bound on misses is the sum of the single ones, for any dependence between
+    criteria; misses are at least those of one criterion.
+
+    Args:
+        rule: The threshold rule.
+        calibration: Its result.
+        k: Fresh samples, >= 1.
+        several: Whether a kind has several criteria, of which one may make up for another; then no
+            share is too high.
+
+    Returns:
+        (lowest, highest) share, highest None where nothing is too high; None without samples. An
+        explainer that keeps the promise leaves them with a chance of 0.1%.
+
+    Example:
+        >>> import numpy as np
+        >>> values = np.arange(1000.0)[:, None]
+        >>> found = Calibration("Quantile", {}, ["kld"], np.array([900.0]), np.array([[900.0]]),
+        ...                     values, 1000, 0, 0)
+        >>> [round(share, 3) for share in promised(Quantile(0.9, 1000, 1), found, 500)]
+        [0.84, 0.948]
+    """
+    reference = calibration.reference
+    if reference is None:
+        return None
+    m = len(calibration.names)
+    most, fewest = 0, 0
+    for column, threshold in enumerate(calibration.thresholds):
+        at_or_above = int((reference[:, column] >= threshold).sum())
+        a, b = _beta(rule, len(reference), calibration.n_repeats, at_or_above)
+        fewer, more = betabinom.ppf([_ALARM / (2 * m), 1 - _ALARM / (2 * m)], k, a, b)
+        most, fewest = most + int(more), max(fewest, int(fewer))
+    high = None if several or isinstance(rule, MeanMax) else 1.0 - fewest / k
+    return max(0.0, 1.0 - most / k), high
+
+
+def _beta(rule: Any, s: int, r: int, at_or_above: int) -> tuple[float, float]:
+    """Return the parameters of the share of all samples at or above a threshold."""
+    if isinstance(rule, MeanMax):
+        return 1.0, float(s)
+    if isinstance(rule, Quantile):
+        # numpy interpolates between order statistics at the place q (s - 1), counted from 0
+        rank = rule.q * (s - 1) + 1.0
+        return (s + 1.0 - rank) * r, rank * r
+    if isinstance(rule, Conformal):  # the threshold lies just above the next largest sample
+        return at_or_above + 1.0, float(s - at_or_above)
+    return at_or_above + 0.5, s - at_or_above + 0.5

@@ -1,0 +1,79 @@
+"""Anchors seen through a change, read in batches: an anchor's change does not hang on its place."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from pxgen_plugins.anchors import Anchors
+from pxgen_plugins.anchors.base import positions
+from pxgen_plugins.anchors.conversion import convert
+
+__all__ = ["Change", "Changed", "Chosen", "Rows", "draws"]
+
+Rows = NDArray[Any]
+Change = Callable[[Rows], Rows]
+
+
+class Chosen(Anchors):
+    """Some of the anchors of another set.
+
+    Args:
+        anchors: The set.
+        index: Which ones, in which order, (k,).
+    """
+
+    def __init__(self, anchors: Anchors, index: NDArray[np.int64]) -> None:
+        self._anchors, self._index = anchors, index
+        self.labels = None if anchors.labels is None else anchors.labels[index]
+
+    def __len__(self) -> int:
+        return len(self._index)
+
+    def read(self, index: slice | NDArray[np.int64]) -> tuple[Rows, dict[int, str]]:
+        """Return the rows of the chosen anchors."""
+        return self._anchors.read(self._index[positions(index, len(self))])
+
+
+class Changed(Anchors):
+    """Valid anchors of a model, changed after they were brought into its range.
+
+    Args:
+        anchors: The set.
+        model: The model they are for.
+        change: From rows (b, *sample_shape) to rows of the same shape, each on its own.
+    """
+
+    def __init__(self, anchors: Anchors, model: Any, change: Change) -> None:
+        self._anchors, self._model, self._change = anchors, model, change
+
+    def __len__(self) -> int:
+        return len(self._anchors)
+
+    def read(self, index: slice | NDArray[np.int64]) -> tuple[Rows, dict[int, str]]:
+        """Return the changed rows; none fails."""
+        raw, _ = self._anchors.read(index)
+        x = torch.empty(raw.shape, dtype=self._model.dtype)
+        convert(raw, x, self._model.data_range, 0, self._anchors)
+        exact = x if x.dtype == torch.float64 else x.float()
+        return self._change(exact.numpy()), {}
+
+
+def draws(rows: Rows, seed: int) -> Iterator[np.random.Generator]:
+    """Yield a generator for each row, which its content and ``seed`` decide, not its place.
+
+    So what is done to an anchor is the same in whatever order the anchors come.
+
+    Example:
+        >>> rows = np.arange(6.0).reshape(3, 2)
+        >>> one = [g.random() for g in draws(rows, 0)]
+        >>> one[::-1] == [g.random() for g in draws(rows[::-1], 0)]
+        True
+    """
+    for row in rows:
+        yield np.random.default_rng([seed, zlib.crc32(np.ascontiguousarray(row).tobytes())])

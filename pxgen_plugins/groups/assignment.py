@@ -1,0 +1,160 @@
+"""From values and thresholds to affinity, groups and their statistics; numpy only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pxgen_plugins.utils.errors import ParameterError, short_repr
+from pxgen_plugins.utils.validation import choice
+
+__all__ = ["GROUPS", "INVALID", "RULES", "affinity", "anchor_value", "assign", "codes", "stability"]
+
+GROUPS = ("HIHE", "HILE", "LIHE", "LILE")
+INVALID = "invalid"
+RULES = ("all", "any", "mean")
+_CODES = np.array([*GROUPS, INVALID])
+
+Floats = NDArray[np.float64]
+
+
+def affinity(values: Floats, thresholds: Floats) -> NDArray[np.bool_]:
+    """Return where affinity is high: the value is strictly below the threshold.
+
+    Args:
+        values: Array (n, m); NaN is not below anything.
+        thresholds: Array (m,).
+
+    Example:
+        >>> affinity(np.array([[1.0, 2.0], [2.0, np.nan]]), np.array([2.0, 3.0])).tolist()
+        [[True, True], [False, False]]
+    """
+    high: NDArray[np.bool_] = values < thresholds
+    return high
+
+
+def assign(
+    values: Floats,
+    thresholds: Floats,
+    kinds: Sequence[str],
+    rule: str = "all",
+    scale: Floats | None = None,
+) -> NDArray[np.str_]:
+    """Return the group of every anchor: HIHE, HILE, LIHE, LILE, or "invalid".
+
+    With one intrinsic and one extrinsic criterion each decides its letter (Huang, Weng and Yang
+    2025). With more, ``rule`` says when a kind is high: ``"all"`` when all its criteria are,
+    ``"any"`` when one is, ``"mean"`` when the mean over its criteria of (value - threshold) / scale
+    is negative. An anchor with a value that is not finite is in no group.
+
+    Args:
+        values: Array (n, m).
+        thresholds: Array (m,).
+        kinds: ``"intrinsic"`` or ``"extrinsic"`` for each of the m criteria; both must occur.
+        rule: ``"all"``, ``"any"`` or ``"mean"``.
+        scale: Array (m,) of positive scales, for ``"mean"``.
+
+    Returns:
+        Array (n,) of strings.
+
+    Raises:
+        ParameterError: When the rule is unknown, a kind does not occur, or ``"mean"`` has no scale.
+
+    Example:
+        >>> values = np.array([[1.0, 1.0], [1.0, 9.0], [9.0, 1.0], [9.0, 9.0], [np.nan, 1.0]])
+        >>> assign(values, np.array([5.0, 5.0]), ["intrinsic", "extrinsic"]).tolist()
+        ['HIHE', 'HILE', 'LIHE', 'LILE', 'invalid']
+    """
+    names: NDArray[np.str_] = _CODES[codes(values, thresholds, kinds, rule, scale)]
+    return names
+
+
+def stability(
+    values: Floats,
+    thresholds: Floats,
+    repeats: Floats,
+    kinds: Sequence[str],
+    rule: str = "all",
+    scale: Floats | None = None,
+) -> Floats:
+    """Return the share of calibration repeats under which each anchor keeps its group.
+
+    Args:
+        values: Array (n, m).
+        thresholds: The reported thresholds, (m,).
+        repeats: Thresholds of each repeat, (r, m).
+        kinds: As for :func:`assign`, like ``rule`` and ``scale``.
+        rule: See :func:`assign`.
+        scale: See :func:`assign`.
+
+    Returns:
+        Array (n,) in [0, 1]; NaN for invalid anchors. Cost: O(n m r), memory O(n m).
+
+    Example:
+        >>> values = np.array([[1.0, 1.0], [4.5, 1.0]])
+        >>> repeats = np.array([[4.0, 5.0], [6.0, 5.0]])
+        >>> stability(values, np.array([5.0, 5.0]), repeats, ["intrinsic", "extrinsic"]).tolist()
+        [1.0, 0.5]
+    """
+    final = codes(values, thresholds, kinds, rule, scale)
+    kept = np.zeros(len(values))
+    for repeat in repeats:
+        kept += codes(values, repeat, kinds, rule, scale) == final
+    kept /= max(len(repeats), 1)
+    kept[final == len(GROUPS)] = np.nan
+    return kept
+
+
+def anchor_value(values: Floats) -> Floats:
+    """Return the sum of an anchor's criterion values, (n,): lower = more representative.
+
+    Example:
+        >>> anchor_value(np.array([[10.0, 0.5]])).tolist()
+        [10.5]
+    """
+    with np.errstate(invalid="ignore"):  # inf - inf is NaN, as it should be
+        total: Floats = values.sum(axis=1)
+    return total
+
+
+def codes(
+    values: Floats,
+    thresholds: Floats,
+    kinds: Sequence[str],
+    rule: str,
+    scale: Floats | None,
+) -> NDArray[np.int8]:
+    """Return the position of every anchor's group in ``(*GROUPS, INVALID)``; see :func:`assign`."""
+    choice(rule, "rule", RULES)
+    low_intrinsic = ~_high(values, thresholds, kinds, "intrinsic", rule, scale)
+    low_extrinsic = ~_high(values, thresholds, kinds, "extrinsic", rule, scale)
+    codes: NDArray[np.int8] = (2 * low_intrinsic + low_extrinsic).astype(np.int8)
+    codes[~np.isfinite(values).all(axis=1)] = len(GROUPS)
+    return codes
+
+
+def _high(
+    values: Floats,
+    thresholds: Floats,
+    kinds: Sequence[str],
+    kind: str,
+    rule: str,
+    scale: Floats | None,
+) -> Any:
+    columns = [j for j, of in enumerate(kinds) if of == kind]
+    if not columns:
+        hint = f"Add a criterion of kind {kind!r}."
+        raise ParameterError("kinds", f"both kinds, {kind} too", short_repr(kinds), hint)
+    if rule == "mean" and len(columns) > 1:
+        if scale is None or not (np.isfinite(scale[columns]) & (scale[columns] > 0)).all():
+            allowed = "a positive scale for every criterion, from the model's own samples"
+            hint = "Use a threshold rule that samples (MeanMax, ...), or rule='all'."
+            raise ParameterError("scale", allowed, short_repr(scale), hint)
+        gaps = (values[:, columns] - thresholds[columns]) / scale[columns]
+        with np.errstate(invalid="ignore"):  # inf - inf: such an anchor is invalid anyway
+            return gaps.mean(axis=1) < 0
+    high = affinity(values[:, columns], thresholds[columns])
+    return high.any(axis=1) if rule == "any" else high.all(axis=1)

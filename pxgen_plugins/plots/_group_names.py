@@ -1,0 +1,131 @@
+"""The names of the four groups, written into the corners of the scatter."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from matplotlib.axes import Axes
+
+from pxgen_plugins.plots._layout import LINE, shifted, text_width
+from pxgen_plugins.plots._reading import Group, Reading
+from pxgen_plugins.plots._style import GROUPS, INK, ORDER, TINY, percent, share_text
+
+__all__ = ["Room", "corners", "draw_regions", "region_room"]
+
+_WIDE = 4.6  # inches of panel from which a name takes two lines
+_NARROW = 1.7  # below, only name and share
+_MARK = 9.0  # points that the marker before a name takes
+_EDGE = 4.0  # points between the text and the edge of the panel
+
+
+@dataclass(frozen=True)
+class Room:
+    """What the names need.
+
+    Attributes:
+        sides: Shares of the panel's width at the left and at the right.
+        band: Share of its height, below and above.
+        lines: What is written for each group; the first line is its name.
+    """
+
+    sides: tuple[float, float]
+    band: float
+    lines: dict[str, list[str]]
+
+
+def corners(reading: Reading, columns: list[int]) -> dict[str, tuple[int, int]]:
+    """Return the corner of each group: (0 or 1) from the left, (0 or 1) from below.
+
+    When both axes show criteria of one kind no corner belongs to one group, and the names only
+    serve as a legend.
+    """
+    kinds = [reading.kinds[column] for column in columns]
+    if kinds == ["extrinsic", "intrinsic"]:
+        return {"HIHE": (0, 0), "LIHE": (0, 1), "HILE": (1, 0), "LILE": (1, 1)}
+    return {"HIHE": (0, 0), "HILE": (0, 1), "LIHE": (1, 0), "LILE": (1, 1)}
+
+
+def region_room(
+    reading: Reading,
+    places: dict[str, tuple[int, int]],
+    extra: dict[str, str],
+    width: float,
+    height: float,
+) -> Room:
+    """Choose what is written, and return how much of a panel of this size, in inches, it takes.
+
+    Args:
+        reading: The explanation.
+        places: Corner of each group.
+        extra: A further line for a group, by its name.
+        width: Width of the panel in inches.
+        height: Height of the panel in inches.
+    """
+    form = "wide" if width >= _WIDE else "middle" if width >= _NARROW else "narrow"
+    lines = {name: _lines(name, reading.groups[name], form) for name in places}
+    if form != "narrow":
+        for name, line in extra.items():
+            lines[name].append(line)
+    across = [0.0, 0.0]
+    for name, (right, _) in places.items():
+        first, *rest = lines[name]
+        widths = [text_width(first, weight="bold") + _MARK / 72.0, *map(text_width, rest)]
+        across[right] = max(across[right], max(widths) + 2.0 * _EDGE / 72.0)
+    most = max(map(len, lines.values()))
+    upward = (most * TINY * LINE + 2.0 * _EDGE) / 72.0
+    left, right_side = (min(one / max(width, 0.1), 0.48) for one in across)
+    return Room((left, right_side), min(upward / max(height, 0.1), 0.3), lines)
+
+
+def draw_regions(ax: Axes, places: dict[str, tuple[int, int]], room: Room) -> None:
+    """Write the lines of each group into its corner, the name after the group's marker."""
+    step = TINY * LINE
+    for name in ORDER:
+        right, top = places[name]
+        style, lines = GROUPS[name], room.lines[name]
+        inward = -1.0 if right else 1.0
+        start = -_EDGE if top else _EDGE + step * (len(lines) - 1)
+        for row, line in enumerate(lines):
+            indent = inward * (_EDGE + (_MARK if row == 0 else 0.0))
+            text = ax.text(
+                right,
+                top,
+                line,
+                transform=shifted(ax, indent, start - row * step),
+                ha="right" if right else "left",
+                va="top" if top else "bottom",
+                fontsize=TINY,
+                fontweight="bold" if row == 0 else "normal",
+                color=style.dark if row == 0 else INK,
+                zorder=7,
+            )
+            text.set_gid(f"region:{name}" if row == 0 else f"region:{name}:{row}")
+        (mark,) = ax.plot(
+            [right],
+            [top],
+            marker=style.marker,
+            markersize=4.2,
+            color=style.colour,
+            markeredgecolor=style.dark,
+            markeredgewidth=0.6,
+            linestyle="",
+            transform=shifted(ax, inward * (_EDGE + 3.0), start + (-0.5 if top else 0.5) * TINY),
+            clip_on=False,
+            zorder=7,
+            scalex=False,
+            scaley=False,
+        )
+        mark.set_gid(f"key:{name}")
+
+
+def _lines(name: str, group: Group, form: str) -> list[str]:
+    words = GROUPS[name].words
+    if form == "narrow":
+        return [name, percent(group.fraction)]
+    interval = ""
+    if group.fraction is not None and group.low == group.low:
+        interval = f"{100 * group.low:.1f}\u2013{100 * group.high:.1f} %"
+    if form == "wide":
+        inside = f"{percent(group.fraction)}" + (f", {interval}" if interval else "")
+        return [f"{name} {words}", f"{group.count:,} ({inside})"]
+    return [name, words, share_text(group.count, group.fraction), interval]

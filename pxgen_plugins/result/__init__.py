@@ -1,0 +1,1 @@
+"""What an explanation holds: its keys, its strict JSON, its tables."""

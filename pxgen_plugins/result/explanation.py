@@ -1,0 +1,240 @@
+"""The explanation: its keys, its strict JSON, and reading it back as arrays."""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pxgen_plugins.utils.errors import ParameterError, short_repr
+from pxgen_plugins.utils.files import write_atomic
+
+if TYPE_CHECKING:
+    from alibi.api.interfaces import Explanation
+
+__all__ = [
+    "DEFAULT_DATA_PXGEN",
+    "DEFAULT_META_PXGEN",
+    "StrictArray",
+    "build",
+    "from_json",
+    "read_json",
+    "write_json",
+]
+
+DEFAULT_META_PXGEN: dict[str, Any] = {
+    "name": None,
+    "type": ["blackbox"],
+    "explanations": ["global"],
+    "params": {},
+    "version": None,
+}
+"""Default metadata of PXGen, to be deep-copied."""
+
+DEFAULT_DATA_PXGEN: dict[str, Any] = {
+    "criteria": [],
+    "kinds": [],
+    "units": [],
+    "rule": None,
+    "values": None,
+    "thresholds": {},
+    "threshold_std": {},
+    "affinity": None,
+    "group": None,
+    "group_stability": None,
+    "distance": None,
+    "p_value": None,
+    "anchor_value": None,
+    "groups": {},
+    "invalid": None,
+    "reasons": [],
+    "labels": None,
+    "ids": None,
+    "strips": {},
+    "examples": None,
+    "calibration": {},
+}
+"""Default data of PXGen's explanation for n anchors and m criteria, to be deep-copied.
+
+- ``criteria``, ``kinds``, ``units``: names, kinds and units of the criteria.
+- ``rule``: how several criteria of a kind decide together.
+- ``values``: float64 (n, m), NaN or infinite for invalid anchors.
+- ``thresholds``, ``threshold_std``: by criterion; the deviation over calibration repeats.
+- ``affinity``: bool (n, m), True where a value is strictly below its threshold.
+- ``group``: str (n,), "HIHE", "HILE", "LIHE", "LILE" or "invalid".
+- ``group_stability``: float (n,), share of calibration repeats under which the group stays.
+- ``distance``: float (n, m), (value - threshold) / threshold_std.
+- ``p_value``: float (n, m), conformal p-value against the model's own samples.
+- ``anchor_value``: float (n,), sum of the values.
+- ``groups``: by group: count, fraction, interval (Wilson, 95%: were other anchors drawn),
+  bootstrap (95%: were other anchors and other model samples drawn), indices, statistics, labels,
+  representatives (indices by selector), selection (objective and bound by selector).
+- ``invalid``, ``reasons``: indices of the anchors in no group, and why.
+- ``labels``, ``ids``: str (n,) or None.
+- ``strips``: indices of the "delusion" and the "alignment" figure.
+- ``examples``: pixels and reconstructions of the anchors that the figures show, or their texts
+  where the model renders them, or None.
+- ``calibration``: method, params, n_samples, n_repeats, n_invalid, seed, repeats (r, m),
+  reference (values of the model's own samples, thinned), scale (m).
+"""
+
+
+class StrictArray(np.ndarray[Any, np.dtype[Any]]):
+    """An ndarray that strict JSON can hold: its ``tolist`` gives None for NaN and infinity.
+
+    Alibi writes arrays by ``tolist``, and bare ``NaN`` is no JSON.
+
+    Example:
+        >>> np.array([1.0, np.nan]).view(StrictArray).tolist()
+        [1.0, None]
+    """
+
+    def __repr__(self) -> str:
+        # an explanation holds dozens of arrays, and numpy elides only above 1,000 elements
+        with np.printoptions(threshold=12, edgeitems=2):
+            return super().__repr__()
+
+    def tolist(self) -> Any:
+        """Return nested lists, with None in the place of values that are not finite."""
+        plain = self.view(np.ndarray)
+        if plain.dtype.kind != "f" or np.isfinite(plain).all():
+            return plain.tolist()
+        holes = plain.astype(object)
+        holes[~np.isfinite(plain)] = None
+        return holes.tolist()
+
+
+def build(
+    meta: Mapping[str, Any],
+    data: Mapping[str, Any],
+    defaults: Mapping[str, Any] = DEFAULT_DATA_PXGEN,
+    *,
+    copy_arrays: bool = True,
+) -> Explanation:
+    """Return an Alibi explanation that owns ``meta`` and ``data``, ready for strict JSON.
+
+    The metadata gains ``arrays``: dtype and shape of every array, by its dotted path, so that
+    :func:`from_json` can restore what JSON turns into lists.
+
+    Args:
+        meta: The explainer's metadata with the parameters of the call.
+        data: What was found, by key.
+        defaults: All keys, with what a missing one is.
+        copy_arrays: Copy arrays; False when nobody else holds them and they are large.
+
+    Example:
+        >>> build({"name": "PXGen"}, {"values": np.array([[1.0]])}).values.shape
+        (1, 1)
+    """
+    from alibi.api.interfaces import Explanation
+
+    full = {**copy.deepcopy(dict(defaults)), **data}
+    arrays = {
+        path: {"dtype": array.dtype.str, "shape": list(array.shape)}
+        for path, array in _arrays(full)
+    }
+    strict_meta = {**copy.deepcopy(dict(meta)), "arrays": arrays}
+    return Explanation(meta=_strict(strict_meta), data=_strict(full, copy_arrays))
+
+
+def from_json(text: str) -> Explanation:
+    """Return the explanation behind ``explanation.to_json()``, its arrays restored.
+
+    Args:
+        text: Strict JSON as written by ``to_json``.
+
+    Raises:
+        ParameterError: When the text is no explanation.
+
+    Example:
+        >>> one = build({"name": "PXGen"}, {"values": np.array([[1.0, np.inf]])})
+        >>> from_json(one.to_json()).values
+        StrictArray([[ 1., nan]])
+    """
+    from alibi.api.interfaces import Explanation
+
+    where = "from_json"
+    try:
+        parsed = json.loads(text, parse_constant=_refuse_constant)
+        meta, data = parsed["meta"], parsed["data"]
+        for path, form in meta.get("arrays", {}).items():
+            _restore(data, path.split("."), form)
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        hint = f"Give the text that to_json returned ({type(error).__name__}: {str(error)[:100]})."
+        raise ParameterError(
+            "text", where, "an explanation as JSON", short_repr(text), hint
+        ) from error
+    return Explanation(meta=meta, data=data)
+
+
+def write_json(explanation: Explanation, path: str | os.PathLike[str]) -> None:
+    """Write an explanation as strict JSON; the file appears whole or not at all."""
+    write_atomic(path, explanation.to_json().encode())
+
+
+def read_json(path: str | os.PathLike[str]) -> Explanation:
+    """Return the explanation in a file written by :func:`write_json`, its arrays restored.
+
+    Raises:
+        ParameterError: When the file cannot be read or is no explanation.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        hint = f"Check the path ({error})."
+        raise ParameterError(
+            "path", "read_json", "a readable file", short_repr(path), hint
+        ) from error
+    return from_json(text)
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")
+
+
+def _arrays(node: Any, path: str = "") -> Iterator[tuple[str, NDArray[Any]]]:
+    if isinstance(node, np.ndarray):
+        yield path, node
+    elif isinstance(node, Mapping):
+        for key, child in node.items():
+            yield from _arrays(child, f"{path}.{key}" if path else str(key))
+
+
+def _strict(node: Any, copy_arrays: bool = True) -> Any:
+    """Copy ``node`` with arrays as StrictArray, numpy scalars as Python's, non-finite as None."""
+    if isinstance(node, np.ndarray):
+        return (np.array(node) if copy_arrays else node).view(StrictArray)
+    if isinstance(node, Mapping):
+        return {str(key): _strict(child, copy_arrays) for key, child in node.items()}
+    if isinstance(node, (list, tuple)):
+        return [_strict(child, copy_arrays) for child in node]
+    if isinstance(node, np.generic):
+        node = node.item()
+    if isinstance(node, float) and not math.isfinite(node):
+        return None
+    return node
+
+
+def _restore(data: Any, path: list[str], form: Mapping[str, Any]) -> None:
+    """Turn the list at ``path`` into an array; keys may themselves hold dots."""
+    for cut in range(1, len(path) + 1):
+        key = ".".join(path[:cut])
+        if isinstance(data, dict) and key in data:
+            if cut < len(path) and not isinstance(data[key], dict):
+                continue  # "a" is an array and "a.b" another
+            if cut == len(path):
+                dtype = np.dtype(form["dtype"])
+                if dtype.kind not in "fiubU":
+                    raise ValueError(f"arrays of {dtype} are not read")
+                array = np.array(data[key], dtype=dtype).reshape(form["shape"])
+                data[key] = array.view(StrictArray)
+            else:
+                _restore(data[key], path[cut:], form)
+            return

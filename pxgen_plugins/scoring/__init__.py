@@ -1,0 +1,8 @@
+"""From anchors and samples to criterion values, in bounded memory."""
+
+from __future__ import annotations
+
+from pxgen_plugins.scoring.fitting import fit_criteria
+from pxgen_plugins.scoring.scorer import PRECISIONS, RECONSTRUCTIONS, Scorer, Scores
+
+__all__ = ["PRECISIONS", "RECONSTRUCTIONS", "Scorer", "Scores", "fit_criteria"]

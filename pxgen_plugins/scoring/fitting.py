@@ -1,0 +1,100 @@
+"""Batches for the criteria that learn before they are used."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+from pxgen_plugins.anchors import Anchors, open_for
+from pxgen_plugins.criteria.base import Batch
+from pxgen_plugins.criteria.fitted import Fitted
+from pxgen_plugins.models.base import require
+from pxgen_plugins.scoring.scorer import Scorer
+from pxgen_plugins.utils.errors import (
+    AnchorError,
+    ModelError,
+    ParameterError,
+    PXGenError,
+    PXGenWarning,
+)
+from pxgen_plugins.utils.progress import bar
+from pxgen_plugins.utils.seeds import derive
+
+__all__ = ["fit_criteria"]
+
+
+def fit_criteria(scorer: Scorer, X: Any, seed: int, verbose: bool = False) -> None:
+    """Let every :class:`~pxgen_plugins.criteria.Fitted` criterion of ``scorer`` learn.
+
+    Args:
+        scorer: Model and criteria.
+        X: Reference data, or None; rows that cannot be read or are not finite are left out, with a
+            warning.
+        seed: Seed of the samples that criteria learn from; thresholds come from others.
+        verbose: Show a progress bar for each.
+
+    Raises:
+        ParameterError: When a criterion learns from data and ``X`` is None.
+        AnchorError: When ``X`` holds no instance that is finite.
+        CapabilityError: When one learns from samples and the model cannot sample.
+        ModelError: When the model raises on what a criterion learns from.
+
+    Cost: one pass over the data, or ``n_fit`` samples, for each such criterion.
+    """
+    for criterion in scorer.criteria:
+        if not isinstance(criterion, Fitted):
+            continue
+        asker = f"criterion {criterion.name!r}"
+        if X is None and criterion.learns_from == "data":
+            hint = "Call fit(X) with data of the kind the model was trained on."
+            allowed = f"given, as reference data for {asker}"
+            raise ParameterError("X", "PXGen.fit", allowed, "None", hint)
+        if X is None or criterion.learns_from == "samples":
+            require(scorer.model, ["sample"], asker, "Use a criterion that needs no samples.")
+            named = derive(seed, "criterion", criterion.name)
+            batches = _samples(scorer, criterion.n_fit, named, criterion.name, verbose)
+        else:
+            anchors = open_for(scorer.model, X, where="PXGen.fit")
+            batches = _data(scorer, anchors, seed, criterion.name, verbose)
+        try:
+            criterion.fit(batches)
+        except PXGenError:
+            raise
+        except Exception as error:
+            got = f"{type(error).__name__}: {str(error)[:300]}"
+            hint = "Call the model by hand on this data to find the instance, and leave it out."
+            allowed = "callable on the instances to learn from"
+            raise ModelError("model", asker, allowed, got, hint) from error
+
+
+def _samples(scorer: Scorer, n: int, seed: int, name: str, verbose: bool) -> Iterator[Batch]:
+    with bar(n, f"fitting {name}", "sample", verbose) as progress:
+        for first, x in scorer.samples(n, seed, learning=True):
+            yield Batch(scorer.model, x, first=first, seed=seed)
+            progress.update(len(x))
+
+
+def _data(scorer: Scorer, anchors: Anchors, seed: int, name: str, verbose: bool) -> Iterator[Batch]:
+    seen = 0
+    with bar(len(anchors), f"fitting {name}", "instance", verbose) as progress:
+        reasons: dict[int, str] = {}
+        for start, x in scorer.batches(anchors, None, reasons):
+            kept = [row for row in range(len(x)) if start + row not in reasons]
+            seen += len(kept)
+            if kept:
+                # a copy, because the buffer behind x is used again
+                yield Batch(scorer.model, x[kept], first=start, seed=seed)
+            progress.update(len(x))
+    if reasons and seen:
+        first = next(iter(reasons.items()))
+        warnings.warn(
+            f"PXGen.fit: {len(reasons)} of {len(anchors)} reference instances are left out, the "
+            f"first at {first[0]}: {first[1]}",
+            PXGenWarning,
+            stacklevel=2,
+        )
+    if not seen:
+        hint = "Give reference data of the kind the model was trained on."
+        got = f"{len(anchors)} instances, {len(reasons)} of them unreadable or not finite"
+        raise AnchorError("X", "PXGen.fit", "at least one finite instance", got, hint)

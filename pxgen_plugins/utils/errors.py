@@ -1,0 +1,136 @@
+"""Every error of the package, in one grammar.
+
+A message has the same parts everywhere: who was called, which parameter, what is allowed, what was
+given, and what to do about it::
+
+    MeanMax: n_samples must be an integer >= 1; got 0. Ask for at least one sample.
+"""
+
+from __future__ import annotations
+
+from contextlib import ContextDecorator
+from typing import Any
+
+__all__ = [
+    "AnchorError",
+    "CapabilityError",
+    "MissingDependencyError",
+    "ModelError",
+    "PXGenError",
+    "PXGenWarning",
+    "ParameterError",
+    "caller",
+    "short_repr",
+]
+
+_LONGEST = 120
+
+
+def short_repr(value: Any) -> str:
+    """Return a short, one-line text for a value that a user gave.
+
+    Arrays are described by type, shape and dtype, anything else by its ``repr``, cut after 120
+    characters; control characters are escaped by ``repr``, so untrusted text stays on its line.
+
+    Example:
+        >>> import numpy as np
+        >>> describe(np.zeros((2, 3)))
+        'ndarray of shape (2, 3) and dtype float64'
+        >>> describe("knld")
+        "'knld'"
+    """
+    shape = getattr(value, "shape", None)
+    if shape is not None and getattr(value, "dtype", None) is not None and tuple(shape) != ():
+        return f"{type(value).__name__} of shape {tuple(shape)} and dtype {value.dtype}"
+    if callable(value) and hasattr(value, "__qualname__"):
+        return f"{type(value).__name__} {value.__qualname__!r}"
+    try:
+        text = repr(value).replace("\n", " ")
+    except Exception:  # such as a number of more than 4,300 digits
+        return f"a {type(value).__name__} that cannot be shown"
+    return text if len(text) <= _LONGEST else text[:_LONGEST] + "..."
+
+
+class PXGenError(Exception):
+    """Base of all errors; holds the parts of the message.
+
+    Args:
+        parameter: The name of what is wrong.
+        allowed: What is allowed, as it reads after "must be".
+        got: The value that was given, in words (see :func:`short_repr`).
+        hint: What to do about it, a full sentence.
+        where: Who found it. Leave it out where a public function runs inside :class:`caller`,
+            which adds it.
+    """
+
+    def __init__(self, parameter: str, *parts: str, where: str = "") -> None:
+        if len(parts) == 4:  # TRANSITION: (parameter, where, allowed, got, hint)
+            where, *parts = parts  # type: ignore[assignment]
+        allowed, got, hint = parts
+        super().__init__(parameter, allowed, got, hint)
+        self.parameter = parameter
+        self.where = where
+        self.allowed = allowed
+        self.got = got
+        self.hint = hint
+
+    def __str__(self) -> str:
+        cut = 2 * _LONGEST  # a key of somebody's file may be a megabyte long
+        name = self.parameter if len(self.parameter) <= cut else self.parameter[:cut] + "..."
+        text = f"{name} must be {self.allowed}; got {self.got}. {self.hint}"
+        return f"{self.where}: {text}" if self.where else text
+
+
+class caller(ContextDecorator):
+    """Adds the name of a public function to the errors that leave it: decorator or ``with``.
+
+    Checks deep inside need not know who called. The innermost caller wins, so that a rule built
+    inside ``PXGen`` speaks in its own name.
+
+    Args:
+        name: The public name, such as ``"PXGen.explain"``.
+
+    Example:
+        >>> from pxgen_plugins.utils.validation import integer
+        >>> @caller("draw")
+        ... def draw(n):
+        ...     return integer(n, "n", minimum=1)
+        >>> draw(0)
+        Traceback (most recent call last):
+            ...
+        pxgen_plugins.utils.errors.ParameterError: draw: n must be an integer >= 1; got 0. ...
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __enter__(self) -> caller:
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, PXGenError) and not error.where:
+            error.where = self.name
+
+
+class ParameterError(PXGenError, ValueError):
+    """A parameter has a value that is not allowed."""
+
+
+class AnchorError(PXGenError, ValueError):
+    """The anchors (data, labels or ids) do not fit the model or cannot be read."""
+
+
+class ModelError(PXGenError, RuntimeError):
+    """The model does not do what it declares: wrong shapes, wrong range, an exception inside."""
+
+
+class CapabilityError(PXGenError, TypeError):
+    """Something was asked of a model that it does not declare."""
+
+
+class MissingDependencyError(PXGenError, ImportError):
+    """An optional package is not installed, or does not import."""
+
+
+class PXGenWarning(UserWarning):
+    """Base of the package's warnings: the result is defined, but not what was asked for."""

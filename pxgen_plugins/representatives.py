@@ -155,8 +155,8 @@ def _choice(spec: Any, space: Any, standardize: bool | None) -> Choice:
         raise ParameterError("selectors", "PXGen", allowed, short_repr(spec), hint)
     else:
         selector = selection.get(name)
-        preferred = selection.default_space(name)
-        lowest = selection.starts_lowest(name)
+        preferred = selection.properties(name).space
+        lowest = selection.properties(name).starts_lowest
         space = space if preferred is None else preferred
     label = str(settings.pop("label", name))
     space = settings.pop("space", space)

@@ -6,12 +6,12 @@ import numpy as np
 
 from pxgen_plugins.selection.base import Floats, Indices
 
-__all__ = ["partition_around_medoids", "spread_out"]
+__all__ = ["initial_medoids", "partition_around_medoids"]
 
 _CELLS = 1 << 20
 
 
-def spread_out(table: Floats, weights: Floats, k: int, rng: np.random.Generator) -> Indices:
+def initial_medoids(table: Floats, weights: Floats, k: int, rng: np.random.Generator) -> Indices:
     """Draw different medoids, each with a chance that grows with its distance from those before.
 
     This is the seeding of k-means++ (Arthur & Vassilvitskii 2007) for plain distances.

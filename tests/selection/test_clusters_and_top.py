@@ -91,6 +91,14 @@ def test_no_exchange_lowers_the_sum_of_k_medoids(metric):
             assert table[other].min(axis=0).sum() >= found.objective * (1 - 1e-9)
 
 
+def test_the_order_of_the_rows_hardly_changes_the_sum_of_k_medoids():
+    X = np.random.default_rng(0).normal(size=(200, 3))
+    order = np.random.default_rng(1).permutation(200)
+    one = k_medoids(X, 9, start=17)
+    other = k_medoids(X[order], 9, start=int(np.flatnonzero(order == 17)[0]))
+    assert other.objective == pytest.approx(one.objective, rel=0.05)
+
+
 def test_the_change_of_each_exchange_is_what_a_slow_search_finds():
     X = np.random.default_rng(3).normal(size=(40, 2))
     table = distance_table(X)

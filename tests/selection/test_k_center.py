@@ -78,7 +78,7 @@ def test_the_picks_do_not_depend_on_the_sizes_of_the_sets(monkeypatch):
 def test_the_assignment_is_the_nearest_pick_and_the_first_of_equal_ones(d, grid):
     X = np.random.default_rng(d).normal(size=(5000, d)) * 3 + 100
     X = np.round(X) if grid else X
-    points = Points(X, "test")
+    points = Points(X)
     centres = np.unique(X, axis=0, return_index=True)[1][:30]
     table = ((X[:, None] - X[centres][None]) ** 2).sum(axis=-1)
     np.testing.assert_array_equal(nearest(points, centres), table.argmin(axis=1))

@@ -56,8 +56,8 @@ def sample_quality(reference: Any, samples: Any, *, k: int = 5) -> SampleQuality
 
     Example:
         >>> rng = np.random.default_rng(0)
-        >>> found = sample_quality(rng.normal(size=(200, 2)), rng.normal(size=(200, 2)) + 10.0)
-        >>> found.precision, found.coverage
+        >>> quality = sample_quality(rng.normal(size=(200, 2)), rng.normal(size=(200, 2)) + 10.0)
+        >>> quality.precision, quality.coverage
         (0.0, 0.0)
     """
     where = "sample_quality"
@@ -72,19 +72,19 @@ def sample_quality(reference: Any, samples: Any, *, k: int = 5) -> SampleQuality
         hint = "Use the same features for both sets."
         raise ParameterError("samples", where, "of as many columns as reference", got, hint)
     real_radius, fake_radius = nearest_others(real, k)[:, -1], nearest_others(fake, k)[:, -1]
-    held = np.zeros(len(fake), dtype=np.int64)  # reference balls around each sample
+    n_balls = np.zeros(len(fake), dtype=np.int64)  # reference balls around each sample
     covered = np.zeros(len(real), dtype=bool)
     recalled = np.zeros(len(real), dtype=bool)
     for part in blocks(len(real), len(fake)):
         distance = cdist(real[part], fake)
         inside = distance <= real_radius[part, None]
-        held += inside.sum(axis=0)
+        n_balls += inside.sum(axis=0)
         covered[part] = inside.any(axis=1)
         recalled[part] = (distance <= fake_radius).any(axis=1)
     return SampleQuality(
-        precision=float((held > 0).mean()),
+        precision=float((n_balls > 0).mean()),
         recall=float(recalled.mean()),
-        density=float(held.mean()) / k,
+        density=float(n_balls.mean()) / k,
         coverage=float(covered.mean()),
         k=k,
     )

@@ -217,14 +217,14 @@ class TestEvaluate:
 
 class TestCard:
     def test_it_survives_json_and_judges_itself(self):
-        good = Row.judged("planted", "a|b", "share", 0.5, interval=(0.4, 0.6), low=0.1, high=0.9)
-        bad = Row.judged("planted", "c", "share", 0.5, high=0.4)
-        card = Scorecard([good, bad, Row.skipped("x", "y", "no\nway")], {"seed": 1})
+        good = Row.of("planted", "a|b", "share", 0.5, interval=(0.4, 0.6), low=0.1, high=0.9)
+        bad = Row.of("planted", "c", "share", 0.5, high=0.4)
+        card = Scorecard([good, bad, Row.skip("x", "y", "no\nway")], {"seed": 1})
         assert Scorecard.from_json(card.to_json()) == card
         assert card.failed == [bad]
         assert not card.passed
         assert Scorecard([good]).passed
-        assert not Scorecard([Row.skipped("x", "y", "z")]).passed
+        assert not Scorecard([Row.skip("x", "y", "z")]).passed
         text = card.to_markdown()
         assert "a\\|b" in text
         assert "no way" in text
@@ -233,7 +233,7 @@ class TestCard:
 
     @pytest.mark.parametrize("change", [("state", "fine"), ("value", "1"), ("interval", [1])])
     def test_other_json_is_refused(self, change):
-        text = Scorecard([Row.judged("a", "b", "c", 0.5)]).to_json()
+        text = Scorecard([Row.of("a", "b", "c", 0.5)]).to_json()
         content = json.loads(text)
         content["rows"][0][change[0]] = change[1]
         for wrong in ("{}", "[1]", "no", text.replace("0.5", "NaN"), json.dumps(content)):
@@ -241,7 +241,7 @@ class TestCard:
                 Scorecard.from_json(wrong)
 
     def test_what_is_written_is_escaped(self, tmp_path):
-        card = Scorecard([Row.judged("planted", "<script>", "&", 0.5, low=0.6)])
+        card = Scorecard([Row.of("planted", "<script>", "&", 0.5, low=0.6)])
         for name in ("card.json", "card.md", "card.html"):
             card.write(tmp_path / name)
         text = (tmp_path / "card.html").read_text()

@@ -148,8 +148,8 @@ def wrong_tables_are_refused(case: SelectorCase) -> None:
     _expect_refused(partial(case, np.full((4, case.columns), "a"), 1), "a table of text")
     _expect_refused(partial(case, np.zeros((4, case.columns), complex), 1), "complex numbers")
     _expect_refused(partial(case, [[1.0], [1.0, 2.0]], 1), "rows of different lengths")
-    for bad in (5.0, None):
-        _expect_refused(partial(case, bad, 1), f"{bad} in the place of a table")
+    for other in (5.0, None):
+        _expect_refused(partial(case, other, 1), f"{other} in the place of a table")
 
 
 @SUITE.check()

@@ -52,12 +52,12 @@ def begin(folder: Path, plan: Plan, identity: Callable[[Plan], Plan] = dict) -> 
         if _create(folder / PLAN, content):
             return []
         known = read_plan(folder) or {}
+    ours = identity(own)
     try:
         theirs = identity(known)
-    except (KeyError, TypeError) as error:
+        differences = [name for name in ours if theirs.get(name) != ours[name]]
+    except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{PLAN} is no plan") from error
-    ours = identity(own)
-    differences = [name for name in ours if name not in theirs or theirs[name] != ours[name]]
     if not differences and known != own:
         write_atomic(folder / PLAN, content)
     return differences

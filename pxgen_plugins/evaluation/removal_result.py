@@ -48,11 +48,11 @@ def interval(values: Any) -> Interval:
     """
     from scipy.stats import t
 
-    given: Floats = np.asarray(values, dtype=np.float64)
-    n, mean = len(given), float(given.mean())
+    sample: Floats = np.asarray(values, dtype=np.float64)
+    n, mean = len(sample), float(sample.mean())
     if n < 2:
         return Interval(mean, None, None, n)
-    half = float(t.ppf(0.975, n - 1)) * float(given.std(ddof=1)) / math.sqrt(n)
+    half = float(t.ppf(0.975, n - 1)) * float(sample.std(ddof=1)) / math.sqrt(n)
     return Interval(mean, mean - half, mean + half, n)
 
 

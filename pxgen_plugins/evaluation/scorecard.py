@@ -126,11 +126,15 @@ def evaluate(
 ) -> Scorecard:
     """Run sanity checks on a fitted explainer and its anchors.
 
-    The checks are listed by ``pxgen_plugins.evaluation.checks.names()``: ``randomisation`` (groups
-    must depend on the weights), ``calibration_seeds`` (and not on the samples behind the
-    thresholds), ``perturbations`` (and change little for little), ``planted`` (and put anchors of
-    known kinds where they belong). The model is left as it was; while
-    ``randomisation`` runs its weights are permuted, so no other thread may use it.
+    The checks are listed by ``pxgen_plugins.evaluation.checks.names()``:
+
+    - ``randomisation``: groups must depend on the weights,
+    - ``calibration_seeds``: but not on the samples behind the thresholds;
+    - ``perturbations``: they must change little when anchors change little;
+    - ``known_groups``: anchors of known kinds must fall where they belong.
+
+    The model is left as it was. While ``randomisation`` runs, its weights are permuted, so no other
+    thread may use it.
 
     No number depends on the order of the anchors, except where ``reconstruction="sample"`` draws by
     position; anchors whose values are not finite are left out, with a warning.
@@ -161,7 +165,7 @@ def evaluate(
         >>> from pxgen_plugins.testing.examples import LinearModel
         >>> from pxgen_plugins.thresholds import Quantile
         >>> explainer = PXGen(LinearModel(), threshold=Quantile(0.9, 200, 2)).fit()
-        >>> card = evaluate(explainer, LinearModel().sample(50, seed=1), checks=["planted"])
+        >>> card = evaluate(explainer, LinearModel().sample(50, seed=1), checks=["known_groups"])
         >>> card.rows[0].case, card.rows[0].state
         ("the model's own samples", 'passed')
     """

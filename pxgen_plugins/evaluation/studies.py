@@ -17,6 +17,7 @@ from pxgen_plugins.evaluation.study import Study
 from pxgen_plugins.explainer import PXGen
 from pxgen_plugins.groups import GROUPS
 from pxgen_plugins.groups.intervals import bootstrap
+from pxgen_plugins.host import NotFittedError
 from pxgen_plugins.scoring import Scorer
 from pxgen_plugins.selection import k_center
 from pxgen_plugins.thresholds.calibration import Calibration
@@ -186,8 +187,6 @@ def _score(
     explainer: PXGen, X: Any, labels: Any, where: str, verbose: bool
 ) -> tuple[Scorer, Calibration, Floats, NDArray[np.str_] | None]:
     if explainer.calibration is None:
-        from alibi.exceptions import NotFittedError
-
         raise NotFittedError(type(explainer).__name__)
     scorer = explainer.scorer()
     anchors = open_for(scorer.model, X, labels=labels, where=where)

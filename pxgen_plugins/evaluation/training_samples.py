@@ -87,8 +87,8 @@ def compare_training_samples(
 
     Example:
         >>> X = np.arange(6.0).reshape(6, 1)
-        >>> found = compare_training_samples(X, {"ends": [0, 5], "neighbours": [2, 3]})
-        >>> [row["mean_pairwise_distance"] for row in found.table()]
+        >>> comparison = compare_training_samples(X, {"ends": [0, 5], "neighbours": [2, 3]})
+        >>> [row["mean_pairwise_distance"] for row in comparison.table()]
         [5.0, 1.0]
     """
     images = np.asarray(X)
@@ -96,8 +96,8 @@ def compare_training_samples(
     indices = {str(name): _indices(name, some, n) for name, some in picks.items()}
     spaces = {"elements": images} if features is None else dict(features)
     rows = []
-    for space, given in spaces.items():
-        points = as_rows(given, f"features[{space!r}]")
+    for space, values in spaces.items():
+        points = as_rows(values, f"features[{space!r}]")
         if len(points) != n:
             hint = "Give one row of features per training sample."
             got = f"{len(points)} rows"

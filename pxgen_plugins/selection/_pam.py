@@ -61,9 +61,9 @@ def partition_around_medoids(table: Floats, weights: Floats, picks: Indices) -> 
     owner, near, next_ = _two_nearest(table, picks)
     while quiet < m and budget:
         new = table[first_row : first_row + slice_rows]
-        kept = np.minimum(new, near)
-        gain = (kept - near) @ weights
-        loss = ((np.minimum(new, next_) - kept) * weights) @ np.eye(k)[owner]
+        nearer = np.minimum(new, near)
+        gain = (nearer - near) @ weights
+        loss = ((np.minimum(new, next_) - nearer) * weights) @ np.eye(k)[owner]
         change = loss + gain[:, None]
         row, out = np.unravel_index(int(change.argmin()), change.shape)
         quiet += len(new)

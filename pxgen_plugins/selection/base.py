@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
@@ -10,7 +9,7 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from pxgen_plugins.utils.errors import ParameterError, PXGenWarning, caller, short_repr
+from pxgen_plugins.utils.errors import ParameterError, caller, short_repr, warn
 from pxgen_plugins.utils.registry import Registry
 from pxgen_plugins.utils.validation import integer
 
@@ -236,8 +235,7 @@ def count(k: Any, n: int) -> int:
     wanted = integer(k, "k", minimum=1, hint="Ask for at least one representative.")
     if wanted > n:
         message = f"k must be at most the number of rows; got {wanted}. All {n} are used."
-        # one level is the wrapper of `register`, one the selector: the line of its caller is shown
-        warnings.warn(message, PXGenWarning, stacklevel=4)
+        warn(message)
     return min(wanted, n)
 
 

@@ -80,8 +80,8 @@ def start_and_seed_are_keywords(case: SelectorCase) -> None:
         return  # handed on to another function
     for name, default in (("start", None), ("seed", 0)):
         expect(name in parameters, f"it takes no {name}")
-        given = parameters[name].default
-        expect(given == default and type(given) is type(default), f"{name} is {given!r} by default")
+        value = parameters[name].default
+        expect(value == default and type(value) is type(default), f"{name} is {value!r} by default")
 
 
 @SUITE.check()

@@ -258,10 +258,10 @@ class TestCoverageBounds:
         model = VAE(net.encode, net.decode, **SHAPES)
         explainer = PXGen(model, threshold=RULE).fit()
         X = model.sample(30, 0).detach().numpy()
-        assert rows_of(explainer, X, "planted")[OWN].state == "passed"
+        assert rows_of(explainer, X, "known_groups")[OWN].state == "passed"
         with torch.no_grad():
             net.out.weight.mul_(3.0)  # trained on, as it were, after calibration
-        assert rows_of(explainer, X, "planted")[OWN].state == "failed"
+        assert rows_of(explainer, X, "known_groups")[OWN].state == "failed"
 
 
 OWN = ("the model's own samples", "share in HIHE")
@@ -336,14 +336,13 @@ class TestChecks:
         assert row.value == pytest.approx(1.0)
 
     def test_layers_that_the_model_does_not_compute_with_are_skipped(self, images):
-        hidden = SimpleNamespace(parts={"vae": TinyNet()})
+        hidden = SimpleNamespace(parts={"vae": TinyNet().eval()})
         model = VAE(
             lambda x: hidden.parts["vae"].encode(x),
             lambda z: hidden.parts["vae"].decode(z),
             modules=TinyNet(1),
             **SHAPES,
         )
-        hidden.parts["vae"].eval()
         explainer = PXGen(model, threshold=RULE).fit()
         (row,) = rows_of(explainer, images, "randomisation").values()
         assert row.state == "skipped"
@@ -401,7 +400,7 @@ class TestChecks:
             evaluate(
                 PXGen(model, threshold=MeanMax(100, 2), batch_size=size).fit(),
                 images,
-                checks=["perturbations", "planted"],
+                checks=["perturbations", "known_groups"],
                 seed=seed,
             )
             for size in (7, 30)

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import copy
-import warnings
 from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
 import numpy as np
-from alibi.exceptions import NotFittedError
 from numpy.typing import NDArray
 
 from pxgen_plugins import groups
@@ -22,11 +20,12 @@ from pxgen_plugins.evaluation.checks.transformed_anchors import (
     TransformedAnchors,
 )
 from pxgen_plugins.explainer import PXGen
+from pxgen_plugins.host import NotFittedError
 from pxgen_plugins.scoring import Scorer
 from pxgen_plugins.scoring.fitting import fit_criteria
 from pxgen_plugins.thresholds import Rule
 from pxgen_plugins.thresholds.calibration import Calibration
-from pxgen_plugins.utils.errors import AnchorError, ParameterError, PXGenWarning
+from pxgen_plugins.utils.errors import AnchorError, ParameterError, warn
 
 __all__ = ["Context"]
 
@@ -89,7 +88,7 @@ class Context:
             raise AnchorError("X", "at least one anchor with finite values", got, hint)
         if self.n_invalid:
             text = f"evaluate: {self.n_invalid} of {len(everything)} anchors are in no group"
-            warnings.warn(f"{text} and were left out", PXGenWarning, stacklevel=3)
+            warn(f"{text} and were left out")
         self.anchors = Chosen(everything, valid)
         self.values: Floats = values[valid]
         self.codes = self.codes_of(self.values)

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from pxgen_plugins.evaluation.checks import register
 from pxgen_plugins.evaluation.checks.agreement import Codes
+from pxgen_plugins.evaluation.checks.base import register
 from pxgen_plugins.evaluation.checks.calibration_coverage import coverage_bounds
 from pxgen_plugins.evaluation.checks.context import Context
 from pxgen_plugins.evaluation.checks.row import Row
@@ -15,7 +15,8 @@ from pxgen_plugins.evaluation.checks.transformed_anchors import Rows, Transforma
 from pxgen_plugins.models.base import capabilities
 from pxgen_plugins.utils.seeds import derive
 
-NAME = "planted"
+NAME = "known_groups"
+_PATH = "planted"  # of the seeds: another word would give other draws
 _SAMPLES = 1_000  # of the model
 _TRAINING = 0.8  # of the training data in HIHE, at least
 _FOREIGN = 0.1  # of what the model cannot know in HIHE, at most
@@ -46,7 +47,7 @@ def known_groups(context: Context) -> list[Row]:
     if shape is None or hasattr(context.model, "render"):
         why = "the instances are no arrays of one shape"
         return [*rows, Row.skip(NAME, "made-up anchors", why)]
-    seed = derive(context.seed, NAME)
+    seed = derive(context.seed, _PATH)
     if np.prod(shape) > 1:
         mixed = context.group(context.transform(_permutation(seed)))
         rows.append(_share(context, "anchors with permuted elements", mixed, high=_FOREIGN))
@@ -65,7 +66,7 @@ def _own_samples(context: Context) -> Row:
     case = "the model's own samples"
     if "sample" not in capabilities(context.model):
         return Row.skip(NAME, case, "the model cannot sample")
-    values = context.scorer.score_samples(_SAMPLES, derive(context.seed, NAME, "samples"))
+    values = context.scorer.score_samples(_SAMPLES, derive(context.seed, _PATH, "samples"))
     values = values[np.isfinite(values).all(axis=1)]  # as calibration does
     several = len(context.kinds) > 2
     rule, calibration = context.explainer.threshold, context.calibration

@@ -6,8 +6,8 @@ import itertools
 
 import numpy as np
 
-from pxgen_plugins.evaluation.checks import register
 from pxgen_plugins.evaluation.checks.agreement import RAND, SAME_GROUP, Agreement
+from pxgen_plugins.evaluation.checks.base import register
 from pxgen_plugins.evaluation.checks.context import Context, Floats
 from pxgen_plugins.evaluation.checks.row import Row
 from pxgen_plugins.evaluation.checks.transformed_anchors import Rows, Transformation, generators

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pxgen_plugins.evaluation.checks import register
 from pxgen_plugins.evaluation.checks.agreement import RAND, SAME_GROUP, TRIVIAL, Agreement
+from pxgen_plugins.evaluation.checks.base import register
 from pxgen_plugins.evaluation.checks.context import Context
 from pxgen_plugins.evaluation.checks.row import Row
 from pxgen_plugins.evaluation.permutation import permuted_weights, weights_by_layer

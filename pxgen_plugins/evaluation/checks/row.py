@@ -64,7 +64,7 @@ class Row:
         and is shown as None.
 
         Example:
-            >>> Row.of("planted", "noise", "share in HIHE", 0.02, high=0.1).state
+            >>> Row.of("known_groups", "noise", "share in HIHE", 0.02, high=0.1).state
             'passed'
         """
         state = "reported"
@@ -72,8 +72,8 @@ class Row:
             good = (low is None or low <= value) and (high is None or value <= high)
             state = "passed" if good and math.isfinite(value) else "failed"
         ends = None if interval is None else (float(interval[0]), float(interval[1]))
-        shown = float(value) if math.isfinite(value) else None
-        return cls(check, case, measure, shown, ends, low, high, state, note)
+        number = float(value) if math.isfinite(value) else None
+        return cls(check, case, measure, number, ends, low, high, state, note)
 
     @classmethod
     def share(
@@ -105,7 +105,7 @@ class Row:
         """What the value should be, in words; empty when nothing is expected.
 
         Example:
-            >>> Row.of("planted", "noise", "share in HIHE", 0.02, high=0.1).expected
+            >>> Row.of("known_groups", "noise", "share in HIHE", 0.02, high=0.1).expected
             'at most 0.1'
         """
         if self.low is not None and self.high is not None:

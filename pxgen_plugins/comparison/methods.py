@@ -379,7 +379,7 @@ def _of_attributions(found: Any, explainer: Any, context: Context) -> dict[str, 
     quality["max_sensitivity"] = measures.max_sensitivity(
         explain, context.inputs, found, radius, n_draws=1, seed=context.seed
     )
-    layers = getattr(context.model, "layers", {})
+    layers = getattr(getattr(explainer, "predictor", None), "layers", {})
     if hasattr(explainer, "evidence") and weights_by_layer(layers):
         with permuted_weights(layers, context.seed):
             moved = np.asarray(explainer.explain(context.inputs).data["attributions"])

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pxgen_plugins.audit.conditions import Condition
 from pxgen_plugins.audit.settings_file import Faults, plain_values, read_file, read_yaml
 from pxgen_plugins.audit.settings_model import TABLES, Settings, validate
 from pxgen_plugins.utils.errors import ParameterError, caller, short_repr
@@ -149,22 +148,10 @@ def config_of(content: Mapping[str, Any], folder: Path) -> Config:
 
 def _build(content: Mapping[str, Any], folder: Path, faults: Faults) -> Config:
     # no file of a run may hold what variables put into the factory's arguments
-    plain = plain_values(content, faults, late=_LATE)
-    values = validate(plain, folder, faults)
-    for i, spec in enumerate(values.get("conditions", ())):
-        faults += _condition_faults(spec, f"conditions[{i}]")
+    values = validate(plain_values(content, faults, late=_LATE), folder, faults)
     if faults:
         raise SettingsError(faults)
     return Config(values)
-
-
-def _condition_faults(spec: Any, place: str) -> Faults:
-    try:
-        Condition.of(spec, place)
-    except ParameterError as error:
-        error.where = ""  # the settings' own stands before all faults
-        return [error]
-    return []
 
 
 def _override(content: dict[str, Any], item: str, faults: Faults) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, get_args, get_type_hints
 
+from pxgen_plugins.audit.conditions import Condition
 from pxgen_plugins.audit.settings_file import Faults
 from pxgen_plugins.utils import optional
 from pxgen_plugins.utils.errors import ParameterError, short_repr
@@ -37,6 +38,11 @@ def _absolute(path: str, info: Info) -> str:
         return str((info.context["folder"] / Path(path).expanduser()).absolute())
     except RuntimeError as error:  # no home folder of that user
         raise ValueError from error
+
+
+def _check_condition(spec: Any) -> Any:
+    Condition.of(spec)
+    return spec
 
 
 File = Annotated[str, Field(pattern=r"^[^\x00]+$"), AfterValidator(_absolute)]
@@ -159,7 +165,7 @@ class Settings(Table):
     adapters: AdapterSettings | None = Field(
         None, description="other methods to run on representatives, for the report"
     )
-    conditions: list[Any] = Field(
+    conditions: list[Annotated[Any, AfterValidator(_check_condition)]] = Field(
         [], description="what must hold: text, or mappings with condition, severity, ..."
     )
     baseline: File | None = Field(
@@ -238,17 +244,24 @@ def _translate(error: ValidationError) -> Iterator[ParameterError]:
         table: type[Table] = Settings
         help_text = ""
         for key in keys:
-            if str(key) in table.model_fields:  # not so for unknown keys, and roles of paths
-                help_text = f"{table.model_fields[str(key)].description}.".replace("....", "...")
-                table = TABLES.get(str(key), table)
-        if kind == "missing":
+            if key not in table.model_fields:  # an unknown key
+                break
+            help_text = f"{table.model_fields[str(key)].description}.".replace("....", "...")
+            if key not in TABLES:  # what follows is a role of paths, or a place in a list
+                break
+            table = TABLES[str(key)]
+        values = fault.get("ctx", {})
+        if isinstance(values.get("error"), ParameterError):
+            values["error"].where = ""  # who asked stands before all faults
+            yield values["error"]
+        elif kind == "missing":
             yield ParameterError(place, "given", "nothing", f"Add it: {help_text}")
         elif kind == "extra_forbidden":
             allowed = "one of " + ", ".join(table.model_fields)
             hint = nearest(str(keys[-1]), table.model_fields)
             yield ParameterError(place, allowed, "an unknown key", hint)
         else:
-            allowed = _ALLOWED.get(kind, "another value").format(**fault.get("ctx", {}))
+            allowed = _ALLOWED.get(kind, "another value").format(**values)
             yield ParameterError(place, allowed, short_repr(fault["input"]), f"It is: {help_text}")
 
 

@@ -35,7 +35,7 @@ __all__ = [
 
 def _absolute(path: str, info: Info) -> str:
     try:
-        return str((info.context["folder"] / Path(path).expanduser()).absolute())
+        return str(((info.context or {})["folder"] / Path(path).expanduser()).absolute())
     except RuntimeError as error:  # no home folder of that user
         raise ValueError from error
 
@@ -161,7 +161,9 @@ class Settings(Table):
         None, description="anchors per pass; absent: as many as fit a cache"
     )
     shard_size: Count = Field(8_192, description="anchors per shard, the unit of resuming")
-    executor: ExecutorSettings = Field(ExecutorSettings(), description="who scores the shards")
+    executor: ExecutorSettings = Field(
+        {}, validate_default=True, description="who scores the shards"
+    )
     adapters: AdapterSettings | None = Field(
         None, description="other methods to run on representatives, for the report"
     )

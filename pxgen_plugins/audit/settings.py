@@ -16,8 +16,10 @@ from pxgen_plugins.utils.errors import ParameterError, caller, short_repr
 
 __all__ = ["Config", "SettingsError", "config_of", "load_config"]
 
-_LATE = "model.arguments"
-_MAX_SHOWN = 20  # faults in a message
+_LATE = (
+    "model.arguments"  # variables are put in on use, so that no file of a run holds their values
+)
+_MAX_LINES = 20  # faults in a message
 
 
 class SettingsError(ParameterError):
@@ -39,9 +41,9 @@ class SettingsError(ParameterError):
         if len(self.faults) == 1:
             return [super().__str__()]
         heading = f"{self.where}: {len(self.faults)} faults".removeprefix(": ")
-        shown = [" ".join(str(fault).split()) for fault in self.faults[:_MAX_SHOWN]]
-        more = ["..."] if len(self.faults) > _MAX_SHOWN else []
-        return [heading, *(f"  {line}" for line in [*shown, *more])]
+        lines = [" ".join(str(fault).split()) for fault in self.faults[:_MAX_LINES]]
+        more = ["..."] if len(self.faults) > _MAX_LINES else []
+        return [heading, *(f"  {line}" for line in [*lines, *more])]
 
     def __str__(self) -> str:
         return "\n".join(self.lines)
@@ -147,7 +149,6 @@ def config_of(content: Mapping[str, Any], folder: Path) -> Config:
 
 
 def _build(content: Mapping[str, Any], folder: Path, faults: Faults) -> Config:
-    # no file of a run may hold what variables put into the factory's arguments
     values = validate(plain_values(content, faults, late=_LATE), folder, faults)
     if faults:
         raise SettingsError(faults)

@@ -56,9 +56,9 @@ def _holds_path(hint: Any) -> bool:
 
 
 def _require_one(schema: dict[str, Any], table: type[Any]) -> None:
-    given = {"not": {"type": "null"}}
+    value = {"not": {"type": "null"}}
     if table.one_of:
-        schema["oneOf"] = [{"required": [key], "properties": {key: given}} for key in table.one_of]
+        schema["oneOf"] = [{"required": [key], "properties": {key: value}} for key in table.one_of]
 
 
 class Table(BaseModel):
@@ -184,7 +184,6 @@ TABLES: dict[str, type[Table]] = {
 }
 """The models of the keys that are tables themselves."""
 
-
 _ALLOWED = {  # by the kind of a fault, as pydantic calls it
     "dict_type": "keys and values",
     "greater_than_equal": "at least {ge}",
@@ -211,30 +210,31 @@ def validate(values: Mapping[str, Any], folder: Path, faults: Faults) -> dict[st
         Values by key, nested; empty when there are faults.
     """
     places = {fault.parameter for fault in faults}
-    checked: dict[str, Any] = {}
+    settings: dict[str, Any] = {}
     try:
-        checked = Settings.model_validate(values, context={"folder": folder}).model_dump()
+        settings = Settings.model_validate(values, context={"folder": folder}).model_dump()
     except ValidationError as error:
         faults += [fault for fault in _translate(error) if fault.parameter not in places]
     for name, table in TABLES.items():
-        if table.one_of and isinstance(values.get(name), dict):
-            faults += _conflicts(name, table, values[name])
-    return checked
+        content = values.get(name) if isinstance(values, Mapping) else None
+        if table.one_of and isinstance(content, Mapping):
+            faults += _conflicts(name, table, content)
+    return settings
 
 
 def _conflicts(
     name: str, table: type[Table], values: Mapping[str, Any]
 ) -> Iterator[ParameterError]:
     """Yield the faults of keys that exclude, or need, each other."""
-    given = [key for key in table.one_of if values.get(key) is not None]
-    if len(given) != 1:
+    kinds = [key for key in table.one_of if values.get(key) is not None]
+    if len(kinds) != 1:
         hint = f"Keep one of {name}." + f", {name}.".join(table.one_of) + "."
         allowed = "exactly one of " + ", ".join(table.one_of)
-        yield ParameterError(name, allowed, " and ".join(given) or "none", hint)
+        yield ParameterError(name, allowed, " and ".join(kinds) or "none", hint)
         return
     for key, owner in table.owners.items():
-        if given != [owner] and values.get(key) is not None:
-            hint = f"Remove {name}.{key}, or {name}.{given[0]}."
+        if kinds != [owner] and values.get(key) is not None:
+            hint = f"Remove {name}.{key}, or {name}.{kinds[0]}."
             yield ParameterError(f"{name}.{key}", f"absent without {name}.{owner}", "given", hint)
 
 
@@ -264,14 +264,15 @@ def _translate(error: ValidationError) -> Iterator[ParameterError]:
             yield ParameterError(place, allowed, "an unknown key", hint)
         else:
             allowed = _ALLOWED.get(kind, "another value").format(**values)
-            yield ParameterError(place, allowed, short_repr(fault["input"]), f"It is: {help_text}")
+            hint = f"It is: {help_text}" if help_text else "Write keys, as pxgen init does."
+            yield ParameterError(place, allowed, short_repr(fault["input"]), hint)
 
 
 class _JsonSchema(GenerateJsonSchema):
     """Leaves out titles, which would repeat the keys."""
 
     def field_title_should_be_set(self, schema: Any) -> bool:
-        """Return False."""
+        """Return False, for every key."""
         return False
 
 

@@ -17,14 +17,14 @@ pytest.importorskip("yaml")
 LEAST = "model: {shipped: mnist_vae}\nanchors: {shipped: mnist}\noutput: run\n"
 
 
-def written(tmp_path: Path, text: str, name: str = "audit.yaml") -> Path:
+def settings_file(tmp_path: Path, text: str, name: str = "audit.yaml") -> Path:
     path = tmp_path / name
     path.write_text(text, encoding="utf-8")
     return path
 
 
 def test_defaults_fill_what_is_not_given_and_paths_are_relative_to_the_file(tmp_path):
-    config = load_config(written(tmp_path, LEAST))
+    config = load_config(settings_file(tmp_path, LEAST))
     assert set(config.values) == set(Settings.model_fields)
     assert config.output == tmp_path / "run"
     assert config["intrinsic"] == ["kld"]
@@ -32,7 +32,7 @@ def test_defaults_fill_what_is_not_given_and_paths_are_relative_to_the_file(tmp_
 
 
 def test_the_template_is_a_settings_file(tmp_path):
-    config = load_config(written(tmp_path, template()))
+    config = load_config(settings_file(tmp_path, template()))
     assert config["anchors"]["limit"] == 2000
     assert len(config["conditions"]) == 2
 
@@ -79,12 +79,12 @@ def test_the_schema_allows_what_the_reader_allows(change, tmp_path):
 @pytest.mark.skipif(sys.version_info < (3, 11), reason="tomllib came with Python 3.11")
 def test_toml_says_the_same(tmp_path):
     text = 'output = "run"\n[model]\nshipped = "mnist_vae"\n[anchors]\nshipped = "mnist"\n'
-    one = load_config(written(tmp_path, text, "audit.toml"))
-    assert one.values == load_config(written(tmp_path, LEAST)).values
+    one = load_config(settings_file(tmp_path, text, "audit.toml"))
+    assert one.values == load_config(settings_file(tmp_path, LEAST)).values
 
 
 def test_overrides_win_and_are_typed(tmp_path):
-    path = written(tmp_path, LEAST)
+    path = settings_file(tmp_path, LEAST)
     config = load_config(path, ["seed=7", "anchors.limit=20", "executor.name=processes"])
     assert (config["seed"], config["anchors"]["limit"]) == (7, 20)
     assert config["executor"] == {"name": "processes", "workers": 1}
@@ -99,7 +99,7 @@ def test_overrides_win_and_are_typed(tmp_path):
 
 
 def test_what_results_depend_on_is_in_the_digest_and_nothing_else(tmp_path):
-    path = written(tmp_path, LEAST)
+    path = settings_file(tmp_path, LEAST)
     digest = load_config(path).digest()
     for same in (
         "output=elsewhere",
@@ -114,11 +114,13 @@ def test_what_results_depend_on_is_in_the_digest_and_nothing_else(tmp_path):
 
 def test_environment_variables_are_replaced_only_where_written(tmp_path, monkeypatch):
     monkeypatch.setenv("AUDIT_RUN", "deep/run")
-    config = load_config(written(tmp_path, LEAST.replace("run", "${AUDIT_RUN}") + "name: $HOME\n"))
+    config = load_config(
+        settings_file(tmp_path, LEAST.replace("run", "${AUDIT_RUN}") + "name: $HOME\n")
+    )
     assert config.output == tmp_path / "deep/run"
     assert config["name"] == "$HOME"
     with pytest.raises(ParameterError, match="ABSENT_VARIABLE"):
-        load_config(written(tmp_path, LEAST.replace("run", "${ABSENT_VARIABLE}")))
+        load_config(settings_file(tmp_path, LEAST.replace("run", "${ABSENT_VARIABLE}")))
 
 
 @pytest.mark.parametrize(
@@ -145,7 +147,7 @@ def test_a_wrong_key_or_value_is_named(tmp_path, change, named):
     keys = {line.split(":")[0] for line in change.splitlines()}
     kept = [line for line in LEAST.splitlines() if line.split(":")[0] not in keys]
     with pytest.raises(ParameterError, match=named):
-        load_config(written(tmp_path, "\n".join([*kept, change])))
+        load_config(settings_file(tmp_path, "\n".join([*kept, change])))
 
 
 FAULTS = """
@@ -164,7 +166,7 @@ conditions: ["HIHE.count > 3", "HILE.fraction <= 20"]
 
 
 def test_all_faults_of_a_file_are_reported_at_once_in_our_words(tmp_path):
-    path = written(tmp_path, FAULTS)
+    path = settings_file(tmp_path, FAULTS)
     with pytest.raises(SettingsError) as caught:
         load_config(path, ["threshold=Quantile", "seed", "output.x=1", "batch_size.x=1"])
     error = caught.value
@@ -185,13 +187,15 @@ def test_all_faults_of_a_file_are_reported_at_once_in_our_words(tmp_path):
 
 def test_a_condition_is_checked_with_the_other_keys(tmp_path):
     with pytest.raises(SettingsError) as caught:
-        load_config(written(tmp_path, LEAST + "seed: -1\nconditions: [3, 'HILE.count <= x']\n"))
+        load_config(
+            settings_file(tmp_path, LEAST + "seed: -1\nconditions: [3, 'HILE.count <= x']\n")
+        )
     assert len(caught.value.faults) == 3
 
 
 def test_one_fault_reads_as_any_other_error(tmp_path):
     with pytest.raises(SettingsError) as caught:
-        load_config(written(tmp_path, LEAST + "seed: -1\n"))
+        load_config(settings_file(tmp_path, LEAST + "seed: -1\n"))
     assert str(caught.value) == (
         "settings audit.yaml: seed must be at least 0; got -1. "
         "It is: seed of everything that is drawn."
@@ -210,14 +214,14 @@ def test_a_long_list_of_faults_is_cut_and_stays_on_its_lines(tmp_path):
 def test_settings_have_the_digest_of_earlier_versions(tmp_path):
     # so that runs of 0.1.0 are continued and compared
     digest = "4e333c71567e7f9a38ec568f15e7cfbe81b1a8b4b7b1ac159676e220f37c6d06"
-    assert load_config(written(tmp_path, LEAST)).digest() == digest
+    assert load_config(settings_file(tmp_path, LEAST)).digest() == digest
 
 
 def test_what_is_missing_is_named(tmp_path):
     for name in ("model", "anchors", "output"):
         kept = [line for line in LEAST.splitlines() if not line.startswith(name)]
         with pytest.raises(ParameterError, match=name):
-            load_config(written(tmp_path, "\n".join(kept)))
+            load_config(settings_file(tmp_path, "\n".join(kept)))
 
 
 def test_files_that_are_no_text_are_refused(tmp_path):

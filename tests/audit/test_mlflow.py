@@ -183,6 +183,19 @@ def test_an_active_run_is_written_to_and_left_open(finished, tmp_path, allowed):
     assert found.data.metrics["after"] == 1.0
 
 
+def test_the_store_of_the_process_is_as_before(finished, tmp_path, allowed, monkeypatch):
+    log_run(finished, tracking_uri=tmp_path / "store")
+    assert not mlflow.is_tracking_uri_set()
+    mlflow.set_tracking_uri(str(tmp_path / "mine"))
+    log_run(finished, tracking_uri=tmp_path / "store")
+    assert mlflow.get_tracking_uri() == str(tmp_path / "mine")
+    mlflow.set_tracking_uri(None)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", str(tmp_path / "other"))
+    log_run(finished, tracking_uri=tmp_path / "store")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", str(tmp_path / "later"))
+    assert mlflow.get_tracking_uri() == str(tmp_path / "later")
+
+
 def test_the_run_and_the_experiment_that_the_environment_names_are_used(
     finished, tmp_path, allowed, monkeypatch
 ):

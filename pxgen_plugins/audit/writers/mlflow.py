@@ -133,18 +133,17 @@ def _environment() -> Iterator[None]:
 @contextlib.contextmanager
 def _store(mlflow: Any, uri: str | os.PathLike[str] | None) -> Iterator[None]:
     """Use a store for a while; without one MLflow's own choice, or a new folder ``mlruns``."""
-    known = mlflow.is_tracking_uri_set()
     # a new mlruns would hide a database from MLflow, which prefers the folder
-    if uri is None and not known and not Path("mlflow.db").exists():
+    if uri is None and not mlflow.is_tracking_uri_set() and not Path("mlflow.db").exists():
         uri = Path("mlruns").absolute().as_uri()
-    before = mlflow.get_tracking_uri() if known else None
-    if uri is not None:
-        mlflow.set_tracking_uri(os.fspath(uri))
+    if uri is None:
+        yield
+        return
+    mlflow.set_tracking_uri(os.fspath(uri))
     try:
         yield
     finally:
-        if uri is not None:
-            mlflow.set_tracking_uri(before)
+        mlflow.set_tracking_uri(None)  # what was set before stands in the environment too
 
 
 def _experiment(mlflow: Any, name: str | None) -> str:

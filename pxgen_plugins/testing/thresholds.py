@@ -140,8 +140,8 @@ def calibration_says_what_was_done(case: ThresholdCase) -> None:
     expect(tuple(result.names) == _NAMES, f"names are {result.names}")
     expect(result.seed == 5, f"seed is {result.seed}")
     expect(result.n_repeats <= getattr(rule, "n_repeats", 1), "more repeats than were asked for")
-    drawn = 0 if result.reference is None else len(result.reference)
-    expect(result.n_samples == drawn, f"n_samples is {result.n_samples}, the reference {drawn}")
+    size = 0 if result.reference is None else len(result.reference)
+    expect(result.n_samples == size, f"n_samples is {result.n_samples}, the reference {size}")
 
 
 @SUITE.check()
@@ -152,8 +152,8 @@ def thresholds_lie_among_the_repeats(case: ThresholdCase) -> None:
     reported = rule.combine(repeats)
     expect(np.array_equal(result.thresholds, reported), "combine gives other thresholds")
     # intervals of groups draw the repeats with replacement and combine them again
-    for drawn in ([0] * len(repeats), [-1] * len(repeats), list(range(len(repeats)))):
-        part = repeats[drawn]
+    for rows in ([0] * len(repeats), [-1] * len(repeats), list(range(len(repeats)))):
+        part = repeats[rows]
         cut = rule.combine(part)
         margin = _RTOL * np.abs(part).max(axis=0)
         inside = (part.min(axis=0) - margin <= cut) & (cut <= part.max(axis=0) + margin)
@@ -209,9 +209,9 @@ def bad_samples_are_left_out(case: ThresholdCase) -> None:
     """Samples without finite values are left out and counted; if there are no others, it raises."""
 
     def some(n: int, seed: int) -> Floats:
-        drawn = samples(n, seed)
-        drawn[::9, 1] = math.nan
-        return drawn
+        values = samples(n, seed)
+        values[::9, 1] = math.nan
+        return values
 
     result = case.calibrate(sampler=some)
     finite = bool(np.isfinite(result.thresholds).all())
@@ -253,8 +253,8 @@ def global_random_state_is_left_alone(case: ThresholdCase) -> None:
     """Calibration leaves the generators of random, numpy and torch alone."""
     before = random_state()
     case.calibrate()
-    moved = moved_generators(before)
-    expect(not moved, f"it moved the global state of {', '.join(moved)}")
+    generators = moved_generators(before)
+    expect(not generators, f"it moved the global state of {', '.join(generators)}")
 
 
 def threshold_checks() -> list[Check[ThresholdCase]]:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pxgen_plugins.criteria.base import KINDS
 from pxgen_plugins.criteria.black_box import Column
 from pxgen_plugins.models import BlackBox
 from pxgen_plugins.scoring import Scorer
@@ -34,7 +35,8 @@ Floats = NDArray[np.float64]
 def samples(n: int, seed: int) -> Floats:
     """Return ``n`` instances whose values under the three criteria of the suite are themselves."""
     draws = np.random.default_rng(seed).gamma(2.0, size=(n, len(_NAMES)))
-    return draws * np.array([1.0, 1.0, 50.0]) + np.array([0.0, 10.0, 0.0])
+    values: Floats = draws * np.array([1.0, 1.0, 50.0]) + np.array([0.0, 10.0, 0.0])
+    return values
 
 
 @dataclass(frozen=True)
@@ -61,8 +63,7 @@ class ThresholdCase:
     ) -> Calibration:
         """Return what a new rule finds for three criteria of a model made of numbers."""
         box = BlackBox(lambda X: X, sampler)
-        kinds = ("intrinsic", "extrinsic", "extrinsic")
-        columns = [Column(column=j, name=_NAMES[j], kind=kinds[j]) for j in order]
+        columns = [Column(column=j, name=_NAMES[j], kind=KINDS[j > 0]) for j in order]
         return self.make().calibrate(Scorer(box, columns, batch_size=batch_size), seed)
 
     def values(self) -> Floats:

@@ -59,7 +59,8 @@ def test_a_file_has_fewer_than_400_lines() -> None:
 
 
 def test_weights_and_arrays_are_loaded_without_pickle() -> None:
-    unsafe = {place(path): unsafe_loads(path.read_text(encoding="utf-8")) for path in FILES}
+    sources = {place(path): path.read_text(encoding="utf-8") for path in FILES}
+    unsafe = {name: unsafe_loads(text) for name, text in sources.items() if ".load(" in text}
     assert {name: lines for name, lines in unsafe.items() if lines} == {}
     assert unsafe_loads("torch.load(f)\nnp.load(f, allow_pickle=True)\nnp.load(f)") == [1, 2]
     assert unsafe_loads("torch.load(f, weights_only=True)") == []

@@ -68,10 +68,10 @@ class ThresholdCase:
 
     def values(self) -> Floats:
         """Return the values of one repeat, (s, m), for a rule that samples."""
-        reference = self.calibrate().reference
-        if reference is None:
+        rule = self.make()
+        if not rule.samples:
             skip("the rule draws no samples")
-        return reference.copy()
+        return samples(getattr(rule, "n_samples", _SIZES["n_samples"]), 0)
 
 
 SUITE: Suite[ThresholdCase] = Suite("threshold rule")
@@ -230,8 +230,10 @@ def bad_samples_are_left_out(case: ThresholdCase) -> None:
 
 @SUITE.check()
 def a_model_without_samples_is_refused(case: ThresholdCase) -> None:
-    """A rule that draws samples says so where the model cannot; another works without."""
-    draws = case.calibrate().reference is not None
+    """A rule that draws samples declares it, and refuses a model that cannot; others need none."""
+    draws = case.make().samples
+    drew = case.calibrate().reference is not None
+    expect(drew == draws, f"samples is {draws}, but there is {'a' if drew else 'no'} reference")
     try:
         case.calibrate(sampler=None)
     except CapabilityError as error:

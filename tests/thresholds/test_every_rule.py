@@ -137,6 +137,10 @@ class KeepsNaN(Good):
         )  # fmt: skip
 
 
+class DeclaresSamples(thresholds.Fixed):
+    samples = True
+
+
 class NeedsSamplesForNothing(thresholds.Fixed):
     def calibrate(self, scorer, seed, verbose=False):
         scorer.score_samples(1, seed)
@@ -168,6 +172,7 @@ MUTANTS = {
     CountsBatches: "batch_size_does_not_matter",
     ForgetsTheSeed: "same_seed_gives_the_same_thresholds",
     KeepsNaN: "bad_samples_are_left_out",
+    DeclaresSamples: "a_model_without_samples_is_refused",
     NeedsSamplesForNothing: "a_model_without_samples_is_refused",
     Overwrites: "values_are_not_modified",
     Noisy: "global_random_state_is_left_alone",

@@ -81,25 +81,27 @@ class TestPermutation:
 
     def models(self):
         net, holder = TinyNet(1), SimpleNamespace(parts={"vae": TinyNet(2)})
+        hidden = holder.parts["vae"]
         inner = lambda x: net.encode(x)  # noqa: E731
-        return {
-            "methods": (net, VAE(net.encode, net.decode, **SHAPES)),
-            "closures": (net, VAE(lambda x: net.encode(x), lambda z: net.decode(z), **SHAPES)),
-            "functions of functions": (net, VAE(lambda x: inner(x), net.decode, **SHAPES)),
-            "globals": (NET, VAE(lambda x: NET.encode(x), lambda z: NET.decode(z), **SHAPES)),
+        ways = {
+            "methods": (net, net.encode, net.decode),
+            "closures": (net, lambda x: net.encode(x), lambda z: net.decode(z)),
+            "functions of functions": (net, lambda x: inner(x), net.decode),
+            "globals": (NET, lambda x: NET.encode(x), lambda z: NET.decode(z)),
             "partials": (
                 net,
-                VAE(functools.partial(_encode, net), functools.partial(_decode, net=net), **SHAPES),
+                functools.partial(_encode, net),
+                functools.partial(_decode, net=net),
             ),
             "objects": (
-                holder.parts["vae"],
-                VAE(
-                    lambda x: holder.parts["vae"].encode(x),
-                    lambda z: holder.parts["vae"].decode(z),
-                    modules=holder.parts["vae"],
-                    **SHAPES,
-                ),
+                hidden,
+                lambda x: holder.parts["vae"].encode(x),
+                lambda z: holder.parts["vae"].decode(z),
             ),
+        }
+        return {
+            kind: (module, VAE(encode=encode, decode=decode, modules=module, **SHAPES))
+            for kind, (module, encode, decode) in ways.items()
         }
 
     @pytest.mark.parametrize(
@@ -338,8 +340,8 @@ class TestChecks:
     def test_layers_that_the_model_does_not_compute_with_are_skipped(self, images):
         hidden = SimpleNamespace(parts={"vae": TinyNet().eval()})
         model = VAE(
-            lambda x: hidden.parts["vae"].encode(x),
-            lambda z: hidden.parts["vae"].decode(z),
+            encode=lambda x: hidden.parts["vae"].encode(x),
+            decode=lambda z: hidden.parts["vae"].decode(z),
             modules=TinyNet(1),
             **SHAPES,
         )

@@ -8,12 +8,13 @@ from typing import Any
 
 from pxgen_plugins.anchors.base import REGISTRY, Anchors, fit_shape
 from pxgen_plugins.anchors.label_text import as_ids, as_labels
+from pxgen_plugins.anchors.subset import Subset
 from pxgen_plugins.utils.errors import AnchorError, short_repr
 
 register = REGISTRY.register
 names = REGISTRY.names
 
-__all__ = ["Anchors", "fit_shape", "names", "open_anchors", "open_for", "register"]
+__all__ = ["Anchors", "Subset", "fit_shape", "names", "open_anchors", "open_for", "register"]
 
 _DO = (
     "Give an array, nested lists, a tensor, a Dataset, a DataLoader, a DataFrame, or the path of "

@@ -5,15 +5,16 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from pxgen_plugins.anchors import Anchors
+from pxgen_plugins.anchors.base import Anchors
 from pxgen_plugins.utils.errors import AnchorError, PXGenWarning, short_repr
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 __all__ = ["convert", "warn_of_dark"]
 
@@ -43,6 +44,8 @@ def convert(
     Raises:
         AnchorError: When a row leaves the range.
     """
+    import torch
+
     if x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64):
         np.copyto(x.numpy(), raw, casting="unsafe")  # no detour, and read-only arrays do
     else:
@@ -84,7 +87,7 @@ def _outside(
         else "Scale the anchors as the model's training data were, or correct data_range."
     )
     allowed = f"inside the model's data_range [{bounds[0]:g}, {bounds[1]:g}]"
-    return AnchorError("X", "scoring", allowed, f"{name} with values {low:.4g} to {high:.4g}", hint)
+    return AnchorError("X", allowed, f"{name} with values {low:.4g} to {high:.4g}", hint)
 
 
 def warn_of_dark(highest: Sequence[int]) -> None:

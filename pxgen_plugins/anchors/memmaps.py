@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 from pxgen_plugins.anchors.arrays import ArrayAnchors
 from pxgen_plugins.anchors.base import REGISTRY
 
-__all__ = ["MappedAnchors"]
+__all__ = ["MemmapAnchors"]
 
 _STEP = 1 << 21  # the kernel maps neighbours along with a page, at most a huge page of them
 
 
 @REGISTRY.register("memmap")
-class MappedAnchors(ArrayAnchors):
+class MemmapAnchors(ArrayAnchors):
     """Anchors in a read-only memory map, or in a view of one.
 
     After each read the pages that were touched are given back, so resident memory stays the size of
@@ -28,7 +28,6 @@ class MappedAnchors(ArrayAnchors):
     Args:
         array: As for :class:`ArrayAnchors`.
         sample_shape: Shape of one anchor, None to take the array as it is.
-        where: Who asks, for messages.
     """
 
     order: ClassVar[int] = 10
@@ -37,9 +36,8 @@ class MappedAnchors(ArrayAnchors):
         self,
         array: NDArray[Any],
         sample_shape: tuple[int, ...] | None,
-        where: str = "PXGen.explain",
     ) -> None:
-        super().__init__(array, sample_shape, where)
+        super().__init__(array, sample_shape)
         self._map = _map_of(array)
 
     @classmethod
@@ -65,9 +63,9 @@ def _map_of(array: NDArray[Any]) -> mmap.mmap | None:
     """Return the map under ``array`` if it is a read-only one of numpy's."""
     owner: Any = array
     while isinstance(owner, np.ndarray):
-        found = getattr(owner, "_mmap", None)
-        if isinstance(owner, np.memmap) and isinstance(found, mmap.mmap):
-            return found if owner.mode == "r" else None
+        memory = getattr(owner, "_mmap", None)
+        if isinstance(owner, np.memmap) and isinstance(memory, mmap.mmap):
+            return memory if owner.mode == "r" else None
         owner = owner.base
     return None
 

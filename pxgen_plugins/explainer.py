@@ -14,7 +14,7 @@ from pxgen_plugins import __version__, saving, thresholds
 from pxgen_plugins import groups as grouping
 from pxgen_plugins.anchors import open_for
 from pxgen_plugins.criteria.base import KINDS
-from pxgen_plugins.criteria.parsing import listed, settings
+from pxgen_plugins.criteria.parsing import as_list, settings
 from pxgen_plugins.criteria.parsing import parse as parse_criteria
 from pxgen_plugins.host import PredictorHolder
 from pxgen_plugins.models import BlackBox, Model, capabilities
@@ -158,7 +158,7 @@ class PXGen(PredictorHolder, Explainer, FitMixin):  # type: ignore[misc]  # alib
             "intrinsic": settings(self.criteria, "intrinsic"),
             "extrinsic": settings(self.criteria, "extrinsic"),
             "threshold": {"name": type(self.threshold).__name__, **self.threshold.params},
-            "selectors": [_plain(selector) for selector in listed(selectors)],
+            "selectors": [_plain(selector) for selector in as_list(selectors)],
             "n_representatives": self.n_representatives,
             "rule": rule,
             "space": _plain(space),

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from pxgen_plugins.criteria.base import REGISTRY, Batch, Criterion, Kind
+from pxgen_plugins.criteria.base import REGISTRY, Batch, Criterion, Kind, named_caller
 from pxgen_plugins.criteria.elementwise import channels_first, span
 from pxgen_plugins.utils import validation
+from pxgen_plugins.utils.errors import caller
 
 __all__ = ["FVU"]
 
@@ -52,18 +53,20 @@ class FVU(Criterion):
     needs = frozenset({"bounded"})
     unit = "share of variance"
 
+    @caller("FVU")
     def __init__(self, *, levels: int | None = 256) -> None:
         if levels is not None:
-            levels = validation.integer(levels, "levels", type(self).__name__, minimum=2)
+            levels = validation.integer(levels, "levels", minimum=2)
         else:
             self.needs = frozenset()
         self.levels = levels
 
+    @named_caller
     def __call__(self, batch: Batch) -> Tensor:
         """Return the values, (b,)."""
         rounding = 0.0
         if self.levels is not None:
-            rounding = (span(batch, self.name)[1] / (self.levels - 1)) ** 2 / 12.0
+            rounding = (span(batch)[1] / (self.levels - 1)) ** 2 / 12.0
         x = channels_first(batch.x)
         within = tuple(range(2 if x.ndim == 4 else 1, x.ndim))
         spread = (x - x.mean(within, keepdim=True)).square().flatten(1).mean(1)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
-from pxgen_plugins.criteria.base import REGISTRY, Batch, Criterion, Kind
+from pxgen_plugins.criteria.base import REGISTRY, Batch, Criterion, Kind, named_caller
 from pxgen_plugins.criteria.ssim import intensities, maps
 
 __all__ = ["MSSSIM"]
@@ -48,9 +48,10 @@ class MSSSIM(Criterion):
     needs = frozenset({"bounded", "images"})
     unit = "-MS-SSIM"
 
+    @named_caller
     def __call__(self, batch: Batch) -> Tensor:
         """Return the values, (b,)."""
-        x, y, width = intensities(batch, self.name)
+        x, y, width = intensities(batch)
         side, scales = min(x.shape[-2:]), 1
         while scales < len(_WEIGHTS) and side >> scales >= _SMALLEST:
             scales += 1

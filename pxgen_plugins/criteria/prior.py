@@ -11,7 +11,7 @@ from pxgen_plugins.criteria.base import REGISTRY, Batch, Criterion, Kind
 __all__ = ["PriorNLL", "Typicality"]
 
 
-class _OfTheNorm(Criterion):
+class _NormCriterion(Criterion):
     kind: Kind = "intrinsic"
     requires = frozenset({"embed"})
     needs = frozenset({"normal prior"})
@@ -23,7 +23,7 @@ class _OfTheNorm(Criterion):
 
 
 @REGISTRY.register("prior_nll")
-class PriorNLL(_OfTheNorm):
+class PriorNLL(_NormCriterion):
     """Negative log density of the prior N(0, I) at the code, 0.5 (|z|^2 + d log 2 pi), in nats.
 
     For models whose prior it is (a GAN, a flow); for others the number says little. In many
@@ -51,7 +51,7 @@ class PriorNLL(_OfTheNorm):
 
 
 @REGISTRY.register("typicality")
-class Typicality(_OfTheNorm):
+class Typicality(_NormCriterion):
     """Distance of the code to the typical set of the prior N(0, I): | |z|^2 - d | / sqrt(2 d).
 
     The typicality test of Nalisnick et al. (2019, "Detecting Out-of-Distribution Inputs to Deep

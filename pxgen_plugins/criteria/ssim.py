@@ -7,7 +7,7 @@ import functools
 import torch
 from torch import Tensor
 
-from pxgen_plugins.criteria.base import REGISTRY, Batch, Criterion, Kind
+from pxgen_plugins.criteria.base import REGISTRY, Batch, Criterion, Kind, named_caller
 from pxgen_plugins.criteria.elementwise import images, span
 
 __all__ = ["DSSIM", "SSIM", "intensities", "maps", "similarity"]
@@ -81,7 +81,7 @@ def maps(x: Tensor, y: Tensor, width: float) -> tuple[Tensor, Tensor]:
     return whole.reshape(b, c, -1), structure.reshape(b, c, -1)
 
 
-def intensities(batch: Batch, asker: str) -> tuple[Tensor, Tensor, float]:
+def intensities(batch: Batch) -> tuple[Tensor, Tensor, float]:
     """Return anchors and reconstructions as images that begin at 0, and the width of their range.
 
     Wang et al. compare luminances, which are positive: at a range of [-1, 1] the product of two
@@ -90,22 +90,22 @@ def intensities(batch: Batch, asker: str) -> tuple[Tensor, Tensor, float]:
     Raises:
         CapabilityError: When the anchors are no images or the model has no ``data_range``.
     """
-    low, width = span(batch, asker)
-    x, y = images(batch, asker)
+    low, width = span(batch)
+    x, y = images(batch)
     return (x, y, width) if low == 0.0 else (x - low, y - low, width)
 
 
-class _Structural(Criterion):
+class _Similarity(Criterion):
     kind: Kind = "extrinsic"
     requires = frozenset({"reconstruct"})
     needs = frozenset({"bounded", "images"})
 
     def _similarity(self, batch: Batch) -> Tensor:
-        return similarity(*intensities(batch, self.name))
+        return similarity(*intensities(batch))
 
 
 @REGISTRY.register("ssim")
-class SSIM(_Structural):
+class SSIM(_Similarity):
     """Negated structural similarity (Wang et al. 2004), in [-1, 1]; -1 is an exact reconstruction.
 
     Negated, so that smaller is closer, as for every criterion; see :func:`similarity` for window
@@ -128,13 +128,14 @@ class SSIM(_Structural):
     name = "ssim"
     unit = "-SSIM"
 
+    @named_caller
     def __call__(self, batch: Batch) -> Tensor:
         """Return the values, (b,)."""
         return -self._similarity(batch)
 
 
 @REGISTRY.register("dssim")
-class DSSIM(_Structural):
+class DSSIM(_Similarity):
     """Structural dissimilarity (1 - SSIM) / 2, in [0, 1]; 0 is an exact reconstruction.
 
     See :func:`similarity` for window and constants (Wang et al. 2004).
@@ -156,6 +157,7 @@ class DSSIM(_Structural):
     name = "dssim"
     unit = "(1 - SSIM) / 2"
 
+    @named_caller
     def __call__(self, batch: Batch) -> Tensor:
         """Return the values, (b,)."""
         return (1.0 - self._similarity(batch)) / 2.0

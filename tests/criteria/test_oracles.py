@@ -15,7 +15,7 @@ from skimage.metrics import structural_similarity
 from torch.distributions import Independent, Normal, kl_divergence
 
 from pxgen_plugins import criteria
-from pxgen_plugins.criteria import ELBO, MSE, PSNR, Batch, Fitted
+from pxgen_plugins.criteria import ELBO, MSE, PSNR, Batch, FittedCriterion
 from pxgen_plugins.criteria.ssim import similarity
 from pxgen_plugins.models import VAE
 from pxgen_plugins.utils.errors import CapabilityError, ParameterError
@@ -303,7 +303,7 @@ def test_gradients_reach_the_anchor_through_every_criterion(vae, images):
     for name in sorted({*criteria.for_model(vae)} - counts):
         x = torch.from_numpy(images[:3]).requires_grad_()
         criterion = criteria.get(name)()
-        if isinstance(criterion, Fitted):
+        if isinstance(criterion, FittedCriterion):
             criterion.fit(iter([Batch(vae, torch.from_numpy(images))]))
         criterion(Batch(vae, x)).sum().backward()
         assert bool(x.grad.abs().sum() > 0), name

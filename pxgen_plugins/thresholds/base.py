@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,9 +14,9 @@ from pxgen_plugins.utils import validation
 from pxgen_plugins.utils.errors import (
     ModelError,
     ParameterError,
-    PXGenWarning,
     caller,
     short_repr,
+    warn,
 )
 from pxgen_plugins.utils.progress import bar
 from pxgen_plugins.utils.registry import Registry
@@ -163,9 +162,7 @@ def _all_invalid(values: Floats, names: Sequence[str]) -> ModelError:
 
 
 def _warn_invalid(invalid: int, drawn: int) -> None:
-    warnings.warn(
+    warn(
         f"calibration: {invalid} of {drawn} samples of the model had values that are not finite "
-        "and were left out",
-        PXGenWarning,
-        stacklevel=4,
+        "and were left out"
     )

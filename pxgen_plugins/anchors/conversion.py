@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pxgen_plugins.anchors.base import Anchors
-from pxgen_plugins.utils.errors import AnchorError, PXGenWarning, short_repr
+from pxgen_plugins.utils.errors import AnchorError, short_repr, warn
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -93,9 +92,7 @@ def _outside(
 def warn_of_dark(highest: Sequence[int]) -> None:
     """Warn when the highest values of batches of bytes, scaled to a range, are all close to 0."""
     if highest and 0 < max(highest) <= _DARK:
-        warnings.warn(
+        warn(
             "PXGen: uint8 anchors are scaled as if 255 were the highest value, and the highest "
             f"here is {max(highest)}; pass floats in the model's range if the scale is another",
-            PXGenWarning,
-            stacklevel=4,
         )

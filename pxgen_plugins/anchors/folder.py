@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import stat
-import warnings
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 from pxgen_plugins.anchors._images import ImageForm, decode, form_of_shape, pillow
 from pxgen_plugins.anchors.base import REGISTRY, Anchors, path_of, positions, reason
 from pxgen_plugins.anchors.label_text import as_labels
-from pxgen_plugins.utils.errors import AnchorError, PXGenWarning, short_repr
+from pxgen_plugins.utils.errors import AnchorError, short_repr, warn
 
 __all__ = ["FolderAnchors", "open_inside", "scan"]
 
@@ -58,7 +57,7 @@ class FolderAnchors(Anchors):
                 f"anchors: {len(others)} entries of {short_repr(str(root))} were left out, as they "
                 f"are no images: {short_repr(others[0])}" + (" and others." if others[1:] else ".")
             )
-            warnings.warn(text, PXGenWarning, stacklevel=2)
+            warn(text)
         self._form = self._find_form(sample_shape)
         self.ids = np.array(self._names, np.str_)
         tops = [name.partition("/")[0] if "/" in name else "" for name in self._names]

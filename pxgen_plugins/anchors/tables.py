@@ -6,7 +6,6 @@ import csv
 import io
 import json
 import os
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any, Literal
 from pxgen_plugins.anchors.base import Anchors, library, reason
 from pxgen_plugins.anchors.folder import open_inside
 from pxgen_plugins.anchors.label_text import as_labels
-from pxgen_plugins.utils.errors import AnchorError, PXGenWarning, short_repr
+from pxgen_plugins.utils.errors import AnchorError, short_repr, warn
 
 __all__ = [
     "ANCHOR_NAMES",
@@ -187,7 +186,7 @@ def choose(columns: Iterable[tuple[str, Kind]]) -> Choice:
     others = [name for name in rest if name not in numbers]
     if others:
         text = f"anchors: columns {short_repr(others)} hold no numbers and were left out."
-        warnings.warn(text, PXGenWarning, stacklevel=2)
+        warn(text)
     return Choice("number", numbers, texts)
 
 

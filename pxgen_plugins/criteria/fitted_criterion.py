@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from typing import Literal
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pxgen_plugins.criteria.base import Batch, Criterion, named_caller
-from pxgen_plugins.utils.errors import ParameterError, PXGenWarning
+from pxgen_plugins.utils.errors import ParameterError, warn
 
 __all__ = ["FittedCriterion"]
 
@@ -52,11 +51,9 @@ class FittedCriterion(Criterion):
         with torch.no_grad():
             self._state = {name: value.detach() for name, value in self.learn(batches).items()}
         if self._n_left_out:
-            warnings.warn(
+            warn(
                 f"criterion {self.name!r}: {self._n_left_out} of {self._n_seen} instances to learn "
                 "from are left out, because what the model makes of them is not finite",
-                PXGenWarning,
-                stacklevel=2,
             )
 
     def finite(self, values: Tensor) -> Tensor:

@@ -38,13 +38,12 @@ class AggregateMahalanobis(FittedCriterion):
     Example:
         >>> import torch
         >>> from pxgen_plugins.criteria import Batch
-        >>> class Echo:
-        ...     capabilities = {"embed"}
-        ...     def embed(self, x): return x
+        >>> from pxgen_plugins.testing.examples import EchoModel
+        >>> model = EchoModel((2,))  # whose codes are the instances themselves
         >>> corners = torch.tensor([[1.0, 1.0], [1.0, -1.0], [-1.0, 1.0], [-1.0, -1.0]])
         >>> criterion = AggregateMahalanobis()
-        >>> criterion.fit(iter([Batch(Echo(), corners)]))
-        >>> criterion(Batch(Echo(), torch.tensor([[3.0, 4.0]]))).tolist()
+        >>> criterion.fit(iter([Batch(model, corners)]))
+        >>> criterion(Batch(model, torch.tensor([[3.0, 4.0]]))).tolist()
         [5.0]
     """
 

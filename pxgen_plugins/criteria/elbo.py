@@ -41,12 +41,10 @@ class ELBO(Criterion):
 
     Example:
         >>> from pxgen_plugins.criteria import Batch
-        >>> class Flat:
-        ...     capabilities, data_range = {"encode", "decode"}, (0.0, 1.0)
-        ...     def encode(self, x): return torch.zeros(len(x), 1), torch.zeros(len(x), 1)
-        ...     def decode(self, z): return torch.full((len(z), 4), 0.5)
-        >>> round(ELBO(n_draws=2)(Batch(Flat(), torch.ones(1, 4))).item(), 4)  # 4 log 2
-        2.7726
+        >>> from pxgen_plugins.testing.examples import EchoModel
+        >>> model = EchoModel((2,), blend=1.0, code=3.0)  # N((3, 3), I), decoded to (0, 1)
+        >>> ELBO(n_draws=2)(Batch(model, torch.tensor([[0.0, 1.0]]))).tolist()
+        [9.0]
     """
 
     name = "elbo"

@@ -112,10 +112,9 @@ class MSE(_ElementLoss):
     Example:
         >>> import torch
         >>> from pxgen_plugins.criteria import Batch
-        >>> class Grey:
-        ...     capabilities = {"reconstruct"}
-        ...     def reconstruct(self, x): return torch.full_like(x, 0.5)
-        >>> MSE()(Batch(Grey(), torch.tensor([[0.5, 0.5], [0.0, 1.0]]))).tolist()
+        >>> from pxgen_plugins.testing.examples import EchoModel
+        >>> model = EchoModel((2,), blend=1.0)  # reconstructs all as (0, 1)
+        >>> MSE()(Batch(model, torch.tensor([[0.0, 1.0], [0.5, 0.5]]))).tolist()
         [0.0, 0.25]
     """
 
@@ -138,10 +137,9 @@ class MAE(_ElementLoss):
     Example:
         >>> import torch
         >>> from pxgen_plugins.criteria import Batch
-        >>> class Grey:
-        ...     capabilities = {"reconstruct"}
-        ...     def reconstruct(self, x): return torch.full_like(x, 0.5)
-        >>> MAE()(Batch(Grey(), torch.tensor([[0.5, 0.5], [0.0, 1.0]]))).tolist()
+        >>> from pxgen_plugins.testing.examples import EchoModel
+        >>> model = EchoModel((2,), blend=1.0)  # reconstructs all as (0, 1)
+        >>> MAE()(Batch(model, torch.tensor([[0.0, 1.0], [0.5, 0.5]]))).tolist()
         [0.0, 0.5]
     """
 
@@ -171,10 +169,8 @@ class BCE(_ElementLoss):
     Example:
         >>> import torch
         >>> from pxgen_plugins.criteria import Batch
-        >>> class Grey:
-        ...     capabilities, data_range = {"reconstruct"}, (0.0, 1.0)
-        ...     def reconstruct(self, x): return torch.full_like(x, 0.5)
-        >>> round(BCE()(Batch(Grey(), torch.tensor([[0.0, 1.0]]))).item(), 4)
+        >>> from pxgen_plugins.testing.examples import EchoModel
+        >>> round(BCE()(Batch(EchoModel((2,)), torch.tensor([[0.5, 0.5]]))).item(), 4)  # log 2
         0.6931
     """
 
@@ -194,6 +190,9 @@ class PSNR(Criterion):
     Negated, so that smaller is closer, as for every criterion. An exact reconstruction is given
     -120 dB, the value at an MSE of 1e-12 of the squared range, instead of minus infinity.
 
+    It rises with ``"mse"``, so it is no second opinion: under a threshold rule that keeps the order
+    of values both give the same groups.
+
     Raises:
         CapabilityError: When the model has no ``data_range``.
 
@@ -202,10 +201,9 @@ class PSNR(Criterion):
     Example:
         >>> import torch
         >>> from pxgen_plugins.criteria import Batch
-        >>> class Off:
-        ...     capabilities, data_range = {"reconstruct"}, (0.0, 1.0)
-        ...     def reconstruct(self, x): return x + 0.1
-        >>> round(PSNR()(Batch(Off(), torch.zeros(1, 4))).item(), 3)
+        >>> from pxgen_plugins.testing.examples import EchoModel
+        >>> model = EchoModel((2,), blend=1.0)  # reconstructs all as (0, 1)
+        >>> round(PSNR()(Batch(model, torch.tensor([[0.1, 0.9]]))).item(), 3)
         -20.0
     """
 

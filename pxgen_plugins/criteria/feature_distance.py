@@ -99,13 +99,12 @@ class FeatureDistance(Criterion):
 
     Example:
         >>> from pxgen_plugins.criteria import Batch
-        >>> class Black:
-        ...     capabilities = {"reconstruct"}
-        ...     def reconstruct(self, x): return torch.zeros_like(x)
+        >>> from pxgen_plugins.testing.examples import EchoModel
+        >>> model = EchoModel((4,), blend=1.0)  # reconstructs all as (0, 1, 0, 1)
         >>> layer = torch.nn.Linear(4, 2, bias=False)
         >>> _ = torch.nn.init.ones_(layer.weight)
-        >>> FeatureDistance(network=layer)(Batch(Black(), torch.ones(1, 4))).tolist()
-        [32.0]
+        >>> FeatureDistance(network=layer)(Batch(model, torch.ones(1, 4))).tolist()
+        [8.0]
     """
 
     name = "feature_distance"

@@ -39,12 +39,11 @@ class FVU(Criterion):
     Example:
         >>> import torch
         >>> from pxgen_plugins.criteria import Batch
-        >>> class Half:
-        ...     capabilities, data_range = {"reconstruct"}, (0.0, 1.0)
-        ...     def reconstruct(self, x): return 0.5 * x + 0.25
-        >>> x = torch.tensor([[0.0, 1.0], [0.4, 0.6], [0.9, 0.9]])
-        >>> [round(value, 2) for value in FVU()(Batch(Half(), x)).tolist()]
-        [0.25, 0.25, 31212.0]
+        >>> from pxgen_plugins.testing.examples import EchoModel
+        >>> model = EchoModel((2,), blend=0.25)  # three quarters of x, one of (0, 1)
+        >>> x = torch.tensor([[0.0, 1.0], [1.0, 0.0], [0.9, 0.9]])
+        >>> [round(value, 2) for value in FVU()(Batch(model, x)).tolist()]
+        [0.0, 0.25, 19995.19]
     """
 
     name = "fvu"

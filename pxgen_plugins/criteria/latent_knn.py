@@ -42,12 +42,11 @@ class LatentNeighbours(FittedCriterion):
     Example:
         >>> import torch
         >>> from pxgen_plugins.criteria import Batch
-        >>> class Echo:
-        ...     capabilities = {"embed"}
-        ...     def embed(self, x): return x
+        >>> from pxgen_plugins.testing.examples import EchoModel
+        >>> model = EchoModel((1,))  # whose codes are the instances themselves
         >>> criterion = LatentNeighbours(k=2)
-        >>> criterion.fit(iter([Batch(Echo(), torch.tensor([[0.0], [1.0], [5.0]]))]))
-        >>> criterion(Batch(Echo(), torch.tensor([[2.0]]))).tolist()
+        >>> criterion.fit(iter([Batch(model, torch.tensor([[0.0], [1.0], [5.0]]))]))
+        >>> criterion(Batch(model, torch.tensor([[2.0]]))).tolist()
         [2.0]
     """
 

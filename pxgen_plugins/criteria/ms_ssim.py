@@ -35,10 +35,8 @@ class MSSSIM(Criterion):
 
     Example:
         >>> from pxgen_plugins.criteria import Batch
-        >>> class Echo:
-        ...     capabilities, data_range = {"reconstruct"}, (0.0, 1.0)
-        ...     def reconstruct(self, x): return x.clone()
-        >>> MSSSIM()(Batch(Echo(), torch.zeros(1, 1, 32, 32))).tolist()
+        >>> from pxgen_plugins.testing.examples import EchoModel
+        >>> MSSSIM()(Batch(EchoModel((1, 32, 32)), torch.zeros(1, 1, 32, 32))).tolist()
         [-1.0]
     """
 

@@ -33,10 +33,8 @@ class PriorNLL(_NormCriterion):
     Example:
         >>> import torch
         >>> from pxgen_plugins.criteria import Batch
-        >>> class Echo:
-        ...     capabilities = {"embed"}
-        ...     def embed(self, x): return x
-        >>> value = PriorNLL()(Batch(Echo(), torch.tensor([[3.0, 4.0]])))
+        >>> from pxgen_plugins.testing.examples import EchoModel
+        >>> value = PriorNLL()(Batch(EchoModel((2,)), torch.tensor([[3.0, 4.0]])))
         >>> round(value.item() - 1.8379, 3)  # log 2 pi
         12.5
     """
@@ -63,10 +61,9 @@ class Typicality(_NormCriterion):
     Example:
         >>> import torch
         >>> from pxgen_plugins.criteria import Batch
-        >>> class Echo:
-        ...     capabilities = {"embed"}
-        ...     def embed(self, x): return x
-        >>> Typicality()(Batch(Echo(), torch.tensor([[1.0, 1.0], [0.0, 0.0]]))).tolist()
+        >>> from pxgen_plugins.testing.examples import EchoModel
+        >>> model = EchoModel((2,))  # whose codes are the instances themselves
+        >>> Typicality()(Batch(model, torch.tensor([[1.0, 1.0], [0.0, 0.0]]))).tolist()
         [0.0, 1.0]
     """
 

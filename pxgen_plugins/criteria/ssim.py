@@ -109,7 +109,7 @@ class SSIM(_Similarity):
     """Negated structural similarity (Wang et al. 2004), in [-1, 1]; -1 is an exact reconstruction.
 
     Negated, so that smaller is closer, as for every criterion; see :func:`similarity` for window
-    and constants.
+    and constants. A linear function of ``"dssim"``: calibrated, both give the same groups.
 
     Raises:
         CapabilityError: When the anchors are no images or the model has no ``data_range``.
@@ -118,10 +118,8 @@ class SSIM(_Similarity):
 
     Example:
         >>> from pxgen_plugins.criteria import Batch
-        >>> class Echo:
-        ...     capabilities, data_range = {"reconstruct"}, (0.0, 1.0)
-        ...     def reconstruct(self, x): return x.clone()
-        >>> SSIM()(Batch(Echo(), torch.zeros(1, 1, 12, 12))).tolist()
+        >>> from pxgen_plugins.testing.examples import EchoModel
+        >>> SSIM()(Batch(EchoModel((1, 12, 12)), torch.zeros(1, 1, 12, 12))).tolist()
         [-1.0]
     """
 
@@ -138,7 +136,8 @@ class SSIM(_Similarity):
 class DSSIM(_Similarity):
     """Structural dissimilarity (1 - SSIM) / 2, in [0, 1]; 0 is an exact reconstruction.
 
-    See :func:`similarity` for window and constants (Wang et al. 2004).
+    See :func:`similarity` for window and constants (Wang et al. 2004). A linear function of
+    ``"ssim"``: calibrated, both give the same groups.
 
     Raises:
         CapabilityError: When the anchors are no images or the model has no ``data_range``.
@@ -147,10 +146,8 @@ class DSSIM(_Similarity):
 
     Example:
         >>> from pxgen_plugins.criteria import Batch
-        >>> class Echo:
-        ...     capabilities, data_range = {"reconstruct"}, (0.0, 1.0)
-        ...     def reconstruct(self, x): return x.clone()
-        >>> DSSIM()(Batch(Echo(), torch.zeros(1, 1, 12, 12))).tolist()
+        >>> from pxgen_plugins.testing.examples import EchoModel
+        >>> DSSIM()(Batch(EchoModel((1, 12, 12)), torch.zeros(1, 1, 12, 12))).tolist()
         [0.0]
     """
 

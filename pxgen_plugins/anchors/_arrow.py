@@ -243,6 +243,8 @@ def _list_values(
     if not shape:
         values, missing = _primitive(array)
         return values.astype(dtype), missing
+    # Level by level: lists of the right length are flattened to one long column, of which the inner
+    # levels are taken likewise; a row is bad when it, or anything inside of it, is.
     lengths = pc.list_value_length(array).fill_null(-1).to_numpy(zero_copy_only=False)
     good = lengths == shape[0]
     kept = array if good.all() else array.filter(pa.array(good))

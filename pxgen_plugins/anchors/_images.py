@@ -1,4 +1,4 @@
-"""Encoded images, decoded to the shape that a model takes, without trusting them."""
+"""Decode images of unknown origin safely to the shape that a model takes."""
 
 from __future__ import annotations
 

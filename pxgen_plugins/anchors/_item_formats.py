@@ -1,4 +1,4 @@
-"""What a data set yields for one row: an anchor, perhaps with a label."""
+"""Anchor and label of one item of a data set, whatever form it has."""
 
 from __future__ import annotations
 

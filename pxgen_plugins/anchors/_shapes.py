@@ -1,4 +1,4 @@
-"""The layouts of an array that are understood as anchors of a given shape."""
+"""Shapes of arrays that are understood as anchors of a given shape."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an anchor set is, and what every source of one shares."""
+"""The class of all anchor sets, their registry, and helpers that the sources share."""
 
 from __future__ import annotations
 

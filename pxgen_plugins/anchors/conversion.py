@@ -1,4 +1,4 @@
-"""Anchors from the type they were read in to the range and type that a model takes."""
+"""Convert anchors to the type and data range that a model takes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Texts as anchors: rows of code points, so that they travel as any other anchor does."""
+"""Texts as anchors, held as rows of code points like any other anchor."""
 
 from __future__ import annotations
 

@@ -74,6 +74,8 @@ def _give_back(memory: mmap.mmap, rows: NDArray[Any]) -> None:
     """Tell the system that the pages under ``rows`` are not needed for now."""
     if not hasattr(memory, "madvise") or not hasattr(mmap, "MADV_DONTNEED") or rows.size == 0:
         return
+    # The lowest and highest address of the rows, whatever the signs of their strides, as offsets
+    # into the map, widened to whole steps.
     start = np.frombuffer(memory, np.uint8).ctypes.data
     reach = [(size - 1) * stride for size, stride in zip(rows.shape, rows.strides, strict=True)]
     first = rows.ctypes.data + sum(step for step in reach if step < 0) - start

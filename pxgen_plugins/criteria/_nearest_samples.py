@@ -1,4 +1,4 @@
-"""What the criteria share that compare an anchor with a bank of the model's own samples."""
+"""Base class of the criteria that compare an anchor with samples of the model."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from pxgen_plugins.utils import validation
 from pxgen_plugins.utils.errors import ModelError, caller
 from pxgen_plugins.utils.neighbours import blocks
 
-__all__ = ["SampleCriterion", "squared_distances"]
+__all__ = ["SampleCriterion", "bank_rows", "squared_distances"]
 
 _ROUNDING = 1e-12  # of squared norms: far above the rounding of float64, far below a difference
 
@@ -80,15 +80,7 @@ class SampleCriterion(FittedCriterion):
             if not parts:
                 check_independence(self.network, batch.x, maps)
             parts.append(flat(maps).cpu())
-        rows = torch.cat(parts) if parts else torch.empty(0, 1)
-        if len(rows) < self.k + 2:
-            hint = "Give more samples, or lower k."
-            allowed = f"at least k + 2 = {self.k + 2}"
-            raise ModelError("the number of samples", allowed, str(len(rows)), hint)
-        bad = int((~rows.isfinite().all(1)).sum())
-        if bad:
-            hint = "Find out why the model's samples, or the network's features of them, are not."
-            raise ModelError("samples", "finite", f"{bad} of {len(rows)} that are not", hint)
+        rows = bank_rows(parts, self.k + 2, f"k + 2 = {self.k + 2}")
         exact = rows.double()
         return {"rows": rows, "centre": exact.mean(0), **self.summary(exact)}
 
@@ -121,6 +113,28 @@ class SampleCriterion(FittedCriterion):
 
     def _features(self, x: Tensor) -> Tensor:
         return flat(feature_maps(self.network, x))
+
+
+def bank_rows(parts: list[Tensor], least: int, bound: str) -> Tensor:
+    """Return a bank of samples, (m, d), from parts of it.
+
+    Args:
+        parts: Rows of each batch.
+        least: How many there must be.
+        bound: That number in words, for the error.
+
+    Raises:
+        ModelError: When they are fewer, or not finite.
+    """
+    rows = torch.cat(parts) if parts else torch.empty(0, 1)
+    if len(rows) < least:
+        hint = "Give more samples, or lower k."
+        raise ModelError("the number of samples", f"at least {bound}", str(len(rows)), hint)
+    bad = int((~rows.isfinite().all(1)).sum())
+    if bad:
+        hint = "Find out why the model's samples, or a network's features of them, are not."
+        raise ModelError("samples", "finite", f"{bad} of {len(rows)} that are not", hint)
+    return rows
 
 
 def squared_distances(x: Tensor, rows: Tensor, centre: Tensor) -> tuple[Tensor, Tensor]:

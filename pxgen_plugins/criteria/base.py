@@ -1,4 +1,4 @@
-"""What a criterion is, and the batch it is called on."""
+"""The class of all criteria, their registry, and the batch that they are called on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How usual the codebook entries are that an instance uses."""
+"""How often the model's own instances use the codes of an anchor."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How many balls around the model's samples hold an anchor."""
+"""Density of the model's samples around an anchor: in how many of their balls it lies."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Error of the reconstruction against the structure that the anchor has."""
+"""Fraction of an anchor's variance that its reconstruction does not explain."""
 
 from __future__ import annotations
 

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pxgen_plugins.criteria._nearest_samples import bank_rows
 from pxgen_plugins.criteria.base import REGISTRY, Batch, Criterion, Kind, named_caller
 from pxgen_plugins.criteria.elementwise import span
 from pxgen_plugins.criteria.fitted_criterion import FittedCriterion, Source
@@ -110,16 +111,7 @@ class GowerNearest(_Gower, FittedCriterion):
     def learn(self, batches: Iterator[Batch]) -> dict[str, Tensor]:
         """Return the samples, (m, d)."""
         parts = [batch.x.flatten(1).cpu() for batch in batches]
-        rows = torch.cat(parts) if parts else torch.empty(0, 1)
-        if len(rows) < self.k:
-            hint = f"Draw more samples, or use k={max(1, len(rows))}."
-            allowed = f"at least k={self.k}"
-            raise ModelError("the number of samples", allowed, str(len(rows)), hint)
-        bad = int((~rows.isfinite().all(1)).sum())
-        if bad:
-            hint = "Find out why the model's samples are not."
-            raise ModelError("samples", "finite", f"{bad} of {len(rows)} that are not", hint)
-        return {"rows": rows}
+        return {"rows": bank_rows(parts, self.k, f"k={self.k}")}
 
     def other(self, batch: Batch) -> Tensor:
         """Return the k-th nearest samples, (b, d)."""

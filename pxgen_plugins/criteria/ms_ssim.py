@@ -54,6 +54,7 @@ class MSSSIM(Criterion):
         while scales < len(_WEIGHTS) and side >> scales >= _SMALLEST:
             scales += 1
         weights = torch.tensor(_WEIGHTS[:scales], dtype=x.dtype, device=x.device)
+        # contrast and structure at every scale, luminance at the coarsest alone
         factors = []
         for scale in range(scales):
             whole, structure = maps(x, y, width)

@@ -1,4 +1,4 @@
-"""The criteria of an explainer, from what its user named."""
+"""Parse the criteria that the user of an explainer names."""
 
 from __future__ import annotations
 

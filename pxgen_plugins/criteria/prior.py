@@ -1,4 +1,4 @@
-"""Intrinsic criteria that hold a latent code against the prior N(0, I)."""
+"""Intrinsic criteria from the prior density of a latent code."""
 
 from __future__ import annotations
 

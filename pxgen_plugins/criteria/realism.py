@@ -1,4 +1,4 @@
-"""How many radii an anchor is away from the nearest of the model's samples."""
+"""Realism of an anchor among the model's samples."""
 
 from __future__ import annotations
 

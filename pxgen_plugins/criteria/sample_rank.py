@@ -1,4 +1,4 @@
-"""How an anchor's distance to the model's samples ranks among theirs to each other."""
+"""Rank of an anchor among the model's samples by how well it lies among them."""
 
 from __future__ import annotations
 

@@ -72,6 +72,8 @@ def maps(x: Tensor, y: Tensor, width: float) -> tuple[Tensor, Tensor]:
     window = min(_WINDOW, smallest if smallest % 2 else smallest - 1)
     down = _filter(h, window, x.dtype, x.device)
     across = _filter(w, window, x.dtype, x.device).T
+    # The window is linear, so that one pass over the pictures, their squares and their product
+    # gives all local moments: var x = E[x x] - E[x]^2, cov = E[x y] - E[x] E[y].
     products_of = torch.stack([x, y, x * x, y * y, x * y]).reshape(5, b * c, h, w)
     mean_x, mean_y, mean_xx, mean_yy, mean_xy = down @ (products_of @ across)
     c1, c2 = (0.01 * width) ** 2, (0.03 * width) ** 2

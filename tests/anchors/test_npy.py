@@ -111,6 +111,13 @@ def test_a_single_array_and_known_names_are_found(name: str, tmp_path: Path) -> 
         assert anchors.ids.tolist() == ["a", "b"]
 
 
+def test_of_two_arrays_of_labels_the_longer_name_counts(tmp_path: Path) -> None:
+    texts = {"y": ["a", "b"], "labels": ["c", "d"], "id": [1, 2], "ids": [3, 4]}
+    np.savez(tmp_path / "a.npz", x=np.zeros((2, 3)), **texts)
+    anchors = _open(tmp_path / "a.npz")
+    assert (anchors.labels.tolist(), anchors.ids.tolist()) == (["c", "d"], ["3", "4"])
+
+
 def test_labels_of_another_length_are_refused(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", x=np.zeros((2, 3)), y=np.zeros(3))
     with pytest.raises(AnchorError, match="of length 2, the number of anchors; got length 3"):

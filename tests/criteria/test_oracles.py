@@ -18,7 +18,8 @@ from pxgen_plugins import criteria
 from pxgen_plugins.criteria import ELBO, MSE, PSNR, Batch, FittedCriterion
 from pxgen_plugins.criteria.ssim import similarity
 from pxgen_plugins.models import VAE
-from pxgen_plugins.utils.errors import CapabilityError, ParameterError
+from pxgen_plugins.testing.examples import EchoModel
+from pxgen_plugins.utils.errors import CapabilityError, ModelError, ParameterError
 from tests.conftest import tiny_vae
 
 
@@ -272,6 +273,19 @@ def test_an_unknown_criterion_is_refused_with_the_nearest_name():
 def test_wrong_parameters_are_named(build, text):
     with pytest.raises(ParameterError, match=text):
         build()
+
+
+def test_an_error_begins_with_the_name_of_the_criterion_or_of_its_class():
+    density = criteria.get("density")(k=2)
+    density.name = "mine"
+    with pytest.raises(ParameterError, match=r"^criterion 'mine': what it learned must be there"):
+        density(Batch(EchoModel(), torch.rand(2, 1, 8, 8)))
+    with pytest.raises(ModelError, match=r"^criterion 'mine': the number of samples"):
+        density.fit(iter([]))
+    with pytest.raises(ParameterError, match=r"^MAE: reduction must be one of"):
+        criteria.get("mae")(reduction="median")
+    with pytest.raises(CapabilityError, match=r"^criterion 'bce': model must be"):
+        criteria.get("bce")()(Batch(EchoModel((3,), None), torch.rand(2, 3)))
 
 
 def test_image_criteria_refuse_models_of_vectors():

@@ -137,9 +137,9 @@ class PXGen(PredictorHolder, Explainer, FitMixin):  # type: ignore[misc]  # alib
         self.criteria = parse_criteria(intrinsic, extrinsic, _is_function(predictor))
         kinds = [criterion.kind for criterion in self.criteria]
         several = max(kinds.count(kind) for kind in KINDS) > 1
-        if rule == "mean" and several and isinstance(self.threshold, thresholds.Fixed):
-            hint = "Use rule='all' or 'any', or a threshold rule that samples."
-            allowed = "other than 'mean' with Fixed thresholds, which know no scale"
+        if rule == "mean" and several and not self.threshold.samples:
+            hint = "Use a threshold rule that samples, or another rule."
+            allowed = f"'all' or 'any' with {type(self.threshold).__name__}, which knows no scale"
             raise ParameterError("rule", allowed, short_repr(rule), hint)
         self.calibration: Calibration | None = None
         self._shape: tuple[int, ...] | None = None

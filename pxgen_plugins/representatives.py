@@ -144,8 +144,9 @@ def select(
 
 def _choice(spec: Any, space: Any, standardize: bool | None) -> Choice:
     lowest = False
+    options: dict[str, Any] = {}
     if callable(spec):
-        selector, options = spec, {}
+        selector = spec
         name = getattr(spec, "__name__", type(spec).__name__)
     else:
         selector, options = selection.REGISTRY.parse(spec, "selectors")

@@ -14,7 +14,7 @@ from pxgen_plugins import __version__, saving, thresholds
 from pxgen_plugins.anchors import open_for
 from pxgen_plugins.criteria.base import KINDS
 from pxgen_plugins.criteria.fitted import Fitted
-from pxgen_plugins.criteria.parsing import listed, settings
+from pxgen_plugins.criteria.parsing import as_list, settings
 from pxgen_plugins.criteria.parsing import parse as parse_criteria
 from pxgen_plugins.groups import RULES
 from pxgen_plugins.host import (
@@ -148,7 +148,7 @@ class PXGen(PredictorHolder, Explainer, FitMixin):  # type: ignore[misc]  # alib
             "intrinsic": settings(self.criteria, "intrinsic"),
             "extrinsic": settings(self.criteria, "extrinsic"),
             "threshold": {"name": type(self.threshold).__name__, **self.threshold.params},
-            "selectors": [plain(selector) for selector in listed(selectors)],
+            "selectors": [plain(selector) for selector in as_list(selectors)],
             "n_representatives": self.n_representatives,
             "rule": rule,
             "space": plain(space),

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from pxgen_plugins.criteria.base import REGISTRY as REGISTRY
 from pxgen_plugins.criteria.base import Batch, Criterion, for_model, make
-from pxgen_plugins.criteria.fitted import Fitted
+from pxgen_plugins.criteria.fitted_criterion import FittedCriterion
+from pxgen_plugins.criteria.fitted_criterion import FittedCriterion as Fitted  # TRANSITION
 
 if TYPE_CHECKING:
     from pxgen_plugins.criteria.aggregate import AggregateMahalanobis
@@ -57,6 +58,7 @@ __all__ = [
     "Discriminator",
     "FeatureDistance",
     "Fitted",
+    "FittedCriterion",
     "Gower",
     "GowerNearest",
     "LatentNeighbours",

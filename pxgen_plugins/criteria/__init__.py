@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 from pxgen_plugins.criteria.base import REGISTRY as REGISTRY
 from pxgen_plugins.criteria.base import Batch, Criterion, for_model, make
 from pxgen_plugins.criteria.fitted_criterion import FittedCriterion
-from pxgen_plugins.criteria.fitted_criterion import FittedCriterion as Fitted  # TRANSITION
 
 if TYPE_CHECKING:
     from pxgen_plugins.criteria.aggregate import AggregateMahalanobis
@@ -57,7 +56,6 @@ __all__ = [
     "Density",
     "Discriminator",
     "FeatureDistance",
-    "Fitted",
     "FittedCriterion",
     "Gower",
     "GowerNearest",

@@ -15,7 +15,7 @@ import torch
 
 from pxgen_plugins import __version__
 from pxgen_plugins.anchors.folder import open_inside
-from pxgen_plugins.anchors.image_csv import listed
+from pxgen_plugins.anchors.image_csv import image_columns
 from pxgen_plugins.audit.settings import Config
 from pxgen_plugins.audit.settings_model import AnchorSettings, ModelSettings
 
@@ -121,7 +121,7 @@ def anchors_digest(config: Config, name: str) -> str:
 def _image_digests(path: Path) -> dict[str, str | None]:
     """Return the digests of the images that a CSV file lists, None of those that are not there."""
     root = os.path.dirname(os.path.realpath(path))
-    names = listed(path, "pxgen audit").get("path", [])
+    names = image_columns(path).get("path", [])
     return {name: _digest_inside(root, name) for name in names}
 
 

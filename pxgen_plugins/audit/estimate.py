@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from pxgen_plugins.audit.engine import Plan
-from pxgen_plugins.criteria import Fitted
+from pxgen_plugins.criteria import FittedCriterion
 from pxgen_plugins.explainer import PXGen
 from pxgen_plugins.utils.threads import one_thread
 
@@ -32,7 +32,7 @@ def seconds(plan: Plan, explainer: PXGen, workers: int = 1) -> float | None:
     Raises:
         ModelError: When the model raises for every anchor.
     """
-    if any(isinstance(criterion, Fitted) for criterion in explainer.criteria):
+    if any(isinstance(criterion, FittedCriterion) for criterion in explainer.criteria):
         return None
     rows = range(min(_TRIAL, plan.n_anchors))
     scorer = explainer.scorer()

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from pxgen_plugins.anchors import Anchors, open_for
+from pxgen_plugins.anchors import Anchors, Subset, open_for
 from pxgen_plugins.audit.settings import Config
 from pxgen_plugins.datasets import load_mnist, load_mnist_vae
 from pxgen_plugins.models import capabilities, sources, wrap
@@ -86,29 +86,11 @@ def open_set(config: Config, name: str, model: Any) -> Anchors | None:
         images, labels = load_mnist(settings["split"], digits=settings["digits"])
         limit = settings["limit"]
         ids = np.char.add(f"{settings['split']}-", np.arange(len(images)).astype(str))
-        return open_for(
-            model, images[:limit, None], labels=labels[:limit], ids=ids[:limit], where=name
-        )
-    anchors = open_for(model, settings["path"], where=name)
-    return anchors if settings["limit"] is None else _First(anchors, settings["limit"])
-
-
-class _First(Anchors):
-    """The first anchors of a set."""
-
-    def __init__(self, whole: Anchors, most: int) -> None:
-        self._whole, self._n = whole, min(most, len(whole))
-        self.labels = None if whole.labels is None else whole.labels[:most]
-        self.ids = None if whole.ids is None else whole.ids[:most]
-
-    def __len__(self) -> int:
-        return self._n
-
-    def read(self, index: Any) -> Any:
-        """Return rows of the whole set."""
-        if isinstance(index, slice):
-            index = slice(*index.indices(self._n))
-        return self._whole.read(index)
+        with caller(name):
+            return open_for(model, images[:limit, None], labels=labels[:limit], ids=ids[:limit])
+    with caller(name):
+        anchors = open_for(model, settings["path"])
+    return anchors if settings["limit"] is None else Subset(anchors, slice(settings["limit"]))
 
 
 def _from_files(kind: str, files: Any, options: Mapping[str, Any]) -> Any:

@@ -104,7 +104,7 @@ def extract_features(
     model = network if is_model else _NoModel(sample_shape, within, modules)
     size = validation.integer(batch_size, "batch_size", minimum=1)
     scorer = Scorer(model, [], batch_size=size)
-    anchors = open_for(model, X, where="extract_features")
+    anchors = open_for(model, X)
     parts: list[NDArray[np.float32]] = []
     reasons: dict[int, str] = {}
     with (

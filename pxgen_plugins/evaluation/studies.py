@@ -73,7 +73,7 @@ def threshold_study(
         >>> [row["case"].partition("(")[0] for row in study.rows]
         ['Fixed', 'Quantile']
     """
-    scorer, own, values, labels = _score(explainer, X, labels, "threshold_study", verbose)
+    scorer, own, values, labels = _score(explainer, X, labels, verbose)
     if rules is None:
         others: list[thresholds.Rule] = [thresholds.MeanMax(n, 10) for n in (1_000, 10_000)]
         others += [thresholds.Quantile(0.99), thresholds.Quantile(0.999)]
@@ -148,7 +148,7 @@ def anchor_study(
         [60, 30]
     """
     draws = validation.integer(n_draws, "n_draws", minimum=2)
-    _, cut, values, labels = _score(explainer, X, labels, "anchor_study", verbose)
+    _, cut, values, labels = _score(explainer, X, labels, verbose)
     kinds = [str(criterion.kind) for criterion in explainer.criteria]
     group = groups.assign(values, cut.thresholds, kinds, explainer.rule, cut.scale)
     n = len(group)
@@ -184,12 +184,12 @@ class _Representatives:
 
 
 def _score(
-    explainer: PXGen, X: Any, labels: Any, where: str, verbose: bool
+    explainer: PXGen, X: Any, labels: Any, verbose: bool
 ) -> tuple[Scorer, Calibration, Floats, NDArray[np.str_] | None]:
     if explainer.calibration is None:
         raise NotFittedError(type(explainer).__name__)
     scorer = explainer.scorer()
-    anchors = open_for(scorer.model, X, labels=labels, where=where)
+    anchors = open_for(scorer.model, X, labels=labels)
     if not len(anchors):
         raise ParameterError("X", "at least one anchor", "none", "Give some anchors.")
     values = scorer.score(anchors, verbose).values

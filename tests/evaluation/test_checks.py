@@ -16,14 +16,13 @@ from hypothesis.extra import numpy as hnp
 from torch import nn
 
 from pxgen_plugins import PXGen
-from pxgen_plugins.anchors import open_anchors
+from pxgen_plugins.anchors import Subset, open_anchors
 from pxgen_plugins.criteria import FittedCriterion
 from pxgen_plugins.evaluation import checks, evaluate
 from pxgen_plugins.evaluation.checks import Agreement, Context, Row
 from pxgen_plugins.evaluation.checks.calibration_coverage import coverage_bounds
 from pxgen_plugins.evaluation.checks.perturbations import shift
 from pxgen_plugins.evaluation.checks.transformed_anchors import (
-    Chosen,
     TransformedAnchors,
     generators,
 )
@@ -189,7 +188,7 @@ class TestTransformedAnchors:
     def test_rows_are_read_from_the_chosen_anchors(self, vae):
         images = np.random.default_rng(0).random((9, 1, 8, 8), dtype=np.float32)
         base = open_anchors(images, sample_shape=(1, 8, 8), labels=range(9))
-        chosen = Chosen(base, np.array([7, 2, 5]))
+        chosen = Subset(base, np.array([7, 2, 5]))
         half = TransformedAnchors(chosen, vae, lambda rows: rows / 2)
         np.testing.assert_allclose(half.read(np.array([2, 0]))[0], images[[5, 7]] / 2)
         np.testing.assert_allclose(half.read(slice(0, 2))[0], images[[7, 2]] / 2)

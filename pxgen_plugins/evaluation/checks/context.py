@@ -11,11 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pxgen_plugins import groups
-from pxgen_plugins.anchors import Anchors, open_for
+from pxgen_plugins.anchors import Anchors, Subset, open_for
 from pxgen_plugins.criteria import FittedCriterion
 from pxgen_plugins.evaluation.checks.agreement import Codes
 from pxgen_plugins.evaluation.checks.transformed_anchors import (
-    Chosen,
     Transformation,
     TransformedAnchors,
 )
@@ -78,7 +77,7 @@ class Context:
         self.model = self.scorer.model
         self.n_seeds, self.seed = n_seeds, seed
         self.training, self.out_of_domain = training, dict(out_of_domain or {})
-        everything = open_for(self.model, X, labels=labels, where="evaluate")
+        everything = open_for(self.model, X, labels=labels)
         values = self.scorer.score(everything).values
         valid = np.flatnonzero(np.isfinite(values).all(axis=1)).astype(np.int64)
         self.n_invalid = len(everything) - len(valid)
@@ -89,7 +88,7 @@ class Context:
         if self.n_invalid:
             text = f"evaluate: {self.n_invalid} of {len(everything)} anchors are in no group"
             warn(f"{text} and were left out")
-        self.anchors = Chosen(everything, valid)
+        self.anchors = Subset(everything, valid)
         self.values: Floats = values[valid]
         self.codes = self.codes_of(self.values)
 
@@ -103,7 +102,7 @@ class Context:
     def score(self, X: Any, scorer: Scorer | None = None) -> Floats:
         """Return the criterion values of any anchors, under this or another model."""
         scorer = self.scorer if scorer is None else scorer
-        return scorer.score(open_for(scorer.model, X, where="evaluate")).values
+        return scorer.score(open_for(scorer.model, X)).values
 
     def group(self, X: Any) -> Codes:
         """Return the groups of any anchors."""

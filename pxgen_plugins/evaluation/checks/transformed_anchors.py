@@ -11,33 +11,12 @@ import torch
 from numpy.typing import NDArray
 
 from pxgen_plugins.anchors import Anchors
-from pxgen_plugins.anchors.base import positions
 from pxgen_plugins.anchors.conversion import convert
 
-__all__ = ["Chosen", "Rows", "Transformation", "TransformedAnchors", "generators"]
+__all__ = ["Rows", "Transformation", "TransformedAnchors", "generators"]
 
 Rows = NDArray[Any]
 Transformation = Callable[[Rows], Rows]
-
-
-class Chosen(Anchors):
-    """Some of the anchors of another set.
-
-    Args:
-        anchors: The set.
-        index: Which ones, in which order, (k,).
-    """
-
-    def __init__(self, anchors: Anchors, index: NDArray[np.int64]) -> None:
-        self._anchors, self._index = anchors, index
-        self.labels = None if anchors.labels is None else anchors.labels[index]
-
-    def __len__(self) -> int:
-        return len(self._index)
-
-    def read(self, index: slice | NDArray[np.int64]) -> tuple[Rows, dict[int, str]]:
-        """Return the rows of the chosen anchors."""
-        return self._anchors.read(self._index[positions(index, len(self))])
 
 
 class TransformedAnchors(Anchors):

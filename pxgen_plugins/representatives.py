@@ -151,8 +151,8 @@ def _choice(spec: Any, space: Any, standardize: bool | None) -> Choice:
     else:
         selector, options = selection.REGISTRY.parse(spec, "selectors")
         name = spec if isinstance(spec, str) else spec["name"]
-        preferred = selection.default_space(name)
-        lowest = selection.starts_lowest(name)
+        preferred = selection.properties(name).space
+        lowest = selection.properties(name).starts_lowest
         space = space if preferred is None else preferred
     label = str(options.pop("label", name))
     space = options.pop("space", space)

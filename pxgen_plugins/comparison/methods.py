@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from pxgen_plugins.anchors import Anchors
 from pxgen_plugins.evaluation import quality as measures
+from pxgen_plugins.evaluation.permutation import permuted_weights, weights_by_layer
 from pxgen_plugins.scoring import Scorer
 from pxgen_plugins.utils.errors import ParameterError
 
@@ -378,10 +379,9 @@ def _of_attributions(found: Any, explainer: Any, context: Context) -> dict[str, 
     quality["max_sensitivity"] = measures.max_sensitivity(
         explain, context.inputs, found, radius, n_draws=1, seed=context.seed
     )
-    other = measures.randomised(context.model, context.seed)
-    if other is not None and hasattr(explainer, "evidence"):
-        blind = copy.copy(explainer)
-        blind._predictor = other
-        moved = np.asarray(blind.explain(context.inputs).data["attributions"])
+    layers = getattr(getattr(explainer, "predictor", None), "layers", {})
+    if hasattr(explainer, "evidence") and weights_by_layer(layers):
+        with permuted_weights(layers, context.seed):
+            moved = np.asarray(explainer.explain(context.inputs).data["attributions"])
         quality["randomised_model"] = measures.rank_correlation(np.abs(found), np.abs(moved))
     return quality

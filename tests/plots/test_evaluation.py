@@ -17,9 +17,9 @@ HOSTILE = "$x^2$ \\frac{ <script>\x1b[31m\u202e" + "y" * 300
 def card() -> Scorecard:
     return Scorecard(
         [
-            Row.judged("planted", HOSTILE, "share", 0.4, interval=(0.3, 0.5), low=0.2),
-            Row.judged("planted", "b", "index", -0.3, high=-0.5),
-            Row.skipped("other", "c", "no reason"),
+            Row.of("planted", HOSTILE, "share", 0.4, interval=(0.3, 0.5), low=0.2),
+            Row.of("planted", "b", "index", -0.3, high=-0.5),
+            Row.skip("other", "c", "no reason"),
         ]
     )
 

@@ -6,13 +6,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from pxgen_plugins.utils.processes import WorkerLostError
 from pxgen_plugins.utils.registry import Registry
 
 __all__ = ["REGISTRY", "Executor", "WorkerLostError", "register"]
-
-
-class WorkerLostError(Exception):
-    """A worker died: killed, or out of memory. What was written is kept; run again to go on."""
 
 
 class Executor(ABC):

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from matplotlib.axes import Axes
+from matplotlib.transforms import offset_copy
 
-from pxgen_plugins.plots._layout import LINE, shifted, text_width
+from pxgen_plugins.plots._layout import LINE, text_width
 from pxgen_plugins.plots._reading import Group, Reading
-from pxgen_plugins.plots._style import GROUPS, INK, ORDER, TINY, percent, share_text
+from pxgen_plugins.plots._style import GROUPS, INK, ORDER, TINY, share_text
+from pxgen_plugins.utils.text import percent
 
 __all__ = ["Room", "corners", "draw_regions", "region_room"]
 
@@ -91,7 +94,7 @@ def draw_regions(ax: Axes, places: dict[str, tuple[int, int]], room: Room) -> No
                 right,
                 top,
                 line,
-                transform=shifted(ax, indent, start - row * step),
+                transform=_offset(ax, indent, start - row * step),
                 ha="right" if right else "left",
                 va="top" if top else "bottom",
                 fontsize=TINY,
@@ -109,13 +112,19 @@ def draw_regions(ax: Axes, places: dict[str, tuple[int, int]], room: Room) -> No
             markeredgecolor=style.dark,
             markeredgewidth=0.6,
             linestyle="",
-            transform=shifted(ax, inward * (_EDGE + 3.0), start + (-0.5 if top else 0.5) * TINY),
+            transform=_offset(ax, inward * (_EDGE + 3.0), start + (-0.5 if top else 0.5) * TINY),
             clip_on=False,
             zorder=7,
             scalex=False,
             scaley=False,
         )
         mark.set_gid(f"key:{name}")
+
+
+def _offset(ax: Axes, x: float, y: float) -> Any:
+    """Return the transform of axes fractions, moved by so many points."""
+    figure: Any = ax.get_figure(root=True)
+    return offset_copy(ax.transAxes, fig=figure, x=x, y=y, units="points")
 
 
 def _lines(name: str, group: Group, form: str) -> list[str]:

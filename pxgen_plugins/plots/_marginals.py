@@ -13,7 +13,7 @@ from pxgen_plugins.plots._layout import inches, text_width, tidy
 from pxgen_plugins.plots._scales import Scale
 from pxgen_plugins.plots._style import FAINT, GROUPS, INK, MUTED, ORDER, TINY
 
-__all__ = ["draw_margins", "histogram"]
+__all__ = ["draw_marginals", "histogram"]
 
 BINS = 48
 
@@ -31,7 +31,7 @@ def histogram(values: Floats, scale: Scale, edges: Floats) -> NDArray[np.int64]:
     return np.bincount(place[(place >= 0) & (place < bins)], minlength=bins)
 
 
-def draw_margins(
+def draw_marginals(
     axes: tuple[Axes, Axes],
     points: Floats,
     group: NDArray[np.str_],

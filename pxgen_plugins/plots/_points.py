@@ -49,7 +49,7 @@ def draw_samples(ax: Axes, reference: Floats, scales: tuple[Scale, Scale]) -> No
     """Draw where the model's own samples lie: two contours, or crosses when they are few."""
     if len(reference) < FEW_SAMPLES:
         crosses = ax.scatter(
-            *_clipped(reference, scales), s=16, marker="+", color=MUTED, linewidths=0.7, zorder=1.5
+            *_clip(reference, scales), s=16, marker="+", color=MUTED, linewidths=0.7, zorder=1.5
         )
         crosses.set_gid("samples")
         return
@@ -94,7 +94,7 @@ def _draw_single(
         style = GROUPS[name]
         member = group == name
         dots = ax.scatter(
-            *_clipped(points[member], scales),
+            *_clip(points[member], scales),
             s=size * (1.5 if prefix else 1.0),
             c=style.colour,
             marker=style.marker if n <= _MARKERS else "o",
@@ -130,7 +130,7 @@ def _draw_density(
         mesh = ax.pcolormesh(*edges, picture, rasterized=True, linewidth=0, zorder=order)
         mesh.set_gid(f"{prefix}density:{name}")
         dots = ax.scatter(
-            *_clipped(points[member & alone], scales),
+            *_clip(points[member & alone], scales),
             s=3.0,
             c=GROUPS[name].dark if prefix else GROUPS[name].colour,
             alpha=0.6 * strength,
@@ -141,5 +141,5 @@ def _draw_density(
         dots.set_gid(f"{prefix}anchors:{name}")
 
 
-def _clipped(points: Floats, scales: tuple[Scale, Scale]) -> tuple[Floats, Floats]:
+def _clip(points: Floats, scales: tuple[Scale, Scale]) -> tuple[Floats, Floats]:
     return scales[0].clip(points[:, 0]), scales[1].clip(points[:, 1])

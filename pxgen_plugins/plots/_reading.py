@@ -74,9 +74,9 @@ class Reading:
         """Position of the first criterion of a kind, or None."""
         return self.kinds.index(kind) if kind in self.kinds else None
 
-    def column(self, name: str, parameter: str, where: str) -> int:
+    def column(self, name: str, parameter: str) -> int:
         """Position of the criterion ``name``, or an error that proposes the nearest."""
-        return self.criteria.index(choice(name, parameter, where, self.criteria))
+        return self.criteria.index(choice(name, parameter, self.criteria))
 
     def title(self, column: int) -> str:
         """Name and unit of a criterion, safe to draw."""
@@ -92,12 +92,11 @@ class Reading:
         return f"{n:,} anchor{'' if n == 1 else 's'} invalid, not shown." if n else ""
 
 
-def read(explanation: Any, where: str) -> Reading:
+def read(explanation: Any) -> Reading:
     """Return the arrays of an explanation.
 
     Args:
         explanation: An explanation of PXGen, or the same read back from JSON.
-        where: The function that asks, for the error.
 
     Raises:
         ParameterError: When it is something else.
@@ -107,7 +106,7 @@ def read(explanation: Any, where: str) -> Reading:
     if missing or not isinstance(data, Mapping):
         got = type(explanation).__name__ + " without data " + ", ".join(map(repr, missing))
         hint = "Pass what PXGen.explain returned, or Explanation.from_json of its JSON."
-        raise ParameterError("explanation", where, "an explanation of PXGen", got, hint)
+        raise ParameterError("explanation", "an explanation of PXGen", got, hint)
     criteria = [str(name) for name in data["criteria"]]
     n = len(data["group"])
     deviations = data.get("threshold_std") or {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pxgen_plugins.groups import GROUPS as ORDER
+from pxgen_plugins.utils.text import percent
 
 __all__ = [
     "ACCENT",
@@ -20,8 +21,6 @@ __all__ = [
     "GroupStyle",
     "criterion_name",
     "criterion_text",
-    "number",
-    "percent",
     "share_text",
 ]
 
@@ -87,44 +86,6 @@ def criterion_text(name: str, unit: str) -> str:
     if unit.lstrip("-").lower() == name.lower():
         return unit
     return f"{shown} = {unit}" if unit.startswith("(") else f"{shown} ({unit})"
-
-
-def number(value: float) -> str:
-    """Return a value in three significant digits, short enough to stand under a small picture.
-
-    Example:
-        >>> [number(v) for v in (0.0834, 11.24, 1234.5, 0.0000123, float("nan"))]
-        ['0.0834', '11.2', '1,230', '1.2e-5', 'n/a']
-        >>> [number(v) for v in (0.0, 75.0, 200.0)]
-        ['0', '75.0', '200']
-    """
-    if value != value:
-        return "n/a"
-    if value in (float("inf"), float("-inf")):
-        return "inf" if value > 0 else "-inf"
-    size = abs(value)
-    if size >= 1e6 or 0 < size < 1e-4:
-        mantissa, exponent = f"{value:.1e}".split("e")
-        return f"{mantissa}e{int(exponent)}"
-    if size >= 1000:
-        return f"{float(f'{value:.3g}'):,.0f}"
-    return f"{value:#.3g}".rstrip(".") if value else "0"
-
-
-def percent(fraction: float | None) -> str:
-    """Return a share in percent, one decimal; shares that would round to 0 or 100 say so.
-
-    Example:
-        >>> [percent(f) for f in (0.0523, 0.0001, 0.0, 0.9999, None)]
-        ['5.2 %', '<0.1 %', '0 %', '>99.9 %', 'n/a']
-    """
-    if fraction is None or fraction != fraction:
-        return "n/a"
-    if fraction in (0.0, 1.0):
-        return f"{100 * fraction:.0f} %"
-    if fraction < 0.0005:
-        return "<0.1 %"
-    return ">99.9 %" if fraction > 0.9995 else f"{100 * fraction:.1f} %"
 
 
 def share_text(count: int, fraction: float | None) -> str:

@@ -66,10 +66,10 @@ def wrap(parts: list[str], width: int) -> str:
 
 @lru_cache(maxsize=4096)
 def _has_glyph(character: str, families: tuple[str, ...]) -> bool:
-    found = (
+    paths = (
         font_manager.findfont(font_manager.FontProperties(family=[family])) for family in families
     )
     return any(
         font_manager.get_font(path).get_char_index(ord(character)) > 0  # 0 is the missing glyph
-        for path in found
+        for path in paths
     )

@@ -8,8 +8,9 @@ from matplotlib.axes import Axes
 
 from pxgen_plugins.plots._reading import Reading
 from pxgen_plugins.plots._scales import Scale
-from pxgen_plugins.plots._style import INK, criterion_name, number
+from pxgen_plugins.plots._style import INK, criterion_name
 from pxgen_plugins.plots._text import clean
+from pxgen_plugins.utils.text import number
 
 __all__ = ["draw_threshold", "threshold_notes"]
 
@@ -38,7 +39,7 @@ def draw_threshold(ax: Axes, reading: Reading, column: int, axis: str, scale: Sc
 
 
 def threshold_notes(reading: Reading, columns: list[int]) -> list[str]:
-    """Return sentences with the thresholds, their deviations and how they were found."""
+    """Return sentences with the thresholds, their deviations and where they come from."""
     known, unknown = [], []
     for column in columns:
         name = criterion_name(clean(reading.criteria[column]))
@@ -46,9 +47,9 @@ def threshold_notes(reading: Reading, columns: list[int]) -> list[str]:
         if not math.isfinite(middle):
             unknown.append(f"No finite threshold for {name}.")
             continue
-        known.append(f"{name}\u00a0{number(middle)}")
+        known.append(f"{name}\u00a0{number(middle, 3)}")
         if math.isfinite(half):
-            known[-1] += f"\u00a0\u00b1\u00a0{number(half)}"
+            known[-1] += f"\u00a0\u00b1\u00a0{number(half, 3)}"
     source = reading.data.get("calibration") or {}
     origin = clean(source.get("method") or "")
     if origin and source.get("n_samples"):

@@ -14,17 +14,19 @@ from numpy.typing import NDArray
 
 from pxgen_plugins.groups import INVALID
 from pxgen_plugins.plots import _layout as layout
+from pxgen_plugins.plots._layout import AnyFigure
 from pxgen_plugins.plots._marginals import histogram
 from pxgen_plugins.plots._reading import Reading, floats, read
 from pxgen_plugins.plots._scales import SCALES, Scale, choose
-from pxgen_plugins.plots._style import BASE, INK, MUTED, SMALL, TINY, number, percent
+from pxgen_plugins.plots._style import BASE, INK, MUTED, SMALL, TINY
 from pxgen_plugins.plots._threshold_lines import draw_threshold, threshold_notes
 from pxgen_plugins.plots._ticks import set_ticks
+from pxgen_plugins.utils.errors import caller
+from pxgen_plugins.utils.text import number, percent
 from pxgen_plugins.utils.validation import choice
 
 __all__ = ["plot_calibration"]
 
-_WHERE = "plot_calibration"
 _BINS = 60
 _WIDTH, _HEIGHT = 3.5, 2.3  # of one panel
 _ANCHORS = "#A6BDD0"
@@ -32,8 +34,10 @@ _ANCHORS = "#A6BDD0"
 Floats = NDArray[np.float64]
 
 
+@caller("plot_calibration")
+@layout.panels_only
 def plot_calibration(
-    explanation: Any, *, scale: str = "auto", ax: Axes | None = None
+    explanation: Any, *, scale: str = "auto", figure: AnyFigure | None = None
 ) -> NDArray[np.object_]:
     """Draw, for each criterion, the scores of the model's own samples, the anchors, the threshold.
 
@@ -44,7 +48,7 @@ def plot_calibration(
     Args:
         explanation: What ``PXGen.explain`` returned, or the same read from JSON.
         scale: ``"auto"``, ``"linear"`` or ``"log"``, as for ``plot_groups``.
-        ax: Axes to draw in; they become the frame of the panels. A new figure by default.
+        figure: An empty figure or subfigure to draw in; a new figure by default.
 
     Returns:
         One Axes per criterion, in the order of the criteria.
@@ -68,30 +72,30 @@ def plot_calibration(
         >>> explanation = SimpleNamespace(data=data)
         >>> axes = plot_calibration(explanation)
         >>> [ax.get_title(loc="left") for ax in axes]
-        ['100 % of anchors below 3.00', '50.0 % of anchors below 0.200']
+        ['100 % of anchors below 3', '50.0 % of anchors below 0.2']
     """
-    choice(scale, "scale", _WHERE, SCALES)
-    reading = read(explanation, _WHERE)
+    choice(scale, "scale", SCALES)
+    reading = read(explanation)
     m = len(reading.criteria)
     columns = min(m, 2)
     rows = math.ceil(m / columns)
-    frame = layout.canvas(ax, _WIDTH * columns, _HEIGHT * rows + 0.3, _WHERE)
-    panels = _panels(frame, m, columns, rows)
+    figure = layout.figure_or_new(figure, _WIDTH * columns, _HEIGHT * rows + 0.3)
+    grid = figure.add_gridspec(rows, columns)
+    panels = [figure.add_subplot(grid[divmod(at, columns)]) for at in range(m)]
     source = reading.data.get("calibration") or {}
     reference, repeats = (_table(source.get(name), m) for name in ("reference", "repeats"))
     for column, panel in enumerate(panels):
         _draw_panel(panel, reading, column, reference[:, column], repeats[:, column], scale)
-    last = panels[m - 1 - (m - 1) % columns]
-    known = reading.n_invalid < len(reading.group), len(reference) > 0, len(repeats) > 0
-    _draw_key(panels[0], *known)
+    kept = reading.n_invalid < len(reading.group), len(reference) > 0, len(repeats) > 0
+    _draw_key(figure, *kept)
     notes = [*threshold_notes(reading, list(range(m))), reading.invalid_note()]
     if not len(reference):
         notes.append("The scores of the model's samples were not kept.")
-    layout.caption(last, notes, layout.inches(frame)[0], frame)
+    layout.footnote(figure, notes)
     return layout.array_of(*panels)
 
 
-def _draw_key(ax: Axes, anchors: bool, samples: bool, repeats: bool) -> None:
+def _draw_key(figure: AnyFigure, anchors: bool, samples: bool, repeats: bool) -> None:
     handles: list[Artist] = []
     if anchors:
         handles.append(Patch(facecolor=_ANCHORS, label="anchors"))
@@ -101,45 +105,12 @@ def _draw_key(ax: Axes, anchors: bool, samples: bool, repeats: bool) -> None:
         mark = Line2D([], [], color=INK, marker="|", markersize=5, linestyle="", label="repeats")
         handles.append(mark)
     if handles:
-        ax.legend(
-            handles=handles,
-            loc="lower left",
-            bbox_to_anchor=(0.0, 1.0),
-            bbox_transform=layout.shifted(ax, 0.0, 12.0),
-            ncols=len(handles),
-            frameon=False,
-            fontsize=TINY,
-            handlelength=1.4,
-            borderpad=0.0,
-            borderaxespad=0.0,
-            columnspacing=1.2,
-        )
+        look: dict[str, Any] = {"frameon": False, "fontsize": TINY, "handlelength": 1.4}
+        figure.legend(handles=handles, loc="outside upper left", ncols=len(handles), **look)
 
 
 def _table(values: Any, m: int) -> Floats:
     return np.empty((0, m)) if values is None else floats(values).reshape(-1, m)
-
-
-def _panels(frame: Axes, m: int, columns: int, rows: int) -> list[Axes]:
-    if m == 1:
-        return [frame]
-    frame.set_axis_off()
-    width, height = layout.inches(frame)
-    across = min(0.62 / max(width, 0.1), 0.25) if columns > 1 else 0.0
-    upward = min(0.72 / max(height, 0.1), 0.4 / rows) if rows > 1 else 0.0
-    wide = (1.0 - across * (columns - 1)) / columns
-    tall = (1.0 - upward * (rows - 1)) / rows
-    return [
-        frame.inset_axes(
-            (
-                (at % columns) * (wide + across),
-                1.0 - (at // columns) * (tall + upward) - tall,
-                wide,
-                tall,
-            )
-        )
-        for at in range(m)
-    ]
 
 
 def _draw_panel(
@@ -149,7 +120,7 @@ def _draw_panel(
     anchors = reading.values[valid, column]
     anchors, reference, repeats = (v[np.isfinite(v)] for v in (anchors, reference, repeats))
     marks = np.append(reading.thresholds[column], repeats)
-    chosen = choose(np.concatenate([anchors, reference]), marks, scale, _WHERE).padded(0.02, 0.02)
+    chosen = choose(np.concatenate([anchors, reference]), marks, scale).pad(0.02, 0.02)
     ax.set(xscale=chosen.name, xlim=(chosen.low, chosen.high))
     threshold = float(reading.thresholds[column])
     edges = chosen.edges(_BINS, threshold)
@@ -195,9 +166,7 @@ def _finish(
         ax.set_ylabel("share per bin (%)", fontsize=SMALL, color=MUTED)
     if math.isfinite(threshold) and len(anchors):
         share = percent(float(np.mean(anchors < threshold)))
-        words = (f"{share} of anchors below {number(threshold)}", f"{share} below", share)
-        fitting = [text for text in words if layout.text_width(text, SMALL) <= width]
-        title = ax.set_title(
-            (fitting or words[-1:])[0], fontsize=SMALL, color=INK, loc="left", pad=3
-        )
+        words = (f"{share} of anchors below {number(threshold, 3)}", f"{share} below", share)
+        short = next((t for t in words if layout.text_width(t, SMALL) <= width), share)
+        title = ax.set_title(short, fontsize=SMALL, color=INK, loc="left", pad=3)
         title.set_gid("below")

@@ -20,16 +20,14 @@ from pxgen_plugins.plots._style import (
     ORDER,
     TINY,
     criterion_text,
-    number,
-    percent,
 )
 from pxgen_plugins.plots._text import clean
-from pxgen_plugins.utils.errors import ParameterError
+from pxgen_plugins.utils.errors import ParameterError, caller
+from pxgen_plugins.utils.text import number, percent
 from pxgen_plugins.utils.validation import choice
 
 __all__ = ["plot_views"]
 
-_WHERE = "plot_views"
 _WIDTH, _HEIGHT = 4.6, 4.4
 _NEEDED = ("coordinates", "method", "trustworthiness")
 _MARKERS = 2_000  # up to this, markers are large enough to tell their shapes apart
@@ -53,6 +51,7 @@ _MOST = len(_COLOURS) * len(_SHAPES)
 Look = tuple[str, str, str, NDArray[np.bool_]]
 
 
+@caller("plot_views")
 def plot_views(
     explanation: Any, colour_by: str = "group", *, ax: Axes | None = None
 ) -> NDArray[np.object_]:
@@ -88,15 +87,15 @@ def plot_views(
     if not isinstance(data, Mapping) or any(key not in data for key in _NEEDED):
         hint = "Pass what LatentView.explain returned, or Explanation.from_json of its JSON."
         got = type(explanation).__name__
-        raise ParameterError("explanation", _WHERE, "a view of LatentView", got, hint)
+        raise ParameterError("explanation", "a view of LatentView", got, hint)
     points = floats(data["coordinates"])
     if len(points) == 0:  # JSON has lost the second axis
         points = np.empty((0, 2))
     criteria = [str(name) for name in data.get("criteria") or []]
-    carried = [*(["label"] if data.get("labels") is not None else []), *criteria]
-    choice(colour_by, "colour_by", _WHERE, ["group", *carried])
+    names = [*(["label"] if data.get("labels") is not None else []), *criteria]
+    choice(colour_by, "colour_by", ["group", *names])
     shown = np.isfinite(points[:, :2]).all(axis=1)
-    axes = layout.canvas(ax, _WIDTH, _HEIGHT, _WHERE)
+    axes = layout.axes_or_new(ax, _WIDTH, _HEIGHT)
     width = layout.inches(axes)[0]
     notes = _trust(data)
     if colour_by in criteria and colour_by not in ("group", "label"):
@@ -123,10 +122,10 @@ def _trust(data: Mapping[str, Any]) -> list[str]:
     worth, kept = data.get("trustworthiness"), data.get("neighbour_preservation")
     if worth is None or kept is None:
         return []
-    k, judged = data.get("n_neighbors"), int(data.get("n_judged") or 0)
+    k, n = data.get("n_neighbors"), int(data.get("n_judged") or 0)
     return [
-        f"Trustworthiness {number(float(worth))}; {percent(float(kept))} of {k} nearest kept "
-        f"({judged:,} anchors judged)."
+        f"Trustworthiness {number(float(worth), 3)}; {percent(float(kept))} of {k} nearest kept "
+        f"({n:,} anchors judged)."
     ]
 
 
@@ -246,14 +245,13 @@ def _legend(ax: Axes, looks: list[Look], width: float) -> None:
         ],
         loc="lower center",
         bbox_to_anchor=(0.5, 1.0),
-        bbox_transform=layout.shifted(ax, 0.0, 5.0),
         ncols=max(1, min(len(named), int(width / widest))),
         frameon=False,
         fontsize=TINY,
         handlelength=0.8,
         columnspacing=1.0,
         handletextpad=0.4,
-        borderaxespad=0.0,
+        borderaxespad=0.7,
         borderpad=0.0,
     )
     legend.set_gid("legend")
@@ -263,8 +261,8 @@ def _finish(ax: Axes, data: Mapping[str, Any]) -> None:
     layout.tidy(ax)
     method = str(data["method"])
     name = _NAMES.get(method, clean(method))
-    found = data.get("explained_variance_ratio")
-    ratio = floats([] if found is None else found)
+    shares = data.get("explained_variance_ratio")
+    ratio = floats([] if shares is None else shares)
     for at, axis in enumerate((ax.xaxis, ax.yaxis)):
         share = f" ({percent(float(ratio[at]))} of the variance)" if at < len(ratio) else ""
         axis.set_label_text(f"{name} {at + 1}{share}", fontsize=BASE)

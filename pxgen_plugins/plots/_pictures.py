@@ -11,8 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
-from pxgen_plugins.plots._reading import Reading, indices
 from pxgen_plugins.plots._style import BLOCK, FAINT
+from pxgen_plugins.result import Examples, Result
 from pxgen_plugins.utils.errors import ParameterError, short_repr
 from pxgen_plugins.utils.text import number
 
@@ -49,7 +49,7 @@ class Gallery:
 
 
 def collect(
-    reading: Reading,
+    result: Result,
     wanted: NDArray[np.int64],
     images: Any,
     reconstructions: Any,
@@ -59,7 +59,7 @@ def collect(
     """Return the pictures of the wanted anchors.
 
     Args:
-        reading: The explanation; its examples are used where the caller gives nothing.
+        result: The explanation; its examples are used where the caller gives nothing.
         wanted: Indices into the anchor set, shape (e,).
         images: Anything that gives an anchor for an index (array, list, dataset), or None.
         reconstructions: Likewise.
@@ -69,21 +69,20 @@ def collect(
         ParameterError: When an anchor is neither in the examples nor in ``images``, or what is
             there is no array of numbers.
     """
-    examples = reading.data.get("examples") or {}
-    limits = examples.get("data_range")
-    place = {int(row): at for at, row in enumerate(indices(examples.get("indices")))}
-    examples_at = _from_examples(examples.get("anchors"), place)
+    examples = result.examples or Examples(np.empty(0, dtype=np.int64))
+    place = {int(row): at for at, row in enumerate(examples.indices)}
+    examples_at = _from_examples(examples.anchors, place)
     lookup = examples_at if images is None else _from_caller(images, "images")
     originals = _fetch(lookup, wanted, "images")
     others = None
     if both:
-        again = _from_examples(examples.get("reconstructions"), place)
+        again = _from_examples(examples.reconstructions, place)
         if reconstructions is not None:
             again = _from_caller(reconstructions, "reconstructions")
         known = reconstructions is not None or all(int(row) in place for row in wanted)
         if again is not None and known:
             others = _fetch(again, wanted, "reconstructions")
-    return _gallery(originals, others, limits)
+    return _gallery(originals, others, examples.data_range)
 
 
 def draw_picture(

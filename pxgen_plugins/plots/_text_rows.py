@@ -10,9 +10,9 @@ from matplotlib.axes import Axes
 
 from pxgen_plugins.plots import _layout as layout
 from pxgen_plugins.plots._layout import AnyFigure
-from pxgen_plugins.plots._reading import Reading, indices
 from pxgen_plugins.plots._style import INK, MUTED, SMALL, TINY
 from pxgen_plugins.plots._text import clean
+from pxgen_plugins.result import Result
 
 __all__ = ["Section", "draw_sections", "example_texts"]
 
@@ -42,18 +42,18 @@ class Section:
     empty: str
 
 
-def example_texts(reading: Reading) -> dict[int, str] | None:
+def example_texts(result: Result) -> dict[int, str] | None:
     """Return the texts of an explanation's examples by anchor index; None when they are none.
 
     Behind an arrow stands what the model made of each, where it reconstructs.
     """
-    examples = reading.data.get("examples") or {}
-    texts, again = examples.get("texts"), examples.get("reconstructed_texts")
-    if texts is None:
+    examples = result.examples
+    if examples is None or examples.texts is None:
         return None
+    texts, again = map(str, examples.texts), examples.reconstructed_texts
     if again is not None:
-        texts = [f"{text}  →  {other}" for text, other in zip(texts, again, strict=True)]
-    return dict(zip(map(int, indices(examples.get("indices"))), map(str, texts), strict=True))
+        texts = (f"{text}  →  {other}" for text, other in zip(texts, again, strict=True))
+    return dict(zip(examples.indices.tolist(), texts, strict=True))
 
 
 def draw_sections(figure: AnyFigure | None, sections: Sequence[Section]) -> list[Axes]:

@@ -12,15 +12,15 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
-from pxgen_plugins.groups import INVALID
 from pxgen_plugins.plots import _layout as layout
 from pxgen_plugins.plots._layout import AnyFigure
 from pxgen_plugins.plots._marginals import histogram
-from pxgen_plugins.plots._reading import Reading, floats, read
+from pxgen_plugins.plots._names import criterion_title, invalid_note
 from pxgen_plugins.plots._scales import SCALES, Scale, choose
 from pxgen_plugins.plots._style import BASE, INK, MUTED, SMALL, TINY
 from pxgen_plugins.plots._threshold_lines import draw_threshold, threshold_notes
 from pxgen_plugins.plots._ticks import set_ticks
+from pxgen_plugins.result import Result
 from pxgen_plugins.utils.errors import caller
 from pxgen_plugins.utils.text import number, percent
 from pxgen_plugins.utils.validation import choice
@@ -75,20 +75,21 @@ def plot_calibration(
         ['100 % of anchors below 3', '50.0 % of anchors below 0.2']
     """
     choice(scale, "scale", SCALES)
-    reading = read(explanation)
-    m = len(reading.criteria)
+    result = Result.of(explanation)
+    m = len(result.criteria)
     columns = min(m, 2)
     rows = math.ceil(m / columns)
     figure = layout.figure_or_new(figure, _WIDTH * columns, _HEIGHT * rows + 0.3)
     grid = figure.add_gridspec(rows, columns)
     panels = [figure.add_subplot(grid[divmod(at, columns)]) for at in range(m)]
-    source = reading.data.get("calibration") or {}
-    reference, repeats = (_table(source.get(name), m) for name in ("reference", "repeats"))
+    source, none = result.calibration, np.empty((0, m))
+    repeats = none if source is None else source.repeats
+    reference = none if source is None or source.reference is None else source.reference
     for column, panel in enumerate(panels):
-        _draw_panel(panel, reading, column, reference[:, column], repeats[:, column], scale)
-    kept = reading.n_invalid < len(reading.group), len(reference) > 0, len(repeats) > 0
+        _draw_panel(panel, result, column, reference[:, column], repeats[:, column], scale)
+    kept = not result.is_invalid.all(), len(reference) > 0, len(repeats) > 0
     _draw_key(figure, *kept)
-    notes = [*threshold_notes(reading, list(range(m))), reading.invalid_note()]
+    notes = [*threshold_notes(result, list(range(m))), invalid_note(result)]
     if not len(reference):
         notes.append("The scores of the model's samples were not kept.")
     layout.footnote(figure, notes)
@@ -109,31 +110,26 @@ def _draw_key(figure: AnyFigure, anchors: bool, samples: bool, repeats: bool) ->
         figure.legend(handles=handles, loc="outside upper left", ncols=len(handles), **look)
 
 
-def _table(values: Any, m: int) -> Floats:
-    return np.empty((0, m)) if values is None else floats(values).reshape(-1, m)
-
-
 def _draw_panel(
-    ax: Axes, reading: Reading, column: int, reference: Floats, repeats: Floats, scale: str
+    ax: Axes, result: Result, column: int, reference: Floats, repeats: Floats, scale: str
 ) -> None:
-    valid = reading.group != INVALID
-    anchors = reading.values[valid, column]
+    anchors = result.values[~result.is_invalid, column]
     anchors, reference, repeats = (v[np.isfinite(v)] for v in (anchors, reference, repeats))
-    marks = np.append(reading.thresholds[column], repeats)
+    marks = np.append(result.thresholds[column], repeats)
     chosen = choose(np.concatenate([anchors, reference]), marks, scale).pad(0.02, 0.02)
     ax.set(xscale=chosen.name, xlim=(chosen.low, chosen.high))
-    threshold = float(reading.thresholds[column])
+    threshold = float(result.thresholds[column])
     edges = chosen.edges(_BINS, threshold)
     most = max(
         _draw_histogram(ax, anchors, edges, chosen, "anchors"),
         _draw_histogram(ax, reference, edges, chosen, "model's samples"),
     )
     ax.set_ylim(-0.07 * most, 1.08 * most)
-    draw_threshold(ax, reading, column, "x", chosen)
+    draw_threshold(ax, result, column, "x", chosen)
     if len(repeats):
         rug = ax.vlines(repeats, -0.06 * most, -0.01 * most, color=INK, linewidth=0.6)
         rug.set_gid("repeats")
-    _finish(ax, reading, column, anchors, threshold, column % 2 == 0)
+    _finish(ax, result, column, anchors, threshold, column % 2 == 0)
     set_ticks(ax.xaxis, chosen, anchors)
 
 
@@ -156,11 +152,11 @@ def _draw_histogram(ax: Axes, values: Floats, edges: Floats, scale: Scale, name:
 
 
 def _finish(
-    ax: Axes, reading: Reading, column: int, anchors: Floats, threshold: float, first: bool
+    ax: Axes, result: Result, column: int, anchors: Floats, threshold: float, first: bool
 ) -> None:
     layout.tidy(ax)
     width = layout.inches(ax)[0]
-    text = layout.axis_text(reading.kinds[column], reading.title(column), width)
+    text = layout.axis_text(result.kinds[column], criterion_title(result, column), width)
     ax.set_xlabel(text, fontsize=BASE)
     if first:
         ax.set_ylabel("share per bin (%)", fontsize=SMALL, color=MUTED)

@@ -9,12 +9,13 @@ from numpy.typing import NDArray
 
 from pxgen_plugins.plots import _layout as layout
 from pxgen_plugins.plots._layout import AnyFigure
+from pxgen_plugins.plots._names import anchor_name, criterion_title
 from pxgen_plugins.plots._picture_rows import Column, Row, draw_rows
 from pxgen_plugins.plots._pictures import collect
-from pxgen_plugins.plots._reading import Reading, indices, read
 from pxgen_plugins.plots._style import GROUPS, MUTED
 from pxgen_plugins.plots._text import clean
 from pxgen_plugins.plots._text_rows import Section, draw_sections, example_texts
+from pxgen_plugins.result import Result
 from pxgen_plugins.utils.errors import ParameterError, caller
 from pxgen_plugins.utils.sequences import evenly_spaced
 from pxgen_plugins.utils.text import number
@@ -131,24 +132,24 @@ def _draw_strip(
     figure: AnyFigure | None,
 ) -> list[Axes]:
     n = integer(n, "n", minimum=1)
-    reading = read(explanation)
-    strips = reading.data.get("strips") or {}
-    if name not in strips:
+    result = Result.of(explanation)
+    if name not in result.strips:
         hint = "Explain again with this version of the package."
         raise ParameterError("explanation", f"one with the strip {name!r}", "none", hint)
-    strip = indices(strips[name])
+    strip = result.strips[name]
     rows = strip[evenly_spaced(len(strip), n)]
-    low, rising = (reading.first(kind) for kind in _KINDS[name])
+    low, rising = (result.first(kind) for kind in _KINDS[name])
     shown = [column for column in (rising, low) if column is not None]
-    columns = [_column(reading, int(row), shown) for row in rows]
-    heads = [*map(reading.title, shown), *(["label"] if reading.labels is not None else [])]
+    columns = [_column(result, int(row), shown) for row in rows]
+    titles = [criterion_title(result, column) for column in shown]
+    heads = [*titles, *(["label"] if result.labels is not None else [])]
     heads = ["group", *heads, "anchor"]
     note = ""
     if low is not None and rising is not None and len(rows):
-        names = [reading.title(column).split(" (")[0].split(" = ")[0] for column in (low, rising)]
-        note = f"Anchors with the lowest 5 % of {names[0]}, by rising {names[1]}."
+        along, lowest = (title.split(" (")[0].split(" = ")[0] for title in titles)
+        note = f"Anchors with the lowest 5 % of {lowest}, by rising {along}."
     empty = "No anchors in this strip: all are invalid, or there are none."
-    texts = example_texts(reading) if images is None else None
+    texts = example_texts(result) if images is None else None
     if texts is not None:
         entries = [
             (f"{column.title}, {_cells(heads, column)}:", texts.get(int(row), "(not kept)"))
@@ -156,7 +157,7 @@ def _draw_strip(
         ]
         section = Section(name, note or name, GROUPS["HILE"].colour, entries, empty)
         return draw_sections(figure, [section])
-    gallery = collect(reading, rows, images, reconstructions)
+    gallery = collect(result, rows, images, reconstructions)
     row = Row(columns, empty)
     return draw_rows(figure, [row], gallery, heads if len(rows) else [], [note, gallery.note])
 
@@ -166,11 +167,11 @@ def _cells(heads: list[str], column: Column) -> str:
     return ", ".join(f"{head.split(' (')[0]} {cell}" for head, cell in pairs)
 
 
-def _column(reading: Reading, row: int, shown: list[int]) -> Column:
-    group = str(reading.group[row])
-    cells = [number(float(reading.values[row, column]), 3) for column in shown]
-    if reading.labels is not None:
-        cells.append(clean(reading.labels[row], 10))
-    cells.append(reading.name(row))
+def _column(result: Result, row: int, shown: list[int]) -> Column:
+    group = str(result.group[row])
+    cells = [number(float(result.values[row, column]), 3) for column in shown]
+    if result.labels is not None:
+        cells.append(clean(result.labels[row], 10))
+    cells.append(anchor_name(result, row))
     colour = GROUPS[group].dark if group in GROUPS else MUTED
     return Column(cells, title=group, colour=colour)

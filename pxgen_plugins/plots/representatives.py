@@ -9,12 +9,13 @@ from numpy.typing import NDArray
 
 from pxgen_plugins.plots import _layout as layout
 from pxgen_plugins.plots._layout import AnyFigure
+from pxgen_plugins.plots._names import anchor_name, anchor_text
 from pxgen_plugins.plots._picture_rows import Column, Row, draw_rows
 from pxgen_plugins.plots._pictures import collect
-from pxgen_plugins.plots._reading import Reading, read
 from pxgen_plugins.plots._style import GROUPS, ORDER, share_text
 from pxgen_plugins.plots._text import clean
 from pxgen_plugins.plots._text_rows import Section, draw_sections, example_texts
+from pxgen_plugins.result import Result
 from pxgen_plugins.utils.errors import ParameterError, caller
 from pxgen_plugins.utils.validation import choice, integer
 
@@ -74,29 +75,29 @@ def plot_representatives(
         >>> [len(ax.images) for ax in axes]
         [1, 0, 0, 0]
     """
-    reading = read(explanation)
-    selector = _selector(reading, selector)
+    result = Result.of(explanation)
+    selector = _selector(result, selector)
     most = None if n is None else integer(n, "n", minimum=1)
     both = reconstructions if isinstance(reconstructions, bool) else True
     given = None if isinstance(reconstructions, bool) else reconstructions
     picks = {
-        name: reading.groups[name].representatives.get(selector, np.empty(0, np.int64))[:most]
+        name: result.groups[name].representatives.get(selector, np.empty(0, np.int64))[:most]
         for name in ORDER
     }
-    texts = example_texts(reading) if images is None else None
+    texts = example_texts(result) if images is None else None
     if texts is not None:
-        sections = [_section(reading, name, picks[name], texts) for name in ORDER]
+        sections = [_section(result, name, picks[name], texts) for name in ORDER]
         return layout.array_of(*draw_sections(figure, sections))
-    gallery = collect(reading, np.concatenate(list(picks.values())), images, given, both=both)
-    rows = [_row(reading, name, picks[name]) for name in ORDER]
-    under = "anchor" if reading.labels is None else "label"
+    gallery = collect(result, np.concatenate(list(picks.values())), images, given, both=both)
+    rows = [_row(result, name, picks[name]) for name in ORDER]
+    under = "anchor" if result.labels is None else "label"
     notes = [f"Selector: {clean(selector)}.", gallery.note]
     return layout.array_of(*draw_rows(figure, rows, gallery, [under], notes))
 
 
-def _selector(reading: Reading, selector: str | None) -> str:
+def _selector(result: Result, selector: str | None) -> str:
     known: list[str] = []
-    for group in reading.groups.values():
+    for group in result.groups.values():
         known += [name for name in group.representatives if name not in known]
     if not known:
         hint = "Explain with selectors=('k_center',), for instance."
@@ -104,29 +105,24 @@ def _selector(reading: Reading, selector: str | None) -> str:
     return known[0] if selector is None else choice(selector, "selector", known)
 
 
-def _heading(reading: Reading, name: str) -> tuple[str, str]:
+def _heading(result: Result, name: str) -> tuple[str, str]:
     """Return what stands above a group, and what stands there in place of pictures."""
-    group = reading.groups[name]
+    group = result.groups[name]
     heading = f"{name}, {GROUPS[name].words}: {share_text(group.count, group.fraction)}"
     some = group.count > 0
     return heading, f"no {'representatives of' if some else 'anchors in'} this group"
 
 
-def _row(reading: Reading, name: str, picks: NDArray[np.int64]) -> Row:
-    columns = [
-        Column([reading.name(row) if reading.labels is None else clean(reading.labels[row], 10)])
-        for row in map(int, picks)
-    ]
-    heading, empty = _heading(reading, name)
+def _row(result: Result, name: str, picks: NDArray[np.int64]) -> Row:
+    columns = [Column([anchor_text(result, int(row))]) for row in picks]
+    heading, empty = _heading(result, name)
     return Row(columns, empty, name, heading, GROUPS[name].colour, GROUPS[name].dark)
 
 
-def _section(
-    reading: Reading, name: str, picks: NDArray[np.int64], texts: dict[int, str]
-) -> Section:
+def _section(result: Result, name: str, picks: NDArray[np.int64], texts: dict[int, str]) -> Section:
     entries = []
     for row in map(int, picks):
-        label = "" if reading.labels is None else f" [{clean(reading.labels[row], 20)}]"
-        entries.append((reading.name(row) + label, texts.get(row, "(not kept)")))
-    heading, empty = _heading(reading, name)
+        label = "" if result.labels is None else f" [{clean(result.labels[row], 20)}]"
+        entries.append((anchor_name(result, row) + label, texts.get(row, "(not kept)")))
+    heading, empty = _heading(result, name)
     return Section(name, heading, GROUPS[name].colour, entries, empty)

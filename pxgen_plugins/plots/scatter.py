@@ -13,13 +13,14 @@ from pxgen_plugins.plots import _layout as layout
 from pxgen_plugins.plots._group_names import Room, corners, draw_regions, region_room
 from pxgen_plugins.plots._layout import AnyFigure
 from pxgen_plugins.plots._marginals import draw_marginals
+from pxgen_plugins.plots._names import criterion_title, invalid_note
 from pxgen_plugins.plots._points import FEW_SAMPLES, draw_points, draw_samples
-from pxgen_plugins.plots._reading import Reading, floats, read
 from pxgen_plugins.plots._scales import SCALES, Scale, choose
 from pxgen_plugins.plots._style import BASE, share_text
 from pxgen_plugins.plots._text import clean
 from pxgen_plugins.plots._threshold_lines import draw_threshold, threshold_notes
 from pxgen_plugins.plots._ticks import set_ticks
+from pxgen_plugins.result import Result
 from pxgen_plugins.utils.errors import ParameterError, caller, short_repr
 from pxgen_plugins.utils.validation import boolean, choice, nearest
 
@@ -100,20 +101,20 @@ def plot_groups(
     for value, name in ((thresholds, "thresholds"), (marginals, "marginals"), (samples, "samples")):
         boolean(value, name)
     choice(scale, "scale", SCALES)
-    reading = read(explanation)
-    columns = _columns(reading, x, y)
-    chosen = _members(reading, label)
-    reference = _reference(reading, columns) if samples else None
+    result = Result.of(explanation)
+    columns = _columns(result, x, y)
+    chosen = _members(result, label)
+    reference = _reference(result, columns) if samples else None
 
-    shown = (reading.group != INVALID) & np.isfinite(reading.values[:, columns]).all(axis=1)
-    points, group = reading.values[shown][:, columns], reading.group[shown]
-    scales = _scales(reading, columns, points, reference, scale, thresholds)
+    shown = ~result.is_invalid & np.isfinite(result.values[:, columns]).all(axis=1)
+    points, group = result.values[shown][:, columns], result.group[shown]
+    scales = _scales(result, columns, points, reference, scale, thresholds)
 
     main, top, right = _panels(ax, figure, marginals)
     width, height = layout.inches(main)
-    places, extra = corners(reading, columns), _label_lines(reading, chosen, label)
-    room = region_room(reading, places, extra, width, height)
-    scales = _with_room(reading, columns, scales, room)
+    places, extra = corners(result, columns), _label_lines(result, chosen, label)
+    room = region_room(result, places, extra, width, height)
+    scales = _with_room(result, columns, scales, room)
 
     main.set(xscale=scales[0].name, yscale=scales[1].name)
     main.set(xlim=(scales[0].low, scales[0].high), ylim=(scales[1].low, scales[1].high))
@@ -127,65 +128,64 @@ def plot_groups(
     if thresholds:
         for panel, axis in ((main, 0), (main, 1), (top, 0), (right, 1)):
             if panel is not None:
-                draw_threshold(panel, reading, columns[axis], "xy"[axis], scales[axis])
+                draw_threshold(panel, result, columns[axis], "xy"[axis], scales[axis])
     draw_regions(main, places, room)
     if top is not None and right is not None:
-        marks = reading.thresholds[columns] if thresholds else np.full(2, np.nan)
+        marks = result.thresholds[columns] if thresholds else np.full(2, np.nan)
         many = reference is not None and len(reference) >= FEW_SAMPLES
         draw_marginals((top, right), points, group, scales, marks, reference if many else None)
     for side, column, length in zip("xy", columns, (width, height), strict=True):
-        text = layout.axis_text(reading.kinds[column], reading.title(column), length)
+        text = layout.axis_text(result.kinds[column], criterion_title(result, column), length)
         main.set(**{f"{side}label": text})
         (main.xaxis if side == "x" else main.yaxis).label.set_fontsize(BASE)
-    notes = _notes(reading, columns, points, scales, reference, thresholds, marginals, label)
+    notes = _notes(result, columns, points, scales, reference, thresholds, marginals, label)
     layout.caption(main, notes, width)
     return layout.array_of(*axes)
 
 
-def _columns(reading: Reading, x: str | None, y: str | None) -> list[int]:
+def _columns(result: Result, x: str | None, y: str | None) -> list[int]:
     """Return the columns on the two axes; a free axis takes the first criterion that is left."""
     picked = [
-        None if name is None else reading.column(name, parameter)
+        None if name is None else result.column(name, parameter)
         for name, parameter in ((x, "x"), (y, "y"))
     ]
-    if len(reading.criteria) < 2:
+    if len(result.criteria) < 2:
         hint = "Use plot_calibration, which draws one criterion at a time."
         raise ParameterError("explanation", "one of two criteria or more", "one", hint)
     for axis, kind in ((0, "intrinsic"), (1, "extrinsic")):
         if picked[axis] is None:
             taken = picked[1 - axis]
-            free = [c for c in range(len(reading.criteria)) if c != taken]
-            best = [c for c in free if reading.kinds[c] == kind]
+            free = [c for c in range(len(result.criteria)) if c != taken]
+            best = [c for c in free if result.kinds[c] == kind]
             picked[axis] = (best or free)[0]
     return [int(column) for column in picked if column is not None]
 
 
-def _members(reading: Reading, label: str | None) -> NDArray[np.bool_] | None:
+def _members(result: Result, label: str | None) -> NDArray[np.bool_] | None:
     if label is None:
         return None
-    if reading.labels is None:
+    if result.labels is None:
         hint = "Pass labels to explain, or leave label out."
         raise ParameterError("label", "None for anchors without labels", repr(label), hint)
-    known = np.unique(reading.labels).tolist()
+    known = np.unique(result.labels).tolist()
     if str(label) not in known:
         raise ParameterError(
             "label", "a label of an anchor", repr(label), nearest(str(label), known)
         )
-    members: NDArray[np.bool_] = reading.labels == str(label)
+    members: NDArray[np.bool_] = result.labels == str(label)
     return members
 
 
-def _reference(reading: Reading, columns: list[int]) -> NDArray[np.float64] | None:
-    scores = (reading.data.get("calibration") or {}).get("reference")
-    if scores is None:
+def _reference(result: Result, columns: list[int]) -> NDArray[np.float64] | None:
+    if result.calibration is None or result.calibration.reference is None:
         return None
-    table = floats(scores).reshape(-1, len(reading.criteria))[:, columns]
+    table = result.calibration.reference[:, columns]
     table = table[np.isfinite(table).all(axis=1)]
     return table if len(table) else None
 
 
 def _scales(
-    reading: Reading,
+    result: Result,
     columns: list[int],
     points: NDArray[np.float64],
     reference: NDArray[np.float64] | None,
@@ -195,7 +195,7 @@ def _scales(
     scales = []
     for axis, column in enumerate(columns):
         # not the band: one as wide as the axis would squeeze everything else
-        marks = reading.thresholds[[column]] if thresholds else np.empty(0)
+        marks = result.thresholds[[column]] if thresholds else np.empty(0)
         values = points[:, axis]
         if reference is not None:
             # a far sample of many must not squeeze the anchors: the contours end at 95% anyway
@@ -206,10 +206,10 @@ def _scales(
 
 
 def _with_room(
-    reading: Reading, columns: list[int], scales: tuple[Scale, Scale], room: Room
+    result: Result, columns: list[int], scales: tuple[Scale, Scale], room: Room
 ) -> tuple[Scale, Scale]:
     """Stretch the limits so that the names of the regions stand beside the points, not on them."""
-    across, upward = (reading.thresholds[column] for column in columns)
+    across, upward = (result.thresholds[column] for column in columns)
     band, clear = room.band, room.band + 0.02
     return (
         scales[0].pad(0.03, 0.03).with_room(across, *room.sides),
@@ -237,14 +237,14 @@ def _panels(
 
 
 def _label_lines(
-    reading: Reading, chosen: NDArray[np.bool_] | None, label: str | None
+    result: Result, chosen: NDArray[np.bool_] | None, label: str | None
 ) -> dict[str, str]:
     """Return count and share of the highlighted label in each group, in words."""
     if chosen is None:
         return {}
-    inside = reading.group[chosen]
+    inside = result.group[chosen]
     total = int(np.count_nonzero(inside != INVALID))
-    counts = {name: int(np.count_nonzero(inside == name)) for name in reading.groups}
+    counts = {name: int(np.count_nonzero(inside == name)) for name in result.groups}
     return {
         name: f"label {clean(label, 10)}: {share_text(count, count / total if total else None)}"
         for name, count in counts.items()
@@ -252,7 +252,7 @@ def _label_lines(
 
 
 def _notes(
-    reading: Reading,
+    result: Result,
     columns: list[int],
     points: NDArray[np.float64],
     scales: tuple[Scale, Scale],
@@ -261,22 +261,24 @@ def _notes(
     marginals: bool,
     label: str | None,
 ) -> list[str]:
-    notes = threshold_notes(reading, columns) if thresholds else []
+    notes = threshold_notes(result, columns) if thresholds else []
     if reference is not None:
         few = len(reference) < FEW_SAMPLES
         shape = "; histograms: shape only" if marginals else ""
         how = "" if few else f" (contours: 50\u00a0% and 95\u00a0%{shape})"
         mark = "Crosses" if few else "Dashed"
         notes.append(f"{mark}: {len(reference):,} samples of the model{how}.")
-    if len(reading.criteria) > 2:
-        notes.append(f"Groups by {len(reading.criteria)} criteria (rule: {clean(reading.rule)}).")
+    if len(result.criteria) > 2:
+        notes.append(f"Groups by {len(result.criteria)} criteria (rule: {clean(result.rule)}).")
     if label is not None:
         notes.append(f"Highlighted: label {clean(label)}.")
     for axis, column in enumerate(columns):
         low = int(np.count_nonzero(points[:, axis] <= 0)) if scales[axis].name == "log" else 0
         if low:
-            notes.append(f"{low:,} at {reading.title(column)} \u2264 0 drawn at the edge.")
-    if not len(reading.group):
+            notes.append(
+                f"{low:,} at {criterion_title(result, column)} \u2264 0 drawn at the edge."
+            )
+    if not len(result.group):
         notes.append("No anchors.")
-    notes.append(reading.invalid_note())
+    notes.append(invalid_note(result))
     return notes

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from pxgen_plugins.groups import INVALID, wilson_interval
 from pxgen_plugins.plots import _layout as layout
-from pxgen_plugins.plots._reading import Reading, read
+from pxgen_plugins.plots._names import invalid_note
 from pxgen_plugins.plots._style import BASE, GROUPS, INK, MUTED, ORDER, SMALL, TINY
 from pxgen_plugins.plots._text import clean
+from pxgen_plugins.result import Result
 from pxgen_plugins.utils.errors import caller
 from pxgen_plugins.utils.validation import choice
 
@@ -90,8 +91,8 @@ def plot_label_shares(
         ['cat', 'dog']
     """
     choice(sort, "sort", _SORTS)
-    reading = read(explanation)
-    rows = _rows(reading)
+    result = Result.of(explanation)
+    rows = _rows(result)
     total = sum(row.total for row in rows)
     frequent = sorted(rows, key=lambda row: -row.total)
     rest, rows = frequent[_MOST:], _in_order(frequent[:_MOST], sort)
@@ -106,18 +107,18 @@ def plot_label_shares(
         notes.append(f"{len(rest):,} rarer labels with {missing:,} anchors not shown.")
     if not total:
         notes = ["No anchors in any group."]
-    layout.caption(axes, [*notes, reading.invalid_note()], width)
+    layout.caption(axes, [*notes, invalid_note(result)], width)
     return layout.array_of(axes)
 
 
-def _rows(reading: Reading) -> list[_Row]:
+def _rows(result: Result) -> list[_Row]:
     columns = (*ORDER, INVALID)
-    if reading.labels is None:
-        counts = [int(np.count_nonzero(reading.group == name)) for name in columns]
+    if result.labels is None:
+        counts = [int(np.count_nonzero(result.group == name)) for name in columns]
         return [_Row("all anchors", tuple(counts[:-1]), counts[-1])]
-    names, code = np.unique(reading.labels, return_inverse=True)
+    names, code = np.unique(result.labels, return_inverse=True)
     table = np.stack(
-        [np.bincount(code[reading.group == name], minlength=len(names)) for name in columns], axis=1
+        [np.bincount(code[result.group == name], minlength=len(names)) for name in columns], axis=1
     )
     return [
         _Row(str(name), tuple(counts[:-1]), counts[-1])

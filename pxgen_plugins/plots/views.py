@@ -11,7 +11,6 @@ from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from pxgen_plugins.plots import _layout as layout
-from pxgen_plugins.plots._reading import floats, indices
 from pxgen_plugins.plots._style import (
     BASE,
     FAINT,
@@ -88,7 +87,7 @@ def plot_views(
         hint = "Pass what LatentView.explain returned, or Explanation.from_json of its JSON."
         got = type(explanation).__name__
         raise ParameterError("explanation", "a view of LatentView", got, hint)
-    points = floats(data["coordinates"])
+    points = np.asarray(data["coordinates"], dtype=np.float64)
     if len(points) == 0:  # JSON has lost the second axis
         points = np.empty((0, 2))
     criteria = [str(name) for name in data.get("criteria") or []]
@@ -99,9 +98,8 @@ def plot_views(
     width = layout.inches(axes)[0]
     notes = _trust(data)
     if colour_by in criteria and colour_by not in ("group", "label"):
-        column = floats(data["values"]).reshape(len(points), len(criteria))[
-            :, criteria.index(colour_by)
-        ]
+        values = np.asarray(data["values"], dtype=np.float64).reshape(len(points), len(criteria))
+        column = values[:, criteria.index(colour_by)]
         notes += _draw_values(axes, points, column, shown, _title(data, criteria, colour_by))
     else:
         looks, more = _looks(data, colour_by, len(points))
@@ -202,7 +200,7 @@ def _draw_values(
     low, high = np.quantile(values[some], [0.01, 0.99]) if some.any() else (0.0, 1.0)
     if low == high:
         low, high = low - 0.5, high + 0.5
-    order = indices(np.flatnonzero(some))
+    order = np.flatnonzero(some)
     dots = ax.scatter(
         points[order, 0],
         points[order, 1],
@@ -262,7 +260,7 @@ def _finish(ax: Axes, data: Mapping[str, Any]) -> None:
     method = str(data["method"])
     name = _NAMES.get(method, clean(method))
     shares = data.get("explained_variance_ratio")
-    ratio = floats([] if shares is None else shares)
+    ratio = np.asarray([] if shares is None else shares, dtype=np.float64)
     for at, axis in enumerate((ax.xaxis, ax.yaxis)):
         share = f" ({percent(float(ratio[at]))} of the variance)" if at < len(ratio) else ""
         axis.set_label_text(f"{name} {at + 1}{share}", fontsize=BASE)

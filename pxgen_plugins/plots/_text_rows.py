@@ -50,10 +50,10 @@ def example_texts(result: Result) -> dict[int, str] | None:
     examples = result.examples
     if examples is None or examples.texts is None:
         return None
-    texts, again = map(str, examples.texts), examples.reconstructed_texts
+    texts, again = examples.texts, examples.reconstructed_texts
     if again is not None:
-        texts = (f"{text}  →  {other}" for text, other in zip(texts, again, strict=True))
-    return dict(zip(examples.indices.tolist(), texts, strict=True))
+        texts = [f"{text}  →  {other}" for text, other in zip(texts, again, strict=True)]
+    return dict(zip(examples.indices.tolist(), map(str, texts), strict=True))
 
 
 def draw_sections(figure: AnyFigure | None, sections: Sequence[Section]) -> list[Axes]:

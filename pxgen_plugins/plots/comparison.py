@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.gridspec import SubplotSpec
 from numpy.typing import NDArray
 
 from pxgen_plugins.plots import _layout as layout
 from pxgen_plugins.plots._layout import AnyFigure
+from pxgen_plugins.plots._names import anchor_text
 from pxgen_plugins.plots._pictures import unit_range
+from pxgen_plugins.plots._protocols import Comparison, Outcome
 from pxgen_plugins.plots._style import FAINT, GROUPS, INK, MUTED, SMALL, TINY
 from pxgen_plugins.plots._text import clean
 from pxgen_plugins.plots.scatter import plot_groups
 from pxgen_plugins.plots.views import plot_views
+from pxgen_plugins.result import Result
 from pxgen_plugins.utils.errors import caller
 
 __all__ = ["plot_comparison"]
@@ -30,7 +35,9 @@ _KEYS = {"attribution": ("attributions",), "latent_attribution": ("weights", "at
 
 @caller("plot_comparison")
 @layout.panels_only
-def plot_comparison(comparison: Any, *, figure: AnyFigure | None = None) -> NDArray[np.object_]:
+def plot_comparison(
+    comparison: Comparison, *, figure: AnyFigure | None = None
+) -> NDArray[np.object_]:
     """Draw what several methods say of the same anchors.
 
     On top the groups and the views; then a row for each chosen anchor: original, reconstruction,
@@ -59,49 +66,55 @@ def plot_comparison(comparison: Any, *, figure: AnyFigure | None = None) -> NDAr
     grid = figure.add_gridspec(3, 1, height_ratios=heights)
     top = grid[0].subgridspec(1, panels)
     axes = [figure.add_subplot(top[place]) for place in range(panels)]
+    result = Result.of(comparison.groups)
     plot_groups(comparison.groups, ax=axes[0])
     for ax, outcome in zip(axes[1:], views, strict=True):
-        plot_views(_with_groups(outcome.explanation, comparison.groups), ax=ax)
+        plot_views(_with_groups(outcome.explanation, result), ax=ax)
         ax.set_title(clean(outcome.label), fontsize=SMALL, color=INK, pad=16)
-    for row, draw in ((1, _draw_evidence), (2, _draw_picks)):
-        ax = figure.add_subplot(grid[row])
-        draw(ax, comparison, evidence)
-        ax.set(xlim=(0.0, columns * _PITCH), xticks=[], yticks=[])
-        ax.set_aspect("equal", anchor="NW")
-        ax.spines[:].set_visible(False)
-        axes.append(ax)
+    axes += [_page(figure, grid[1], columns, n), _page(figure, grid[2], columns, len(picks))]
+    _draw_evidence(axes[-2], comparison, result, evidence)
+    _draw_picks(axes[-1], picks)
     errors = [f"Failed: {o.label}: {o.error}" for o in comparison.outcomes if o.error]
     layout.footnote(figure, [clean(error, 160) for error in errors])
     return layout.array_of(*axes)
 
 
-def _with_groups(view: Any, groups: Any) -> Any:
+def _page(figure: AnyFigure, place: SubplotSpec, columns: int, rows: int) -> Axes:
+    """Return Axes for so many columns and rows of pictures."""
+    ax = figure.add_subplot(place)
+    ax.set(xlim=(0.0, columns * _PITCH), ylim=(max(rows, 0.2) * _PITCH, 0.0), xticks=[], yticks=[])
+    ax.set_aspect("equal", anchor="NW")
+    ax.spines[:].set_visible(False)
+    ax.set_autoscale_on(False)
+    return ax
+
+
+def _with_groups(view: Any, result: Result) -> Any:
     """Return a view with PXGen's groups, where it carries none of its own."""
     known = view.data.get("group") is not None
-    if known or len(view.data["coordinates"]) != len(groups.group):
+    if known or len(view.data["coordinates"]) != result.n:
         return view
-    return SimpleNamespace(data={**view.data, "group": groups.group})
+    return SimpleNamespace(data={**view.data, "group": result.group})
 
 
-def _attributions(outcome: Any, n: int) -> NDArray[Any] | None:
+def _attributions(outcome: Outcome, n: int) -> NDArray[Any] | None:
     data = outcome.explanation.data
     keys = _KEYS.get(outcome.evidence or "", ())
     maps = next((data[key] for key in keys if data.get(key) is not None), None)
     return None if maps is None or len(maps) != n else np.asarray(maps, dtype=float)
 
 
-def _draw_evidence(ax: Axes, comparison: Any, evidence: dict[str, NDArray[Any]]) -> None:
-    groups = np.asarray(comparison.groups.group)[comparison.indices]
-    labels = comparison.groups.labels
-    ax.set_ylim(max(len(groups), 0.2) * _PITCH, 0.0)
+def _draw_evidence(
+    ax: Axes, comparison: Comparison, result: Result, evidence: dict[str, NDArray[Any]]
+) -> None:
     for column, name in enumerate(["original", "reconstruction", *evidence]):
         lines = "\n".join(textwrap.wrap(clean(name), 20))
         look: dict[str, Any] = {"ha": "center", "va": "bottom", "color": MUTED}
         _write(ax, lines, (column * _PITCH + 0.5, 0.0), (0.0, 3.0), **look)
     for row, index in enumerate(comparison.indices):
-        style = GROUPS[str(groups[row])]
-        name = f"anchor {index}" if labels is None else f"label {clean(str(labels[index]))}"
-        _draw_head(ax, row, str(groups[row]), name, style.dark)
+        group = str(result.group[index])
+        kind = "anchor" if result.labels is None else "label"
+        _draw_head(ax, row, group, f"{kind} {anchor_text(result, index)}", GROUPS[group].dark)
         _draw_picture(ax, comparison.anchors[row], 0, row)
         if comparison.reconstructions is not None:
             _draw_picture(ax, comparison.reconstructions[row], 1, row)
@@ -109,10 +122,8 @@ def _draw_evidence(ax: Axes, comparison: Any, evidence: dict[str, NDArray[Any]])
             _draw_attribution(ax, maps[row], column, row)
 
 
-def _draw_picks(ax: Axes, comparison: Any, evidence: dict[str, NDArray[Any]]) -> None:
-    del evidence  # the picks of the methods are pictures already
-    ax.set_ylim(max(len(comparison.pictures), 0.2) * _PITCH, 0.0)
-    for row, (label, pictures) in enumerate(comparison.pictures.items()):
+def _draw_picks(ax: Axes, picks: Mapping[str, NDArray[np.float32]]) -> None:
+    for row, (label, pictures) in enumerate(picks.items()):
         first, _, rest = clean(label, 48).partition(", ")
         _draw_head(ax, row, first, rest, INK)
         for column, picture in enumerate(pictures):

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from pxgen_plugins.groups import INVALID
 from pxgen_plugins.plots import _layout as layout
+from pxgen_plugins.plots._protocols import Changes
 from pxgen_plugins.plots._style import BASE, FAINT, GROUPS, INK, MUTED, ORDER, TINY, share_text
 from pxgen_plugins.utils.errors import ParameterError, caller, short_repr
 
@@ -36,7 +37,7 @@ class _Plan:
 
 
 @caller("plot_migration")
-def plot_migration(changes: Any, *, ax: Axes | None = None) -> NDArray[np.object_]:
+def plot_migration(changes: Changes, *, ax: Axes | None = None) -> NDArray[np.object_]:
     """Draw the groups before at the left, after at the right, and bands between them.
 
     A band is as high as its number of anchors and has the colour of the group it comes from; those

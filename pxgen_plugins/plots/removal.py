@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from pxgen_plugins.plots import _layout as layout
 from pxgen_plugins.plots._layout import AnyFigure
+from pxgen_plugins.plots._protocols import Removal
 from pxgen_plugins.plots._style import BASE, BLOCK, INK, MUTED, SMALL, TINY
 from pxgen_plugins.plots._text import clean
 from pxgen_plugins.utils.errors import caller
@@ -41,7 +42,7 @@ _TITLES = {
 @caller("plot_removal")
 @layout.panels_only
 def plot_removal(
-    result: Any, distance: str | None = None, *, figure: AnyFigure | None = None
+    result: Removal, distance: str | None = None, *, figure: AnyFigure | None = None
 ) -> NDArray[np.object_]:
     """Draw the distance to the original by the number of samples removed, a line per ranking.
 

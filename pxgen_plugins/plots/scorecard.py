@@ -11,6 +11,7 @@ from matplotlib.patches import Patch, Rectangle
 from numpy.typing import NDArray
 
 from pxgen_plugins.plots import _layout as layout
+from pxgen_plugins.plots._protocols import Row, Scorecard
 from pxgen_plugins.plots._style import BASE, FAINT, INK, MUTED, SMALL, TINY
 from pxgen_plugins.plots._text import clean
 from pxgen_plugins.utils.errors import caller
@@ -30,7 +31,7 @@ _RANGE = "#CDEADF"
 
 
 @caller("plot_scorecard")
-def plot_scorecard(scorecard: Any, *, ax: Axes | None = None) -> NDArray[Any]:
+def plot_scorecard(scorecard: Scorecard, *, ax: Axes | None = None) -> NDArray[Any]:
     """Draw each row's value as a mark, its interval as a line, and where it should lie as a band.
 
     A row says what was tried, what was measured, and at the right the number and what it should be.
@@ -68,7 +69,7 @@ def plot_scorecard(scorecard: Any, *, ax: Axes | None = None) -> NDArray[Any]:
     return layout.array_of(axes)
 
 
-def _limits(rows: list[Any]) -> tuple[float, float]:
+def _limits(rows: list[Row]) -> tuple[float, float]:
     values = [row.value for row in rows if row.value is not None]
     values += [end for row in rows if row.value is not None for end in row.interval or ()]
     low, high = min([0.0, *values]), max([1.0, *values])
@@ -76,14 +77,14 @@ def _limits(rows: list[Any]) -> tuple[float, float]:
     return low - margin, high + margin
 
 
-def _name(row: Any, again: bool) -> str:
+def _name(row: Row, again: bool) -> str:
     """Return what stands at the left of a row; a case is named once."""
     measure = "" if row.value is None else clean(row.measure, _MEASURE)
     parts = [measure] if again else [clean(row.case, _CASE), measure]
     return ": ".join(part for part in parts if part)
 
 
-def _draw(ax: Axes, row: Any, place: float, low: float, high: float) -> None:
+def _draw(ax: Axes, row: Row, place: float, low: float, high: float) -> None:
     if row.value is None:
         note = clean(f"{row.state}: {row.note}", _NOTE)
         ax.text(low, place, note, va="center", fontsize=TINY, color=MUTED, style="italic")
@@ -109,7 +110,7 @@ def _draw(ax: Axes, row: Any, place: float, low: float, high: float) -> None:
     ax.text(1.01, place, number, transform=ax.get_yaxis_transform(), weight=weight, **style)
 
 
-def _finish(ax: Axes, scorecard: Any, last: float) -> None:
+def _finish(ax: Axes, scorecard: Scorecard, last: float) -> None:
     layout.tidy(ax)
     ax.spines["left"].set_visible(False)
     ax.set_ylim(max(last, 1.0), -0.9)

@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from pxgen_plugins.plots._layout import array_of, axes_or_new, tidy
+from pxgen_plugins.plots._protocols import Study
 from pxgen_plugins.plots._style import BASE, FAINT, GROUPS, INK, SMALL, TINY
 from pxgen_plugins.plots._text import clean
 from pxgen_plugins.utils.errors import caller
@@ -19,7 +20,7 @@ _OFFSET = 0.18
 
 
 @caller("plot_study")
-def plot_study(study: Any, *, ax: Axes | None = None) -> NDArray[Any]:
+def plot_study(study: Study, *, ax: Axes | None = None) -> NDArray[Any]:
     """Draw each group's share with its 95% interval, a row for each setting.
 
     Args:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from pxgen_plugins.plots import _layout as layout
 from pxgen_plugins.plots._layout import AnyFigure
 from pxgen_plugins.plots._picture_rows import Column, Row, draw_rows
 from pxgen_plugins.plots._pictures import Gallery, unit_range
+from pxgen_plugins.plots._protocols import Training
 from pxgen_plugins.plots._text import clean
 from pxgen_plugins.utils.errors import caller
 from pxgen_plugins.utils.text import number
@@ -20,7 +22,7 @@ __all__ = ["plot_training_samples"]
 
 @caller("plot_training_samples")
 @layout.panels_only
-def plot_training_samples(samples: Any, *, figure: AnyFigure | None = None) -> NDArray[Any]:
+def plot_training_samples(samples: Training, *, figure: AnyFigure | None = None) -> NDArray[Any]:
     """Draw the picks of each method, most representative first, with their diversity.
 
     Args:
@@ -42,7 +44,7 @@ def plot_training_samples(samples: Any, *, figure: AnyFigure | None = None) -> N
     return layout.array_of(*draw_rows(figure, rows, gallery, [], [], picture_heads=[]))
 
 
-def _diversity(row: dict[str, Any]) -> str:
+def _diversity(row: Mapping[str, Any]) -> str:
     apart = row["mean_pairwise_distance"]
     distance = "one pick" if apart is None else f"{number(apart, 3)} apart"
     return f"{clean(row['features'], 20)}: {distance}, covers {row['covered']:.0%}"

@@ -14,7 +14,7 @@ from pxgen_plugins.comparison.outcome import Outcome, Task
 from pxgen_plugins.evaluation import quality
 from pxgen_plugins.host import NotFittedError
 from pxgen_plugins.result import Result
-from pxgen_plugins.utils.errors import ParameterError, short_repr
+from pxgen_plugins.utils.errors import ParameterError, caller, short_repr
 
 __all__ = ["Method", "methods_of", "pxgen_outcome", "run"]
 
@@ -129,8 +129,8 @@ def _make(maker: Any, task: Task) -> Any:
         if hasattr(explainer, "evidence") and explainer.predictor is not task.model:
             hint = "Make the explainer with the model that is compared."
             allowed = "the model that is compared"
-            where = type(explainer).__name__
-            raise ParameterError("predictor", allowed, "another one", hint, where=where)
+            with caller(type(explainer).__name__):
+                raise ParameterError("predictor", allowed, "another one", hint)
         return explainer
     from pxgen_plugins import adapters
 

@@ -50,17 +50,17 @@ class Gallery:
 
 def collect(
     result: Result,
-    wanted: NDArray[np.int64],
+    rows: NDArray[np.int64],
     images: Any,
     reconstructions: Any,
     *,
     both: bool = True,
 ) -> Gallery:
-    """Return the pictures of the wanted anchors.
+    """Return the pictures of the rows anchors.
 
     Args:
         result: The explanation; its examples are used where the caller gives nothing.
-        wanted: Indices into the anchor set, shape (e,).
+        rows: Indices into the anchor set, shape (e,).
         images: Anything that gives an anchor for an index (array, list, dataset), or None.
         reconstructions: Likewise.
         both: Whether reconstructions are asked for at all.
@@ -73,15 +73,15 @@ def collect(
     place = {int(row): at for at, row in enumerate(examples.indices)}
     examples_at = _from_examples(examples.anchors, place)
     lookup = examples_at if images is None else _from_caller(images, "images")
-    originals = _fetch(lookup, wanted, "images")
+    originals = _fetch(lookup, rows, "images")
     others = None
     if both:
         again = _from_examples(examples.reconstructions, place)
         if reconstructions is not None:
             again = _from_caller(reconstructions, "reconstructions")
-        known = reconstructions is not None or all(int(row) in place for row in wanted)
-        if again is not None and known:
-            others = _fetch(again, wanted, "reconstructions")
+        complete = reconstructions is not None or all(int(row) in place for row in rows)
+        if again is not None and complete:
+            others = _fetch(again, rows, "reconstructions")
     return _gallery(originals, others, examples.data_range)
 
 
@@ -98,7 +98,7 @@ def draw_picture(
     """
     left, top, width, height = box
     if picture.ndim > 1:
-        shown = ax.imshow(
+        image = ax.imshow(
             picture,
             cmap="gray",
             vmin=gallery.low,
@@ -107,7 +107,7 @@ def draw_picture(
             aspect="equal",
             zorder=2,
         )
-        shown.set_gid("picture")
+        image.set_gid("picture")
     else:
         _draw_flat(ax, picture, gallery, box)
     frame = Rectangle((left, top), width, height, fill=False, edgecolor=FAINT, linewidth=0.4)
@@ -159,10 +159,10 @@ def _from_caller(source: Any, parameter: str) -> Callable[[int], Any]:
 
 
 def _fetch(
-    lookup: Callable[[int], Any] | None, wanted: NDArray[np.int64], parameter: str
+    lookup: Callable[[int], Any] | None, rows: NDArray[np.int64], parameter: str
 ) -> list[NDArray[Any]]:
     arrays = []
-    for row in map(int, wanted):
+    for row in map(int, rows):
         allowed = f"an array of numbers for anchor {row}"
         hint = f"Pass {parameter}=, indexable by anchor index, or keep examples in the explanation."
         if lookup is None:

@@ -26,7 +26,7 @@ def draw_points(
     points: Floats,
     group: NDArray[np.str_],
     scales: tuple[Scale, Scale],
-    chosen: NDArray[np.bool_] | None,
+    highlight: NDArray[np.bool_] | None,
 ) -> None:
     """Draw the anchors in the colours of their groups.
 
@@ -35,11 +35,11 @@ def draw_points(
         points: Values, shape (n, 2).
         group: Group of each, shape (n,).
         scales: Scales of the two axes.
-        chosen: Which to highlight, shape (n,), or None; the others fade.
+        highlight: Which to highlight, shape (n,), or None; the others fade.
     """
     parts = [(np.ones(len(group), dtype=bool), 1.0, "")]
-    if chosen is not None:
-        parts = [(~chosen, _FADED, ""), (chosen, 1.0, "highlight:")]
+    if highlight is not None:
+        parts = [(~highlight, _FADED, ""), (highlight, 1.0, "highlight:")]
     for layer, (part, strength, prefix) in enumerate(parts):
         draw = _draw_density if np.count_nonzero(part) > MANY else _draw_single
         draw(ax, points[part], group[part], scales, strength, prefix, 2.0 + 0.4 * layer)

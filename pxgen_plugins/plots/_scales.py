@@ -50,10 +50,10 @@ class Scale:
 
     def value(self, positions: Floats | float) -> Floats:
         """Return the values at positions along the axis: the inverse of :meth:`position`."""
-        shown = self._start + np.asarray(positions, dtype=np.float64) * self._length
+        values = self._start + np.asarray(positions, dtype=np.float64) * self._length
         if self.name == "log":
-            shown = np.power(10.0, np.clip(shown, -_DECADES, _DECADES))
-        return np.asarray(shown)
+            values = np.power(10.0, np.clip(values, -_DECADES, _DECADES))
+        return np.asarray(values)
 
     def edges(self, bins: int, through: float = math.nan) -> Floats:
         """Return the edges of bins that look equally wide on this axis, shape (bins + 1,).
@@ -131,8 +131,9 @@ def choose(values: Floats, marks: Floats, scale: str) -> Scale:
     if scale == "auto" and possible and positive.size > (1.0 - _FEW) * values.size:
         low, high = np.quantile(positive, [0.01, 0.99])
         logarithmic = bool(high >= _SPREAD * low or positive.max() >= _SPREAD * high)
-    shown = np.concatenate([positive, marks[marks > 0]]) if logarithmic else None
-    return span("log", shown) if shown is not None else span("linear", np.append(values, marks))
+    if logarithmic:
+        return span("log", np.append(positive, marks[marks > 0]))
+    return span("linear", np.append(values, marks))
 
 
 def span(name: str, values: Floats) -> Scale:

@@ -8,7 +8,6 @@ from pxgen_plugins.groups import GROUPS as ORDER
 from pxgen_plugins.utils.text import percent
 
 __all__ = [
-    "ACCENT",
     "BASE",
     "BLOCK",
     "FAINT",
@@ -25,7 +24,7 @@ __all__ = [
 ]
 
 BASE, SMALL, TINY = 8.0, 7.0, 6.5  # font sizes in points: 6.5 is the smallest that prints well
-INK, MUTED, FAINT, BLOCK, ACCENT = "#1A1A1A", "#5F5F5F", "#BDBDBD", "#E8E8E8", "#CC79A7"
+INK, MUTED, FAINT, BLOCK = "#1A1A1A", "#5F5F5F", "#BDBDBD", "#E8E8E8"
 
 
 @dataclass(frozen=True)
@@ -80,12 +79,12 @@ def criterion_text(name: str, unit: str) -> str:
         >>> criterion_text("ssim", "-SSIM"), criterion_text("dssim", "(1 - SSIM) / 2")
         ('-SSIM', 'DSSIM = (1 - SSIM) / 2')
     """
-    shown = criterion_name(name)
+    text = criterion_name(name)
     if unit in ("", "1"):
-        return shown
+        return text
     if unit.lstrip("-").lower() == name.lower():
         return unit
-    return f"{shown} = {unit}" if unit.startswith("(") else f"{shown} ({unit})"
+    return f"{text} = {unit}" if unit.startswith("(") else f"{text} ({unit})"
 
 
 def share_text(count: int, fraction: float | None) -> str:

@@ -87,8 +87,7 @@ def plot_calibration(
     reference = none if source is None or source.reference is None else source.reference
     for column, panel in enumerate(panels):
         _draw_panel(panel, result, column, reference[:, column], repeats[:, column], scale)
-    kept = not result.is_invalid.all(), len(reference) > 0, len(repeats) > 0
-    _draw_key(figure, *kept)
+    _draw_key(figure, not result.is_invalid.all(), len(reference) > 0, len(repeats) > 0)
     notes = [*threshold_notes(result, list(range(m))), invalid_note(result)]
     if not len(reference):
         notes.append("The scores of the model's samples were not kept.")
@@ -116,21 +115,21 @@ def _draw_panel(
     anchors = result.values[~result.is_invalid, column]
     anchors, reference, repeats = (v[np.isfinite(v)] for v in (anchors, reference, repeats))
     marks = np.append(result.thresholds[column], repeats)
-    chosen = choose(np.concatenate([anchors, reference]), marks, scale).pad(0.02, 0.02)
-    ax.set(xscale=chosen.name, xlim=(chosen.low, chosen.high))
+    spread = choose(np.concatenate([anchors, reference]), marks, scale).pad(0.02, 0.02)
+    ax.set(xscale=spread.name, xlim=(spread.low, spread.high))
     threshold = float(result.thresholds[column])
-    edges = chosen.edges(_BINS, threshold)
+    edges = spread.edges(_BINS, threshold)
     most = max(
-        _draw_histogram(ax, anchors, edges, chosen, "anchors"),
-        _draw_histogram(ax, reference, edges, chosen, "model's samples"),
+        _draw_histogram(ax, anchors, edges, spread, "anchors"),
+        _draw_histogram(ax, reference, edges, spread, "model's samples"),
     )
     ax.set_ylim(-0.07 * most, 1.08 * most)
-    draw_threshold(ax, result, column, "x", chosen)
+    draw_threshold(ax, result, column, "x", spread)
     if len(repeats):
         rug = ax.vlines(repeats, -0.06 * most, -0.01 * most, color=INK, linewidth=0.6)
         rug.set_gid("repeats")
     _finish(ax, result, column, anchors, threshold, column % 2 == 0)
-    set_ticks(ax.xaxis, chosen, anchors)
+    set_ticks(ax.xaxis, spread, anchors)
 
 
 def _draw_histogram(ax: Axes, values: Floats, edges: Floats, scale: Scale, name: str) -> float:

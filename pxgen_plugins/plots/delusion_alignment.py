@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
@@ -36,7 +37,7 @@ def plot_delusion(
     images: Any = None,
     reconstructions: Any = None,
     figure: AnyFigure | None = None,
-) -> NDArray[Any]:
+) -> NDArray[np.object_]:
     """Draw anchors with high intrinsic affinity, ordered by rising extrinsic value.
 
     These are the anchors of the lowest 5% of the first intrinsic criterion (Huang, Weng and Yang,
@@ -92,7 +93,7 @@ def plot_alignment(
     images: Any = None,
     reconstructions: Any = None,
     figure: AnyFigure | None = None,
-) -> NDArray[Any]:
+) -> NDArray[np.object_]:
     """Draw anchors with high extrinsic affinity, ordered by rising intrinsic value.
 
     These are the anchors of the lowest 5% of the first extrinsic criterion (Huang, Weng and Yang,

@@ -79,7 +79,7 @@ def plot_representatives(
     selector = _selector(result, selector)
     most = None if n is None else integer(n, "n", minimum=1)
     both = reconstructions if isinstance(reconstructions, bool) else True
-    given = None if isinstance(reconstructions, bool) else reconstructions
+    rebuilt = None if isinstance(reconstructions, bool) else reconstructions
     picks = {
         name: result.groups[name].representatives.get(selector, np.empty(0, np.int64))[:most]
         for name in ORDER
@@ -88,7 +88,7 @@ def plot_representatives(
     if texts is not None:
         sections = [_section(result, name, picks[name], texts) for name in ORDER]
         return layout.array_of(*draw_sections(figure, sections))
-    gallery = collect(result, np.concatenate(list(picks.values())), images, given, both=both)
+    gallery = collect(result, np.concatenate(list(picks.values())), images, rebuilt, both=both)
     rows = [_row(result, name, picks[name]) for name in ORDER]
     under = "anchor" if result.labels is None else "label"
     notes = [f"Selector: {clean(selector)}.", gallery.note]

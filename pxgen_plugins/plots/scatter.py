@@ -103,16 +103,16 @@ def plot_groups(
     choice(scale, "scale", SCALES)
     result = Result.of(explanation)
     columns = _columns(result, x, y)
-    chosen = _members(result, label)
+    highlight = _members(result, label)
     reference = _reference(result, columns) if samples else None
 
-    shown = ~result.is_invalid & np.isfinite(result.values[:, columns]).all(axis=1)
-    points, group = result.values[shown][:, columns], result.group[shown]
+    visible = ~result.is_invalid & np.isfinite(result.values[:, columns]).all(axis=1)
+    points, group = result.values[visible][:, columns], result.group[visible]
     scales = _scales(result, columns, points, reference, scale, thresholds)
 
     main, top, right = _panels(ax, figure, marginals)
     width, height = layout.inches(main)
-    places, extra = corners(result, columns), _label_lines(result, chosen, label)
+    places, extra = corners(result, columns), _label_lines(result, highlight, label)
     room = region_room(result, places, extra, width, height)
     scales = _with_room(result, columns, scales, room)
 
@@ -121,7 +121,7 @@ def plot_groups(
     layout.tidy(main)
     for axis, axis_of in enumerate((main.xaxis, main.yaxis)):
         set_ticks(axis_of, scales[axis], points[:, axis])
-    draw_points(main, points, group, scales, None if chosen is None else chosen[shown])
+    draw_points(main, points, group, scales, None if highlight is None else highlight[visible])
     if reference is not None:
         draw_samples(main, reference, scales)
     axes = [main] if top is None or right is None else [main, top, right]
@@ -237,12 +237,12 @@ def _panels(
 
 
 def _label_lines(
-    result: Result, chosen: NDArray[np.bool_] | None, label: str | None
+    result: Result, highlight: NDArray[np.bool_] | None, label: str | None
 ) -> dict[str, str]:
     """Return count and share of the highlighted label in each group, in words."""
-    if chosen is None:
+    if highlight is None:
         return {}
-    inside = result.group[chosen]
+    inside = result.group[highlight]
     total = int(np.count_nonzero(inside != INVALID))
     counts = {name: int(np.count_nonzero(inside == name)) for name in result.groups}
     return {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
@@ -31,7 +32,7 @@ _RANGE = "#CDEADF"
 
 
 @caller("plot_scorecard")
-def plot_scorecard(scorecard: Scorecard, *, ax: Axes | None = None) -> NDArray[Any]:
+def plot_scorecard(scorecard: Scorecard, *, ax: Axes | None = None) -> NDArray[np.object_]:
     """Draw each row's value as a mark, its interval as a line, and where it should lie as a band.
 
     A row says what was tried, what was measured, and at the right the number and what it should be.

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
@@ -20,7 +19,7 @@ _OFFSET = 0.18
 
 
 @caller("plot_study")
-def plot_study(study: Study, *, ax: Axes | None = None) -> NDArray[Any]:
+def plot_study(study: Study, *, ax: Axes | None = None) -> NDArray[np.object_]:
     """Draw each group's share with its 95% interval, a row for each setting.
 
     Args:

@@ -22,7 +22,9 @@ __all__ = ["plot_training_samples"]
 
 @caller("plot_training_samples")
 @layout.panels_only
-def plot_training_samples(samples: Training, *, figure: AnyFigure | None = None) -> NDArray[Any]:
+def plot_training_samples(
+    samples: Training, *, figure: AnyFigure | None = None
+) -> NDArray[np.object_]:
     """Draw the picks of each method, most representative first, with their diversity.
 
     Args:

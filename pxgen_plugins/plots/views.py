@@ -93,21 +93,21 @@ def plot_views(
     criteria = [str(name) for name in data.get("criteria") or []]
     names = [*(["label"] if data.get("labels") is not None else []), *criteria]
     choice(colour_by, "colour_by", ["group", *names])
-    shown = np.isfinite(points[:, :2]).all(axis=1)
+    visible = np.isfinite(points[:, :2]).all(axis=1)
     axes = layout.axes_or_new(ax, _WIDTH, _HEIGHT)
     width = layout.inches(axes)[0]
     notes = _trust(data)
     if colour_by in criteria and colour_by not in ("group", "label"):
         values = np.asarray(data["values"], dtype=np.float64).reshape(len(points), len(criteria))
         column = values[:, criteria.index(colour_by)]
-        notes += _draw_values(axes, points, column, shown, _title(data, criteria, colour_by))
+        notes += _draw_values(axes, points, column, visible, _title(data, criteria, colour_by))
     else:
         looks, more = _looks(data, colour_by, len(points))
-        _draw_names(axes, points, looks, shown)
-        _legend(axes, [look for look in looks if (look[3] & shown).any()], width)
+        _draw_names(axes, points, looks, visible)
+        _legend(axes, [look for look in looks if (look[3] & visible).any()], width)
         notes += more
     _finish(axes, data)
-    hidden = int(np.count_nonzero(~shown))
+    hidden = int(np.count_nonzero(~visible))
     if hidden:
         notes.append(f"{hidden:,} anchor{'' if hidden == 1 else 's'} invalid, not shown.")
     if not len(points):
@@ -168,14 +168,14 @@ def _size(n: int) -> tuple[float, float]:
 
 
 def _draw_names(
-    ax: Axes, points: NDArray[np.float64], looks: list[Look], shown: NDArray[np.bool_]
+    ax: Axes, points: NDArray[np.float64], looks: list[Look], visible: NDArray[np.bool_]
 ) -> None:
-    n = int(np.count_nonzero(shown))
+    n = int(np.count_nonzero(visible))
     size, opacity = _size(n)
     for order, (name, colour, marker, member) in enumerate(looks):
         dots = ax.scatter(
-            points[member & shown, 0],
-            points[member & shown, 1],
+            points[member & visible, 0],
+            points[member & visible, 1],
             s=size,
             c=colour,
             marker=marker if n <= _MARKERS or name not in GROUPS else "o",
@@ -191,10 +191,10 @@ def _draw_values(
     ax: Axes,
     points: NDArray[np.float64],
     values: NDArray[np.float64],
-    shown: NDArray[np.bool_],
+    visible: NDArray[np.bool_],
     title: str,
 ) -> list[str]:
-    some = shown & np.isfinite(values)
+    some = visible & np.isfinite(values)
     size, opacity = _size(int(np.count_nonzero(some)))
     # one far value must not turn all others into one colour
     low, high = np.quantile(values[some], [0.01, 0.99]) if some.any() else (0.0, 1.0)
@@ -225,7 +225,7 @@ def _draw_values(
     bar.ax.xaxis.set_label_position("top")
     bar.ax.tick_params(labelsize=TINY, length=2, color=FAINT, pad=1)
     bar.ax.set_xlabel(title, fontsize=BASE, labelpad=2)
-    left = int(np.count_nonzero(shown & ~some))
+    left = int(np.count_nonzero(visible & ~some))
     ends = "Colours end at the 1% and 99% quantiles." if some.any() else ""
     return [ends, f"{left:,} without a value not shown." if left else ""]
 

@@ -92,12 +92,14 @@ def draw_rows(
     side = max(map(layout.text_width, (*picture_heads, *heads)), default=0.0) + 0.3
     texts = [text for row in rows for one in row.columns for text in (one.title, *one.cells)]
     widest = max((layout.text_width(text, weight="bold") for text in texts), default=0.0)
-    step = max(1.0, (widest + 0.06) / _PITCH)  # from picture to picture, in pictures
+    # as many columns as fit at full size; texts wider than a picture push the pictures apart
+    step = max(1.0, (widest + 0.06) / _PITCH)  # units from picture to picture
     fits = max(1, int((width - side) / (step * _PITCH)))
     columns = max(1, min(fits, max(len(row.columns) for row in rows)))
     blocks = _blocks(rows, columns)
     tall = gallery.rows * ((1.0 - _GAP) * gallery.aspect + _GAP)
     ratios = [tall if block.columns else min(_EMPTY, tall) for block in blocks]
+    # the inches only size a new figure: constrained layout makes room for the texts
     headings = [row.heading for row in rows if row.heading]
     wide = [columns * step * _PITCH, *(layout.text_width(text, SMALL, "bold") for text in headings)]
     words = len(blocks) * (len(heads) * _LINE + 8.0) + len(headings) * 1.6 * _LINE

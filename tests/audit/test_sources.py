@@ -96,7 +96,9 @@ conditions: ["invalid.count < 1"]
     return run(["audit", str(folder / "audit.yaml"), "--quiet"])
 
 
-@pytest.mark.parametrize("kind", [factory, onnx, diffusers, pythae])
+@pytest.mark.parametrize(
+    "kind", [factory, pytest.param(onnx, marks=pytest.mark.slow), diffusers, pythae]
+)
 def test_every_kind_of_model_is_audited_and_told_from_another(kind, tmp_path, monkeypatch, capsys):
     np.save(tmp_path / "anchors.npy", PIXELS[:, None] / np.float32(255))
     for seed, code in ((0, PASSED), (0, PASSED), (1, USAGE)):

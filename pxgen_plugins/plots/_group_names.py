@@ -8,8 +8,9 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.transforms import offset_copy
 
+from pxgen_plugins.groups import GROUPS
 from pxgen_plugins.plots._layout import LINE, text_width
-from pxgen_plugins.plots._style import GROUPS, INK, ORDER, TINY, share_text
+from pxgen_plugins.plots.style import INK, STYLES, TINY, share_text
 from pxgen_plugins.result import Group, Result
 from pxgen_plugins.utils.text import percent
 
@@ -83,9 +84,9 @@ def region_room(
 def draw_regions(ax: Axes, places: dict[str, tuple[int, int]], room: Room) -> None:
     """Write the lines of each group into its corner, the name after the group's marker."""
     step = TINY * LINE
-    for name in ORDER:
+    for name in GROUPS:
         right, top = places[name]
-        style, lines = GROUPS[name], room.lines[name]
+        style, lines = STYLES[name], room.lines[name]
         inward = -1.0 if right else 1.0
         start = -_EDGE if top else _EDGE + step * (len(lines) - 1)
         for row, line in enumerate(lines):
@@ -128,7 +129,7 @@ def _offset(ax: Axes, x: float, y: float) -> Any:
 
 
 def _lines(name: str, group: Group, form: str) -> list[str]:
-    words = GROUPS[name].words
+    words = STYLES[name].words
     if form == "narrow":
         return [name, percent(group.fraction)]
     interval = ""

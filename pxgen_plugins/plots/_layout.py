@@ -14,8 +14,8 @@ from matplotlib.text import Text
 from matplotlib.textpath import text_to_path
 from numpy.typing import NDArray
 
-from pxgen_plugins.plots._style import BASE, FAINT, INK, MUTED, TINY
 from pxgen_plugins.plots._text import wrap
+from pxgen_plugins.plots.style import BASE, FAINT, INK, MUTED, TINY
 from pxgen_plugins.utils.errors import ParameterError, short_repr
 
 __all__ = [

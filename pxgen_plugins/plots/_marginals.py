@@ -9,9 +9,10 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 from numpy.typing import NDArray
 
+from pxgen_plugins.groups import GROUPS
 from pxgen_plugins.plots._layout import inches, text_width, tidy
 from pxgen_plugins.plots._scales import Scale
-from pxgen_plugins.plots._style import FAINT, GROUPS, INK, MUTED, ORDER, TINY
+from pxgen_plugins.plots.style import FAINT, INK, MUTED, STYLES, TINY
 
 __all__ = ["draw_marginals", "histogram"]
 
@@ -54,7 +55,7 @@ def draw_marginals(
         orientation: Literal["vertical", "horizontal"] = "horizontal" if axis else "vertical"
         edges = scales[axis].edges(BINS, float(marks[axis]))
         base = np.zeros(len(edges) - 1)
-        for name in ORDER:
+        for name in GROUPS:
             counts = histogram(points[group == name, axis], scales[axis], edges)
             steps = panel.stairs(
                 base + counts,
@@ -62,7 +63,7 @@ def draw_marginals(
                 baseline=base,
                 fill=True,
                 orientation=orientation,
-                color=GROUPS[name].colour,
+                color=STYLES[name].colour,
                 linewidth=0,
             )
             steps.set_gid(f"margin:{name}")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from pxgen_plugins.plots._style import criterion_text
 from pxgen_plugins.plots._text import clean
+from pxgen_plugins.plots.style import criterion_text
 from pxgen_plugins.result import Result
 
 __all__ = ["anchor_name", "anchor_text", "criterion_title", "invalid_note"]

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from pxgen_plugins.plots import _layout as layout
 from pxgen_plugins.plots._layout import AnyFigure
 from pxgen_plugins.plots._pictures import Gallery, draw_picture
-from pxgen_plugins.plots._style import INK, MUTED, SMALL, TINY
+from pxgen_plugins.plots.style import INK, MUTED, SMALL, TINY
 
 __all__ = ["PICTURE_HEADS", "Column", "Row", "draw_rows"]
 

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
-from pxgen_plugins.plots._style import BLOCK, FAINT
+from pxgen_plugins.plots.style import BLOCK, FAINT
 from pxgen_plugins.result import Examples, Result
 from pxgen_plugins.utils.errors import ParameterError, short_repr
 from pxgen_plugins.utils.text import number

@@ -6,9 +6,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
+from pxgen_plugins.groups import GROUPS
 from pxgen_plugins.plots._density import blur, cell_counts, mass_levels, shade, sparse
 from pxgen_plugins.plots._scales import Scale
-from pxgen_plugins.plots._style import GROUPS, INK, MUTED, ORDER
+from pxgen_plugins.plots.style import INK, MUTED, STYLES
 
 __all__ = ["FEW_SAMPLES", "MANY", "draw_points", "draw_samples"]
 
@@ -90,8 +91,8 @@ def _draw_single(
     n = len(points)
     size = float(np.clip(30.0 * (max(n, 1) / 100.0) ** -0.42, 2.5, 34.0))
     opacity = float(np.clip(1.15 - 0.17 * np.log10(max(n, 1)), 0.4, 0.9)) * strength
-    for name in ORDER:
-        style = GROUPS[name]
+    for name in GROUPS:
+        style = STYLES[name]
         member = group == name
         dots = ax.scatter(
             *_clip(points[member], scales),
@@ -121,18 +122,18 @@ def _draw_density(
     top = int(np.quantile(counts[counts > 0], 0.98))
     edges = [scale.edges(_CELLS) for scale in scales]
     alone = sparse(counts, cell, 2)
-    for name in ORDER:
+    for name in GROUPS:
         member = group == name
         dense = cell[member & ~alone]
         own = np.bincount(dense, minlength=_CELLS * _CELLS).reshape(_CELLS, _CELLS)
-        picture = shade(own, GROUPS[name].colour, 0.4, top)
+        picture = shade(own, STYLES[name].colour, 0.4, top)
         picture[..., 3] *= strength
         mesh = ax.pcolormesh(*edges, picture, rasterized=True, linewidth=0, zorder=order)
         mesh.set_gid(f"{prefix}density:{name}")
         dots = ax.scatter(
             *_clip(points[member & alone], scales),
             s=3.0,
-            c=GROUPS[name].dark if prefix else GROUPS[name].colour,
+            c=STYLES[name].dark if prefix else STYLES[name].colour,
             alpha=0.6 * strength,
             linewidths=0,
             rasterized=True,

@@ -10,8 +10,8 @@ from matplotlib.axes import Axes
 
 from pxgen_plugins.plots import _layout as layout
 from pxgen_plugins.plots._layout import AnyFigure
-from pxgen_plugins.plots._style import INK, MUTED, SMALL, TINY
 from pxgen_plugins.plots._text import clean
+from pxgen_plugins.plots.style import INK, MUTED, SMALL, TINY
 from pxgen_plugins.result import Result
 
 __all__ = ["Section", "draw_sections", "example_texts"]

@@ -7,8 +7,8 @@ import math
 from matplotlib.axes import Axes
 
 from pxgen_plugins.plots._scales import Scale
-from pxgen_plugins.plots._style import INK, criterion_name
 from pxgen_plugins.plots._text import clean
+from pxgen_plugins.plots.style import INK, criterion_name
 from pxgen_plugins.result import Result
 from pxgen_plugins.utils.text import number
 

@@ -17,9 +17,9 @@ from pxgen_plugins.plots._layout import AnyFigure
 from pxgen_plugins.plots._marginals import histogram
 from pxgen_plugins.plots._names import criterion_title, invalid_note
 from pxgen_plugins.plots._scales import SCALES, Scale, choose
-from pxgen_plugins.plots._style import BASE, INK, MUTED, SMALL, TINY
 from pxgen_plugins.plots._threshold_lines import draw_threshold, threshold_notes
 from pxgen_plugins.plots._ticks import set_ticks
+from pxgen_plugins.plots.style import BASE, INK, MUTED, SMALL, TINY
 from pxgen_plugins.result import Result
 from pxgen_plugins.utils.errors import caller
 from pxgen_plugins.utils.text import number, percent

@@ -17,9 +17,9 @@ from pxgen_plugins.plots._layout import AnyFigure
 from pxgen_plugins.plots._names import anchor_text
 from pxgen_plugins.plots._pictures import unit_range
 from pxgen_plugins.plots._protocols import Comparison, Outcome
-from pxgen_plugins.plots._style import FAINT, GROUPS, INK, MUTED, SMALL, TINY
 from pxgen_plugins.plots._text import clean
 from pxgen_plugins.plots.scatter import plot_groups
+from pxgen_plugins.plots.style import FAINT, INK, MUTED, SMALL, STYLES, TINY
 from pxgen_plugins.plots.views import plot_views
 from pxgen_plugins.result import Result
 from pxgen_plugins.utils.errors import caller
@@ -114,7 +114,7 @@ def _draw_evidence(
     for row, index in enumerate(comparison.indices):
         group = str(result.group[index])
         kind = "anchor" if result.labels is None else "label"
-        _draw_head(ax, row, group, f"{kind} {anchor_text(result, index)}", GROUPS[group].dark)
+        _draw_head(ax, row, group, f"{kind} {anchor_text(result, index)}", STYLES[group].dark)
         _draw_picture(ax, comparison.anchors[row], 0, row)
         if comparison.reconstructions is not None:
             _draw_picture(ax, comparison.reconstructions[row], 1, row)

@@ -13,9 +13,9 @@ from pxgen_plugins.plots._layout import AnyFigure
 from pxgen_plugins.plots._names import anchor_name, criterion_title
 from pxgen_plugins.plots._picture_rows import Column, Row, draw_rows
 from pxgen_plugins.plots._pictures import collect
-from pxgen_plugins.plots._style import GROUPS, MUTED
 from pxgen_plugins.plots._text import clean
 from pxgen_plugins.plots._text_rows import Section, draw_sections, example_texts
+from pxgen_plugins.plots.style import MUTED, STYLES
 from pxgen_plugins.result import Result
 from pxgen_plugins.utils.errors import ParameterError, caller
 from pxgen_plugins.utils.sequences import evenly_spaced
@@ -156,7 +156,7 @@ def _draw_strip(
             (f"{column.title}, {_cells(heads, column)}:", texts.get(int(row), "(not kept)"))
             for column, row in zip(columns, rows, strict=True)
         ]
-        section = Section(name, note or name, GROUPS["HILE"].colour, entries, empty)
+        section = Section(name, note or name, STYLES["HILE"].colour, entries, empty)
         return draw_sections(figure, [section])
     gallery = collect(result, rows, images, reconstructions)
     row = Row(columns, empty)
@@ -174,5 +174,5 @@ def _column(result: Result, row: int, shown: list[int]) -> Column:
     if result.labels is not None:
         cells.append(clean(result.labels[row], 10))
     cells.append(anchor_name(result, row))
-    colour = GROUPS[group].dark if group in GROUPS else MUTED
+    colour = STYLES[group].dark if group in STYLES else MUTED
     return Column(cells, title=group, colour=colour)

@@ -11,15 +11,15 @@ from matplotlib.patches import PathPatch, Rectangle
 from matplotlib.path import Path
 from numpy.typing import NDArray
 
-from pxgen_plugins.groups import INVALID
+from pxgen_plugins.groups import GROUPS, INVALID
 from pxgen_plugins.plots import _layout as layout
 from pxgen_plugins.plots._protocols import Changes
-from pxgen_plugins.plots._style import BASE, FAINT, GROUPS, INK, MUTED, ORDER, TINY, share_text
+from pxgen_plugins.plots.style import BASE, FAINT, INK, MUTED, STYLES, TINY, share_text
 from pxgen_plugins.utils.errors import ParameterError, caller, short_repr
 
 __all__ = ["plot_migration"]
 
-_STATES = (*ORDER, INVALID)
+_STATES = (*GROUPS, INVALID)
 _SIZE = (5.6, 4.0)  # inches of a new figure
 _BAR = 0.05  # width of a bar, of the distance of the two sides
 _GAP = 0.055  # between two bars, of all anchors: a line of text in a new figure
@@ -105,7 +105,7 @@ def _notes(counts: NDArray[np.int64]) -> list[str]:
 
 def _plan(counts: NDArray[np.int64]) -> _Plan:
     used = tuple(
-        k for k in range(len(_STATES)) if k < len(ORDER) or (counts[k] + counts[:, k]).any()
+        k for k in range(len(_STATES)) if k < len(GROUPS) or (counts[k] + counts[:, k]).any()
     )
     # the gap keeps the words beside two bars apart, however low the bars are
     gap = _GAP * int(counts.sum())
@@ -170,14 +170,14 @@ def _draw_band(ax: Axes, plan: _Plan, move: tuple[int, int], start: float, end: 
     ax.add_patch(band)
     if tall > _TALL * n:
         # the bands lie side by side at their starts, and cross further on
-        colour = INK if i == j or i >= len(ORDER) else GROUPS[ORDER[i]].on
+        colour = INK if i == j or i >= len(GROUPS) else STYLES[GROUPS[i]].on
         look: dict[str, Any] = {"va": "center", "color": colour, "fontsize": TINY, "zorder": 4}
         ax.text(0.012, start + tall / 2, f"{tall:,}", **look).set_gid(f"count:{way}")
 
 
 def _colour(state: int) -> str:
-    return GROUPS[ORDER[state]].colour if state < len(ORDER) else FAINT
+    return STYLES[GROUPS[state]].colour if state < len(GROUPS) else FAINT
 
 
 def _dark(state: int) -> str:
-    return GROUPS[ORDER[state]].dark if state < len(ORDER) else MUTED
+    return STYLES[GROUPS[state]].dark if state < len(GROUPS) else MUTED

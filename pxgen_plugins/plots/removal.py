@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from pxgen_plugins.plots import _layout as layout
 from pxgen_plugins.plots._layout import AnyFigure
 from pxgen_plugins.plots._protocols import Removal
-from pxgen_plugins.plots._style import BASE, BLOCK, INK, MUTED, SMALL, TINY
 from pxgen_plugins.plots._text import clean
+from pxgen_plugins.plots.style import BASE, BLOCK, INK, MUTED, SMALL, TINY
 from pxgen_plugins.utils.errors import caller
 from pxgen_plugins.utils.sequences import evenly_spaced
 

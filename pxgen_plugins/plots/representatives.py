@@ -7,14 +7,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pxgen_plugins.groups import GROUPS
 from pxgen_plugins.plots import _layout as layout
 from pxgen_plugins.plots._layout import AnyFigure
 from pxgen_plugins.plots._names import anchor_name, anchor_text
 from pxgen_plugins.plots._picture_rows import Column, Row, draw_rows
 from pxgen_plugins.plots._pictures import collect
-from pxgen_plugins.plots._style import GROUPS, ORDER, share_text
 from pxgen_plugins.plots._text import clean
 from pxgen_plugins.plots._text_rows import Section, draw_sections, example_texts
+from pxgen_plugins.plots.style import STYLES, share_text
 from pxgen_plugins.result import Result
 from pxgen_plugins.utils.errors import ParameterError, caller
 from pxgen_plugins.utils.validation import choice, integer
@@ -82,14 +83,14 @@ def plot_representatives(
     rebuilt = None if isinstance(reconstructions, bool) else reconstructions
     picks = {
         name: result.groups[name].representatives.get(selector, np.empty(0, np.int64))[:most]
-        for name in ORDER
+        for name in GROUPS
     }
     texts = example_texts(result) if images is None else None
     if texts is not None:
-        sections = [_section(result, name, picks[name], texts) for name in ORDER]
+        sections = [_section(result, name, picks[name], texts) for name in GROUPS]
         return layout.array_of(*draw_sections(figure, sections))
     gallery = collect(result, np.concatenate(list(picks.values())), images, rebuilt, both=both)
-    rows = [_row(result, name, picks[name]) for name in ORDER]
+    rows = [_row(result, name, picks[name]) for name in GROUPS]
     under = "anchor" if result.labels is None else "label"
     notes = [f"Selector: {clean(selector)}.", gallery.note]
     return layout.array_of(*draw_rows(figure, rows, gallery, [under], notes))
@@ -108,7 +109,7 @@ def _selector(result: Result, selector: str | None) -> str:
 def _heading(result: Result, name: str) -> tuple[str, str]:
     """Return what stands above a group, and what stands there in place of pictures."""
     group = result.groups[name]
-    heading = f"{name}, {GROUPS[name].words}: {share_text(group.count, group.fraction)}"
+    heading = f"{name}, {STYLES[name].words}: {share_text(group.count, group.fraction)}"
     some = group.count > 0
     return heading, f"no {'representatives of' if some else 'anchors in'} this group"
 
@@ -116,7 +117,7 @@ def _heading(result: Result, name: str) -> tuple[str, str]:
 def _row(result: Result, name: str, picks: NDArray[np.int64]) -> Row:
     columns = [Column([anchor_text(result, int(row))]) for row in picks]
     heading, empty = _heading(result, name)
-    return Row(columns, empty, name, heading, GROUPS[name].colour, GROUPS[name].dark)
+    return Row(columns, empty, name, heading, STYLES[name].colour, STYLES[name].dark)
 
 
 def _section(result: Result, name: str, picks: NDArray[np.int64], texts: dict[int, str]) -> Section:
@@ -125,4 +126,4 @@ def _section(result: Result, name: str, picks: NDArray[np.int64], texts: dict[in
         label = "" if result.labels is None else f" [{clean(result.labels[row], 20)}]"
         entries.append((anchor_name(result, row) + label, texts.get(row, "(not kept)")))
     heading, empty = _heading(result, name)
-    return Section(name, heading, GROUPS[name].colour, entries, empty)
+    return Section(name, heading, STYLES[name].colour, entries, empty)

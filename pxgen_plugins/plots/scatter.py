@@ -16,10 +16,10 @@ from pxgen_plugins.plots._marginals import draw_marginals
 from pxgen_plugins.plots._names import criterion_title, invalid_note
 from pxgen_plugins.plots._points import FEW_SAMPLES, draw_points, draw_samples
 from pxgen_plugins.plots._scales import SCALES, Scale, choose
-from pxgen_plugins.plots._style import BASE, share_text
 from pxgen_plugins.plots._text import clean
 from pxgen_plugins.plots._threshold_lines import draw_threshold, threshold_notes
 from pxgen_plugins.plots._ticks import set_ticks
+from pxgen_plugins.plots.style import BASE, share_text
 from pxgen_plugins.result import Result
 from pxgen_plugins.utils.errors import ParameterError, caller, short_repr
 from pxgen_plugins.utils.validation import boolean, choice, nearest

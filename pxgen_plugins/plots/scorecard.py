@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from pxgen_plugins.plots import _layout as layout
 from pxgen_plugins.plots._protocols import Row, Scorecard
-from pxgen_plugins.plots._style import BASE, FAINT, INK, MUTED, SMALL, TINY
 from pxgen_plugins.plots._text import clean
+from pxgen_plugins.plots.style import BASE, FAINT, INK, MUTED, SMALL, TINY
 from pxgen_plugins.utils.errors import caller
 
 __all__ = ["plot_scorecard"]

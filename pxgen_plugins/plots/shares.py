@@ -11,11 +11,11 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
-from pxgen_plugins.groups import INVALID, wilson_interval
+from pxgen_plugins.groups import GROUPS, INVALID, wilson_interval
 from pxgen_plugins.plots import _layout as layout
 from pxgen_plugins.plots._names import invalid_note
-from pxgen_plugins.plots._style import BASE, GROUPS, INK, MUTED, ORDER, SMALL, TINY
 from pxgen_plugins.plots._text import clean
+from pxgen_plugins.plots.style import BASE, INK, MUTED, SMALL, STYLES, TINY
 from pxgen_plugins.result import Result
 from pxgen_plugins.utils.errors import caller
 from pxgen_plugins.utils.validation import choice
@@ -112,7 +112,7 @@ def plot_label_shares(
 
 
 def _rows(result: Result) -> list[_Row]:
-    columns = (*ORDER, INVALID)
+    columns = (*GROUPS, INVALID)
     if result.labels is None:
         counts = [int(np.count_nonzero(result.group == name)) for name in columns]
         return [_Row("all anchors", tuple(counts[:-1]), counts[-1])]
@@ -143,10 +143,10 @@ def _natural(label: str) -> tuple[bool, float, str]:
 def _draw_bar(ax: Axes, row: _Row, at: int, width: float) -> None:
     low, high = wilson_interval(row.counts[0], row.total) or (0.0, 0.0)
     start = 0.0
-    for name, count, share in zip(ORDER, row.counts, row.shares, strict=True):
+    for name, count, share in zip(GROUPS, row.counts, row.shares, strict=True):
         if not count:
             continue
-        style = GROUPS[name]
+        style = STYLES[name]
         (bar,) = ax.barh(
             at, share, left=start, height=_BAR, color=style.colour, edgecolor="white", linewidth=0.4
         )
@@ -200,15 +200,15 @@ def _finish(ax: Axes, rows: list[_Row], width: float) -> None:
         fontsize=TINY,
         color=MUTED,
     )
-    words = [f"{name} {GROUPS[name].words}" for name in ORDER]
+    words = [f"{name} {STYLES[name].words}" for name in GROUPS]
     columns = 4 if sum(map(layout.text_width, words)) + 1.6 < width else 2
     if max(map(layout.text_width, words)) * 2 + 0.8 > width:
-        words = list(ORDER)
+        words = list(GROUPS)
         columns = 4 if width > 2.2 else 2
     legend = ax.legend(
         handles=[
-            Patch(facecolor=GROUPS[name].colour, label=text)
-            for name, text in zip(ORDER, words, strict=True)
+            Patch(facecolor=STYLES[name].colour, label=text)
+            for name, text in zip(GROUPS, words, strict=True)
         ],
         loc="lower center",
         bbox_to_anchor=(0.5, 1.0),

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from pxgen_plugins.plots._layout import array_of, axes_or_new, tidy
 from pxgen_plugins.plots._protocols import Study
-from pxgen_plugins.plots._style import BASE, FAINT, GROUPS, INK, SMALL, TINY
 from pxgen_plugins.plots._text import clean
+from pxgen_plugins.plots.style import BASE, FAINT, INK, SMALL, STYLES, TINY
 from pxgen_plugins.utils.errors import caller
 
 __all__ = ["plot_study"]
@@ -34,7 +34,7 @@ def plot_study(study: Study, *, ax: Axes | None = None) -> NDArray[np.object_]:
     axes = axes_or_new(ax, 7.5, 1.1 + _ROW * len(rows))
     for place, row in enumerate(rows):
         axes.axhline(place + 0.5, color=FAINT, linewidth=0.4, zorder=0)
-        for k, (name, look) in enumerate(GROUPS.items()):
+        for k, (name, look) in enumerate(STYLES.items()):
             if name not in row["fractions"]:
                 continue
             y = place + (k - 1.5) * _OFFSET

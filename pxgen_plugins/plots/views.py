@@ -10,17 +10,17 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
+from pxgen_plugins.groups import GROUPS
 from pxgen_plugins.plots import _layout as layout
-from pxgen_plugins.plots._style import (
+from pxgen_plugins.plots._text import clean
+from pxgen_plugins.plots.style import (
     BASE,
     FAINT,
-    GROUPS,
     MUTED,
-    ORDER,
+    STYLES,
     TINY,
     criterion_text,
 )
-from pxgen_plugins.plots._text import clean
 from pxgen_plugins.utils.errors import ParameterError, caller
 from pxgen_plugins.utils.text import number, percent
 from pxgen_plugins.utils.validation import choice
@@ -148,9 +148,9 @@ def _looks(data: Mapping[str, Any], colour_by: str, n: int) -> tuple[list[Look],
     if data.get("group") is None:
         return [("", MUTED, "o", np.ones(n, dtype=np.bool_))], []
     group = np.asarray([str(name) for name in data["group"]], dtype=np.str_)
-    other = ~np.isin(group, ORDER)
+    other = ~np.isin(group, GROUPS)
     looks = [("in no group", FAINT, ".", other)] if other.any() else []
-    looks += [(name, GROUPS[name].colour, GROUPS[name].marker, group == name) for name in ORDER]
+    looks += [(name, STYLES[name].colour, STYLES[name].marker, group == name) for name in GROUPS]
     return looks, []
 
 
@@ -178,7 +178,7 @@ def _draw_names(
             points[member & visible, 1],
             s=size,
             c=colour,
-            marker=marker if n <= _MARKERS or name not in GROUPS else "o",
+            marker=marker if n <= _MARKERS or name not in STYLES else "o",
             alpha=opacity,
             linewidths=0.0,
             rasterized=n > _MARKERS,

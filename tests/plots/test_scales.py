@@ -10,11 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from pxgen_plugins.groups import GROUPS
 from pxgen_plugins.plots._density import blur, cell_counts, mass_levels, sparse
 from pxgen_plugins.plots._marginals import histogram
 from pxgen_plugins.plots._scales import Scale, choose
-from pxgen_plugins.plots._style import GROUPS, ORDER
 from pxgen_plugins.plots._text import clean
+from pxgen_plugins.plots.style import STYLES
 from pxgen_plugins.utils.text import number, percent
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -133,9 +134,9 @@ def test_group_colours_differ_in_lightness_so_that_they_survive_grey_print() -> 
         linear = np.where(channels <= 0.04045, channels / 12.92, bright)
         return float(116 * np.cbrt(linear @ [0.2126, 0.7152, 0.0722]) - 16)
 
-    levels = [lightness(GROUPS[name].colour) for name in ORDER]
+    levels = [lightness(STYLES[name].colour) for name in GROUPS]
     assert np.all(np.diff(levels) > 12)
-    for style in GROUPS.values():
+    for style in STYLES.values():
         assert abs(lightness(style.on) - lightness(style.colour)) > 40
         assert lightness(style.dark) < 62  # text on white
-    assert len({style.marker for style in GROUPS.values()}) == 4
+    assert len({style.marker for style in STYLES.values()}) == 4

@@ -19,7 +19,7 @@ from pxgen_plugins.audit.writers.report.points import pack_points
 from pxgen_plugins.audit.writers.report.sections import LABEL, Detail
 from pxgen_plugins.audit.writers.report.sprites import Sprites, pack_pictures
 from pxgen_plugins.audit.writers.shared import read, verdict
-from pxgen_plugins.plots._style import criterion_name
+from pxgen_plugins.plots.style import criterion_name
 from pxgen_plugins.utils.errors import ParameterError
 from pxgen_plugins.utils.files import plain
 from pxgen_plugins.utils.optional import load

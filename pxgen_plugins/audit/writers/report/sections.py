@@ -15,7 +15,7 @@ from pxgen_plugins.audit.escaping import visible
 from pxgen_plugins.audit.invalid import unscored
 from pxgen_plugins.audit.writers.shared import STATES, title
 from pxgen_plugins.groups import GROUPS, INVALID, wilson_interval
-from pxgen_plugins.plots._style import GROUPS as STYLES
+from pxgen_plugins.plots.style import STYLES
 from pxgen_plugins.utils.errors import ParameterError
 from pxgen_plugins.utils.text import number, percent
 

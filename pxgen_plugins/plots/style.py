@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pxgen_plugins.groups import GROUPS as ORDER
 from pxgen_plugins.utils.text import percent
 
 __all__ = [
     "BASE",
     "BLOCK",
     "FAINT",
-    "GROUPS",
     "INK",
     "MUTED",
-    "ORDER",
     "SMALL",
+    "STYLES",
     "TINY",
     "GroupStyle",
     "criterion_name",
@@ -48,9 +46,9 @@ class GroupStyle:
 
 # Okabe and Ito (2008), with HIHE darkened and LILE lightened: high and low extrinsic affinity are
 # told apart by hue (blue, orange), high and low intrinsic affinity by lightness, and the four
-# lightnesses rise in the order of ORDER (L* = 32, 54, 70, 84), so they survive a black-and-white
-# print and every common colour vision deficiency.
-GROUPS: dict[str, GroupStyle] = {
+# lightnesses rise in the order of the groups (L* = 32, 54, 70, 84), so they survive a
+# black-and-white print and every common colour vision deficiency.
+STYLES: dict[str, GroupStyle] = {
     "HIHE": GroupStyle("#004F80", "#004F80", "#FFFFFF", "o", "close in both"),
     "HILE": GroupStyle("#D55E00", "#A84A00", "#FFFFFF", "^", "model delusion"),
     "LIHE": GroupStyle("#56B4E9", "#1E6FA3", "#1A1A1A", "s", "aligned conception"),

@@ -129,11 +129,11 @@ def test_texts_are_explained_end_to_end_and_shown(tmp_path):
     again = type(found).from_json(found.to_json())
     for explanation in (found, again):
         for figure in (plots.plot_representatives, plots.plot_delusion, plots.plot_alignment):
-            (ax,) = figure(explanation)
-            ax.figure.savefig(tmp_path / "figure.png")
-            written = [text.get_text() for text in ax.texts]
+            axes = figure(explanation)
+            axes[0].figure.savefig(tmp_path / "figure.png")
+            written = [text.get_text() for ax in axes for text in ax.texts]
             assert any("own" in text or "HIHE" in text for text in written)
-            plt.close(ax.figure)
+            plt.close(axes[0].figure)
     explainer.save(str(tmp_path / "saved"))
     loaded = PXGen.load(str(tmp_path / "saved"), model)
     assert np.array_equal(np.asarray(loaded.explain(known).values), np.asarray(found.values)[:60])

@@ -38,10 +38,10 @@ def samples() -> Any:
 
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("make", [card, study, samples])
-def test_a_given_axes_is_used_and_every_name_is_drawn(make):
+def test_a_given_place_is_used_and_every_name_is_drawn(make):
     plt.close("all")  # what other tests of the process left open
-    figure, ax = plt.subplots()
-    axes = make().plot(ax=ax)
+    figure = plt.figure(figsize=(9, 5))
+    axes = make().plot(**({"figure": figure} if make is samples else {"ax": figure.add_subplot()}))
     assert {panel.figure for panel in axes.flat} == {figure}
     assert plt.get_fignums() == [figure.number]
     figure.canvas.draw()

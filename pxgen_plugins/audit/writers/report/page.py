@@ -19,10 +19,11 @@ from pxgen_plugins.audit.writers.report.points import pack_points
 from pxgen_plugins.audit.writers.report.sections import LABEL, Detail
 from pxgen_plugins.audit.writers.report.sprites import Sprites, pack_pictures
 from pxgen_plugins.audit.writers.shared import read, verdict
-from pxgen_plugins.plots._style import criterion_name, number
+from pxgen_plugins.plots.style import criterion_name
 from pxgen_plugins.utils.errors import ParameterError
 from pxgen_plugins.utils.files import plain
 from pxgen_plugins.utils.optional import load
+from pxgen_plugins.utils.text import number
 
 __all__ = ["LIMIT", "build_report"]
 
@@ -218,7 +219,7 @@ def _cards(data: Mapping[str, Any]) -> Any:
             "label": told["labels"],
             "id": told["ids"],
             "values": [
-                (name, number(float(value)))
+                (name, number(float(value), 3))
                 for name, value in list(zip(names, values[index], strict=True))[:_CARD_VALUES]
             ],
         }

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pxgen_plugins.audit.escaping import visible
 from pxgen_plugins.audit.intervals import of_repeats, repeats_of
 from pxgen_plugins.groups import GROUPS, INVALID
-from pxgen_plugins.plots._style import criterion_name, criterion_text
+from pxgen_plugins.plots.style import criterion_name, criterion_text
 from pxgen_plugins.utils.seeds import derive
 
 __all__ = ["INVALID_CODE", "Axis", "pack_points", "pick"]

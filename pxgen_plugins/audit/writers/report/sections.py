@@ -15,9 +15,9 @@ from pxgen_plugins.audit.escaping import visible
 from pxgen_plugins.audit.invalid import unscored
 from pxgen_plugins.audit.writers.shared import STATES, title
 from pxgen_plugins.groups import GROUPS, INVALID, wilson_interval
-from pxgen_plugins.plots._style import GROUPS as STYLES
-from pxgen_plugins.plots._style import number, percent
+from pxgen_plugins.plots.style import STYLES
 from pxgen_plugins.utils.errors import ParameterError
+from pxgen_plugins.utils.text import number, percent
 
 __all__ = [
     "LABEL",
@@ -108,8 +108,7 @@ def _value(value: Any, share: bool) -> str:
         return "n/a"
     if isinstance(value, int) and not share:
         return f"{value:,}"
-    # a change of a share may be negative
-    return ("-" if value < 0 else "") + percent(abs(value)) if share else number(value)
+    return percent(value) if share else number(value, 3)
 
 
 def _limit(one: Mapping[str, Any], share: bool) -> str:

@@ -4,29 +4,25 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pxgen_plugins.groups import GROUPS as ORDER
+from pxgen_plugins.utils.text import percent
 
 __all__ = [
-    "ACCENT",
     "BASE",
     "BLOCK",
     "FAINT",
-    "GROUPS",
     "INK",
     "MUTED",
-    "ORDER",
     "SMALL",
+    "STYLES",
     "TINY",
     "GroupStyle",
     "criterion_name",
     "criterion_text",
-    "number",
-    "percent",
     "share_text",
 ]
 
 BASE, SMALL, TINY = 8.0, 7.0, 6.5  # font sizes in points: 6.5 is the smallest that prints well
-INK, MUTED, FAINT, BLOCK, ACCENT = "#1A1A1A", "#5F5F5F", "#BDBDBD", "#E8E8E8", "#CC79A7"
+INK, MUTED, FAINT, BLOCK = "#1A1A1A", "#5F5F5F", "#BDBDBD", "#E8E8E8"
 
 
 @dataclass(frozen=True)
@@ -50,9 +46,9 @@ class GroupStyle:
 
 # Okabe and Ito (2008), with HIHE darkened and LILE lightened: high and low extrinsic affinity are
 # told apart by hue (blue, orange), high and low intrinsic affinity by lightness, and the four
-# lightnesses rise in the order of ORDER (L* = 32, 54, 70, 84), so they survive a black-and-white
-# print and every common colour vision deficiency.
-GROUPS: dict[str, GroupStyle] = {
+# lightnesses rise in the order of the groups (L* = 32, 54, 70, 84), so they survive a
+# black-and-white print and every common colour vision deficiency.
+STYLES: dict[str, GroupStyle] = {
     "HIHE": GroupStyle("#004F80", "#004F80", "#FFFFFF", "o", "close in both"),
     "HILE": GroupStyle("#D55E00", "#A84A00", "#FFFFFF", "^", "model delusion"),
     "LIHE": GroupStyle("#56B4E9", "#1E6FA3", "#1A1A1A", "s", "aligned conception"),
@@ -81,50 +77,12 @@ def criterion_text(name: str, unit: str) -> str:
         >>> criterion_text("ssim", "-SSIM"), criterion_text("dssim", "(1 - SSIM) / 2")
         ('-SSIM', 'DSSIM = (1 - SSIM) / 2')
     """
-    shown = criterion_name(name)
+    text = criterion_name(name)
     if unit in ("", "1"):
-        return shown
+        return text
     if unit.lstrip("-").lower() == name.lower():
         return unit
-    return f"{shown} = {unit}" if unit.startswith("(") else f"{shown} ({unit})"
-
-
-def number(value: float) -> str:
-    """Return a value in three significant digits, short enough to stand under a small picture.
-
-    Example:
-        >>> [number(v) for v in (0.0834, 11.24, 1234.5, 0.0000123, float("nan"))]
-        ['0.0834', '11.2', '1,230', '1.2e-5', 'n/a']
-        >>> [number(v) for v in (0.0, 75.0, 200.0)]
-        ['0', '75.0', '200']
-    """
-    if value != value:
-        return "n/a"
-    if value in (float("inf"), float("-inf")):
-        return "inf" if value > 0 else "-inf"
-    size = abs(value)
-    if size >= 1e6 or 0 < size < 1e-4:
-        mantissa, exponent = f"{value:.1e}".split("e")
-        return f"{mantissa}e{int(exponent)}"
-    if size >= 1000:
-        return f"{float(f'{value:.3g}'):,.0f}"
-    return f"{value:#.3g}".rstrip(".") if value else "0"
-
-
-def percent(fraction: float | None) -> str:
-    """Return a share in percent, one decimal; shares that would round to 0 or 100 say so.
-
-    Example:
-        >>> [percent(f) for f in (0.0523, 0.0001, 0.0, 0.9999, None)]
-        ['5.2 %', '<0.1 %', '0 %', '>99.9 %', 'n/a']
-    """
-    if fraction is None or fraction != fraction:
-        return "n/a"
-    if fraction in (0.0, 1.0):
-        return f"{100 * fraction:.0f} %"
-    if fraction < 0.0005:
-        return "<0.1 %"
-    return ">99.9 %" if fraction > 0.9995 else f"{100 * fraction:.1f} %"
+    return f"{text} = {unit}" if unit.startswith("(") else f"{text} ({unit})"
 
 
 def share_text(count: int, fraction: float | None) -> str:

@@ -17,12 +17,9 @@ def build() -> Family:
     with torch.no_grad():
         codes = net.encode(torch.from_numpy(reference))
     model = Autoencoder(
-        net.encode,
-        net.decode,
-        latent_shape=(16,),
+        net,
         sample_shape=(1, 28, 28),
         prior=codes,
-        modules=net,
     )
     x = digits()
     return Family(

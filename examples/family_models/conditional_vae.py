@@ -14,12 +14,9 @@ def build() -> Family:
     net = ConditionalVAE()
     net.load_state_dict(shipped("conditional_vae"))
     model = VAE(
-        net.encode,
-        net.decode,
+        net,
         condition=DIGIT,
-        latent_shape=(8,),
         sample_shape=(1, 28, 28),
-        modules=net,
     )
     x = digits(500, digits=DIGIT)
     others = {"other digits": digits(500, digits=[d for d in range(10) if d != DIGIT])}

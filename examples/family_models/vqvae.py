@@ -18,13 +18,12 @@ def build() -> Family:
     common: dict[str, Any] = {
         "latent_shape": (8, 7, 7),
         "sample_shape": (1, 28, 28),
-        "modules": net,
     }
     reference = digits(5_000, "train")
     with torch.no_grad():
-        plain = VQVAE(net.encode, net.decode, codebook=net.codebook, **common)
+        plain = VQVAE(net, **common)
         codes = plain.codes(torch.from_numpy(reference))
-    model = VQVAE(net.encode, net.decode, codebook=net.codebook, prior=codes, **common)
+    model = VQVAE(net, prior=codes, **common)
     x = digits()
     return Family(
         model,

@@ -9,10 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from pxgen_plugins.criteria.base import REGISTRY, Batch, Criterion, Kind
-from pxgen_plugins.models._batch_independence import expect_alone
-from pxgen_plugins.models._eval_mode import EvaluationMode, modules_of
+from pxgen_plugins.models.runtime import EvaluationMode, expect_independent_rows, modules_of
 from pxgen_plugins.utils import validation
-from pxgen_plugins.utils.errors import ModelError, ParameterError, short_repr
+from pxgen_plugins.utils.errors import ModelError, ParameterError, caller, short_repr
 from pxgen_plugins.utils.memory import out_of_memory
 
 __all__ = ["FeatureDistance", "expect_own", "feature_maps", "flat", "network_or_none"]
@@ -37,8 +36,9 @@ def network_or_none(network: Any, where: str) -> Any:
 def feature_maps(network: Network | None, x: Tensor, where: str) -> list[Tensor]:
     """Return what ``network`` makes of ``x``, as maps (b, channels, positions).
 
-    Modules, also those behind a method, are called in evaluation mode and keep their flags. Results
-    of shape (b, c) have one position; with ``network=None`` the elements of ``x`` are one channel.
+    Modules, also those behind a method, are called in evaluation mode and keep their flags; any
+    other function is called as it is. Results of shape (b, c) have one position; with
+    ``network=None`` the elements of ``x`` are one channel.
 
     Raises:
         ModelError: When it raises, or a result is no tensor of b rows.
@@ -53,7 +53,7 @@ def feature_maps(network: Network | None, x: Tensor, where: str) -> list[Tensor]
                 raise
             got = f"{type(error).__name__}: {str(error)[:300]}"
             allowed = f"callable on a batch of shape {tuple(x.shape)}, {x.dtype}"
-            hint = "Wrap it so that it fits: network=lambda x: net(x.reshape(...).float())."
+            hint = "Wrap it so that it fits, in a module: what it gets is cast and reshaped there."
             raise ModelError("network", where, allowed, got, hint) from error
     parts = list(returned) if isinstance(returned, (list, tuple)) else [returned]
     for part in parts:
@@ -76,9 +76,10 @@ def expect_own(network: Network | None, x: Tensor, maps: list[Tensor], where: st
         ModelError: When they do: values would depend on the batch size.
     """
     if network is not None:
-        expect_alone(
-            "network", where, flat(maps), lambda rows: flat(feature_maps(network, rows, where)), x
-        )
+        with caller(where):
+            expect_independent_rows(
+                "network", flat(maps), lambda rows: flat(feature_maps(network, rows, where)), x
+            )
 
 
 @REGISTRY.register("feature_distance")

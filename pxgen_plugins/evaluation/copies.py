@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import copy
 import functools
-from collections.abc import Iterator, Mapping
+import inspect
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import CellType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 from torch import nn
-
-from pxgen_plugins.models._eval_mode import modules_of
 
 __all__ = ["copied"]
 
@@ -111,7 +110,7 @@ def _names(code: CodeType) -> Iterator[str]:
 
 def _leads_to_network(thing: Any, depth: int = _DEPTH) -> bool:
     if isinstance(thing, (nn.Module, FunctionType)):
-        return bool(modules_of(thing))
+        return bool(_modules_of(thing))
     return depth > 0 and any(_leads_to_network(part, depth - 1) for part in _parts(thing))
 
 
@@ -119,3 +118,68 @@ def _copy(value: Any, memo: dict[int, Any]) -> Any:
     for function in _functions(value, _DEPTH):
         _rebuilt(function, memo)
     return copy.deepcopy(value, memo)
+
+
+def _modules_of(function: Any) -> list[nn.Module]:
+    """Return the modules that a callable is or reaches: bound to, in its closure, or named in it.
+
+    Found are a module itself, the owner of a bound method or its attributes, those of a callable
+    object, what a ``partial`` binds, and the modules a plain function refers to as closure or
+    global variables; of lists and dictionaries among these, the items. A module hidden deeper is
+    not found: pass it as ``modules=``.
+    """
+    found: list[nn.Module] = []
+    for thing in _reached(function):
+        if isinstance(thing, nn.Module) and not any(thing is known for known in found):
+            found.append(thing)
+    return found
+
+
+def _reached(function: Any, depth: int = 3) -> Iterator[Any]:
+    yield function
+    if depth == 0 or isinstance(function, nn.Module):
+        return
+    inner: list[Any] = []
+    if isinstance(function, functools.partial):
+        inner = [function.func, *function.args, *function.keywords.values()]
+    elif inspect.ismethod(function):
+        inner = [function.__self__, function.__func__, *_held(function.__self__)]
+    elif inspect.isfunction(function):
+        names = inspect.getclosurevars(function) if _readable(function) else None
+        if names is not None:
+            inner = [*names.nonlocals.values(), *names.globals.values()]
+    elif not inspect.isclass(function):
+        inner = _held(function)
+    for thing in _with_items(inner):
+        if isinstance(thing, nn.Module) or _is_plain(thing):
+            yield from _reached(thing, depth - 1)
+
+
+def _held(owner: Any) -> list[Any]:
+    """Return the attributes of an object that is no module and no class."""
+    if isinstance(owner, nn.Module) or inspect.isclass(owner) or inspect.ismodule(owner):
+        return []
+    return list(getattr(owner, "__dict__", {}).values())
+
+
+def _with_items(things: Iterable[Any]) -> Iterator[Any]:
+    """Yield things, and of lists, tuples and dictionaries the items."""
+    for thing in things:
+        if isinstance(thing, (list, tuple)):
+            yield from thing
+        elif isinstance(thing, dict):
+            yield from thing.values()
+        yield thing
+
+
+def _is_plain(thing: Any) -> bool:
+    is_function = isinstance(thing, functools.partial) or inspect.ismethod(thing)
+    return is_function or inspect.isfunction(thing)
+
+
+def _readable(function: Callable[..., Any]) -> bool:
+    try:
+        inspect.getclosurevars(function)
+    except (ValueError, TypeError):  # an empty cell: the variable is not bound yet
+        return False
+    return True

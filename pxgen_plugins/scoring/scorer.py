@@ -16,9 +16,8 @@ from torch import Tensor
 from pxgen_plugins.anchors import Anchors
 from pxgen_plugins.anchors.conversion import convert, warn_of_dark
 from pxgen_plugins.criteria.base import Batch, Criterion
-from pxgen_plugins.models._device import usable_device
-from pxgen_plugins.models._precision import Halved
 from pxgen_plugins.models.base import require
+from pxgen_plugins.models.runtime import Autocast, torch_device
 from pxgen_plugins.utils import validation
 from pxgen_plugins.utils.errors import ModelError, PXGenError, short_repr
 from pxgen_plugins.utils.memory import out_of_memory
@@ -85,12 +84,12 @@ class Scorer:
             criterion.check(model)
         self.model = model
         self.criteria = list(criteria)
-        self.device = model.device if device is None else usable_device(device, "PXGen")
+        self.device = model.device if device is None else torch_device(device)
         self.seed = seed
         self.reconstruction = reconstruction
         self.precision = precision
         if precision == "bfloat16":
-            self.model = Halved(model, self.device.type)
+            self.model = Autocast(model, self.device.type)
         if batch_size is not None:
             batch_size = validation.integer(batch_size, "batch_size", "Scorer", minimum=1)
         self.batch_size = batch_size or _batch_size(model.sample_shape)

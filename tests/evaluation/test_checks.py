@@ -78,19 +78,43 @@ class TestCopies:
         net, holder = TinyNet(1), SimpleNamespace(parts={"vae": TinyNet(2)})
         inner = lambda x: net.encode(x)  # noqa: E731
         return {
-            "methods": (net, VAE(net.encode, net.decode, **SHAPES)),
-            "closures": (net, VAE(lambda x: net.encode(x), lambda z: net.decode(z), **SHAPES)),
-            "functions of functions": (net, VAE(lambda x: inner(x), net.decode, **SHAPES)),
-            "globals": (NET, VAE(lambda x: NET.encode(x), lambda z: NET.decode(z), **SHAPES)),
+            "methods": (net, VAE(net, **SHAPES)),
+            "closures": (
+                net,
+                VAE(
+                    encode=lambda x: net.encode(x),
+                    decode=lambda z: net.decode(z),
+                    modules=net,
+                    **SHAPES,
+                ),
+            ),
+            "functions of functions": (
+                net,
+                VAE(encode=lambda x: inner(x), decode=net.decode, modules=net, **SHAPES),
+            ),
+            "globals": (
+                NET,
+                VAE(
+                    encode=lambda x: NET.encode(x),
+                    decode=lambda z: NET.decode(z),
+                    modules=NET,
+                    **SHAPES,
+                ),
+            ),
             "partials": (
                 net,
-                VAE(functools.partial(_encode, net), functools.partial(_decode, net=net), **SHAPES),
+                VAE(
+                    encode=functools.partial(_encode, net),
+                    decode=functools.partial(_decode, net=net),
+                    modules=net,
+                    **SHAPES,
+                ),
             ),
             "objects": (
                 holder.parts["vae"],
                 VAE(
-                    lambda x: holder.parts["vae"].encode(x),
-                    lambda z: holder.parts["vae"].decode(z),
+                    encode=lambda x: holder.parts["vae"].encode(x),
+                    decode=lambda z: holder.parts["vae"].decode(z),
                     modules=holder.parts["vae"],
                     **SHAPES,
                 ),
@@ -228,7 +252,7 @@ class TestPromise:
 
     def test_thresholds_of_other_weights_are_found_out(self):
         net = TinyNet()
-        model = VAE(net.encode, net.decode, **SHAPES)
+        model = VAE(net, **SHAPES)
         explainer = PXGen(model, threshold=RULE).fit()
         X = model.sample(30, 0).detach().numpy()
         assert rows_of(explainer, X, "planted")[OWN].state == "passed"
@@ -302,7 +326,7 @@ class TestChecks:
                 return torch.sigmoid(z.repeat(1, 32).reshape(-1, 1, 8, 8))
 
         net = Still()
-        model = VAE(net.encode, net.decode, latent_shape=(2,), sample_shape=(1, 8, 8))
+        model = VAE(net, latent_shape=(2,), sample_shape=(1, 8, 8))
         explainer = PXGen(model, threshold=Quantile(0.5, 400, 3)).fit()
         row = rows_of(explainer, images, "randomisation")["all layers", "adjusted Rand index"]
         assert row.state == "failed"
@@ -352,6 +376,7 @@ class TestChecks:
         model = VAE(
             encode=lambda x: (x[:, :2] * 4 - 2, torch.zeros_like(x[:, :2]) - 1),
             decode=lambda z: torch.cat([z, z], 1).sigmoid(),
+            modules=(),
             latent_shape=(2,),
             sample_shape=(4,),
         )

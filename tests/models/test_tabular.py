@@ -341,10 +341,10 @@ class TestSynthesizer:
         with pytest.raises(ParameterError, match="synthesizer"):
             Tabular(PLAIN.to_numpy(), PLAIN)
         with pytest.raises(ParameterError, match="reconstruct must be callable"):
-            Tabular(bag, PLAIN, reconstruct=3)
+            Tabular(bag, PLAIN, reconstruct=3, modules=())
         for more in ({}, {"encode": len, "reconstruct": len}):
             with pytest.raises(ParameterError, match="together with encode"):
-                Tabular(bag, PLAIN, decode=len, **more)
+                Tabular(bag, PLAIN, decode=len, modules=(), **more)
 
 
 class TestCallables:
@@ -423,7 +423,7 @@ class TestExplanations:
         back = lambda z: pd.DataFrame(  # noqa: E731
             {"age": z[:, 1] / 100, "income": z[:, 1], "city": "Rome"}
         )
-        return Tabular(GaussianCopula(PLAIN), PLAIN, encode=codes, decode=back)
+        return Tabular(GaussianCopula(PLAIN), PLAIN, encode=codes, decode=back, modules=())
 
     def test_rows_are_explained_with_the_labels_and_ids_of_the_frame(self, tmp_path):
         model = self.model()

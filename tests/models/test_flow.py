@@ -260,7 +260,7 @@ def test_normflows_codes_are_standardised_by_a_learned_base():
 )
 def test_what_is_not_allowed_is_named(arguments, error, named):
     with pytest.raises(error, match=named):
-        Flow(**({"log_prob": normal, "sample_shape": (3,)} | arguments))
+        Flow(**({"log_prob": normal, "modules": (), "sample_shape": (3,)} | arguments))
 
 
 def test_what_is_no_flow_of_a_library_is_refused():

@@ -229,7 +229,9 @@ def test_what_is_no_text_keeps_its_own_reason_where_the_model_raises_for_it(gpt)
 )
 def test_what_is_not_allowed_is_named(arguments, named):
     with pytest.raises(ParameterError, match=named):
-        LanguageModel(**({"log_probs": lambda texts: [[0.0]] * len(texts)} | arguments))
+        LanguageModel(
+            **({"log_probs": lambda texts: [[0.0]] * len(texts), "modules": ()} | arguments)
+        )
 
 
 def test_what_functions_return_is_checked():

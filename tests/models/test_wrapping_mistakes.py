@@ -189,7 +189,8 @@ def test_a_network_of_features_that_works_in_place_changes_no_anchor():
     ("roles", "options", "named"),
     [
         ({"network": lambda x, t: x}, {}, "sample_shape"),
-        ({"generator": lambda z: z}, {"latent_shape": (4,)}, "sample_shape"),
+        ({"generator": lambda z: z}, {}, "sample_shape"),
+        ({"generator": lambda z: z}, {"sample_shape": (4,)}, "latent_shape"),
         ({"network": lambda x, t: x}, {"sample_shape": (4,), "scale": "std"}, "scale"),
         (
             {"encode": lambda x: (x, x - 3), "decode": torch.sigmoid},
@@ -200,7 +201,7 @@ def test_a_network_of_features_that_works_in_place_changes_no_anchor():
 )
 def test_options_of_another_family_and_missing_ones_are_named(roles, options, named):
     with pytest.raises(ParameterError, match=named):
-        wrap(roles, **options)
+        wrap(roles, modules=(), **options)
 
 
 def test_a_generator_whose_backward_pass_fails_is_inverted_by_its_nearest_sample():

@@ -66,20 +66,26 @@ def from_roles(obj: Mapping[str, Any], **settings: Any) -> Any:
         coder = VAE(**obj, check=False, **{k: settings[k] for k in _COMMON if k in settings})
         settings |= {"latent_shape": coder.latent_shape, "sample_shape": coder.sample_shape}
         family = VAE if _has_posterior(coder) else Autoencoder
-    _check_settings(family, settings)
+    _check_settings(family, obj, settings)
     model = family(**obj, **settings)
     model.origin = "functions by role: " + ", ".join(obj)
     return model
 
 
-def _check_settings(family: type[Any], settings: Mapping[str, Any]) -> None:
-    """Raise for a setting that another family has."""
+def _check_settings(
+    family: type[Any], roles: Mapping[str, Any], settings: Mapping[str, Any]
+) -> None:
+    """Raise for a setting that another family has, and for one that is missing."""
     parameters = inspect.signature(family).parameters
     for name in settings:
         if name not in parameters:
             allowed = f"an option of {family.__name__}, which these roles make"
             hint = validation.nearest(name, parameters)
             raise ParameterError(name, allowed, "one of another family", hint)
+    for name, parameter in parameters.items():
+        if parameter.default is parameter.empty and name not in roles and name not in settings:
+            hint = f"Pass {name}=... to wrap."
+            raise ParameterError(name, f"given, for a {family.__name__}", "nothing", hint)
 
 
 def _has_posterior(coder: VAE) -> bool:

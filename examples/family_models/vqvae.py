@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from family_models.common import Family, digits, greys, shipped, strangers
+from family_models.common import Family, digits, greys, stored_weights, strangers
 from family_models.digit_nets import VQVAE as Net
 from pxgen_plugins.models import VQVAE
 
@@ -14,7 +14,7 @@ from pxgen_plugins.models import VQVAE
 def build() -> Family:
     """Return the model, which draws each position's code as often as training images have it."""
     net = Net()
-    net.load_state_dict(shipped("vqvae"))
+    net.load_state_dict(stored_weights("vqvae"))
     common: dict[str, Any] = {
         "latent_shape": (8, 7, 7),
         "sample_shape": (1, 28, 28),

@@ -25,7 +25,7 @@ def test_the_code_of_the_page_runs_from_top_to_bottom(monkeypatch, tmp_path):
             exec(compile(block, "docs/models.md", "exec"), space)
 
 
-def shipped() -> set[str]:
+def own_families() -> set[str]:
     """Names of the package's own families; whatever else is registered needs no results."""
     families = (getattr(models, name) for name in models.__all__)
     classes = [kind for kind in families if isinstance(kind, type)]
@@ -34,7 +34,7 @@ def shipped() -> set[str]:
 
 
 def test_the_page_names_every_family_and_every_way_to_make_one():
-    for name in shipped() - {"BlackBox"}:
+    for name in own_families() - {"BlackBox"}:
         assert name in PAGE
     for name in dir(models):
         assert not name.startswith("from_") or name in PAGE
@@ -45,7 +45,7 @@ def test_every_example_of_a_family_has_its_results(example):
     absent = [name for name, found in RESULTS.items() if "absent" in found]
     assert absent == []
     families = {found["family"] for found in RESULTS.values()}
-    assert families == shipped() - {"BlackBox"}
+    assert families == own_families() - {"BlackBox"}
 
 
 @pytest.mark.parametrize("name", sorted(RESULTS))

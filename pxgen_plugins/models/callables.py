@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -61,15 +61,18 @@ def method(module: Any, function: Any, role: str) -> Callable[..., Any]:
         >>> method(torch.nn.Identity(), "forward", "encode")(3)
         3
     """
-    callee = getattr(module, function, None) if isinstance(function, str) else function
+    named = isinstance(function, str)
+    callee = getattr(module, function, None) if named else function
     if not callable(callee):
         allowed = "callable, or the name of a method of the module"
         got = short_repr(function)
-        if isinstance(function, str):
-            got += " and no module" if module is None else f", which {_name(module)} has not"
+        if named:
+            got += (
+                " and no module" if module is None else f", which {type(module).__name__} has not"
+            )
         hint = f"Pass the module first, with such a method, or {role}=f and modules=net."
         raise ParameterError(role, allowed, got, hint)
-    return callee
+    return cast("Callable[..., Any]", callee)
 
 
 class Call:
@@ -97,22 +100,22 @@ class Call:
             WithoutGradientError: When a gradient is asked for and the function gives none: what
                 stands around it would still have one, and it would be wrong.
         """
-        given: list[Any] = [self._narrow(part) for part in (x, *more)]
+        inputs: list[Any] = [self._narrow(part) for part in (x, *more)]
         if self.copies:
-            given = [part.clone() for part in given]
+            inputs = [part.clone() for part in inputs]
         if self.numpy:
-            given = [part.detach().cpu().numpy() for part in given]
-        result = _to_tensors(self.function(*given), x)
+            inputs = [part.detach().cpu().numpy() for part in inputs]
+        result = _to_tensors(self.function(*inputs), x)
         if torch.is_grad_enabled() and any(part.requires_grad for part in (x, *more)):
-            self._expect_gradient(result, given)
+            self._expect_gradient(result, inputs)
         return result
 
-    def _expect_gradient(self, result: Any, given: list[Any]) -> None:
+    def _expect_gradient(self, result: Any, inputs: list[Any]) -> None:
         tensors = [part for part in _parts(result) if isinstance(part, Tensor)]
         if not tensors:
             return
         has = any(part.requires_grad for part in tensors)
-        if has and (not _PROOF.get() or self._reaches_input(given)):
+        if has and (not _PROOF.get() or self._reaches_input(inputs)):
             return
         allowed = "differentiable, as what was asked of the model takes its gradient"
         hint = (
@@ -121,13 +124,13 @@ class Call:
         )
         raise WithoutGradientError(self.role, allowed, "a result without gradient", hint)
 
-    def _reaches_input(self, given: list[Any]) -> bool:
+    def _reaches_input(self, inputs: list[Any]) -> bool:
         """Return whether a gradient comes back to an input, and not to parameters alone."""
-        rows = [part[:1].detach().clone() for part in given]
-        inputs = [part.requires_grad_() for part in rows if part.is_floating_point()]
+        rows = [part[:1].detach().clone() for part in inputs]
+        leaves = [part.requires_grad_() for part in rows if part.is_floating_point()]
         results = [part for part in _parts(self.function(*rows)) if isinstance(part, Tensor)]
         sums = [part.sum() for part in results if part.requires_grad]
-        slopes = torch.autograd.grad(sums, inputs, allow_unused=True) if sums else []
+        slopes = torch.autograd.grad(sums, leaves, allow_unused=True) if sums else []
         return any(slope is not None for slope in slopes)
 
     def probe(self, x: Tensor, *more: Tensor) -> Any:
@@ -188,10 +191,6 @@ def expect_shape(value: Any, shape: tuple[int, ...], role: str, hint: str) -> Te
     if not isinstance(value, Tensor) or tuple(value.shape) != shape:
         raise ModelError(role, f"of shape {shape}", short_repr(value), hint)
     return value
-
-
-def _name(module: Any) -> str:
-    return type(module).__name__ if not hasattr(module, "__qualname__") else short_repr(module)
 
 
 def _parts(value: Any) -> tuple[Any, ...]:

@@ -289,8 +289,8 @@ class GAN(Networks):
                 z = code[:, None].expand(-1, n_classes, *self.latent_shape)
             else:
                 bank = self._bank()
-                found = [nearest(x, self._samples(bank, c), each) for c in range(n_classes)]
-                z = bank[torch.cat(found, 1)]
+                close = [nearest(x, self._samples(bank, c), each) for c in range(n_classes)]
+                z = bank[torch.cat(close, 1)]
         which = torch.arange(n_classes, device=x.device).repeat_interleave(each)
         return z, which.expand(len(x), -1)
 

@@ -75,8 +75,8 @@ class LanguageModel(GenerativeModel):
         modules: nn.Module | Iterable[nn.Module] | None = None,
     ) -> None:
         others = {"generate": generate, "embed": embed}
-        given = {"log_probs": log_probs} | {r: f for r, f in others.items() if f is not None}
-        self._functions = {role: method(module, f, role) for role, f in given.items()}
+        functions = {"log_probs": log_probs} | {r: f for r, f in others.items() if f is not None}
+        self._functions = {role: method(module, f, role) for role, f in functions.items()}
         self._evaluating = EvaluationMode(modules_behind(self._functions, modules, module))
         self._draw = None if sample is None else Draw(method(module, sample, "sample"), "sample")
         self._tokenize = _code_points if tokenize is None else method(module, tokenize, "tokenize")

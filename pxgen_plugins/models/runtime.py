@@ -126,8 +126,9 @@ def modules_behind(
     if modules is None and not roots:
         hidden = next((role for role, f in functions.items() if not modules_of(f)), None)
         if hidden is not None:
-            allowed = f"given with {hidden}={short_repr(functions[hidden])}, for networks inside it"
-            raise ParameterError("modules", allowed, "None", hint)
+            allowed = f"given where {hidden} is a function, as networks inside it cannot be seen"
+            got = f"None with {short_repr(functions[hidden])}"
+            raise ParameterError("modules", allowed, got, hint)
     several = isinstance(modules, Iterable) and not isinstance(modules, (str, nn.Module))
     roots += list(modules) if several else [] if modules is None else [modules]
     if not all(isinstance(root, nn.Module) for root in roots):

@@ -165,8 +165,8 @@ class Tabular(GenerativeModel):
         if "decode" not in self._functions:
             raise self._refusal("decode")
         like = self._code
-        given = z.detach().to(like.device, like.dtype)
-        back = self._call("decode", given.cpu().numpy() if self._arrays else given)
+        codes = z.detach().to(like.device, like.dtype)
+        back = self._call("decode", codes.cpu().numpy() if self._arrays else codes)
         return self._table(back, len(z), "decode")
 
     @caller("Tabular")

@@ -182,7 +182,9 @@ def _family(files: Mapping[str, OnnxFile], settings: dict[str, Any]) -> Any:
     if "network" in files:
         return Diffusion(files["network"], **settings)
     if "generator" in files:
-        others = {role: files[role] for role in ("discriminator", "encoder") if role in files}
+        others: dict[str, Any] = {
+            role: files[role] for role in ("discriminator", "encoder") if role in files
+        }
         return GAN(files["generator"], **others, **settings)
     if "encoder" not in files or "decoder" not in files:
         allowed = "encoder and decoder, or a generator, or a network"

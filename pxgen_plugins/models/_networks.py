@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -12,6 +12,7 @@ from pxgen_plugins.models.base import GenerativeModel
 from pxgen_plugins.models.callables import HALVES, Call, expect_shape, method
 from pxgen_plugins.models.runtime import (
     EvaluationMode,
+    Modules,
     device_and_dtype,
     expect_independent_rows,
     modules_behind,
@@ -20,9 +21,7 @@ from pxgen_plugins.utils import validation
 from pxgen_plugins.utils.errors import ModelError, ParameterError, caller, short_repr
 from pxgen_plugins.utils.memory import out_of_memory
 
-__all__ = ["Modules", "Networks", "row_shape"]
-
-Modules = nn.Module | Iterable[nn.Module] | None
+__all__ = ["Networks", "row_shape"]
 
 _PROBES = 16
 _SLACK = 1e-3  # part of the range by which float arithmetic may overshoot it
@@ -117,7 +116,7 @@ class Networks(GenerativeModel):
     def _row_shape(self, name: str, role: str, batch: Tensor) -> tuple[int, ...]:
         if role not in self._calls:
             hint = f"Pass {name}=..., without the batch axis."
-            raise ParameterError(name, f"given, without {role}", "None", hint)
+            raise ParameterError(name, f"given, where no {role} can be asked", "None", hint)
         return row_shape(self._ask(role, self._put(batch)), role)
 
     def _ask(self, role: str, batch: Tensor) -> Any:

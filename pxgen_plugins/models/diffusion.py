@@ -10,8 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pxgen_plugins.models._networks import Modules, Networks
+from pxgen_plugins.models._networks import Networks
 from pxgen_plugins.models.base import register
+from pxgen_plugins.models.runtime import Modules
 from pxgen_plugins.models.schedules import schedule as named_schedule
 from pxgen_plugins.utils import validation
 from pxgen_plugins.utils.errors import ParameterError, caller

@@ -8,11 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pxgen_plugins.models._networks import Modules, Networks
+from pxgen_plugins.models._networks import Networks
 from pxgen_plugins.models._seeded_callable import Draw
 from pxgen_plugins.models.base import register
 from pxgen_plugins.models.callables import expect_shape, method
 from pxgen_plugins.models.logit import Logit
+from pxgen_plugins.models.runtime import Modules
 from pxgen_plugins.utils import validation
 from pxgen_plugins.utils.errors import ModelError, ParameterError, caller, short_repr
 

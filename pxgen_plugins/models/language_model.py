@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from pxgen_plugins.anchors.documents import from_rows, open_texts, to_rows
 from pxgen_plugins.models._seeded_callable import Draw
 from pxgen_plugins.models.base import GenerativeModel, register
 from pxgen_plugins.models.callables import method
-from pxgen_plugins.models.runtime import EvaluationMode, modules_behind
+from pxgen_plugins.models.runtime import EvaluationMode, Modules, modules_behind
 from pxgen_plugins.utils import validation
 from pxgen_plugins.utils.errors import ModelError, caller, short_repr
 
@@ -72,7 +72,7 @@ class LanguageModel(GenerativeModel):
         tokenize: str | Callable[[str], Sequence[int]] | None = None,
         max_chars: int = 1_000,
         prompt: float = 0.5,
-        modules: nn.Module | Iterable[nn.Module] | None = None,
+        modules: Modules = None,
     ) -> None:
         others = {"generate": generate, "embed": embed}
         functions = {"log_probs": log_probs} | {r: f for r, f in others.items() if f is not None}

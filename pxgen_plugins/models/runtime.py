@@ -17,6 +17,7 @@ from pxgen_plugins.utils.errors import ModelError, ParameterError, short_repr
 __all__ = [
     "Autocast",
     "EvaluationMode",
+    "Modules",
     "device_and_dtype",
     "expect_independent_rows",
     "modules_behind",
@@ -25,6 +26,9 @@ __all__ = [
     "torch_device",
     "training_flag",
 ]
+
+Modules = nn.Module | Iterable[nn.Module] | None
+"""What ``modules=`` takes: the torch modules inside functions; ``()`` where there are none."""
 
 # For each submodule in use: how many use it, and the flag that the last one restores. One table for
 # all models, because two models may wrap the same network.

@@ -15,12 +15,11 @@ from pxgen_plugins.anchors.base import path_of
 from pxgen_plugins.anchors.item_formats import ID_NAMES, LABEL_NAMES
 from pxgen_plugins.anchors.label_text import as_labels
 from pxgen_plugins.models._global_rng import seeded
-from pxgen_plugins.models._networks import Modules
 from pxgen_plugins.models._table_columns import Column, Rows, columns_of, matrix
 from pxgen_plugins.models._table_sampler import row_sampler, seeder
 from pxgen_plugins.models.base import GenerativeModel, register
 from pxgen_plugins.models.callables import expect_shape, method
-from pxgen_plugins.models.runtime import EvaluationMode, modules_behind
+from pxgen_plugins.models.runtime import EvaluationMode, Modules, modules_behind
 from pxgen_plugins.utils import validation
 from pxgen_plugins.utils.errors import AnchorError, ModelError, ParameterError, caller, short_repr
 

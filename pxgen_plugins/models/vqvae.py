@@ -9,10 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pxgen_plugins.models._networks import Modules, Networks
+from pxgen_plugins.models._networks import Networks
 from pxgen_plugins.models._seeded_callable import Draw
 from pxgen_plugins.models.base import register
 from pxgen_plugins.models.callables import as_tensor
+from pxgen_plugins.models.runtime import Modules
 from pxgen_plugins.utils import validation
 from pxgen_plugins.utils.errors import (
     CapabilityError,

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from pxgen_plugins.adapters.targets import Target, resolve
 from pxgen_plugins.criteria import Batch
-from pxgen_plugins.models._callables import thorough
+from pxgen_plugins.models.callables import gradient_proof
 from pxgen_plugins.utils.errors import ModelError, short_repr
 
 __all__ = ["SPACES", "CodedBatch", "Question"]
@@ -93,7 +93,7 @@ class Question:
             ModelError: When it has none: the model works in numpy, detaches, or does not use it.
         """
         point, fixed = self.point(x)
-        with torch.enable_grad(), thorough():
+        with torch.enable_grad(), gradient_proof():
             point.requires_grad_()
             values = self(point, *fixed)
             found = None

@@ -18,7 +18,7 @@ from torch import nn
 from pxgen_plugins import __version__
 from pxgen_plugins.host import PredictorHolder
 from pxgen_plugins.models import Model, require
-from pxgen_plugins.models._eval_mode import set_training_flag, training_flag
+from pxgen_plugins.models.runtime import set_training_flag, training_flag
 from pxgen_plugins.result.explanation import build
 from pxgen_plugins.utils import validation
 from pxgen_plugins.utils.errors import ParameterError, short_repr
@@ -142,7 +142,7 @@ class Adapter(PredictorHolder, Explainer, FitMixin):  # type: ignore[misc]  # al
         """
         if predictor is not None:
             if not isinstance(predictor, Model):
-                hint = "Wrap it, as in VAE(encode=net.encode, decode=net.decode, ...)."
+                hint = "Wrap it, as in VAE(net, sample_shape=...)."
                 allowed = "a model of pxgen_plugins.models"
                 got = type(predictor).__name__
                 raise ParameterError("predictor", type(self).__name__, allowed, got, hint)

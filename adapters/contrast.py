@@ -16,7 +16,7 @@ from pxgen_plugins.adapters._boundary import At, Border, ClassBorder, GroupBorde
 from pxgen_plugins.adapters._elastic import Settings, search
 from pxgen_plugins.adapters._rows import Rows
 from pxgen_plugins.adapters.base import Adapter, NotFittedError
-from pxgen_plugins.models._eval_mode import EvaluationMode, modules_of
+from pxgen_plugins.models.runtime import EvaluationMode, modules_of
 from pxgen_plugins.utils import validation
 from pxgen_plugins.utils.errors import AnchorError, ParameterError, short_repr
 from pxgen_plugins.utils.progress import bar
@@ -112,7 +112,7 @@ class LatentContrast(Adapter):
         >>> from pxgen_plugins.models import VAE
         >>> model = VAE(encode=lambda x: (x[:, :2], torch.zeros_like(x[:, :2]) - 1),
         ...             decode=lambda z: torch.cat([z, z], 1).sigmoid(),
-        ...             latent_shape=(2,), sample_shape=(4,))
+        ...             modules=(), sample_shape=(4,))
         >>> def classifier(x): return torch.stack([x[:, 0], 1 - x[:, 0]], 1)
         >>> contrast = LatentContrast(model, classifier=classifier)
         >>> explanation = contrast.explain(torch.tensor([[0.4, 0.9, 0.0, 0.0]]))

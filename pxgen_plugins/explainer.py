@@ -87,7 +87,7 @@ class PXGen(PredictorHolder, Explainer, FitMixin):  # type: ignore[misc]  # alib
         >>> from pxgen_plugins.thresholds import MeanMax
         >>> model = VAE(encode=lambda x: (x[:, :2] * 4 - 2, torch.zeros_like(x[:, :2]) - 1),
         ...             decode=lambda z: torch.cat([z, z], 1).sigmoid(),
-        ...             latent_shape=(2,), sample_shape=(4,))
+        ...             modules=(), sample_shape=(4,))
         >>> explainer = PXGen(model, threshold=MeanMax(n_samples=100, n_repeats=2)).fit()
         >>> explanation = explainer.explain(torch.rand(50, 4, generator=torch.Generator()))
         >>> sum(group["count"] for group in explanation.groups.values())
@@ -321,8 +321,7 @@ class PXGen(PredictorHolder, Explainer, FitMixin):  # type: ignore[misc]  # alib
             "predictor",
             "a model of pxgen_plugins.models or a callable X -> (n, m) criterion values",
             short_repr(predictor) if not hasattr(predictor, "encode") else type(predictor).__name__,
-            "Wrap it: VAE(encode=net.encode, decode=net.decode, latent_shape=..., "
-            "sample_shape=...).",
+            "Wrap it: VAE(net, sample_shape=...).",
         )
 
     @caller("PXGen")

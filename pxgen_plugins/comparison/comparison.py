@@ -161,7 +161,7 @@ def compare(
     """
     n_anchors = validation.integer(n_anchors, "n_anchors", minimum=1)
     if not isinstance(model, Model):
-        hint = "Wrap it, as in VAE(encode=net.encode, decode=net.decode, ...)."
+        hint = "Wrap it, as in VAE(net, sample_shape=...)."
         allowed = "a model of pxgen_plugins.models"
         raise ParameterError("model", allowed, type(model).__name__, hint)
     parsed = methods_of(methods)

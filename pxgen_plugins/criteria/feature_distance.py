@@ -9,8 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from pxgen_plugins.criteria.base import REGISTRY, Batch, Criterion, Kind, named_caller
-from pxgen_plugins.models._batch_independence import expect_alone
-from pxgen_plugins.models._eval_mode import EvaluationMode, modules_of
+from pxgen_plugins.models.runtime import EvaluationMode, expect_independent_rows, modules_of
 from pxgen_plugins.utils import validation
 from pxgen_plugins.utils.errors import ModelError, ParameterError, caller, short_repr
 from pxgen_plugins.utils.memory import out_of_memory
@@ -35,8 +34,9 @@ def network_or_none(network: Any) -> Any:
 def feature_maps(network: Network | None, x: Tensor) -> list[Tensor]:
     """Return what ``network`` makes of ``x``, as maps (b, channels, positions).
 
-    Modules, also those behind a method, are called in evaluation mode and keep their flags. Results
-    of shape (b, c) have one position; with ``network=None`` the elements of ``x`` are one channel.
+    Modules, also those behind a method, are called in evaluation mode and keep their flags; any
+    other function is called as it is. Results of shape (b, c) have one position; with
+    ``network=None`` the elements of ``x`` are one channel.
 
     Raises:
         ModelError: When it raises, or a result is no tensor of b rows.
@@ -51,7 +51,7 @@ def feature_maps(network: Network | None, x: Tensor) -> list[Tensor]:
                 raise
             got = f"{type(error).__name__}: {str(error)[:300]}"
             allowed = f"callable on a batch of shape {tuple(x.shape)}, {x.dtype}"
-            hint = "Wrap it so that it fits: network=lambda x: net(x.reshape(...).float())."
+            hint = "Wrap it so that it fits, in a module: what it gets is cast and reshaped there."
             raise ModelError("network", allowed, got, hint) from error
     parts = list(returned) if isinstance(returned, (list, tuple)) else [returned]
     for part in parts:
@@ -74,7 +74,9 @@ def check_independence(network: Network | None, x: Tensor, maps: list[Tensor]) -
         ModelError: When they do: values would depend on the batch size.
     """
     if network is not None:
-        expect_alone("network", "", flat(maps), lambda rows: flat(feature_maps(network, rows)), x)
+        expect_independent_rows(
+            "network", flat(maps), lambda rows: flat(feature_maps(network, rows)), x
+        )
 
 
 @REGISTRY.register("feature_distance")

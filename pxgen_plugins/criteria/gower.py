@@ -154,7 +154,8 @@ def contributions(criterion: Any, model: Any, X: Any) -> Any:
         >>> class Bootstrap:
         ...     def sample(self, num_rows):
         ...         return data.sample(num_rows, replace=True)
-        >>> model = Tabular(Bootstrap(), data, reconstruct=lambda rows: rows.assign(city="Rome"))
+        >>> model = Tabular(Bootstrap(), data, modules=(),
+        ...                 reconstruct=lambda rows: rows.assign(city="Rome"))
         >>> contributions(Gower(), model, data.head(2)).to_dict("list")
         {'age': [0.0, 0.0], 'city': [0.0, 1.0]}
     """

@@ -11,9 +11,8 @@ from torch import Tensor, nn
 
 from pxgen_plugins.anchors import open_for
 from pxgen_plugins.criteria.base import Batch
-from pxgen_plugins.models._device import bounds
-from pxgen_plugins.models._eval_mode import EvaluationMode, modules_of
 from pxgen_plugins.models.base import Model, capabilities
+from pxgen_plugins.models.runtime import EvaluationMode, modules_of
 from pxgen_plugins.scoring import Scorer
 from pxgen_plugins.utils import validation
 from pxgen_plugins.utils.errors import (
@@ -65,8 +64,9 @@ def extract_features(
             the posterior mean where there is one), a module or any other callable from a batch
             (b, ...) to features, or None for the elements themselves. Feature maps (b, c, h, w)
             are averaged over positions, as Heusel et al. (2017) do; anything else is flattened.
-            Modules, also those behind a method (``net.features``) or in a closure, are called in
-            evaluation mode, on their device and in their floating type, and keep their flags.
+            Modules, also those behind a method (``net.features``), are called in evaluation mode,
+            on their device and in their floating type, and keep their flags. Any other function is
+            called as it is: put a network inside it in evaluation mode first.
         sample_shape: Shape of one instance as the network takes it; None takes ``X`` as it is. A
             model brings its own, and its own range.
         data_range: Lowest and highest value that the network takes; None when unbounded.
@@ -100,7 +100,7 @@ def extract_features(
     if sample_shape is not None:
         sample_shape = validation.shape(sample_shape, "sample_shape")
     modules = [] if is_model else modules_of(network)
-    within = bounds(data_range, "extract_features")
+    within = validation.data_range(data_range)
     model = network if is_model else _NoModel(sample_shape, within, modules)
     size = validation.integer(batch_size, "batch_size", minimum=1)
     scorer = Scorer(model, [], batch_size=size)

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from pxgen_plugins.anchors import Anchors
 from pxgen_plugins.anchors.conversion import convert
-from pxgen_plugins.models._device import usable_device
 from pxgen_plugins.models.base import require
+from pxgen_plugins.models.runtime import torch_device
 from pxgen_plugins.utils import validation
 from pxgen_plugins.utils.errors import ModelError, PXGenError, short_repr
 from pxgen_plugins.utils.seeds import derive
@@ -42,7 +42,7 @@ class Reader:
         self, model: Any, batch_size: int | None = None, device: str | torch.device | None = None
     ) -> None:
         self.model = model
-        self.device = model.device if device is None else usable_device(device, "PXGen")
+        self.device = model.device if device is None else torch_device(device)
         if batch_size is not None:
             batch_size = validation.integer(batch_size, "batch_size", minimum=1)
         self.batch_size = batch_size or _batch_size(model.sample_shape)

@@ -15,7 +15,7 @@ from torch import Tensor
 from pxgen_plugins.anchors import Anchors
 from pxgen_plugins.anchors.conversion import warn_of_dark
 from pxgen_plugins.criteria.base import Batch, Criterion
-from pxgen_plugins.models._precision import Halved
+from pxgen_plugins.models.runtime import Autocast
 from pxgen_plugins.scoring.reader import Reader, always_raises
 from pxgen_plugins.utils.errors import ModelError, PXGenError, caller, short_repr
 from pxgen_plugins.utils.memory import out_of_memory
@@ -82,7 +82,7 @@ class Scorer(Reader):
         self.reconstruction = reconstruction
         self.precision = precision
         if precision == "bfloat16":
-            self.model = Halved(model, self.device.type)
+            self.model = Autocast(model, self.device.type)
 
     @caller("scoring")
     def score(self, anchors: Anchors, verbose: bool = False, rows: range | None = None) -> Scores:

@@ -36,7 +36,7 @@ class Bootstrap:
 
 
 def model(back=None):
-    return Tabular(Bootstrap(), LIKE, reconstruct=back)
+    return Tabular(Bootstrap(), LIKE, reconstruct=back, modules=())
 
 
 def row(age, city, income, planet=3.0):

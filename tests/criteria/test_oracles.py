@@ -47,6 +47,7 @@ def test_kld_keeps_its_digits_at_a_posterior_close_to_the_prior():
     close = VAE(
         encode=lambda x: (torch.zeros(len(x), 1), torch.full((len(x), 1), 1e-3)),
         decode=lambda z: z.expand(-1, 4).sigmoid(),
+        modules=(),
         latent_shape=(1,),
         sample_shape=(4,),
         check=False,
@@ -84,6 +85,7 @@ def test_bce_scales_by_the_range_of_the_model(images):
     wide = VAE(
         encode=lambda x: unit.encode((x + 1) / 2),
         decode=lambda z: unit.decode(z) * 2 - 1,
+        modules=(),
         latent_shape=(3,),
         sample_shape=(1, 8, 8),
         data_range=(-1.0, 1.0),
@@ -191,6 +193,7 @@ def test_elbo_with_many_draws_approaches_the_integral():
     model = VAE(
         encode=lambda x: (x[:, :1] - 0.5, torch.full((len(x), 1), -1.0)),
         decode=lambda z: torch.sigmoid(z @ weight),
+        modules=(),
         latent_shape=(1,),
         sample_shape=(3,),
     )

@@ -256,7 +256,7 @@ class TestCoverageBounds:
 
     def test_thresholds_of_other_weights_are_found_out(self):
         net = TinyNet()
-        model = VAE(net.encode, net.decode, **SHAPES)
+        model = VAE(net, **SHAPES)
         explainer = PXGen(model, threshold=RULE).fit()
         X = model.sample(30, 0).detach().numpy()
         assert rows_of(explainer, X, "known_groups")[OWN].state == "passed"
@@ -330,7 +330,7 @@ class TestChecks:
                 return torch.sigmoid(z.repeat(1, 32).reshape(-1, 1, 8, 8))
 
         net = Still()
-        model = VAE(net.encode, net.decode, latent_shape=(2,), sample_shape=(1, 8, 8))
+        model = VAE(net, latent_shape=(2,), sample_shape=(1, 8, 8))
         explainer = PXGen(model, threshold=Quantile(0.5, 400, 3)).fit()
         row = rows_of(explainer, images, "randomisation")["all layers", "adjusted Rand index"]
         assert row.state == "failed"
@@ -384,6 +384,7 @@ class TestChecks:
         model = VAE(
             encode=lambda x: (x[:, :2] * 4 - 2, torch.zeros_like(x[:, :2]) - 1),
             decode=lambda z: torch.cat([z, z], 1).sigmoid(),
+            modules=(),
             latent_shape=(2,),
             sample_shape=(4,),
         )

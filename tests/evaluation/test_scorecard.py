@@ -40,7 +40,7 @@ def rows_of(card, check):
 def card():
     """5,000 samples and 500 anchors are enough to see what the full example shows."""
     net = load_mnist_vae()
-    model = VAE(net.encode, net.decode, latent_shape=(200,), sample_shape=(1, 28, 28))
+    model = VAE(net, latent_shape=(200,), sample_shape=(1, 28, 28))
     images, labels = load_mnist("test")
     zeros, _ = load_mnist("train", digits=0)
     explainer = PXGen(model, threshold=MeanMax(5_000, 4)).fit()
@@ -137,7 +137,7 @@ def test_real_airplanes_and_cars_land_where_they_must_on_the_model_of_airplanes(
 
 class TestEvaluate:
     def test_the_model_and_global_randomness_are_left_as_they_were(self, net, images):
-        vae = VAE(net.encode, net.decode, latent_shape=(3,), sample_shape=(1, 8, 8))
+        vae = VAE(net, latent_shape=(3,), sample_shape=(1, 8, 8))
         net.train()
         explainer = PXGen(vae, threshold=RULE).fit()
         before, drawn = module_state(net), random_state()

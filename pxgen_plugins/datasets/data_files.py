@@ -1,4 +1,4 @@
-"""Reading of the shipped files, each checked against the checksum on its card."""
+"""Files that come with the package, each checked against the checksum on its card."""
 
 from __future__ import annotations
 
@@ -18,12 +18,11 @@ class DataFileError(PXGenError, RuntimeError):
     """A file that belongs to the package is missing or damaged."""
 
 
-def read(name: str, where: str, folder: Path = _FOLDER) -> tuple[bytes, dict[str, Any]]:
+def read(name: str, folder: Path = _FOLDER) -> tuple[bytes, dict[str, Any]]:
     """Return a shipped file's bytes and its card.
 
     Args:
         name: File name, as in ``"mnist.npz"``; its card is the file of the same stem in ``.json``.
-        where: Who reads it, for the error.
         folder: Where the two files are; the package's own by default.
 
     Returns:
@@ -33,7 +32,7 @@ def read(name: str, where: str, folder: Path = _FOLDER) -> tuple[bytes, dict[str
         DataFileError: When either file is missing or the checksum is another.
 
     Example:
-        >>> content, card = read("mnist.npz", "an example")
+        >>> content, card = read("mnist.npz")
         >>> card["licence"]
         'CC-BY-SA-3.0'
     """
@@ -42,13 +41,13 @@ def read(name: str, where: str, folder: Path = _FOLDER) -> tuple[bytes, dict[str
         card = json.loads((folder / name).with_suffix(".json").read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         missing = Path(str(error.filename)).name
-        raise _damaged(name, where, "present in the package", f"no file {missing!r}") from error
-    found = hashlib.sha256(content).hexdigest()
-    if found != card["sha256"]:
+        raise _error(name, "present in the package", f"no file {missing!r}") from error
+    digest = hashlib.sha256(content).hexdigest()
+    if digest != card["sha256"]:
         allowed = f"a file with SHA-256 {card['sha256']}"
-        raise _damaged(name, where, allowed, f"{len(content)} bytes with SHA-256 {found}")
+        raise _error(name, allowed, f"{len(content)} bytes with SHA-256 {digest}")
     return content, card
 
 
-def _damaged(name: str, where: str, allowed: str, got: str) -> DataFileError:
-    return DataFileError(name, where, allowed, got, "Install pxgen-plugins again.")
+def _error(name: str, allowed: str, got: str) -> DataFileError:
+    return DataFileError(name, allowed, got, "Install pxgen-plugins again.")

@@ -1,42 +1,78 @@
-"""User callables, torch or numpy, called alike: tensors in, tensors out, faults told clearly."""
+"""Users' functions, torch or numpy, called alike: tensors in, tensors out, clear errors."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from pxgen_plugins.utils.errors import ModelError, short_repr
+from pxgen_plugins.utils.errors import ModelError, ParameterError, short_repr
 
-__all__ = ["HALVES", "Call", "WithoutGradientError", "as_tensor", "expect_shape", "thorough"]
+__all__ = [
+    "HALVES",
+    "Call",
+    "WithoutGradientError",
+    "as_tensor",
+    "expect_shape",
+    "gradient_proof",
+    "method",
+]
 
 HALVES = (torch.float16, torch.bfloat16)
 
-
-_THOROUGH: ContextVar[bool] = ContextVar("thorough", default=False)
+_PROOF: ContextVar[bool] = ContextVar("proof", default=False)
 
 
 @contextmanager
-def thorough() -> Iterator[None]:
+def gradient_proof() -> Iterator[None]:
     """Let functions whose gradients are asked for prove that they come back to their inputs.
 
     A result may have a gradient through weights alone, its input cut off. The proof is one more
     pass on one row, which hooks on the model would see: so only where this is called.
     """
-    token = _THOROUGH.set(True)
+    token = _PROOF.set(True)
     try:
         yield
     finally:
-        _THOROUGH.reset(token)
+        _PROOF.reset(token)
 
 
 class WithoutGradientError(ModelError):
     """A callable gives no gradient where one is asked for."""
+
+
+def method(module: Any, function: Any, role: str) -> Callable[..., Any]:
+    """Return the method of ``module`` that a name stands for, or a function as it is.
+
+    Args:
+        module: The object with the method; None when there is none.
+        function: A callable, or the name of a method.
+        role: Name of the parameter, for messages.
+
+    Raises:
+        ParameterError: When it is neither, or ``module`` has no such method.
+
+    Example:
+        >>> method(torch.nn.Identity(), "forward", "encode")(3)
+        3
+    """
+    named = isinstance(function, str)
+    callee = getattr(module, function, None) if named else function
+    if not callable(callee):
+        allowed = "callable, or the name of a method of the module"
+        got = short_repr(function)
+        if named:
+            got += (
+                " and no module" if module is None else f", which {type(module).__name__} has not"
+            )
+        hint = f"Pass the module first, with such a method, or {role}=f and modules=net."
+        raise ParameterError(role, allowed, got, hint)
+    return cast("Callable[..., Any]", callee)
 
 
 class Call:
@@ -45,20 +81,14 @@ class Call:
     Args:
         function: The callable; takes one batch, or several of the same length.
         role: Its name in messages ("encode").
-        where: Whose it is, for messages ("VAE").
         narrow: The half-precision type that the function wants; None leaves tensors as they are.
     """
 
     def __init__(
-        self,
-        function: Callable[..., Any],
-        role: str,
-        where: str,
-        narrow: torch.dtype | None = None,
+        self, function: Callable[..., Any], role: str, narrow: torch.dtype | None = None
     ) -> None:
         self.function = function
         self.role = role
-        self.where = where
         self.narrow = narrow
         self.numpy = False
         self.copies = False  # whether it works in place, on its input
@@ -70,39 +100,37 @@ class Call:
             WithoutGradientError: When a gradient is asked for and the function gives none: what
                 stands around it would still have one, and it would be wrong.
         """
-        given: list[Any] = [self._narrowed(part) for part in (x, *more)]
+        inputs: list[Any] = [self._narrow(part) for part in (x, *more)]
         if self.copies:
-            given = [part.clone() for part in given]
+            inputs = [part.clone() for part in inputs]
         if self.numpy:
-            given = [part.detach().cpu().numpy() for part in given]
-        result = _to_tensors(self.function(*given), x)
+            inputs = [part.detach().cpu().numpy() for part in inputs]
+        result = _to_tensors(self.function(*inputs), x)
         if torch.is_grad_enabled() and any(part.requires_grad for part in (x, *more)):
-            self._expect_gradient(result, given)
+            self._expect_gradient(result, inputs)
         return result
 
-    def _expect_gradient(self, result: Any, given: list[Any]) -> None:
+    def _expect_gradient(self, result: Any, inputs: list[Any]) -> None:
         tensors = [part for part in _parts(result) if isinstance(part, Tensor)]
         if not tensors:
             return
         has = any(part.requires_grad for part in tensors)
-        if has and (not _THOROUGH.get() or self._is_followed(given)):
+        if has and (not _PROOF.get() or self._reaches_input(inputs)):
             return
         allowed = "differentiable, as what was asked of the model takes its gradient"
         hint = (
             "Compute in torch, without no_grad, detach or numpy; or use a black-box method, such "
             "as Occlusion."
         )
-        raise WithoutGradientError(
-            self.role, self.where, allowed, "a result without gradient", hint
-        )
+        raise WithoutGradientError(self.role, allowed, "a result without gradient", hint)
 
-    def _is_followed(self, given: list[Any]) -> bool:
+    def _reaches_input(self, inputs: list[Any]) -> bool:
         """Return whether a gradient comes back to an input, and not to parameters alone."""
-        alone = [part[:1].detach().clone() for part in given]
-        asked = [part.requires_grad_() for part in alone if part.is_floating_point()]
-        found = [part for part in _parts(self.function(*alone)) if isinstance(part, Tensor)]
-        sums = [part.sum() for part in found if part.requires_grad]
-        slopes = torch.autograd.grad(sums, asked, allow_unused=True) if sums else []
+        rows = [part[:1].detach().clone() for part in inputs]
+        leaves = [part.requires_grad_() for part in rows if part.is_floating_point()]
+        results = [part for part in _parts(self.function(*rows)) if isinstance(part, Tensor)]
+        sums = [part.sum() for part in results if part.requires_grad]
+        slopes = torch.autograd.grad(sums, leaves, allow_unused=True) if sums else []
         return any(slope is not None for slope in slopes)
 
     def probe(self, x: Tensor, *more: Tensor) -> Any:
@@ -112,14 +140,14 @@ class Call:
             ModelError: When it takes neither tensors nor ndarrays; the function's own exception is
                 the cause.
         """
-        kept = [part.clone() for part in (x, *more)]
-        returned = self._tried(x, *more)
-        self.copies = not all(map(torch.equal, kept, (x, *more)))
+        before = [part.clone() for part in (x, *more)]
+        returned = self._first_call(x, *more)
+        self.copies = not all(map(torch.equal, before, (x, *more)))
         return returned
 
-    def _tried(self, x: Tensor, *more: Tensor) -> Any:
+    def _first_call(self, x: Tensor, *more: Tensor) -> Any:
         try:
-            returned = self.function(*(self._narrowed(part) for part in (x, *more)))
+            returned = self.function(*(self._narrow(part) for part in (x, *more)))
         except Exception as error:
             self.numpy = True
             try:
@@ -127,14 +155,13 @@ class Call:
                     return self(x, *more)
             except Exception:
                 self.numpy = False
-            raise ModelError(
-                self.role,
-                self.where,
-                f"a callable that takes a batch of shape {tuple(x.shape)}",
-                f"{type(error).__name__}: {str(error)[:300]}",
+            allowed = f"a callable that takes a batch of shape {tuple(x.shape)}"
+            got = f"{type(error).__name__}: {str(error)[:300]}"
+            hint = (
                 f"Check sample_shape, latent_shape{' and condition' if more else ''}, or wrap the "
-                "callable so that it fits.",
-            ) from error
+                "callable so that it fits."
+            )
+            raise ModelError(self.role, allowed, got, hint) from error
         if not any(isinstance(part, np.ndarray) for part in _parts(returned)):
             return _to_tensors(returned, x)
         # a numpy function may accept a tensor by accident; a torch one may return ndarrays
@@ -145,7 +172,7 @@ class Call:
             self.numpy = False
             return _to_tensors(returned, x)
 
-    def _narrowed(self, part: Tensor) -> Tensor:
+    def _narrow(self, part: Tensor) -> Tensor:
         """Return a tensor in the type that the function wants."""
         return part if self.narrow is None or not part.is_floating_point() else part.to(self.narrow)
 
@@ -155,14 +182,14 @@ def as_tensor(value: Any) -> Any:
     return torch.tensor(value) if isinstance(value, np.ndarray) else value
 
 
-def expect_shape(value: Any, shape: tuple[int, ...], role: str, where: str, hint: str) -> Tensor:
+def expect_shape(value: Any, shape: tuple[int, ...], role: str, hint: str) -> Tensor:
     """Return ``value`` if it is a tensor of ``shape``.
 
     Raises:
         ModelError: When it is not; ``role`` says what was returned.
     """
     if not isinstance(value, Tensor) or tuple(value.shape) != shape:
-        raise ModelError(role, where, f"of shape {shape}", short_repr(value), hint)
+        raise ModelError(role, f"of shape {shape}", short_repr(value), hint)
     return value
 
 

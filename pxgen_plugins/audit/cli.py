@@ -131,7 +131,7 @@ def audit(
     # torch and alibi, once the settings are known to be good
     from pxgen_plugins.audit import engine
     from pxgen_plugins.audit.estimate import seconds
-    from pxgen_plugins.audit.writers.shared import verdict
+    from pxgen_plugins.audit.verdicts import overall
 
     if only_plan:
         plan, explainer = engine.make_plan(config)
@@ -143,10 +143,10 @@ def audit(
         say("other shards are missing; run without --shard, or the other parts, to finish")
         return INCOMPLETE
     _show(finished, as_json)
-    state = verdict(finished.conditions)[0]
+    state = overall(finished.judgements)[0]
     if state in {"failed", "error"}:
         return FAILED
-    return INCOMPLETE if state == "skipped" and finished.conditions else PASSED
+    return INCOMPLETE if state == "skipped" and finished.judgements else PASSED
 
 
 @group.command()
@@ -165,13 +165,10 @@ def show(folder: Path, as_json: bool) -> int:
 def report(folder: Path) -> int:
     """Write report.html of a finished run anew."""
     from pxgen_plugins.audit.run_folder import Run
-    from pxgen_plugins.audit.writers.report import build_report
-    from pxgen_plugins.utils.files import write_atomic
+    from pxgen_plugins.audit.writers.report import ReportWriter
 
     opened = Run.open(folder)
-    others = [opened.extra(name) for name in ("changes.json", "evidence.json", "evidence.png")]
-    page = build_report(opened.manifest, opened.data, opened.pictures, opened.conditions, *others)
-    write_atomic(opened.path / "report.html", page.encode())
+    ReportWriter().write(opened.path, opened)
     click.echo(str(opened.path / "report.html"))
     return PASSED
 
@@ -199,7 +196,7 @@ def log(
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def compare(before: Path, after: Path, partial: bool, figure: Path | None, as_json: bool) -> int:
     """Say what changed from one run to another: the same anchors under two models."""
-    from pxgen_plugins.audit.changes import compare_runs
+    from pxgen_plugins.audit.run_comparison import compare_runs
     from pxgen_plugins.audit.run_folder import Run
 
     first, second = Run.open(before), Run.open(after)
@@ -304,28 +301,29 @@ def _say_plan(config: Config, plan: Plan, seconds: float | None, as_json: bool) 
 
 def _show(finished: Run, as_json: bool) -> None:
     from pxgen_plugins.audit.escaping import visible
-    from pxgen_plugins.audit.invalid import unscored
-    from pxgen_plugins.audit.writers.shared import interval_text, title, verdict
+    from pxgen_plugins.audit.verdicts import overall
+    from pxgen_plugins.audit.writers.markdown import invalid_by_reason
 
-    judged, report_file = finished.conditions, finished.path / "report.html"
+    report_file = finished.path / "report.html"
     n_invalid = len(finished.data["invalid"])
-    state, counts = verdict(judged)
+    state, counts = overall(finished.judgements)
     groups = {name: group["count"] for name, group in finished.data["groups"].items()}
     if as_json:
         content = {
-            "verdict": state, "counts": counts, "conditions": judged, "groups": groups,
+            "verdict": state, "counts": counts, "groups": groups,
+            "conditions": [judgement.as_dict() for judgement in finished.judgements],
             "invalid": n_invalid, "folder": str(finished.path), "report": str(report_file),
         }  # fmt: skip
         click.echo(json.dumps(content, indent=1))
         return
     colour = False if os.environ.get("NO_COLOR") else None
-    for one in judged:
-        mark = click.style(f"{one['state']:>7}", fg=_COLOURS.get(one["state"]))
-        text = f"{mark}  {visible(title(one), 80)}  {interval_text(one)}"
-        click.echo(text + (f"  {visible(one['reason'])}" if one["reason"] else ""), color=colour)
+    for one in finished.judgements:
+        mark = click.style(f"{one.state:>7}", fg=_COLOURS.get(one.state))
+        text = f"{mark}  {visible(one.title, 80)}  {one.observed_text}"
+        click.echo(text + (f"  {visible(one.reason)}" if one.reason else ""), color=colour)
     shown = ", ".join(f"{name} {count:,}" for name, count in groups.items())
     click.echo(f"groups: {shown}; invalid {n_invalid:,}")
-    for why, count, first in unscored(finished.data, 3):
+    for why, count, first in invalid_by_reason(finished.data, 3):
         click.echo(f"  {count:,} not scored: {visible(why, 120)} (the first is anchor {first})")
     click.echo(click.style(state, fg=_COLOURS.get(state), bold=True), color=colour)
     click.echo(f"report: {report_file}")

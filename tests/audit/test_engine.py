@@ -49,7 +49,7 @@ def settings(folder: Path, **changes) -> Config:
 def audited(config: Config, **options) -> list[str]:
     plan, explainer = engine.make_plan(config)
     assert engine.score(config, plan, explainer, **options)
-    return [judged["state"] for judged in engine.finish(config, plan).conditions]
+    return [judgement.state for judgement in engine.finish(config, plan).judgements]
 
 
 def content(folder: Path) -> dict[str, bytes]:
@@ -78,7 +78,7 @@ def test_a_run_has_every_file_and_says_what_pxgen_says(undisturbed):
         picked = group["representatives"]["k_center"]
         assert found.data["groups"][name]["representatives"]["k_center"] == picked.tolist()
         assert np.array_equal(found.data["groups"][name]["indices"], group["indices"])
-    assert [one["state"] for one in found.conditions] == ["passed", "passed"]
+    assert [one.state for one in found.judgements] == ["passed", "passed"]
     assert found.manifest["n_anchors"] == 300
 
 

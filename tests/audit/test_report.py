@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from pxgen_plugins.audit.changes import compare_runs
+from pxgen_plugins.audit.run_comparison import compare_runs
+from pxgen_plugins.audit.run_folder import Evidence
 from pxgen_plugins.audit.writers.report import build_report, page
 from pxgen_plugins.audit.writers.report.points import Axis, pick
 from pxgen_plugins.audit.writers.report.sprites import Sprites, pack_pictures
@@ -74,9 +75,9 @@ def hostile() -> str:
     data["groups"]["HILE"]["representatives"][joined] = [10]
     texts = {"indices": np.arange(10, 24), "texts": PAYLOADS, "reconstructed_texts": PAYLOADS}
     before = {**data, "group": np.roll(data["group"], 7)}
-    changes = compare_runs(before, data, match="position", min_label=1).to_dict()
+    changes = compare_runs(before, data, match="position", min_label=1)
     judged = [judgement(name=one, text=one, reason=one) for one in PAYLOADS]
-    evidence = [(joined, [PAYLOADS, PAYLOADS])]
+    evidence = Evidence([(joined, [PAYLOADS, PAYLOADS])])
     manifest = {"name": joined, "seed": 0, "digests": {joined: joined}}
     return build_report(manifest, data, texts, judged, changes, evidence)
 
@@ -90,8 +91,9 @@ def embedded(text: str) -> Any:
 
 def test_the_verdict_comes_first_and_every_part_has_its_section() -> None:
     data = data_of(grid(), labels=["a", "b"])
-    changes = compare_runs(data, data, match="position").to_dict()
-    text = build_report({"seed": 0}, data, None, [judgement()], changes, [("LIME", [["a"], ["b"]])])
+    changes = compare_runs(data, data, match="position")
+    evidence = Evidence([("LIME", [["a"], ["b"]])])
+    text = build_report({"seed": 0}, data, None, [judgement()], changes, evidence)
     parsed = Page(text)
     headings = [name for name, _ in parsed.elements if name in {"h1", "h2"}]
     assert headings[0] == "h1"
@@ -215,7 +217,7 @@ def test_long_tables_and_texts_are_cut_to_keep_the_limit_and_the_page_says_so() 
     judged = [judgement(name="&" * 3000, reason="&" * 5000, anchors=[1] * 50) for _ in range(300)]
     data = data_of(grid(), labels=[f"{k}" + "&" * 500 for k in range(400)])
     tables = [("table", [["&" * 1000] * 30] * 500)] * 30
-    text = build_report({}, data, None, judged, None, tables)
+    text = build_report({}, data, None, judged, None, Evidence(tables))
     assert len(text.encode()) <= page.LIMIT
     assert re.search(r"\d+ more conditions are in conditions.json", text)
     assert re.search(r"\d+ rarer labels are left out", text)
@@ -344,6 +346,5 @@ def test_texts_are_shown_as_texts_cut_where_they_are_long() -> None:
 )
 def test_a_figure_that_is_no_png_or_too_large_is_left_out(figure: bytes) -> None:
     tables = [("methods", [["a"], ["b"]])]
-    assert build_report({}, data_of(grid()), evidence=tables, figure=figure) == build_report(
-        {}, data_of(grid()), evidence=tables
-    )
+    without = build_report({}, data_of(grid()), evidence=Evidence(tables))
+    assert build_report({}, data_of(grid()), evidence=Evidence(tables, figure)) == without

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pxgen_plugins.audit.changes import compare_runs
 from pxgen_plugins.audit.escaping import visible
+from pxgen_plugins.audit.run_comparison import compare_runs
 from pxgen_plugins.audit.writers.markdown import summary
 
 from .reported import judgement

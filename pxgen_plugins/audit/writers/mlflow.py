@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from pxgen_plugins.audit.digests import path_digest
-from pxgen_plugins.audit.escaping import visible
-from pxgen_plugins.audit.run_folder import FILES, Run
-from pxgen_plugins.audit.writers.shared import STATES, distinct, title, verdict
+from pxgen_plugins.audit.escaping import distinct, visible
+from pxgen_plugins.audit.run_folder import Run
+from pxgen_plugins.audit.verdicts import STATES, overall
+from pxgen_plugins.audit.writers.base import file_names
 from pxgen_plugins.utils import optional
 from pxgen_plugins.utils.errors import ParameterError
 
@@ -124,7 +125,7 @@ def _logged(
     metrics = [entities.Metric(name, value, now, 0) for name, value in _metrics(run).items()]
     for start in range(0, len(metrics), _BATCH):
         client.log_batch(run_id, metrics=metrics[start : start + _BATCH])
-    for name in FILES:
+    for name in file_names():
         path = run.path / name
         if path.is_file() and not path.is_symlink():  # no file of elsewhere leaves the machine
             client.log_artifact(run_id, str(path), "pxgen")
@@ -207,13 +208,13 @@ def _metrics(run: Run) -> dict[str, float]:
     thresholds = distinct(map(_name, data["thresholds"]), " ")
     for name, value in zip(thresholds, data["thresholds"].values(), strict=True):
         found[f"pxgen/threshold/{name}"] = value
-    _, states = verdict(run.conditions)
+    _, states = overall(run.judgements)
     found |= {f"pxgen/conditions/{state}": states.get(state, 0) for state in STATES}
-    titles = distinct((_name(title(one)) for one in run.conditions), " ")
-    for name, one in zip(titles, run.conditions, strict=True):
-        found[f"pxgen/observed/{name}"] = one["observed"]
-        if one["state"] != "skipped":
-            found[f"pxgen/condition/{name}"] = one["state"] == "passed"
+    titles = distinct((_name(one.title) for one in run.judgements), " ")
+    for name, one in zip(titles, run.judgements, strict=True):
+        found[f"pxgen/observed/{name}"] = one.observed
+        if one.state != "skipped":
+            found[f"pxgen/condition/{name}"] = one.state == "passed"
     return {
         name: float(value)
         for name, value in found.items()
@@ -222,11 +223,11 @@ def _metrics(run: Run) -> dict[str, float]:
 
 
 def _tags(run: Run) -> dict[str, str]:
-    bad = [title(one) for one in run.conditions if one["state"] in {"failed", "error"}]
+    bad = [one.title for one in run.judgements if one.state in {"failed", "error"}]
     tags = {
         "audit": run.manifest["name"],
         "version": run.manifest["pxgen"],
-        "verdict": verdict(run.conditions)[0],
+        "verdict": overall(run.judgements)[0],
         "failing": "; ".join(visible(name, 200) for name in bad),
         **{f"digest.{name}": value for name, value in run.manifest["digests"].items()},
     }

@@ -29,7 +29,7 @@ from pxgen_plugins.utils.text import number
 
 __all__ = ["LIMIT", "build_report"]
 
-_SCRIPTS = ("report.js",)  # one module, in this order
+_SCRIPTS = ("plot.js", "cards.js", "main.js")  # one module, in this order
 LIMIT = 5_000_000
 """Most bytes of a report."""
 

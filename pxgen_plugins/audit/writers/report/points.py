@@ -135,7 +135,7 @@ def pack_points(
         criteria.append(
             {
                 "name": visible(name, 80),
-                "shown": visible(criterion_name(str(name)), 80),
+                "title": visible(criterion_name(str(name)), 80),
                 "text": visible(criterion_text(str(name), str(units[j])), 100),
                 "kind": str(data["kinds"][j]),
                 "threshold": axis.threshold,

@@ -227,7 +227,8 @@ class AnchorChanges(Changes):
         """
         start = STATES.index(choice(before, "before", STATES))
         end = STATES.index(choice(after, "after", STATES))
-        return self.index_after[(self.code_before == start) & (self.code_after == end)]
+        index: Integers = self.index_after[(self.code_before == start) & (self.code_after == end)]
+        return index
 
 
 def _moves(changes: Changes) -> str:

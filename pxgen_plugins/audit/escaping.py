@@ -27,16 +27,16 @@ def visible(value: Any, longest: int | None = None) -> str:
         a\x1b[31m\x0a\u202eb a lon…
     """
     text = str(value)
-    cut = text if longest is None else text[: longest + 1]
-    shown = cut
-    if not cut.isprintable():  # a printable text holds nothing unseen
-        shown = "".join(
+    if longest is not None:
+        text = text[: longest + 1]
+    if not text.isprintable():  # a printable text holds nothing invisible
+        text = "".join(
             _escape(ord(character)) if unicodedata.category(character) in _INVISIBLE else character
-            for character in cut
+            for character in text
         )
-    if longest is not None and len(shown) > longest:
-        shown = shown[: longest - 1] + "…"
-    return shown
+    if longest is not None and len(text) > longest:
+        text = text[: longest - 1] + "…"
+    return text
 
 
 def code(value: Any, longest: int = 60) -> str:

@@ -25,7 +25,7 @@ from pxgen_plugins.audit.intervals import (
 )
 from pxgen_plugins.groups import INVALID
 
-__all__ = ["Measurement", "UnknownError", "measure", "n_invalid"]
+__all__ = ["NOTHING", "Measurement", "UnknownError", "measure", "n_invalid"]
 
 Indices = NDArray[np.int64]
 Mask = NDArray[np.bool_]
@@ -46,6 +46,10 @@ class Measurement:
     interval: Interval
     n: int | None
     against: Indices
+
+
+NOTHING = Measurement(math.nan, None, None, np.empty(0, np.int64))
+"""Where a condition cannot be measured."""
 
 
 class UnknownError(Exception):

@@ -1,4 +1,4 @@
-"""What other methods say of the anchors that PXGen picked: rows for the report."""
+"""Evidence of other methods on the representatives: a table and a figure for the report."""
 
 from __future__ import annotations
 

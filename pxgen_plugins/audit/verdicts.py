@@ -8,9 +8,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from pxgen_plugins.audit.changes import AnchorChanges, finite
+from pxgen_plugins.audit.changes import AnchorChanges
 from pxgen_plugins.audit.conditions import Condition, Parsed, parse
-from pxgen_plugins.audit.measurements import Measurement, UnknownError, measure, n_invalid
+from pxgen_plugins.audit.measurements import (
+    NOTHING,
+    Measurement,
+    UnknownError,
+    measure,
+    n_invalid,
+)
 from pxgen_plugins.groups import INVALID
 from pxgen_plugins.utils.errors import ParameterError, short_repr
 from pxgen_plugins.utils.text import number
@@ -158,26 +164,23 @@ def _judge_one(
     parsed = parse(condition.text)
 
     def result(
-        state: str, reason: str, measured: Measurement | None = None, bound: float | None = None
+        state: str, reason: str, value: Measurement = NOTHING, bound: float | None = None
     ) -> Judgement:
-        observed, ends, n, against = None, None, None, ()
-        if measured is not None:
-            observed, ends, n = measured.observed, measured.interval, measured.n
-            against = measured.against if state != "passed" else ()
-        low, high = (None, None) if ends is None else map(finite, ends)
+        against = value.against if state != "passed" else value.against[:0]
+        low, high = (None, None) if value.interval is None else map(_finite, value.interval)
         return Judgement(
             name=condition.name or condition.text,
             text=condition.text,
             severity=condition.severity,
             state=state,
-            observed=finite(observed),
+            observed=_finite(value.observed),
             low=low,
             high=high,
-            bound=finite(bound),
+            bound=_finite(bound),
             limit=parsed.limit,
-            n=n,
+            n=value.n,
             reason=reason,
-            anchors=tuple(int(index) for index in against[:_MOST_ANCHORS]),
+            anchors=tuple(against[:_MOST_ANCHORS].tolist()),
             n_against=len(against),
             confidence=condition.confidence,
             min_count=condition.min_count,
@@ -222,6 +225,10 @@ def _interval_reason(
         return reason
     unknown = n_invalid(data) if parsed.group != INVALID else 0
     return f"{reason} ({value.n} anchors{f', {unknown} invalid' if unknown else ''})"
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
 
 
 def _check_field(name: str, value: Any) -> None:

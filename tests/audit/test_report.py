@@ -22,7 +22,7 @@ from PIL import Image
 from pxgen_plugins.audit.run_comparison import compare_runs
 from pxgen_plugins.audit.run_folder import Evidence
 from pxgen_plugins.audit.writers.report import build_report, page
-from pxgen_plugins.audit.writers.report.points import Axis, pick
+from pxgen_plugins.audit.writers.report.points import Axis, choose_points
 from pxgen_plugins.audit.writers.report.sprites import Sprites, pack_pictures
 from pxgen_plugins.utils.errors import MissingDependencyError, ParameterError
 from tests.audit.reported import PAYLOADS, data_of, grid, judgement, pictures_of
@@ -283,11 +283,11 @@ def test_a_sample_has_each_anchor_once_and_all_that_are_always_held(
     n: int, limit: int, seed: int, data: st.DataObject
 ) -> None:
     always = np.array(data.draw(st.lists(st.integers(0, n - 1), unique=True)), dtype=np.int64)
-    held, n_sample = pick(n, limit, seed, always)
+    held, n_sample = choose_points(n, limit, seed, always)
     assert n_sample == min(n, limit)
     assert len(np.unique(held)) == len(held)
     assert set(always.tolist()) <= set(held.tolist())
-    np.testing.assert_array_equal(held, pick(n, limit, seed, always)[0])
+    np.testing.assert_array_equal(held, choose_points(n, limit, seed, always)[0])
 
 
 def cut_out(sprites: Sprites, index: int) -> list[NDArray[np.uint8]]:

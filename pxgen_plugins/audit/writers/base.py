@@ -1,4 +1,4 @@
-"""What is written for readers of a finished run: one file per writer, found by the registry."""
+"""Writers of files for readers of a finished run: one file each, found by the registry."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ register = REGISTRY.register
 
 def file_names() -> list[str]:
     """Return the name of every file that a run may hold beside its plan and its shards."""
-    written = [name for key in REGISTRY.names() for name in REGISTRY.get(key).files]
-    return sorted({*RESULTS, *written})
+    names = {name for key in REGISTRY.names() for name in REGISTRY.get(key).files}
+    return sorted(names.union(RESULTS))
 
 
 def write_outputs(run: Run) -> None:

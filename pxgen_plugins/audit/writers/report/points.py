@@ -1,4 +1,4 @@
-"""The anchors as a browser draws them: values on a grid of 16 bits, sampled when they are many."""
+"""Points of the report's plot: values on a grid of 16 bits, a sample when they are many."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pxgen_plugins.groups import GROUPS, INVALID
 from pxgen_plugins.plots._style import criterion_name, criterion_text
 from pxgen_plugins.utils.seeds import derive
 
-__all__ = ["INVALID_CODE", "Axis", "pack_points", "pick"]
+__all__ = ["INVALID_CODE", "Axis", "choose_points", "pack_points"]
 
 INVALID_CODE = 65535
 """The code of a value that is not finite."""
@@ -83,7 +83,7 @@ class Axis:
         return packed
 
 
-def pick(n: int, limit: int, seed: int, always: Integers) -> tuple[Integers, int]:
+def choose_points(n: int, limit: int, seed: int, always: Integers) -> tuple[Integers, int]:
     """Return the anchors to draw and how many of them, the first, are a random sample.
 
     Args:
@@ -93,10 +93,10 @@ def pick(n: int, limit: int, seed: int, always: Integers) -> tuple[Integers, int
         always: Anchors that come after the sample, where it lacks them.
 
     Example:
-        >>> held, sampled = pick(10, 4, 0, np.array([3]))
-        >>> sampled, 3 in held.tolist()
+        >>> points, n_sample = choose_points(10, 4, 0, np.array([3]))
+        >>> n_sample, 3 in points.tolist()
         (4, True)
-        >>> pick(3, 4, 0, np.array([1]))[0].tolist()
+        >>> choose_points(3, 4, 0, np.array([1]))[0].tolist()
         [0, 1, 2]
     """
     if n <= limit:
@@ -113,18 +113,18 @@ def pack_points(
 
     Args:
         data: Data of an explanation, n anchors and m criteria.
-        always: Anchors to hold even when they are not sampled, those with pictures.
+        always: Anchors that are drawn in any case, those with pictures.
         seed: Seed of the sample.
         budget: Most bytes of the sample before base64.
 
     Returns:
-        A dict for strict JSON. Cost: O(n m); of n anchors at most ``budget / (2 m + 8)`` are held,
+        A dict for strict JSON. Cost: O(n m); at most ``budget / (2 m + 8)`` of n anchors are in it,
         and those of ``always``.
     """
     values = np.asarray(data["values"], dtype=np.float64).reshape(-1, len(data["criteria"]))
     n = len(values)
     limit = max(1, budget // (2 * values.shape[1] + 8))
-    held, n_sample = pick(n, limit, seed, always)
+    index, n_sample = choose_points(n, limit, seed, always)
     thresholds = data.get("thresholds") or {}
     criteria = []
     scales = (data.get("calibration") or {}).get("scale")
@@ -145,7 +145,7 @@ def pack_points(
                 "origin": axis.origin,
                 "step": axis.step,
                 "scale": axis.scale,
-                "codes": _base64(axis.codes(values[held, j]), "<u2"),
+                "codes": _base64(axis.codes(values[index, j]), "<u2"),
             }
         )
     group = np.asarray(data["group"])
@@ -159,12 +159,12 @@ def pack_points(
         "n_sample": n_sample,
         "groups": [*GROUPS, INVALID],
         "rule": str(data.get("rule") or "all"),
-        "index": None if n_sample == n else _base64(held, "<u4"),
+        "index": None if n_sample == n else _base64(index, "<u4"),
         "criteria": criteria,
-        "group": _base64(codes[held], "u1"),
-        "stability": None if stability is None else _stability(np.asarray(stability)[held]),
+        "group": _base64(codes[index], "u1"),
+        "stability": None if stability is None else _stability(np.asarray(stability)[index]),
         "labels": labels,
-        "label": None if label is None else _base64(label[held], "<u2"),
+        "label": None if label is None else _base64(label[index], "<u2"),
     }
 
 
@@ -172,8 +172,8 @@ def _slack(data: Mapping[str, Any], j: int, threshold: float | None) -> float:
     """Return how far a threshold's interval, by which conditions are judged, reaches above it."""
     if threshold is None:
         return 0.0
-    found = of_repeats(threshold, repeats_of(data)[:, j], 0.95)
-    return 0.0 if found is None or not np.isfinite(found[1]) else found[1] - threshold
+    interval = of_repeats(threshold, repeats_of(data)[:, j], 0.95)
+    return 0.0 if interval is None or not np.isfinite(interval[1]) else interval[1] - threshold
 
 
 def _stability(share: NDArray[Any]) -> str:
@@ -190,8 +190,8 @@ def _labels(labels: Any) -> tuple[list[str], Integers | None]:
     most = np.sort(np.argsort(-counts, kind="stable")[:_LABELS])
     place = np.full(len(names), len(most))
     place[most] = np.arange(len(most))
-    shown = [visible(names[k], _LABEL_LENGTH) for k in most]
-    return [*shown, "(another label)"], place[codes.reshape(-1)]
+    texts = [visible(names[k], _LABEL_LENGTH) for k in most]
+    return [*texts, "(another label)"], place[codes.reshape(-1)]
 
 
 def _base64(array: NDArray[Any], dtype: str) -> str:

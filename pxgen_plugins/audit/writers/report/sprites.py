@@ -83,14 +83,14 @@ class Sprites:
         """Return where the pictures of an anchor are, its reconstruction's last."""
         if index not in self.place or not self.sheets:
             return []
-        found = []
+        cells = []
         for which in range(self.each):
             sheet, at = divmod(self.place[index] * self.each + which, self.columns * self.rows)
             row, column = divmod(at, self.columns)
-            found.append(
+            cells.append(
                 Cell(sheet, column * self.width, row * self.height, self.width, self.height)
             )
-        return found
+        return cells
 
     def text(self, index: int) -> tuple[str, str | None] | None:
         """Return the texts of an anchor."""
@@ -156,8 +156,10 @@ def _texts(
 
 def _lines(text: Any) -> str:
     lines = str(text)[: _TEXT_LENGTH + 1].split("\n")
-    shown = "\n".join(visible(line) for line in lines)
-    return shown if len(shown) <= _TEXT_LENGTH else shown[: _TEXT_LENGTH - 1] + "…"
+    visible_text = "\n".join(map(visible, lines))
+    if len(visible_text) <= _TEXT_LENGTH:
+        return visible_text
+    return visible_text[: _TEXT_LENGTH - 1] + "…"
 
 
 def _drawable(pixels: NDArray[Any]) -> Pixels:

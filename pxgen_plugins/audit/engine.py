@@ -243,11 +243,12 @@ def finish(config: Config, plan: Plan) -> Run:
             k=explainer.n_representatives,
             examples=False,
             combine=explainer.threshold.combine,
-        )
+        ).to_data()
         changes = None if before is None else compare_runs(before, data)
         judgements = judge(conditions, data, before, changes)
         pictures = choose_pictures(work.anchors, data, judgements, changes)
-        data["examples"] = examples_of(scorer, work.anchors, [pictures])
+        examples = examples_of(scorer, work.anchors, [pictures])
+        data["examples"] = None if examples is None else examples.to_data()
         evidence = evidence_of(config, work, data)
     explanation = build(explainer.meta, data, copy_arrays=False)
     run = Run(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,7 +15,8 @@ from pxgen_plugins.utils.errors import (
     ModelError,
     ParameterError,
     PXGenError,
-    PXGenWarning,
+    caller,
+    warn,
 )
 from pxgen_plugins.utils.progress import bar
 from pxgen_plugins.utils.seeds import derive
@@ -24,6 +24,7 @@ from pxgen_plugins.utils.seeds import derive
 __all__ = ["fit_criteria"]
 
 
+@caller("PXGen.fit")
 def fit_criteria(scorer: Scorer, X: Any, seed: int, verbose: bool = False) -> None:
     """Let every :class:`~pxgen_plugins.criteria.Fitted` criterion of ``scorer`` learn.
 
@@ -49,7 +50,7 @@ def fit_criteria(scorer: Scorer, X: Any, seed: int, verbose: bool = False) -> No
         if X is None and criterion.learns_from == "data":
             hint = "Call fit(X) with data of the kind the model was trained on."
             allowed = f"given, as reference data for {asker}"
-            raise ParameterError("X", "PXGen.fit", allowed, "None", hint)
+            raise ParameterError("X", allowed, "None", hint)
         if X is None or criterion.learns_from == "samples":
             require(scorer.model, ["sample"], asker, "Use a criterion that needs no samples.")
             named = derive(seed, "criterion", criterion.name)
@@ -65,7 +66,7 @@ def fit_criteria(scorer: Scorer, X: Any, seed: int, verbose: bool = False) -> No
             got = f"{type(error).__name__}: {str(error)[:300]}"
             hint = "Call the model by hand on this data to find the instance, and leave it out."
             allowed = "callable on the instances to learn from"
-            raise ModelError("model", asker, allowed, got, hint) from error
+            raise ModelError("model", allowed, got, hint, where=asker) from error
 
 
 def _samples(scorer: Scorer, n: int, seed: int, name: str, verbose: bool) -> Iterator[Batch]:
@@ -88,13 +89,11 @@ def _data(scorer: Scorer, anchors: Anchors, seed: int, name: str, verbose: bool)
             progress.update(len(x))
     if reasons and seen:
         first = next(iter(reasons.items()))
-        warnings.warn(
+        warn(
             f"PXGen.fit: {len(reasons)} of {len(anchors)} reference instances are left out, the "
-            f"first at {first[0]}: {first[1]}",
-            PXGenWarning,
-            stacklevel=2,
+            f"first at {first[0]}: {first[1]}"
         )
     if not seen:
         hint = "Give reference data of the kind the model was trained on."
         got = f"{len(anchors)} instances, {len(reasons)} of them unreadable or not finite"
-        raise AnchorError("X", "PXGen.fit", "at least one finite instance", got, hint)
+        raise AnchorError("X", "at least one finite instance", got, hint)

@@ -204,7 +204,7 @@ def compare(before: Path, after: Path, partial: bool, figure: Path | None, as_js
     if digests[0] != digests[1] and not partial:
         hint = "say --partial to compare those of the same id, or place"
         raise click.ClickException(f"the runs are of different anchors; {hint}")
-    changes = compare_runs(first.data, second.data, partial=partial)
+    changes = compare_runs(first.result, second.result, partial=partial)
     if figure is not None:
         import matplotlib as mpl
 
@@ -305,9 +305,9 @@ def _show(finished: Run, as_json: bool) -> None:
     from pxgen_plugins.audit.writers.markdown import invalid_by_reason
 
     report_file = finished.path / "report.html"
-    n_invalid = len(finished.data["invalid"])
+    n_invalid = len(finished.result.invalid)
     state, counts = overall(finished.judgements)
-    groups = {name: group["count"] for name, group in finished.data["groups"].items()}
+    groups = {name: group.count for name, group in finished.result.groups.items()}
     if as_json:
         content = {
             "verdict": state, "counts": counts, "groups": groups,
@@ -323,7 +323,7 @@ def _show(finished: Run, as_json: bool) -> None:
         click.echo(text + (f"  {visible(one.reason)}" if one.reason else ""), color=colour)
     shown = ", ".join(f"{name} {count:,}" for name, count in groups.items())
     click.echo(f"groups: {shown}; invalid {n_invalid:,}")
-    for why, count, first in invalid_by_reason(finished.data, 3):
+    for why, count, first in invalid_by_reason(finished.result, 3):
         click.echo(f"  {count:,} not scored: {visible(why, 120)} (the first is anchor {first})")
     click.echo(click.style(state, fg=_COLOURS.get(state), bold=True), color=colour)
     click.echo(f"report: {report_file}")

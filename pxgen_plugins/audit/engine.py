@@ -9,7 +9,7 @@ import secrets
 import shutil
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,6 @@ from pxgen_plugins.description import describe
 from pxgen_plugins.explainer import PXGen
 from pxgen_plugins.groups import GROUPS
 from pxgen_plugins.result.assembly import assemble, examples_of
-from pxgen_plugins.result.explanation import build
 from pxgen_plugins.utils import validation
 from pxgen_plugins.utils.errors import (
     AnchorError,
@@ -223,7 +222,7 @@ def finish(config: Config, plan: Plan) -> Run:
     """
     folder = config.output
     conditions = _conditions(config)
-    before = None if plan.baseline is None else plan.baseline.data
+    before = None if plan.baseline is None else plan.baseline.result
     work = shards.work_of(folder)
     explainer, scorer = work.explainer, work.explainer.scorer()
     width = len(explainer.criteria)
@@ -233,7 +232,7 @@ def finish(config: Config, plan: Plan) -> Run:
         raise ParameterError("fit", "complete", "nothing", "Use --fresh.")
     with one_thread(), warnings.catch_warnings():
         warnings.simplefilter("ignore", PXGenWarning)  # the report counts bad anchors
-        data = assemble(
+        result = assemble(
             scores,
             calibration,
             scorer,
@@ -243,24 +242,14 @@ def finish(config: Config, plan: Plan) -> Run:
             k=explainer.n_representatives,
             examples=False,
             combine=explainer.threshold.combine,
-        ).to_data()
-        changes = None if before is None else compare_runs(before, data)
-        judgements = judge(conditions, data, before, changes)
-        pictures = choose_pictures(work.anchors, data, judgements, changes)
-        examples = examples_of(scorer, work.anchors, [pictures])
-        data["examples"] = None if examples is None else examples.to_data()
-        evidence = evidence_of(config, work, data)
-    explanation = build(explainer.meta, data, copy_arrays=False)
-    run = Run(
-        folder,
-        manifest(config, plan),
-        dict(explanation.data),
-        judgements,
-        explanation.data["examples"],
-        changes,
-        evidence,
-    )
-    write_results(run, explanation)
+        )
+        changes = None if before is None else compare_runs(before, result)
+        judgements = judge(conditions, result, before, changes)
+        pictures = choose_pictures(work.anchors, result, judgements, changes)
+        result = replace(result, examples=examples_of(scorer, work.anchors, [pictures]))
+        evidence = evidence_of(config, work, result)
+    run = Run(folder, manifest(config, plan), result, judgements, changes, evidence)
+    write_results(run)
     write_outputs(run)
     mark_complete(run)
     return run
@@ -287,11 +276,11 @@ def _check_baseline(
     baseline: Run, config: Config, explainer: PXGen, n_anchors: int, digest: str
 ) -> None:
     names = [criterion.name for criterion in explainer.criteria]
-    before = (list(baseline.data["criteria"]), baseline.data["rule"], len(baseline.data["group"]))
+    before = baseline.result
     hint = "Give a run of the same anchors, criteria and rule, or none."
-    if before != (names, explainer.rule, n_anchors):
+    if (before.criteria, before.rule, before.n) != (names, explainer.rule, n_anchors):
         allowed = f"of {n_anchors} anchors under {', '.join(names)}, rule {explainer.rule}"
-        got = f"one of {before[2]} anchors under {', '.join(before[0])}, rule {before[1]}"
+        got = f"one of {before.n} anchors under {', '.join(before.criteria)}, rule {before.rule}"
         raise ParameterError("baseline", allowed, got, hint)
     if baseline.manifest["digests"].get("anchors") != digest:
         got = "one of others (their contents differ)"

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pxgen_plugins.groups import wilson_interval
+from pxgen_plugins.result import Result
 
 __all__ = [
     "Interval",
@@ -60,10 +59,11 @@ def of_repeats(observed: float, repeats: Floats, confidence: float) -> Interval:
     return observed - half, observed + half
 
 
-def repeats_of(data: Mapping[str, Any]) -> Floats:
+def repeats_of(result: Result) -> Floats:
     """Return the thresholds of each calibration repeat, (r, m); no row where there are none."""
-    repeats = np.asarray((data.get("calibration") or {}).get("repeats"), dtype=float)
-    return repeats if repeats.ndim == 2 else np.empty((0, len(data["criteria"])))
+    if result.calibration is None:
+        return np.empty((0, len(result.criteria)))
+    return result.calibration.repeats
 
 
 def between(before: Floats, after: Floats, confidence: float) -> Interval:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,8 +22,9 @@ from pxgen_plugins.audit.intervals import (
     repeats_of,
 )
 from pxgen_plugins.groups import INVALID
+from pxgen_plugins.result import Result
 
-__all__ = ["NOTHING", "Measurement", "UnknownError", "measure", "n_invalid"]
+__all__ = ["NOTHING", "Measurement", "UnknownError", "measure"]
 
 Indices = NDArray[np.int64]
 Mask = NDArray[np.bool_]
@@ -59,8 +58,8 @@ class UnknownError(Exception):
 def measure(
     parsed: Parsed,
     confidence: float,
-    data: Mapping[str, Any],
-    baseline: Mapping[str, Any] | None,
+    result: Result,
+    baseline: Result | None,
     changes: AnchorChanges | None,
 ) -> Measurement:
     """Return the value that a condition is about.
@@ -68,7 +67,7 @@ def measure(
     Args:
         parsed: The condition.
         confidence: Of the interval.
-        data: The explanation's data.
+        result: Of the run.
         baseline: That of the run compared with, for a condition on a change.
         changes: From the baseline to this run.
 
@@ -77,14 +76,14 @@ def measure(
     """
     if parsed.subject == "moved":
         assert changes is not None
-        return _moves(parsed, confidence, data, changes)
+        return _moves(parsed, confidence, result, changes)
     if parsed.subject == "group" and parsed.change is None:
-        return _share(parsed, confidence, data)
+        return _share(parsed, confidence, result)
     if parsed.subject == "group":
         assert baseline is not None
         assert changes is not None
-        return _share_change(parsed, confidence, data, baseline, changes)
-    now = _statistic(parsed, confidence, data)
+        return _share_change(parsed, confidence, result, baseline, changes)
+    now = _statistic(parsed, confidence, result)
     if parsed.change is None:
         return now
     assert baseline is not None
@@ -92,24 +91,19 @@ def measure(
     gap = now.observed - before.observed
     interval = None
     if parsed.subject == "threshold":
-        repeats = [repeats_of(run)[:, _column(parsed, run)] for run in (baseline, data)]
+        repeats = [repeats_of(run)[:, _column(parsed, run)] for run in (baseline, result)]
         interval = between(repeats[0], repeats[1], confidence)
     n = None if now.n is None or before.n is None else min(now.n, before.n)
     return Measurement(*_in_direction(parsed, gap, interval), n, now.against)
 
 
-def n_invalid(data: Mapping[str, Any]) -> int:
-    """Return the number of anchors that have no group."""
-    return int(_invalid(data).sum())
-
-
-def _share(parsed: Parsed, confidence: float, data: Mapping[str, Any]) -> Measurement:
-    inside, among = _membership(parsed, data)
+def _share(parsed: Parsed, confidence: float, result: Result) -> Measurement:
+    inside, among = _membership(parsed, result)
     count, n = int((inside & among).sum()), int(among.sum())
-    most = count + int((_invalid(data) & ~inside & among).sum())
+    most = count + int((result.is_invalid & ~inside & among).sum())
     upper = parsed.op in {"<=", "<"}
-    mask = (inside | _invalid(data)) & among if upper else ~inside & among
-    return _count_or_share(parsed, confidence, count, most, n, _by_anchor_value(data, mask))
+    mask = (inside | result.is_invalid) & among if upper else ~inside & among
+    return _count_or_share(parsed, confidence, count, most, n, _by_anchor_value(result, mask))
 
 
 def _count_or_share(
@@ -125,8 +119,8 @@ def _count_or_share(
 def _share_change(
     parsed: Parsed,
     confidence: float,
-    data: Mapping[str, Any],
-    baseline: Mapping[str, Any],
+    result: Result,
+    baseline: Result,
     changes: AnchorChanges,
 ) -> Measurement:
     """Return the change of a group's share, or count, over the anchors of both runs.
@@ -134,13 +128,13 @@ def _share_change(
     An anchor that is invalid in either run may have been in the group then: the interval is wide
     enough for the least and the most that the change can be.
     """
-    now, among = _membership(parsed, data)
+    now, among = _membership(parsed, result)
     before, _ = _membership(parsed, baseline, use_label=False)
     kept = among[changes.index_after]
     first = before[changes.index_before][kept]
     second = now[changes.index_after][kept]
-    maybe_first = first | _invalid(baseline)[changes.index_before][kept]
-    maybe_second = second | _invalid(data)[changes.index_after][kept]
+    maybe_first = first | baseline.is_invalid[changes.index_before][kept]
+    maybe_second = second | result.is_invalid[changes.index_after][kept]
     n = len(first)
     gap = float(second.sum()) - float(first.sum())
     least = float(second.sum()) - float(maybe_first.sum())
@@ -157,7 +151,7 @@ def _share_change(
     }[str(parsed.change)]  # fmt: skip
     mask = np.zeros(len(now), dtype=bool)
     mask[changes.index_after[kept][against]] = True
-    return Measurement(*_in_direction(parsed, gap, interval), n, _by_anchor_value(data, mask))
+    return Measurement(*_in_direction(parsed, gap, interval), n, _by_anchor_value(result, mask))
 
 
 def _in_direction(parsed: Parsed, gap: float, interval: Interval) -> tuple[float, Interval]:
@@ -173,7 +167,7 @@ def _in_direction(parsed: Parsed, gap: float, interval: Interval) -> tuple[float
 
 
 def _moves(
-    parsed: Parsed, confidence: float, data: Mapping[str, Any], changes: AnchorChanges
+    parsed: Parsed, confidence: float, result: Result, changes: AnchorChanges
 ) -> Measurement:
     if parsed.group is None or parsed.end is None:
         known = possible = changes.moved
@@ -181,25 +175,23 @@ def _moves(
         ways = [(a, b) for a in {parsed.group, INVALID} for b in {parsed.end, INVALID}]
         known = changes.moved_between(parsed.group, parsed.end)
         possible = np.concatenate([changes.moved_between(a, b) for a, b in ways])
-    mask = np.zeros(len(data["group"]), dtype=bool)
+    mask = np.zeros(result.n, dtype=bool)
     mask[possible] = True
-    against = _by_anchor_value(data, mask)
+    against = _by_anchor_value(result, mask)
     return _count_or_share(parsed, confidence, len(known), len(possible), changes.n, against)
 
 
-def _statistic(parsed: Parsed, confidence: float, data: Mapping[str, Any]) -> Measurement:
+def _statistic(parsed: Parsed, confidence: float, result: Result) -> Measurement:
     """Return a threshold, a median or the mean stability."""
     if parsed.subject == "stability":
-        return _stability(confidence, data)
-    column = _column(parsed, data)
+        return _stability(confidence, result)
+    column = _column(parsed, result)
     if parsed.subject == "threshold":
-        value = data["thresholds"][parsed.criterion]
-        observed = math.nan if value is None else float(value)
-        interval = of_repeats(observed, repeats_of(data)[:, column], confidence)
+        observed = float(result.thresholds[column])
+        interval = of_repeats(observed, repeats_of(result)[:, column], confidence)
         return Measurement(observed, interval, None, np.empty(0, np.int64))
-    group = np.asarray(data["group"], dtype=str)
-    members = group != INVALID if parsed.group is None else group == parsed.group
-    values = np.asarray(data["values"], dtype=float)[:, column]
+    values = result.values[:, column]
+    members = ~result.is_invalid if parsed.group is None else result.group == parsed.group
     members &= np.isfinite(values)
     if not members.any():
         raise UnknownError("there are no such anchors")
@@ -207,15 +199,15 @@ def _statistic(parsed: Parsed, confidence: float, data: Mapping[str, Any]) -> Me
     beyond = members & ((values > parsed.limit) if upper else (values < parsed.limit))
     indices = np.flatnonzero(beyond)
     order = np.argsort(-values[indices] if upper else values[indices], kind="stable")
-    ends = of_median(np.sort(values[members]), n_invalid(data), confidence)
+    ends = of_median(np.sort(values[members]), int(result.is_invalid.sum()), confidence)
     median = float(np.median(values[members]))
     return Measurement(median, ends, int(members.sum()), indices[order])
 
 
-def _stability(confidence: float, data: Mapping[str, Any]) -> Measurement:
-    if len(repeats_of(data)) < 2:
+def _stability(confidence: float, result: Result) -> Measurement:
+    if len(repeats_of(result)) < 2:
         raise UnknownError("thresholds of one repeat say nothing of stability")
-    values = np.asarray(data["group_stability"], dtype=float)
+    values = result.group_stability
     known = np.isfinite(values)
     mean = float(values[known].mean()) if known.any() else math.nan
     against = np.argsort(np.where(known, values, -1.0), kind="stable")
@@ -227,38 +219,29 @@ def _stability(confidence: float, data: Mapping[str, Any]) -> Measurement:
     return Measurement(mean, interval, int(known.sum()), against.astype(np.int64))
 
 
-def _column(parsed: Parsed, data: Mapping[str, Any]) -> int:
+def _column(parsed: Parsed, result: Result) -> int:
     """Return the place of a condition's criterion in a run."""
-    criteria = [str(name) for name in data["criteria"]]
-    if parsed.criterion not in criteria:
-        known = ", ".join(criteria)
+    if parsed.criterion not in result.criteria:
+        known = ", ".join(result.criteria)
         raise UnknownError(f"no criterion {parsed.criterion!r} in this run, only {known}")
-    return criteria.index(parsed.criterion)
+    return result.criteria.index(parsed.criterion)
 
 
-def _invalid(data: Mapping[str, Any]) -> Mask:
-    return np.asarray(np.asarray(data["group"], dtype=str) == INVALID)
-
-
-def _membership(
-    parsed: Parsed, data: Mapping[str, Any], use_label: bool = True
-) -> tuple[Mask, Mask]:
+def _membership(parsed: Parsed, result: Result, use_label: bool = True) -> tuple[Mask, Mask]:
     """Return which anchors are in the group, and which have the label."""
-    group = np.asarray(data["group"], dtype=str)
-    among = np.ones(len(group), dtype=bool)
+    among = np.ones(result.n, dtype=bool)
     if parsed.label is not None and use_label:
-        labels = data.get("labels")
-        if labels is None:
+        if result.labels is None:
             raise UnknownError("the anchors have no labels")
-        among = np.asarray(labels, dtype=str) == parsed.label
+        among = result.labels == parsed.label
         if not among.any():
             raise UnknownError(f"no anchor has the label {parsed.label!r}")
-    return group == parsed.group, among
+    return result.group == parsed.group, among
 
 
-def _by_anchor_value(data: Mapping[str, Any], mask: Mask) -> Indices:
+def _by_anchor_value(result: Result, mask: Mask) -> Indices:
     """Return the positions in ``mask``, those with the largest anchor value first."""
     indices = np.flatnonzero(mask)
-    value = np.asarray(data["anchor_value"], dtype=float)[indices]
+    value = result.anchor_value[indices]
     order = np.argsort(-np.nan_to_num(value, nan=-np.inf), kind="stable")
     return indices[order].astype(np.int64)

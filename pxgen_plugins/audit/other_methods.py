@@ -13,6 +13,7 @@ from pxgen_plugins.audit.settings import Config
 from pxgen_plugins.audit.shards import Work
 from pxgen_plugins.comparison import compare
 from pxgen_plugins.groups import GROUPS
+from pxgen_plugins.result import Result
 
 __all__ = ["evidence_of"]
 
@@ -20,13 +21,13 @@ _DPI = 100
 _HEAD = ("method", "kind of evidence", "what it looks into", "repeatable", "quality", "not run")
 
 
-def evidence_of(config: Config, work: Work, data: Mapping[str, Any]) -> Evidence:
+def evidence_of(config: Config, work: Work, result: Result) -> Evidence:
     """Run the adapters of the settings on representatives of the chosen groups.
 
     Args:
         config: The settings.
         work: Model, explainer and anchors.
-        data: The explanation's data.
+        result: What PXGen found out.
 
     Returns:
         The table and the figure. Times are left out: the same run gives the same bytes. A method
@@ -37,9 +38,9 @@ def evidence_of(config: Config, work: Work, data: Mapping[str, Any]) -> Evidence
         return NO_EVIDENCE
     groups = settings["groups"] or list(GROUPS)
     representatives = [
-        np.asarray(members, dtype=np.int64)[: settings["per_group"]]
+        members[: settings["per_group"]]
         for name in groups
-        for members in list(data["groups"][name]["representatives"].values())[:1]
+        for members in list(result.groups[name].representatives.values())[:1]
     ]
     index = np.unique(np.concatenate([np.empty(0, np.int64), *representatives]))
     if not len(index):

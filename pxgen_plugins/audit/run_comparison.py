@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pxgen_plugins.audit.changes import STATES, AnchorChanges, ShareChange, ThresholdShift, finite
 from pxgen_plugins.audit.intervals import paired_interval, paired_table
 from pxgen_plugins.audit.matching import Matched, match_anchors
+from pxgen_plugins.result import Result
 from pxgen_plugins.utils.errors import ParameterError, caller, short_repr
 from pxgen_plugins.utils.validation import boolean, integer, real
 
@@ -23,8 +24,8 @@ Integers = NDArray[np.int64]
 
 @caller("compare_runs")
 def compare_runs(
-    before: Mapping[str, Any],
-    after: Mapping[str, Any],
+    before: Any,
+    after: Any,
     *,
     match: str | None = None,
     partial: bool = False,
@@ -34,8 +35,8 @@ def compare_runs(
     """Compare the groups of the same anchors under two models.
 
     Args:
-        before: Data of the first run's explanation (``explanation.data``).
-        after: Data of the second's.
+        before: Result of the first run, its explanation, or the explanation's data.
+        after: The same of the second.
         match: ``"ids"``, ``"position"``, or None: by ids when both runs have them, by position when
             neither has.
         partial: Compare the anchors in both runs when others are in one only; they are named in
@@ -45,7 +46,7 @@ def compare_runs(
 
     Raises:
         ParameterError: When the anchors differ (and ``partial`` is False) or cannot be matched, the
-            criteria or the rule differ, or a mapping is no explanation's data.
+            criteria or the rule differ, or a run is none.
 
     Cost: O(n log n) time, O(n) memory.
 
@@ -55,7 +56,9 @@ def compare_runs(
         ...         "criteria": ["kld", "mse"],
         ...         "kinds": ["intrinsic", "extrinsic"],
         ...         "thresholds": {"kld": 20.0, "mse": 0.1},
+        ...         "values": np.zeros((3, 2)),
         ...         "group": groups,
+        ...         "groups": {},
         ...         "ids": ["a", "b", "c"],
         ...     }
         >>> changes = compare_runs(run(["HIHE", "HIHE", "LILE"]), run(["HIHE", "HILE", "LILE"]))
@@ -65,12 +68,11 @@ def compare_runs(
     boolean(partial, "partial")
     min_label = integer(min_label, "min_label", minimum=1)
     confidence = real(confidence, "confidence", above=0.0, below=1.0)
-    for name, data in (("before", before), ("after", after)):
-        _check(name, data)
-    _check_same_criteria(before, after)
-    pairs = match_anchors(before, after, match, partial, "compare_runs")
-    start = _codes("before", before)[pairs.before]
-    end = _codes("after", after)[pairs.after]
+    first, second = _result("before", before), _result("after", after)
+    _check_same_criteria(first, second)
+    pairs = match_anchors(vars(first), vars(second), match, partial, "compare_runs")
+    start = _codes("before", first)[pairs.before]
+    end = _codes("after", second)[pairs.after]
     size = len(STATES)
     # A pair of groups is one number, so that one count over all anchors gives the matrix.
     cell = size * start.astype(np.int64) + end
@@ -93,10 +95,9 @@ def compare_runs(
         min_label=min_label,
         n_small_labels=n_small,
         n_relabelled=pairs.n_relabelled,
-        thresholds={
-            str(name): _shift(before["thresholds"].get(name), after["thresholds"].get(name))
-            for name in after["criteria"]
-        },
+        thresholds=dict(
+            zip(second.criteria, map(_shift, first.thresholds, second.thresholds), strict=True)
+        ),
         ids_only_before=pairs.only_before,
         ids_only_after=pairs.only_after,
     )
@@ -114,38 +115,38 @@ def _ways(cell: Integers, index: Integers) -> dict[str, Integers]:
     return {way: moved for way, moved in commonest if len(moved)}
 
 
-def _check(name: str, data: Any) -> None:
+def _result(name: str, source: Any) -> Result:
+    """Return the result of a run; ``name`` is the parameter that gave it."""
+    if isinstance(source, Result):
+        return source
+    data = getattr(source, "data", source)
     given = data if isinstance(data, Mapping) else {}
-    missing = [key for key in _NEEDED if given.get(key) is None]
+    missing = [repr(key) for key in _NEEDED if given.get(key) is None]
     if missing:
-        got = f"{type(data).__name__} without {', '.join(map(repr, missing))}"
-        hint = "Pass the data of an explanation of PXGen, as in explanation.data."
-        raise ParameterError(name, "the data of an explanation", got, hint)
+        got = f"{type(source).__name__} without {', '.join(missing)}"
+        hint = "Pass an explanation of PXGen, or its data."
+        raise ParameterError(name, "an explanation", got, hint)
+    return Result.of(given)
 
 
-def _check_same_criteria(before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
+def _check_same_criteria(before: Result, after: Result) -> None:
     """Raise unless groups mean the same in both runs."""
-    for key in ("criteria", "kinds", "units", "rule"):
-        first, second = (_as_list(data.get(key)) for data in (before, after))
-        if first != second and None not in (first, second):
+    for name in ("criteria", "kinds", "units", "rule"):
+        first, second = getattr(before, name), getattr(after, name)
+        if first != second:
             got = f"{short_repr(first)} before and {short_repr(second)} after"
             hint = "Audit both models with the same criteria and rule, or groups mean two things."
-            raise ParameterError(key, "the same in both runs", got, hint)
+            raise ParameterError(name, "the same in both runs", got, hint)
 
 
-def _as_list(value: Any) -> Any:
-    return value if value is None or isinstance(value, str) else [str(one) for one in value]
-
-
-def _codes(name: str, data: Mapping[str, Any]) -> NDArray[np.int8]:
-    group = np.asarray(data["group"], dtype=np.str_).reshape(-1)
-    codes = np.full(len(group), -1, dtype=np.int8)
+def _codes(name: str, result: Result) -> NDArray[np.int8]:
+    codes = np.full(result.n, -1, dtype=np.int8)
     for k, state in enumerate(STATES):
-        codes[group == state] = k
+        codes[result.group == state] = k
     wrong = np.flatnonzero(codes < 0)
     if len(wrong):
         allowed = "HIHE, HILE, LIHE, LILE or invalid for every anchor"
-        got = f"{short_repr(str(group[wrong[0]]))} for anchor {wrong[0]}"
+        got = f"{short_repr(str(result.group[wrong[0]]))} for anchor {wrong[0]}"
         raise ParameterError(f"{name}['group']", allowed, got, "Check the run's data.")
     return codes
 
@@ -183,7 +184,7 @@ def _label_changes(
     return tuple(changes), len(names) - len(large)
 
 
-def _shift(before: Any, after: Any) -> ThresholdShift:
+def _shift(before: float, after: float) -> ThresholdShift:
     first, second = finite(before), finite(after)
     ratio = None if first is None or second is None or first == 0.0 else second / first
     return ThresholdShift(first, second, ratio)

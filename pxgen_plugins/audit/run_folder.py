@@ -5,17 +5,18 @@ from __future__ import annotations
 import contextlib
 import json
 import stat
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pxgen_plugins.audit.changes import Changes
 from pxgen_plugins.audit.verdicts import Judgement
 from pxgen_plugins.groups import GROUPS, INVALID
-from pxgen_plugins.result.tables import write_parquet
+from pxgen_plugins.result import Examples, Result, write_parquet
 from pxgen_plugins.utils.errors import ParameterError, caller, short_repr
 from pxgen_plugins.utils.files import plain, write_atomic
 
@@ -72,18 +73,16 @@ class Run:
     Attributes:
         path: Its folder.
         manifest: What was run: versions, digests, seeds, machine, counts.
-        data: The data of the explanation, as PXGen gives it.
+        result: What PXGen found out; its examples are those that the report shows.
         judgements: Of the conditions, in their order.
-        pictures: Pixels or texts of the anchors that are shown, or None.
         changes: Since the baseline, where there is one.
         evidence: What other methods say.
     """
 
     path: Path
     manifest: dict[str, Any]
-    data: dict[str, Any]
+    result: Result
     judgements: list[Judgement]
-    pictures: dict[str, Any] | None = None
     changes: Changes | None = None
     evidence: Evidence = NO_EVIDENCE
 
@@ -100,10 +99,9 @@ class Run:
         try:
             manifest = _read(folder / "manifest.json")
             judgements = [Judgement.from_dict(content) for content in _read(folder / _COMPLETE)]
-            data = _data(folder)
-            if len(data["group"]) != manifest["n_anchors"]:
+            result = _read_result(folder)
+            if result.n != manifest["n_anchors"]:
                 raise ValueError("anchors.parquet has another number of anchors")
-            pictures = _pictures(folder / "pictures.safetensors")
             wrong = [k for k, kind in _MANIFEST.items() if not isinstance(manifest.get(k), kind)]
         except Exception as error:  # files of others may be broken in any way
             got = f"{short_repr(str(folder))} ({type(error).__name__}: {str(error)[:120]})"
@@ -115,18 +113,13 @@ class Run:
             got = f"a manifest.json without a good {wrong[0]!r}"
             raise ParameterError("run", "a finished run folder", got, hint)
         changes, evidence = _changes(folder), _evidence(folder)
-        return cls(folder, manifest, data, judgements, pictures, changes, evidence)
+        return cls(folder, manifest, result, judgements, changes, evidence)
 
 
-def write_results(run: Run, explanation: Any) -> None:
-    """Write what was found, all that :meth:`Run.open` reads but the judgements.
-
-    Args:
-        run: The run.
-        explanation: As PXGen returns it, for the table of the anchors.
-    """
-    folder, data = run.path, run.data
-    write_parquet(explanation, folder / "anchors.parquet")
+def write_results(run: Run) -> None:
+    """Write what was found: all that :meth:`Run.open` reads, but the judgements."""
+    folder, data = run.path, run.result.to_data()
+    write_parquet(run.result, folder / "anchors.parquet")
     groups = {
         name: {key: value for key, value in group.items() if key != "indices"}
         for name, group in data["groups"].items()
@@ -134,7 +127,7 @@ def write_results(run: Run, explanation: Any) -> None:
     kept = {key: value for key, value in data.items() if key not in _PER_ANCHOR}
     write_json(folder / "explanation.json", kept | {"groups": groups})
     write_json(folder / "calibration.json", data["calibration"])
-    _write_pictures(folder / "pictures.safetensors", run.pictures)
+    _write_examples(folder / "pictures.safetensors", run.result.examples)
     write_json(folder / "manifest.json", run.manifest)
     if run.changes is None:
         (folder / "changes.json").unlink(missing_ok=True)
@@ -170,19 +163,15 @@ def _regular(path: Path) -> Path:
     return path
 
 
-def _data(folder: Path) -> dict[str, Any]:
-    """Return the data of the explanation, put together from its files."""
+def _read_result(folder: Path) -> Result:
+    """Return the result, put together from its files."""
     data: dict[str, Any] = _read(folder / "explanation.json")
-    calibration = _read(folder / "calibration.json")
+    data["calibration"] = _read(folder / "calibration.json")
     data |= _columns(folder / "anchors.parquet", data["criteria"])
-    for name in ("repeats", "reference", "scale"):
-        if calibration.get(name) is not None:
-            calibration[name] = np.array(calibration[name], dtype=float)
-    data["calibration"] = calibration
     for name in GROUPS:
         data["groups"][name]["indices"] = np.flatnonzero(data["group"] == name)
     data["invalid"] = np.flatnonzero(data["group"] == INVALID)
-    return data
+    return replace(Result.of(data), examples=_read_examples(folder / "pictures.safetensors"))
 
 
 def _changes(folder: Path) -> Changes | None:
@@ -210,58 +199,55 @@ def _readable(path: Path) -> Iterator[None]:
         raise ParameterError(path.name, "a readable file", got, "Run the audit again.") from error
 
 
-def _columns(path: Path, criteria: list[str]) -> dict[str, Any]:
+def _columns(path: Path, criteria: Sequence[str]) -> dict[str, Any]:
     """Return the per-anchor arrays of an explanation from its table."""
     from pyarrow import parquet
 
     table = parquet.read_table(_regular(path))
     names = table.column_names
-
-    def floats(name: str) -> Any:
-        return np.asarray(table[name].to_numpy(zero_copy_only=False), dtype=np.float64)
-
-    def texts(name: str) -> Any:
-        return np.array(table[name].to_pylist(), dtype=str) if name in names else None
-
+    # a criterion that is called like another column has a prefix there
     own = [f"criterion_{c}" if f"criterion_{c}" in names else c for c in criteria]
-    n, m = table.num_rows, len(criteria)
 
-    def stacked(suffix: str, columns: list[str]) -> Any:
-        if not m:
-            return np.empty((n, 0))
-        return np.stack([floats(f"{name}{suffix}") for name in columns], 1)
+    def array(name: str, dtype: Any = np.float64) -> NDArray[Any]:
+        return np.asarray(table[name].to_numpy(zero_copy_only=False), dtype=dtype)
 
-    affinity = [table[f"{c}_high_affinity"].to_numpy(zero_copy_only=False) for c in criteria]
+    def matrix(suffix: str, dtype: Any = np.float64) -> NDArray[Any]:
+        return np.stack([array(f"{name}{suffix}", dtype) for name in own], axis=1)
+
+    def texts(name: str) -> NDArray[np.str_] | None:
+        return np.array(table[name].to_pylist(), dtype=np.str_) if name in names else None
+
     return {
-        "values": stacked("", own),
-        "affinity": np.stack(affinity, 1) if m else np.empty((n, 0), dtype=bool),
-        "distance": stacked("_distance", criteria),
-        "p_value": stacked("_p_value", criteria),
-        "group": np.array(table["group"].to_pylist(), dtype=str),
-        "group_stability": floats("group_stability"),
-        "anchor_value": floats("anchor_value"),
+        "values": matrix(""),
+        "affinity": matrix("_high_affinity", bool),
+        "distance": matrix("_distance"),
+        "p_value": matrix("_p_value"),
+        "group": texts("group"),
+        "group_stability": array("group_stability"),
+        "anchor_value": array("anchor_value"),
         "labels": texts("label"),
         "ids": texts("id"),
     }
 
 
-def _write_pictures(path: Path, pictures: Mapping[str, Any] | None) -> None:
+def _write_examples(path: Path, examples: Examples | None) -> None:
     from safetensors.numpy import save
 
-    if pictures is None:
+    if examples is None:
         path.unlink(missing_ok=True)
         return
+    data = examples.to_data()
     arrays = {
         name: np.ascontiguousarray(value)
-        for name, value in pictures.items()
+        for name, value in data.items()
         if isinstance(value, np.ndarray)
     }
-    rest = {name: plain(value) for name, value in pictures.items() if name not in arrays}
+    rest = {name: plain(value) for name, value in data.items() if name not in arrays}
     text = json.dumps(rest, sort_keys=True, allow_nan=False)
     write_atomic(path, save(arrays, {"rest": text}))
 
 
-def _pictures(path: Path) -> dict[str, Any] | None:
+def _read_examples(path: Path) -> Examples | None:
     from safetensors import safe_open
 
     if not path.exists():
@@ -270,4 +256,4 @@ def _pictures(path: Path) -> dict[str, Any] | None:
     with safe_open(path, framework="numpy") as file:
         arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         rest: dict[str, Any] = json.loads(file.metadata()["rest"])
-        return arrays | rest
+        return Examples.of(arrays | rest)

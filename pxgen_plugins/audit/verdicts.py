@@ -15,9 +15,9 @@ from pxgen_plugins.audit.measurements import (
     Measurement,
     UnknownError,
     measure,
-    n_invalid,
 )
 from pxgen_plugins.groups import INVALID
+from pxgen_plugins.result import Result
 from pxgen_plugins.utils.errors import ParameterError, short_repr
 from pxgen_plugins.utils.text import number
 from pxgen_plugins.utils.validation import LARGEST, choice
@@ -110,8 +110,8 @@ class Judgement:
 
 def judge(
     conditions: Sequence[Condition],
-    data: Mapping[str, Any],
-    baseline: Mapping[str, Any] | None = None,
+    result: Result,
+    baseline: Result | None = None,
     changes: AnchorChanges | None = None,
 ) -> list[Judgement]:
     """Judge conditions on a run.
@@ -127,8 +127,8 @@ def judge(
 
     Args:
         conditions: What must hold.
-        data: The explanation's data.
-        baseline: That of the run compared with.
+        result: What PXGen found out.
+        baseline: The same of the run compared with.
         changes: From the baseline to this run.
 
     Returns:
@@ -136,7 +136,7 @@ def judge(
 
     Cost: O(n) per condition.
     """
-    return [_judge_one(condition, data, baseline, changes) for condition in conditions]
+    return [_judge_one(condition, result, baseline, changes) for condition in conditions]
 
 
 def overall(judgements: Iterable[Judgement]) -> tuple[str, dict[str, int]]:
@@ -146,7 +146,7 @@ def overall(judgements: Iterable[Judgement]) -> tuple[str, dict[str, int]]:
     conditions the verdict is ``"skipped"`` too.
 
     Example:
-        >>> overall(judge([], {}))
+        >>> overall([])
         ('skipped', {})
     """
     states = [judgement.state for judgement in judgements]
@@ -157,13 +157,13 @@ def overall(judgements: Iterable[Judgement]) -> tuple[str, dict[str, int]]:
 
 def _judge_one(
     condition: Condition,
-    data: Mapping[str, Any],
-    baseline: Mapping[str, Any] | None,
+    result: Result,
+    baseline: Result | None,
     changes: AnchorChanges | None,
 ) -> Judgement:
     parsed = parse(condition.text)
 
-    def result(
+    def verdict(
         state: str, reason: str, value: Measurement = NOTHING, bound: float | None = None
     ) -> Judgement:
         against = value.against if state != "passed" else value.against[:0]
@@ -187,26 +187,28 @@ def _judge_one(
         )
 
     if parsed.relative and (baseline is None or changes is None):
-        return result("error", "it compares with a baseline, and there is none")
+        return verdict("error", "it compares with a baseline, and there is none")
     try:
-        value = measure(parsed, condition.confidence, data, baseline, changes)
+        value = measure(parsed, condition.confidence, result, baseline, changes)
     except UnknownError as error:
-        return result("error", str(error))
+        return verdict("error", str(error))
     if value.n is not None and value.n < condition.min_count:
-        return result("skipped", f"{value.n} anchors, fewer than {condition.min_count}", value)
+        return verdict("skipped", f"{value.n} anchors, fewer than {condition.min_count}", value)
     if not math.isfinite(value.observed):
-        return result("error", "the value is not a finite number", value)
+        return verdict("error", "the value is not a finite number", value)
     holds = _OPERATORS[parsed.op]
     bound = value.observed
     if value.interval is not None:
         bound = value.interval[1 if parsed.op in {"<=", "<"} else 0]
     if holds(bound, parsed.limit) and holds(value.observed, parsed.limit):
-        return result("passed", "", value, bound)
+        return verdict("passed", "", value, bound)
     state = "warning" if condition.severity == "warning" else "failed"
     if holds(value.observed, parsed.limit):
-        return result(state, _interval_reason(condition, parsed, value, bound, data), value, bound)
+        return verdict(
+            state, _interval_reason(condition, parsed, value, bound, result), value, bound
+        )
     reason = f"{value.observed:.6g} is not {parsed.op} {parsed.limit:g}"
-    return result(state, reason, value, bound)
+    return verdict(state, reason, value, bound)
 
 
 def _interval_reason(
@@ -214,7 +216,7 @@ def _interval_reason(
     parsed: Parsed,
     value: Measurement,
     bound: float,
-    data: Mapping[str, Any],
+    result: Result,
 ) -> str:
     """Return why a value that holds does not pass."""
     percent = f"{100 * condition.confidence:g}%"
@@ -223,7 +225,7 @@ def _interval_reason(
         reason = f"the value holds, but there are too few anchors for a {percent} interval"
     if value.n is None:
         return reason
-    unknown = n_invalid(data) if parsed.group != INVALID else 0
+    unknown = int(result.is_invalid.sum()) if parsed.group != INVALID else 0
     return f"{reason} ({value.n} anchors{f', {unknown} invalid' if unknown else ''})"
 
 

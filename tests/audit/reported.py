@@ -8,7 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pxgen_plugins.audit.verdicts import Judgement
+from pxgen_plugins.audit.writers.report import build_report
 from pxgen_plugins.groups import assign
+from pxgen_plugins.result import Result
 
 PAYLOADS = [
     "</script><img src=x onerror=alert(1)>", "<svg onload=alert(1)>",
@@ -62,6 +64,13 @@ def pictures_of(indices: list[int], shape: tuple[int, ...] = (1, 12, 12)) -> dic
         "reconstructions": pixels[1],
         "data_range": (0.0, 1.0),
     }
+
+
+def report(
+    manifest: dict[str, Any], data: dict[str, Any], pictures: Any = None, *rest: Any, **options: Any
+) -> str:
+    """The report of an explanation's data, and of pictures as an explanation holds them."""
+    return build_report(manifest, Result.of(data | {"examples": pictures}), *rest, **options)
 
 
 def judgement(state: str = "failed", **other: Any) -> Judgement:

@@ -11,6 +11,7 @@ from scipy.stats import binom, binomtest
 from pxgen_plugins.audit.conditions import Condition
 from pxgen_plugins.audit.run_comparison import compare_runs
 from pxgen_plugins.audit.verdicts import Judgement, judge, overall
+from pxgen_plugins.result import Result
 from pxgen_plugins.utils.errors import ParameterError
 from tests.audit.reported import judgement
 
@@ -26,6 +27,7 @@ def run(groups, values=None, labels=None, repeats=((19.0, 0.1), (21.0, 0.1)), kl
         "values": table,
         "anchor_value": table.sum(1),
         "group": np.array(groups),
+        "groups": {},
         "group_stability": np.ones(n),
         "labels": None if labels is None else np.array(labels),
         "ids": None,
@@ -35,8 +37,9 @@ def run(groups, values=None, labels=None, repeats=((19.0, 0.1), (21.0, 0.1)), kl
 
 
 def one(text, data, baseline=None, **settings):
-    changes = None if baseline is None else compare_runs(baseline, data)
-    (found,) = judge([Condition(text, **settings)], data, baseline, changes)
+    before = None if baseline is None else Result.of(baseline)
+    changes = None if before is None else compare_runs(before, data)
+    (found,) = judge([Condition(text, **settings)], Result.of(data), before, changes)
     return found
 
 

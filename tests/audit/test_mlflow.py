@@ -84,10 +84,10 @@ def test_a_run_is_logged_whole_into_a_folder(finished, tmp_path, allowed):
     assert found.data.params["pxgen.n_anchors"] == "100"
     assert json.loads(found.data.params["pxgen.intrinsic"]) == ["kld"]
     metrics = found.data.metrics
-    for name, group in run.data["groups"].items():
+    for name, group in run.result.groups.items():
         assert metrics[f"pxgen/count/{name}"] == group["count"]
         assert metrics[f"pxgen/fraction/{name}"] == group["count"] / 100
-    for name, value in run.data["thresholds"].items():
+    for name, value in run.result.to_data()["thresholds"].items():
         assert metrics[f"pxgen/threshold/{name}"] == pytest.approx(value)
     assert metrics["pxgen/conditions/passed"] == 3
     assert metrics["pxgen/conditions/failed"] == 1

@@ -104,7 +104,7 @@ def test_every_kind_of_model_is_audited_and_told_from_another(kind, tmp_path, mo
             torch.random.set_rng_state(torch.Generator().manual_seed(seed).get_state())
             model = kind(tmp_path, seed, monkeypatch)
         assert audit(tmp_path, model, "anchors.npy") == code, capsys.readouterr().err
-    assert np.isfinite(Run.open(tmp_path / "run").data["values"]).all()
+    assert np.isfinite(Run.open(tmp_path / "run").result.values).all()
     assert "other model" in capsys.readouterr().err
 
 

@@ -48,8 +48,12 @@ def junit(judgements: Sequence[Judgement], name: str) -> bytes:
     Example:
         >>> from pxgen_plugins.audit.conditions import Condition
         >>> from pxgen_plugins.audit.verdicts import judge
-        >>> data = {"group": ["HIHE", "HILE"], "anchor_value": [1.0, 2.0]}
-        >>> judgements = judge([Condition("HILE.count < 1")], data)
+        >>> from pxgen_plugins.result import Result
+        >>> result = Result.of({
+        ...     "criteria": ["kld"], "kinds": ["intrinsic"], "thresholds": {"kld": 20.0},
+        ...     "values": [[1.0], [2.0]], "group": ["HIHE", "HILE"], "groups": {},
+        ... })
+        >>> judgements = judge([Condition("HILE.count < 1")], result)
         >>> print(junit(judgements, "digits").decode())
         <?xml version='1.0' encoding='utf-8'?>
         <testsuites tests="1" failures="1" errors="0" time="0">

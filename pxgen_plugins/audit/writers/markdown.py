@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from pxgen_plugins.audit.changes import Changes
 from pxgen_plugins.audit.escaping import code
@@ -14,6 +11,7 @@ from pxgen_plugins.audit.run_folder import Run
 from pxgen_plugins.audit.verdicts import STATES, Judgement, overall
 from pxgen_plugins.audit.writers.base import Writer, register
 from pxgen_plugins.groups import GROUPS, INVALID
+from pxgen_plugins.result import Result
 from pxgen_plugins.utils.files import write_atomic
 from pxgen_plugins.utils.text import markdown_table, number
 
@@ -38,12 +36,12 @@ class MarkdownWriter(Writer):
 
     def write(self, folder: Path, run: Run) -> None:
         """Write ``summary.md``."""
-        text = summary(run.data, run.judgements, run.manifest["name"], run.changes)
+        text = summary(run.result, run.judgements, run.manifest["name"], run.changes)
         write_atomic(folder / "summary.md", text.encode())
 
 
 def summary(
-    data: Mapping[str, Any],
+    result: Result,
     judgements: Sequence[Judgement],
     name: str,
     changes: Changes | None = None,
@@ -53,7 +51,7 @@ def summary(
     Text from users stands in code spans, where no Markdown, HTML, link or mention works.
 
     Args:
-        data: Data of the run's explanation.
+        result: Of the run.
         judgements: Of the conditions.
         name: Of the audit.
         changes: From :func:`~pxgen_plugins.audit.compare_runs`, or None.
@@ -62,8 +60,12 @@ def summary(
         GitHub Flavored Markdown that ends with a newline.
 
     Example:
-        >>> groups = {"HIHE": {"count": 3, "fraction": 0.75, "interval": [0.3, 0.95]}}
-        >>> print(summary({"group": ["HIHE"] * 3 + ["invalid"], "groups": groups}, [], "digits"))
+        >>> result = Result.of({
+        ...     "criteria": ["kld"], "kinds": ["intrinsic"], "thresholds": {"kld": 20.0},
+        ...     "values": [[1.0], [2.0], [3.0], [None]], "group": ["HIHE"] * 3 + ["invalid"],
+        ...     "groups": {"HIHE": {"count": 3, "fraction": 0.75, "interval": [0.3, 0.95]}},
+        ... })
+        >>> print(summary(result, [], "digits"))
         ## PXGen audit `digits`: not judged: nothing was checked
         <BLANKLINE>
         No conditions.
@@ -80,32 +82,25 @@ def summary(
     state, counts = overall(judgements)
     lines = [f"## PXGen audit {code(name)}: {_WORDS[state]}", ""]
     lines += _conditions(judgements, counts)
-    lines += ["", *_groups(data)]
+    lines += ["", *_groups(result)]
     if changes is not None:
         lines += ["", "### What changed", "", changes.to_markdown().rstrip("\n")]
     return "\n".join(lines) + "\n"
 
 
-def invalid_by_reason(data: Mapping[str, Any], most: int = 5) -> list[tuple[str, int, int]]:
+def invalid_by_reason(result: Result, most: int = 5) -> list[tuple[str, int, int]]:
     """Count invalid anchors by reason.
 
     Args:
-        data: Data of an explanation.
+        result: Of the run.
         most: Most reasons.
 
     Returns:
         For each reason, the commonest first: the reason, the number of anchors, the first's index.
-
-    Example:
-        >>> invalid_by_reason({"invalid": [3, 5, 9], "reasons": ["too long", "NaN", "too long"]})
-        [('too long', 2, 3), ('NaN', 1, 5)]
     """
-    indices, reasons = data.get("invalid"), data.get("reasons")
-    if indices is None or reasons is None:
-        return []
     anchors: dict[str, list[int]] = {}
-    for index, reason in zip(indices, reasons, strict=False):
-        anchors.setdefault(str(reason), []).append(int(index))
+    for index, reason in zip(result.invalid.tolist(), result.reasons, strict=False):
+        anchors.setdefault(reason, []).append(index)
     rows = [(reason, len(among), among[0]) for reason, among in anchors.items()]
     return sorted(rows, key=lambda row: (-row[1], row[2]))[:most]
 
@@ -141,19 +136,18 @@ def _anchors(indices: Sequence[int]) -> str:
     return f"{listed}, ..." if len(indices) > _MOST_ANCHORS else listed
 
 
-def _groups(data: Mapping[str, Any]) -> list[str]:
-    n = len(data["group"])
+def _groups(result: Result) -> list[str]:
     rows = []
     for name in GROUPS:
-        entry = data["groups"].get(name) or {}
-        ends = entry.get("interval")
-        spread = "n/a" if ends is None else f"{ends[0]:.1%} to {ends[1]:.1%}"
-        rows.append([name, f"{entry.get('count') or 0:,}", _share(entry.get("fraction")), spread])
-    n_invalid = int(np.count_nonzero(np.asarray(data["group"], dtype=np.str_) == INVALID))
+        group = result.groups[name]
+        ends = group.interval
+        interval = "n/a" if ends is None else f"{ends[0]:.1%} to {ends[1]:.1%}"
+        rows.append([name, f"{group.count:,}", _share(group.fraction), interval])
+    n_invalid = int(result.is_invalid.sum())
     if n_invalid:
-        rows.append([INVALID, f"{n_invalid:,}", _share(n_invalid / n), "n/a"])
+        rows.append([INVALID, f"{n_invalid:,}", _share(n_invalid / result.n), "n/a"])
     table = markdown_table(["group", "anchors", "share", "95% interval"], rows, n_left=1)
-    for reason, count, first in invalid_by_reason(data):
+    for reason, count, first in invalid_by_reason(result):
         table += ["", f"Not scored: {count:,}, {code(reason, 160)}, the first #{first}."]
     return table
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -14,6 +13,7 @@ from pxgen_plugins.audit.run_folder import Run
 from pxgen_plugins.audit.verdicts import STATES, Judgement
 from pxgen_plugins.audit.writers.base import Writer, register
 from pxgen_plugins.groups import GROUPS, INVALID
+from pxgen_plugins.result import Result
 from pxgen_plugins.utils.files import write_atomic
 
 __all__ = ["openmetrics"]
@@ -29,11 +29,11 @@ class MetricsWriter(Writer):
 
     def write(self, folder: Path, run: Run) -> None:
         """Write ``metrics.prom``."""
-        content = openmetrics(run.data, run.judgements, run.manifest["name"])
+        content = openmetrics(run.result, run.judgements, run.manifest["name"])
         write_atomic(folder / "metrics.prom", content)
 
 
-def openmetrics(data: Mapping[str, Any], judgements: Sequence[Judgement], name: str) -> bytes:
+def openmetrics(result: Result, judgements: Sequence[Judgement], name: str) -> bytes:
     r"""Return fractions, counts, thresholds and states of conditions as gauges.
 
     OpenMetrics 1.0 text (RFC draft of 2020, its section "Text Format"). All families are gauges
@@ -43,7 +43,7 @@ def openmetrics(data: Mapping[str, Any], judgements: Sequence[Judgement], name: 
     control characters and invisible ones stand as ``\x1b`` before that.
 
     Args:
-        data: Data of the run's explanation.
+        result: Of the run.
         judgements: Of the conditions.
         name: Of the audit.
 
@@ -51,21 +51,22 @@ def openmetrics(data: Mapping[str, Any], judgements: Sequence[Judgement], name: 
         UTF-8 that ends with ``# EOF``. It holds no time: the reader's clock counts.
 
     Example:
-        >>> run = {"group": ["HIHE", "HIHE", "LILE"], "thresholds": {"kld": 20.0}}
-        >>> print(openmetrics(run, [], "digits").decode())  # doctest: +ELLIPSIS
+        >>> result = Result.of({
+        ...     "criteria": ["kld"], "kinds": ["intrinsic"], "thresholds": {"kld": 20.0},
+        ...     "values": [[1.0], [2.0], [30.0]], "group": ["HIHE", "HIHE", "LILE"], "groups": {},
+        ... })
+        >>> print(openmetrics(result, [], "digits").decode())  # doctest: +ELLIPSIS
         # TYPE pxgen_anchors gauge
         # HELP pxgen_anchors Anchors in each group.
         pxgen_anchors{audit="digits",group="HIHE"} 2
         ...
         # EOF
     """
-    group = np.asarray(data["group"], dtype=np.str_)
-    counts = {state: int(np.count_nonzero(group == state)) for state in (*GROUPS, INVALID)}
-    n = len(group)
-    shares = {state: count / n if n else math.nan for state, count in counts.items()}
-    thresholds = data["thresholds"]
-    criteria = distinct(map(visible, thresholds), " #")
-    names = distinct((visible(one.title) for one in judgements), " #")
+    names = (*GROUPS, INVALID)
+    counts = {name: int(np.count_nonzero(result.group == name)) for name in names}
+    shares = {state: count / result.n if result.n else math.nan for state, count in counts.items()}
+    criteria = distinct(map(visible, result.criteria), " #")
+    titles = distinct((visible(one.title) for one in judgements), " #")
     families: list[tuple[str, str, list[_Sample]]] = [
         ("anchors", "Anchors in each group.", [({"group": k}, c) for k, c in counts.items()]),
         (
@@ -77,8 +78,8 @@ def openmetrics(data: Mapping[str, Any], judgements: Sequence[Judgement], name: 
             "threshold",
             "Threshold of each criterion, in its unit.",
             [
-                ({"criterion": k}, _number(value))
-                for k, value in zip(criteria, thresholds.values(), strict=True)
+                ({"criterion": k}, value if math.isfinite(value) else math.nan)
+                for k, value in zip(criteria, result.thresholds.tolist(), strict=True)
             ],
         ),
         (
@@ -86,7 +87,7 @@ def openmetrics(data: Mapping[str, Any], judgements: Sequence[Judgement], name: 
             "1 for the state of each condition, 0 for the others.",
             [
                 ({"condition": k, "severity": one.severity, "state": state}, state == one.state)
-                for k, one in zip(names, judgements, strict=True)
+                for k, one in zip(titles, judgements, strict=True)
                 for state in STATES
             ],
         ),
@@ -95,7 +96,7 @@ def openmetrics(data: Mapping[str, Any], judgements: Sequence[Judgement], name: 
             "Value that each condition is about.",
             [
                 ({"condition": k}, _number(one.observed))
-                for k, one in zip(names, judgements, strict=True)
+                for k, one in zip(titles, judgements, strict=True)
             ],
         ),
         (
@@ -103,7 +104,7 @@ def openmetrics(data: Mapping[str, Any], judgements: Sequence[Judgement], name: 
             "Limit that each condition sets.",
             [
                 ({"condition": k}, _number(one.limit))
-                for k, one in zip(names, judgements, strict=True)
+                for k, one in zip(titles, judgements, strict=True)
             ],
         ),
     ]

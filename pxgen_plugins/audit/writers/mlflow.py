@@ -199,14 +199,16 @@ def _params(run: Run) -> dict[str, str]:
 
 def _metrics(run: Run) -> dict[str, float]:
     """Return what is a finite number."""
-    n, data = len(run.data["group"]), run.data
-    counts = {name: group["count"] for name, group in data["groups"].items()}
-    counts["invalid"] = len(data["invalid"])
-    found = {f"pxgen/count/{name}": count for name, count in counts.items()}
+    n, result = run.result.n, run.result
+    counts = {name: group.count for name, group in result.groups.items()}
+    counts["invalid"] = len(result.invalid)
+    found: dict[str, float | None] = {
+        f"pxgen/count/{name}": count for name, count in counts.items()
+    }
     if n:
         found |= {f"pxgen/fraction/{name}": count / n for name, count in counts.items()}
-    thresholds = distinct(map(_name, data["thresholds"]), " ")
-    for name, value in zip(thresholds, data["thresholds"].values(), strict=True):
+    thresholds = distinct(map(_name, result.criteria), " ")
+    for name, value in zip(thresholds, result.thresholds.tolist(), strict=True):
         found[f"pxgen/threshold/{name}"] = value
     _, states = overall(run.judgements)
     found |= {f"pxgen/conditions/{state}": states.get(state, 0) for state in STATES}

@@ -20,7 +20,5 @@ class ReportWriter(Writer):
 
     def write(self, folder: Path, run: Run) -> None:
         """Write ``report.html``."""
-        page = build_report(
-            run.manifest, run.data, run.pictures, run.judgements, run.changes, run.evidence
-        )
+        page = build_report(run.manifest, run.result, run.judgements, run.changes, run.evidence)
         write_atomic(folder / "report.html", page.encode())

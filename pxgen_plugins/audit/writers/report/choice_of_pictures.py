@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pxgen_plugins.anchors import Anchors
 from pxgen_plugins.audit.changes import Changes
 from pxgen_plugins.audit.verdicts import Judgement
+from pxgen_plugins.result import Result
 from pxgen_plugins.utils.sequences import evenly_spaced
 
 __all__ = ["choose_pictures"]
@@ -22,7 +23,7 @@ _WAYS, _MOVES = 4, 12  # anchors that moved, of each of the commonest ways
 
 def choose_pictures(
     anchors: Anchors,
-    data: Mapping[str, Any],
+    result: Result,
     judgements: Sequence[Judgement],
     changes: Changes | None,
 ) -> NDArray[np.int64]:
@@ -33,16 +34,16 @@ def choose_pictures(
 
     Args:
         anchors: The anchor set.
-        data: Data of its explanation.
+        result: What PXGen found out about it.
         judgements: Of the conditions.
         changes: Since the baseline, or None.
 
     Returns:
         Their indices, rising.
     """
-    parts = [np.asarray(part, dtype=np.int64) for part in _parts(data, judgements, changes)]
+    parts = [np.asarray(part, dtype=np.int64) for part in _parts(result, judgements, changes)]
     chosen = np.unique(np.concatenate(parts))
-    suspects = np.intersect1d(chosen, data["invalid"]).astype(np.int64)
+    suspects = np.intersect1d(chosen, result.invalid)
     if not len(suspects):
         return chosen
     unreadable = suspects[sorted(anchors.read(suspects)[1])]
@@ -50,15 +51,15 @@ def choose_pictures(
 
 
 def _parts(
-    data: Mapping[str, Any], judgements: Sequence[Judgement], changes: Changes | None
+    result: Result, judgements: Sequence[Judgement], changes: Changes | None
 ) -> Iterator[Any]:
     for judgement in judgements:
         yield judgement.anchors[:_EVIDENCE]
-    yield from data["strips"].values()
+    yield from result.strips.values()
     if changes is not None:
         for moved in list(changes.ways.values())[:_WAYS]:
             yield moved[evenly_spaced(len(moved), _MOVES)]
-    for group in data["groups"].values():
-        yield from group["representatives"].values()
-        members = group["indices"]  # in the order of anchors, which is no order of values
+    for group in result.groups.values():
+        yield from group.representatives.values()
+        members = group.indices  # in the order of anchors, which is no order of values
         yield members[evenly_spaced(len(members), _SAMPLE)]

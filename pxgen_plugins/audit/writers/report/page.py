@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pxgen_plugins.audit.changes import Changes
+from pxgen_plugins.audit.changes import Changes, finite
 from pxgen_plugins.audit.escaping import visible
 from pxgen_plugins.audit.run_folder import NO_EVIDENCE, Evidence
 from pxgen_plugins.audit.verdicts import Judgement, overall
@@ -22,6 +22,7 @@ from pxgen_plugins.audit.writers.report.points import pack_points
 from pxgen_plugins.audit.writers.report.sections import LABEL, Detail
 from pxgen_plugins.audit.writers.report.sprites import Sprites, pack_pictures
 from pxgen_plugins.plots._style import criterion_name
+from pxgen_plugins.result import Result
 from pxgen_plugins.utils.errors import ParameterError, caller
 from pxgen_plugins.utils.files import plain
 from pxgen_plugins.utils.optional import load
@@ -58,8 +59,7 @@ _VERDICTS = {
 @caller("build_report")
 def build_report(
     manifest: Mapping[str, Any],
-    data: Mapping[str, Any],
-    pictures: Mapping[str, Any] | None = None,
+    result: Result,
     judgements: Sequence[Judgement] = (),
     changes: Changes | None = None,
     evidence: Evidence = NO_EVIDENCE,
@@ -73,10 +73,8 @@ def build_report(
     Args:
         manifest: What was run: versions, digests, seed, machine. ``seed`` seeds the sample that
             is drawn when the anchors are too many; the page says so.
-        data: Data of an explanation, of n anchors and m criteria.
-        pictures: ``indices`` int64 (e,), ``anchors`` uint8 (e, \*shape), ``reconstructions``
-            uint8 (e, \*shape) or None; or ``indices``, ``texts`` and ``reconstructed_texts``; or
-            None. At most 1,000 are shown, made smaller when they are large.
+        result: Of n anchors and m criteria. At most 1,000 of its examples are shown, made smaller
+            when they are large.
         judgements: Of the conditions.
         changes: Since the baseline, or None.
         evidence: What other methods say; a figure of more than 600,000 bytes is left out.
@@ -89,38 +87,40 @@ def build_report(
 
     Example:
         >>> values = np.array([[1.0, 1.0], [1.0, 9.0], [9.0, 1.0], [9.0, 9.0]])
-        >>> data = {
+        >>> result = Result.of({
         ...     "criteria": ["kld", "mse"],
         ...     "kinds": ["intrinsic", "extrinsic"],
         ...     "values": values,
         ...     "thresholds": {"kld": 5.0, "mse": 5.0},
         ...     "group": np.array(["HIHE", "HILE", "LIHE", "LILE"]),
-        ... }
-        >>> build_report({"seed": 0}, data)[:15]
+        ...     "groups": {},
+        ... })
+        >>> build_report({"seed": 0}, result)[:15]
         '<!doctype html>'
     """
-    with_picture = set() if pictures is None else {int(index) for index in pictures["indices"]}
+    examples = result.examples
+    with_picture = set() if examples is None else set(examples.indices.tolist())
     for picture_bytes, point_bytes, detail in _TRIES:
         tables = sections.evidence_section(evidence.tables, detail)
         context = {
             "conditions": sections.conditions_section(judgements, detail),
-            "groups": sections.groups_section(data),
-            "invalid": sections.invalid_section(data),
-            "labels": sections.labels_section(data, detail),
+            "groups": sections.groups_section(result),
+            "invalid": sections.invalid_section(result),
+            "labels": sections.labels_section(result, detail),
             "changes": sections.changes_section(changes, with_picture),
             "evidence": tables,
             "n_tables_left": len(evidence.tables) - len(tables),
             "figure": _image_url(evidence.figure),
-            "provenance": sections.provenance_section(manifest, data),
-            "strips": _strips(data),
+            "provenance": sections.provenance_section(manifest, result),
+            "strips": {k: at[:_MOST_STRIP].tolist() for k, at in result.strips.items()},
         }
-        sprites = pack_pictures(pictures, _anchors(context), picture_bytes)
-        page = _render(manifest, data, judgements, context, sprites, point_bytes)
+        sprites = pack_pictures(examples, _anchors(context), picture_bytes)
+        page = _render(manifest, result, judgements, context, sprites, point_bytes)
         if len(page.encode()) <= LIMIT:
             return page
     got = f"{len(page.encode()):,} bytes at the least"
     hint = "Audit with fewer criteria, or give fewer conditions and adapters."
-    raise ParameterError("data", f"what fits into {LIMIT:,} bytes", got, hint)
+    raise ParameterError("result", f"what fits into {LIMIT:,} bytes", got, hint)
 
 
 def _image_url(figure: bytes | None) -> str | None:
@@ -128,11 +128,6 @@ def _image_url(figure: bytes | None) -> str | None:
     if figure is None or len(figure) > _MOST_FIGURE or not figure.startswith(b"\x89PNG\r\n\x1a\n"):
         return None
     return "data:image/png;base64," + base64.b64encode(figure).decode()
-
-
-def _strips(data: Mapping[str, Any]) -> dict[str, list[int]]:
-    strips = data.get("strips") or {}
-    return {name: [int(at) for at in indices][:_MOST_STRIP] for name, indices in strips.items()}
 
 
 def _anchors(context: Mapping[str, Any]) -> list[int]:
@@ -148,7 +143,7 @@ def _anchors(context: Mapping[str, Any]) -> list[int]:
 
 def _render(
     manifest: Mapping[str, Any],
-    data: Mapping[str, Any],
+    result: Result,
     judgements: Sequence[Judgement],
     context: Mapping[str, Any],
     sprites: Sprites,
@@ -158,8 +153,8 @@ def _render(
     style, script = _asset("report.css"), "\n".join(map(_asset, _SCRIPTS))
     with_picture = np.array(sorted(sprites.place), dtype=np.int64)
     seed = manifest.get("seed")
-    points = pack_points(data, with_picture, seed if isinstance(seed, int) else 0, point_bytes)
-    embedded = {"points": points, "pictures": _pictures(sprites, data)}
+    points = pack_points(result, with_picture, seed if isinstance(seed, int) else 0, point_bytes)
+    embedded = {"points": points, "pictures": _pictures(sprites, result)}
     state, counts = overall(judgements)
     environment = jinja2.Environment(
         autoescape=True,
@@ -187,7 +182,7 @@ def _render(
         n_sample=f"{points['n_sample']:,}",
         n=f"{points['n']:,}",
         manifest=manifest,
-        card=_cards(data),
+        card=_cards(result),
         text=trusted,
     )
     return page
@@ -199,43 +194,37 @@ def _finalize(value: Any) -> Any:
     return value if ours else visible(value, _LONGEST)
 
 
-def _cards(data: Mapping[str, Any]) -> Any:
+def _cards(result: Result) -> Any:
     """Return a function that gives what stands below the picture of an anchor."""
-    values = np.asarray(data["values"], dtype=np.float64)
-    names = [visible(criterion_name(str(name)), LABEL) for name in data["criteria"]]
-    group = np.asarray(data["group"])
-    columns: dict[str, NDArray[Any] | None] = {
-        key: None if data.get(key) is None else np.asarray(data[key]) for key in ("labels", "ids")
-    }
+    names = [visible(criterion_name(name), LABEL) for name in result.criteria[:_CARD_VALUES]]
+
+    def text(column: NDArray[np.str_] | None, index: int) -> str | None:
+        return None if column is None else visible(column[index], LABEL)
 
     def card(index: int) -> dict[str, Any] | None:
-        if not 0 <= index < len(values):  # a condition may come from another run
+        if not 0 <= index < result.n:  # a condition may come from another run
             return None
-        texts = {
-            key: None if column is None else visible(column[index], LABEL)
-            for key, column in columns.items()
-        }
+        values = result.values[index].tolist()
         return {
             "index": index,
-            "group": str(group[index]),
-            "label": texts["labels"],
-            "id": texts["ids"],
+            "group": str(result.group[index]),
+            "label": text(result.labels, index),
+            "id": text(result.ids, index),
             "values": [
-                (name, number(float(value), 3))
-                for name, value in list(zip(names, values[index], strict=True))[:_CARD_VALUES]
+                (name, number(finite(value), 3)) for name, value in zip(names, values, strict=False)
             ],
         }
 
     return card
 
 
-def _pictures(sprites: Sprites, data: Mapping[str, Any]) -> dict[str, Any]:
+def _pictures(sprites: Sprites, result: Result) -> dict[str, Any]:
     """Return what the script needs to show pictures: where they are, not the pixels."""
-    ids = data.get("ids")
+    ids = result.ids
     places = sorted(sprites.place, key=sprites.place.__getitem__)
     return {
         "indices": places,
-        "ids": None if ids is None else [visible(np.asarray(ids)[i], LABEL) for i in places],
+        "ids": None if ids is None else [visible(ids[i], LABEL) for i in places],
         "width": sprites.width,
         "height": sprites.height,
         "each": sprites.each,

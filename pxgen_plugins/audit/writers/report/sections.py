@@ -17,6 +17,7 @@ from pxgen_plugins.audit.verdicts import STATES, Judgement
 from pxgen_plugins.audit.writers.markdown import invalid_by_reason
 from pxgen_plugins.groups import GROUPS, INVALID, wilson_interval
 from pxgen_plugins.plots._style import GROUPS as STYLES
+from pxgen_plugins.result import Group, Result
 from pxgen_plugins.utils.errors import ParameterError
 from pxgen_plugins.utils.text import number, percent, points
 
@@ -123,43 +124,41 @@ def _interval_bar(judgement: Judgement) -> dict[str, float] | None:
     }
 
 
-def invalid_section(data: Mapping[str, Any]) -> list[dict[str, str]]:
+def invalid_section(result: Result) -> list[dict[str, str]]:
     """Return why anchors have no group, each reason with its count and the first such anchor."""
-    ids = data.get("ids")
+    ids = result.ids
     return [
         {
             "reason": visible(reason, 200),
             "count": f"{count:,}",
             "first": f"#{first}" + ("" if ids is None else f", {visible(ids[first], 80)}"),
         }
-        for reason, count, first in invalid_by_reason(data)
+        for reason, count, first in invalid_by_reason(result)
     ]
 
 
-def groups_section(data: Mapping[str, Any]) -> list[dict[str, Any]]:
+def groups_section(result: Result) -> list[dict[str, Any]]:
     """Return count, share and interval of each group, and its representatives by selector."""
-    group = np.asarray(data["group"])
-    n = len(group)
+    n = result.n
     sections = []
     for name in (*GROUPS, INVALID):
-        count = int((group == name).sum())
+        count = int((result.group == name).sum())
         if name == INVALID and not count:
             continue
-        statistics = (data.get("groups") or {}).get(name) or {}
-        representatives = statistics.get("representatives") or {}
+        group = result.groups.get(name, Group())
         sections.append(
             {
                 "name": name,
                 "words": STYLES[name].words if name in STYLES else "could not be scored",
                 "count": f"{count:,}",
                 "share": percent(count / n) if n else "n/a",
-                "interval": interval_words(statistics.get("interval") or wilson_interval(count, n)),
-                "bootstrap": interval_words(statistics.get("bootstrap")),
+                "interval": interval_words(group.interval or wilson_interval(count, n)),
+                "bootstrap": interval_words(group.bootstrap),
                 "representatives": [
-                    _representatives(str(selector), np.asarray(indices).reshape(-1))
-                    for selector, indices in list(representatives.items())[:_MOST_SELECTORS]
+                    _representatives(selector, indices)
+                    for selector, indices in list(group.representatives.items())[:_MOST_SELECTORS]
                 ],
-                "n_selectors_left": max(0, len(representatives) - _MOST_SELECTORS),
+                "n_selectors_left": max(0, len(group.representatives) - _MOST_SELECTORS),
             }
         )
     return sections
@@ -182,16 +181,13 @@ def interval_words(interval: Any) -> str:
     return f"{percent(interval[0])} to {percent(interval[1])}"
 
 
-def labels_section(data: Mapping[str, Any], detail: Detail) -> dict[str, Any]:
+def labels_section(result: Result, detail: Detail) -> dict[str, Any]:
     """Return the shares of every group by label, the most frequent labels in their own order."""
-    if data.get("labels") is None:
+    if result.labels is None:
         return {"rows": [], "n_left": 0}
-    names, codes = np.unique(np.asarray(data["labels"]), return_inverse=True)
-    group = np.asarray(data["group"])
-    counts = np.stack(
-        [np.bincount(codes[group == name], minlength=len(names)) for name in (*GROUPS, INVALID)],
-        axis=1,
-    )
+    names, codes = np.unique(result.labels, return_inverse=True)
+    members = [result.group == name for name in (*GROUPS, INVALID)]
+    counts = np.stack([np.bincount(codes[mask], minlength=len(names)) for mask in members], axis=1)
     totals = counts.sum(axis=1)
     most = np.sort(np.argsort(-totals, kind="stable")[: detail.labels])
     rows = []
@@ -311,13 +307,10 @@ def evidence_section(
     return sections
 
 
-def provenance_section(
-    manifest: Mapping[str, Any], data: Mapping[str, Any]
-) -> list[tuple[str, str]]:
+def provenance_section(manifest: Mapping[str, Any], result: Result) -> list[tuple[str, str]]:
     """Return what was run, as (name, value), nested names joined by a dot."""
-    calibration = data.get("calibration") or {}
     kept = ("method", "params", "n_samples", "n_repeats", "n_invalid", "seed")
-    facts = {key: calibration[key] for key in kept if calibration.get(key) is not None}
+    facts = {name: getattr(result.calibration, name, None) for name in kept}
     rows = [*_flat("", manifest), *_flat("calibration", facts)]
     return [(name, value[:_FACT]) for name, value in rows[:_MOST_FACTS]]
 

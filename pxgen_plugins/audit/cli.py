@@ -131,7 +131,7 @@ def audit(
     # torch and alibi, once the settings are known to be good
     from pxgen_plugins.audit import engine
     from pxgen_plugins.audit.estimate import seconds
-    from pxgen_plugins.audit.verdicts import overall
+    from pxgen_plugins.audit.verdicts import overall_verdict
 
     if only_plan:
         plan, explainer = engine.make_plan(config)
@@ -143,7 +143,7 @@ def audit(
         say("other shards are missing; run without --shard, or the other parts, to finish")
         return INCOMPLETE
     _show(finished, as_json)
-    state = overall(finished.judgements)[0]
+    state = overall_verdict(finished.judgements)[0]
     if state in {"failed", "error"}:
         return FAILED
     return INCOMPLETE if state == "skipped" and finished.judgements else PASSED
@@ -301,12 +301,12 @@ def _say_plan(config: Config, plan: Plan, seconds: float | None, as_json: bool) 
 
 def _show(finished: Run, as_json: bool) -> None:
     from pxgen_plugins.audit.escaping import visible
-    from pxgen_plugins.audit.verdicts import overall
+    from pxgen_plugins.audit.verdicts import overall_verdict
     from pxgen_plugins.audit.writers.markdown import invalid_by_reason
 
     report_file = finished.path / "report.html"
     n_invalid = len(finished.result.invalid)
-    state, counts = overall(finished.judgements)
+    state, counts = overall_verdict(finished.judgements)
     groups = {name: group.count for name, group in finished.result.groups.items()}
     if as_json:
         content = {

@@ -22,7 +22,7 @@ from pxgen_plugins.utils.errors import ParameterError, short_repr
 from pxgen_plugins.utils.text import number
 from pxgen_plugins.utils.validation import LARGEST, choice
 
-__all__ = ["STATES", "Judgement", "judge", "overall"]
+__all__ = ["STATES", "Judgement", "judge", "overall_verdict"]
 
 STATES = ("failed", "error", "warning", "skipped", "passed")
 """States of a judgement, the worst first."""
@@ -139,14 +139,14 @@ def judge(
     return [_judge_one(condition, result, baseline, changes) for condition in conditions]
 
 
-def overall(judgements: Iterable[Judgement]) -> tuple[str, dict[str, int]]:
+def overall_verdict(judgements: Iterable[Judgement]) -> tuple[str, dict[str, int]]:
     """Return the worst state of all, and how often each state occurs, the worst first.
 
     Skipped conditions do not spoil a pass, but nothing passes where all were skipped; without
     conditions the verdict is ``"skipped"`` too.
 
     Example:
-        >>> overall([])
+        >>> overall_verdict([])
         ('skipped', {})
     """
     states = [judgement.state for judgement in judgements]

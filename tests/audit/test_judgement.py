@@ -10,7 +10,7 @@ from scipy.stats import binom, binomtest
 
 from pxgen_plugins.audit.conditions import Condition
 from pxgen_plugins.audit.run_comparison import compare_runs
-from pxgen_plugins.audit.verdicts import Judgement, judge, overall
+from pxgen_plugins.audit.verdicts import Judgement, judge, overall_verdict
 from pxgen_plugins.result import Result
 from pxgen_plugins.utils.errors import ParameterError
 from tests.audit.reported import judgement
@@ -174,7 +174,7 @@ def test_what_is_no_judgement_is_refused(content):
 
 def test_the_overall_verdict_is_the_worst_state():
     def states(*names):
-        return overall([judgement(name) for name in names])
+        return overall_verdict([judgement(name) for name in names])
 
     assert states("passed", "warning") == ("warning", {"warning": 1, "passed": 1})
     assert states("passed", "skipped")[0] == "passed"

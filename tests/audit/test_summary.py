@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from pxgen_plugins.audit.escaping import visible
 from pxgen_plugins.audit.run_comparison import compare_runs
-from pxgen_plugins.audit.writers.markdown import summary
+from pxgen_plugins.audit.writers.markdown import invalid_by_reason, summary
 from pxgen_plugins.result import Result
 
 from .reported import judgement
@@ -102,6 +102,14 @@ def test_groups_have_their_intervals_and_invalid_anchors_a_row():
     rows = table(text(DATA, [], "x").split("\n"), "group")
     assert rows[0] == ["HIHE", "6", "60.0%", "31.0% to 83.0%"]
     assert rows[-1] == ["invalid", "1", "10.0%", "n/a"]
+
+
+def test_invalid_anchors_are_counted_by_reason_the_commonest_first():
+    reasons = {"invalid": [3, 5, 9], "reasons": ["too long", "NaN", "too long"]}
+    assert invalid_by_reason(Result.of({**DATA, **reasons})) == [("too long", 2, 3), ("NaN", 1, 5)]
+    lines = text({**DATA, **reasons}, [], "x").split("\n")
+    assert "Not scored: 2, `too long`, the first #3." in lines
+    assert invalid_by_reason(Result.of(DATA)) == []
 
 
 def test_many_conditions_are_cut_and_counted():

@@ -8,7 +8,7 @@ from pathlib import Path
 from pxgen_plugins.audit.changes import Changes
 from pxgen_plugins.audit.escaping import code
 from pxgen_plugins.audit.run_folder import Run
-from pxgen_plugins.audit.verdicts import STATES, Judgement, overall
+from pxgen_plugins.audit.verdicts import STATES, Judgement, overall_verdict
 from pxgen_plugins.audit.writers.base import Writer, register
 from pxgen_plugins.groups import GROUPS, INVALID
 from pxgen_plugins.result import Result
@@ -79,7 +79,7 @@ def summary(
         | invalid | 1 | 25.0% | n/a |
         <BLANKLINE>
     """
-    state, counts = overall(judgements)
+    state, counts = overall_verdict(judgements)
     lines = [f"## PXGen audit {code(name)}: {_WORDS[state]}", ""]
     lines += _conditions(judgements, counts)
     lines += ["", *_groups(result)]

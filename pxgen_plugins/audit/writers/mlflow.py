@@ -16,7 +16,7 @@ from typing import Any
 from pxgen_plugins.audit.digests import path_digest
 from pxgen_plugins.audit.escaping import distinct, visible
 from pxgen_plugins.audit.run_folder import Run
-from pxgen_plugins.audit.verdicts import STATES, overall
+from pxgen_plugins.audit.verdicts import STATES, overall_verdict
 from pxgen_plugins.audit.writers.base import file_names
 from pxgen_plugins.utils import optional
 from pxgen_plugins.utils.errors import ParameterError
@@ -210,7 +210,7 @@ def _metrics(run: Run) -> dict[str, float]:
     thresholds = distinct(map(_name, result.criteria), " ")
     for name, value in zip(thresholds, result.thresholds.tolist(), strict=True):
         found[f"pxgen/threshold/{name}"] = value
-    _, states = overall(run.judgements)
+    _, states = overall_verdict(run.judgements)
     found |= {f"pxgen/conditions/{state}": states.get(state, 0) for state in STATES}
     titles = distinct((_name(one.title) for one in run.judgements), " ")
     for name, one in zip(titles, run.judgements, strict=True):
@@ -229,7 +229,7 @@ def _tags(run: Run) -> dict[str, str]:
     tags = {
         "audit": run.manifest["name"],
         "version": run.manifest["pxgen"],
-        "verdict": overall(run.judgements)[0],
+        "verdict": overall_verdict(run.judgements)[0],
         "failing": "; ".join(visible(name, 200) for name in bad),
         **{f"digest.{name}": value for name, value in run.manifest["digests"].items()},
     }

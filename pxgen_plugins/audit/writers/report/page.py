@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pxgen_plugins.audit.changes import Changes, finite
 from pxgen_plugins.audit.escaping import visible
 from pxgen_plugins.audit.run_folder import NO_EVIDENCE, Evidence
-from pxgen_plugins.audit.verdicts import Judgement, overall
+from pxgen_plugins.audit.verdicts import Judgement, overall_verdict
 from pxgen_plugins.audit.writers.report import sections
 from pxgen_plugins.audit.writers.report.points import pack_points
 from pxgen_plugins.audit.writers.report.sections import LABEL, Detail
@@ -155,7 +155,7 @@ def _render(
     seed = manifest.get("seed")
     points = pack_points(result, with_picture, seed if isinstance(seed, int) else 0, point_bytes)
     embedded = {"points": points, "pictures": _pictures(sprites, result)}
-    state, counts = overall(judgements)
+    state, counts = overall_verdict(judgements)
     environment = jinja2.Environment(
         autoescape=True,
         undefined=jinja2.StrictUndefined,

@@ -13,8 +13,8 @@ from torch import nn
 from pxgen_plugins import __version__, saving, thresholds
 from pxgen_plugins.anchors import open_for
 from pxgen_plugins.criteria.base import KINDS
-from pxgen_plugins.criteria.fitted import Fitted
-from pxgen_plugins.criteria.parsing import listed, settings
+from pxgen_plugins.criteria.fitted_criterion import FittedCriterion
+from pxgen_plugins.criteria.parsing import as_list, settings
 from pxgen_plugins.criteria.parsing import parse as parse_criteria
 from pxgen_plugins.groups import RULES
 from pxgen_plugins.host import (
@@ -148,7 +148,7 @@ class PXGen(PredictorHolder, Explainer, FitMixin):  # type: ignore[misc]  # alib
             "intrinsic": settings(self.criteria, "intrinsic"),
             "extrinsic": settings(self.criteria, "extrinsic"),
             "threshold": {"name": type(self.threshold).__name__, **self.threshold.params},
-            "selectors": [plain(selector) for selector in listed(selectors)],
+            "selectors": [plain(selector) for selector in as_list(selectors)],
             "n_representatives": self.n_representatives,
             "rule": rule,
             "space": plain(space),
@@ -171,7 +171,7 @@ class PXGen(PredictorHolder, Explainer, FitMixin):  # type: ignore[misc]  # alib
 
         Args:
             X: Reference data, anything :meth:`explain` takes, for criteria that learn from it
-                (:class:`~pxgen_plugins.criteria.Fitted`); else unused.
+                (:class:`~pxgen_plugins.criteria.FittedCriterion`); else unused.
 
         Returns:
             The explainer itself.
@@ -267,7 +267,7 @@ class PXGen(PredictorHolder, Explainer, FitMixin):  # type: ignore[misc]  # alib
         Raises:
             ParameterError: When ``path`` cannot be written.
         """
-        states = [c.state if isinstance(c, Fitted) else {} for c in self.criteria]
+        states = [c.state if isinstance(c, FittedCriterion) else {} for c in self.criteria]
         params, shape = self.meta["params"], self._shape
         name = type(self).__name__
         saving.write(saving.Saved(name, params, shape, self.calibration, states), path)
@@ -309,7 +309,7 @@ class PXGen(PredictorHolder, Explainer, FitMixin):  # type: ignore[misc]  # alib
             hint = "Load with the criteria it was fitted with."
             raise ParameterError("criteria", allowed, ", ".join(names), hint)
         for criterion, state in zip(self.criteria, states, strict=True):
-            if isinstance(criterion, Fitted):
+            if isinstance(criterion, FittedCriterion):
                 criterion.restore(state)
 
     def _model(self, predictor: Any) -> Any:

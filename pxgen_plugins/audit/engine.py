@@ -298,7 +298,7 @@ def manifest(config: Config, plan: Plan) -> dict[str, Any]:
         "pxgen": __version__,
         "digests": plan.digests,
         "seed": config["seed"],
-        "settings": config.shown(),
+        "settings": config.portable(),
         "baseline": None if plan.baseline is None else plan.baseline.manifest["digests"],
         "n_anchors": plan.n_anchors,
         "model": plan.model,

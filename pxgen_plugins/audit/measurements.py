@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pxgen_plugins.audit.changes import AnchorChanges
-from pxgen_plugins.audit.conditions import Parsed
+from pxgen_plugins.audit.conditions import Comparison
 from pxgen_plugins.audit.intervals import (
     Interval,
     between,
@@ -56,7 +56,7 @@ class UnknownError(Exception):
 
 
 def measure(
-    parsed: Parsed,
+    condition: Comparison,
     confidence: float,
     result: Result,
     baseline: Result | None,
@@ -65,7 +65,7 @@ def measure(
     """Return the value that a condition is about.
 
     Args:
-        parsed: The condition.
+        condition: The condition.
         confidence: Of the interval.
         result: Of the run.
         baseline: That of the run compared with, for a condition on a change.
@@ -74,50 +74,50 @@ def measure(
     Raises:
         UnknownError: When the run does not have what the condition names.
     """
-    if parsed.subject == "moved":
+    if condition.subject == "moved":
         assert changes is not None
-        return _moves(parsed, confidence, result, changes)
-    if parsed.subject == "group" and parsed.change is None:
-        return _share(parsed, confidence, result)
-    if parsed.subject == "group":
+        return _moves(condition, confidence, result, changes)
+    if condition.subject == "group" and condition.change is None:
+        return _share(condition, confidence, result)
+    if condition.subject == "group":
         assert baseline is not None
         assert changes is not None
-        return _share_change(parsed, confidence, result, baseline, changes)
-    now = _statistic(parsed, confidence, result)
-    if parsed.change is None:
+        return _share_change(condition, confidence, result, baseline, changes)
+    now = _statistic(condition, confidence, result)
+    if condition.change is None:
         return now
     assert baseline is not None
-    before = _statistic(parsed, confidence, baseline)
+    before = _statistic(condition, confidence, baseline)
     gap = now.observed - before.observed
     interval = None
-    if parsed.subject == "threshold":
-        repeats = [repeats_of(run)[:, _column(parsed, run)] for run in (baseline, result)]
+    if condition.subject == "threshold":
+        repeats = [repeats_of(run)[:, _column(condition, run)] for run in (baseline, result)]
         interval = between(repeats[0], repeats[1], confidence)
     n = None if now.n is None or before.n is None else min(now.n, before.n)
-    return Measurement(*_in_direction(parsed, gap, interval), n, now.against)
+    return Measurement(*_in_direction(condition, gap, interval), n, now.against)
 
 
-def _share(parsed: Parsed, confidence: float, result: Result) -> Measurement:
-    inside, among = _membership(parsed, result)
+def _share(condition: Comparison, confidence: float, result: Result) -> Measurement:
+    inside, among = _membership(condition, result)
     count, n = int((inside & among).sum()), int(among.sum())
     most = count + int((result.is_invalid & ~inside & among).sum())
-    upper = parsed.op in {"<=", "<"}
+    upper = condition.op in {"<=", "<"}
     mask = (inside | result.is_invalid) & among if upper else ~inside & among
-    return _count_or_share(parsed, confidence, count, most, n, _by_anchor_value(result, mask))
+    return _count_or_share(condition, confidence, count, most, n, _by_anchor_value(result, mask))
 
 
 def _count_or_share(
-    parsed: Parsed, confidence: float, count: int, most: int, n: int, against: Indices
+    condition: Comparison, confidence: float, count: int, most: int, n: int, against: Indices
 ) -> Measurement:
     """Return a count, or a share of n; ``most`` is the count with those that are not known."""
-    if parsed.measure == "count":
+    if condition.measure == "count":
         return Measurement(float(count), (count, most) if most > count else None, n, against)
     share = count / n if n else math.nan
     return Measurement(share, of_share(count, most, n, confidence), n, against)
 
 
 def _share_change(
-    parsed: Parsed,
+    condition: Comparison,
     confidence: float,
     result: Result,
     baseline: Result,
@@ -128,8 +128,8 @@ def _share_change(
     An anchor that is invalid in either run may have been in the group then: the interval is wide
     enough for the least and the most that the change can be.
     """
-    now, among = _membership(parsed, result)
-    before, _ = _membership(parsed, baseline, use_label=False)
+    now, among = _membership(condition, result)
+    before, _ = _membership(condition, baseline, use_label=False)
     kept = among[changes.index_after]
     first = before[changes.index_before][kept]
     second = now[changes.index_after][kept]
@@ -140,7 +140,7 @@ def _share_change(
     least = float(second.sum()) - float(maybe_first.sum())
     most = float(maybe_second.sum()) - float(first.sum())
     interval: Interval = (least, most) if least < most else None
-    if parsed.measure == "fraction":
+    if condition.measure == "fraction":
         gap = gap / n if n else math.nan
         fall = paired_interval(*paired_table(maybe_first, second), confidence)
         rise = paired_interval(*paired_table(first, maybe_second), confidence)
@@ -148,17 +148,17 @@ def _share_change(
     against = {
         "drop": maybe_first & ~second, "rise": ~first & maybe_second,
         "change": maybe_first ^ maybe_second,
-    }[str(parsed.change)]  # fmt: skip
+    }[str(condition.change)]  # fmt: skip
     mask = np.zeros(len(now), dtype=bool)
     mask[changes.index_after[kept][against]] = True
-    return Measurement(*_in_direction(parsed, gap, interval), n, _by_anchor_value(result, mask))
+    return Measurement(*_in_direction(condition, gap, interval), n, _by_anchor_value(result, mask))
 
 
-def _in_direction(parsed: Parsed, gap: float, interval: Interval) -> tuple[float, Interval]:
+def _in_direction(condition: Comparison, gap: float, interval: Interval) -> tuple[float, Interval]:
     """Return a difference, after less before, as a drop, a rise or a size."""
-    if parsed.change == "rise":
+    if condition.change == "rise":
         return gap, interval
-    if parsed.change == "drop":
+    if condition.change == "drop":
         return -gap, None if interval is None else (-interval[1], -interval[0])
     if interval is not None:
         ends = sorted(abs(end) for end in interval)
@@ -167,36 +167,36 @@ def _in_direction(parsed: Parsed, gap: float, interval: Interval) -> tuple[float
 
 
 def _moves(
-    parsed: Parsed, confidence: float, result: Result, changes: AnchorChanges
+    condition: Comparison, confidence: float, result: Result, changes: AnchorChanges
 ) -> Measurement:
-    if parsed.group is None or parsed.end is None:
+    if condition.group is None or condition.end is None:
         known = possible = changes.moved
     else:
-        ways = [(a, b) for a in {parsed.group, INVALID} for b in {parsed.end, INVALID}]
-        known = changes.moved_between(parsed.group, parsed.end)
+        ways = [(a, b) for a in {condition.group, INVALID} for b in {condition.end, INVALID}]
+        known = changes.moved_between(condition.group, condition.end)
         possible = np.concatenate([changes.moved_between(a, b) for a, b in ways])
     mask = np.zeros(result.n, dtype=bool)
     mask[possible] = True
     against = _by_anchor_value(result, mask)
-    return _count_or_share(parsed, confidence, len(known), len(possible), changes.n, against)
+    return _count_or_share(condition, confidence, len(known), len(possible), changes.n, against)
 
 
-def _statistic(parsed: Parsed, confidence: float, result: Result) -> Measurement:
+def _statistic(condition: Comparison, confidence: float, result: Result) -> Measurement:
     """Return a threshold, a median or the mean stability."""
-    if parsed.subject == "stability":
+    if condition.subject == "stability":
         return _stability(confidence, result)
-    column = _column(parsed, result)
-    if parsed.subject == "threshold":
+    column = _column(condition, result)
+    if condition.subject == "threshold":
         observed = float(result.thresholds[column])
         interval = of_repeats(observed, repeats_of(result)[:, column], confidence)
         return Measurement(observed, interval, None, np.empty(0, np.int64))
     values = result.values[:, column]
-    members = ~result.is_invalid if parsed.group is None else result.group == parsed.group
+    members = ~result.is_invalid if condition.group is None else result.group == condition.group
     members &= np.isfinite(values)
     if not members.any():
         raise UnknownError("there are no such anchors")
-    upper = parsed.op in {"<=", "<"}
-    beyond = members & ((values > parsed.limit) if upper else (values < parsed.limit))
+    upper = condition.op in {"<=", "<"}
+    beyond = members & ((values > condition.limit) if upper else (values < condition.limit))
     indices = np.flatnonzero(beyond)
     order = np.argsort(-values[indices] if upper else values[indices], kind="stable")
     ends = of_median(np.sort(values[members]), int(result.is_invalid.sum()), confidence)
@@ -219,24 +219,24 @@ def _stability(confidence: float, result: Result) -> Measurement:
     return Measurement(mean, interval, int(known.sum()), against.astype(np.int64))
 
 
-def _column(parsed: Parsed, result: Result) -> int:
+def _column(condition: Comparison, result: Result) -> int:
     """Return the place of a condition's criterion in a run."""
-    if parsed.criterion not in result.criteria:
+    if condition.criterion not in result.criteria:
         known = ", ".join(result.criteria)
-        raise UnknownError(f"no criterion {parsed.criterion!r} in this run, only {known}")
-    return result.criteria.index(parsed.criterion)
+        raise UnknownError(f"no criterion {condition.criterion!r} in this run, only {known}")
+    return result.criteria.index(condition.criterion)
 
 
-def _membership(parsed: Parsed, result: Result, use_label: bool = True) -> tuple[Mask, Mask]:
+def _membership(condition: Comparison, result: Result, use_label: bool = True) -> tuple[Mask, Mask]:
     """Return which anchors are in the group, and which have the label."""
     among = np.ones(result.n, dtype=bool)
-    if parsed.label is not None and use_label:
+    if condition.label is not None and use_label:
         if result.labels is None:
             raise UnknownError("the anchors have no labels")
-        among = result.labels == parsed.label
+        among = result.labels == condition.label
         if not among.any():
-            raise UnknownError(f"no anchor has the label {parsed.label!r}")
-    return result.group == parsed.group, among
+            raise UnknownError(f"no anchor has the label {condition.label!r}")
+    return result.group == condition.group, among
 
 
 def _by_anchor_value(result: Result, mask: Mask) -> Indices:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from pxgen_plugins.audit.changes import STATES, AnchorChanges, ShareChange, ThresholdShift, finite
 from pxgen_plugins.audit.intervals import paired_interval, paired_table
-from pxgen_plugins.audit.matching import Matched, match_anchors
+from pxgen_plugins.audit.matching import AnchorPairs, match_anchors
 from pxgen_plugins.result import Result
 from pxgen_plugins.utils.errors import ParameterError, caller, short_repr
 from pxgen_plugins.utils.validation import boolean, integer, real
@@ -70,7 +70,7 @@ def compare_runs(
     confidence = real(confidence, "confidence", above=0.0, below=1.0)
     first, second = _result("before", before), _result("after", after)
     _check_same_criteria(first, second)
-    pairs = match_anchors(vars(first), vars(second), match, partial, "compare_runs")
+    pairs = match_anchors(first, second, match, partial)
     start = _codes("before", first)[pairs.before]
     end = _codes("after", second)[pairs.after]
     size = len(STATES)
@@ -163,7 +163,7 @@ def _share_change(
 
 
 def _label_changes(
-    pairs: Matched,
+    pairs: AnchorPairs,
     before: NDArray[np.bool_],
     after: NDArray[np.bool_],
     least: int,

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from pxgen_plugins.audit.changes import AnchorChanges
-from pxgen_plugins.audit.conditions import Condition, Parsed, parse
+from pxgen_plugins.audit.conditions import Comparison, Condition, parse
 from pxgen_plugins.audit.measurements import (
     NOTHING,
     Measurement,
@@ -161,7 +161,7 @@ def _judge_one(
     baseline: Result | None,
     changes: AnchorChanges | None,
 ) -> Judgement:
-    parsed = parse(condition.text)
+    comparison = parse(condition.text)
 
     def verdict(
         state: str, reason: str, value: Measurement = NOTHING, bound: float | None = None
@@ -177,7 +177,7 @@ def _judge_one(
             low=low,
             high=high,
             bound=_finite(bound),
-            limit=parsed.limit,
+            limit=comparison.limit,
             n=value.n,
             reason=reason,
             anchors=tuple(against[:_MOST_ANCHORS].tolist()),
@@ -186,34 +186,34 @@ def _judge_one(
             min_count=condition.min_count,
         )
 
-    if parsed.relative and (baseline is None or changes is None):
+    if comparison.relative and (baseline is None or changes is None):
         return verdict("error", "it compares with a baseline, and there is none")
     try:
-        value = measure(parsed, condition.confidence, result, baseline, changes)
+        value = measure(comparison, condition.confidence, result, baseline, changes)
     except UnknownError as error:
         return verdict("error", str(error))
     if value.n is not None and value.n < condition.min_count:
         return verdict("skipped", f"{value.n} anchors, fewer than {condition.min_count}", value)
     if not math.isfinite(value.observed):
         return verdict("error", "the value is not a finite number", value)
-    holds = _OPERATORS[parsed.op]
+    holds = _OPERATORS[comparison.op]
     bound = value.observed
     if value.interval is not None:
-        bound = value.interval[1 if parsed.op in {"<=", "<"} else 0]
-    if holds(bound, parsed.limit) and holds(value.observed, parsed.limit):
+        bound = value.interval[1 if comparison.op in {"<=", "<"} else 0]
+    if holds(bound, comparison.limit) and holds(value.observed, comparison.limit):
         return verdict("passed", "", value, bound)
     state = "warning" if condition.severity == "warning" else "failed"
-    if holds(value.observed, parsed.limit):
+    if holds(value.observed, comparison.limit):
         return verdict(
-            state, _interval_reason(condition, parsed, value, bound, result), value, bound
+            state, _interval_reason(condition, comparison, value, bound, result), value, bound
         )
-    reason = f"{value.observed:.6g} is not {parsed.op} {parsed.limit:g}"
+    reason = f"{value.observed:.6g} is not {comparison.op} {comparison.limit:g}"
     return verdict(state, reason, value, bound)
 
 
 def _interval_reason(
     condition: Condition,
-    parsed: Parsed,
+    comparison: Comparison,
     value: Measurement,
     bound: float,
     result: Result,
@@ -225,7 +225,7 @@ def _interval_reason(
         reason = f"the value holds, but there are too few anchors for a {percent} interval"
     if value.n is None:
         return reason
-    unknown = int(result.is_invalid.sum()) if parsed.group != INVALID else 0
+    unknown = int(result.is_invalid.sum()) if comparison.group != INVALID else 0
     return f"{reason} ({value.n} anchors{f', {unknown} invalid' if unknown else ''})"
 
 

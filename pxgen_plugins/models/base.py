@@ -60,7 +60,7 @@ class Model(Protocol):
         dtype: In which floating type the model wants its input.
 
     Four more are read where a model has them. ``autoencodes``, True when ``reconstruct(x)`` is
-    ``decode(embed(x))``, spares a second embedding. ``open_anchors(X, where)`` returns the
+    ``decode(embed(x))``, spares a second embedding. ``open_anchors(X)`` returns the
     :class:`~pxgen_plugins.anchors.Anchors` behind what users pass, for instances that are no arrays
     (texts, rows of a table); ``render(x)`` then returns n strings to show. ``origin`` says what the
     model was made of, where :func:`~pxgen_plugins.models.wrap` or a ``from_...`` function made it.

@@ -96,9 +96,9 @@ class LanguageModel(GenerativeModel):
         """Return texts as rows of code points, float32 (n, max_chars); longer ones are cut."""
         return torch.from_numpy(to_rows(texts, self.max_chars))
 
-    def open_anchors(self, X: Any, where: str) -> Any:
+    def open_anchors(self, X: Any) -> Any:
         """Return the anchors behind texts."""
-        return open_texts(X, self.max_chars, where)
+        return open_texts(X, self.max_chars)
 
     def render(self, x: Tensor) -> list[str]:
         """Return the texts behind rows."""

@@ -2,33 +2,28 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from pxgen_plugins.anchors.base import path_of
-from pxgen_plugins.anchors.item_formats import ID_NAMES, LABEL_NAMES
-from pxgen_plugins.anchors.label_text import as_labels
 from pxgen_plugins.models import register
 from pxgen_plugins.models._callables import expect_shape
 from pxgen_plugins.models._device import modules_behind
 from pxgen_plugins.models._eval_mode import EvaluationMode
 from pxgen_plugins.models._global_rng import seeded
+from pxgen_plugins.models._table_anchors import open_table
 from pxgen_plugins.models._table_columns import Column, Rows, columns_of, matrix
 from pxgen_plugins.models._table_sampler import draws, reseeds
 from pxgen_plugins.models.base import GenerativeModel
-from pxgen_plugins.utils.errors import AnchorError, ModelError, ParameterError, short_repr
+from pxgen_plugins.utils.errors import AnchorError, ModelError, ParameterError, caller, short_repr
 
 __all__ = ["Tabular"]
 
 _WHERE = "Tabular"
 _PROBES = 3
-_SUFFIXES = (".csv", ".parquet")
 
 
 @register("tabular")
@@ -180,49 +175,15 @@ class Tabular(GenerativeModel):
         density = expect_shape(found, (len(x),), "log_prob's result", _WHERE, hint)
         return density.to(self.device, self.dtype)
 
-    def open_anchors(self, X: Any, where: str) -> Any:
+    def open_anchors(self, X: Any) -> Any:
         """Return the anchors in a table, or ``X`` as it is if it is none.
 
         Raises:
             AnchorError: When columns are missing or unknown, or the file cannot be read.
         """
-        import pandas as pd
+        return open_table(X, self.columns)
 
-        path = path_of(X)
-        if path is not None and path.suffix.lower() in _SUFFIXES:
-            X = self._read(path, where)
-        elif isinstance(X, Mapping):
-            try:
-                X = pd.DataFrame(X)
-            except (TypeError, ValueError) as error:
-                hint = "Give columns of one length, by name."
-                raise AnchorError("X", where, "a table", short_repr(X), hint) from error
-        if not isinstance(X, pd.DataFrame):
-            return X
-        names = [column.name for column in self.columns]
-        known = ", ".join(map(repr, names))
-        if not X.columns.is_unique:
-            hint = "Rename them."
-            got = short_repr(list(X.columns))
-            raise AnchorError("X", where, "a table with distinct column names", got, hint)
-        missing = [name for name in names if name not in X.columns]
-        if missing:
-            hint = "Add it, or build the model with a like that lacks it."
-            got = f"one without {short_repr(missing)}"
-            raise AnchorError("X", where, f"a table with the columns {known}", got, hint)
-        rest = [name for name in X.columns if name not in names]
-        label = next((name for name in LABEL_NAMES if name in rest), None)
-        identity = next((name for name in ID_NAMES if name in rest), None)
-        extra = [name for name in rest if name not in (label, identity)]
-        if extra:
-            hint = f"Leave out {extra[0]!r}, as by X.drop(columns=...)."
-            allowed = f"a table with the columns {known}, perhaps with 'label' and 'id'"
-            raise AnchorError("X", where, allowed, f"{short_repr(extra)} besides", hint)
-        found = Rows(X, self.columns)
-        found.labels = as_labels(X[label], len(X), where) if label else None
-        found.ids = as_labels(X[identity], len(X), where) if identity else None
-        return found
-
+    @caller("Tabular.rows")
     def rows(self, X: Any) -> Tensor:
         """Return a table as numbers, float64 (n, d); bad rows are NaN.
 
@@ -232,11 +193,11 @@ class Tabular(GenerativeModel):
         Raises:
             AnchorError: When it is no table, or has other columns.
         """
-        opened = self.open_anchors(X, f"{_WHERE}.rows")
-        if not isinstance(opened, Rows):
+        anchors = self.open_anchors(X)
+        if not isinstance(anchors, Rows):
             hint = "Pass a DataFrame, a mapping of columns or the path of a .csv or .parquet file."
-            raise AnchorError("X", f"{_WHERE}.rows", "a table", short_repr(X), hint)
-        numbers, failed = opened.read(slice(None))
+            raise AnchorError("X", "a table", short_repr(X), hint)
+        numbers, failed = anchors.read(slice(None))
         numbers[list(failed)] = np.nan
         return torch.from_numpy(numbers)
 
@@ -368,26 +329,6 @@ class Tabular(GenerativeModel):
             got = f"{len(failed)} of {n} rows that are not, row {row}: {why}"
             raise ModelError(what, _WHERE, "complete and of known categories", got, hint)
         return torch.from_numpy(numbers)
-
-    def _read(self, path: Path, where: str) -> Any:
-        import pandas as pd
-
-        names = {column.name for column in self.columns if not column.categorical}
-        texts = {column.name for column in self.columns if column.categorical}
-        texts |= {*LABEL_NAMES, *ID_NAMES} - names
-        try:
-            if path.suffix.lower() == ".parquet":
-                return pd.read_parquet(path)
-            # only an empty field is a missing value: "NA" and "None" may be categories
-            types = dict.fromkeys(texts, str)
-            return pd.read_csv(
-                path, dtype=types, keep_default_na=False, na_values=[""],
-                float_precision="round_trip",  # a constant column must equal itself
-            )  # fmt: skip
-        except Exception as error:  # of the many that pandas and pyarrow raise
-            hint = "Check that the file is there and can be read by pandas."
-            got = f"{os.fspath(path)!r} ({type(error).__name__}: {str(error)[:200]})"
-            raise AnchorError("X", where, "the path of a readable table", got, hint) from error
 
     def __repr__(self) -> str:
         kinds: Sequence[bool] = [column.categorical for column in self.columns]

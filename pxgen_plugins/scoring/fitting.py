@@ -7,7 +7,7 @@ from typing import Any
 
 from pxgen_plugins.anchors import Anchors, open_for
 from pxgen_plugins.criteria.base import Batch
-from pxgen_plugins.criteria.fitted import Fitted
+from pxgen_plugins.criteria.fitted_criterion import FittedCriterion
 from pxgen_plugins.models.base import require
 from pxgen_plugins.scoring.scorer import Scorer
 from pxgen_plugins.utils.errors import (
@@ -26,7 +26,7 @@ __all__ = ["fit_criteria"]
 
 @caller("PXGen.fit")
 def fit_criteria(scorer: Scorer, X: Any, seed: int, verbose: bool = False) -> None:
-    """Let every :class:`~pxgen_plugins.criteria.Fitted` criterion of ``scorer`` learn.
+    """Let every :class:`~pxgen_plugins.criteria.FittedCriterion` criterion of ``scorer`` learn.
 
     Args:
         scorer: Model and criteria.
@@ -44,7 +44,7 @@ def fit_criteria(scorer: Scorer, X: Any, seed: int, verbose: bool = False) -> No
     Cost: one pass over the data, or ``n_fit`` samples, for each such criterion.
     """
     for criterion in scorer.criteria:
-        if not isinstance(criterion, Fitted):
+        if not isinstance(criterion, FittedCriterion):
             continue
         asker = f"criterion {criterion.name!r}"
         if X is None and criterion.learns_from == "data":
@@ -56,7 +56,7 @@ def fit_criteria(scorer: Scorer, X: Any, seed: int, verbose: bool = False) -> No
             named = derive(seed, "criterion", criterion.name)
             batches = _samples(scorer, criterion.n_fit, named, criterion.name, verbose)
         else:
-            anchors = open_for(scorer.model, X, where="PXGen.fit")
+            anchors = open_for(scorer.model, X)
             batches = _data(scorer, anchors, seed, criterion.name, verbose)
         try:
             criterion.fit(batches)

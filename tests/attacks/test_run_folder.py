@@ -149,6 +149,7 @@ sys.exit(run(["audit", {settings!r}, "--quiet", "--fresh"]))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("executor", ["serial", "processes"])
 def test_a_whole_audit_opens_no_socket(executor: str, folder: Path):
     text = SETTINGS + f"executor: {{name: {executor}, workers: 2}}\nadapters: {{names: [lrp]}}\n"

@@ -71,6 +71,7 @@ def failed(tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_github_shows_the_summary_and_keeps_the_run_of_a_failing_audit(failed, tmp_path):
     page = tmp_path / "summary.md"
     page.write_text("before\n", encoding="utf-8")
@@ -100,6 +101,7 @@ def test_the_workflow_may_only_read_and_names_its_actions_with_versions():
     assert all(("uses" in step) != ("run" in step) for step in STEPS)
 
 
+@pytest.mark.slow
 def test_gitlab_runs_the_same_and_finds_its_reports(failed):
     job = GITLAB["audit"]
     assert job["script"] == [script_of("Install"), script_of("Audit")]
@@ -127,6 +129,7 @@ def test_another_shell_tells_a_failed_model_from_a_broken_audit(code, said, tmp_
     assert said in done.stdout
 
 
+@pytest.mark.slow
 def test_monitoring_gets_a_whole_file(failed, tmp_path):
     done = shell(MONITORING, failed, "-u", TEXTFILE_DIR=str(tmp_path))
     assert done.returncode == 0, done.stderr
@@ -134,6 +137,7 @@ def test_monitoring_gets_a_whole_file(failed, tmp_path):
     assert written == {"pxgen.prom": (failed / "run/metrics.prom").read_bytes()}
 
 
+@pytest.mark.slow
 def test_the_test_on_the_page_runs_and_fails_for_its_conditions(failed, pytester, monkeypatch):
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     pytester.makepyfile(TEST)

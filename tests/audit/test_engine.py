@@ -104,7 +104,14 @@ def test_parts_come_together_in_any_order(undisturbed, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "workers"), [("serial", 4), ("processes", 1), ("processes", 4), ("ray", 1), ("ray", 4)]
+    ("name", "workers"),
+    [
+        ("serial", 4),
+        ("processes", 1),
+        pytest.param("processes", 4, marks=pytest.mark.slow),
+        pytest.param("ray", 1, marks=pytest.mark.slow),
+        pytest.param("ray", 4, marks=pytest.mark.slow),
+    ],
 )
 def test_every_executor_gives_the_same_bytes(name, workers, undisturbed, tmp_path):
     if name == "ray":
@@ -249,6 +256,7 @@ audited(settings(Path(sys.argv[1])))
 """
 
 
+@pytest.mark.slow
 def test_a_run_that_is_killed_again_and_again_ends_with_the_same_bytes(undisturbed, tmp_path):
     folder = tmp_path / "run"
     root = Path(__file__).parents[2]

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from pxgen_plugins import PXGen, criteria, models
-from pxgen_plugins.criteria import Batch, Fitted, for_model
+from pxgen_plugins.criteria import Batch, FittedCriterion, for_model
 from pxgen_plugins.models.inversion import Inversion
 from pxgen_plugins.models.logit import Logit
 from pxgen_plugins.result.explanation import from_json
@@ -274,7 +274,7 @@ def test_every_criterion_said_to_work_with_a_family_does(case):
     for name in for_model(case.model):
         criterion = criteria.make({"name": name})
         criterion.check(case.model)
-        if isinstance(criterion, Fitted):
+        if isinstance(criterion, FittedCriterion):
             criterion.fit(iter([Batch(case.model, x)]))
         with torch.no_grad():
             values = criterion(Batch(case.model, x[:4]))

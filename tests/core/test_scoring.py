@@ -29,7 +29,7 @@ def score(vae, X, *names, **kwargs):
 @torch.no_grad()
 def test_values_are_those_of_each_criterion_alone(vae, images):
     known = criteria.for_model(vae)
-    names = [name for name in known if not issubclass(criteria.get(name), criteria.Fitted)]
+    names = [name for name in known if not issubclass(criteria.get(name), criteria.FittedCriterion)]
     table = score(vae, images, *names).values
     x = torch.from_numpy(images)
     for j, name in enumerate(names):

@@ -17,7 +17,7 @@ from torch import nn
 
 from pxgen_plugins import PXGen
 from pxgen_plugins.anchors import open_anchors
-from pxgen_plugins.criteria import Fitted
+from pxgen_plugins.criteria import FittedCriterion
 from pxgen_plugins.evaluation import checks, evaluate
 from pxgen_plugins.evaluation.checks import Agreement, Context, Row
 from pxgen_plugins.evaluation.checks.calibration_coverage import promised
@@ -265,7 +265,7 @@ class TestChecks:
         assert found["label 1", "share in HIHE"].note == f"the explainer says {share:.3f}"
 
     def test_a_criterion_that_learns_from_samples_learns_from_others(self, vae, images):
-        class FromSamples(Fitted):
+        class FromSamples(FittedCriterion):
             name, kind, unit = "to_samples", "extrinsic", "value"
             requires, learns_from, n_fit = frozenset({"sample"}), "samples", 20
 
@@ -318,7 +318,7 @@ class TestChecks:
         assert "run other networks" in row.note
 
     def test_noise_that_jumps_over_thresholds_fails(self, vae, images):
-        class Jumpy(Fitted):
+        class Jumpy(FittedCriterion):
             """Smooth up to noise of 0.7% of the range, and not beyond."""
 
             name, kind, unit, requires = "jumpy", "extrinsic", "value", frozenset({"reconstruct"})

@@ -350,6 +350,7 @@ def running(pid: int) -> bool:
     return state != "Z"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at processes in /proc")
 def test_a_killed_run_leaves_no_process_and_goes_on_where_it_was(
     tmp_path: Path, result: RemovalResult

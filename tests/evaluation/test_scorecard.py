@@ -53,6 +53,7 @@ def card():
     )
 
 
+@pytest.mark.slow
 class TestOnTheShippedVAE:
     def test_every_check_passes(self, card):
         assert [row for row in card.rows if row.state == "failed"] == []

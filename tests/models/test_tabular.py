@@ -127,7 +127,7 @@ class TestRows:
     )
     def test_a_row_with_a_gap_is_a_bad_anchor_that_names_the_column(self, changes, why):
         model = Bag(LIKE)
-        anchors = model.open_anchors(with_row(**changes), "here")
+        anchors = model.open_anchors(with_row(**changes))
         numbers, failed = anchors.read(slice(None))
         assert set(failed) == {1}
         assert why in failed[1]
@@ -179,7 +179,7 @@ class TestRows:
 
     def test_a_column_of_the_reference_is_no_label(self):
         like = PLAIN.rename(columns={"city": "label"})
-        anchors = Bag(like).open_anchors(like.assign(y=range(200)), "here")
+        anchors = Bag(like).open_anchors(like.assign(y=range(200)))
         assert anchors.labels.tolist() == [str(i) for i in range(200)]
         assert anchors.ids is None
 

@@ -1,4 +1,4 @@
-"""What an executor is."""
+"""The base class of executors, and their registry."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pxgen_plugins.utils.registry import Registry
 
-__all__ = ["REGISTRY", "Executor", "WorkerLostError"]
+__all__ = ["REGISTRY", "Executor", "WorkerLostError", "register"]
 
 
 class WorkerLostError(Exception):
@@ -39,3 +39,4 @@ class Executor(ABC):
 
 
 REGISTRY: Registry[type[Executor]] = Registry("executor", "pxgen_plugins.audit.executors")
+register = REGISTRY.register

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from pxgen_plugins import groups
 from pxgen_plugins.anchors import Anchors, open_for
-from pxgen_plugins.criteria import Fitted
+from pxgen_plugins.criteria import FittedCriterion
 from pxgen_plugins.evaluation.checks.agreement import Codes
 from pxgen_plugins.evaluation.checks.transformed_anchors import Changed, Chosen
 from pxgen_plugins.explainer import PXGen
@@ -115,7 +115,7 @@ class Context:
         scorer = self._twin(model)
         if self.training is None:
             for criterion in scorer.criteria:
-                if isinstance(criterion, Fitted) and criterion.learns_from == "data":
+                if isinstance(criterion, FittedCriterion) and criterion.learns_from == "data":
                     hint = "Pass the data that the explainer was fitted on."
                     allowed = f"given, so that criterion {criterion.name!r} can learn anew"
                     raise ParameterError("training", "evaluate", allowed, "None", hint)
@@ -180,4 +180,4 @@ class Context:
 
 
 def _samples(criterion: Any) -> bool:
-    return isinstance(criterion, Fitted) and criterion.learns_from == "samples"
+    return isinstance(criterion, FittedCriterion) and criterion.learns_from == "samples"

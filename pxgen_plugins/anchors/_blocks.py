@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pxgen_plugins.anchors.base import reason
-from pxgen_plugins.utils.errors import MissingDependencyError
+from pxgen_plugins.anchors.base import library, reason
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["Blocks", "Part", "Unreadable", "parquet"]
+__all__ = ["BLOCK_BYTES", "MOST_VALUES", "BlockReader", "Part", "Unreadable", "parquet"]
 
-_BLOCK = 8 << 20  # decoded bytes
+BLOCK_BYTES = 8 << 20  # decoded bytes
 _BUFFER = 8 << 20  # bytes read ahead, over all columns
 _ENCODED = 64  # rows with values of any length
 _REPEATED = 128 << 20  # bytes of a block if every row held all that its column chunk declares
-_MOST_VALUES = 1 << 26  # numbers in a row, on the average of a row group
+MOST_VALUES = 1 << 26  # numbers in a row, on the average of a row group
 _WIDTH = {"BOOLEAN": 1, "INT32": 4, "FLOAT": 4, "INT64": 8, "DOUBLE": 8, "INT96": 12}
 
 
@@ -37,8 +35,8 @@ class Part:
     rows: int
 
 
-class Blocks:
-    """The place reached in a row group, from which reading goes on when it can.
+class BlockReader:
+    """Reads row groups in blocks, and goes on from where it stands when it can.
 
     Args:
         names: The columns to decode.
@@ -54,7 +52,7 @@ class Blocks:
         self._start = 0
         self._block: Any = None
 
-    def overlapping(self, part: Part, first: int, last: int) -> Iterator[tuple[int, Any]]:
+    def blocks(self, part: Part, first: int, last: int) -> Iterator[tuple[int, Any]]:
         """Yield (position of its first row, block) for blocks with rows of ``first`` to ``last``.
 
         Raises:
@@ -82,7 +80,7 @@ class Blocks:
             self._part = None
             if self._file is not None:
                 self._file.close()
-            self._file = parquet("Parquet").ParquetFile(
+            self._file = parquet().ParquetFile(
                 part.path,
                 buffer_size=max(_BUFFER // len(self._names), 1 << 12),
                 pre_buffer=False,
@@ -106,26 +104,22 @@ class Blocks:
             column = group.column(place)
             if column.path_in_schema.split(".")[0] in self._names:
                 width = _WIDTH.get(column.physical_type)
-                if column.num_values > part.rows * _MOST_VALUES:
-                    raise ValueError(f"more than {_MOST_VALUES:,} values a row")
+                if column.num_values > part.rows * MOST_VALUES:
+                    raise ValueError(f"more than {MOST_VALUES:,} values a row")
                 if width is None:  # a dictionary lets every row repeat the largest value
                     encoded += column.total_uncompressed_size
                 size += column.num_values * width if width else column.total_uncompressed_size
         most = min(_ENCODED, _REPEATED // encoded) if encoded else part.rows
-        return max(1, min(most, _BLOCK * part.rows // size))
+        return max(1, min(most, BLOCK_BYTES * part.rows // size))
 
 
-def parquet(where: str) -> Any:
+def parquet() -> Any:
     """Return the module ``pyarrow.parquet``.
 
     Raises:
         MissingDependencyError: When pyarrow does not import.
     """
-    try:
-        return importlib.import_module("pyarrow.parquet")
-    except Exception as error:
-        hint = "Install it: pip install 'pyarrow>=15,<26'."
-        raise MissingDependencyError("pyarrow", where, "installed", str(error), hint) from error
+    return library("pyarrow.parquet", "pyarrow>=15,<26")
 
 
 def _name(part: Part) -> str:

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from pxgen_plugins.anchors._images import ImageForm
+from pxgen_plugins.anchors._item_formats import pixels
+from pxgen_plugins.anchors._shapes import Layout, fit_item
 from pxgen_plugins.anchors.base import reason, row_dtype
-from pxgen_plugins.anchors.columns import Kind
-from pxgen_plugins.anchors.images import ImageForm
-from pxgen_plugins.anchors.item_formats import pixels
-from pxgen_plugins.anchors.shapes import Layout, fit_item
+from pxgen_plugins.anchors.tables import Kind
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -23,8 +23,8 @@ __all__ = [
     "Decoder",
     "Features",
     "Images",
+    "ListStorage",
     "Lists",
-    "Stored",
     "common_dtype",
     "image_of",
     "item_shape",
@@ -78,7 +78,7 @@ class Features:
 
 
 @dataclass(frozen=True)
-class Stored:
+class ListStorage:
     """How lists hold anchors.
 
     Attributes:
@@ -97,19 +97,19 @@ class Lists:
     """One list, fixed-size list, list of lists or tensor per row."""
 
     name: str
-    stored: Stored
+    storage: ListStorage
     dtype: np.dtype[Any]
 
     @property
     def sample_shape(self) -> tuple[int, ...]:
         """Shape of one anchor."""
-        return self.stored.layout.sample_shape
+        return self.storage.layout.sample_shape
 
     def __call__(self, batch: pa.RecordBatch) -> tuple[NDArray[Any], Failures]:
         """Return the lists as arrays; a null, or another length, fails its row."""
         column = batch.column(self.name)
-        array, shape, axes = _storage(column), self.stored.shape, self.stored.axes
-        values, bad = _nested(
+        array, shape, axes = _storage(column), self.storage.shape, self.storage.axes
+        values, bad = _list_values(
             array, (math.prod(shape),) if _is_tensor(column) else shape, self.dtype
         )
         values = values.reshape(len(values), *shape)
@@ -123,7 +123,7 @@ class Lists:
                 failed[position] = reason(
                     f"column {self.name!r} holds nulls or has a shape other than {shape}"
                 )
-        return self.stored.layout.apply(values), failed
+        return self.storage.layout.apply(values), failed
 
 
 @dataclass(frozen=True)
@@ -148,11 +148,11 @@ class Images:
         rows = np.zeros((batch.num_rows, *self.form.sample_shape), np.uint8)
         failed: Failures = {}
         for position, value in enumerate(batch.column(self.name)):
-            found = image_of(value, self.form)
-            if isinstance(found, str):
-                failed[position] = found
+            image = image_of(value, self.form)
+            if isinstance(image, str):
+                failed[position] = image
             else:
-                rows[position] = found
+                rows[position] = image
         return rows, failed
 
 
@@ -192,7 +192,7 @@ def leaf_type(field: Any) -> Any:
     return field if number else None
 
 
-def item_shape(column: pa.Array, sample_shape: tuple[int, ...] | None) -> Stored | None:
+def item_shape(column: pa.Array, sample_shape: tuple[int, ...] | None) -> ListStorage | None:
     """Return how the first row that fits the model is stored.
 
     Without a sample shape, the first row decides; without any row that fits, None is returned.
@@ -202,22 +202,22 @@ def item_shape(column: pa.Array, sample_shape: tuple[int, ...] | None) -> Stored
     axes = tuple(order) if order is not None else None
     storage = _storage(column)
     shapes = [tuple(column.type.shape)] if tensor else (_shape(value) for value in storage)
-    for stored in shapes:
-        if stored is not None:
-            item = stored if axes is None else tuple(stored[axis] for axis in axes)
+    for shape in shapes:
+        if shape is not None:
+            item = shape if axes is None else tuple(shape[axis] for axis in axes)
             layout = fit_item(item, sample_shape)
             if layout is not None:
-                return Stored(stored, axes, layout)
+                return ListStorage(shape, axes, layout)
     return None
 
 
-def no_shape(field: Any, sample_shape: tuple[int, ...]) -> Stored:
+def no_shape(field: Any, sample_shape: tuple[int, ...]) -> ListStorage:
     """Return some storage for a column of lists of which no row fits ``sample_shape``."""
     depth = 0
     while hasattr(field, "value_type"):
         field, depth = field.value_type, depth + 1
     shape = (math.prod(sample_shape), *(1,) * (depth - 1))
-    return Stored(shape, None, Layout(shape, sample_shape))
+    return ListStorage(shape, None, Layout(shape, sample_shape))
 
 
 def _shape(value: Any) -> tuple[int, ...] | None:
@@ -233,7 +233,7 @@ def _shape(value: Any) -> tuple[int, ...] | None:
     return None if below is None else (len(inner), *below)
 
 
-def _nested(
+def _list_values(
     array: Any, shape: Sequence[int], dtype: np.dtype[Any]
 ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
     """Return lists as an array of (b, *shape), and which of them are not of that shape."""
@@ -243,10 +243,12 @@ def _nested(
     if not shape:
         values, missing = _primitive(array)
         return values.astype(dtype), missing
+    # Level by level: lists of the right length are flattened to one long column, of which the inner
+    # levels are taken likewise; a row is bad when it, or anything inside of it, is.
     lengths = pc.list_value_length(array).fill_null(-1).to_numpy(zero_copy_only=False)
     good = lengths == shape[0]
     kept = array if good.all() else array.filter(pa.array(good))
-    inner, wrong = _nested(kept.flatten(), shape[1:], dtype)
+    inner, wrong = _list_values(kept.flatten(), shape[1:], dtype)
     wrong_rows = wrong.reshape(int(good.sum()), shape[0]).any(axis=1)
     inner = inner.reshape(int(good.sum()), *shape)
     if good.all() and not wrong_rows.any():
@@ -264,11 +266,11 @@ def _primitive(array: Any) -> tuple[NDArray[Any], NDArray[np.bool_]]:
     if array.null_count:
         missing = array.is_null().to_numpy(zero_copy_only=False)
         array = array.drop_null()
-    found = array.to_numpy(zero_copy_only=False)
+    present = array.to_numpy(zero_copy_only=False)
     if not missing.any():
-        return found, missing
-    values = np.zeros(len(missing), found.dtype)
-    values[~missing] = found
+        return present, missing
+    values = np.zeros(len(missing), present.dtype)
+    values[~missing] = present
     return values, missing
 
 
@@ -289,5 +291,5 @@ def _storage(column: Any) -> Any:
 
 def common_dtype(types: Sequence[Any]) -> np.dtype[Any]:
     """Return the type of rows made of columns of these Arrow types of numbers."""
-    found = [row_dtype(np.dtype(leaf_type(one).to_pandas_dtype())) for one in types]
-    return np.result_type(*[one for one in found if one is not None])
+    dtypes = [row_dtype(np.dtype(leaf_type(one).to_pandas_dtype())) for one in types]
+    return np.result_type(*[one for one in dtypes if one is not None])

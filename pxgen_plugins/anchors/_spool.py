@@ -12,21 +12,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pxgen_plugins.anchors.memmaps import MappedAnchors
+from pxgen_plugins.anchors.memmaps import MemmapAnchors
 from pxgen_plugins.utils.errors import AnchorError
 
-__all__ = ["Spool", "SpooledAnchors"]
+__all__ = ["Spool", "SpoolAnchors"]
 
 
 class Spool:
     """A file in the temporary directory that is deleted when this object goes, or at exit.
 
-    Args:
-        where: Who asks, for messages.
+    Raises:
+        AnchorError: When there is no room for one.
     """
 
-    def __init__(self, where: str) -> None:
-        self._where = where
+    def __init__(self) -> None:
         try:
             descriptor, self.path = tempfile.mkstemp(prefix="pxgen-", suffix=".rows")
         except OSError as error:
@@ -69,10 +68,10 @@ class Spool:
     def _full(self, error: OSError) -> AnchorError:
         hint = "Free disk space, or point TMPDIR to a larger disk."
         allowed = "small enough for the temporary directory"
-        return AnchorError("X", self._where, allowed, f"{error.strerror}", hint)
+        return AnchorError("X", allowed, f"{error.strerror}", hint)
 
 
-class SpooledAnchors(MappedAnchors):
+class SpoolAnchors(MemmapAnchors):
     """Anchors in a spool, some of which may have failed when they were written.
 
     Args:
@@ -80,7 +79,6 @@ class SpooledAnchors(MappedAnchors):
         array: The spool's rows.
         failed: Reason for each row that could not be read.
         sample_shape: Shape of one anchor, None to take the rows as they are.
-        where: Who asks, for messages.
     """
 
     def __init__(
@@ -89,9 +87,8 @@ class SpooledAnchors(MappedAnchors):
         array: NDArray[Any],
         failed: dict[int, str],
         sample_shape: tuple[int, ...] | None,
-        where: str,
     ) -> None:
-        super().__init__(array, sample_shape, where)
+        super().__init__(array, sample_shape)
         self._spool = spool
         self._failed = failed
 

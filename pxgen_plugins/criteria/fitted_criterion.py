@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from typing import Literal
@@ -12,15 +11,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pxgen_plugins.criteria.base import Batch, Criterion
-from pxgen_plugins.utils.errors import ParameterError, PXGenWarning
+from pxgen_plugins.criteria.base import Batch, Criterion, named_caller
+from pxgen_plugins.utils.errors import ParameterError, warn
 
-__all__ = ["Fitted"]
+__all__ = ["FittedCriterion"]
 
 Source = Literal["data", "samples", "any"]
 
 
-class Fitted(Criterion):
+class FittedCriterion(Criterion):
     """A criterion with learned state, which ``PXGen.fit`` fills and ``PXGen.save`` keeps.
 
     A subclass says in ``learns_from`` where its batches come from and turns them into named tensors
@@ -41,6 +40,7 @@ class Fitted(Criterion):
     def learn(self, batches: Iterator[Batch]) -> dict[str, Tensor]:
         """Return what is needed later, from batches in constant memory where possible."""
 
+    @named_caller
     def fit(self, batches: Iterator[Batch]) -> None:
         """Learn from ``batches``; what was learned before is forgotten.
 
@@ -51,11 +51,9 @@ class Fitted(Criterion):
         with torch.no_grad():
             self._state = {name: value.detach() for name, value in self.learn(batches).items()}
         if self._n_left_out:
-            warnings.warn(
+            warn(
                 f"criterion {self.name!r}: {self._n_left_out} of {self._n_seen} instances to learn "
                 "from are left out, because what the model makes of them is not finite",
-                PXGenWarning,
-                stacklevel=2,
             )
 
     def finite(self, values: Tensor) -> Tensor:
@@ -76,6 +74,7 @@ class Fitted(Criterion):
         """Take over what another instance learned (see :attr:`state`)."""
         self._state = {name: torch.tensor(value) for name, value in state.items()}
 
+    @named_caller
     def learned(self, name: str, like: Tensor) -> Tensor:
         """Return a learned tensor on the device of ``like``, in its type unless integer.
 
@@ -84,7 +83,6 @@ class Fitted(Criterion):
         """
         if self._state is None:
             hint = "Call fit on the explainer, or on the criterion where there is no explainer."
-            where = f"criterion {self.name!r}"
-            raise ParameterError("what it learned", where, "there", "nothing yet", hint)
+            raise ParameterError("what it learned", "there", "nothing yet", hint)
         value = self._state[name]
         return value.to(like.device, like.dtype if value.is_floating_point() else value.dtype)

@@ -1,21 +1,19 @@
-"""Encoded images, decoded to the shape that a model takes, without trusting them."""
+"""Decode images of unknown origin safely to the shape that a model takes."""
 
 from __future__ import annotations
 
-import importlib
 from dataclasses import dataclass
 from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pxgen_plugins.anchors.base import loaded
-from pxgen_plugins.utils.errors import MissingDependencyError
+from pxgen_plugins.anchors.base import library, module_in_use
 
-__all__ = ["FORMATS", "ImageForm", "decode", "form_of_image", "form_of_shape", "is_image", "pillow"]
+__all__ = ["ImageForm", "decode", "form_of_image", "form_of_shape", "is_image", "pillow"]
 
 # Only these decoders run, whatever a file calls itself: Pillow's others reach for outside programs.
-FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
+_FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
 _MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 _DEEP = ("I", "F")  # modes of more than 8 bits a channel, which convert() would clip
 _MOST_PIXELS = 1 << 26
@@ -103,28 +101,24 @@ def decode(file: IO[bytes], form: ImageForm | None) -> tuple[NDArray[np.uint8], 
         Exception: Whatever Pillow raises on a damaged file, or ValueError from
             :meth:`ImageForm.convert`.
     """
-    with pillow("images").open(file, formats=FORMATS) as image:
-        found = form or form_of_image(image)
-        return found.convert(image), found
+    with pillow().open(file, formats=_FORMATS) as image:
+        form = form or form_of_image(image)
+        return form.convert(image), form
 
 
 def is_image(value: Any) -> bool:
     """Return whether ``value`` is a Pillow image, without importing Pillow."""
-    module = loaded("PIL.Image")
+    module = module_in_use("PIL.Image")
     return module is not None and isinstance(value, module.Image)
 
 
-def pillow(where: str) -> Any:
+def pillow() -> Any:
     """Return the module ``PIL.Image``.
 
     Raises:
         MissingDependencyError: When Pillow does not import.
     """
-    try:
-        return importlib.import_module("PIL.Image")
-    except Exception as error:
-        hint = "Install it: pip install pillow."
-        raise MissingDependencyError("Pillow", where, "installed", str(error), hint) from error
+    return library("PIL.Image", "pillow")
 
 
 def _check(image: Any) -> None:

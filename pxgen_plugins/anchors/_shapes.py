@@ -1,4 +1,4 @@
-"""The layouts of an array that are understood as anchors of a given shape."""
+"""Shapes of arrays that are understood as anchors of a given shape."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def fit_item(item: tuple[int, ...], sample: tuple[int, ...] | None) -> Layout | 
 
 
 def as_batch(
-    array: NDArray[Any], sample_shape: tuple[int, ...] | None, where: str
+    array: NDArray[Any], sample_shape: tuple[int, ...] | None
 ) -> tuple[NDArray[Any], Layout]:
     """Return ``array`` with the anchors along its first axis, and the layout of its items.
 
@@ -61,20 +61,18 @@ def as_batch(
     """
     if array.ndim == 0:
         hint = "Put the anchors along the first axis of an array."
-        raise AnchorError("X", where, "an array of anchors", "a single number", hint)
+        raise AnchorError("X", "an array of anchors", "a single number", hint)
     if sample_shape is not None and array.shape == (0,):
         array = array.reshape(0, *sample_shape)
     layout = fit_item(array.shape[1:], sample_shape)
     if layout is None and array.shape == sample_shape:
         array, layout = array[None], Layout(sample_shape, sample_shape)
     if layout is None:
-        refuse_shape(array.shape, sample_shape or (), where)
+        refuse_shape(array.shape, sample_shape or ())
     return array, layout
 
 
-def fit_shape(
-    array: NDArray[Any], sample_shape: tuple[int, ...] | None, where: str = "PXGen.explain"
-) -> NDArray[Any]:
+def fit_shape(array: NDArray[Any], sample_shape: tuple[int, ...] | None) -> NDArray[Any]:
     """Return ``array`` as anchors of shape (n, *sample_shape), without copying where possible.
 
     Understood, besides (n, *sample_shape) itself: one instance without the batch axis; a single
@@ -86,7 +84,6 @@ def fit_shape(
     Args:
         array: Any array.
         sample_shape: Shape of one anchor; None takes the array as it is.
-        where: Who asks, for the message.
 
     Raises:
         AnchorError: When the shape is none of these; the message names both shapes.
@@ -97,12 +94,12 @@ def fit_shape(
         >>> fit_shape(np.zeros((5, 784)), (1, 28, 28)).shape
         (5, 1, 28, 28)
     """
-    batch, layout = as_batch(array, sample_shape, where)
+    batch, layout = as_batch(array, sample_shape)
     return layout.apply(batch)
 
 
 def refuse_shape(
-    shape: tuple[int, ...], sample_shape: tuple[int, ...], where: str, *, item: bool = False
+    shape: tuple[int, ...], sample_shape: tuple[int, ...], *, item: bool = False
 ) -> NoReturn:
     """Raise the AnchorError for anchors of ``shape``, or with ``item`` for one of that shape."""
     allowed = f"of shape (n, {', '.join(str(size) for size in sample_shape)})"
@@ -116,4 +113,4 @@ def refuse_shape(
         hint = f"The order of the channels cannot be told: pass X.reshape(-1, *{sample_shape})."
     elif math.prod(shape) == math.prod(sample_shape):
         hint = f"For a single anchor pass X.reshape(1, *{sample_shape})."
-    raise AnchorError("X", where, allowed, got, hint)
+    raise AnchorError("X", allowed, got, hint)

@@ -1,4 +1,4 @@
-"""What a data set yields for one row: an anchor, perhaps with a label."""
+"""Anchor and label of one item of a data set, whatever form it has."""
 
 from __future__ import annotations
 
@@ -9,16 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pxgen_plugins.anchors._images import ImageForm, decode, form_of_image, is_image
 from pxgen_plugins.anchors.arrays import numbers_of
-from pxgen_plugins.anchors.base import loaded
-from pxgen_plugins.anchors.images import ImageForm, decode, form_of_image, is_image
+from pxgen_plugins.anchors.base import module_in_use
+from pxgen_plugins.anchors.tables import ANCHOR_NAMES, LABEL_NAMES
 from pxgen_plugins.anchors.tensors import array_of
 
-__all__ = ["ANCHOR_NAMES", "ID_NAMES", "LABEL_NAMES", "pair", "pixels"]
+__all__ = ["pair", "pixels"]
 
-ANCHOR_NAMES = ("anchor", "anchors", "image", "images", "x", "pixels")
-LABEL_NAMES = ("label", "labels", "y")
-ID_NAMES = ("id", "ids")
 _MORE_ANCHORS = (*ANCHOR_NAMES, "pixel_values", "img", "input", "inputs", "data")
 _MORE_LABELS = (*LABEL_NAMES, "target", "targets", "fine_label")
 
@@ -67,14 +65,14 @@ def pixels(x: Any, form: ImageForm | None) -> NDArray[Any]:
         return decode(io.BytesIO(x), form)[0]
     if is_image(x):
         return (form or form_of_image(x)).convert(x)
-    torch = loaded("torch")
+    torch = module_in_use("torch")
     if torch is not None and isinstance(x, torch.Tensor):
         return array_of(x)
     if x is None:
         raise ValueError("it is missing")
     if isinstance(x, (str, Mapping)):
         raise ValueError(f"a {type(x).__name__} is no array of numbers")
-    return numbers_of(x, "item")
+    return numbers_of(x)
 
 
 def _holds_rows(value: Any) -> bool:

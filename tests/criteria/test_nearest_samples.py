@@ -21,14 +21,14 @@ from pxgen_plugins.utils.errors import ModelError, ParameterError
 NAMES = ["density", "nearest_sample", "realism", "sample_rank"]
 
 
-def taught(name, samples, size=7, **params):
+def fit(name, samples, size=7, **params):
     criterion = criteria.get(name)(**{"k": 1, "n_fit": 50} | params)
     criterion.fit(iter([Batch(None, part) for part in torch.split(samples, size)]))
     return criterion
 
 
 def values(name, samples, x, **params):
-    return taught(name, samples, **params)(Batch(None, x)).numpy()
+    return fit(name, samples, **params)(Batch(None, x)).numpy()
 
 
 def normal(seed, n, d=3, shift=0.0):
@@ -107,7 +107,7 @@ def test_ties_and_copies_count_as_such(name, samples, x, k):
     samples = rows.tolist()
     if name == "realism" and realism_by_hand(samples, samples[0], k) is None:
         with pytest.raises(ModelError, match="copies"):
-            taught(name, rows, k=k)
+            fit(name, rows, k=k)
         return
     expected = [BY_HAND[name](samples, point, k) for point in points.tolist()]
     found = values(name, rows, points, k=k)
@@ -143,7 +143,7 @@ def test_a_copy_of_a_sample_is_at_distance_zero():
     samples = normal(0, 30).float()
     for name in ("nearest_sample", "sample_rank"):
         assert (values(name, samples, samples) == 0).all()
-    radii = taught("realism", samples).state["rows"]
+    radii = fit("realism", samples).state["rows"]
     assert (values("realism", samples, torch.from_numpy(radii)) == 0).all()
     assert (values("density", samples, samples) <= -1).all()
 
@@ -170,7 +170,7 @@ def test_the_rank_is_no_function_of_the_distance():
 @pytest.mark.parametrize("name", ["nearest_sample", "realism"])
 def test_distances_can_be_differentiated(name):
     x = normal(1, 4).requires_grad_(True)
-    criterion = taught(name, normal(0, 30), k=2)
+    criterion = fit(name, normal(0, 30), k=2)
     assert torch.autograd.gradcheck(lambda x: criterion(Batch(None, x)), x)
 
 
@@ -211,10 +211,10 @@ def test_what_does_not_fit_is_named(name):
         with pytest.raises(ModelError, match=named):
             kind(k=2, network=network).fit(iter([Batch(None, rows)]))
     with pytest.raises(ModelError, match=r"at least k \+ 2 = 4; got 3"):
-        taught(name, normal(0, 3), k=2)
+        fit(name, normal(0, 3), k=2)
     bad = normal(0, 9)
     bad[4, 0] = torch.nan
     with pytest.raises(ModelError, match="1 of 9"):
-        taught(name, bad)
+        fit(name, bad)
     with pytest.raises(ModelError, match="of 3 elements"):
         values(name, normal(0, 9), normal(1, 2, 4))

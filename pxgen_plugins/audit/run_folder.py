@@ -184,7 +184,7 @@ def _evidence(folder: Path) -> Evidence:
     tables, figure = folder / "evidence.json", folder / "evidence.png"
     with _readable(tables):
         content = _read(tables) if tables.exists() else []
-        rows = [(str(title), list(table)) for title, table in content]
+        rows = [(str(title), [list(row) for row in table]) for title, table in content]
     with _readable(figure):
         return Evidence(rows, _regular(figure).read_bytes() if figure.exists() else None)
 

@@ -142,7 +142,7 @@ def audit(
     # torch and alibi, once the settings are known to be good
     from pxgen_plugins.audit import engine
     from pxgen_plugins.audit.estimate import seconds
-    from pxgen_plugins.audit.writers.shared import verdict
+    from pxgen_plugins.audit.verdicts import overall_verdict
 
     if only_plan:
         plan, explainer = engine.make_plan(config)
@@ -154,10 +154,10 @@ def audit(
         say("other shards are missing; run without --shard, or the other parts, to finish")
         return INCOMPLETE
     _print_run(result, as_json)
-    state = verdict(result.conditions)[0]
+    state = overall_verdict(result.judgements)[0]
     if state in {"failed", "error"}:
         return FAILED
-    return INCOMPLETE if state == "skipped" and result.conditions else PASSED
+    return INCOMPLETE if state == "skipped" and result.judgements else PASSED
 
 
 @group.command()
@@ -176,13 +176,10 @@ def show(folder: Path, as_json: bool) -> int:
 def report(folder: Path) -> int:
     """Write report.html of a finished run anew."""
     from pxgen_plugins.audit.run_folder import Run
-    from pxgen_plugins.audit.writers.report import build_report
-    from pxgen_plugins.utils.files import write_atomic
+    from pxgen_plugins.audit.writers.report import ReportWriter
 
     run = Run.open(folder)
-    others = [run.extra(name) for name in ("changes.json", "evidence.json", "evidence.png")]
-    page = build_report(run.manifest, run.data, run.pictures, run.conditions, *others)
-    write_atomic(run.path / "report.html", page.encode())
+    ReportWriter().write(run.path, run)
     click.echo(str(run.path / "report.html"))
     return PASSED
 
@@ -210,7 +207,7 @@ def log(
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def compare(before: Path, after: Path, partial: bool, figure: Path | None, as_json: bool) -> int:
     """Say what changed from one run to another: the same anchors under two models."""
-    from pxgen_plugins.audit.changes import compare_runs
+    from pxgen_plugins.audit.run_comparison import compare_runs
     from pxgen_plugins.audit.run_folder import Run
 
     first, second = Run.open(before), Run.open(after)
@@ -218,7 +215,7 @@ def compare(before: Path, after: Path, partial: bool, figure: Path | None, as_js
     if digests[0] != digests[1] and not partial:
         hint = "say --partial to compare those of the same id, or place"
         raise click.ClickException(f"the runs are of different anchors; {hint}")
-    changes = compare_runs(first.data, second.data, partial=partial)
+    changes = compare_runs(first.result, second.result, partial=partial)
     if figure is not None:
         import matplotlib as mpl
 
@@ -355,28 +352,29 @@ def _print_plan(config: Config, plan: Plan, seconds: float | None, as_json: bool
 
 def _print_run(run: Run, as_json: bool) -> None:
     from pxgen_plugins.audit.escaping import visible
-    from pxgen_plugins.audit.invalid import unscored
-    from pxgen_plugins.audit.writers.shared import interval_text, title, verdict
+    from pxgen_plugins.audit.verdicts import overall_verdict
+    from pxgen_plugins.audit.writers.markdown import invalid_by_reason
 
     report_file = run.path / "report.html"
-    n_invalid = len(run.data["invalid"])
-    state, counts = verdict(run.conditions)
-    groups = {name: group["count"] for name, group in run.data["groups"].items()}
+    n_invalid = len(run.result.invalid)
+    state, counts = overall_verdict(run.judgements)
+    groups = {name: group.count for name, group in run.result.groups.items()}
     if as_json:
         content = {
-            "verdict": state, "counts": counts, "conditions": run.conditions, "groups": groups,
+            "verdict": state, "counts": counts, "groups": groups,
+            "conditions": [judgement.as_dict() for judgement in run.judgements],
             "invalid": n_invalid, "folder": str(run.path), "report": str(report_file),
         }  # fmt: skip
         click.echo(json.dumps(content, indent=1))
         return
     colour = False if os.environ.get("NO_COLOR") else None
-    for one in run.conditions:
-        mark = click.style(f"{one['state']:>7}", fg=_COLOURS.get(one["state"]))
-        text = f"{mark}  {visible(title(one), 80)}  {interval_text(one)}"
-        click.echo(text + (f"  {visible(one['reason'])}" if one["reason"] else ""), color=colour)
+    for one in run.judgements:
+        mark = click.style(f"{one.state:>7}", fg=_COLOURS.get(one.state))
+        text = f"{mark}  {visible(one.title, 80)}  {one.observed_text}"
+        click.echo(text + (f"  {visible(one.reason)}" if one.reason else ""), color=colour)
     sizes = ", ".join(f"{name} {count:,}" for name, count in groups.items())
     click.echo(f"groups: {sizes}; invalid {n_invalid:,}")
-    for why, count, first in unscored(run.data, 3):
+    for why, count, first in invalid_by_reason(run.result, 3):
         click.echo(f"  {count:,} not scored: {visible(why, 120)} (the first is anchor {first})")
     click.echo(click.style(state, fg=_COLOURS.get(state), bold=True), color=colour)
     click.echo(f"report: {report_file}")

@@ -260,6 +260,3 @@ def _number(written: str, text: str) -> float:
 
 def _error(text: str, allowed: str, got: str, hint: str) -> ParameterError:
     return ParameterError(f"condition {text!r}", allowed, got, hint)
-
-
-Parsed = Comparison  # TRANSITION: until verdicts.py takes the new name

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pxgen_plugins.result import Result
 from pxgen_plugins.utils.errors import ParameterError, short_repr
 from pxgen_plugins.utils.validation import choice
 
@@ -43,11 +42,7 @@ class AnchorPairs:
 
 
 def match_anchors(
-    before: Mapping[str, Any],
-    after: Mapping[str, Any],
-    by: str | None,
-    partial: bool,
-    where: str = "",
+    before: Result, after: Result, by: str | None = None, partial: bool = False
 ) -> AnchorPairs:
     """Return the pairs of the same anchors.
 
@@ -55,11 +50,10 @@ def match_anchors(
     where both runs have them.
 
     Args:
-        before: Data of the first run, with ``group`` and perhaps ``ids`` and ``labels``.
-        after: Data of the second.
+        before: Of the first run.
+        after: Of the second.
         by: ``"ids"``, ``"position"``, or None for ids when both have them, position when neither.
         partial: Take the common anchors when the ids differ.
-        where: TRANSITION: not used; goes when changes.py no longer says who asks.
 
     Raises:
         ParameterError: When the anchors are not the same, or cannot be matched.
@@ -67,20 +61,23 @@ def match_anchors(
     Cost: O(n log n).
 
     Example:
-        >>> one = {"group": ["HIHE", "LILE"], "ids": ["a", "b"]}
-        >>> other = {"group": ["LILE", "HIHE"], "ids": ["b", "a"]}
-        >>> match_anchors(one, other, None, False).before.tolist()
+        >>> run = {
+        ...     "criteria": ["kld"], "kinds": ["intrinsic"], "thresholds": {"kld": 20.0},
+        ...     "values": [[1.0], [30.0]], "group": ["HIHE", "LILE"], "groups": {},
+        ... }
+        >>> one, other = (Result.of(run | {"ids": ids}) for ids in (["a", "b"], ["b", "a"]))
+        >>> match_anchors(one, other).before.tolist()
         [1, 0]
     """
     runs = {"before": before, "after": after}
-    ids = [_column(data, "ids", name) for name, data in runs.items()]
-    labels = [_column(data, "labels", name) for name, data in runs.items()]
+    ids = [_column(f"{name}['ids']", run.ids, run.n) for name, run in runs.items()]
+    labels = [_column(f"{name}['labels']", run.labels, run.n) for name, run in runs.items()]
     if by is None:
         by = _default_way(ids)
     if choice(by, "match", _WAYS) == "ids":
         first, second, only = _by_ids(ids, partial)
     else:
-        first, second = _by_position(len(before["group"]), len(after["group"]), partial)
+        first, second = _by_position(before.n, after.n, partial)
         only = ((), ())
     old, new = (
         None if column is None else column[index]
@@ -94,14 +91,10 @@ def match_anchors(
     return AnchorPairs(by, first, second, old if new is None else new, n_relabelled, *only)
 
 
-def _column(data: Mapping[str, Any], key: str, name: str) -> Texts | None:
-    if data.get(key) is None:
-        return None
-    column = np.asarray(data[key], dtype=np.str_).reshape(-1)
-    if len(column) != len(data["group"]):
-        allowed = f"one for each of the {len(data['group']):,} anchors"
-        got = f"{len(column):,}"
-        raise ParameterError(f"{name}[{key!r}]", allowed, got, "Check the run's data.")
+def _column(name: str, column: Texts | None, n: int) -> Texts | None:
+    if column is not None and len(column) != n:
+        allowed = f"one for each of the {n:,} anchors"
+        raise ParameterError(name, allowed, f"{len(column):,}", "Check the run's data.")
     return column
 
 
@@ -152,6 +145,3 @@ def _by_position(
         )
         raise ParameterError("anchors", "as many in both runs, by position", got, hint)
     return np.arange(before), np.arange(before)
-
-
-Matched = AnchorPairs  # TRANSITION: until changes.py takes the new name

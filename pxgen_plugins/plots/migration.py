@@ -45,7 +45,7 @@ def plot_migration(changes: Changes, *, ax: Axes | None = None) -> NDArray[np.ob
     Invalid anchors have a grey bar when there are any.
 
     Args:
-        changes: What :func:`pxgen_plugins.audit.changes.compare_runs` returned; only its ``matrix``
+        changes: What :func:`pxgen_plugins.audit.compare_runs` returned; only its ``matrix``
             of counts is read, (5, 5), rows before and columns after, in the order HIHE, HILE, LIHE,
             LILE, invalid.
         ax: Axes to draw in; a new figure by default.

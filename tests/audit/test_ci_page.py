@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 import pytest
 
 from pxgen_plugins.audit.cli import FAILED, INTERNAL, PASSED, USAGE
-from pxgen_plugins.audit.run_folder import FILES
+from pxgen_plugins.audit.writers.base import file_names
 
 yaml = pytest.importorskip("yaml")
 pytest.importorskip("jinja2")
@@ -151,6 +151,6 @@ def test_the_test_on_the_page_runs_and_fails_for_its_conditions(failed, pytester
 def test_the_page_names_files_of_a_run_and_exit_codes_as_they_are():
     table = re.findall(r"^\| `([a-z.]+)` \|", PAGE, re.MULTILINE)
     assert set(table) == {"report.html", "summary.md", "junit.xml", "metrics.prom"}
-    assert set(table) <= set(FILES)
+    assert set(table) <= set(file_names())
     rows = re.findall(r"^\| (\d(?:, \d)*) \|", PAGE, re.MULTILINE)
     assert sorted(int(n) for row in rows for n in row.split(",")) == [0, 1, 2, 3, 4]

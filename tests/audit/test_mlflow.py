@@ -8,6 +8,7 @@ import shutil
 import socket
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -82,10 +83,10 @@ def test_a_run_is_logged_whole_into_a_folder(finished, tmp_path, allowed):
     assert found.data.params["pxgen.n_anchors"] == "100"
     assert json.loads(found.data.params["pxgen.intrinsic"]) == ["kld"]
     metrics = found.data.metrics
-    for name, group in run.data["groups"].items():
-        assert metrics[f"pxgen/count/{name}"] == group["count"]
-        assert metrics[f"pxgen/fraction/{name}"] == group["count"] / 100
-    for name, value in run.data["thresholds"].items():
+    for name, group in run.result.groups.items():
+        assert metrics[f"pxgen/count/{name}"] == group.count
+        assert metrics[f"pxgen/fraction/{name}"] == group.count / 100
+    for name, value in run.result.to_data()["thresholds"].items():
         assert metrics[f"pxgen/threshold/{name}"] == pytest.approx(value)
     assert metrics["pxgen/conditions/passed"] == 3
     assert metrics["pxgen/conditions/failed"] == 1
@@ -123,8 +124,8 @@ def test_names_and_values_keep_to_the_limits_of_mlflow(finished, tmp_path, allow
     run.manifest["settings"] = {
         "model": {"arguments": {"k" * 999: "v" * 99_999, "k" * 998: "\ud800", "é" * 400: [1]}}
     }
-    many = [{**run.conditions[0], "name": f"{'语' * 300}{i}"} for i in range(250)]
-    run.conditions[:] = [*many, {**many[0], "observed": None, "state": "error", "name": ""}]
+    many = [replace(run.judgements[0], name=f"{'语' * 300}{i}") for i in range(250)]
+    run.judgements[:] = [*many, replace(many[0], observed=None, state="error", name="")]
     found = stored(tmp_path / "store", log_run(run, tracking_uri=tmp_path / "store"))
     assert len(found.data.params) == 4
     assert {len(value) for value in found.data.params.values()} == {3, 5_000, 6}

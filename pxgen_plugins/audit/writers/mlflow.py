@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from pxgen_plugins.audit.digests import path_digest
-from pxgen_plugins.audit.escaping import visible
-from pxgen_plugins.audit.run_folder import FILES, Run
-from pxgen_plugins.audit.writers.shared import STATES, distinct, title, verdict
+from pxgen_plugins.audit.escaping import distinct, visible
+from pxgen_plugins.audit.run_folder import Run
+from pxgen_plugins.audit.verdicts import STATES, overall_verdict
+from pxgen_plugins.audit.writers.base import file_names
 from pxgen_plugins.utils import optional
 from pxgen_plugins.utils.errors import ParameterError, caller
 
@@ -107,7 +108,7 @@ def _log(mlflow: Any, run: Run) -> str:
         raise ParameterError("run", "the only one in the active run", "another", hint)
     mlflow.log_params(_params(run), synchronous=True)
     mlflow.log_metrics(_metrics(run), synchronous=True)
-    for name in FILES:
+    for name in file_names():
         path = run.path / name
         if path.is_file() and not path.is_symlink():  # no file of elsewhere leaves the machine
             mlflow.log_artifact(str(path), "pxgen")
@@ -180,22 +181,24 @@ def _params(run: Run) -> dict[str, str]:
 
 def _metrics(run: Run) -> dict[str, float]:
     """Return what is a finite number."""
-    n, data = len(run.data["group"]), run.data
-    counts = {name: group["count"] for name, group in data["groups"].items()}
-    counts["invalid"] = len(data["invalid"])
-    metrics = {f"pxgen/count/{name}": count for name, count in counts.items()}
+    n, result = run.result.n, run.result
+    counts = {name: group.count for name, group in result.groups.items()}
+    counts["invalid"] = len(result.invalid)
+    metrics: dict[str, float | None] = {
+        f"pxgen/count/{name}": count for name, count in counts.items()
+    }
     if n:
         metrics |= {f"pxgen/fraction/{name}": count / n for name, count in counts.items()}
-    thresholds = distinct(map(_name, data["thresholds"]), " ")
-    for name, value in zip(thresholds, data["thresholds"].values(), strict=True):
+    thresholds = distinct(map(_name, result.criteria), " ")
+    for name, value in zip(thresholds, result.thresholds.tolist(), strict=True):
         metrics[f"pxgen/threshold/{name}"] = value
-    _, states = verdict(run.conditions)
+    _, states = overall_verdict(run.judgements)
     metrics |= {f"pxgen/conditions/{state}": states.get(state, 0) for state in STATES}
-    titles = distinct((_name(title(one)) for one in run.conditions), " ")
-    for name, one in zip(titles, run.conditions, strict=True):
-        metrics[f"pxgen/observed/{name}"] = one["observed"]
-        if one["state"] != "skipped":
-            metrics[f"pxgen/condition/{name}"] = one["state"] == "passed"
+    titles = distinct((_name(one.title) for one in run.judgements), " ")
+    for name, one in zip(titles, run.judgements, strict=True):
+        metrics[f"pxgen/observed/{name}"] = one.observed
+        if one.state != "skipped":
+            metrics[f"pxgen/condition/{name}"] = one.state == "passed"
     return {
         name: float(value)
         for name, value in metrics.items()
@@ -204,11 +207,11 @@ def _metrics(run: Run) -> dict[str, float]:
 
 
 def _tags(run: Run) -> dict[str, str]:
-    bad = [title(one) for one in run.conditions if one["state"] in {"failed", "error"}]
+    bad = [one.title for one in run.judgements if one.state in {"failed", "error"}]
     tags = {
         "audit": run.manifest["name"],
         "version": run.manifest["pxgen"],
-        "verdict": verdict(run.conditions)[0],
+        "verdict": overall_verdict(run.judgements)[0],
         "failing": "; ".join(visible(name, 200) for name in bad),
         **{f"digest.{name}": value for name, value in run.manifest["digests"].items()},
     }

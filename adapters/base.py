@@ -22,8 +22,21 @@ from pxgen_plugins.models._eval_mode import set_training_flag, training_flag
 from pxgen_plugins.result.explanation import build
 from pxgen_plugins.utils import validation
 from pxgen_plugins.utils.errors import ParameterError, short_repr
+from pxgen_plugins.utils.registry import Registry
 
-__all__ = ["ACCESS", "EVIDENCE", "LOCK", "Adapter", "NotFittedError", "traceless"]
+__all__ = [
+    "ACCESS",
+    "EVIDENCE",
+    "LOCK",
+    "REGISTRY",
+    "Adapter",
+    "NotFittedError",
+    "register",
+    "traceless",
+]
+
+REGISTRY: Registry[type[Any]] = Registry("adapter", "pxgen_plugins.adapters", nested=True)
+register = REGISTRY.register
 
 EVIDENCE = (
     "attribution",

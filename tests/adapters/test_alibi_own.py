@@ -19,20 +19,20 @@ from alibi.explainers import (
 )
 
 from pxgen_plugins import PXGen
-from pxgen_plugins.adapters.alibi_gradients import (
+from pxgen_plugins.adapters.example_based.gradient_similarity import (
     DEFAULT_DATA_GRADIENT_SIMILARITY,
     AlibiGradientSimilarity,
 )
 from pxgen_plugins.adapters.base import NotFittedError
-from pxgen_plugins.adapters.group_anchor import DEFAULT_DATA_GROUP_ANCHOR, GroupAnchorImage
-from pxgen_plugins.adapters.latent_ale import (
+from pxgen_plugins.adapters.attribution.group_anchor import DEFAULT_DATA_GROUP_ANCHOR, GroupAnchorImage
+from pxgen_plugins.adapters.latent.effects import (
     DEFAULT_DATA_LATENT_ALE,
     DEFAULT_DATA_LATENT_PD,
     LatentALE,
     LatentPartialDependence,
 )
 from pxgen_plugins.adapters.targets import Latent, resolve
-from pxgen_plugins.adapters.tensorflow_gradients import TensorFlowIntegratedGradients
+from pxgen_plugins.adapters.attribution.tensorflow_gradients import TensorFlowIntegratedGradients
 from pxgen_plugins.groups import assign
 from pxgen_plugins.models import VAE
 from pxgen_plugins.testing import ExplainerCase, explainer_checks, parametrize_with_checks

@@ -8,12 +8,12 @@ import torch
 from alibi.exceptions import NotFittedError
 from torch import nn
 
-from pxgen_plugins.adapters.ablation import LatentAblation
-from pxgen_plugins.adapters.deeplift import DeepLift
-from pxgen_plugins.adapters.gradcam import GradCAM
-from pxgen_plugins.adapters.gradient_shap import GradientShap
-from pxgen_plugins.adapters.gradients import InputXGradient, Saliency, TorchIntegratedGradients
-from pxgen_plugins.adapters.occlusion import Occlusion
+from pxgen_plugins.adapters.latent.ablation import LatentAblation
+from pxgen_plugins.adapters.attribution.deeplift import DeepLift
+from pxgen_plugins.adapters.attribution.gradcam import GradCAM
+from pxgen_plugins.adapters.attribution.gradient_shap import GradientShap
+from pxgen_plugins.adapters.attribution.gradients import InputXGradient, Saliency, TorchIntegratedGradients
+from pxgen_plugins.adapters.attribution.occlusion import Occlusion
 from pxgen_plugins.adapters.targets import Latent, Pixel, resolve
 from pxgen_plugins.models import VAE
 

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from pxgen_plugins.adapters.ablation import LatentAblation
-from pxgen_plugins.adapters.attribution import DEFAULT_DATA_ATTRIBUTION
-from pxgen_plugins.adapters.deeplift import DeepLift
-from pxgen_plugins.adapters.gradcam import GradCAM
-from pxgen_plugins.adapters.gradient_shap import GradientShap
-from pxgen_plugins.adapters.gradients import InputXGradient, Saliency, TorchIntegratedGradients
-from pxgen_plugins.adapters.occlusion import Occlusion
+from pxgen_plugins.adapters.latent.ablation import LatentAblation
+from pxgen_plugins.adapters.attribution.base import DEFAULT_DATA_ATTRIBUTION
+from pxgen_plugins.adapters.attribution.deeplift import DeepLift
+from pxgen_plugins.adapters.attribution.gradcam import GradCAM
+from pxgen_plugins.adapters.attribution.gradient_shap import GradientShap
+from pxgen_plugins.adapters.attribution.gradients import InputXGradient, Saliency, TorchIntegratedGradients
+from pxgen_plugins.adapters.attribution.occlusion import Occlusion
 from pxgen_plugins.models import VAE
 from pxgen_plugins.testing import ExplainerCase, explainer_checks, parametrize_with_checks
 from pxgen_plugins.testing.guards import moved_generators, random_state

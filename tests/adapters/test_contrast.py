@@ -11,10 +11,10 @@ from scipy.optimize import minimize
 from torch import Tensor, nn
 
 from pxgen_plugins import PXGen
-from pxgen_plugins.adapters._boundary import ClassBorder, GroupBorder, parse_goal
-from pxgen_plugins.adapters._elastic import Settings, search
+from pxgen_plugins.adapters.latent._boundary import ClassBorder, GroupBorder, parse_goal
+from pxgen_plugins.adapters.latent._elastic_net import Settings, search
 from pxgen_plugins.adapters.base import NotFittedError
-from pxgen_plugins.adapters.contrast import DEFAULT_DATA_CONTRAST, LatentContrast
+from pxgen_plugins.adapters.latent.contrast import DEFAULT_DATA_CONTRAST, LatentContrast
 from pxgen_plugins.criteria import make as make_criterion
 from pxgen_plugins.groups import assign
 from pxgen_plugins.models import VAE
@@ -194,7 +194,7 @@ def test_borders_decide_as_pxgen_groups(rule: str) -> None:
     model = mlp_vae()
     x = torch.tensor(RNG.random((40, 1, 8, 8)), dtype=torch.float32)
     border = GroupBorder(criteria, thresholds, "HIHE", rule, scale)
-    from pxgen_plugins.adapters._boundary import At
+    from pxgen_plugins.adapters.latent._boundary import At
 
     with torch.no_grad():
         mean, log_var = model.encode(x)

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import torch
 
-from pxgen_plugins.adapters._latent import Moved, by_group, seeded
-from pxgen_plugins.adapters.alibi_shap import DEFAULT_DATA_ALIBI_KERNEL_SHAP, AlibiKernelShap
+from pxgen_plugins.adapters.latent.base import Moved, by_group, seeded
+from pxgen_plugins.adapters.latent.alibi_shap import DEFAULT_DATA_ALIBI_KERNEL_SHAP, AlibiKernelShap
 from pxgen_plugins.adapters.base import NotFittedError
-from pxgen_plugins.adapters.latent_lime import DEFAULT_DATA_LATENT_LIME, LatentLIME
-from pxgen_plugins.adapters.latent_shap import DEFAULT_DATA_LATENT_SHAP, LatentSHAP
+from pxgen_plugins.adapters.latent.lime import DEFAULT_DATA_LATENT_LIME, LatentLIME
+from pxgen_plugins.adapters.latent.shap import DEFAULT_DATA_LATENT_SHAP, LatentSHAP
 from pxgen_plugins.adapters.targets import Latent, Pixel, resolve
 from pxgen_plugins.result.explanation import from_json
 from pxgen_plugins.testing import ExplainerCase, explainer_checks, parametrize_with_checks

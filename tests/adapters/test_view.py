@@ -13,8 +13,8 @@ from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE, trustworthiness
 
 from pxgen_plugins import PXGen
-from pxgen_plugins.adapters._neighbours import judge
-from pxgen_plugins.adapters.latent_view import DEFAULT_DATA_VIEW, LatentView
+from pxgen_plugins.adapters.latent._view_quality import judge
+from pxgen_plugins.adapters.latent.view import DEFAULT_DATA_VIEW, LatentView
 from pxgen_plugins.plots import plot_views
 from pxgen_plugins.testing import ExplainerCase, explainer_checks, parametrize_with_checks
 from pxgen_plugins.thresholds import MeanMax
@@ -104,9 +104,9 @@ def test_umap_is_loaded_when_used_and_made_anew_after_loading(monkeypatch: Any) 
         def transform(self, rows: np.ndarray) -> np.ndarray:
             return rows[:, :2] + 1
 
-    from pxgen_plugins.adapters import _maps
+    from pxgen_plugins.adapters.latent import _projections
 
-    monkeypatch.setattr(_maps, "load", lambda *_: type("umap", (), {"UMAP": FakeUMAP}))
+    monkeypatch.setattr(_projections, "load", lambda *_: type("umap", (), {"UMAP": FakeUMAP}))
     model = mlp_vae()
     view = LatentView(model, "umap", n_neighbors=7).fit(X)
     assert made[0]["n_neighbors"] == 7

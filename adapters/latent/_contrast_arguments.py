@@ -1,0 +1,56 @@
+"""Checks of the arguments of a contrast."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from pxgen_plugins.adapters.latent._boundary import KINDS, GroupBorder, parse_goal
+from pxgen_plugins.utils import validation
+from pxgen_plugins.utils.errors import ParameterError, short_repr
+
+__all__ = ["as_json", "baseline", "constants", "goal"]
+
+BASELINES = ("prior", "mean")
+
+
+def constants(given: Any, where: str) -> list[float]:
+    """Return the weights of the border as floats, or raise."""
+    values = list(given) if isinstance(given, (Sequence, np.ndarray)) else []
+    if not values or isinstance(given, str):
+        hint = "Pass weights like (1.0, 10.0, 100.0)."
+        raise ParameterError("constants", where, "a list of numbers", short_repr(given), hint)
+    return [validation.real(value, "constants", where, above=0.0) for value in values]
+
+
+def baseline(given: Any, where: str) -> Any:
+    """Return a named baseline, or a code as an array, or raise."""
+    if isinstance(given, str):
+        return validation.choice(given, "baseline", where, BASELINES)
+    try:
+        code = np.asarray(given, dtype=np.float64)
+    except (TypeError, ValueError):
+        code = np.array(np.nan)
+    if code.size == 0 or not np.isfinite(code).all():
+        hint = "Pass one finite number per latent dimension, 'prior' or 'mean'."
+        allowed = "'prior', 'mean' or a code"
+        raise ParameterError("baseline", where, allowed, short_repr(given), hint)
+    return code
+
+
+def goal(given: Any, by_class: bool, where: str) -> str | int | None:
+    """Return a group by name or a class by number, or raise."""
+    if by_class:
+        return None if given is None else validation.integer(given, "goal", where, minimum=0)
+    found = "HIHE" if given is None else given
+    parse_goal(found, KINDS)
+    return str(found)
+
+
+def as_json(border: GroupBorder) -> dict[str, Any]:
+    """Return a border as metadata hold it."""
+    names = [criterion.name for criterion in border.criteria]
+    values = border.thresholds.tolist()
+    return {"thresholds": dict(zip(names, values, strict=True)), "rule": border.rule}

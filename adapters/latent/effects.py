@@ -1,0 +1,401 @@
+"""ALE and partial dependence of targets over latent dimensions, by alibi."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from alibi.api.interfaces import Explanation
+from numpy.typing import NDArray
+
+from pxgen_plugins.adapters.base import register
+from pxgen_plugins.adapters.latent.base import Floats, Held, Serial
+from pxgen_plugins.adapters.targets import Target, resolve
+from pxgen_plugins.anchors import Anchors
+from pxgen_plugins.utils import validation
+from pxgen_plugins.utils.errors import AnchorError, ParameterError, short_repr
+from pxgen_plugins.utils.progress import bar
+
+__all__ = [
+    "DEFAULT_DATA_LATENT_ALE",
+    "DEFAULT_DATA_LATENT_PD",
+    "LatentALE",
+    "LatentPartialDependence",
+]
+
+KINDS = ("average", "individual", "both")
+
+DEFAULT_DATA_LATENT_ALE: dict[str, Any] = {
+    "ale_values": [],
+    "ale0": [],
+    "constant_value": None,
+    "feature_values": [],
+    "feature_names": None,
+    "target_names": None,
+    "feature_deciles": [],
+    "features": None,
+    "effect_range": None,
+    "n_anchors": None,
+    "invalid": None,
+    "reasons": [],
+}
+"""Default data of LatentALE for f latent dimensions and t targets, to be deep-copied.
+
+The keys of alibi's ALE, so that ``alibi.explainers.plot_ale`` draws it, and some more.
+
+- ``feature_names``: str (f,), "z0" on; ``features``: int64 (f,), the dimensions;
+  ``target_names``: str (t,).
+- ``feature_values``: f arrays (g,), the grid of each dimension; ``feature_deciles``: f of (11,).
+- ``ale_values``: f arrays (g, t), the accumulated effects, centred; ``ale0``: f arrays (t,), the
+  centring constants; ``constant_value``: mean of the targets over the anchors.
+- ``effect_range``: float64 (f, t), highest minus lowest effect on the grid.
+- ``n_anchors``: anchors used; ``invalid``, ``reasons``: indices of those left out, and why.
+"""
+
+DEFAULT_DATA_LATENT_PD: dict[str, Any] = {
+    "feature_deciles": [],
+    "pd_values": None,
+    "ice_values": None,
+    "feature_values": [],
+    "feature_names": None,
+    "target_names": None,
+    "features": None,
+    "effect_range": None,
+    "n_anchors": None,
+    "invalid": None,
+    "reasons": [],
+}
+"""Default data of LatentPartialDependence for f dimensions and t targets, to be deep-copied.
+
+The keys of alibi's PartialDependence, so that ``alibi.explainers.plot_pd`` draws it, and some more.
+
+- ``feature_names``, ``features``, ``target_names``, ``feature_values``, ``feature_deciles``,
+  ``n_anchors``, ``invalid``, ``reasons``: as for LatentALE.
+- ``pd_values``: f arrays (t, g), or None; ``ice_values``: f arrays (t, n, g), or None.
+- ``effect_range``: float64 (f, t), highest minus lowest mean over anchors on the grid.
+"""
+
+
+class _Surface:
+    """Targets as a function of rows that hold a code and, in the last column, whose it is.
+
+    Both methods move a code and keep the rest of its row, so the last column tells which anchor the
+    moved code belongs to: its pixels and its log variance stay.
+    """
+
+    def __init__(
+        self, owner: _Effect, anchors: Anchors, usable: NDArray[np.int64], targets: Sequence[Target]
+    ) -> None:
+        self._owner, self._anchors, self._usable, self._targets = owner, anchors, usable, targets
+        self._shape = tuple(owner.predictor.latent_shape)
+        parts = []
+        for start in range(0, len(usable), owner.batch_size):
+            x = owner._inputs(anchors, usable[start : start + owner.batch_size])
+            with torch.no_grad():
+                parts.append(torch.stack([p.flatten(1) for p in owner.predictor.encode(x)]))
+        mean, self._log_var = torch.cat(parts, dim=1)
+        codes = mean.double().cpu().numpy()
+        self.rows: Floats = np.column_stack([codes, np.arange(len(usable), dtype=np.float64)])
+
+    def __call__(self, rows: Floats) -> Floats:
+        size = self._owner.batch_size
+        parts = [self._values(rows[low : low + size], low) for low in range(0, len(rows), size)]
+        return np.concatenate(parts) if parts else np.empty((0, len(self._targets)))
+
+    def _values(self, rows: Floats, first: int) -> Floats:
+        model = self._owner.predictor
+        whose = rows[:, -1].astype(np.int64)
+        different, place = np.unique(whose, return_inverse=True)
+        x = self._owner._inputs(self._anchors, self._usable[different])[torch.from_numpy(place)]
+        log_var = self._log_var[torch.from_numpy(whose)].reshape(len(rows), *self._shape)
+        z = torch.from_numpy(rows[:, :-1].astype(np.float32)).to(log_var.device, log_var.dtype)
+        batch = Held(model, x, z.reshape(log_var.shape), log_var, first, self._owner.seed)
+        with torch.no_grad():
+            columns = [target.of(batch).double().cpu() for target in self._targets]
+        found: Floats = torch.stack(columns, dim=1).numpy()
+        return found
+
+
+class _Effect(Serial):
+    """What the two share: targets, dimensions, and the surface that alibi walks over."""
+
+    evidence = "effect"
+    access = "latent"
+    requires = frozenset({"encode", "decode"})
+    library = "alibi"
+    scope: ClassVar[list[str]] = ["global"]
+
+    def __init__(
+        self, predictor: Any, target: Any, features: Any, params: Mapping[str, Any], **shared: Any
+    ) -> None:
+        name = type(self).__name__
+        self.targets: list[Any] = list(target) if isinstance(target, (list, tuple)) else [target]
+        if not self.targets:
+            hint = "Name one, as in target='kld'."
+            raise ParameterError("target", name, "one target or several", "none", hint)
+        self.features = None if features is None else _listed(features, name)
+        params = {"features": self.features, **params}
+        super().__init__(predictor, params, **shared)
+        specs = [target.spec for target in self._resolved()]
+        several = isinstance(target, (list, tuple))
+        self._update_metadata({"target": specs if several else specs[0]}, params=True)
+
+    def reset_predictor(self, predictor: Any) -> None:
+        """Put ``predictor`` in the place of the present model.
+
+        Raises:
+            ParameterError: When it is no model, or a target or dimension does not fit it.
+            CapabilityError: When it lacks a capability.
+        """
+        if getattr(predictor, "capabilities", frozenset()) >= self.requires:
+            name = type(self).__name__
+            for target in self.targets:
+                resolve(target, predictor, name)
+            size = int(np.prod(predictor.latent_shape))
+            for feature in self.features or []:
+                if feature >= size:
+                    hint = f"Choose out of 0 to {size - 1}."
+                    raise ParameterError("features", name, f"below {size}", str(feature), hint)
+        super().reset_predictor(predictor)
+
+    def _resolved(self) -> list[Target]:
+        return [resolve(target, self.predictor, type(self).__name__) for target in self.targets]
+
+    def explain(  # type: ignore[override]  # this adapter takes no further arguments
+        self, X: Any
+    ) -> Explanation:
+        """Return the effect curves, averaged over the anchors.
+
+        Args:
+            X: Anchors, n of them: anything :func:`pxgen_plugins.anchors.open_anchors` reads.
+
+        Raises:
+            AnchorError: When the anchors do not fit the model, or none is finite.
+        """
+        return super().explain(X)
+
+    def _explain(self, X: Any, **kwargs: Any) -> dict[str, Any]:
+        anchors = self._open(X)
+        broken = self._broken(anchors)
+        usable = np.array([i for i in range(len(anchors)) if i not in broken], dtype=np.int64)
+        if not len(usable):
+            hint = "Give anchors that the effect is to be averaged over."
+            where = f"{type(self).__name__}.explain"
+            raise AnchorError("X", where, "at least one finite anchor", "none", hint)
+        targets = self._resolved()
+        surface = _Surface(self, anchors, usable, targets)
+        dimensions = self.features or list(range(surface.rows.shape[1] - 1))
+        names = [f"z{j}" for j in range(surface.rows.shape[1] - 1)] + ["anchor"]
+        labels = [target.label for target in targets]
+        # one dimension at a time, so that a progress bar has something to show
+        parts = []
+        with bar(len(dimensions), type(self).__name__, "dimension", self.verbose) as progress:
+            for j in dimensions:
+                parts.append(self._dimension_effect(surface, j, list(names), list(labels)))
+                progress.update(1)
+        return {
+            **self._join(parts, surface),
+            "feature_names": np.array([names[j] for j in dimensions]),
+            "target_names": np.array(labels),
+            "feature_values": [part["feature_values"][0] for part in parts],
+            "feature_deciles": [part["feature_deciles"][0] for part in parts],
+            "features": np.array(dimensions, dtype=np.int64),
+            "n_anchors": len(usable),
+            "invalid": np.array(sorted(broken), dtype=np.int64),
+            "reasons": [broken[i] for i in sorted(broken)],
+        }
+
+    def _dimension_effect(
+        self, surface: _Surface, j: int, names: list[str], labels: list[str]
+    ) -> dict[str, Any]:
+        raise NotImplementedError
+
+    def _join(self, parts: list[dict[str, Any]], surface: _Surface) -> dict[str, Any]:
+        raise NotImplementedError
+
+
+@register("latent_ale")
+class LatentALE(_Effect):
+    """Accumulated local effects of targets over latent dimensions (Apley and Zhu 2020), by alibi.
+
+    How much a target changes, on average over the anchors, as one dimension of the code moves along
+    its range: differences inside narrow intervals, so that no code is moved far from where anchors
+    are. Each anchor stays what it was while its code moves.
+
+    Args:
+        predictor: A model that can encode and decode.
+        target: One target or a list: criteria, ``"elbo"``, ``Latent``, ``Pixel``, callables.
+        features: Dimensions; None takes all.
+        min_bin_points: Anchors that each interval of the grid holds at least, >= 1.
+        seed: Seed of the targets' own noise.
+        batch_size: Codes per model call.
+        verbose: Show a progress bar on stderr.
+
+    Raises:
+        ParameterError: When an argument is not allowed.
+        CapabilityError: When the model cannot encode or decode, or a target needs more.
+
+    Cost: 3 n model passes per dimension.
+
+    Example:
+        >>> from pxgen_plugins.testing.examples import LinearModel, noise
+        >>> from pxgen_plugins.adapters.targets import Latent
+        >>> ale = LatentALE(LinearModel(), target=Latent(1), features=[0, 1])
+        >>> explanation = ale.explain(noise(LinearModel(), 20).numpy())
+        >>> [round(float(value), 6) for value in explanation.effect_range[:1, 0]]
+        [0.0]
+    """
+
+    defaults = DEFAULT_DATA_LATENT_ALE
+
+    def __init__(
+        self,
+        predictor: Any,
+        target: Any = "kld",
+        features: Any = None,
+        *,
+        min_bin_points: int = 4,
+        seed: int = 0,
+        batch_size: int = 256,
+        verbose: bool = False,
+    ) -> None:
+        where = "LatentALE"
+        self.min_bin_points = validation.integer(min_bin_points, "min_bin_points", where, minimum=1)
+        params = {"min_bin_points": min_bin_points}
+        super().__init__(
+            predictor, target, features, params, seed=seed, batch_size=batch_size, verbose=verbose
+        )
+
+    def _dimension_effect(
+        self, surface: _Surface, j: int, names: list[str], labels: list[str]
+    ) -> dict[str, Any]:
+        from alibi.explainers import ALE
+
+        # a new one each time: alibi's remembers the names of its first call
+        explainer = ALE(surface, feature_names=names, target_names=labels)
+        found = explainer.explain(surface.rows, features=[j], min_bin_points=self.min_bin_points)
+        data: dict[str, Any] = found.data
+        return data
+
+    def _join(self, parts: list[dict[str, Any]], surface: _Surface) -> dict[str, Any]:
+        curves = [np.asarray(part["ale_values"][0]) for part in parts]
+        return {
+            "ale_values": curves,
+            "ale0": [np.asarray(part["ale0"][0]) for part in parts],
+            "constant_value": float(parts[0]["constant_value"]),
+            "effect_range": np.stack([np.ptp(curve, axis=0) for curve in curves]),
+        }
+
+
+@register("latent_partial_dependence")
+class LatentPartialDependence(_Effect):
+    """Partial dependence of targets over latent dimensions (Friedman 2001), by alibi.
+
+    The mean of a target over the anchors when one dimension of every code is set to a value of the
+    grid; each anchor stays what it was. ``kind="individual"`` keeps the curve of every anchor
+    (individual conditional expectation, Goldstein et al. 2015).
+
+    Args:
+        predictor: A model that can encode and decode.
+        target: One target or a list: criteria, ``"elbo"``, ``Latent``, ``Pixel``, callables.
+        features: Dimensions; None takes all.
+        kind: ``"average"``, ``"individual"`` or ``"both"``.
+        grid_resolution: Grid points per dimension, >= 2; with fewer different codes than that, the
+            codes themselves are the grid.
+        seed: Seed of the targets' own noise.
+        batch_size: Codes per model call.
+        verbose: Show a progress bar on stderr.
+
+    Raises:
+        ParameterError: When an argument is not allowed.
+        CapabilityError: When the model cannot encode or decode, or a target needs more.
+
+    Cost: n grid_resolution model passes per dimension.
+
+    Example:
+        >>> from pxgen_plugins.testing.examples import LinearModel, noise
+        >>> from pxgen_plugins.adapters.targets import Latent
+        >>> effect = LatentPartialDependence(LinearModel(), Latent(1), [0, 1], grid_resolution=5)
+        >>> explanation = effect.explain(noise(LinearModel(), 20).numpy())
+        >>> explanation.pd_values[1].shape
+        (1, 5)
+    """
+
+    defaults = DEFAULT_DATA_LATENT_PD
+
+    def __init__(
+        self,
+        predictor: Any,
+        target: Any = "kld",
+        features: Any = None,
+        *,
+        kind: str = "average",
+        grid_resolution: int = 20,
+        seed: int = 0,
+        batch_size: int = 256,
+        verbose: bool = False,
+    ) -> None:
+        where = "LatentPartialDependence"
+        self.kind = validation.choice(kind, "kind", where, KINDS)
+        self.grid_resolution = validation.integer(
+            grid_resolution, "grid_resolution", where, minimum=2
+        )
+        params = {"kind": kind, "grid_resolution": grid_resolution}
+        super().__init__(
+            predictor, target, features, params, seed=seed, batch_size=batch_size, verbose=verbose
+        )
+
+    def explain(self, X: Any) -> Explanation:  # type: ignore[override]  # as for LatentALE
+        """Return the curves (see :meth:`LatentALE.explain`), with the names in the metadata too."""
+        found = super().explain(X)
+        # where alibi's plot_pd looks for them
+        named = {key: found.data[key].tolist() for key in ("feature_names", "target_names")}
+        found.meta["params"].update({**named, "categorical_names": {}})
+        return found
+
+    def _dimension_effect(
+        self, surface: _Surface, j: int, names: list[str], labels: list[str]
+    ) -> dict[str, Any]:
+        from alibi.explainers import PartialDependence
+
+        column = surface.rows[:, j]
+        low, high = column.min(), column.max()
+        # alibi refuses a dimension that hardly varies, as collapsed ones do: give it its grid
+        flat = np.allclose(low, high)
+        grid = {j: np.unique([low, high])} if flat else None
+        explainer = PartialDependence(surface, feature_names=names, target_names=labels)
+        found = explainer.explain(
+            surface.rows,
+            features=[j],
+            kind=self.kind,
+            grid_resolution=self.grid_resolution,
+            grid_points=grid,
+        )
+        data: dict[str, Any] = found.data
+        return data
+
+    def _join(self, parts: list[dict[str, Any]], surface: _Surface) -> dict[str, Any]:
+        average = [part["pd_values"] for part in parts if part["pd_values"] is not None]
+        single = [part["ice_values"] for part in parts if part["ice_values"] is not None]
+        means = [part[0] for part in average] or [part[0].mean(axis=1) for part in single]
+        return {
+            "pd_values": [np.asarray(part[0]) for part in average] or None,
+            "ice_values": [np.asarray(part[0]) for part in single] or None,
+            "effect_range": np.stack([np.ptp(mean, axis=-1) for mean in means]),
+        }
+
+
+def _listed(features: Any, where: str) -> list[int]:
+    given = list(features) if isinstance(features, (list, tuple, range, np.ndarray)) else [features]
+    found = [
+        validation.integer(
+            entry, "features", where, minimum=0, hint="Give dimensions, as in [0, 3]."
+        )
+        for entry in given
+    ]
+    if not found or len(set(found)) < len(found):
+        hint = "Give different dimensions, as in [0, 3], or None for all."
+        raise ParameterError("features", where, "different dimensions", short_repr(features), hint)
+    return found

@@ -1,0 +1,241 @@
+"""Which channels fire for one group of anchors and not for another."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from alibi.api.interfaces import Explanation
+from numpy.typing import NDArray
+
+from pxgen_plugins.adapters.base import register
+from pxgen_plugins.adapters.latent.base import Floats, Serial, group_names, ordered
+from pxgen_plugins.adapters.units._activation_hooks import channels, every, leaves, watching
+from pxgen_plugins.anchors import Anchors
+from pxgen_plugins.utils import validation
+from pxgen_plugins.utils.errors import ParameterError, short_repr
+from pxgen_plugins.utils.progress import bar
+
+__all__ = ["DEFAULT_DATA_ACTIVATION_STATISTICS", "ActivationStatistics"]
+
+DEFAULT_DATA_ACTIVATION_STATISTICS: dict[str, Any] = {
+    "layers": {},
+    "group_names": [],
+    "counts": None,
+    "contrast": [],
+    "contrasts": {},
+    "invalid": None,
+    "reasons": [],
+}
+"""Default data of ActivationStatistics for g groups and c channels of a layer; to be deep-copied.
+
+- ``group_names``: g names ("all" without groups); ``counts``: int64 (g,), usable anchors of each.
+- ``layers``: by layer, in the order of the calls: ``mean``, ``std`` and ``fires``, float64 (g, c):
+  mean and deviation of the activation, and share of the group's anchors for which the channel
+  fires; ``threshold``: (c,), above which it does. NaN for a group without anchors.
+- ``contrast``: the two groups compared, [] for none; ``contrasts``: by layer: ``difference`` (c,),
+  fires in the first minus fires in the second; ``effect`` (c,), difference of the means in pooled
+  standard deviations (Cohen's d); ``only_first``, ``only_second``: channels that fire for at least
+  ``often`` of one group and at most ``seldom`` of the other, by falling size of the difference.
+- ``invalid``, ``reasons``: indices of the anchors left out, and why.
+"""
+
+
+@register("activation_statistics")
+class ActivationStatistics(Serial):
+    """Channel activations of every layer, by group of anchors, and what tells two groups apart.
+
+    The model reconstructs each anchor; the activation of a channel is its mean over positions. A
+    channel fires for an anchor when its activation is above the channel's ``quantile`` over all
+    anchors explained, so that layers of any scale and sign compare. A layer called several times
+    counts with its last call.
+
+    Args:
+        predictor: A torch model with ``encode``, ``decode`` and ``layers``.
+        layers: Names of layers; None takes every layer without sub-layers, those that only reshape
+            excepted.
+        contrast: Two groups to compare; None takes HIHE and HILE where both occur.
+        quantile: Of a channel's activations, above which it fires, in [0, 1).
+        often: Share of a group from which a channel counts as firing for it, in (0, 1].
+        seldom: Share up to which it counts as silent, in [0, 1).
+        seed: Unused: nothing is drawn.
+        batch_size: Anchors per model call.
+        verbose: Show a progress bar on stderr.
+
+    Raises:
+        ParameterError: When an argument is not allowed, or a layer is not called.
+        CapabilityError: When the model cannot encode or decode, or names no layers.
+
+    Cost: n model passes; memory 4 n bytes per channel watched.
+
+    Example:
+        >>> from pxgen_plugins.models import VAE
+        >>> net = torch.nn.Sequential(torch.nn.Linear(2, 4), torch.nn.Sigmoid())
+        >>> model = VAE(encode=lambda x: (x[:, :2], x[:, :2]), decode=net.forward,
+        ...             latent_shape=(2,), sample_shape=(4,), modules=[net], check=False)
+        >>> X = torch.rand(6, 4, generator=torch.Generator().manual_seed(0)).numpy()
+        >>> found = ActivationStatistics(model).explain(X, groups=["HIHE"] * 3 + ["HILE"] * 3)
+        >>> list(found.layers), found.contrasts["0"]["difference"].shape
+        (['0', '1'], (4,))
+    """
+
+    evidence = "groups"
+    access = "gradients"
+    requires = frozenset({"encode", "decode", "layers"})
+    scope: ClassVar[list[str]] = ["global"]
+    defaults = DEFAULT_DATA_ACTIVATION_STATISTICS
+
+    def __init__(
+        self,
+        predictor: Any,
+        layers: Any = None,
+        contrast: Any = None,
+        *,
+        quantile: float = 0.75,
+        often: float = 0.5,
+        seldom: float = 0.1,
+        seed: int = 0,
+        batch_size: int = 256,
+        verbose: bool = False,
+    ) -> None:
+        where = "ActivationStatistics"
+        self.layers = None if layers is None else _strings(layers, "layers", where)
+        self.contrast = None if contrast is None else _strings(contrast, "contrast", where)
+        if self.contrast is not None and len(set(self.contrast)) != 2:
+            hint = "Name two different groups, as in contrast=('HIHE', 'HILE')."
+            raise ParameterError("contrast", where, "two groups", short_repr(contrast), hint)
+        self.quantile = validation.real(quantile, "quantile", where, minimum=0.0, below=1.0)
+        self.often = validation.real(often, "often", where, above=0.0, maximum=1.0)
+        self.seldom = validation.real(seldom, "seldom", where, minimum=0.0, below=1.0)
+        params = {
+            "layers": self.layers,
+            "contrast": self.contrast,
+            "quantile": quantile,
+            "often": often,
+            "seldom": seldom,
+        }
+        super().__init__(predictor, params, seed=seed, batch_size=batch_size, verbose=verbose)
+
+    def explain(  # type: ignore[override]  # the arguments of this adapter, by name
+        self, X: Any, groups: Any = None
+    ) -> Explanation:
+        """Return statistics of every layer, by group.
+
+        Args:
+            X: Anchors, n of them: anything :func:`pxgen_plugins.anchors.open_anchors` reads.
+            groups: Name of each anchor's group, n strings; None makes one group of all.
+
+        Raises:
+            AnchorError: When the anchors do not fit the model, or the groups the anchors.
+        """
+        return super().explain(X, groups=groups)
+
+    def _explain(self, X: Any, **kwargs: Any) -> dict[str, Any]:
+        anchors = self._open(X)
+        n = len(anchors)
+        given = group_names(kwargs["groups"], n, "ActivationStatistics.explain")
+        broken = self._broken(anchors)
+        usable = np.array([i for i in range(n) if i not in broken], dtype=np.int64)
+        names = np.full(n, "all") if given is None else given
+        present = ordered(names)
+        masks = {name: names[usable] == name for name in present}
+        pair = self._pair(present)
+        tables = self._tables(anchors, usable)
+        found: dict[str, Any] = {}
+        contrasts: dict[str, Any] = {}
+        for layer, table in tables.items():
+            found[layer] = self._statistics(table, list(masks.values()))
+            if pair:
+                first, second = (present.index(name) for name in pair)
+                contrasts[layer] = self._compare(found[layer], first, second, masks, pair)
+        return {
+            "layers": found,
+            "group_names": present,
+            "counts": np.array([mask.sum() for mask in masks.values()], dtype=np.int64),
+            "contrast": pair,
+            "contrasts": contrasts,
+            "invalid": np.array(sorted(broken), dtype=np.int64),
+            "reasons": [broken[i] for i in sorted(broken)],
+        }
+
+    def _pair(self, present: list[str]) -> list[str]:
+        if self.contrast is None:
+            return ["HIHE", "HILE"] if {"HIHE", "HILE"} <= set(present) else []
+        missing = [name for name in self.contrast if name not in present]
+        if missing:
+            hint = "Pass groups= with anchors of both, or another contrast."
+            allowed = "groups that occur: " + (", ".join(present) or "none")
+            raise ParameterError("contrast", "ActivationStatistics", allowed, missing[0], hint)
+        return self.contrast
+
+    def _tables(
+        self, anchors: Anchors, usable: NDArray[np.int64]
+    ) -> dict[str, NDArray[np.float32]]:
+        """Return the activations (n, c) of every layer."""
+        model = self.predictor
+        low, _ = model.data_range or (0.0, 1.0)
+        probe = torch.full((1, *model.sample_shape), low).to(model.device, model.dtype)
+        called = leaves(model, lambda: model.decode(model.encode(probe)[0]))
+        names = every(self.layers, called, "ActivationStatistics")
+        watched = {name: called[name] for name in names}
+        parts: dict[str, list[NDArray[np.float32]]] = {name: [] for name in names}
+        with bar(len(usable), "activations", "anchor", self.verbose) as progress:
+            for start in range(0, len(usable), self.batch_size):
+                x = self._inputs(anchors, usable[start : start + self.batch_size])
+                with torch.no_grad(), watching(watched) as seen:
+                    model.decode(model.encode(x)[0])
+                for name in names:
+                    rows = channels(seen[name], watched[name])
+                    parts[name].append(rows.float().cpu().numpy())
+                progress.update(len(x))
+        return {name: np.concatenate(some) for name, some in parts.items() if some}
+
+    def _statistics(
+        self, table: NDArray[np.float32], masks: list[NDArray[np.bool_]]
+    ) -> dict[str, Any]:
+        threshold = np.quantile(table, self.quantile, axis=0)
+        shape = (len(masks), table.shape[1])
+        mean, std, fires = (np.full(shape, np.nan) for _ in range(3))
+        for position, mask in enumerate(masks):
+            if mask.any():
+                rows = table[mask].astype(np.float64)
+                mean[position], std[position] = rows.mean(axis=0), rows.std(axis=0)
+                fires[position] = (table[mask] > threshold).mean(axis=0)
+        return {"mean": mean, "std": std, "fires": fires, "threshold": threshold}
+
+    def _compare(
+        self,
+        of: dict[str, Floats],
+        first: int,
+        second: int,
+        masks: dict[str, NDArray[np.bool_]],
+        pair: list[str],
+    ) -> dict[str, Any]:
+        sizes = np.array([masks[name].sum() for name in pair], dtype=np.float64)
+        squares = sizes[0] * of["std"][first] ** 2 + sizes[1] * of["std"][second] ** 2
+        pooled = np.sqrt(squares / max(sizes.sum() - 2, 1))
+        gap = of["mean"][first] - of["mean"][second]
+        # a channel that never varies inside the groups has no scale to measure the gap in
+        effect = np.divide(gap, pooled, out=np.zeros_like(gap), where=pooled > 0)
+        difference = of["fires"][first] - of["fires"][second]
+        return {
+            "difference": difference,
+            "effect": effect,
+            "only_first": self._only(of["fires"][first], of["fires"][second]),
+            "only_second": self._only(of["fires"][second], of["fires"][first]),
+        }
+
+    def _only(self, here: Floats, there: Floats) -> NDArray[np.int64]:
+        found = np.flatnonzero((here >= self.often) & (there <= self.seldom))
+        order: NDArray[np.int64] = found[np.argsort(there[found] - here[found], kind="stable")]
+        return order
+
+
+def _strings(given: Any, parameter: str, where: str) -> list[str]:
+    found = [given] if isinstance(given, str) else given
+    good = isinstance(found, (list, tuple)) and len(found) > 0
+    if not good or not all(isinstance(entry, str) for entry in found):
+        hint = "Give a list of names."
+        raise ParameterError(parameter, where, "names", short_repr(given), hint)
+    return list(found)

@@ -4,45 +4,38 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from torch import nn
 
 from pxgen_plugins import __version__, saving, thresholds
-from pxgen_plugins import groups as grouping
 from pxgen_plugins.anchors import open_for
 from pxgen_plugins.criteria.base import KINDS
+from pxgen_plugins.criteria.fitted import Fitted
 from pxgen_plugins.criteria.parsing import listed, settings
 from pxgen_plugins.criteria.parsing import parse as parse_criteria
-from pxgen_plugins.host import PredictorHolder
+from pxgen_plugins.groups import RULES
+from pxgen_plugins.host import (
+    Explainer,
+    Explanation,
+    FitMixin,
+    NotFittedError,
+    PredictorCallError,
+    PredictorHolder,
+    PredictorReturnTypeError,
+    warn_version,
+)
 from pxgen_plugins.models import BlackBox, Model, capabilities
 from pxgen_plugins.representatives import parse
 from pxgen_plugins.result.assembly import assemble
 from pxgen_plugins.result.explanation import DEFAULT_META_PXGEN, build
-from pxgen_plugins.scoring import PRECISIONS, RECONSTRUCTIONS, Scorer
-from pxgen_plugins.scoring.fitting import fit_criteria
-from pxgen_plugins.thresholds.calibration import Calibration
+from pxgen_plugins.scoring import PRECISIONS, RECONSTRUCTIONS, Scorer, fit_criteria
+from pxgen_plugins.thresholds import Calibration
 from pxgen_plugins.utils import validation
-from pxgen_plugins.utils.errors import (
-    MissingDependencyError,
-    ModelError,
-    ParameterError,
-    short_repr,
-)
-
-try:
-    from alibi.api.interfaces import Explainer, Explanation, FitMixin
-    from alibi.exceptions import NotFittedError, PredictorCallError, PredictorReturnTypeError
-except Exception as error:  # alibi fails with more than ImportError when its own needs are missing
-    raise MissingDependencyError(
-        "alibi",
-        "pxgen_plugins",
-        "importable",
-        f"{type(error).__name__}: {error}",
-        "Run: pip install 'alibi>=0.9.4,<0.10' click",
-    ) from error
+from pxgen_plugins.utils.errors import ModelError, ParameterError, caller, short_repr
+from pxgen_plugins.utils.files import plain
 
 __all__ = ["PXGen"]
 
@@ -101,6 +94,7 @@ class PXGen(PredictorHolder, Explainer, FitMixin):  # type: ignore[misc]  # alib
         50
     """
 
+    @caller("PXGen")
     def __init__(
         self,
         predictor: Any,
@@ -122,26 +116,22 @@ class PXGen(PredictorHolder, Explainer, FitMixin):  # type: ignore[misc]  # alib
         seed: int = 0,
         verbose: bool = False,
     ) -> None:
-        where = "PXGen"
-        threshold = thresholds.MeanMax() if threshold is None else threshold
-        self.rule = validation.choice(rule, "rule", where, grouping.RULES)
-        self.reconstruction = validation.choice(
-            reconstruction, "reconstruction", where, RECONSTRUCTIONS
-        )
-        self.precision = validation.choice(precision, "precision", where, PRECISIONS)
+        self.rule = validation.choice(rule, "rule", RULES)
+        self.reconstruction = validation.choice(reconstruction, "reconstruction", RECONSTRUCTIONS)
+        self.precision = validation.choice(precision, "precision", PRECISIONS)
         self.n_representatives = validation.integer(
-            n_representatives, "n_representatives", where, minimum=1
+            n_representatives, "n_representatives", minimum=1
         )
         self.batch_size = batch_size
         if batch_size is not None:
-            self.batch_size = validation.integer(batch_size, "batch_size", where, minimum=1)
+            self.batch_size = validation.integer(batch_size, "batch_size", minimum=1)
         self.device = None if device is None else str(device)
-        self.seed = validation.integer(seed, "seed", where, minimum=0)
-        self.verbose = validation.boolean(verbose, "verbose", where)
+        self.seed = validation.integer(seed, "seed", minimum=0)
+        self.verbose = validation.boolean(verbose, "verbose")
         self.examples = examples
         if examples is not None:
-            self.examples = validation.boolean(examples, "examples", where)
-        self.threshold = thresholds.make(threshold)
+            self.examples = validation.boolean(examples, "examples")
+        self.threshold = thresholds.make(thresholds.MeanMax() if threshold is None else threshold)
         self.choices = parse(selectors, space, standardize)
         self.sampler = sampler
         self.criteria = parse_criteria(intrinsic, extrinsic, _is_function(predictor))
@@ -150,7 +140,7 @@ class PXGen(PredictorHolder, Explainer, FitMixin):  # type: ignore[misc]  # alib
         if rule == "mean" and several and isinstance(self.threshold, thresholds.Fixed):
             hint = "Use rule='all' or 'any', or a threshold rule that samples."
             allowed = "other than 'mean' with Fixed thresholds, which know no scale"
-            raise ParameterError("rule", where, allowed, short_repr(rule), hint)
+            raise ParameterError("rule", allowed, short_repr(rule), hint)
         self.calibration: Calibration | None = None
         self._shape: tuple[int, ...] | None = None
         super().__init__(meta=copy.deepcopy(DEFAULT_META_PXGEN))
@@ -158,10 +148,10 @@ class PXGen(PredictorHolder, Explainer, FitMixin):  # type: ignore[misc]  # alib
             "intrinsic": settings(self.criteria, "intrinsic"),
             "extrinsic": settings(self.criteria, "extrinsic"),
             "threshold": {"name": type(self.threshold).__name__, **self.threshold.params},
-            "selectors": [_plain(selector) for selector in listed(selectors)],
+            "selectors": [plain(selector) for selector in listed(selectors)],
             "n_representatives": self.n_representatives,
             "rule": rule,
-            "space": _plain(space),
+            "space": plain(space),
             "standardize": standardize,
             "reconstruction": reconstruction,
             "precision": precision,
@@ -175,6 +165,7 @@ class PXGen(PredictorHolder, Explainer, FitMixin):  # type: ignore[misc]  # alib
         self._update_metadata(params, params=True)
         self.reset_predictor(predictor)
 
+    @caller("PXGen.fit")
     def fit(self, X: Any = None) -> PXGen:
         """Find the thresholds on the model's own samples.
 
@@ -197,6 +188,7 @@ class PXGen(PredictorHolder, Explainer, FitMixin):  # type: ignore[misc]  # alib
         self.calibration = self.threshold.calibrate(scorer, self.seed, self.verbose)
         return self
 
+    @caller("PXGen.explain")
     def explain(self, X: Any, labels: Any = None, ids: Any = None) -> Explanation:
         """Group the anchors and pick representatives.
 
@@ -225,7 +217,7 @@ class PXGen(PredictorHolder, Explainer, FitMixin):  # type: ignore[misc]  # alib
         scorer = self.scorer()
         anchors = open_for(scorer.model, X, labels=labels, ids=ids)
         scores = scorer.score(anchors, self.verbose)
-        data = assemble(
+        result = assemble(
             scores,
             calibration,
             scorer,
@@ -239,8 +231,9 @@ class PXGen(PredictorHolder, Explainer, FitMixin):  # type: ignore[misc]  # alib
         meta = copy.deepcopy(self.meta)
         meta["params"]["n_anchors"] = len(anchors)
         meta["params"]["model"] = _described(scorer.model)
-        return build(meta, data, copy_arrays=False)
+        return build(meta, result.to_data(), copy_arrays=False)
 
+    @caller("PXGen")
     def reset_predictor(self, predictor: Any) -> None:
         """Put ``predictor`` in the place of the present one.
 
@@ -264,6 +257,7 @@ class PXGen(PredictorHolder, Explainer, FitMixin):  # type: ignore[misc]  # alib
                 self.calibration = None
         self._predictor, self._shape, self._saving = predictor, shape, False
 
+    @caller("PXGen.save")
     def save(self, path: str | os.PathLike[str]) -> None:
         """Save settings and thresholds, without the model, as JSON and safetensors.
 
@@ -273,9 +267,13 @@ class PXGen(PredictorHolder, Explainer, FitMixin):  # type: ignore[misc]  # alib
         Raises:
             ParameterError: When ``path`` cannot be written.
         """
-        saving.save(self, path)
+        states = [c.state if isinstance(c, Fitted) else {} for c in self.criteria]
+        params, shape = self.meta["params"], self._shape
+        name = type(self).__name__
+        saving.write(saving.Saved(name, params, shape, self.calibration, states), path)
 
     @classmethod
+    @caller("PXGen.load")
     def load(cls, path: str | os.PathLike[str], predictor: Any, **overrides: Any) -> PXGen:
         """Return the explainer saved at ``path``, for ``predictor``; nothing is unpickled.
 
@@ -288,7 +286,31 @@ class PXGen(PredictorHolder, Explainer, FitMixin):  # type: ignore[misc]  # alib
         Raises:
             ParameterError: When the folder is not readable, or an override is needed.
         """
-        return saving.load(cls, path, predictor, overrides)
+        saved = saving.read(path)
+        params = {k: v for k, v in saved.params.items() if k != "pxgen_plugins_version"}
+        try:
+            explainer = cls(predictor, **{**params, **overrides})
+        except (ParameterError, TypeError) as error:
+            hint = f"Pass what JSON cannot hold to load, as in load(path, model, space=f): {error}"
+            got = short_repr(str(path))
+            raise ParameterError("settings", "complete without callables", got, hint) from error
+        warn_version(saved.params.get("pxgen_plugins_version"))
+        explainer._shape = saved.sample_shape if explainer._shape is None else explainer._shape
+        explainer.calibration = saved.calibration
+        if saved.calibration is not None:
+            explainer._restore(saved.calibration, saved.states)
+        return explainer
+
+    def _restore(self, calibration: Calibration, states: Sequence[Mapping[str, Any]]) -> None:
+        """Give the criteria what they learned; refuse thresholds of other criteria."""
+        names = [criterion.name for criterion in self.criteria]
+        if calibration.names != names:
+            allowed = "the saved ones: " + ", ".join(calibration.names)
+            hint = "Load with the criteria it was fitted with."
+            raise ParameterError("criteria", allowed, ", ".join(names), hint)
+        for criterion, state in zip(self.criteria, states, strict=True):
+            if isinstance(criterion, Fitted):
+                criterion.restore(state)
 
     def _model(self, predictor: Any) -> Any:
         if _is_function(predictor):
@@ -297,13 +319,13 @@ class PXGen(PredictorHolder, Explainer, FitMixin):  # type: ignore[misc]  # alib
             return predictor
         raise ParameterError(
             "predictor",
-            "PXGen",
             "a model of pxgen_plugins.models or a callable X -> (n, m) criterion values",
             short_repr(predictor) if not hasattr(predictor, "encode") else type(predictor).__name__,
             "Wrap it: VAE(encode=net.encode, decode=net.decode, latent_shape=..., "
             "sample_shape=...).",
         )
 
+    @caller("PXGen")
     def scorer(self) -> Scorer:
         """Return the scorer that :meth:`fit` and :meth:`explain` use: model, criteria, settings.
 
@@ -312,7 +334,7 @@ class PXGen(PredictorHolder, Explainer, FitMixin):  # type: ignore[misc]  # alib
         """
         if self.predictor is None:
             hint = "Call reset_predictor(model)."
-            raise ParameterError("predictor", "PXGen", "set", "None", hint)
+            raise ParameterError("predictor", "set", "None", hint)
         model = self._model(self.predictor)
         if isinstance(model, BlackBox):
             model.sample_shape = self._shape
@@ -347,17 +369,6 @@ def _described(model: Any) -> dict[str, Any]:
         "capabilities": sorted(have),
         "latent_access": bool(have & {"encode", "embed", "codes"}),
     }
-
-
-def _plain(value: Any) -> Any:
-    """Return a setting as JSON holds it; a function by its name."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(inner) for key, inner in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(inner) for inner in value]
-    if isinstance(value, np.generic):
-        return value.item()
-    return short_repr(value) if callable(value) else value
 
 
 def _probe(model: BlackBox) -> tuple[int, ...] | None:

@@ -1,12 +1,38 @@
-"""The attribute ``predictor`` that Alibi's saving and its explainers agree on."""
+"""Alibi's classes, and the attribute ``predictor`` on which its saving and its explainers agree.
+
+Nothing else imports ``alibi.api``.
+"""
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
-from pxgen_plugins import saving
+from pxgen_plugins import __version__
+from pxgen_plugins.utils.errors import MissingDependencyError, PXGenWarning
 
-__all__ = ["PredictorHolder"]
+try:
+    from alibi.api.interfaces import Explainer, Explanation, FitMixin
+    from alibi.exceptions import NotFittedError, PredictorCallError, PredictorReturnTypeError
+except Exception as error:  # alibi fails with more than ImportError when its own needs are missing
+    raise MissingDependencyError(
+        "alibi",
+        "importable",
+        f"{type(error).__name__}: {error}",
+        "Run: pip install 'alibi>=0.9.4,<0.10' click",
+        where="pxgen_plugins",
+    ) from error
+
+__all__ = [
+    "Explainer",
+    "Explanation",
+    "FitMixin",
+    "NotFittedError",
+    "PredictorCallError",
+    "PredictorHolder",
+    "PredictorReturnTypeError",
+    "warn_version",
+]
 
 
 class PredictorHolder:
@@ -47,4 +73,15 @@ class PredictorHolder:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        saving.warn_version(state["meta"]["params"].get("pxgen_plugins_version"))
+        warn_version(state["meta"]["params"].get("pxgen_plugins_version"))
+
+
+def warn_version(saved: str | None) -> None:
+    """Warn when an explainer was saved by another version of this package."""
+    if saved != __version__:
+        warnings.warn(
+            f"PXGen: saved by pxgen-plugins {saved}, loaded by {__version__}; "
+            "fit again if results differ",
+            PXGenWarning,
+            stacklevel=3,
+        )

@@ -15,10 +15,11 @@ from pxgen_plugins.anchors import Anchors
 from pxgen_plugins.models.base import capabilities, require
 from pxgen_plugins.scoring import Scorer
 from pxgen_plugins.utils import validation
-from pxgen_plugins.utils.errors import ParameterError, short_repr
+from pxgen_plugins.utils.errors import ParameterError, caller, short_repr
 
 __all__ = ["SPACES", "Choice", "parse", "select"]
 
+_OF_EVERY_SELECTOR = ("X", "k", "start", "seed")
 SPACES = ("criterion", "latent", "pixel", "anchor_value")
 
 
@@ -71,13 +72,13 @@ def parse(
     if not isinstance(specs, Sequence):
         allowed = "a sequence of names, mappings or functions"
         hint = "Registered names: " + ", ".join(selection.names()) + "."
-        raise ParameterError("selectors", "PXGen", allowed, short_repr(selectors), hint)
+        raise ParameterError("selectors", allowed, short_repr(selectors), hint)
     choices = [_choice(spec, space, standardize) for spec in specs]
     labels = [choice.label for choice in choices]
     for label in labels:
         if labels.count(label) > 1:
             hint = "Give each its own 'label'."
-            raise ParameterError("selectors", "PXGen", "of different labels", repr(label), hint)
+            raise ParameterError("selectors", "of different labels", repr(label), hint)
     return choices
 
 
@@ -142,39 +143,33 @@ def select(
 
 
 def _choice(spec: Any, space: Any, standardize: bool | None) -> Choice:
-    settings: dict[str, Any] = {"name": spec} if isinstance(spec, str) else {}
-    if isinstance(spec, Mapping):
-        settings = dict(spec)
-    name = settings.pop("name", None)
     lowest = False
     if callable(spec):
-        selector, name = spec, getattr(spec, "__name__", type(spec).__name__)
-    elif name is None:
-        allowed = "a name, a mapping with 'name', or a function"
-        hint = "Registered names: " + ", ".join(selection.names()) + "."
-        raise ParameterError("selectors", "PXGen", allowed, short_repr(spec), hint)
+        selector, options = spec, {}
+        name = getattr(spec, "__name__", type(spec).__name__)
     else:
-        selector = selection.get(name)
+        selector, options = selection.REGISTRY.parse(spec, "selectors")
+        name = spec if isinstance(spec, str) else spec["name"]
         preferred = selection.default_space(name)
         lowest = selection.starts_lowest(name)
         space = space if preferred is None else preferred
-    label = str(settings.pop("label", name))
-    space = settings.pop("space", space)
-    standardize = settings.pop("standardize", standardize)
-    if not callable(space):
-        validation.choice(space, "space", f"selector {label!r}", SPACES)
-    if standardize is not None:
-        validation.boolean(standardize, "standardize", f"selector {label!r}")
-    known = inspect.signature(selector).parameters
-    for option in settings:
-        if option not in known or option in ("X", "k", "start", "seed"):
-            names = [n for n in known if n not in ("X", "k", "start", "seed")]
-            allowed = "one of its own: " + (", ".join(names) or "it has none")
-            hint = validation.nearest(option, names)
-            raise ParameterError("option", f"selector {label!r}", allowed, short_repr(option), hint)
-    if "outliers" in settings:
-        validation.integer(settings["outliers"], "outliers", f"selector {label!r}", minimum=0)
-    return Choice(label, selector, space, standardize, lowest, settings)
+    label = str(options.pop("label", name))
+    space = options.pop("space", space)
+    standardize = options.pop("standardize", standardize)
+    with caller(f"selector {label!r}"):
+        if not callable(space):
+            validation.choice(space, "space", SPACES)
+        if standardize is not None:
+            validation.boolean(standardize, "standardize")
+        known = [n for n in inspect.signature(selector).parameters if n not in _OF_EVERY_SELECTOR]
+        for option in options:
+            if option not in known:
+                allowed = "one of its own: " + (", ".join(known) or "it has none")
+                hint = validation.nearest(option, known)
+                raise ParameterError("option", allowed, short_repr(option), hint)
+        if "outliers" in options:
+            validation.integer(options["outliers"], "outliers", minimum=0)
+    return Choice(label, selector, space, standardize, lowest, options)
 
 
 def _features(

@@ -232,11 +232,12 @@ def finish(config: Config, plan: Plan) -> Run:
             k=explainer.n_representatives,
             examples=False,
             combine=explainer.threshold.combine,
-        )
+        ).to_data()
         changes = None if before is None else compare_runs(before, data)
         judged = judge(conditions, data, before, changes)
         shown = pictured(work.anchors, data, judged, changes)
-        data["examples"] = examples_of(scorer, work.anchors, [shown])
+        examples = examples_of(scorer, work.anchors, [shown])
+        data["examples"] = None if examples is None else examples.to_data()
         others = evidence(config, work, data)
     explanation = build(explainer.meta, data, copy_arrays=False)
     made = manifest(config, plan)

@@ -1,1 +1,48 @@
-"""What an explanation holds: its keys, its strict JSON, its tables."""
+"""What an explanation holds: one typed object, its strict JSON, its table of anchors."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pxgen_plugins.utils.lazy import attach
+
+if TYPE_CHECKING:
+    from pxgen_plugins.result.explanation import (
+        DEFAULT_DATA_PXGEN,
+        DEFAULT_META_PXGEN,
+        from_json,
+        read_json,
+        write_json,
+    )
+    from pxgen_plugins.result.result import CalibrationSummary, Examples, Group, Result
+    from pxgen_plugins.result.tables import anchor_table, write_parquet
+
+__all__ = [
+    "DEFAULT_DATA_PXGEN",
+    "DEFAULT_META_PXGEN",
+    "CalibrationSummary",
+    "Examples",
+    "Group",
+    "Result",
+    "anchor_table",
+    "from_json",
+    "read_json",
+    "write_json",
+    "write_parquet",
+]
+
+_HOMES = {
+    "DEFAULT_DATA_PXGEN": "explanation",
+    "DEFAULT_META_PXGEN": "explanation",
+    "CalibrationSummary": "result",
+    "Examples": "result",
+    "Group": "result",
+    "Result": "result",
+    "anchor_table": "tables",
+    "from_json": "explanation",
+    "read_json": "explanation",
+    "write_json": "explanation",
+    "write_parquet": "tables",
+}
+
+__getattr__, __dir__ = attach(__name__, _HOMES)

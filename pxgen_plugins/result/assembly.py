@@ -1,4 +1,4 @@
-"""What an explanation of PXGen holds, put together from scores and thresholds."""
+"""From scores and thresholds to the result of an explanation."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 
 from pxgen_plugins import groups as grouping
 from pxgen_plugins.anchors import Anchors
-from pxgen_plugins.groups.intervals import Combine, bootstrap
 from pxgen_plugins.models.base import capabilities
 from pxgen_plugins.representatives import Choice, select
+from pxgen_plugins.result.result import CalibrationSummary, Examples, Group, Result
 from pxgen_plugins.scoring import Scorer, Scores
-from pxgen_plugins.thresholds.calibration import Calibration
+from pxgen_plugins.thresholds import Calibration
 from pxgen_plugins.utils.errors import PXGenWarning
 from pxgen_plugins.utils.seeds import derive
+from pxgen_plugins.utils.sequences import evenly_spaced
 
 __all__ = ["assemble", "examples_of"]
 
@@ -39,11 +40,9 @@ def assemble(
     choices: Sequence[Choice],
     k: int,
     examples: bool | None,
-    combine: Combine,
-) -> dict[str, Any]:
-    """Return the data of an explanation (see ``explanation.DEFAULT_DATA_PXGEN``).
-
-    No array of it is held by anyone else.
+    combine: grouping.Combine,
+) -> Result:
+    """Return the result; no array of it is held by anyone else.
 
     Args:
         scores: Values of the n anchors.
@@ -58,22 +57,19 @@ def assemble(
 
     Cost: O(n m r) for r calibration repeats, and the selectors'.
     """
-    values, cut = scores.values, calibration.thresholds
-    names = [criterion.name for criterion in scorer.criteria]
+    values, thresholds = scores.values, calibration.thresholds
     kinds = [str(criterion.kind) for criterion in scorer.criteria]
     ruled = (kinds, rule, calibration.scale)
-    group = grouping.assign(values, cut, *ruled)
+    group = grouping.assign(values, thresholds, *ruled)
     anchor_value = grouping.anchor_value(values)
     invalid = np.flatnonzero(group == grouping.INVALID).astype(np.int64)
     _warn_invalid(invalid, len(values), scores.reasons)
-    resampled = bootstrap(
-        values, calibration.repeats, combine, *ruled, seed=derive(scorer.seed, "bootstrap")
-    )
-    described: dict[str, Any] = {}
-    shown: list[NDArray[np.int64]] = []
+    seed = derive(scorer.seed, "bootstrap")
+    intervals = grouping.bootstrap(values, calibration.repeats, combine, *ruled, seed=seed)
+    groups: dict[str, Group] = {}
     for name in grouping.GROUPS:
         members = np.flatnonzero(group == name).astype(np.int64)
-        chosen, quality = select(
+        representatives, quality = select(
             choices,
             members,
             k,
@@ -82,68 +78,55 @@ def assemble(
             scorer=scorer,
             anchors=anchors,
         )
-        shown += chosen.values()
-        labels = None if anchors.labels is None else anchors.labels[members]
-        described[name] = {
-            "count": len(members),
-            "fraction": len(members) / len(values) if len(values) else None,
-            "interval": grouping.wilson_interval(len(members), len(values)),
-            "bootstrap": resampled[name],
-            "indices": members,
-            "statistics": grouping.statistics(values[members], names),
-            "labels": grouping.label_counts(labels),
-            "representatives": chosen,
-            "selection": quality,
-        }
+        groups[name] = _group(
+            members, values, intervals[name], representatives, quality, scorer, anchors
+        )
     strips = grouping.strips(values, kinds)
-    return {
-        "criteria": names,
-        "kinds": kinds,
-        "units": [criterion.unit for criterion in scorer.criteria],
-        "rule": rule,
-        "values": values,
-        "thresholds": dict(zip(names, cut.tolist(), strict=True)),
-        "threshold_std": dict(zip(names, calibration.std.tolist(), strict=True)),
-        "affinity": grouping.affinity(values, cut),
-        "group": group,
-        "group_stability": grouping.stability(values, cut, calibration.repeats, *ruled),
-        "distance": calibration.distance(values),
-        "p_value": calibration.p_values(values),
-        "anchor_value": anchor_value,
-        "groups": described,
-        "invalid": invalid,
-        "reasons": [scores.reasons[int(index)] for index in invalid],
-        "labels": None if anchors.labels is None else anchors.labels.copy(),
-        "ids": None if anchors.ids is None else anchors.ids.copy(),
-        "strips": strips,
-        "examples": examples_of(scorer, anchors, [*shown, *strips.values()], examples),
-        "calibration": _calibration_data(calibration),
-    }
+    picks = [rows for one in groups.values() for rows in one.representatives.values()]
+    return Result(
+        criteria=[criterion.name for criterion in scorer.criteria],
+        kinds=kinds,
+        units=[criterion.unit for criterion in scorer.criteria],
+        rule=rule,
+        values=values,
+        thresholds=thresholds.copy(),
+        threshold_std=calibration.std,
+        affinity=grouping.affinity(values, thresholds),
+        group=group,
+        group_stability=grouping.stability(values, thresholds, calibration.repeats, *ruled),
+        distance=calibration.distance(values),
+        p_value=calibration.p_values(values),
+        anchor_value=anchor_value,
+        groups=groups,
+        invalid=invalid,
+        reasons=[scores.reasons[int(index)] for index in invalid],
+        labels=None if anchors.labels is None else anchors.labels.copy(),
+        ids=None if anchors.ids is None else anchors.ids.copy(),
+        strips=strips,
+        examples=examples_of(scorer, anchors, [*picks, *strips.values()], examples),
+        calibration=_summary(calibration),
+    )
 
 
 def examples_of(
     scorer: Scorer,
     anchors: Anchors,
-    shown: Sequence[NDArray[np.int64]],
-    wanted: bool | None = True,
-) -> dict[str, Any] | None:
+    picks: Sequence[NDArray[np.int64]],
+    keep: bool | None = True,
+) -> Examples | None:
     """Return pixels and reconstructions of anchors, or their texts where the model renders them.
 
     Args:
         scorer: Model and criteria.
         anchors: The anchor set.
-        shown: Indices of the anchors, which may repeat.
-        wanted: False for none, None for them only while they are small.
-
-    Returns:
-        ``indices``, rising, with ``anchors``, ``reconstructions`` and ``data_range``, or with
-        ``texts`` and ``reconstructed_texts``; None without any.
+        picks: Indices of the anchors, which may repeat.
+        keep: False for none, None for them only while they are small.
     """
-    index = np.unique(np.concatenate(shown))
-    if wanted is False or not len(index):
+    index = np.unique(np.concatenate(picks))
+    if keep is False or not len(index):
         return None
     size = int(np.prod(anchors.read(index[:1])[0].shape[1:]))
-    if wanted is None and size * len(index) > _EXAMPLE_ELEMENTS:
+    if keep is None and size * len(index) > _EXAMPLE_ELEMENTS:
         logger.info("%d examples of %d values are not kept; examples=True does", len(index), size)
         return None
     bounds = scorer.model.data_range
@@ -152,17 +135,40 @@ def examples_of(
     render = getattr(scorer.model, "render", None)
     if render is not None:  # the numbers inside mean nothing to a reader
         batches = scorer.batches(anchors, index, {})  # in the model's own precision
-        return {
-            "indices": index,
-            "texts": [text for _, x in batches for text in render(x)],
-            "reconstructed_texts": None if rebuilt is None else render(torch.from_numpy(rebuilt)),
-        }
-    return {
-        "indices": index,
-        "anchors": _compact(scorer.inputs(anchors, index), bounds),
-        "reconstructions": None if rebuilt is None else _compact(rebuilt, bounds),
-        "data_range": bounds,
-    }
+        return Examples(
+            index,
+            texts=[text for _, x in batches for text in render(x)],
+            reconstructed_texts=None if rebuilt is None else render(torch.from_numpy(rebuilt)),
+        )
+    return Examples(
+        index,
+        anchors=_compact(scorer.inputs(anchors, index), bounds),
+        reconstructions=None if rebuilt is None else _compact(rebuilt, bounds),
+        data_range=bounds,
+    )
+
+
+def _group(
+    members: NDArray[np.int64],
+    values: NDArray[np.float64],
+    interval: list[float] | None,
+    representatives: dict[str, NDArray[np.int64]],
+    quality: dict[str, dict[str, float | None]],
+    scorer: Scorer,
+    anchors: Anchors,
+) -> Group:
+    labels = None if anchors.labels is None else anchors.labels[members]
+    return Group(
+        count=len(members),
+        fraction=len(members) / len(values) if len(values) else None,
+        interval=grouping.wilson_interval(len(members), len(values)),
+        bootstrap=interval,
+        indices=members,
+        statistics=grouping.statistics(values[members], [c.name for c in scorer.criteria]),
+        labels=grouping.label_counts(labels),
+        representatives=representatives,
+        selection=quality,
+    )
 
 
 def _warn_invalid(invalid: NDArray[np.int64], n: int, reasons: Mapping[int, str]) -> None:
@@ -175,11 +181,8 @@ def _warn_invalid(invalid: NDArray[np.int64], n: int, reasons: Mapping[int, str]
         )
 
 
-def _at(labels: NDArray[np.str_] | None, index: NDArray[np.int64]) -> NDArray[np.str_] | None:
-    return None if labels is None else labels[index]
-
-
 def _compact(pixels: NDArray[np.float32], bounds: tuple[float, float] | None) -> NDArray[Any]:
+    """Return pixels of a known range as bytes, a quarter of the size."""
     if bounds is None:
         return pixels
     unit = (np.nan_to_num(pixels) - bounds[0]) / (bounds[1] - bounds[0])
@@ -187,19 +190,18 @@ def _compact(pixels: NDArray[np.float32], bounds: tuple[float, float] | None) ->
     return compact
 
 
-def _calibration_data(calibration: Calibration) -> dict[str, Any]:
+def _summary(calibration: Calibration) -> CalibrationSummary:
     reference = calibration.reference
-    if reference is not None and len(reference) > _REFERENCE_ROWS:
-        rows = np.linspace(0, len(reference) - 1, _REFERENCE_ROWS).round().astype(np.int64)
-        reference = reference[rows]
-    return {
-        "method": calibration.method,
-        "params": calibration.params,
-        "n_samples": calibration.n_samples,
-        "n_repeats": calibration.n_repeats,
-        "n_invalid": calibration.n_invalid,
-        "seed": calibration.seed,
-        "repeats": calibration.repeats.copy(),
-        "reference": None if reference is None else reference.copy(),
-        "scale": None if reference is None else calibration.scale.tolist(),
-    }
+    if reference is not None:
+        reference = reference[evenly_spaced(len(reference), _REFERENCE_ROWS)]  # a copy
+    return CalibrationSummary(
+        method=calibration.method,
+        params=calibration.params,
+        n_samples=calibration.n_samples,
+        n_repeats=calibration.n_repeats,
+        n_invalid=calibration.n_invalid,
+        seed=calibration.seed,
+        repeats=calibration.repeats.copy(),
+        reference=reference,
+        scale=None if reference is None else calibration.scale,
+    )

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pxgen_plugins.utils.errors import ParameterError, short_repr
+from pxgen_plugins.result.result import Result
+from pxgen_plugins.utils.errors import ParameterError, caller, short_repr
 from pxgen_plugins.utils.files import write_atomic
 
 if TYPE_CHECKING:
-    from alibi.api.interfaces import Explanation
+    from pxgen_plugins.host import Explanation
 
 __all__ = [
     "DEFAULT_DATA_PXGEN",
@@ -29,6 +30,9 @@ __all__ = [
     "write_json",
 ]
 
+_LISTS = ("criteria", "kinds", "units", "reasons")
+_TABLES = ("thresholds", "threshold_std", "groups", "strips", "calibration")
+
 DEFAULT_META_PXGEN: dict[str, Any] = {
     "name": None,
     "type": ["blackbox"],
@@ -39,50 +43,12 @@ DEFAULT_META_PXGEN: dict[str, Any] = {
 """Default metadata of PXGen, to be deep-copied."""
 
 DEFAULT_DATA_PXGEN: dict[str, Any] = {
-    "criteria": [],
-    "kinds": [],
-    "units": [],
-    "rule": None,
-    "values": None,
-    "thresholds": {},
-    "threshold_std": {},
-    "affinity": None,
-    "group": None,
-    "group_stability": None,
-    "distance": None,
-    "p_value": None,
-    "anchor_value": None,
-    "groups": {},
-    "invalid": None,
-    "reasons": [],
-    "labels": None,
-    "ids": None,
-    "strips": {},
-    "examples": None,
-    "calibration": {},
+    name: [] if name in _LISTS else {} if name in _TABLES else None
+    for name in Result.__dataclass_fields__
 }
-"""Default data of PXGen's explanation for n anchors and m criteria, to be deep-copied.
+"""Default data of PXGen's explanation, to be deep-copied.
 
-- ``criteria``, ``kinds``, ``units``: names, kinds and units of the criteria.
-- ``rule``: how several criteria of a kind decide together.
-- ``values``: float64 (n, m), NaN or infinite for invalid anchors.
-- ``thresholds``, ``threshold_std``: by criterion; the deviation over calibration repeats.
-- ``affinity``: bool (n, m), True where a value is strictly below its threshold.
-- ``group``: str (n,), "HIHE", "HILE", "LIHE", "LILE" or "invalid".
-- ``group_stability``: float (n,), share of calibration repeats under which the group stays.
-- ``distance``: float (n, m), (value - threshold) / threshold_std.
-- ``p_value``: float (n, m), conformal p-value against the model's own samples.
-- ``anchor_value``: float (n,), sum of the values.
-- ``groups``: by group: count, fraction, interval (Wilson, 95%: were other anchors drawn),
-  bootstrap (95%: were other anchors and other model samples drawn), indices, statistics, labels,
-  representatives (indices by selector), selection (objective and bound by selector).
-- ``invalid``, ``reasons``: indices of the anchors in no group, and why.
-- ``labels``, ``ids``: str (n,) or None.
-- ``strips``: indices of the "delusion" and the "alignment" figure.
-- ``examples``: pixels and reconstructions of the anchors that the figures show, or their texts
-  where the model renders them, or None.
-- ``calibration``: method, params, n_samples, n_repeats, n_invalid, seed, repeats (r, m),
-  reference (values of the model's own samples, thinned), scale (m).
+The keys are the attributes of :class:`~pxgen_plugins.result.Result`, where each is described.
 """
 
 
@@ -133,7 +99,7 @@ def build(
         >>> build({"name": "PXGen"}, {"values": np.array([[1.0]])}).values.shape
         (1, 1)
     """
-    from alibi.api.interfaces import Explanation
+    from pxgen_plugins.host import Explanation
 
     full = {**copy.deepcopy(dict(defaults)), **data}
     arrays = {
@@ -144,6 +110,7 @@ def build(
     return Explanation(meta=_strict(strict_meta), data=_strict(full, copy_arrays))
 
 
+@caller("from_json")
 def from_json(text: str) -> Explanation:
     """Return the explanation behind ``explanation.to_json()``, its arrays restored.
 
@@ -158,9 +125,8 @@ def from_json(text: str) -> Explanation:
         >>> from_json(one.to_json()).values
         StrictArray([[ 1., nan]])
     """
-    from alibi.api.interfaces import Explanation
+    from pxgen_plugins.host import Explanation
 
-    where = "from_json"
     try:
         parsed = json.loads(text, parse_constant=_refuse_constant)
         meta, data = parsed["meta"], parsed["data"]
@@ -168,9 +134,7 @@ def from_json(text: str) -> Explanation:
             _restore(data, path.split("."), form)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         hint = f"Give the text that to_json returned ({type(error).__name__}: {str(error)[:100]})."
-        raise ParameterError(
-            "text", where, "an explanation as JSON", short_repr(text), hint
-        ) from error
+        raise ParameterError("text", "an explanation as JSON", short_repr(text), hint) from error
     return Explanation(meta=meta, data=data)
 
 
@@ -179,6 +143,7 @@ def write_json(explanation: Explanation, path: str | os.PathLike[str]) -> None:
     write_atomic(path, explanation.to_json().encode())
 
 
+@caller("read_json")
 def read_json(path: str | os.PathLike[str]) -> Explanation:
     """Return the explanation in a file written by :func:`write_json`, its arrays restored.
 
@@ -189,9 +154,7 @@ def read_json(path: str | os.PathLike[str]) -> Explanation:
         text = Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         hint = f"Check the path ({error})."
-        raise ParameterError(
-            "path", "read_json", "a readable file", short_repr(path), hint
-        ) from error
+        raise ParameterError("path", "a readable file", short_repr(path), hint) from error
     return from_json(text)
 
 

@@ -34,9 +34,9 @@ def short_repr(value: Any) -> str:
 
     Example:
         >>> import numpy as np
-        >>> describe(np.zeros((2, 3)))
+        >>> short_repr(np.zeros((2, 3)))
         'ndarray of shape (2, 3) and dtype float64'
-        >>> describe("knld")
+        >>> short_repr("knld")
         "'knld'"
     """
     shape = getattr(value, "shape", None)

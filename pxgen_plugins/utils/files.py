@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from pxgen_plugins.utils.errors import short_repr
+
 __all__ = ["plain", "write_atomic"]
 
 
@@ -32,7 +34,9 @@ def write_atomic(path: str | os.PathLike[str], content: bytes) -> None:
 
 
 def plain(value: Any) -> Any:
-    """Return ``value`` as strict JSON holds it: lists for arrays, None for what is not finite.
+    """Return ``value`` as strict JSON holds it.
+
+    Arrays become lists, what is not finite None, a function its name.
 
     Example:
         >>> plain({1: np.array([1.0, np.nan])})
@@ -46,4 +50,4 @@ def plain(value: Any) -> Any:
         return [plain(inner) for inner in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None
-    return value
+    return short_repr(value) if callable(value) else value

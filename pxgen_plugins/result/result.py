@@ -1,0 +1,342 @@
+"""One typed object for what an explanation holds; everything that reads one reads this."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pxgen_plugins.groups import GROUPS, INVALID
+from pxgen_plugins.utils.errors import ParameterError
+from pxgen_plugins.utils.validation import choice
+
+__all__ = ["CalibrationSummary", "Examples", "Group", "Result"]
+
+Floats = NDArray[np.float64]
+Indices = NDArray[np.int64]
+Texts = NDArray[np.str_]
+Interval = list[float]
+
+_NEEDED = ("criteria", "kinds", "values", "thresholds", "group", "groups")
+
+
+@dataclass(frozen=True, eq=False)
+class Group:
+    """One of the four groups.
+
+    Attributes:
+        count: Number of anchors.
+        fraction: Share of the anchor set; None for an empty set.
+        interval: Wilson's 95% interval of the share, had other anchors been drawn.
+        bootstrap: 95% interval of the share, had other anchors and other model samples been drawn.
+        indices: The members, (count,).
+        statistics: Median, mean, std, min and max by criterion.
+        labels: How often each label occurs.
+        representatives: Indices of anchors by selector.
+        selection: Objective and lower bound by selector.
+    """
+
+    count: int = 0
+    fraction: float | None = None
+    interval: Interval | None = None
+    bootstrap: Interval | None = None
+    indices: Indices = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    statistics: dict[str, dict[str, float | None]] = field(default_factory=dict)
+    labels: dict[str, int] = field(default_factory=dict)
+    representatives: dict[str, Indices] = field(default_factory=dict)
+    selection: dict[str, dict[str, float | None]] = field(default_factory=dict)
+
+    @property
+    def share_interval(self) -> tuple[float, float]:
+        """The interval to show: the bootstrap's where it has a width, else Wilson's; NaN without.
+
+        Resamples hardly leave the ends 0 and 1, and have no width where nothing ever moves.
+        """
+        interval = self.bootstrap
+        if interval is None or interval[0] == interval[1] or self.fraction in (0.0, 1.0):
+            interval = self.interval or interval
+        low, high = (None, None) if interval is None else interval
+        return _number(low), _number(high)
+
+    @classmethod
+    def of(cls, entry: Mapping[str, Any]) -> Group:
+        """Return the group that an explanation's data holds, live or read back from JSON."""
+        fraction = entry.get("fraction")
+        return cls(
+            count=int(entry.get("count") or 0),
+            fraction=None if fraction is None else float(fraction),
+            interval=entry.get("interval"),
+            bootstrap=entry.get("bootstrap"),
+            indices=_indices(entry.get("indices")),
+            statistics=dict(entry.get("statistics") or {}),
+            labels=dict(entry.get("labels") or {}),
+            representatives={
+                str(name): _indices(rows)
+                for name, rows in (entry.get("representatives") or {}).items()
+            },
+            selection=dict(entry.get("selection") or {}),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class CalibrationSummary:
+    """What is kept of the calibration.
+
+    Attributes:
+        method: Class name of the rule.
+        params: Its parameters.
+        n_samples: Samples per repeat.
+        n_repeats: Repeats done.
+        n_invalid: Samples left out because a value was not finite.
+        seed: Seed of the samples.
+        repeats: Thresholds of each repeat, (r, m).
+        reference: Values of the model's own samples, thinned, (s, m); None when not sampled.
+        scale: Standard deviation of those values, (m,); None when not sampled.
+    """
+
+    method: str
+    params: dict[str, Any]
+    n_samples: int
+    n_repeats: int
+    n_invalid: int
+    seed: int
+    repeats: Floats
+    reference: Floats | None
+    scale: Floats | None
+
+    @classmethod
+    def of(cls, entry: Mapping[str, Any], m: int) -> CalibrationSummary:
+        """Return the summary that an explanation's data holds, for m criteria."""
+        reference, scale = entry.get("reference"), entry.get("scale")
+        return cls(
+            method=str(entry.get("method")),
+            params=dict(entry.get("params") or {}),
+            n_samples=int(entry.get("n_samples") or 0),
+            n_repeats=int(entry.get("n_repeats") or 0),
+            n_invalid=int(entry.get("n_invalid") or 0),
+            seed=int(entry.get("seed") or 0),
+            repeats=_floats(entry.get("repeats")).reshape(-1, m),
+            reference=None if reference is None else _floats(reference).reshape(-1, m),
+            scale=None if scale is None else _floats(scale),
+        )
+
+    def to_data(self) -> dict[str, Any]:
+        """Return the entry of an explanation's data."""
+        return vars(self) | {"scale": None if self.scale is None else self.scale.tolist()}
+
+
+@dataclass(frozen=True, eq=False)
+class Examples:
+    """Pixels, or texts, of the anchors that the figures show.
+
+    Attributes:
+        indices: Which anchors, rising, (e,).
+        anchors: Their pixels, (e, ...), uint8 where the range is known; None for texts.
+        reconstructions: Likewise; None where the model rebuilds nothing.
+        data_range: Lowest and highest value of the model's instances.
+        texts: The anchors as texts, where the model renders them.
+        reconstructed_texts: Likewise.
+    """
+
+    indices: Indices
+    anchors: NDArray[Any] | None = None
+    reconstructions: NDArray[Any] | None = None
+    data_range: tuple[float, float] | None = None
+    texts: list[str] | None = None
+    reconstructed_texts: list[str] | None = None
+
+    @classmethod
+    def of(cls, entry: Mapping[str, Any]) -> Examples:
+        """Return the examples that an explanation's data holds."""
+        pixels, rebuilt, bounds = (
+            entry.get(name) for name in ("anchors", "reconstructions", "data_range")
+        )
+        return cls(
+            indices=_indices(entry.get("indices")),
+            anchors=None if pixels is None else np.asarray(pixels),
+            reconstructions=None if rebuilt is None else np.asarray(rebuilt),
+            data_range=None if bounds is None else (float(bounds[0]), float(bounds[1])),
+            texts=entry.get("texts"),
+            reconstructed_texts=entry.get("reconstructed_texts"),
+        )
+
+    def to_data(self) -> dict[str, Any]:
+        """Return the entry of an explanation's data."""
+        if self.texts is not None:
+            return {
+                "indices": self.indices,
+                "texts": self.texts,
+                "reconstructed_texts": self.reconstructed_texts,
+            }
+        return {
+            "indices": self.indices,
+            "anchors": self.anchors,
+            "reconstructions": self.reconstructions,
+            "data_range": self.data_range,
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """What PXGen finds out about n anchors under m criteria.
+
+    Attributes:
+        criteria: Names of the criteria; ``kinds`` and ``units`` run along.
+        kinds: ``"intrinsic"`` or ``"extrinsic"``.
+        units: Units of the values.
+        rule: How several criteria of a kind decide together.
+        values: Criterion values, (n, m); NaN or infinite for invalid anchors.
+        thresholds: One per criterion, (m,), in its unit; NaN where there is no finite one.
+        threshold_std: Standard deviation over calibration repeats, (m,); NaN where unknown.
+        affinity: Where a value is strictly below its threshold, bool (n, m).
+        group: "HIHE", "HILE", "LIHE", "LILE" or "invalid", (n,).
+        group_stability: Share of calibration repeats under which the group stays, (n,).
+        distance: (value - threshold) / threshold_std, (n, m).
+        p_value: Conformal p-value against the model's own samples, (n, m).
+        anchor_value: Sum of the values, (n,); lower = more representative.
+        groups: The four groups, by name.
+        invalid: Indices of the anchors in no group.
+        reasons: Why, for each of them.
+        labels: Labels as text, (n,), or None.
+        ids: Names as text, (n,), or None.
+        strips: Indices of the "delusion" and the "alignment" figure.
+        examples: Pixels or texts of the anchors that the figures show, or None.
+        calibration: What is kept of the calibration; None when unknown.
+    """
+
+    criteria: list[str]
+    kinds: list[str]
+    units: list[str]
+    rule: str
+    values: Floats
+    thresholds: Floats
+    threshold_std: Floats
+    affinity: NDArray[np.bool_]
+    group: Texts
+    group_stability: Floats
+    distance: Floats
+    p_value: Floats
+    anchor_value: Floats
+    groups: dict[str, Group]
+    invalid: Indices
+    reasons: list[str]
+    labels: Texts | None = None
+    ids: Texts | None = None
+    strips: dict[str, Indices] = field(default_factory=dict)
+    examples: Examples | None = None
+    calibration: CalibrationSummary | None = None
+
+    @property
+    def n(self) -> int:
+        """Number of anchors."""
+        return len(self.group)
+
+    @property
+    def is_invalid(self) -> NDArray[np.bool_]:
+        """Where an anchor is in no group, (n,)."""
+        mask: NDArray[np.bool_] = self.group == INVALID
+        return mask
+
+    def first(self, kind: str) -> int | None:
+        """Return the column of the first criterion of a kind, or None."""
+        return self.kinds.index(kind) if kind in self.kinds else None
+
+    def column(self, name: str, parameter: str = "criterion") -> int:
+        """Return the column of the criterion ``name``.
+
+        Raises:
+            ParameterError: When there is none; the nearest name is proposed.
+        """
+        return self.criteria.index(choice(name, parameter, self.criteria))
+
+    @classmethod
+    def of(cls, source: Any) -> Result:
+        """Return the result inside an explanation, live or read back from JSON.
+
+        Args:
+            source: An explanation of PXGen, its data, or a Result.
+
+        Raises:
+            ParameterError: When it is something else.
+        """
+        if isinstance(source, Result):
+            return source
+        data = getattr(source, "data", source)
+        missing = list(_NEEDED)
+        if isinstance(data, Mapping):
+            missing = [key for key in _NEEDED if key not in data]
+        if missing or not isinstance(data, Mapping):
+            got = type(source).__name__ + " without data " + ", ".join(map(repr, missing))
+            hint = "Pass what PXGen.explain returned, or Explanation.from_json of its JSON."
+            raise ParameterError("explanation", "an explanation of PXGen", got, hint)
+        criteria = [str(name) for name in data["criteria"]]
+        n, m = len(data["group"]), len(criteria)
+        std, affinity, calibration = (
+            data.get(key) for key in ("threshold_std", "affinity", "calibration")
+        )
+        examples = data.get("examples")
+
+        def table(key: str) -> Floats:
+            return _floats(data.get(key), (n, m))
+
+        return cls(
+            criteria=criteria,
+            kinds=[str(kind) for kind in data["kinds"]],
+            units=[str(unit) for unit in data.get("units") or [""] * m],
+            rule=str(data.get("rule") or "all"),
+            values=table("values"),
+            thresholds=np.array([_number(data["thresholds"].get(name)) for name in criteria]),
+            threshold_std=np.array([_number((std or {}).get(name)) for name in criteria]),
+            affinity=np.asarray([] if affinity is None else affinity, bool).reshape(-1, m),
+            group=np.asarray(data["group"], dtype=np.str_).reshape(n),
+            group_stability=_floats(data.get("group_stability"), (n,)),
+            distance=table("distance"),
+            p_value=table("p_value"),
+            anchor_value=_floats(data.get("anchor_value"), (n,)),
+            groups={name: Group.of(data["groups"].get(name) or {}) for name in GROUPS},
+            invalid=_indices(data.get("invalid")),
+            reasons=[str(reason) for reason in data.get("reasons") or []],
+            labels=_texts(data.get("labels")),
+            ids=_texts(data.get("ids")),
+            strips={str(k): _indices(rows) for k, rows in (data.get("strips") or {}).items()},
+            examples=None if examples is None else Examples.of(examples),
+            calibration=CalibrationSummary.of(calibration, m) if calibration else None,
+        )
+
+    def to_data(self) -> dict[str, Any]:
+        """Return the data of Alibi's explanation, whose keys are the attributes' names.
+
+        Thresholds and their deviations are dictionaries there, by criterion. Arrays are not copied.
+        """
+        data = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        data["thresholds"] = dict(zip(self.criteria, self.thresholds.tolist(), strict=True))
+        data["threshold_std"] = dict(zip(self.criteria, self.threshold_std.tolist(), strict=True))
+        data["groups"] = {name: dict(vars(group)) for name, group in self.groups.items()}
+        data["examples"] = None if self.examples is None else self.examples.to_data()
+        data["calibration"] = {} if self.calibration is None else self.calibration.to_data()
+        return data
+
+
+def _number(value: Any) -> float:
+    number = math.nan if value is None else float(value)
+    return number if math.isfinite(number) else math.nan
+
+
+def _floats(values: Any, shape: tuple[int, ...] = (-1,)) -> Floats:
+    """Return floats with None as NaN; without values, NaN everywhere."""
+    if values is None:
+        return np.full([max(size, 0) for size in shape], math.nan)
+    array: Floats = np.asarray(values, dtype=np.float64)
+    return array if shape == (-1,) else array.reshape(shape)
+
+
+def _indices(values: Any) -> Indices:
+    return np.asarray([] if values is None else values, dtype=np.int64).reshape(-1)
+
+
+def _texts(values: Any) -> Texts | None:
+    return None if values is None else np.asarray([str(value) for value in values], dtype=np.str_)

@@ -1,4 +1,4 @@
-"""Anchors as features: rows read in batches, with those that cannot be read named, not dropped."""
+"""Anchors as the model takes them, in batches; those that cannot be read are named."""
 
 from __future__ import annotations
 
@@ -14,112 +14,88 @@ from pxgen_plugins.anchors import open_for
 from pxgen_plugins.criteria import Batch
 from pxgen_plugins.models import require
 from pxgen_plugins.scoring import Scorer
-from pxgen_plugins.utils.errors import ModelError, ParameterError, short_repr
+from pxgen_plugins.utils.errors import ModelError, ParameterError, caller, short_repr
 from pxgen_plugins.utils.progress import bar
 from pxgen_plugins.utils.seeds import derive, normal_rows
 from pxgen_plugins.utils.validation import nearest
 
-__all__ = [
-    "Floats",
-    "Rows",
-    "as_array",
-    "check_space",
-    "chosen_members",
-    "labels_of",
-    "space_text",
-]
+__all__ = ["AnchorReader", "Floats", "Indices", "as_array", "check_space", "member_indices"]
 
 Floats = NDArray[np.float64]
+Indices = NDArray[np.int64]
+Space = str | Callable[[Batch], Any]
 _NEEDS = {"latent": ["encode"], "sample": ["encode"], "pixel": []}
 
 
-def check_space(space: Any, model: Any, where: str, spaces: tuple[str, ...]) -> None:
-    """Raise unless ``space`` is a callable or one of ``spaces`` that ``model`` can serve.
-
-    Args:
-        space: What the user gave.
-        model: The model; None skips the question what it can do.
-        where: The class that asks, for messages.
-        spaces: The names that are allowed.
-
-    Raises:
-        ParameterError: When it is neither.
-        CapabilityError: When the model lacks what the space needs.
-    """
-    if callable(space):
-        return
-    if not isinstance(space, str) or space not in spaces:
-        allowed = "a callable or one of " + ", ".join(repr(name) for name in spaces)
-        hint = nearest(str(space), spaces)
-        raise ParameterError("space", where, allowed, short_repr(space), hint)
-    if model is not None:
-        hint = "Use space='pixel', or a callable from a batch to features."
-        require(model, _NEEDS[space], f"{where}: space={space!r}", hint)
-
-
-def space_text(space: Any) -> str:
-    """Return a space as metadata holds it."""
-    return space if isinstance(space, str) else short_repr(space)
-
-
-class Rows:
-    """An anchor set, as the model takes it.
+class AnchorReader:
+    """Reads an anchor set for a model, and remembers the anchors that it could not use.
 
     Args:
         X: Anything :func:`~pxgen_plugins.anchors.open_anchors` reads.
         model: The model.
-        where: Who asks, for messages.
         batch_size: Rows per batch.
         seed: Seed of posterior draws.
         labels: n labels, instead of those of ``X``.
         ids: n distinct names, instead of those of ``X``.
 
     Attributes:
-        reasons: Why, by index, for the anchors found unreadable or not finite so far.
+        anchors: The anchor set, with its ``labels`` and ``ids``.
+        errors: Why, by index, for the anchors found unreadable or not finite so far.
     """
 
     def __init__(
         self,
         X: Any,
         model: Any,
-        where: str,
         batch_size: int,
         *,
         seed: int = 0,
         labels: Any = None,
         ids: Any = None,
     ) -> None:
-        self.anchors = open_for(model, X, labels=labels, ids=ids, where=where)
-        self.model, self.where, self.seed = model, where, seed
-        self.scorer = Scorer(model, [], batch_size=batch_size)
-        self.reasons: dict[int, str] = {}
+        self.anchors = open_for(model, X, labels=labels, ids=ids, where="")
+        self.model, self.seed = model, seed
+        self.errors: dict[int, str] = {}
+        self._scorer = Scorer(model, [], batch_size=batch_size)
 
     def __len__(self) -> int:
         return len(self.anchors)
 
     @property
-    def invalid(self) -> NDArray[np.int64]:
-        """Indices of the anchors in ``reasons``, sorted."""
-        return np.array(sorted(self.reasons), dtype=np.int64)
+    def invalid(self) -> Indices:
+        """Indices of the anchors in ``errors``, sorted."""
+        return np.array(sorted(self.errors), dtype=np.int64)
 
-    def found_invalid(self) -> dict[str, Any]:
+    def exclusions(self) -> dict[str, Any]:
         """Return the keys ``invalid`` and ``reasons`` of an explanation."""
-        return {"invalid": self.invalid, "reasons": [self.reasons[int(i)] for i in self.invalid]}
+        return {"invalid": self.invalid, "reasons": [self.errors[int(i)] for i in self.invalid]}
 
-    def batches(
-        self, index: NDArray[np.int64] | None = None
-    ) -> Iterator[tuple[NDArray[np.int64], Tensor]]:
+    def usable(self) -> Indices:
+        """Return the indices of the anchors that can be read and are finite, after reading all."""
+        for _ in self.batches():
+            pass
+        return np.setdiff1d(np.arange(len(self), dtype=np.int64), self.invalid)
+
+    def batches(self, index: Indices | None = None) -> Iterator[tuple[Indices, Tensor]]:
         """Yield indices (b,) and their anchors (b, *sample_shape); the tensor is used again.
 
-        An anchor that is not finite comes as a constant one and is noted in ``reasons``.
+        An anchor that is not finite comes as a constant one and is noted in ``errors``.
+
+        Raises:
+            AnchorError: When anchors lie outside the model's range.
         """
         index = np.arange(len(self), dtype=np.int64) if index is None else index
         faults: dict[int, str] = {}
-        for start, x in self.scorer.batches(self.anchors, index, faults):
+        for start, x in self._scorer.batches(self.anchors, index, faults):
             rows = index[start : start + len(x)]
-            self.reasons.update({int(index[at]): why for at, why in faults.items()})
+            self.errors.update({int(index[at]): why for at, why in faults.items()})
             faults.clear()
             yield rows, x
+
+    def inputs(self, index: Any) -> Tensor:
+        """Return the given anchors as the model takes them, (b, *sample_shape), on its device."""
+        rows = self._scorer.inputs(self.anchors, np.asarray(index, dtype=np.int64))
+        return torch.from_numpy(rows).to(self.model.device, self.model.dtype)
 
     def raw(self) -> NDArray[Any]:
         """Return all rows as they were given, (n, *sample_shape), uint8 or floating."""
@@ -132,11 +108,7 @@ class Rows:
         return rows
 
     def features(
-        self,
-        space: str | Callable[[Batch], Any],
-        index: NDArray[np.int64] | None = None,
-        *,
-        verbose: bool = False,
+        self, space: Space, index: Indices | None = None, *, verbose: bool = False
     ) -> Floats:
         """Return the anchors as a matrix (b, d); a row that could not be made is NaN.
 
@@ -155,7 +127,7 @@ class Rows:
         done = 0
         with bar(len(index), "features", "anchor", verbose) as progress, torch.no_grad():
             for rows, x in self.batches(index):
-                part = self._some(space, rows, x)
+                part = self._features(space, rows, x)
                 if table is None:
                     table = np.empty((len(index), part.shape[1]))
                 table[done : done + len(part)] = part
@@ -165,30 +137,53 @@ class Rows:
             return np.empty((0, 1))
         bad = np.isin(index, self.invalid)
         for position in np.flatnonzero(~bad & ~np.isfinite(table).all(axis=1)):
-            self.reasons[int(index[position])] = "its features are not finite"
+            self.errors[int(index[position])] = "its features are not finite"
             bad[position] = True
         table[bad] = np.nan
         return table
 
-    def _some(self, space: Any, rows: NDArray[np.int64], x: Tensor) -> Floats:
+    def _features(self, space: Space, rows: Indices, x: Tensor) -> Floats:
         batch = Batch(self.model, x, first=int(rows[0]), seed=self.seed)
+        values: Any
         if space == "latent":
-            found: Any = batch.mean
+            values = batch.mean
         elif space == "sample":
             mean, log_var = batch.posterior
             shape = tuple(mean.shape[1:])
             noise = normal_rows(int(rows[0]), len(rows), shape, derive(self.seed, "posterior"))
-            found = mean + (0.5 * log_var).exp() * noise.to(mean.device, mean.dtype)
+            values = mean + (0.5 * log_var).exp() * noise.to(mean.device, mean.dtype)
         else:
-            found = x if space == "pixel" else space(batch)
-        if isinstance(found, Tensor):
-            found = found.detach().cpu().numpy()
-        table = np.asarray(found, dtype=np.float64)
+            values = space(batch) if callable(space) else x
+        if isinstance(values, Tensor):
+            values = values.detach().cpu().numpy()
+        table = np.asarray(values, dtype=np.float64)
         if table.ndim < 1 or len(table) != len(x):
             hint = "Return one row of features per anchor."
-            got = short_repr(found)
-            raise ModelError("the features", self.where, f"of {len(x)} rows", got, hint)
+            raise ModelError("the features", f"of {len(x)} rows", short_repr(values), hint)
         return table.reshape(len(x), -1)
+
+
+def check_space(space: Any, spaces: tuple[str, ...], model: Any = None) -> None:
+    """Raise unless ``space`` is a callable or one of ``spaces`` that ``model`` can serve.
+
+    Args:
+        space: What the user gave.
+        spaces: The names that are allowed.
+        model: The model; None skips the question what it can do.
+
+    Raises:
+        ParameterError: When it is neither.
+        CapabilityError: When the model lacks what the space needs.
+    """
+    if callable(space):
+        return
+    if not isinstance(space, str) or space not in spaces:
+        allowed = "a callable or one of " + ", ".join(repr(name) for name in spaces)
+        raise ParameterError("space", allowed, short_repr(space), nearest(str(space), spaces))
+    if model is not None:
+        with caller(f"space={space!r}"):
+            hint = "Use space='pixel', or a callable from a batch to features."
+            require(model, _NEEDS[space], "", hint)
 
 
 def as_array(values: Any) -> Any:
@@ -196,7 +191,7 @@ def as_array(values: Any) -> Any:
     return np.asarray(values) if isinstance(values, (list, tuple)) else values
 
 
-def chosen_members(members: Any, n: int, where: str) -> NDArray[np.int64]:
+def member_indices(members: Any, n: int) -> Indices:
     """Return ``members`` as indices into ``n`` anchors; None is all.
 
     Raises:
@@ -212,17 +207,5 @@ def chosen_members(members: Any, n: int, where: str) -> NDArray[np.int64]:
     if flat is None or not good or (len(flat) and not (flat.min() >= 0 and flat.max() < n)):
         hint = "Pass the indices of a group, as in explanation.groups['HILE']['indices']."
         allowed = f"distinct indices of anchors, 0 to {n - 1}"
-        raise ParameterError("members", where, allowed, short_repr(members), hint)
+        raise ParameterError("members", allowed, short_repr(members), hint)
     return flat
-
-
-def labels_of(names: NDArray[np.str_] | None, indices: NDArray[np.int64]) -> dict[str, Any]:
-    """Return the keys ``labels`` and ``label_counts`` for prototypes at ``indices``."""
-    if names is None:
-        return {}
-    labels = names[indices]
-    kinds, counts = np.unique(labels, return_counts=True)
-    return {
-        "labels": labels,
-        "label_counts": {str(k): int(c) for k, c in zip(kinds, counts, strict=True)},
-    }

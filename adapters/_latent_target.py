@@ -5,55 +5,38 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from pxgen_plugins.adapters.targets import Target, resolve
-from pxgen_plugins.criteria import Batch
+from pxgen_plugins.adapters.targets import Target
 from pxgen_plugins.models._callables import thorough
-from pxgen_plugins.utils.errors import ModelError, short_repr
+from pxgen_plugins.utils.errors import ModelError
 
-__all__ = ["SPACES", "CodedBatch", "Question"]
+__all__ = ["SPACES", "LatentTarget", "TargetFunction"]
 
 SPACES = ("input", "latent")
 
 
-class CodedBatch(Batch):
-    """A batch with a given posterior: the codes are moved, the log variances stay the anchors'.
-
-    Args:
-        model: The model.
-        x: Anchors, (b, *sample_shape).
-        mean: Latent codes in the place of the posterior means, (b, *latent_shape).
-        log_var: Log variances, of the same shape.
-        seed: Seed of the target's own noise.
-    """
-
-    def __init__(self, model: Any, x: Tensor, mean: Tensor, log_var: Tensor, seed: int) -> None:
-        super().__init__(model, x, seed=seed)
-        self.__dict__["posterior"] = (mean, log_var)  # where the cached property keeps its value
-
-
 @dataclass(frozen=True)
-class Question:
-    """A target of a model, asked at anchors or at latent codes.
+class TargetFunction:
+    """A target of a model as a function of anchors or of latent codes, for libraries on tensors.
 
     Attributes:
         target: What is explained.
         model: The model.
         space: ``"input"`` or ``"latent"``.
         seed: Seed of the target's own noise.
-        where: Who asks, for messages.
     """
 
     target: Target
     model: Any
     space: str
     seed: int
-    where: str
 
     def point(self, x: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """Return where anchors ``x`` are asked about, and what stays fixed around it.
+        """Return where anchors ``x`` are in the space, and what stays fixed around it.
 
         Returns:
             ``(x, ())`` in input space; ``(codes, (x, log variances))`` in latent space. All are
@@ -74,12 +57,7 @@ class Question:
         if self.space == "input":
             return self.target.value(self.model, point, seed=self.seed)
         x, log_var = fixed
-        values = self.target.of(CodedBatch(self.model, x, point, log_var, self.seed))
-        if tuple(values.shape) != (len(point),):
-            hint = "Return one number per anchor."
-            allowed = f"of shape ({len(point)},)"
-            raise ModelError("target", self.target.label, allowed, short_repr(values), hint)
-        return values
+        return self.target.value_at(self.model, point, x, log_var, seed=self.seed)
 
     def values(self, point: Tensor, *fixed: Tensor) -> Tensor:
         """Return the values (b,) without gradient."""
@@ -96,20 +74,61 @@ class Question:
         with torch.enable_grad(), thorough():
             point.requires_grad_()
             values = self(point, *fixed)
-            found = None
+            gradient = None
             if values.requires_grad:
-                (found,) = torch.autograd.grad(values.sum(), point, allow_unused=True)
-        if found is None:
+                (gradient,) = torch.autograd.grad(values.sum(), point, allow_unused=True)
+        if gradient is None:
             what = "anchor" if self.space == "input" else "latent code"
             raise ModelError(
                 "target",
-                self.where,
                 f"differentiable with respect to the {what}",
                 f"{self.target.label!r}, whose value has no gradient there",
                 "Use torch functions in model and target, or a black-box method such as Occlusion.",
             )
 
-    @classmethod
-    def ask(cls, target: Any, model: Any, space: str, seed: int, where: str) -> Question:
-        """Return the question that the arguments of an adapter stand for (see ``resolve``)."""
-        return cls(resolve(target, model, where), model, space, seed, where)
+
+class LatentTarget:
+    """The target of one anchor as a function of latent codes, for libraries on arrays.
+
+    Args:
+        target: What is explained.
+        model: The model.
+        x: The anchor, (1, *sample_shape); it stays, and so does its log variance.
+        seed: Seed of the target's own noise.
+        batch_size: Codes per model call.
+
+    Attributes:
+        code: The anchor's own code, float32 (d,).
+    """
+
+    def __init__(self, target: Target, model: Any, x: Tensor, *, seed: int, batch_size: int):
+        self._target, self._model, self._x = target, model, x
+        self._seed, self._batch_size = seed, batch_size
+        with torch.no_grad():
+            mean, self._log_var = model.encode(x)
+        self.code: NDArray[np.float32] = mean.reshape(-1).float().cpu().numpy()
+
+    def values(self, z: Tensor) -> Tensor:
+        """Return the target (b,) at codes ``z`` (b, d), with gradient."""
+        parts = [self._part(z, start) for start in range(0, len(z), self._batch_size)]
+        return torch.cat(parts) if parts else z.new_zeros(0)
+
+    def __call__(self, codes: NDArray[Any]) -> NDArray[np.float64]:
+        """Return the target (b,) at codes (b, d), as an ndarray."""
+        z = torch.as_tensor(np.asarray(codes, dtype=np.float32))
+        with torch.no_grad():
+            values: NDArray[np.float64] = self.values(z).double().cpu().numpy()
+        return values
+
+    def _part(self, z: Tensor, start: int) -> Tensor:
+        like = self._log_var
+        codes = z[start : start + self._batch_size].to(like.device, like.dtype)
+        size = len(codes)
+        return self._target.value_at(
+            self._model,
+            codes.reshape(size, *like.shape[1:]),
+            self._x.expand(size, *self._x.shape[1:]),
+            like.expand(size, *like.shape[1:]),
+            first=start,
+            seed=self._seed,
+        )

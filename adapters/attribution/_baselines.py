@@ -6,22 +6,19 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from pxgen_plugins.adapters._latent_target import Question
-from pxgen_plugins.adapters.base import NotFittedError
+from pxgen_plugins.adapters._latent_target import TargetFunction
 from pxgen_plugins.utils.errors import ParameterError, short_repr
 
-__all__ = ["against", "baseline_like", "bounded", "check_baseline"]
+__all__ = ["anchors_per_call", "baseline_like", "check_baseline", "completeness"]
 
 
-def check_baseline(value: Any, where: str, *words: str) -> Any:
+def check_baseline(value: Any, *words: str) -> Any:
     """Return a baseline as it is kept: None, a float, a word, or an array of finite numbers.
 
     Args:
         value: What the user gave.
-        where: Who was given it, for messages.
         words: The words that are allowed.
 
     Raises:
@@ -41,33 +38,24 @@ def check_baseline(value: Any, where: str, *words: str) -> Any:
         f" or {word!r}" for word in words
     )
     hint = "None is the low end of data_range, and the prior mean in latent space."
-    raise ParameterError("baseline", where, allowed, short_repr(value), hint)
+    raise ParameterError("baseline", allowed, short_repr(value), hint)
 
 
-def baseline_like(
-    point: Tensor, value: Any, mean: NDArray[np.float32] | None, model: Any, space: str, where: str
-) -> Tensor:
+def baseline_like(point: Tensor, value: Any, model: Any, space: str) -> Tensor:
     """Return the baseline of every row of ``point``, of its shape.
 
     Args:
         point: Anchors or latent codes, (b, *shape).
-        value: A baseline as :func:`check_baseline` returns it.
-        mean: What ``"mean"`` stands for, (*shape); None before ``fit``.
+        value: A baseline as :func:`check_baseline` returns it, a word excepted.
         model: The model, for its range.
         space: ``"input"`` or ``"latent"``.
-        where: Who asks, for messages.
 
     Raises:
-        NotFittedError: When the mean was not fitted.
         ParameterError: When an array has another shape.
     """
-    if isinstance(value, str):
-        if mean is None:
-            raise NotFittedError(f"{where}: baseline={value!r} needs data. Call fit(X) first.")
-        value = mean
     if value is None:
-        bounded = space == "input" and model.data_range is not None
-        value = float(model.data_range[0]) if bounded else 0.0
+        ranged = space == "input" and model.data_range is not None
+        value = float(model.data_range[0]) if ranged else 0.0
     if isinstance(value, float):
         return torch.full_like(point, value)
     shape = tuple(point.shape[1:])
@@ -76,25 +64,29 @@ def baseline_like(
         row = row[0]
     if tuple(row.shape) != shape:
         hint = "Give one instance, without a batch axis."
-        raise ParameterError("baseline", where, f"of shape {shape}", short_repr(value), hint)
+        raise ParameterError("baseline", f"of shape {shape}", short_repr(value), hint)
     return row.expand_as(point).clone()
 
 
-def against(
-    question: Question, point: Tensor, fixed: tuple[Tensor, ...], baseline: Tensor, found: Tensor
+def completeness(
+    function: TargetFunction,
+    point: Tensor,
+    fixed: tuple[Tensor, ...],
+    baseline: Tensor,
+    attributions: Tensor,
 ) -> dict[str, Tensor]:
     """Return the target at the baseline, and by how much the attributions miss the difference."""
-    before = question.values(baseline, *fixed).double()
-    after = question.values(point, *fixed).double()
-    total = found.detach().double().flatten(1).sum(1)
+    before = function.values(baseline, *fixed).double()
+    after = function.values(point, *fixed).double()
+    total = attributions.detach().double().flatten(1).sum(1)
     return {"baseline_values": before, "convergence_delta": total - (after - before)}
 
 
-def bounded(per_call: int, batch_size: int) -> int:
-    """Return how many anchors fit a model call that takes ``per_call`` instances of each.
+def anchors_per_call(per_anchor: int, batch_size: int) -> int:
+    """Return how many anchors fit a model call that takes ``per_anchor`` instances of each.
 
     Example:
-        >>> bounded(2, 5), bounded(2, 1)
+        >>> anchors_per_call(2, 5), anchors_per_call(2, 1)
         (2, 1)
     """
-    return max(1, batch_size // per_call)
+    return max(1, batch_size // per_anchor)

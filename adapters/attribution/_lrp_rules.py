@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-__all__ = ["RULES", "Layer", "Rule", "affine", "blocked", "through"]
+__all__ = ["RULES", "Layer", "Rule", "affine", "barrier", "through"]
 
 RULES = ("epsilon", "gamma", "z+")
 _TINY = 1e-30  # below it a quotient of float32 numbers overflows
@@ -51,27 +51,27 @@ class Rule:
         """
         weight, bias = layer.weight, layer.bias
         if weight is None or self.name == "epsilon":
-            return _pulled(lambda a: layer.call(a, weight, bias), x, self._shared(z, c, z))
+            return _transpose(lambda a: layer.call(a, weight, bias), x, self._share(z, c, z))
         positive, negative = x.clamp(min=0), x.clamp(max=0)
         raised, lowered = weight.clamp(min=0), weight.clamp(max=0)
         if self.name == "z+":
             ends = (raised, lowered)
-            shared = self._shared(z, c, _both(layer, (positive, negative), ends, None))
-            above, below = (_pulled(_of(layer, end), x, shared) for end in ends)
+            shared = self._share(z, c, _both(layer, (positive, negative), ends, None))
+            above, below = (_transpose(_of(layer, end), x, shared) for end in ends)
             return torch.where(x > 0, above, below)
         up, down = weight + self.gamma * raised, weight + self.gamma * lowered
         over = under = None
         if bias is not None:
             over = bias + self.gamma * bias.clamp(min=0)
             under = bias + self.gamma * bias.clamp(max=0)
-        for_up = self._shared(z, c, _both(layer, (positive, negative), (up, down), over))
-        for_down = self._shared(z, c, _both(layer, (positive, negative), (down, up), under))
+        for_up = self._share(z, c, _both(layer, (positive, negative), (up, down), over))
+        for_down = self._share(z, c, _both(layer, (positive, negative), (down, up), under))
         for_up, for_down = for_up * (z > 0), for_down * (z <= 0)
-        above = _pulled(_of(layer, up), x, for_up) + _pulled(_of(layer, down), x, for_down)
-        below = _pulled(_of(layer, down), x, for_up) + _pulled(_of(layer, up), x, for_down)
+        above = _transpose(_of(layer, up), x, for_up) + _transpose(_of(layer, down), x, for_down)
+        below = _transpose(_of(layer, down), x, for_up) + _transpose(_of(layer, up), x, for_down)
         return torch.where(x > 0, above, below)
 
-    def _shared(self, z: Tensor, c: Tensor, total: Tensor) -> Tensor:
+    def _share(self, z: Tensor, c: Tensor, total: Tensor) -> Tensor:
         """Return the relevance z c per unit of ``total``; none where there is nothing to share."""
         moved = total + torch.where(total >= 0, self.epsilon, -self.epsilon)
         return _quotient(z * c, moved)
@@ -127,7 +127,7 @@ class Through(torch.autograd.Function):
         return _quotient(grads[0] * out, x), None
 
 
-class Blocked(torch.autograd.Function):
+class Barrier(torch.autograd.Function):
     """A function without a rule: harmless until relevance comes back to it."""
 
     @staticmethod
@@ -146,7 +146,7 @@ class Blocked(torch.autograd.Function):
 
 affine: Callable[..., Tensor] = Affine.apply
 through: Callable[..., Tensor] = Through.apply
-blocked: Callable[..., Tensor] = Blocked.apply
+barrier: Callable[..., Tensor] = Barrier.apply
 
 
 def _quotient(over: Tensor, under: Tensor) -> Tensor:
@@ -168,9 +168,9 @@ def _both(
     return _of(layer, weights[0], bias)(inputs[0]) + _of(layer, weights[1])(inputs[1])
 
 
-def _pulled(function: Callable[[Tensor], Tensor], x: Tensor, s: Tensor) -> Tensor:
+def _transpose(function: Callable[[Tensor], Tensor], x: Tensor, s: Tensor) -> Tensor:
     """Return the transpose of an affine ``function`` applied to ``s``."""
     with torch.enable_grad():
         point = x.detach().requires_grad_()
-        (pulled,) = torch.autograd.grad(function(point), point, s)
-    return pulled
+        (product,) = torch.autograd.grad(function(point), point, s)
+    return product

@@ -13,7 +13,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from pxgen_plugins.adapters.attribution._lrp_rules import Layer, Rule, affine, blocked, through
+from pxgen_plugins.adapters.attribution._lrp_rules import Layer, Rule, affine, barrier, through
 from pxgen_plugins.utils.errors import ModelError
 
 __all__ = ["Tracer"]
@@ -58,14 +58,12 @@ class Tracer(TorchFunctionMode):
     Args:
         rule: The rule of the affine layers.
         names: Names of the model's modules, to name an unsupported one.
-        where: Who traces, for messages.
     """
 
-    def __init__(self, rule: Rule, names: Mapping[str, nn.Module], where: str = "LRP") -> None:
+    def __init__(self, rule: Rule, names: Mapping[str, nn.Module]) -> None:
         super().__init__()
         self.rule = rule
         self.names = {id(module): name for name, module in names.items()}
-        self.where = where
 
     @staticmethod
     def trace(tensor: Tensor) -> Tensor:
@@ -74,7 +72,7 @@ class Tracer(TorchFunctionMode):
         return tensor
 
     @staticmethod
-    def traced(value: Any) -> bool:
+    def is_traced(value: Any) -> bool:
         """Return whether ``value`` is a traced tensor."""
         return isinstance(value, Tensor) and getattr(value, "_pxgen_traced", False)
 
@@ -83,7 +81,7 @@ class Tracer(TorchFunctionMode):
     ) -> Any:
         kwargs = kwargs or {}
         given = list(_tensors((args, kwargs)))
-        if not any(map(self.traced, given)):
+        if not any(map(self.is_traced, given)):
             return func(*args, **kwargs)
         returned = self._applied(func, args, kwargs, given)
         for tensor in _tensors(returned):
@@ -99,29 +97,29 @@ class Tracer(TorchFunctionMode):
             name = name[:-1]  # in place: worked on a copy, which the caller gets back
             if args and isinstance(args[0], Tensor) and name not in ACTIVATIONS:
                 args = (args[0].clone(), *args[1:])
-        count = sum(map(self.traced, given))
-        if name in LAYERS and count == 1 and self.traced(_first(args, kwargs)):
+        count = sum(map(self.is_traced, given))
+        if name in LAYERS and count == 1 and self.is_traced(_first(args, kwargs)):
             return affine(*_layer(func, args, kwargs), self.rule)
         if name in PRODUCTS and count == 1 and len(args) == 2:
-            return affine(*_product(func, args, self.traced(args[0])), self.rule)
+            return affine(*_product(func, args, self.is_traced(args[0])), self.rule)
         if name == "batch_norm" and count == 1 and not _training(args, kwargs):
             x, rest, named = _split(args, kwargs)
             return affine(x, Layer(lambda a, w, b: func(a, *rest, **named)), self.rule)
-        if name in ACTIVATIONS and count == 1 and self.traced(_first(args, kwargs)):
+        if name in ACTIVATIONS and count == 1 and self.is_traced(_first(args, kwargs)):
             x, rest, named = _split(args, kwargs)
             return through(x, lambda a: func(a, *rest, **named))
         if name in PLAIN or (name in SCALINGS and count == 1 and _numerator(name, args, self)):
             return func(*args, **kwargs)
         if name == "__setitem__":
             raise self._error(name)
-        return self._blocked(func(*args, **kwargs), self._error(name))
+        return self._guard(func(*args, **kwargs), self._error(name))
 
-    def _blocked(self, returned: Any, error: ModelError) -> Any:
+    def _guard(self, returned: Any, error: ModelError) -> Any:
         if isinstance(returned, Tensor):
             floating = returned.requires_grad and returned.is_floating_point()
-            return blocked(returned, error) if floating else returned
+            return barrier(returned, error) if floating else returned
         if isinstance(returned, (tuple, list)):
-            parts = [self._blocked(part, error) for part in returned]
+            parts = [self._guard(part, error) for part in returned]
             return tuple(parts) if isinstance(returned, tuple) else parts
         return returned
 
@@ -134,7 +132,7 @@ class Tracer(TorchFunctionMode):
             name = self.names.get(id(module))
             frame = frame.f_back  # type: ignore[assignment]
         layer = function if name is None else f"{name!r} ({type(module).__name__}), {function}"
-        return ModelError("layer", self.where, "one that has a rule", layer, _HINT)
+        return ModelError("layer", "one that has a rule", layer, _HINT)
 
 
 def _tensors(value: Any) -> Iterator[Tensor]:
@@ -194,4 +192,4 @@ def _training(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
 
 
 def _numerator(name: str, args: tuple[Any, ...], tracer: Tracer) -> bool:
-    return "div" not in name or tracer.traced(args[0])
+    return "div" not in name or tracer.is_traced(args[0])

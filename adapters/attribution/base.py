@@ -3,35 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from alibi.api.interfaces import Explanation
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pxgen_plugins.adapters._anchors import AnchorReader
+from pxgen_plugins.adapters._latent_target import SPACES, TargetFunction
 from pxgen_plugins.adapters.attribution._baselines import baseline_like, check_baseline
-from pxgen_plugins.adapters.latent.base import Serial
-from pxgen_plugins.adapters._latent_target import SPACES, Question
-from pxgen_plugins.adapters.base import traceless
-from pxgen_plugins.anchors import Anchors, open_for
+from pxgen_plugins.adapters.base import NotFittedError, TargetAdapter
+from pxgen_plugins.host import Explanation
 from pxgen_plugins.models import require
-from pxgen_plugins.scoring import Scorer
 from pxgen_plugins.utils import validation
 from pxgen_plugins.utils.errors import (
     AnchorError,
     ModelError,
     ParameterError,
     PXGenError,
+    caller,
     short_repr,
 )
 from pxgen_plugins.utils.progress import bar
 
-__all__ = ["DEFAULT_DATA_ATTRIBUTION", "Attribution", "Found", "nothing"]
+__all__ = ["DEFAULT_DATA_ATTRIBUTION", "Attribution", "Table"]
 
-Found = dict[str, Tensor]
-"""What a method found for b points: ``attributions`` (b, *shape) and further rows by key."""
+Table = dict[str, Tensor]
+"""Results for b points: ``attributions`` (b, *shape), and further rows by key."""
 
 DEFAULT_DATA_ATTRIBUTION: dict[str, Any] = {
     "attributions": None,
@@ -69,23 +69,22 @@ DEFAULT_DATA_ATTRIBUTION: dict[str, Any] = {
 """
 
 
-class Attribution(Serial):
+@dataclass(repr=False, eq=False, kw_only=True)
+class Attribution(TargetAdapter):
     """Base of the attribution adapters.
 
-    A subclass implements ``_attribute`` and perhaps ``_per_batch``. Calls run one at a time, since
-    some libraries write to the model's modules while they work.
+    A subclass implements ``_attribute``. What it can vary it declares as a field: ``space``,
+    ``baseline`` and arguments of its own.
 
     Args:
         predictor: The model.
-        target: What is explained: a criterion's name, mapping or object, ``"elbo"``, ``Latent(j)``
-            or ``"latent[j]"``, ``Pixel(...)`` or ``"pixel[c, i, j]"``, or a callable from a
-            :class:`~pxgen_plugins.criteria.Batch` to one number per anchor.
-        params: Further arguments of the subclass, JSON-able, for the metadata.
+        target: What is explained (see :class:`~pxgen_plugins.adapters.base.TargetAdapter`).
         space: ``"input"`` attributes to the elements of the anchor, ``"latent"`` to its latent
             code, with the anchor and its posterior variance held fixed.
+        baseline: What the anchor is compared with, by methods that do: None (the low end of
+            ``data_range``, 0 when unbounded; the prior mean 0 in latent space), a number, an array
+            of one instance's shape, or ``"mean"`` of the data given to ``fit``.
         normalize: Scale the attributions of each anchor to [0, 1]; a constant one becomes 0.
-        baseline: What the anchor is compared with, for methods that do.
-        words: Words that ``baseline`` may be.
         seed: Seed of the target's noise, >= 0.
         batch_size: Instances per model call, perturbed ones included, >= 1.
         verbose: Show a progress bar over the anchors on stderr.
@@ -93,39 +92,33 @@ class Attribution(Serial):
     Raises:
         ParameterError: When an argument is not allowed.
         CapabilityError: When the model lacks what target or space needs.
+        NotFittedError: From ``explain``, when the mean was not fitted.
+        ModelError: From ``explain``, when the model fails, or has no gradient where one is needed.
     """
 
     access = "gradients"
     library = "captum"
     evidence = "attribution"
-    compares: ClassVar[bool] = False
     defaults: ClassVar[Mapping[str, Any]] = DEFAULT_DATA_ATTRIBUTION
+    baseline_words: ClassVar[tuple[str, ...]] = ("mean",)
 
-    def __init__(
-        self,
-        predictor: Any,
-        target: Any,
-        params: Mapping[str, Any],
-        *,
-        space: str = "input",
-        normalize: bool = False,
-        baseline: Any = None,
-        words: tuple[str, ...] = (),
-        seed: int = 0,
-        batch_size: int = 256,
-        verbose: bool = False,
-    ) -> None:
-        where = type(self).__name__
-        self.target = target
-        self.space = validation.choice(space, "space", where, SPACES)
-        self.normalize = validation.boolean(normalize, "normalize", where)
-        self.baseline = check_baseline(baseline, where, *words)
+    normalize: bool = False
+    # arguments of the subclasses that declare them again
+    space: str = field(default="input", init=False)
+    baseline: Any = field(default=None, init=False)
+
+    def _check(self) -> None:
+        super()._check()
+        self.space = validation.choice(self.space, "space", SPACES)
+        self.normalize = validation.boolean(self.normalize, "normalize")
+        self.baseline = check_baseline(self.baseline, *self.baseline_words)
         self.reference: NDArray[np.float32] | None = None
-        super().__init__(predictor, params, seed=seed, batch_size=batch_size, verbose=verbose)
-        spec = self._question().target.spec if predictor is not None else short_repr(target)
-        self._update_metadata({"target": spec}, params=True)
-        if self.compares:
-            self._update_metadata({"baseline": _plain(self.baseline)}, params=True)
+
+    def _check_model(self, model: Any) -> None:
+        if self.space == "latent":
+            with caller(f"{type(self).__name__} in latent space"):
+                require(model, ["encode", "decode"], "", "Use 'input'.")
+        super()._check_model(model)
 
     def fit(self, X: Any = None) -> Attribution:
         """Return the adapter; with ``baseline="mean"``, after taking the mean over ``X``.
@@ -140,21 +133,27 @@ class Attribution(Serial):
         if self.baseline != "mean" or X is None:
             return self
         total, count = None, 0
-        for points in self._points(X):
-            part = points.double().sum(0)
-            total = part if total is None else total + part
-            count += len(points)
-        if total is None:
-            raise nothing(X, type(self).__name__)
+        with self._call("fit"):
+            for points in self._points(X):
+                part = points.double().sum(0)
+                total = part if total is None else total + part
+                count += len(points)
+        assert total is not None  # without a finite instance _points raises
         self.reference = (total / count).float().cpu().numpy()
         return self
 
-    def reset_predictor(self, predictor: Any) -> None:
-        """Put ``predictor`` in the place of the model (see :meth:`Adapter.reset_predictor`)."""
-        if predictor is not None and self.space == "latent":
-            needed = ["encode", "decode"]
-            require(predictor, needed, f"{type(self).__name__} in latent space", "Use 'input'.")
-        super().reset_predictor(predictor)
+    def _points(self, X: Any) -> Iterator[Tensor]:
+        """Yield the finite instances of ``X`` as points of the space, in batches."""
+        function, count = self._function(), 0
+        reader = AnchorReader(X, self.predictor, self._per_batch())
+        for rows, x in reader.batches():
+            good = [place for place, row in enumerate(rows) if int(row) not in reader.errors]
+            if good:
+                count += len(good)
+                yield function.point(x[good])[0]
+        if not count:
+            hint = "Give the data that the baseline is taken from."
+            raise AnchorError("X", "at least one finite instance", short_repr(X), hint)
 
     def _forget(self) -> None:
         self.reference = None
@@ -173,52 +172,57 @@ class Attribution(Serial):
             ModelError: When the model fails, or has no gradient where one is needed.
         """
         if kwargs:
-            where, hint = f"{type(self).__name__}.explain", "Pass it to the constructor."
-            raise ParameterError("arguments", where, "labels and ids", ", ".join(kwargs), hint)
+            with self._call("explain"):
+                hint = "Pass it to the constructor."
+                raise ParameterError("arguments", "labels and ids", ", ".join(kwargs), hint)
         given = {"labels": labels, "ids": ids}
         # as arrays the metadata describe them instead of holding them
         named = {k: np.asarray(v) for k, v in given.items() if v is not None}
         return super().explain(X, **named)
 
-    def _explain(self, X: Any, **kwargs: Any) -> dict[str, Any]:
-        where = f"{type(self).__name__}.explain"
-        question = self._question()
-        anchors = open_for(self.predictor, X, where=where, **kwargs)
-        reasons: dict[int, str] = {}
+    def _explain(self, X: Any, labels: Any = None, ids: Any = None) -> dict[str, Any]:
+        function = self._function()
+        reader = AnchorReader(X, self.predictor, self._per_batch(), labels=labels, ids=ids)
         tables: dict[str, list[NDArray[np.float64]]] = {}
-        with bar(len(anchors), type(self).__name__, "anchor", self.verbose) as progress:
-            for start, x in self._scorer().batches(anchors, None, reasons):
-                found = self._guarded(question, x, checked=start > 0)
-                for key, rows in found.items():
+        with bar(len(reader), type(self).__name__, "anchor", self.verbose) as progress:
+            for _, x in reader.batches():
+                for key, rows in self._batch(function, x, first=not tables).items():
                     tables.setdefault(key, []).append(rows.detach().double().cpu().numpy())
                 progress.update(len(x))
         table = {key: np.concatenate(parts) for key, parts in tables.items()}
-        return {**self._result(anchors, table, reasons), "target": question.target.label}
+        return {**self._result(reader, table), "target": function.target.label}
 
-    def _guarded(self, question: Question, x: Tensor, checked: bool) -> Found:
-        """Return what was found at anchors ``x``; exceptions from below are told as ours."""
+    def _batch(self, function: TargetFunction, x: Tensor, first: bool) -> Table:
+        """Return the results at anchors ``x``; what a library raises becomes our error."""
+        gradients = self.access == "gradients"
         try:
             with torch.enable_grad():
-                if not checked and self.access == "gradients":
-                    question.expect_gradient(x[:1])
-                point, fixed = question.point(x)
-                values = question.values(point, *fixed)
-                point.requires_grad_(self.access == "gradients")
-                found = self._attribute(question, point, fixed)
+                if first and gradients:
+                    function.expect_gradient(x[:1])
+                point, fixed = function.point(x)
+                values = function.values(point, *fixed)
+                point.requires_grad_(gradients)
+                return {"target_values": values, **self._attribute(function, point, fixed)}
         except PXGenError:
             raise
         except (RuntimeError, TypeError, ValueError, AssertionError, IndexError) as error:
             raise ModelError(
                 "model",
-                type(self).__name__,
                 f"one that {type(self).__name__} can run on {len(x)} instances",
                 f"{type(error).__name__}: {str(error)[:300]}",
                 "Use another method, or a smaller batch_size if memory ran out.",
             ) from error
-        return {"target_values": values, **found}
 
-    def _attribute(self, question: Question, point: Tensor, fixed: tuple[Tensor, ...]) -> Found:
-        """Return the attributions at points (b, *shape), and further rows out of ``defaults``."""
+    def _attribute(
+        self, function: TargetFunction, point: Tensor, fixed: tuple[Tensor, ...]
+    ) -> Table:
+        """Return the attributions at points (b, *shape), and further rows out of ``defaults``.
+
+        Args:
+            function: The target: ``function(point, *fixed)`` are its values, (b,).
+            point: Anchors or latent codes, (b, *shape).
+            fixed: What stays as it is around them, rows that go with the points.
+        """
         raise NotImplementedError
 
     def _per_batch(self) -> int:
@@ -226,18 +230,16 @@ class Attribution(Serial):
         return self.batch_size
 
     def _result(
-        self, anchors: Anchors, table: dict[str, NDArray[np.float64]], reasons: dict[int, str]
+        self, reader: AnchorReader, table: dict[str, NDArray[np.float64]]
     ) -> dict[str, Any]:
-        n = len(anchors)
-        shape = self._shape()
-        found = table.pop("attributions", np.empty((0, *(shape or ()))))
+        n = len(reader)
         values = table.pop("target_values", np.empty(0))
-        flat = found.reshape(n, -1) if n else np.empty((0, 1))
+        weights = table.pop("attributions", np.empty((0, *(self._shape() or ()))))
+        flat = weights.reshape(n, -1) if n else np.empty((0, 1))
         for row in np.flatnonzero(~(np.isfinite(values) & np.isfinite(flat).all(1))):
-            reasons.setdefault(int(row), "the target or its attribution is not finite")
-        invalid = np.array(sorted(reasons), dtype=np.int64)
-        for rows in (found, values, *table.values()):
-            rows[invalid] = np.nan
+            reader.errors.setdefault(int(row), "the target or its attribution is not finite")
+        for rows in (weights, values, *table.values()):
+            rows[reader.invalid] = np.nan
         ranges = np.stack([flat.min(1), flat.max(1)], 1) if n else np.empty((0, 2))
         if self.normalize:
             width = ranges[:, 1:] - ranges[:, :1]
@@ -245,18 +247,17 @@ class Attribution(Serial):
             np.divide(flat, width, out=flat, where=width > 0)
         maps = table.pop("maps", None)
         return {
-            "attributions": found.astype(np.float32),
+            "attributions": weights.astype(np.float32),
             "target_values": values,
             "space": self.space,
             "normalized": self.normalize,
             "ranges": ranges,
             "baseline": self._baseline_text(),
             "maps": None if maps is None else maps.astype(np.float32),
-            "labels": anchors.labels,
-            "ids": anchors.ids,
-            "invalid": invalid,
-            "reasons": [reasons[int(index)] for index in invalid],
+            "labels": reader.anchors.labels,
+            "ids": reader.anchors.ids,
             "evidence": "attribution" if self.space == "input" else "latent_attribution",
+            **reader.exclusions(),
             **table,
         }
 
@@ -268,43 +269,21 @@ class Attribution(Serial):
         return shape
 
     def _baseline_text(self) -> Any:
-        if not self.compares:
+        params = self._params()
+        if "baseline" not in params:
             return None
         if self.baseline is None:
             return "low end of data_range" if self.space == "input" else "prior mean"
-        return _plain(self.baseline)
+        return params["baseline"]
 
-    def _question(self) -> Question:
-        where = type(self).__name__
-        return Question.ask(self.target, self.predictor, self.space, self.seed, where)
-
-    def _scorer(self) -> Scorer:
-        return Scorer(self.predictor, [], batch_size=self._per_batch(), seed=self.seed)
+    def _function(self) -> TargetFunction:
+        return TargetFunction(self._target(), self.predictor, self.space, self.seed)
 
     def _baseline(self, point: Tensor) -> Tensor:
-        where = type(self).__name__
-        return baseline_like(
-            point, self.baseline, self.reference, self.predictor, self.space, where
-        )
-
-    def _points(self, X: Any) -> Iterator[Tensor]:
-        """Yield the finite instances of ``X`` as points of the space, in batches."""
-        where = f"{type(self).__name__}.fit"
-        question = self._question()
-        anchors = open_for(self.predictor, X, where=where)
-        reasons: dict[int, str] = {}
-        with traceless(self.predictor):
-            for start, x in self._scorer().batches(anchors, None, reasons):
-                good = [row for row in range(len(x)) if start + row not in reasons]
-                if good:
-                    yield question.point(x[good])[0]
-
-
-def _plain(baseline: Any) -> Any:
-    return short_repr(baseline) if isinstance(baseline, np.ndarray) else baseline
-
-
-def nothing(X: Any, where: str) -> AnchorError:
-    """Return the error of ``fit`` for data without a finite instance."""
-    hint = "Give the data that the baseline is taken from."
-    return AnchorError("X", f"{where}.fit", "at least one finite instance", short_repr(X), hint)
+        """Return the baseline of every row of ``point``, of its shape."""
+        value = self.baseline
+        if isinstance(value, str):
+            if self.reference is None:
+                raise NotFittedError(f"{type(self).__name__} (baseline='mean' needs data)")
+            value = self.reference
+        return baseline_like(point, value, self.predictor, self.space)

@@ -5,15 +5,16 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor, nn
 
+from pxgen_plugins.adapters._isolation import roots
+from pxgen_plugins.adapters._latent_target import TargetFunction
+from pxgen_plugins.adapters.attribution._baselines import anchors_per_call, completeness
+from pxgen_plugins.adapters.attribution.base import Attribution, Table
 from pxgen_plugins.adapters.base import register
-from pxgen_plugins.adapters.attribution._baselines import against, bounded
-from pxgen_plugins.adapters._latent_target import Question
-from pxgen_plugins.adapters.attribution.base import Attribution, Found
-from pxgen_plugins.adapters.base import roots
 from pxgen_plugins.models import capabilities
 from pxgen_plugins.utils.errors import ModelError
 from pxgen_plugins.utils.optional import load
@@ -24,6 +25,7 @@ _LEFT_BEHIND = ("input", "output", "input_ref")  # what captum writes on modules
 
 
 @register("deep_lift")
+@dataclass(repr=False, eq=False, kw_only=True)
 class DeepLift(Attribution):
     """DeepLift's rescale rule: each nonlinear module is taken by its slope to the baseline.
 
@@ -35,21 +37,13 @@ class DeepLift(Attribution):
 
     Args:
         predictor: The model; its torch modules must be known to it (``layers``).
-        target: What is explained (see :class:`~pxgen_plugins.adapters.attribution.base.Attribution`).
-            No module may run twice for it: take ``{"name": "elbo", "n_draws": 1}``, not
-            ``"elbo"``.
-        space: ``"input"`` or ``"latent"``.
-        baseline: None (the low end of ``data_range``, 0 when unbounded; the prior mean 0 in latent
-            space), a number, an array of one instance's shape, or ``"mean"`` of the data given to
-            ``fit``.
-        normalize: Scale the attributions of each anchor to [0, 1].
-        seed: Seed of the target's noise.
+        target: What is explained. No module may run twice for it: take
+            ``{"name": "elbo", "n_draws": 1}``, not ``"elbo"``.
         batch_size: Instances per model call; an anchor runs beside its baseline, so at least 2.
-        verbose: Show a progress bar.
+        space, baseline, normalize, seed, verbose: See
+            :class:`~pxgen_plugins.adapters.attribution.base.Attribution`.
 
     Raises:
-        ParameterError: When an argument is not allowed.
-        CapabilityError: When the model lacks what target or space needs.
         ModelError: From ``explain``, when a nonlinear module runs more than once.
         NotFittedError: From ``explain``, when the mean was not fitted.
         MissingDependencyError: From ``explain``, when captum is absent.
@@ -65,44 +59,22 @@ class DeepLift(Attribution):
         [[0.0, 1.0]]
     """
 
-    compares = True
-
-    def __init__(
-        self,
-        predictor: Any,
-        target: Any = "mse",
-        *,
-        space: str = "input",
-        baseline: Any = None,
-        normalize: bool = False,
-        seed: int = 0,
-        batch_size: int = 256,
-        verbose: bool = False,
-    ) -> None:
-        super().__init__(
-            predictor,
-            target,
-            {"space": space, "normalize": normalize},
-            space=space,
-            normalize=normalize,
-            baseline=baseline,
-            words=("mean",),
-            seed=seed,
-            batch_size=batch_size,
-            verbose=verbose,
-        )
+    space: str = "input"
+    baseline: Any = None
 
     def _per_batch(self) -> int:
-        return bounded(2, self.batch_size)
+        return anchors_per_call(2, self.batch_size)
 
-    def _attribute(self, question: Question, point: Tensor, fixed: tuple[Tensor, ...]) -> Found:
-        captum = load("captum.attr", "captum", "DeepLift")
+    def _attribute(
+        self, function: TargetFunction, point: Tensor, fixed: tuple[Tensor, ...]
+    ) -> Table:
+        captum = load("captum.attr", "captum")
         baseline = self._baseline(point)
-        network = _Network(question)
+        network = _Network(function)
         with _clean(network), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # captum announces its hooks at every call
             try:
-                found = captum.DeepLift(network).attribute(
+                attributions = captum.DeepLift(network).attribute(
                     point, baselines=baseline, additional_forward_args=fixed or None
                 )
             except RuntimeError as error:
@@ -110,27 +82,27 @@ class DeepLift(Attribution):
                     raise
                 raise ModelError(
                     "target",
-                    "DeepLift",
                     "one for which every nonlinear module runs once",
-                    f"{question.target.label!r}, for which one runs again: {str(error)[9:100]}",
+                    f"{function.target.label!r}, for which one runs again: {str(error)[9:100]}",
                     "Use {'name': 'elbo', 'n_draws': 1} for the bound, one module object per use "
                     "in the network, or TorchIntegratedGradients.",
                 ) from error
-        return {"attributions": found, **against(question, point, fixed, baseline, found)}
+        delta = completeness(function, point, fixed, baseline, attributions)
+        return {"attributions": attributions, **delta}
 
 
 class _Network(nn.Module):
-    """The question as a module that holds the model's own, for captum to hook."""
+    """The target as a module that holds the model's own, for captum to hook."""
 
-    def __init__(self, question: Question) -> None:
+    def __init__(self, function: TargetFunction) -> None:
         super().__init__()
-        self.question = question
-        model = question.model
+        self.function = function
+        model = function.model
         self.parts = nn.ModuleList(roots(model) if "layers" in capabilities(model) else [])
         self.training = False  # .eval() would reach the model's own flags
 
     def forward(self, point: Tensor, *fixed: Tensor) -> Tensor:
-        return self.question(point, *fixed)
+        return self.function(point, *fixed)
 
 
 @contextmanager

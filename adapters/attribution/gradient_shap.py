@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pxgen_plugins.adapters.base import register
-from pxgen_plugins.adapters.attribution._baselines import bounded
-from pxgen_plugins.adapters._latent_target import Question
-from pxgen_plugins.adapters.attribution.base import Attribution, Found, nothing
-from pxgen_plugins.adapters.base import NotFittedError
+from pxgen_plugins.adapters._latent_target import TargetFunction
+from pxgen_plugins.adapters.attribution._baselines import anchors_per_call
+from pxgen_plugins.adapters.attribution.base import Attribution, Table
+from pxgen_plugins.adapters.base import NotFittedError, register
 from pxgen_plugins.utils import validation
 from pxgen_plugins.utils.seeds import derive
 
@@ -21,6 +21,7 @@ __all__ = ["GradientShap"]
 
 
 @register("gradient_shap")
+@dataclass(repr=False, eq=False, kw_only=True)
 class GradientShap(Attribution):
     """Gradients averaged over random points between random baselines and the anchor.
 
@@ -33,21 +34,17 @@ class GradientShap(Attribution):
 
     Args:
         predictor: The model.
-        target: What is explained (see :class:`~pxgen_plugins.adapters.attribution.base.Attribution`).
-        space: ``"input"`` or ``"latent"``.
         baseline: ``"fitted"`` draws from the data given to ``fit``; None, a number or an array is
             one baseline for all draws, as in :class:`TorchIntegratedGradients`.
         n_samples: Draws per anchor, >= 1.
         noise: Standard deviation of the noise, >= 0, in data (or latent) units.
         n_background: Most instances that ``fit`` keeps, >= 1, drawn with ``seed``.
-        normalize: Scale the attributions of each anchor to [0, 1].
         seed: Seed of the draws and of the target's noise.
         batch_size: Instances per model call, the drawn points included.
-        verbose: Show a progress bar.
+        target, space, normalize, verbose: See
+            :class:`~pxgen_plugins.adapters.attribution.base.Attribution`.
 
     Raises:
-        ParameterError: When an argument is not allowed.
-        CapabilityError: When the model lacks what target or space needs.
         NotFittedError: From ``explain``, when ``baseline="fitted"`` and no data were given.
 
     Cost: ``n_samples`` forward and backward passes of the target for n anchors.
@@ -62,46 +59,20 @@ class GradientShap(Attribution):
     """
 
     library = ""
-    compares = True
+    baseline_words: ClassVar[tuple[str, ...]] = ("fitted",)
 
-    def __init__(
-        self,
-        predictor: Any,
-        target: Any = "mse",
-        *,
-        space: str = "input",
-        baseline: Any = "fitted",
-        n_samples: int = 20,
-        noise: float = 0.0,
-        n_background: int = 100,
-        normalize: bool = False,
-        seed: int = 0,
-        batch_size: int = 256,
-        verbose: bool = False,
-    ) -> None:
-        where = "GradientShap"
-        self.n_samples = validation.integer(n_samples, "n_samples", where, minimum=1)
-        self.noise = validation.real(noise, "noise", where, minimum=0.0)
-        self.n_background = validation.integer(n_background, "n_background", where, minimum=1)
+    space: str = "input"
+    baseline: Any = "fitted"
+    n_samples: int = 20
+    noise: float = 0.0
+    n_background: int = 100
+
+    def _check(self) -> None:
+        super()._check()
+        self.n_samples = validation.integer(self.n_samples, "n_samples", minimum=1)
+        self.noise = validation.real(self.noise, "noise", minimum=0.0)
+        self.n_background = validation.integer(self.n_background, "n_background", minimum=1)
         self.background: NDArray[np.float32] | None = None
-        super().__init__(
-            predictor,
-            target,
-            {
-                "space": space,
-                "n_samples": n_samples,
-                "noise": noise,
-                "n_background": n_background,
-                "normalize": normalize,
-            },
-            space=space,
-            normalize=normalize,
-            baseline=baseline,
-            words=("fitted",),
-            seed=seed,
-            batch_size=batch_size,
-            verbose=verbose,
-        )
 
     def fit(self, X: Any = None) -> GradientShap:
         """Keep up to ``n_background`` instances of ``X``, or their codes, as baselines.
@@ -117,15 +88,14 @@ class GradientShap(Attribution):
         rng = np.random.default_rng(derive(self.seed, "background"))
         kept: list[NDArray[np.float32]] = []
         seen = 0
-        for points in self._points(X):
-            for row in points.float().cpu().numpy():
-                seen += 1
-                if len(kept) < self.n_background:
-                    kept.append(row)
-                elif (place := int(rng.integers(seen))) < self.n_background:
-                    kept[place] = row  # a uniform draw from a stream, Vitter 1985
-        if not kept:
-            raise nothing(X, "GradientShap")
+        with self._call("fit"):
+            for points in self._points(X):
+                for row in points.float().cpu().numpy():
+                    seen += 1
+                    if len(kept) < self.n_background:
+                        kept.append(row)
+                    elif (place := int(rng.integers(seen))) < self.n_background:
+                        kept[place] = row  # a uniform draw from a stream, Vitter 1985
         self.background = np.stack(kept)
         return self
 
@@ -140,7 +110,7 @@ class GradientShap(Attribution):
         share = rng.random(self.n_samples)
         if self.baseline == "fitted":
             if self.background is None:
-                raise NotFittedError("GradientShap: baseline='fitted' needs data. Call fit(X).")
+                raise NotFittedError("GradientShap (baseline='fitted' needs data)")
             chosen = rng.integers(len(self.background), size=self.n_samples)
             base = torch.from_numpy(self.background[chosen]).to(point.device, point.dtype)
         else:
@@ -153,13 +123,15 @@ class GradientShap(Attribution):
         )
 
     def _per_batch(self) -> int:
-        return bounded(self.n_samples, self.batch_size)
+        return anchors_per_call(self.n_samples, self.batch_size)
 
-    def _attribute(self, question: Question, point: Tensor, fixed: tuple[Tensor, ...]) -> Found:
+    def _attribute(
+        self, function: TargetFunction, point: Tensor, fixed: tuple[Tensor, ...]
+    ) -> Table:
         base, share, noise = self._draws(point)
         total = torch.zeros_like(point, dtype=torch.float64)
         before = torch.zeros(len(point), dtype=torch.float64, device=point.device)
-        together = bounded(len(point), self.batch_size)
+        together = anchors_per_call(len(point), self.batch_size)
         for low in range(0, self.n_samples, together):
             part = slice(low, low + together)
             s = len(share[part])
@@ -169,11 +141,15 @@ class GradientShap(Attribution):
             a = share[part].reshape(shape)
             line = (a * noisy + (1 - a) * start).flatten(0, 1).detach().requires_grad_()
             same = tuple(rows.repeat(s, *(1 for _ in rows.shape[1:])) for rows in fixed)
-            (grad,) = torch.autograd.grad(question(line, *same).sum(), line)
+            (grad,) = torch.autograd.grad(function(line, *same).sum(), line)
             total += (grad.reshape(noisy.shape) * (noisy - start)).double().sum(0)
-            values = question.values(start.flatten(0, 1), *same)
+            values = function.values(start.flatten(0, 1), *same)
             before += values.double().reshape(s, -1).sum(0)
-        found, before = total / self.n_samples, before / self.n_samples
-        after = question.values(point, *fixed).double()
-        delta = found.flatten(1).sum(1) - (after - before)
-        return {"attributions": found, "baseline_values": before, "convergence_delta": delta}
+        attributions, before = total / self.n_samples, before / self.n_samples
+        after = function.values(point, *fixed).double()
+        delta = attributions.flatten(1).sum(1) - (after - before)
+        return {
+            "attributions": attributions,
+            "baseline_values": before,
+            "convergence_delta": delta,
+        }

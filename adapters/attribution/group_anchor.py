@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 import numpy as np
-from alibi.api.interfaces import Explanation
 from numpy.typing import NDArray
 
 from pxgen_plugins import groups as grouping
-from pxgen_plugins.adapters.base import register
-from pxgen_plugins.adapters.latent.base import LOCK, Serial, quiet
-from pxgen_plugins.adapters.base import NotFittedError, traceless
+from pxgen_plugins.adapters._anchors import AnchorReader
+from pxgen_plugins.adapters._isolation import quiet
+from pxgen_plugins.adapters.base import Adapter, NotFittedError, register
 from pxgen_plugins.anchors import open_for
 from pxgen_plugins.criteria import make
 from pxgen_plugins.criteria.base import Criterion
 from pxgen_plugins.scoring import Scorer
 from pxgen_plugins.utils import validation
-from pxgen_plugins.utils.errors import AnchorError, ParameterError, short_repr
+from pxgen_plugins.utils.errors import AnchorError, ParameterError, caller, short_repr
 from pxgen_plugins.utils.progress import bar
 from pxgen_plugins.utils.seeds import derive
 
@@ -59,7 +59,8 @@ DEFAULT_DATA_GROUP_ANCHOR: dict[str, Any] = {
 
 
 @register("group_anchor_image")
-class GroupAnchorImage(Serial):
+@dataclass(repr=False, eq=False)
+class GroupAnchorImage(Adapter):
     """Superpixels that suffice to keep an image in, or out of, a group (Ribeiro et al. 2018).
 
     The question "is this anchor in group G?" is answered by the criteria and their thresholds; the
@@ -105,51 +106,54 @@ class GroupAnchorImage(Serial):
     library = "alibi"
     defaults = DEFAULT_DATA_GROUP_ANCHOR
 
-    def __init__(
-        self,
-        predictor: Any,
-        thresholds: Any,
-        group: str | None = None,
-        *,
-        segmentation: str = "slic",
-        n_segments: int = 10,
-        precision: float = 0.95,
-        n_draws: int = 100,
-        coverage_samples: int = 1000,
-        n_background: int = 100,
-        seed: int = 0,
-        batch_size: int = 256,
-        verbose: bool = False,
-    ) -> None:
-        where = "GroupAnchorImage"
-        self.group = group
-        if group is not None:
-            self.group = validation.choice(group, "group", where, grouping.GROUPS)
-        self.segmentation = validation.choice(segmentation, "segmentation", where, SEGMENTATIONS)
-        self.n_segments = validation.integer(n_segments, "n_segments", where, minimum=2)
-        self.precision = validation.real(precision, "precision", where, above=0.0, below=1.0)
-        self.n_draws = validation.integer(n_draws, "n_draws", where, minimum=1)
+    thresholds: Any
+    group: str | None = None
+    _: KW_ONLY
+    segmentation: str = "slic"
+    n_segments: int = 10
+    precision: float = 0.95
+    n_draws: int = 100
+    coverage_samples: int = 1000
+    n_background: int = 100
+
+    def __post_init__(self, predictor: Any) -> None:
+        owner = getattr(self.thresholds, "predictor", None)
+        if owner is not None and owner is not predictor:
+            with caller(type(self).__name__):
+                hint = "Give both the same model: thresholds belong to it."
+                got = "a PXGen of another model"
+                raise ParameterError("thresholds", "of the same model", got, hint)
+        super().__post_init__(predictor)
+
+    def _check(self) -> None:
+        super()._check()
+        if self.group is not None:
+            self.group = validation.choice(self.group, "group", grouping.GROUPS)
+        self.segmentation = validation.choice(self.segmentation, "segmentation", SEGMENTATIONS)
+        self.n_segments = validation.integer(self.n_segments, "n_segments", minimum=2)
+        self.precision = validation.real(self.precision, "precision", above=0.0, below=1.0)
+        self.n_draws = validation.integer(self.n_draws, "n_draws", minimum=1)
         self.coverage_samples = validation.integer(
-            coverage_samples, "coverage_samples", where, minimum=1
+            self.coverage_samples, "coverage_samples", minimum=1
         )
-        self.n_background = validation.integer(n_background, "n_background", where, minimum=1)
+        self.n_background = validation.integer(self.n_background, "n_background", minimum=1)
         self.background: NDArray[np.float32] | None = None
         self.rule, self.reconstruction = "all", "mean"
         self.scale: NDArray[np.float64] | None = None
-        self._borrowed = not isinstance(thresholds, Mapping)
-        self.criteria, self.thresholds = self._read(thresholds, predictor)
-        params = {
-            "thresholds": dict(self.thresholds or {}),
-            "rule": self.rule,
-            "group": group,
-            "segmentation": segmentation,
-            "n_segments": n_segments,
-            "precision": precision,
-            "n_draws": n_draws,
-            "coverage_samples": coverage_samples,
-            "n_background": n_background,
-        }
-        super().__init__(predictor, params, seed=seed, batch_size=batch_size, verbose=verbose)
+        self._from_pxgen = not isinstance(self.thresholds, Mapping)
+        self.criteria, self.thresholds = self._read(self.thresholds)
+
+    def _check_model(self, model: Any) -> None:
+        for criterion in self.criteria:
+            criterion.check(model)
+        shape = model.sample_shape
+        if shape is None or len(shape) not in (2, 3):
+            hint = "Use an attribution of Captum's for other data."
+            allowed = "of images, sample_shape (H, W) or (C, H, W)"
+            raise ParameterError("predictor", allowed, str(shape), hint)
+
+    def _params(self) -> dict[str, Any]:
+        return {**super()._params(), "thresholds": dict(self.thresholds), "rule": self.rule}
 
     def fit(self, X: Any = None) -> GroupAnchorImage:
         """Keep images whose pieces stand in for superpixels that are not kept.
@@ -162,75 +166,49 @@ class GroupAnchorImage(Serial):
             AnchorError: When ``X`` does not fit the model or holds no finite image.
         """
         self.background = None
-        if X is not None:
-            with LOCK, traceless(self.predictor):
-                anchors = self._open(X, "fit")
-                broken = self._broken(anchors)
-                usable = np.array([i for i in range(len(anchors)) if i not in broken])
-                if not len(usable):
-                    hint = "Fit on data of the kind the model was trained on."
-                    raise AnchorError("X", "GroupAnchorImage.fit", "finite images", "none", hint)
-                if len(usable) > self.n_background:
-                    rng = np.random.default_rng(derive(self.seed, "background"))
-                    usable = np.sort(rng.choice(usable, self.n_background, replace=False))
-                self.background = self._inputs(anchors, usable).float().cpu().numpy()
+        if X is None:
+            return self
+        with self._call("fit"):
+            reader = AnchorReader(X, self.predictor, self.batch_size)
+            usable = reader.usable()
+            if not len(usable):
+                hint = "Fit on data of the kind the model was trained on."
+                raise AnchorError("X", "finite images", "none", hint)
+            if len(usable) > self.n_background:
+                rng = np.random.default_rng(derive(self.seed, "background"))
+                usable = np.sort(rng.choice(usable, self.n_background, replace=False))
+            self.background = reader.inputs(usable).float().cpu().numpy()
         return self
 
-    def reset_predictor(self, predictor: Any) -> None:
-        """Put ``predictor`` in the place of the present model.
-
-        Thresholds that came from a PXGen belong to its model and are dropped with it.
-
-        Raises:
-            ParameterError: When it is no model of images.
-            CapabilityError: When it lacks a capability.
-        """
-        shape = getattr(predictor, "sample_shape", ())
-        if predictor is not None and hasattr(predictor, "capabilities"):
-            for criterion in self.criteria:
-                criterion.check(predictor)
-            if shape is None or len(shape) not in (2, 3):
-                hint = "Use an attribution of Captum's for other data."
-                allowed = "of images, sample_shape (H, W) or (C, H, W)"
-                raise ParameterError("predictor", type(self).__name__, allowed, str(shape), hint)
-        super().reset_predictor(predictor)
-
     def _forget(self) -> None:
+        # thresholds that came from a PXGen belong to its model
         self.background = None
-        if self._borrowed:
+        if self._from_pxgen:
             self.thresholds = None
 
-    def _read(
-        self, thresholds: Any, predictor: Any
-    ) -> tuple[list[Criterion], dict[str, float] | None]:
-        where = "GroupAnchorImage"
+    def _read(self, thresholds: Any) -> tuple[list[Criterion], dict[str, float] | None]:
+        """Return the criteria and their thresholds by name."""
         if isinstance(thresholds, Mapping):
-            criteria = [make(name, "thresholds", where) for name in thresholds]
+            criteria = [make(name, "thresholds", "") for name in thresholds]
             bounds = {
-                criterion.name: validation.real(value, f"threshold {criterion.name!r}", where)
+                criterion.name: validation.real(value, f"threshold {criterion.name!r}")
                 for criterion, value in zip(criteria, thresholds.values(), strict=True)
             }
             for kind in ("intrinsic", "extrinsic"):
                 if not any(criterion.kind == kind for criterion in criteria):
                     hint = "Give both, as in {'kld': 30.0, 'mse': 0.05}."
                     got = short_repr(dict(thresholds))
-                    raise ParameterError(
-                        "thresholds", where, f"with an {kind} criterion", got, hint
-                    )
+                    raise ParameterError("thresholds", f"with an {kind} criterion", got, hint)
             return criteria, bounds
         from pxgen_plugins.explainer import PXGen
 
         if not isinstance(thresholds, PXGen):
             hint = "Give PXGen(model).fit(), or {'kld': 30.0, 'mse': 0.05}."
             allowed = "a fitted PXGen or a mapping from criterion to threshold"
-            raise ParameterError("thresholds", where, allowed, short_repr(thresholds), hint)
+            raise ParameterError("thresholds", allowed, short_repr(thresholds), hint)
         calibration = thresholds.calibration
         if calibration is None:
-            raise ParameterError("thresholds", where, "fitted", "a new PXGen", "Call its fit().")
-        if thresholds.predictor is not None and thresholds.predictor is not predictor:
-            hint = "Give both the same model: thresholds belong to it."
-            got = "a PXGen of another model"
-            raise ParameterError("thresholds", where, "of the same model", got, hint)
+            raise ParameterError("thresholds", "fitted", "a new PXGen", "Call its fit().")
         self.rule, self.reconstruction = thresholds.rule, thresholds.reconstruction
         self.scale = np.array(calibration.scale)
         bounds = dict(zip(calibration.names, calibration.thresholds.tolist(), strict=True))
@@ -249,30 +227,16 @@ class GroupAnchorImage(Serial):
         kinds = [criterion.kind for criterion in self.criteria]
         return grouping.assign(values, bounds, kinds, self.rule, self.scale)
 
-    def explain(  # type: ignore[override]  # this adapter takes no further arguments
-        self, X: Any
-    ) -> Explanation:
-        """Return the superpixels that every answer rests on.
-
-        Args:
-            X: Anchors, n of them: anything :func:`pxgen_plugins.anchors.open_anchors` reads.
-
-        Raises:
-            NotFittedError: When the thresholds went with a former model.
-            AnchorError: When the anchors do not fit the model.
-        """
-        return super().explain(X)
-
-    def _explain(self, X: Any, **kwargs: Any) -> dict[str, Any]:
+    def _explain(self, X: Any) -> dict[str, Any]:
         if self.thresholds is None:
             raise NotFittedError(type(self).__name__)
-        anchors = self._open(X)
-        n, shape = len(anchors), tuple(self.predictor.sample_shape)
-        found = self._groups(anchors) if n else np.empty(0, dtype="<U7")
-        broken = self._broken(anchors)
-        for i in np.flatnonzero(found == grouping.INVALID):
-            broken.setdefault(int(i), "a criterion is not finite")
-        asked = found.copy() if self.group is None else np.full(n, self.group, dtype="<U7")
+        reader = AnchorReader(X, self.predictor, self.batch_size)
+        n, shape = len(reader), tuple(self.predictor.sample_shape)
+        groups = self._groups(reader.anchors) if n else np.empty(0, dtype="<U7")
+        reader.usable()
+        for i in np.flatnonzero(groups == grouping.INVALID):
+            reader.errors.setdefault(int(i), "a criterion is not finite")
+        question = groups.copy() if self.group is None else np.full(n, self.group, dtype="<U7")
         data: dict[str, Any] = {
             "attributions": np.full((n, *shape), np.nan, dtype=np.float32),
             "segments": np.zeros((n, *shape[-2:]), dtype=np.int64),
@@ -285,22 +249,22 @@ class GroupAnchorImage(Serial):
         silence = quiet("alibi.explainers.anchors.anchor_base")
         with bar(n, "AnchorImage", "anchor", self.verbose) as progress, silence:
             for i in range(n):
-                if i not in broken:
-                    x = self._inputs(anchors, [i]).float().cpu().numpy()[0]
-                    self._one(x, str(asked[i]), i, data)
+                if i not in reader.errors:
+                    x = reader.inputs([i]).float().cpu().numpy()[0]
+                    self._one(x, str(question[i]), i, data)
                 progress.update(1)
         return {
             **data,
-            "group": found,
-            "asked": asked,
-            "in_group": found == asked,
+            "group": groups,
+            "asked": question,
+            "in_group": groups == question,
             "success": data["precision"] >= self.precision,
             "thresholds": dict(self.thresholds),
-            "invalid": np.array(sorted(broken), dtype=np.int64),
-            "reasons": [broken[i] for i in sorted(broken)],
+            **reader.exclusions(),
         }
 
-    def _one(self, x: NDArray[np.float32], asked: str, i: int, data: dict[str, Any]) -> None:
+    def _one(self, x: NDArray[np.float32], group: str, i: int, data: dict[str, Any]) -> None:
+        """Fill row ``i`` of ``data``: the superpixels that keep ``x`` in, or out of, ``group``."""
         from alibi.explainers import AnchorImage
 
         shape = x.shape
@@ -309,7 +273,7 @@ class GroupAnchorImage(Serial):
 
         def answers(images: NDArray[Any]) -> NDArray[np.float64]:
             rows = np.asarray(images, dtype=np.float32)
-            inside = self._groups(_channels_first(rows, shape)) == asked
+            inside = self._groups(_channels_first(rows, shape)) == group
             # two columns of scores: alibi takes a single one for labels without a word
             return np.column_stack([~inside, inside]).astype(np.float64)
 
@@ -323,19 +287,19 @@ class GroupAnchorImage(Serial):
             seed=self.seed % _LARGEST,
         )
         with np.errstate(all="ignore"):  # alibi scales the image by its range, which may be 0
-            found = explainer.explain(
+            result = explainer.explain(
                 image,
                 threshold=self.precision,
                 batch_size=self.n_draws,
                 coverage_samples=self.coverage_samples,
             )
-        kept = [int(segment) for segment in found.raw["feature"]]
+        kept = [int(segment) for segment in result.raw["feature"]]
         data["attributions"][i] = np.broadcast_to(np.isin(segments, kept), shape)
         data["segments"][i] = segments
         data["n_segments"][i] = int(segments.max()) + 1
         data["n_kept"][i] = len(kept)
-        data["precision"][i] = float(np.asarray(found.precision).reshape(-1)[0])
-        data["coverage"][i] = float(np.asarray(found.coverage).reshape(-1)[0])
+        data["precision"][i] = float(np.asarray(result.precision).reshape(-1)[0])
+        data["coverage"][i] = float(np.asarray(result.coverage).reshape(-1)[0])
 
     def _segments(self, image: NDArray[np.float32]) -> NDArray[np.int64]:
         height, width, channels = image.shape
@@ -358,10 +322,10 @@ class GroupAnchorImage(Serial):
         # the colour space of slic takes values in [0, 1] for granted
         scaled = (image - low) / ((high - low) or 1.0)
         colours = np.repeat(scaled, 3, axis=2) if channels == 1 else scaled
-        found: NDArray[np.int64] = slic(
+        labels: NDArray[np.int64] = slic(
             colours, n_segments=self.n_segments, compactness=10, sigma=0.5, start_label=0
         )
-        return found
+        return labels
 
 
 def _channels_last(x: NDArray[np.float32]) -> NDArray[np.float32]:

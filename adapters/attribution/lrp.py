@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from pxgen_plugins.adapters.base import register
-from pxgen_plugins.adapters._latent_target import Question
-from pxgen_plugins.adapters.attribution.base import DEFAULT_DATA_ATTRIBUTION, Attribution, Found
-from pxgen_plugins.adapters.base import roots
+from pxgen_plugins.adapters._isolation import roots
+from pxgen_plugins.adapters._latent_target import TargetFunction
 from pxgen_plugins.adapters.attribution._lrp_rules import RULES, Rule
 from pxgen_plugins.adapters.attribution._lrp_tracing import Tracer
+from pxgen_plugins.adapters.attribution.base import DEFAULT_DATA_ATTRIBUTION, Attribution, Table
+from pxgen_plugins.adapters.base import register
 from pxgen_plugins.models import capabilities
 from pxgen_plugins.utils import validation
 from pxgen_plugins.utils.errors import ModelError
@@ -44,6 +45,7 @@ _AGREE = 1e-3  # relative difference of traced and plain values that rounding ma
 
 
 @register("lrp")
+@dataclass(repr=False, eq=False, kw_only=True)
 class LRP(Attribution):
     """Relevance of each element of the anchor, or of its latent code, handed back layer by layer.
 
@@ -61,21 +63,16 @@ class LRP(Attribution):
 
     Args:
         predictor: The model, of torch functions.
-        target: What is explained (see :class:`~pxgen_plugins.adapters.attribution.base.Attribution`).
         space: ``"input"`` or ``"latent"`` (relevance of the code for what the decoder makes of it).
         rule: ``"epsilon"``, ``"gamma"`` or ``"z+"``
             (see :class:`~pxgen_plugins.adapters.attribution._lrp_rules.Rule`).
         epsilon: Stabiliser, >= 0, in units of a layer's output: larger ones absorb more relevance
             and leave less noise.
         gamma: Preference of the gamma rule for contributions that agree with the output, >= 0.
-        normalize: Scale the attributions of each anchor to [0, 1].
-        seed: Seed of the target's noise.
-        batch_size: Instances per model call.
-        verbose: Show a progress bar.
+        target, normalize, seed, batch_size, verbose: See
+            :class:`~pxgen_plugins.adapters.attribution.base.Attribution`.
 
     Raises:
-        ParameterError: When an argument is not allowed.
-        CapabilityError: When the model lacks what target or space needs.
         ModelError: From ``explain``, when relevance meets a layer without a rule, which is named.
 
     Cost: one forward pass of the target and one backward pass that repeats each layer once
@@ -87,75 +84,50 @@ class LRP(Attribution):
         >>> weight = torch.tensor([[2.0, 1.0], [0.0, 1.0]])
         >>> flat = VAE(encode=lambda x: ((x @ weight).relu(), 0 * x - 1), decode=lambda z: z / 4,
         ...            latent_shape=(2,), sample_shape=(2,), data_range=None)
-        >>> found = LRP(flat, "latent[1]", epsilon=0.0).explain(np.array([[1.0, 2.0]], "f4"))
-        >>> found.attributions.tolist(), found.start_relevance.tolist(), found.absorbed.tolist()
+        >>> result = LRP(flat, "latent[1]", epsilon=0.0).explain(np.array([[1.0, 2.0]], "f4"))
+        >>> result.attributions.tolist(), result.start_relevance.tolist(), result.absorbed.tolist()
         ([[1.0, 2.0]], [3.0], [0.0])
     """
 
     library = ""
     defaults = DEFAULT_DATA_LRP
 
-    def __init__(
-        self,
-        predictor: Any,
-        target: Any = "mse",
-        *,
-        space: str = "input",
-        rule: str = "epsilon",
-        epsilon: float = 1e-6,
-        gamma: float = 0.25,
-        normalize: bool = False,
-        seed: int = 0,
-        batch_size: int = 256,
-        verbose: bool = False,
-    ) -> None:
-        self.rule = validation.choice(rule, "rule", "LRP", RULES)
-        self.epsilon = validation.real(epsilon, "epsilon", "LRP", minimum=0.0)
-        self.gamma = validation.real(gamma, "gamma", "LRP", minimum=0.0)
-        super().__init__(
-            predictor,
-            target,
-            {
-                "space": space,
-                "rule": rule,
-                "epsilon": epsilon,
-                "gamma": gamma,
-                "normalize": normalize,
-            },
-            space=space,
-            normalize=normalize,
-            seed=seed,
-            batch_size=batch_size,
-            verbose=verbose,
-        )
+    space: str = "input"
+    rule: str = "epsilon"
+    epsilon: float = 1e-6
+    gamma: float = 0.25
+
+    def _check(self) -> None:
+        super()._check()
+        self.rule = validation.choice(self.rule, "rule", RULES)
+        self.epsilon = validation.real(self.epsilon, "epsilon", minimum=0.0)
+        self.gamma = validation.real(self.gamma, "gamma", minimum=0.0)
 
     def _explain(self, X: Any, **kwargs: Any) -> dict[str, Any]:
         return {**super()._explain(X, **kwargs), "rule": self.rule}
 
-    def _attribute(self, question: Question, point: Tensor, fixed: tuple[Tensor, ...]) -> Found:
-        model = question.model
+    def _attribute(
+        self, function: TargetFunction, point: Tensor, fixed: tuple[Tensor, ...]
+    ) -> Table:
+        model = function.model
         names = model.layers if "layers" in capabilities(model) else {}
         _expect_eager(model if names else None)
         tracer = Tracer(Rule(self.rule, self.epsilon, self.gamma), names)
         ledger = _Ledger(point)
-        traced = Question(
-            question.target, _Traced(model, tracer, ledger), self.space, self.seed, question.where
-        )
-        values = traced(point, *fixed)
-        plain = question.values(point, *fixed)
+        values = replace(function, model=_LRPModel(model, tracer, ledger))(point, *fixed)
+        plain = function.values(point, *fixed)
         if not torch.allclose(values, plain, rtol=_AGREE, atol=_AGREE * float(plain.abs().max())):
             raise ModelError(
                 "network",
-                "LRP",
                 "one that LRP can follow",
                 "one whose values differ while it is traced",
                 "Use what in-place functions return, as in x = torch.relu_(x), and draw nothing.",
             )
         (coefficients,) = torch.autograd.grad(values.sum(), point)
-        found = (point * coefficients).detach()
-        total = found.double().flatten(1).sum(1)
+        relevance = (point * coefficients).detach()
+        total = relevance.double().flatten(1).sum(1)
         return {
-            "attributions": found,
+            "attributions": relevance,
             "relevance_sum": total,
             "absorbed": ledger.absorbed,
             "start_relevance": total + ledger.absorbed,
@@ -184,18 +156,18 @@ class _Ledger:
         register(note)
 
 
-class _Traced:
+class _LRPModel:
     """A model whose network calls are traced, and booked at both ends."""
 
     def __init__(self, model: Any, tracer: Tracer, ledger: _Ledger) -> None:
         self._model, self._tracer, self._ledger = model, tracer, ledger
 
     def __getattr__(self, name: str) -> Any:
-        found = getattr(self._model, name)
-        return self._followed(found) if name in _NETWORK and callable(found) else found
+        attribute = getattr(self._model, name)
+        return self._follow(attribute) if name in _NETWORK and callable(attribute) else attribute
 
-    def _followed(self, call: Callable[..., Any]) -> Callable[..., Any]:
-        def followed(x: Tensor, *args: Any, **kwargs: Any) -> Any:
+    def _follow(self, call: Callable[..., Any]) -> Callable[..., Any]:
+        def network(x: Tensor, *args: Any, **kwargs: Any) -> Any:
             if not x.requires_grad:
                 return call(x, *args, **kwargs)
             entry = self._tracer.trace(x.view_as(x))
@@ -203,16 +175,16 @@ class _Traced:
             with self._tracer:
                 returned = call(entry, *args, **kwargs)
             parts = returned if isinstance(returned, (tuple, list)) else (returned,)
-            exits = [part for part in parts if self._tracer.traced(part)]
+            exits = [part for part in parts if self._tracer.is_traced(part)]
             for part in exits:
                 self._ledger.book(part, 1.0)
             if not exits:
                 hint = "Use torch functions that can be traced: no numpy, no TorchScript."
                 allowed = "one that computes its outputs from the anchor in torch"
-                raise ModelError("network", "LRP", allowed, "one that cannot be followed", hint)
+                raise ModelError("network", allowed, "one that cannot be followed", hint)
             return returned
 
-        return followed
+        return network
 
 
 def _expect_eager(model: Any) -> None:
@@ -223,4 +195,4 @@ def _expect_eager(model: Any) -> None:
             if compiled or isinstance(module, torch.jit.ScriptModule):
                 hint = "Give the model its eager modules."
                 got = f"{name or 'the network'!r}, a {type(module).__name__}"
-                raise ModelError("layer", "LRP", "an eager torch module", got, hint)
+                raise ModelError("layer", "an eager torch module", got, hint)

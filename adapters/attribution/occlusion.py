@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import numbers
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
 
+from pxgen_plugins.adapters._latent_target import TargetFunction
+from pxgen_plugins.adapters.attribution._baselines import anchors_per_call
+from pxgen_plugins.adapters.attribution.base import Attribution, Table
 from pxgen_plugins.adapters.base import register
-from pxgen_plugins.adapters.attribution._baselines import bounded
-from pxgen_plugins.adapters._latent_target import Question
-from pxgen_plugins.adapters.attribution.base import Attribution, Found
 from pxgen_plugins.utils import validation
 from pxgen_plugins.utils.errors import ParameterError, short_repr
 from pxgen_plugins.utils.optional import load
@@ -20,6 +21,7 @@ __all__ = ["Occlusion"]
 
 
 @register("occlusion")
+@dataclass(repr=False, eq=False, kw_only=True)
 class Occlusion(Attribution):
     """Loss of the target's value when a sliding window of the anchor is replaced by a baseline.
 
@@ -29,7 +31,6 @@ class Occlusion(Attribution):
 
     Args:
         predictor: The model.
-        target: What is explained (see :class:`~pxgen_plugins.adapters.attribution.base.Attribution`).
         window: Shape of the window, one size per dimension of an instance, or one size for all
             dimensions but the first (the channels, covered whole). None takes a seventh of each
             side, rounded up, across all channels, and single elements of a vector.
@@ -37,14 +38,11 @@ class Occlusion(Attribution):
             so that no element stays uncovered.
         baseline: What covers: None (the low end of ``data_range``, 0 when unbounded), a number, an
             array of one instance's shape, or ``"mean"`` of the data given to ``fit``.
-        normalize: Scale the attributions of each anchor to [0, 1].
-        seed: Seed of the target's noise.
         batch_size: Instances per model call, covered ones included.
-        verbose: Show a progress bar.
+        target, normalize, seed, verbose: See
+            :class:`~pxgen_plugins.adapters.attribution.base.Attribution`.
 
     Raises:
-        ParameterError: When an argument is not allowed.
-        CapabilityError: When the model lacks what the target needs.
         NotFittedError: From ``explain``, when the mean was not fitted.
         MissingDependencyError: From ``explain``, when captum is absent.
 
@@ -60,49 +58,34 @@ class Occlusion(Attribution):
     """
 
     access = "black box"
-    compares = True
+    window: Any = None
+    stride: Any = None
+    baseline: Any = None
 
-    def __init__(
-        self,
-        predictor: Any,
-        target: Any = "mse",
-        *,
-        window: Any = None,
-        stride: Any = None,
-        baseline: Any = None,
-        normalize: bool = False,
-        seed: int = 0,
-        batch_size: int = 256,
-        verbose: bool = False,
-    ) -> None:
-        self.window = _sizes(window, "window")
-        self.stride = _sizes(stride, "stride")
-        super().__init__(
-            predictor,
-            target,
-            {"window": self.window, "stride": self.stride, "normalize": normalize},
-            normalize=normalize,
-            baseline=baseline,
-            words=("mean",),
-            seed=seed,
-            batch_size=batch_size,
-            verbose=verbose,
-        )
-        if predictor is not None and predictor.sample_shape is not None:
-            self._windows(tuple(predictor.sample_shape))
+    def _check(self) -> None:
+        super()._check()
+        self.window = _sizes(self.window, "window")
+        self.stride = _sizes(self.stride, "stride")
 
-    def _attribute(self, question: Question, point: Tensor, fixed: tuple[Tensor, ...]) -> Found:
-        captum = load("captum.attr", "captum", "Occlusion")
+    def _check_model(self, model: Any) -> None:
+        super()._check_model(model)
+        if model.sample_shape is not None:
+            self._windows(tuple(model.sample_shape))
+
+    def _attribute(
+        self, function: TargetFunction, point: Tensor, fixed: tuple[Tensor, ...]
+    ) -> Table:
+        captum = load("captum.attr", "captum")
         window, stride = self._windows(tuple(point.shape[1:]))
         baseline = self._baseline(point)
-        found = captum.Occlusion(question.values).attribute(
+        attributions = captum.Occlusion(function.values).attribute(
             point,
             sliding_window_shapes=window,
             strides=stride,
             baselines=baseline,
-            perturbations_per_eval=bounded(len(point), self.batch_size),
+            perturbations_per_eval=anchors_per_call(len(point), self.batch_size),
         )
-        return {"attributions": found, "baseline_values": question.values(baseline)}
+        return {"attributions": attributions, "baseline_values": function.values(baseline)}
 
     def _windows(self, shape: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Return window and stride for instances of ``shape``."""
@@ -117,11 +100,11 @@ class Occlusion(Attribution):
         if any(size > side for size, side in zip(window, shape, strict=True)):
             hint = "Make the window smaller, or let it be None."
             allowed = f"inside the instance's shape {shape}"
-            raise ParameterError("window", "Occlusion", allowed, str(window), hint)
+            raise ParameterError("window", allowed, str(window), hint)
         if any(step > size for step, size in zip(stride, window, strict=True)):
             hint = "Larger steps would leave elements uncovered."
             allowed = f"at most the window {window}"
-            raise ParameterError("stride", "Occlusion", allowed, str(stride), hint)
+            raise ParameterError("stride", allowed, str(stride), hint)
         return window, stride
 
 
@@ -129,8 +112,8 @@ def _sizes(value: Any, parameter: str) -> int | list[int] | None:
     if value is None:
         return None
     if isinstance(value, numbers.Integral) and not isinstance(value, bool):
-        return validation.integer(value, parameter, "Occlusion", minimum=1)
-    return list(validation.shape(value, parameter, "Occlusion"))
+        return validation.integer(value, parameter, minimum=1)
+    return list(validation.shape(value, parameter))
 
 
 def _full(
@@ -147,5 +130,5 @@ def _full(
     if len(given) != dimensions:
         hint = "Count the channels as the first dimension, or pass one integer."
         allowed = f"of {dimensions} sizes"
-        raise ParameterError(parameter, "Occlusion", allowed, short_repr(list(given)), hint)
+        raise ParameterError(parameter, allowed, short_repr(list(given)), hint)
     return tuple(given)

@@ -4,34 +4,26 @@ from __future__ import annotations
 
 import copy
 import importlib
+from dataclasses import KW_ONLY, InitVar, dataclass, field
 from typing import Any
 
 import numpy as np
-from alibi.api.interfaces import Explainer, Explanation
 
 from pxgen_plugins import __version__
-from pxgen_plugins.adapters.base import register
-from pxgen_plugins.adapters.latent.base import LOCK
-from pxgen_plugins.adapters.base import kwargs_of, traceless
-from pxgen_plugins.host import PredictorHolder
+from pxgen_plugins.adapters._isolation import traceless
+from pxgen_plugins.adapters.base import as_metadata, register
+from pxgen_plugins.host import Explainer, Explanation, PredictorHolder
 from pxgen_plugins.result.explanation import build
 from pxgen_plugins.utils import validation
 from pxgen_plugins.utils.errors import (
     AnchorError,
     MissingDependencyError,
     ParameterError,
+    caller,
     short_repr,
 )
 
 __all__ = ["DEFAULT_DATA_TENSORFLOW_GRADIENTS", "TensorFlowIntegratedGradients"]
-
-METHODS = (
-    "gausslegendre",
-    "riemann_left",
-    "riemann_right",
-    "riemann_middle",
-    "riemann_trapezoid",
-)
 
 DEFAULT_DATA_TENSORFLOW_GRADIENTS: dict[str, Any] = {
     "attributions": None,
@@ -49,15 +41,17 @@ DEFAULT_DATA_TENSORFLOW_GRADIENTS: dict[str, Any] = {
 
 
 @register("tensorflow_integrated_gradients")
+@dataclass(repr=False, eq=False)
 class TensorFlowIntegratedGradients(PredictorHolder, Explainer):  # type: ignore[misc]  # untyped
     """Integrated gradients (Sundararajan, Taly and Yan 2017) of a Keras model, by alibi.
+
+    The integral is taken by the Gauss-Legendre rule.
 
     For models of :mod:`pxgen_plugins.models`, which are torch's, use ``TorchIntegratedGradients``.
 
     Args:
         predictor: A ``tf.keras.Model`` from anchors (n, *sample_shape) to one output (n, 1) or
             several (n, m), as a reconstruction error computed inside the graph.
-        method: Rule of the integral, as alibi names it.
         n_steps: Points on the path, >= 1.
         batch_size: Points per model call.
 
@@ -72,30 +66,27 @@ class TensorFlowIntegratedGradients(PredictorHolder, Explainer):  # type: ignore
     access = "gradients"
     library = "alibi"
 
-    def __init__(
-        self,
-        predictor: Any,
-        method: str = "gausslegendre",
-        n_steps: int = 50,
-        *,
-        batch_size: int = 256,
-    ) -> None:
-        where = type(self).__name__
-        _tensorflow()
-        self.method = validation.choice(method, "method", where, METHODS)
-        self.n_steps = validation.integer(n_steps, "n_steps", where, minimum=1)
-        self.batch_size = validation.integer(batch_size, "batch_size", where, minimum=1)
-        meta: dict[str, Any] = {
-            "name": None,
-            "type": ["whitebox"],
-            "explanations": ["local"],
-            "params": {},
-            "version": None,
-        }
-        super().__init__(meta=meta)
-        params = {"method": method, "n_steps": n_steps, "batch_size": batch_size}
+    predictor: InitVar[Any] = field()  # without it the property would be the default
+    n_steps: int = 50
+    _: KW_ONLY
+    batch_size: int = 256
+
+    def __post_init__(self, predictor: Any) -> None:
+        with caller(type(self).__name__):
+            _tensorflow()
+            self.n_steps = validation.integer(self.n_steps, "n_steps", minimum=1)
+            self.batch_size = validation.integer(self.batch_size, "batch_size", minimum=1)
+            meta: dict[str, Any] = {
+                "name": None,
+                "type": ["whitebox"],
+                "explanations": ["local"],
+                "params": {},
+                "version": None,
+            }
+            super().__init__(meta=meta)
+            self.reset_predictor(predictor)
+        params = {"n_steps": self.n_steps, "batch_size": self.batch_size}
         self._update_metadata({**params, "pxgen_plugins_version": __version__}, params=True)
-        self.reset_predictor(predictor)
 
     def explain(self, X: Any, baselines: Any = None, target: Any = None) -> Explanation:
         """Return the attributions of ``X``.
@@ -109,24 +100,30 @@ class TensorFlowIntegratedGradients(PredictorHolder, Explainer):  # type: ignore
             AnchorError: When ``X`` is no batch of numbers.
             ParameterError: When the model is missing or needs a ``target``.
         """
+        with caller(f"{type(self).__name__}.explain"):
+            data = self._explain(X, baselines, target)
+        meta = copy.deepcopy(self.meta)
+        meta["params"].update(as_metadata({"baselines": baselines, "target": target}))
+        return build(meta, data, DEFAULT_DATA_TENSORFLOW_GRADIENTS)
+
+    def _explain(self, X: Any, baselines: Any, target: Any) -> dict[str, Any]:
         from alibi.explainers import IntegratedGradients
 
-        where = f"{type(self).__name__}.explain"
         if self.predictor is None:
-            raise ParameterError("predictor", where, "set", "None", "Call reset_predictor(model).")
+            raise ParameterError("predictor", "set", "None", "Call reset_predictor(model).")
         rows = np.asarray(X)
         if rows.ndim < 2 or rows.dtype.kind not in "fiub" or not len(rows):
             hint = "Give anchors as the model takes them, the batch axis first."
-            raise AnchorError("X", where, "a batch of numbers", short_repr(X), hint)
+            raise AnchorError("X", "a batch of numbers", short_repr(X), hint)
         rows = rows.astype(np.float32)
         outputs = np.asarray(self.predictor(rows[:1]))
         if target is None and outputs.ndim > 1 and outputs.shape[1] > 1:
             hint = "Name the output to explain, as in target=0."
-            raise ParameterError("target", where, f"below {outputs.shape[1]}", "None", hint)
-        with LOCK, traceless(None):
-            found = IntegratedGradients(
+            raise ParameterError("target", f"below {outputs.shape[1]}", "None", hint)
+        with traceless(None):
+            result = IntegratedGradients(
                 self.predictor,
-                method=self.method,
+                method="gausslegendre",
                 n_steps=self.n_steps,
                 internal_batch_size=self.batch_size,
             ).explain(rows, baselines=baselines, target=target)
@@ -138,14 +135,11 @@ class TensorFlowIntegratedGradients(PredictorHolder, Explainer):  # type: ignore
         )
         # one output has one column, whatever the target is called
         column = np.zeros(len(rows), dtype=np.int64) if target is None else np.asarray(target)
-        data = {
-            "attributions": np.asarray(found.attributions[0], dtype=np.float32),
-            "deltas": np.asarray(found.deltas, dtype=np.float64),
+        return {
+            "attributions": np.asarray(result.attributions[0], dtype=np.float32),
+            "deltas": np.asarray(result.deltas, dtype=np.float64),
             "prediction": values.reshape(len(rows), -1)[np.arange(len(rows)), column],
         }
-        meta = copy.deepcopy(self.meta)
-        meta["params"].update(kwargs_of({"baselines": baselines, "target": target}))
-        return build(meta, data, DEFAULT_DATA_TENSORFLOW_GRADIENTS)
 
     def reset_predictor(self, predictor: Any) -> None:
         """Put ``predictor``, a Keras model, in the place of the present one.
@@ -156,8 +150,9 @@ class TensorFlowIntegratedGradients(PredictorHolder, Explainer):  # type: ignore
         if predictor is not None and not isinstance(predictor, _tensorflow().keras.Model):
             hint = "For a torch model use TorchIntegratedGradients."
             got = type(predictor).__name__
-            raise ParameterError("predictor", type(self).__name__, "a tf.keras.Model", got, hint)
-        self.predictor = predictor
+            with caller(type(self).__name__):
+                raise ParameterError("predictor", "a tf.keras.Model", got, hint)
+        self._predictor, self._saving = predictor, False
 
 
 def _tensorflow() -> Any:
@@ -166,7 +161,6 @@ def _tensorflow() -> Any:
     except Exception as error:  # a half-broken installation raises more than ImportError
         raise MissingDependencyError(
             "tensorflow",
-            "TensorFlowIntegratedGradients",
             "installed and importable",
             f"{type(error).__name__}: {str(error)[:200]}",
             "Run: pip install 'alibi[tensorflow]'. For a torch model no TensorFlow is needed: use "

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pxgen_plugins.adapters._anchors import AnchorReader, Floats, Indices
 from pxgen_plugins.adapters.example_based._loss_gradients import LossGradients
-from pxgen_plugins.adapters._anchors import Floats, Rows
 
 __all__ = ["Sketch", "Totals"]
 
@@ -49,18 +49,20 @@ class Totals:
         variance: float64 (n_train, n_test), bound of the projection's; zeros when exact.
     """
 
-    def __init__(self, train: Rows, test: Rows, noise: Tensor, batch: int, memory: int) -> None:
+    def __init__(
+        self, train: AnchorReader, test: AnchorReader, noise: Tensor, batch: int, memory: int
+    ) -> None:
         self.train, self.test, self.noise = train, test, noise
         self.batch, self.memory = batch, memory
         self.influence: Floats = np.zeros((len(train), len(test)))
         self.self_influence: Floats = np.zeros(len(train))
         self.variance: Floats = np.zeros((len(train), len(test)))
 
-    def blocks(self, width: int) -> list[np.ndarray[Any, Any]]:
+    def blocks(self, width: int) -> list[Indices]:
         """Return the test samples in blocks whose gradients of ``width`` fit the memory."""
-        held = max(1, self.memory // (4 * width))
+        size = max(1, self.memory // (4 * width))
         every = np.arange(len(self.test), dtype=np.int64)
-        return [every[low : low + held] for low in range(0, len(every), held)]
+        return [every[low : low + size] for low in range(0, len(every), size)]
 
     def add(
         self,
@@ -76,25 +78,25 @@ class Totals:
         are computed once per block.
         """
         for number, block in enumerate(self.blocks(sketch.width if sketch else gradients.size)):
-            held, lengths = [], []
-            for _, found, squares in self._rows(self.test, block, gradients, weights, sketch):
-                held.append(found.clone())
+            parts, lengths = [], []
+            for _, right, squares in self._rows(self.test, block, gradients, weights, sketch):
+                parts.append(right.clone())
                 lengths.append(squares)
-                progress.update(len(found))
-            right, right_squares = torch.cat(held), np.concatenate(lengths)
-            for rows, found, squares in self._rows(self.train, None, gradients, weights, sketch):
+                progress.update(len(right))
+            right, right_squares = torch.cat(parts), np.concatenate(lengths)
+            for rows, left, squares in self._rows(self.train, None, gradients, weights, sketch):
                 here = np.ix_(rows, block)
-                self.influence[here] += factor * (found @ right.T).double().cpu().numpy()
+                self.influence[here] += factor * (left @ right.T).double().cpu().numpy()
                 if number == 0:
                     self.self_influence[rows] += factor * squares
                 if sketch is not None:
                     bound = 2.0 / sketch.width * np.outer(squares, right_squares)
                     self.variance[here] += factor**2 * bound
-                progress.update(len(found))
+                progress.update(len(left))
 
     def _rows(
         self,
-        source: Rows,
+        source: AnchorReader,
         index: Any,
         gradients: LossGradients,
         weights: dict[str, Tensor],
@@ -103,7 +105,7 @@ class Totals:
         for rows, x in source.batches(index):
             for low in range(0, len(x), self.batch):
                 some = x[low : low + self.batch].clone()
-                found = gradients(weights, some, self.noise).detach()
-                squares = torch.linalg.vector_norm(found, dim=1, dtype=torch.float64) ** 2
-                kept = found if sketch is None else sketch(found)
-                yield rows[low : low + self.batch], kept, squares.cpu().numpy()
+                exact = gradients(weights, some, self.noise).detach()
+                squares = torch.linalg.vector_norm(exact, dim=1, dtype=torch.float64) ** 2
+                rest = exact if sketch is None else sketch(exact)
+                yield rows[low : low + self.batch], rest, squares.cpu().numpy()

@@ -21,16 +21,16 @@ def distances(one: Floats, other: Floats) -> Floats:
     centre = other.mean(axis=0) if len(other) else 0.0
     left, right = one - centre, other - centre
     squares = (left**2).sum(1)[:, None] + (right**2).sum(1)[None] - 2.0 * left @ right.T
-    found: Floats = np.maximum(squares, 0.0, out=squares)
-    return found
+    positive: Floats = np.maximum(squares, 0.0, out=squares)
+    return positive
 
 
 def gaussian(one: Floats, other: Floats, sigma: float) -> Floats:
     """Return exp(-|x - y|^2 / (2 sigma^2)) between rows, (a, b)."""
     squares = distances(one, other)
     squares /= -2.0 * sigma**2
-    found: Floats = np.exp(squares, out=squares)
-    return found
+    kernel: Floats = np.exp(squares, out=squares)
+    return kernel
 
 
 def kernel_mean(rows: Floats, candidates: Floats, sigma: float | None) -> Floats:

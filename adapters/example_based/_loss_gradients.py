@@ -13,11 +13,11 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 
-from pxgen_plugins.adapters.base import roots as outermost
+from pxgen_plugins.adapters._isolation import roots as outermost
 from pxgen_plugins.models._eval_mode import EvaluationMode
 from pxgen_plugins.utils.errors import ModelError, ParameterError, short_repr
 
-__all__ = ["LossGradients", "named_roots"]
+__all__ = ["LossGradients"]
 
 logger = logging.getLogger(__name__)
 
@@ -26,15 +26,15 @@ Loss = Callable[[Any, Tensor, Tensor], Tensor]
 Tensors = Mapping[str, Tensor]
 
 
-def named_roots(model: Any) -> dict[str, nn.Module]:
+def _named_roots(model: Any) -> dict[str, nn.Module]:
     """Return the modules behind a model by the prefix of their weights' names.
 
     A model made of one module has the prefix "", so that names are those of its state dict; one of
     several has "0.", "1.", ..., as its ``layers`` have.
     """
-    found = getattr(getattr(model, "_evaluating", None), "modules", None)
-    if found:
-        return {("" if len(found) == 1 else f"{i}."): module for i, module in enumerate(found)}
+    behind = getattr(getattr(model, "_evaluating", None), "modules", None)
+    if behind:
+        return {("" if len(behind) == 1 else f"{i}."): module for i, module in enumerate(behind)}
     names = {id(module): name for name, module in (getattr(model, "layers", None) or {}).items()}
     return {f"{names[id(module)]}.": module for module in outermost(model)}
 
@@ -44,11 +44,14 @@ class _Sample(nn.Module):
 
     def __init__(self, model: Any, loss: Loss) -> None:
         super().__init__()
-        self.inside = nn.ModuleList(named_roots(model).values())
-        self._held = (model, loss)  # in a tuple: a model that is a module must not be registered
+        self.inside = nn.ModuleList(_named_roots(model).values())
+        self.model_and_loss = (
+            model,
+            loss,
+        )  # in a tuple: a model that is a module must not be registered
 
     def forward(self, x: Tensor, noise: Tensor) -> Tensor:
-        model, loss = self._held
+        model, loss = self.model_and_loss
         return loss(model, x[None], noise[None])[0]
 
 
@@ -74,23 +77,21 @@ class LossGradients:
         loss: Loss,
         parameters: Sequence[str] | None,
         probe: tuple[Tensor, Tensor],
-        where: str,
     ) -> None:
-        self.where = where
         self._loop = False
         with _LIVE:  # never while another thread has weights swapped in
-            prefixes = list(named_roots(model))
+            prefixes = list(_named_roots(model))
             self._live = _Sample(model, loss)
             self._lock: Any = _LIVE
             own = [*self._live.named_parameters(), *self._live.named_buffers()]
             self._names = {name: _public(name, prefixes) for name, _ in own}
             self._start = {name: tensor.detach().clone() for name, tensor in own}
             trained = [name for name, _ in self._live.named_parameters()]
-            self._trained = [name for name in trained if _wanted(self._names[name], parameters)]
+            self._trained = [name for name in trained if _matches(self._names[name], parameters)]
             if not self._trained:
                 hint = "Names: " + ", ".join([self._names[name] for name in trained][:8]) + ", ..."
                 raise ParameterError(
-                    "parameters", where, "names of parameters", short_repr(parameters), hint
+                    "parameters", "names of parameters", short_repr(parameters), hint
                 )
             self._module = self._usable_copy(model, loss, probe)
 
@@ -112,26 +113,26 @@ class LossGradients:
         if state is None:
             return dict(self._start)
         hint = "Give the state dict of the module behind encode and decode."
-        found = {}
+        weights = {}
         for name, public in self._names.items():
             if public not in state:
                 if public.endswith("num_batches_tracked"):  # absent from old checkpoints, unused
-                    found[name] = self._start[name]
+                    weights[name] = self._start[name]
                     continue
                 shown = ", ".join(list(state)[:3]) + ", ..."
-                raise ParameterError(what, self.where, f"with a weight {public!r}", shown, hint)
+                raise ParameterError(what, f"with a weight {public!r}", shown, hint)
             mine = self._start[name]
             given = state[public]
             if tuple(given.shape) != tuple(mine.shape):
                 allowed = f"with {public!r} of shape {tuple(mine.shape)}"
-                raise ParameterError(what, self.where, allowed, str(tuple(given.shape)), hint)
-            found[name] = given.detach().to(mine.device, mine.dtype)
+                raise ParameterError(what, allowed, str(tuple(given.shape)), hint)
+            weights[name] = given.detach().to(mine.device, mine.dtype)
         known = set(self._names.values()) | self._aliases()
         unknown = sorted(set(state) - known)
         if unknown:
             allowed = f"without weights beyond the model's {len(known)}"
-            raise ParameterError(what, self.where, allowed, repr(unknown[0]), hint)
-        return found
+            raise ParameterError(what, allowed, repr(unknown[0]), hint)
+        return weights
 
     def __call__(self, weights: Tensors, x: Tensor, noise: Tensor) -> Tensor:
         """Return gradients averaged over draws, (b, size), float32 or as the model computes.
@@ -148,8 +149,8 @@ class LossGradients:
         """
         total: Tensor | None = None
         for draw in noise:
-            found = self._draw(weights, x, draw)
-            total = found if total is None else total.add_(found)
+            rows = self._draw(weights, x, draw)
+            total = rows if total is None else total.add_(rows)
         assert total is not None
         return total.div_(len(noise))
 
@@ -162,13 +163,13 @@ class LossGradients:
             return value
 
         with self._lock:
-            found = None if self._loop else self._vectorised(loss, trained, x)
-            if found is None:
+            table = None if self._loop else self._vectorise(loss, trained, x)
+            if table is None:
                 rows = [grad(loss)(trained, sample) for sample in x]
-                found = {name: torch.stack([row[name] for row in rows]) for name in trained}
-        return torch.cat([found[name].flatten(1) for name in trained], dim=1)
+                table = {name: torch.stack([row[name] for row in rows]) for name in trained}
+        return torch.cat([table[name].flatten(1) for name in trained], dim=1)
 
-    def _vectorised(
+    def _vectorise(
         self, loss: Callable[[Tensors, Tensor], Tensor], trained: Tensors, x: Tensor
     ) -> dict[str, Tensor] | None:
         try:
@@ -185,7 +186,7 @@ class LossGradients:
         if all(part is None or not bool(part.any()) for part in expected):
             hint = "Pass modules=net to the model, so that the weights behind it are found."
             allowed = "differentiable with respect to the weights in its layers"
-            raise ModelError("model", self.where, allowed, "a loss that none of them moves", hint)
+            raise ModelError("model", allowed, "a loss that none of them moves", hint)
         try:
             twin = _Sample(copy.deepcopy(model), loss)
             same = list(self._names) == [
@@ -214,8 +215,8 @@ class LossGradients:
             return list(torch.autograd.grad(value, inputs, allow_unused=True))
 
     def _aliases(self) -> set[str]:
-        found = named_roots(self._live._held[0]).items()
-        return {f"{prefix}{name}" for prefix, root in found for name in root.state_dict()}
+        prefixes = _named_roots(self._live.model_and_loss[0]).items()
+        return {f"{prefix}{name}" for prefix, root in prefixes for name in root.state_dict()}
 
 
 def _public(name: str, prefixes: list[str]) -> str:
@@ -223,7 +224,7 @@ def _public(name: str, prefixes: list[str]) -> str:
     return f"{prefixes[int(position)]}{rest}"
 
 
-def _wanted(name: str, parameters: Sequence[str] | None) -> bool:
+def _matches(name: str, parameters: Sequence[str] | None) -> bool:
     if parameters is None:
         return True
     return any(

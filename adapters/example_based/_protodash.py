@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 
 from pxgen_plugins.adapters._anchors import Floats
 
-__all__ = ["Picked", "select"]
+__all__ = ["Prototypes", "select"]
 
 _SINGULAR = 1e-12  # smallest share of its norm by which a pick must leave the span of the others
 
 
 @dataclass(frozen=True)
-class Picked:
+class Prototypes:
     """Prototypes in the order of picking.
 
     Attributes:
@@ -30,7 +30,7 @@ class Picked:
     objective: Floats
 
 
-def select(mean: Floats, norms: Floats, column: Callable[[int], Floats], k: int) -> Picked:
+def select(mean: Floats, norms: Floats, column: Callable[[int], Floats], k: int) -> Prototypes:
     """Pick ``k`` candidates greedily, with weights (Gurumoorthy et al. 2019, algorithm 1).
 
     The first is the one whose own best weight gains most, u^2 / (2 K_ii); each further one has the
@@ -48,8 +48,8 @@ def select(mean: Floats, norms: Floats, column: Callable[[int], Floats], k: int)
 
     Example:
         >>> kernel = np.eye(3)
-        >>> picked = select(np.array([0.2, 0.7, 0.1]), np.ones(3), lambda i: kernel[:, i], 2)
-        >>> picked.indices.tolist(), picked.weights.tolist()
+        >>> prototypes = select(np.array([0.2, 0.7, 0.1]), np.ones(3), lambda i: kernel[:, i], 2)
+        >>> prototypes.indices.tolist(), prototypes.weights.tolist()
         ([1, 0], [0.7, 0.2])
     """
     k = min(k, len(mean))
@@ -70,7 +70,7 @@ def select(mean: Floats, norms: Floats, column: Callable[[int], Floats], k: int)
         fit = factor[done, done].T @ weights
         objective[size] = weights @ mean[indices[done]] - 0.5 * fit @ fit
         gain = mean - weights @ columns[done]
-    return Picked(indices, weights, objective)
+    return Prototypes(indices, weights, objective)
 
 
 def _extend(
@@ -94,7 +94,7 @@ def _weights(factor: Floats, mean: Floats) -> Floats:
 
     aim = solve_triangular(factor, mean, lower=True)
     try:
-        found: Floats = nnls(factor.T, aim, maxiter=max(300, 30 * len(mean)))[0]
+        weights: Floats = nnls(factor.T, aim, maxiter=max(300, 30 * len(mean)))[0]
     except RuntimeError:  # it cycles on nearly singular systems
-        found = lsq_linear(factor.T, aim, bounds=(0.0, np.inf)).x
-    return found
+        weights = lsq_linear(factor.T, aim, bounds=(0.0, np.inf)).x
+    return weights

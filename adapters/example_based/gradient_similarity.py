@@ -5,18 +5,18 @@ from __future__ import annotations
 import contextlib
 import warnings
 from collections.abc import Iterator
+from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from alibi.api.interfaces import Explanation
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from pxgen_plugins.adapters.base import register
-from pxgen_plugins.adapters.latent.base import LOCK, Floats, Serial
-from pxgen_plugins.adapters.base import NotFittedError, roots, traceless
-from pxgen_plugins.adapters.targets import Target, resolve
+from pxgen_plugins.adapters._anchors import AnchorReader, Floats
+from pxgen_plugins.adapters._isolation import roots
+from pxgen_plugins.adapters.base import NotFittedError, TargetAdapter, register
+from pxgen_plugins.adapters.targets import Target
 from pxgen_plugins.utils import validation
 from pxgen_plugins.utils.errors import AnchorError, CapabilityError, short_repr
 from pxgen_plugins.utils.progress import bar
@@ -48,7 +48,8 @@ DEFAULT_DATA_GRADIENT_SIMILARITY: dict[str, Any] = {
 
 
 @register("alibi_gradient_similarity")
-class AlibiGradientSimilarity(Serial):
+@dataclass(repr=False, eq=False)
+class AlibiGradientSimilarity(TargetAdapter):
     """Similarity of loss gradients of anchors and training instances, by alibi.
 
     With ``"grad_dot"`` it is the influence of a training step on the anchor's loss, to first
@@ -81,8 +82,8 @@ class AlibiGradientSimilarity(Serial):
         ...             decode=lambda z: z.sigmoid(), latent_shape=(4,),
         ...             sample_shape=(4,), modules=[torch.nn.Sequential(net)])
         >>> X = torch.rand(6, 4, generator=torch.Generator().manual_seed(0)).numpy()
-        >>> found = AlibiGradientSimilarity(model, "kld", n_similar=2).fit(X).explain(X[:2])
-        >>> found.scores.shape, found.most_similar.shape
+        >>> result = AlibiGradientSimilarity(model, "kld", n_similar=2).fit(X).explain(X[:2])
+        >>> result.scores.shape, result.most_similar.shape
         ((2, 6), (2, 2))
     """
 
@@ -92,25 +93,23 @@ class AlibiGradientSimilarity(Serial):
     library = "alibi"
     defaults = DEFAULT_DATA_GRADIENT_SIMILARITY
 
-    def __init__(
-        self,
-        predictor: Any,
-        target: Any = "elbo",
-        similarity: str = "grad_dot",
-        *,
-        n_similar: int = 5,
-        seed: int = 0,
-        batch_size: int = 256,
-        verbose: bool = False,
-    ) -> None:
-        where = "AlibiGradientSimilarity"
-        self.target = target
-        self.similarity = validation.choice(similarity, "similarity", where, SIMILARITIES)
-        self.n_similar = validation.integer(n_similar, "n_similar", where, minimum=1)
+    target: Any = "elbo"
+    similarity: str = "grad_dot"
+    _: KW_ONLY
+    n_similar: int = 5
+
+    def _check(self) -> None:
+        super()._check()
+        self.similarity = validation.choice(self.similarity, "similarity", SIMILARITIES)
+        self.n_similar = validation.integer(self.n_similar, "n_similar", minimum=1)
         self.training: NDArray[np.float32] | None = None
-        params = {"similarity": similarity, "n_similar": n_similar}
-        super().__init__(predictor, params, seed=seed, batch_size=batch_size, verbose=verbose)
-        self._update_metadata({"target": self._target().spec}, params=True)
+
+    def _check_model(self, model: Any) -> None:
+        super()._check_model(model)
+        if not any(p.requires_grad for root in roots(model) for p in root.parameters()):
+            hint = "Set requires_grad on the parameters whose gradients are to be compared."
+            got = "no trainable parameter in its layers"
+            raise CapabilityError("model", "trainable", got, hint)
 
     def fit(self, X: Any = None) -> AlibiGradientSimilarity:
         """Keep the training instances; their gradients are computed anew by every ``explain``.
@@ -121,60 +120,25 @@ class AlibiGradientSimilarity(Serial):
         Raises:
             AnchorError: When ``X`` is None, does not fit the model, or holds NaN or infinity.
         """
-        where = "AlibiGradientSimilarity.fit"
-        if X is None:
-            hint = "Call fit(X) with the instances the model was trained on."
-            raise AnchorError("X", where, "the training instances", "None", hint)
-        with LOCK, traceless(self.predictor):
-            anchors = self._open(X, "fit")
-            broken = self._broken(anchors)
-            if broken or not len(anchors):
-                got = f"instance {min(broken)}: {broken[min(broken)]}" if broken else "none"
+        with self._call("fit"):
+            if X is None:
+                hint = "Call fit(X) with the instances the model was trained on."
+                raise AnchorError("X", "the training instances", "None", hint)
+            reader = AnchorReader(X, self.predictor, self.batch_size)
+            usable, errors = reader.usable(), reader.errors
+            if errors or not len(usable):
+                got = f"instance {min(errors)}: {errors[min(errors)]}" if errors else "none"
                 hint = "Leave such instances out."
-                raise AnchorError("X", where, "readable, finite instances", got, hint)
-            self.training = self._inputs(anchors, np.arange(len(anchors))).float().cpu().numpy()
+                raise AnchorError("X", "readable, finite instances", got, hint)
+            self.training = reader.inputs(usable).float().cpu().numpy()
         return self
 
-    def reset_predictor(self, predictor: Any) -> None:
-        """Put ``predictor`` in the place of the present model; the training instances stay.
-
-        Raises:
-            ParameterError: When it is no model, or the target does not fit it.
-            CapabilityError: When it has no trainable parameters.
-        """
-        if getattr(predictor, "capabilities", frozenset()) >= self.requires:
-            where = type(self).__name__
-            resolve(self.target, predictor, where)
-            if not any(p.requires_grad for root in roots(predictor) for p in root.parameters()):
-                hint = "Set requires_grad on the parameters whose gradients are to be compared."
-                got = "no trainable parameter in its layers"
-                raise CapabilityError("model", where, "trainable", got, hint)
-        super().reset_predictor(predictor)
-
-    def _target(self) -> Target:
-        return resolve(self.target, self.predictor, type(self).__name__)
-
-    def explain(  # type: ignore[override]  # this adapter takes no further arguments
-        self, X: Any
-    ) -> Explanation:
-        """Return the scores of all training instances for every anchor.
-
-        Args:
-            X: Anchors, n of them: anything :func:`pxgen_plugins.anchors.open_anchors` reads.
-
-        Raises:
-            NotFittedError: Before :meth:`fit`.
-            AnchorError: When the anchors do not fit the model.
-        """
-        return super().explain(X)
-
-    def _explain(self, X: Any, **kwargs: Any) -> dict[str, Any]:
+    def _explain(self, X: Any) -> dict[str, Any]:
         if self.training is None:
             raise NotFittedError(type(self).__name__)
-        anchors = self._open(X)
-        n, t = len(anchors), len(self.training)
-        broken = self._broken(anchors)
-        usable = np.array([i for i in range(n) if i not in broken], dtype=np.int64)
+        reader = AnchorReader(X, self.predictor, self.batch_size)
+        n, t = len(reader), len(self.training)
+        usable = reader.usable()
         scores = np.full((n, t), np.nan)
         scalar = _Scalar(self.predictor, self._target(), self.seed)
         size = sum(p.numel() for p in scalar.parameters())
@@ -183,7 +147,7 @@ class AlibiGradientSimilarity(Serial):
         with bar(steps, "gradients", "instance", self.verbose) as progress, _device():
             for low in range(0, len(usable), chunk):
                 rows = usable[low : low + chunk]
-                x = self._inputs(anchors, rows).float().cpu().numpy()
+                x = reader.inputs(rows).float().cpu().numpy()
                 for start in range(0, t, chunk):
                     some = slice(start, min(start + chunk, t))
                     scores[rows, some] = self._scores(scalar, x, self.training[some])
@@ -192,7 +156,7 @@ class AlibiGradientSimilarity(Serial):
         order = np.argsort(-scores, axis=1, kind="stable")
         reverse = np.argsort(scores, axis=1, kind="stable")
         for table in (order, reverse):
-            table[list(broken)] = -1
+            table[reader.invalid] = -1
         return {
             "target": self._target().label,
             "similarity": self.similarity,
@@ -200,8 +164,7 @@ class AlibiGradientSimilarity(Serial):
             "most_similar": order[:, :k],
             "least_similar": reverse[:, :k],
             "n_train": t,
-            "invalid": np.array(sorted(broken), dtype=np.int64),
-            "reasons": [broken[i] for i in sorted(broken)],
+            **reader.exclusions(),
         }
 
     def _scores(
@@ -222,9 +185,9 @@ class AlibiGradientSimilarity(Serial):
                 device=torch.device(self.predictor.device),
             )
         explainer.fit(training, np.zeros((len(training), 1), dtype=np.float32))
-        found = explainer.explain(x, np.zeros((len(x), 1), dtype=np.float32))
+        result = explainer.explain(x, np.zeros((len(x), 1), dtype=np.float32))
         scores = np.empty((len(x), len(training)))
-        np.put_along_axis(scores, found.ordered_indices, found.scores, axis=1)
+        np.put_along_axis(scores, result.ordered_indices, result.scores, axis=1)
         return scores
 
 
@@ -248,8 +211,7 @@ def _total(values: Tensor, _: Tensor) -> Tensor:
     if not values.requires_grad:
         hint = "Use a target that is computed from the parameters by torch."
         got = short_repr(values.detach())
-        where = "AlibiGradientSimilarity"
-        raise CapabilityError("target", where, "differentiable", f"{got}, detached", hint)
+        raise CapabilityError("target", "differentiable", f"{got}, detached", hint)
     return values.sum()
 
 

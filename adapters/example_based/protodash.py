@@ -5,26 +5,17 @@ from __future__ import annotations
 import contextlib
 import io
 import warnings
-from collections.abc import Callable
-from typing import Any, ClassVar
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from alibi.api.interfaces import Explanation
 from numpy.typing import NDArray
 
+from pxgen_plugins.adapters._anchors import AnchorReader, Floats
 from pxgen_plugins.adapters.base import register
-from pxgen_plugins.adapters.example_based._protodash import Picked, select
 from pxgen_plugins.adapters.example_based._kernels import gaussian, kernel_mean, pair_scale
-from pxgen_plugins.adapters._anchors import (
-    Floats,
-    Rows,
-    as_array,
-    check_space,
-    chosen_members,
-    labels_of,
-    space_text,
-)
-from pxgen_plugins.adapters.base import Adapter
+from pxgen_plugins.adapters.example_based._protodash import Prototypes, select
+from pxgen_plugins.adapters.example_based._prototypes import PrototypeAdapter, label_keys
 from pxgen_plugins.utils import validation
 from pxgen_plugins.utils.optional import load
 from pxgen_plugins.utils.seeds import derive
@@ -33,7 +24,6 @@ __all__ = ["DEFAULT_DATA_PROTODASH", "ProtoDash"]
 
 KERNELS = ("gaussian", "linear")
 BACKENDS = ("native", "aix360")
-SPACES = ("latent", "pixel")
 
 DEFAULT_DATA_PROTODASH: dict[str, Any] = {
     "indices": np.empty(0, dtype=np.int64),
@@ -65,7 +55,8 @@ DEFAULT_DATA_PROTODASH: dict[str, Any] = {
 
 
 @register("protodash")
-class ProtoDash(Adapter):
+@dataclass(repr=False, eq=False, kw_only=True)
+class ProtoDash(PrototypeAdapter):
     """Prototypes with importance weights (Gurumoorthy, Dhurandhar, Cecchi and Aggarwal 2019).
 
     Maximises w' u - w' K w / 2 over w >= 0 with at most ``n_prototypes`` entries above 0, where u
@@ -84,12 +75,9 @@ class ProtoDash(Adapter):
         kernel: ``"gaussian"`` or ``"linear"`` (of little use on centred latent codes).
         sigma: Width of the Gaussian kernel exp(-d^2 / (2 sigma^2)), in the space's units; None
             takes the median distance between candidates.
-        space: ``"latent"`` (posterior means), ``"pixel"``, or a callable from a batch of anchors to
-            features.
         backend: ``"native"`` or ``"aix360"`` (slower, for reference).
         seed: Seed of the anchors that the median distance is taken from.
-        batch_size: Instances per model call.
-        verbose: Show progress bars on stderr.
+        space, batch_size, verbose: See the base class.
 
     Raises:
         ParameterError: When an argument is not allowed.
@@ -110,40 +98,20 @@ class ProtoDash(Adapter):
         ([0, 3], [0.5, 0.5])
     """
 
-    evidence = "prototypes"
-    access = "latent"
-    scope: ClassVar[list[str]] = ["global"]
     defaults = DEFAULT_DATA_PROTODASH
 
-    def __init__(
-        self,
-        predictor: Any,
-        n_prototypes: int = 10,
-        *,
-        kernel: str = "gaussian",
-        sigma: float | None = None,
-        space: str | Callable[[Any], Any] = "latent",
-        backend: str = "native",
-        seed: int = 0,
-        batch_size: int = 256,
-        verbose: bool = False,
-    ) -> None:
-        where = type(self).__name__
-        self.n_prototypes = validation.integer(n_prototypes, "n_prototypes", where, minimum=1)
-        self.kernel = validation.choice(kernel, "kernel", where, KERNELS)
-        self.sigma = None if sigma is None else validation.real(sigma, "sigma", where, above=0.0)
-        self.backend = validation.choice(backend, "backend", where, BACKENDS)
-        self.space = space
+    kernel: str = "gaussian"
+    sigma: float | None = None
+    backend: str = "native"
+
+    def _check(self) -> None:
+        super()._check()
+        self.kernel = validation.choice(self.kernel, "kernel", KERNELS)
+        if self.sigma is not None:
+            self.sigma = validation.real(self.sigma, "sigma", above=0.0)
+        self.backend = validation.choice(self.backend, "backend", BACKENDS)
         self._pool: Floats | None = None
         self._pool_labels: NDArray[np.str_] | None = None
-        params = {
-            "n_prototypes": n_prototypes,
-            "kernel": kernel,
-            "sigma": sigma,
-            "space": space_text(space),
-            "backend": backend,
-        }
-        super().__init__(predictor, params, seed=seed, batch_size=batch_size, verbose=verbose)
 
     def fit(self, X: Any = None, labels: Any = None) -> ProtoDash:
         """Take the candidates from ``X`` instead of from the anchors explained.
@@ -161,82 +129,51 @@ class ProtoDash(Adapter):
         """
         self._forget()
         if X is not None:
-            rows = Rows(X, self.predictor, "ProtoDash.fit", self.batch_size, labels=labels)
-            self._pool = rows.features(self.space, verbose=self.verbose)
-            self._pool_labels = rows.anchors.labels
+            with self._call("fit"):
+                reader = AnchorReader(X, self.predictor, self.batch_size, labels=labels)
+                self._pool = reader.features(self.space, verbose=self.verbose)
+                self._pool_labels = reader.anchors.labels
         return self
-
-    def explain(  # type: ignore[override]  # named arguments in the place of any
-        self, X: Any, members: Any = None, labels: Any = None
-    ) -> Explanation:
-        """Return the prototypes of the anchors, or of a group of them.
-
-        Args:
-            X: Anchors, (n, *sample_shape).
-            members: Indices of the anchors that are explained, as in
-                ``explanation.groups["HILE"]["indices"]``; None takes all.
-            labels: n labels of the anchors.
-
-        Returns:
-            Alibi's Explanation, with :data:`DEFAULT_DATA_PROTODASH`. Without a valid anchor or
-            candidate there is no prototype.
-
-        Raises:
-            AnchorError: When the anchors do not fit the model.
-            ParameterError: When ``members`` are no indices of anchors.
-            MissingDependencyError: When the backend is not installed.
-        """
-        given = None if members is None else np.asarray(members)
-        return super().explain(X, members=given, labels=as_array(labels))
-
-    def reset_predictor(self, predictor: Any) -> None:
-        """See :meth:`Adapter.reset_predictor`."""
-        check_space(self.space, predictor, type(self).__name__, SPACES)
-        super().reset_predictor(predictor)
 
     def _forget(self) -> None:
         self._pool = self._pool_labels = None
 
-    def _explain(self, X: Any, **kwargs: Any) -> dict[str, Any]:
-        where = "ProtoDash.explain"
-        rows = Rows(X, self.predictor, where, self.batch_size, labels=kwargs["labels"])
-        members = chosen_members(kwargs["members"], len(rows), where)
-        table = rows.features(self.space, members, verbose=self.verbose)
+    def _explain(self, X: Any, members: Any, labels: Any) -> dict[str, Any]:
+        reader, indices, table = self._read(X, members, labels)
         explained = np.isfinite(table).all(axis=1)
         if self._pool is None:
-            origin, candidates, names = members[explained], table[explained], rows.anchors.labels
+            origin, candidates, names = indices[explained], table[explained], reader.anchors.labels
         else:
             valid = np.isfinite(self._pool).all(axis=1)
             origin, candidates = np.flatnonzero(valid), self._pool[valid]
             names = self._pool_labels
-        found = {
+        data = {
             "source": "anchors" if self._pool is None else "fit",
             "kernel": self.kernel,
-            "space": space_text(self.space),
+            "space": self._params()["space"],
             "n_explained": int(explained.sum()),
             "n_candidates": len(candidates),
-            **rows.found_invalid(),
+            **reader.exclusions(),
         }
         if not explained.any() or not len(candidates):
-            return found
+            return data
         sigma = None
         if self.kernel == "gaussian":
             sigma = self.sigma or pair_scale(candidates, derive(self.seed, "sigma"))
         pick = self._aix360 if self.backend == "aix360" else self._native
-        picked = pick(table[explained], candidates, sigma)
-        indices = origin[picked.indices]
-        total = picked.weights.sum()
+        prototypes = pick(table[explained], candidates, sigma)
+        total = prototypes.weights.sum()
         return {
-            **found,
-            "indices": indices,
-            "weights": picked.weights,
-            "normalized_weights": picked.weights / total if total > 0 else picked.weights,
-            "objective": picked.objective,
+            **data,
+            "indices": origin[prototypes.indices],
+            "weights": prototypes.weights,
+            "normalized_weights": prototypes.weights / (total if total > 0 else 1.0),
+            "objective": prototypes.objective,
             "sigma": sigma,
-            **labels_of(names, indices),
+            **label_keys(names, origin[prototypes.indices]),
         }
 
-    def _native(self, rows: Floats, candidates: Floats, sigma: float | None) -> Picked:
+    def _native(self, rows: Floats, candidates: Floats, sigma: float | None) -> Prototypes:
         mean = kernel_mean(rows, candidates, sigma)
         if sigma is None:
             norms = np.einsum("ij,ij->i", candidates, candidates)
@@ -247,8 +184,8 @@ class ProtoDash(Adapter):
 
         return select(mean, np.ones(len(candidates)), column, self.n_prototypes)
 
-    def _aix360(self, rows: Floats, candidates: Floats, sigma: float | None) -> Picked:
-        home = load("aix360.algorithms.protodash", "aix360", "ProtoDash: backend='aix360'")
+    def _aix360(self, rows: Floats, candidates: Floats, sigma: float | None) -> Prototypes:
+        home = load("aix360.algorithms.protodash", "aix360")
         noise = io.StringIO()  # its solver writes to standard output
         with contextlib.redirect_stdout(noise), warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -259,7 +196,7 @@ class ProtoDash(Adapter):
                 kernelType="other" if sigma is None else "Gaussian",  # any other word is linear
                 sigma=1.0 if sigma is None else sigma,
             )
-        return Picked(
+        return Prototypes(
             np.asarray(indices, dtype=np.int64),
             np.asarray(weights, dtype=np.float64).reshape(-1),
             np.asarray(objective, dtype=np.float64).reshape(-1),

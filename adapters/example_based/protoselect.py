@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, ClassVar
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from alibi.api.interfaces import Explanation
 from numpy.typing import NDArray
 
+from pxgen_plugins.adapters._anchors import Floats
 from pxgen_plugins.adapters.base import register
 from pxgen_plugins.adapters.example_based._kernels import distances, pair_scale
-from pxgen_plugins.adapters._anchors import (
-    Floats,
-    Rows,
-    as_array,
-    check_space,
-    chosen_members,
-    labels_of,
-    space_text,
-)
-from pxgen_plugins.adapters.base import Adapter
-from pxgen_plugins.adapters.example_based.protodash import SPACES
+from pxgen_plugins.adapters.example_based._prototypes import PrototypeAdapter, label_keys
 from pxgen_plugins.utils import validation
 from pxgen_plugins.utils.seeds import derive
 
@@ -55,7 +45,8 @@ DEFAULT_DATA_PROTOSELECT_ADAPTER: dict[str, Any] = {
 
 
 @register("protoselect")
-class AlibiProtoSelect(Adapter):
+@dataclass(repr=False, eq=False, kw_only=True)
+class AlibiProtoSelect(PrototypeAdapter):
     """Prototypes by set cover (Bien and Tibshirani 2011), computed by Alibi's ``ProtoSelect``.
 
     A prototype covers the anchors within ``radius``; each is picked to cover as many anchors of its
@@ -68,11 +59,9 @@ class AlibiProtoSelect(Adapter):
         radius: Radius of a prototype's ball, in the space's units; None takes the 10% quantile of
             the distances between anchors.
         penalty: Price of one more prototype, in anchors covered; None takes 1 / n.
-        space: ``"latent"`` (posterior means), ``"pixel"``, or a callable from a batch of anchors to
-            features.
         seed: Seed of the anchors that the quantile is taken from.
         batch_size: Instances per model call, and rows per block of distances.
-        verbose: Show progress bars on stderr.
+        space, verbose: See the base class.
 
     Raises:
         ParameterError: When an argument is not allowed.
@@ -92,96 +81,45 @@ class AlibiProtoSelect(Adapter):
         ([0, 3], 1.0)
     """
 
-    evidence = "prototypes"
-    access = "latent"
     library = "alibi"
-    scope: ClassVar[list[str]] = ["global"]
     defaults = DEFAULT_DATA_PROTOSELECT_ADAPTER
 
-    def __init__(
-        self,
-        predictor: Any,
-        n_prototypes: int = 10,
-        *,
-        radius: float | None = None,
-        penalty: float | None = None,
-        space: str | Callable[[Any], Any] = "latent",
-        seed: int = 0,
-        batch_size: int = 256,
-        verbose: bool = False,
-    ) -> None:
-        where = type(self).__name__
-        self.n_prototypes = validation.integer(n_prototypes, "n_prototypes", where, minimum=1)
-        self.radius = radius
-        if radius is not None:
-            self.radius = validation.real(radius, "radius", where, above=0.0)
-        self.penalty = penalty
-        if penalty is not None:
-            self.penalty = validation.real(penalty, "penalty", where, minimum=0.0)
-        self.space = space
-        params = {
-            "n_prototypes": n_prototypes,
-            "radius": radius,
-            "penalty": penalty,
-            "space": space_text(space),
-        }
-        super().__init__(predictor, params, seed=seed, batch_size=batch_size, verbose=verbose)
+    radius: float | None = None
+    penalty: float | None = None
 
-    def explain(  # type: ignore[override]  # named arguments in the place of any
-        self, X: Any, members: Any = None, labels: Any = None
-    ) -> Explanation:
-        """Return the prototypes of the anchors, or of a group of them.
+    def _check(self) -> None:
+        super()._check()
+        if self.radius is not None:
+            self.radius = validation.real(self.radius, "radius", above=0.0)
+        if self.penalty is not None:
+            self.penalty = validation.real(self.penalty, "penalty", minimum=0.0)
 
-        Args:
-            X: Anchors, (n, *sample_shape).
-            members: Indices of the anchors that are explained; None takes all.
-            labels: n labels of the anchors; without, all count as one label.
-
-        Returns:
-            Alibi's Explanation, with :data:`DEFAULT_DATA_PROTOSELECT_ADAPTER`.
-
-        Raises:
-            AnchorError: When the anchors do not fit the model.
-            ParameterError: When ``members`` are no indices of anchors.
-        """
-        given = None if members is None else np.asarray(members)
-        return super().explain(X, members=given, labels=as_array(labels))
-
-    def reset_predictor(self, predictor: Any) -> None:
-        """See :meth:`Adapter.reset_predictor`."""
-        check_space(self.space, predictor, type(self).__name__, SPACES)
-        super().reset_predictor(predictor)
-
-    def _explain(self, X: Any, **kwargs: Any) -> dict[str, Any]:
-        where = "AlibiProtoSelect.explain"
-        rows = Rows(X, self.predictor, where, self.batch_size, labels=kwargs["labels"])
-        members = chosen_members(kwargs["members"], len(rows), where)
-        table = rows.features(self.space, members, verbose=self.verbose)
+    def _explain(self, X: Any, members: Any, labels: Any) -> dict[str, Any]:
+        reader, indices, table = self._read(X, members, labels)
         explained = np.isfinite(table).all(axis=1)
-        origin, table = members[explained], table[explained]
-        found = {
-            "space": space_text(self.space),
+        origin, table = indices[explained], table[explained]
+        data = {
+            "space": self._params()["space"],
             "n_explained": len(table),
             "n_candidates": len(table),
-            **rows.found_invalid(),
+            **reader.exclusions(),
         }
         if not len(table):
-            return found
+            return data
         radius = self.radius or pair_scale(table, derive(self.seed, "radius"), _NEAR)
-        names = rows.anchors.labels
+        names = reader.anchors.labels
         kinds, codes = np.unique(
             np.zeros(len(table), dtype=np.str_) if names is None else names[origin],
             return_inverse=True,
         )
-        picked, stands_for = self._pick(table, codes, radius)
-        indices = origin[picked]
+        prototypes, kind = self._pick(table, codes, radius)
         return {
-            **found,
-            "indices": indices,
-            "covered_labels": None if names is None else kinds[stands_for],
-            "coverage": _coverage(table, picked, radius),
+            **data,
+            "indices": origin[prototypes],
+            "covered_labels": None if names is None else kinds[kind],
+            "coverage": _coverage(table, prototypes, radius),
             "radius": radius,
-            **labels_of(names, indices),
+            **label_keys(names, origin[prototypes]),
         }
 
     def _pick(
@@ -197,14 +135,14 @@ class AlibiProtoSelect(Adapter):
             batch_size=self.batch_size,
             verbose=False,
         ).fit(table, codes)
-        found = summariser.summarise(min(self.n_prototypes, len(table))).data
+        summary = summariser.summarise(min(self.n_prototypes, len(table))).data
         return (
-            np.asarray(found["prototype_indices"], dtype=np.int64),
-            np.asarray(found["prototype_labels"], dtype=np.int64),
+            np.asarray(summary["prototype_indices"], dtype=np.int64),
+            np.asarray(summary["prototype_labels"], dtype=np.int64),
         )
 
 
-def _coverage(table: Floats, picked: NDArray[np.int64], radius: float) -> float:
-    if not len(picked):
+def _coverage(table: Floats, prototypes: NDArray[np.int64], radius: float) -> float:
+    if not len(prototypes):
         return 0.0
-    return float((np.sqrt(distances(table, table[picked])).min(axis=1) <= radius).mean())
+    return float((np.sqrt(distances(table, table[prototypes])).min(axis=1) <= radius).mean())

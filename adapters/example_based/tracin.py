@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import KW_ONLY, dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from alibi.api.interfaces import Explanation
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pxgen_plugins.adapters.base import register
-from pxgen_plugins.adapters.example_based._loss_gradients import LossGradients
+from pxgen_plugins.adapters._anchors import AnchorReader, Floats
+from pxgen_plugins.adapters.base import Adapter, NotFittedError, register
 from pxgen_plugins.adapters.example_based._gradient_products import Sketch, Totals
-from pxgen_plugins.adapters._anchors import Floats, Rows
-from pxgen_plugins.adapters.base import Adapter, NotFittedError, traceless
+from pxgen_plugins.adapters.example_based._loss_gradients import LossGradients
 from pxgen_plugins.criteria import Batch
 from pxgen_plugins.criteria.elementwise import cross_entropy, span
 from pxgen_plugins.utils import validation
@@ -59,6 +58,7 @@ DEFAULT_DATA_TRACIN: dict[str, Any] = {
 
 
 @register("vae_tracin")
+@dataclass(repr=False, eq=False)
 class VAETracIn(Adapter):
     """Influence of training samples on anchors (Kong and Chaudhuri 2021, after Pruthi et al. 2020).
 
@@ -67,6 +67,9 @@ class VAETracIn(Adapter):
     reconstruction error (sum of squared errors, or Bernoulli cross-entropy) plus ``beta`` times the
     KL divergence of its posterior from N(0, I), averaged over ``n_draws`` posterior draws. All
     samples share the seeded draws, so results depend neither on position nor on the batch size.
+
+    Attributes:
+        memory: Bytes for the anchors' gradients held at a time, of the class: 1 GiB.
 
     Args:
         predictor: A model whose ``layers`` reach the modules behind ``encode`` and ``decode``.
@@ -82,7 +85,6 @@ class VAETracIn(Adapter):
             gradients count; None takes all.
         projection: Dimensions of a random projection of the gradients; None computes exactly.
         n_top: Training samples listed as most helpful and most harmful, >= 1.
-        memory: Bytes for the anchors' gradients held at a time.
         seed: Seed of draws and projection.
         batch_size: Samples per model call.
         verbose: Show a progress bar on stderr.
@@ -118,48 +120,35 @@ class VAETracIn(Adapter):
     requires = frozenset({"encode", "decode", "layers"})
     defaults = DEFAULT_DATA_TRACIN
 
-    def __init__(
-        self,
-        predictor: Any,
-        checkpoints: Sequence[Any] | None = None,
-        *,
-        loss: str = "mse",
-        beta: float = 1.0,
-        reduction: str = "sum",
-        n_draws: int = 4,
-        parameters: Sequence[str] | None = None,
-        projection: int | None = None,
-        n_top: int = 10,
-        memory: int = 2**30,
-        seed: int = 0,
-        batch_size: int = 32,
-        verbose: bool = False,
-    ) -> None:
-        where = type(self).__name__
-        self.checkpoints = _checkpoints(checkpoints, where)
-        self.loss = validation.choice(loss, "loss", where, LOSSES)
-        self.beta = validation.real(beta, "beta", where, minimum=0.0)
-        self.reduction = validation.choice(reduction, "reduction", where, REDUCTIONS)
-        self.n_draws = validation.integer(n_draws, "n_draws", where, minimum=0)
-        self.parameters = None if parameters is None else _names(parameters, where)
-        self.projection = projection
-        if projection is not None:
-            self.projection = validation.integer(projection, "projection", where, minimum=1)
-        self.n_top = validation.integer(n_top, "n_top", where, minimum=1)
-        self.memory = validation.integer(memory, "memory", where, minimum=1)
+    memory: ClassVar[int] = 2**30
+
+    checkpoints: Sequence[Any] | None = None
+    _: KW_ONLY
+    loss: str = "mse"
+    beta: float = 1.0
+    reduction: str = "sum"
+    n_draws: int = 4
+    parameters: Sequence[str] | None = None
+    projection: int | None = None
+    n_top: int = 10
+    batch_size: int = 32
+
+    def _check(self) -> None:
+        super()._check()
+        self.checkpoints = _checkpoints(self.checkpoints)
+        self.loss = validation.choice(self.loss, "loss", LOSSES)
+        self.beta = validation.real(self.beta, "beta", minimum=0.0)
+        self.reduction = validation.choice(self.reduction, "reduction", REDUCTIONS)
+        self.n_draws = validation.integer(self.n_draws, "n_draws", minimum=0)
+        self.parameters = None if self.parameters is None else _names(self.parameters)
+        if self.projection is not None:
+            self.projection = validation.integer(self.projection, "projection", minimum=1)
+        self.n_top = validation.integer(self.n_top, "n_top", minimum=1)
         self._train: NDArray[Any] | None = None
-        params = {
-            "checkpoints": [_shown(one) for one in self.checkpoints],
-            "loss": loss,
-            "beta": beta,
-            "reduction": reduction,
-            "n_draws": n_draws,
-            "parameters": self.parameters,
-            "projection": projection,
-            "n_top": n_top,
-            "memory": memory,
-        }
-        super().__init__(predictor, params, seed=seed, batch_size=batch_size, verbose=verbose)
+
+    def _params(self) -> dict[str, Any]:
+        shown = [_as_json(one) for one in self.checkpoints or ()]
+        return {**super()._params(), "checkpoints": shown}
 
     def fit(self, X: Any = None) -> VAETracIn:
         """Take the training samples.
@@ -174,33 +163,17 @@ class VAETracIn(Adapter):
             ParameterError: When ``X`` is None.
             AnchorError: When it does not fit the model.
         """
-        if X is None:
-            hint = "Call fit(X) with the samples that the model was trained on, or some of them."
-            raise ParameterError("X", "VAETracIn.fit", "the training samples", "None", hint)
-        self._train = Rows(X, self.predictor, "VAETracIn.fit", self.batch_size).raw()
+        with self._call("fit"):
+            if X is None:
+                hint = "Call fit(X) with the samples the model was trained on, or some of them."
+                raise ParameterError("X", "the training samples", "None", hint)
+            self._train = AnchorReader(X, self.predictor, self.batch_size).raw()
         return self
 
     @property
     def training(self) -> NDArray[Any] | None:
         """The training samples given to ``fit``, (n, *sample_shape); None before."""
         return self._train
-
-    def explain(self, X: Any) -> Explanation:  # type: ignore[override]  # no further arguments
-        """Return the influence of the training samples on anchors.
-
-        Args:
-            X: Anchors, (t, *sample_shape): generated samples, a group, or the training samples.
-
-        Returns:
-            Alibi's Explanation, with :data:`DEFAULT_DATA_TRACIN`.
-
-        Raises:
-            NotFittedError: Before :meth:`fit`.
-            AnchorError: When the anchors do not fit the model.
-            ParameterError: When a checkpoint cannot be read or does not fit the model.
-            ModelError: When the loss does not depend on the weights.
-        """
-        return super().explain(X)
 
     def self_influence(self) -> Floats:
         """Return the influence of every training sample on itself, (n,), exact.
@@ -211,25 +184,24 @@ class VAETracIn(Adapter):
         Cost: one forward and backward pass per training sample, draw and checkpoint.
         """
         train = self._fitted()
-        with traceless(self.predictor):
-            found: Floats = self._explain(train[:1])["self_influence"]
-        return found
+        with self._call("self_influence"):
+            influence: Floats = self._explain(train[:1])["self_influence"]
+        return influence
 
     def _fitted(self) -> NDArray[Any]:
         if self._train is None:
             raise NotFittedError(type(self).__name__)
         return self._train
 
-    def _explain(self, X: Any, **kwargs: Any) -> dict[str, Any]:
-        where = "VAETracIn.explain"
-        train = Rows(self._fitted(), self.predictor, where, self.batch_size)
-        test = Rows(X, self.predictor, where, self.batch_size)
+    def _explain(self, X: Any) -> dict[str, Any]:
+        train = AnchorReader(self._fitted(), self.predictor, self.batch_size)
+        test = AnchorReader(X, self.predictor, self.batch_size)
         model = self.predictor
         if not len(train) or not len(test):
             return {"influence": np.empty((len(train), len(test)))}
         noise = self._noise()
         first = next(train.batches(np.zeros(1, dtype=np.int64)))[1][0].clone()
-        gradients = LossGradients(model, self._values, self.parameters, (first, noise[0]), where)
+        gradients = LossGradients(model, self._values, self.parameters, (first, noise[0]))
         # about four gradients per sample live at a time inside the backward pass
         batch = max(1, min(self.batch_size, self.memory // (16 * gradients.size)))
         totals = Totals(train, test, noise, batch, self.memory)
@@ -237,7 +209,7 @@ class VAETracIn(Adapter):
         per = len(test) + len(train) * len(totals.blocks(width))
         with bar(len(self.checkpoints) * per, "tracin", "gradient", self.verbose) as progress:
             for number, (source, rate, weight) in enumerate(self.checkpoints):
-                weights = gradients.weights(_state(source, number, where), f"checkpoint {number}")
+                weights = gradients.weights(_state(source, number), f"checkpoint {number}")
                 sketch = None
                 if self.projection is not None:
                     seed = derive(self.seed, "projection", number)
@@ -262,7 +234,7 @@ class VAETracIn(Adapter):
             ],
             "n_parameters": gradients.size,
             "n_draws": self.n_draws,
-            **test.found_invalid(),
+            **test.exclusions(),
             "invalid_train": train.invalid,
         }
 
@@ -299,40 +271,40 @@ class VAETracIn(Adapter):
 _UNSAVED = {"not saved": 0}  # stands for a state dict in a saved explainer
 
 
-def _checkpoints(given: Any, where: str) -> list[Checkpoint]:
+def _checkpoints(given: Any) -> list[Checkpoint]:
     if given is None:
         return [(None, 1.0, 1.0)]
     hint = "Pass a list like [('epoch10.safetensors', 1e-3), ('epoch20.safetensors', 1e-3)]."
     allowed = "pairs (weights, learning_rate) or triples (weights, learning_rate, weight)"
     if isinstance(given, (str, bytes, Mapping)) or not isinstance(given, Sequence) or not given:
-        raise ParameterError("checkpoints", where, allowed, short_repr(given), hint)
-    found: list[Checkpoint] = []
+        raise ParameterError("checkpoints", allowed, short_repr(given), hint)
+    checkpoints: list[Checkpoint] = []
     for one in given:
         if (
             isinstance(one, (str, Mapping))
             or not isinstance(one, Sequence)
             or len(one) not in (2, 3)
         ):
-            raise ParameterError("checkpoints", where, allowed, short_repr(one), hint)
+            raise ParameterError("checkpoints", allowed, short_repr(one), hint)
         source = one[0]
         if isinstance(source, os.PathLike):
             source = os.fspath(source)
         if source is not None and not isinstance(source, (str, Mapping)):
-            raise ParameterError("checkpoints", where, allowed, short_repr(source), hint)
-        rate = validation.real(one[1], "learning_rate", where, minimum=0.0)
-        weight = validation.real(one[2], "weight", where, minimum=0.0) if len(one) == 3 else 1.0
-        found.append((source, rate, weight))
-    return found
+            raise ParameterError("checkpoints", allowed, short_repr(source), hint)
+        rate = validation.real(one[1], "learning_rate", minimum=0.0)
+        weight = validation.real(one[2], "weight", minimum=0.0) if len(one) == 3 else 1.0
+        checkpoints.append((source, rate, weight))
+    return checkpoints
 
 
-def _state(source: Any, number: int, where: str) -> Mapping[str, Tensor] | None:
+def _state(source: Any, number: int) -> Mapping[str, Tensor] | None:
     what = f"checkpoint {number}"
     if source is _UNSAVED or source == _UNSAVED:
         hint = "State dicts are not saved with an explainer: build it again, or use paths."
-        raise ParameterError(what, where, "a state dict", "one that was not saved", hint)
+        raise ParameterError(what, "a state dict", "one that was not saved", hint)
     if not isinstance(source, str):
-        found: Mapping[str, Tensor] | None = source
-        return found
+        state: Mapping[str, Tensor] | None = source
+        return state
     from safetensors.torch import load_file
 
     try:
@@ -340,18 +312,18 @@ def _state(source: Any, number: int, where: str) -> Mapping[str, Tensor] | None:
     except Exception as error:  # missing, truncated, or another format: the reader's own types
         hint = f"Write it with safetensors.torch.save_file ({type(error).__name__}: {error})."
         raise ParameterError(
-            what, where, "the path of a safetensors file", short_repr(source), hint
+            what, "the path of a safetensors file", short_repr(source), hint
         ) from error
 
 
-def _names(parameters: Any, where: str) -> list[str]:
+def _names(parameters: Any) -> list[str]:
     if isinstance(parameters, str) or not all(isinstance(one, str) for one in parameters):
         hint = "Pass a list of names, as in parameters=['decoder']."
-        raise ParameterError("parameters", where, "a list of names", short_repr(parameters), hint)
+        raise ParameterError("parameters", "a list of names", short_repr(parameters), hint)
     return list(parameters)
 
 
-def _shown(checkpoint: Checkpoint) -> list[Any]:
+def _as_json(checkpoint: Checkpoint) -> list[Any]:
     source, rate, weight = checkpoint
-    shown = source if source is None or isinstance(source, str) else f"{len(source)} tensors"
-    return [shown, rate, weight]
+    text = source if source is None or isinstance(source, str) else f"{len(source)} tensors"
+    return [text, rate, weight]

@@ -15,36 +15,28 @@ from pxgen_plugins.criteria import Batch, Criterion, make
 from pxgen_plugins.utils import validation
 from pxgen_plugins.utils.errors import ModelError, ParameterError, short_repr
 
-__all__ = ["At", "Border", "ClassBorder", "GroupBorder", "parse_goal", "thresholds_of"]
+__all__ = ["Border", "ClassBorder", "GroupBorder", "parse_goal", "thresholds_of"]
 
 KINDS = ("intrinsic", "extrinsic")
-
-
-class At(Batch):
-    """Anchors whose posterior mean was moved to ``z``; log variances stay the anchors' own."""
-
-    def __init__(self, model: Any, x: Tensor, z: Tensor, log_var: Tensor, seed: int) -> None:
-        super().__init__(model, x, seed=seed)
-        self.__dict__["posterior"] = (z, log_var)  # in the place of the cached property's value
 
 
 class Border(Protocol):
     """A border between decisions, as a function of the code.
 
-    ``wanted`` says per row what is asked for; what it holds is the border's own affair.
+    What ``goals`` returns is opaque to callers: it goes back into ``violation``.
     """
 
-    def scores(self, batch: At) -> Tensor:
+    def scores(self, batch: Batch) -> Tensor:
         """Return what decides, (b, s), with gradient."""
 
     def decide(self, scores: Tensor) -> NDArray[np.int64]:
         """Return the decision of each row, (b,)."""
 
-    def wanted(self, decisions: NDArray[np.int64], keep: bool) -> NDArray[np.int64]:
-        """Return what to ask of rows with these decisions: to keep them, or to reach the goal."""
+    def goals(self, decisions: NDArray[np.int64], keep: bool) -> NDArray[np.int64]:
+        """Return the goal of rows with these decisions: to keep them, or to reach another."""
 
-    def violation(self, scores: Tensor, wanted: NDArray[np.int64]) -> Tensor:
-        """Return how far each row is from what is wanted, (b,); below 0 when it is there."""
+    def violation(self, scores: Tensor, goals: NDArray[np.int64]) -> Tensor:
+        """Return how far each row is from its goal, (b,); below 0 when it is there."""
 
     def name(self, decision: int) -> str:
         """Return a decision in words."""
@@ -81,7 +73,7 @@ class GroupBorder:
         self.kinds = [kind for kind in KINDS if any(c.kind == kind for c in self.criteria)]
         self.goal = parse_goal(goal, self.kinds)
 
-    def scores(self, batch: At) -> Tensor:
+    def scores(self, batch: Batch) -> Tensor:
         """Return (value - threshold) / scale joined per kind, (b, kinds); below 0 is high."""
         columns = [
             (criterion(batch) - float(threshold)) / float(scale)
@@ -105,7 +97,7 @@ class GroupBorder:
         bits: NDArray[np.int64] = (low << np.arange(low.shape[1])).sum(1)
         return bits
 
-    def wanted(self, decisions: NDArray[np.int64], keep: bool) -> NDArray[np.int64]:
+    def goals(self, decisions: NDArray[np.int64], keep: bool) -> NDArray[np.int64]:
         """Return per row and kind 1 (high), -1 (low) or 0 (free), (b, kinds)."""
         if not keep:
             return np.tile(np.array(self.goal, dtype=np.int64), (len(decisions), 1))
@@ -113,9 +105,9 @@ class GroupBorder:
         signs: NDArray[np.int64] = 1 - 2 * bits
         return signs
 
-    def violation(self, scores: Tensor, wanted: NDArray[np.int64]) -> Tensor:
+    def violation(self, scores: Tensor, goals: NDArray[np.int64]) -> Tensor:
         """Return the largest distance to the right side of a threshold, (b,)."""
-        signs = torch.as_tensor(wanted, device=scores.device)
+        signs = torch.as_tensor(goals, device=scores.device)
         free = torch.full_like(scores, -torch.inf)
         return torch.where(signs == 0, free, signs * scores).amax(1)
 
@@ -139,7 +131,7 @@ class ClassBorder:
         self.classifier = classifier
         self.goal = goal
 
-    def scores(self, batch: At) -> Tensor:
+    def scores(self, batch: Batch) -> Tensor:
         """Return the logits of the decoded codes, (b, c).
 
         Raises:
@@ -151,11 +143,11 @@ class ClassBorder:
             hint = "Return one row of logits per instance, as a torch tensor."
             allowed = f"of shape ({len(batch)}, c) with c >= 2"
             got = short_repr(logits)
-            raise ModelError("the classifier's result", "LatentContrast", allowed, got, hint)
+            raise ModelError("the classifier's result", allowed, got, hint)
         if self.goal is not None and self.goal >= logits.shape[1]:
             hint = "Pass the number of a class, or None for any other class."
             allowed = f"below {logits.shape[1]}"
-            raise ParameterError("goal", "LatentContrast", allowed, str(self.goal), hint)
+            raise ParameterError("goal", allowed, str(self.goal), hint)
         return logits
 
     def decide(self, scores: Tensor) -> NDArray[np.int64]:
@@ -163,16 +155,16 @@ class ClassBorder:
         classes: NDArray[np.int64] = scores.argmax(1).cpu().numpy().astype(np.int64)
         return classes
 
-    def wanted(self, decisions: NDArray[np.int64], keep: bool) -> NDArray[np.int64]:
+    def goals(self, decisions: NDArray[np.int64], keep: bool) -> NDArray[np.int64]:
         """Return the class to reach; ~class where any other than that one will do."""
         if keep:
             return decisions
         return ~decisions if self.goal is None else np.full_like(decisions, self.goal)
 
-    def violation(self, scores: Tensor, wanted: NDArray[np.int64]) -> Tensor:
-        """Return how far the wanted class's logit lies below the best other, (b,)."""
-        away = wanted < 0
-        named = torch.as_tensor(np.where(away, ~wanted, wanted), device=scores.device)[:, None]
+    def violation(self, scores: Tensor, goals: NDArray[np.int64]) -> Tensor:
+        """Return how far the logit of the goal lies below the best other, (b,)."""
+        away = goals < 0
+        named = torch.as_tensor(np.where(away, ~goals, goals), device=scores.device)[:, None]
         own = scores.gather(1, named)[:, 0]
         best = scores.scatter(1, named, -torch.inf).amax(1)
         return torch.where(torch.as_tensor(away, device=scores.device), own - best, best - own)
@@ -192,15 +184,15 @@ def parse_goal(goal: Any, kinds: Sequence[str]) -> list[int]:
         >>> parse_goal("HILE", ["intrinsic", "extrinsic"]), parse_goal("HE", ["extrinsic"])
         ([1, -1], [1])
     """
-    found = re.fullmatch(r"(?:([HL])I)?(?:([HL])E)?", goal) if isinstance(goal, str) else None
-    letters = dict(zip(KINDS, found.groups(), strict=True)) if found else {}
+    match = re.fullmatch(r"(?:([HL])I)?(?:([HL])E)?", goal) if isinstance(goal, str) else None
+    letters = dict(zip(KINDS, match.groups(), strict=True)) if match else {}
     missing = [kind for kind, letter in letters.items() if letter and kind not in kinds]
     if not any(letters.values()) or missing:
         hint = (
             "Pass 'HIHE', 'HILE', 'LIHE' or 'LILE', or one half, such as 'HE', for one kind alone."
         )
         allowed = "a group, out of " + " and ".join(kinds) + " affinity"
-        raise ParameterError("goal", "LatentContrast", allowed, short_repr(goal), hint)
+        raise ParameterError("goal", allowed, short_repr(goal), hint)
     return [{"H": 1, "L": -1, None: 0}[letters[kind]] for kind in kinds]
 
 
@@ -210,16 +202,15 @@ def thresholds_of(boundary: Any) -> tuple[list[Criterion], NDArray[np.float64], 
     Raises:
         ParameterError: When it is neither, or the explainer is not fitted.
     """
-    where, parameter = "LatentContrast", "boundary"
     calibration = getattr(boundary, "calibration", None)
     if calibration is not None:
         scale = calibration.scale if boundary.rule == "mean" else None
         return list(boundary.criteria), calibration.thresholds.copy(), boundary.rule, scale
     if isinstance(boundary, Mapping) and boundary:
         names = list(boundary)
-        values = [validation.real(boundary[name], f"boundary[{name!r}]", where) for name in names]
-        return [make(name, parameter, where) for name in names], np.array(values), "all", None
+        values = [validation.real(boundary[name], f"boundary[{name!r}]") for name in names]
+        return [make(name, "boundary", "") for name in names], np.array(values), "all", None
     hint = "Pass PXGen(model).fit(), or a mapping like {'kld': 30.0, 'mse': 0.02}."
     allowed = "a fitted PXGen or a mapping from criteria to thresholds"
     got = "one that is not fitted" if hasattr(boundary, "calibration") else short_repr(boundary)
-    raise ParameterError(parameter, where, allowed, got, hint)
+    raise ParameterError("boundary", allowed, got, hint)

@@ -16,19 +16,19 @@ __all__ = ["as_json", "baseline", "constants", "goal"]
 BASELINES = ("prior", "mean")
 
 
-def constants(given: Any, where: str) -> list[float]:
+def constants(given: Any) -> list[float]:
     """Return the weights of the border as floats, or raise."""
     values = list(given) if isinstance(given, (Sequence, np.ndarray)) else []
     if not values or isinstance(given, str):
         hint = "Pass weights like (1.0, 10.0, 100.0)."
-        raise ParameterError("constants", where, "a list of numbers", short_repr(given), hint)
-    return [validation.real(value, "constants", where, above=0.0) for value in values]
+        raise ParameterError("constants", "a list of numbers", short_repr(given), hint)
+    return [validation.real(value, "constants", above=0.0) for value in values]
 
 
-def baseline(given: Any, where: str) -> Any:
+def baseline(given: Any) -> Any:
     """Return a named baseline, or a code as an array, or raise."""
     if isinstance(given, str):
-        return validation.choice(given, "baseline", where, BASELINES)
+        return validation.choice(given, "baseline", BASELINES)
     try:
         code = np.asarray(given, dtype=np.float64)
     except (TypeError, ValueError):
@@ -36,17 +36,17 @@ def baseline(given: Any, where: str) -> Any:
     if code.size == 0 or not np.isfinite(code).all():
         hint = "Pass one finite number per latent dimension, 'prior' or 'mean'."
         allowed = "'prior', 'mean' or a code"
-        raise ParameterError("baseline", where, allowed, short_repr(given), hint)
+        raise ParameterError("baseline", allowed, short_repr(given), hint)
     return code
 
 
-def goal(given: Any, by_class: bool, where: str) -> str | int | None:
+def goal(given: Any, by_class: bool) -> str | int | None:
     """Return a group by name or a class by number, or raise."""
     if by_class:
-        return None if given is None else validation.integer(given, "goal", where, minimum=0)
-    found = "HIHE" if given is None else given
-    parse_goal(found, KINDS)
-    return str(found)
+        return None if given is None else validation.integer(given, "goal", minimum=0)
+    group = "HIHE" if given is None else given
+    parse_goal(group, KINDS)
+    return str(group)
 
 
 def as_json(border: GroupBorder) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-__all__ = ["Settings", "Solution", "search"]
+__all__ = ["Settings", "search"]
 
 _HALVINGS = 12  # of the way back to the start: leaves 1 / 4,096 of it
 
@@ -34,16 +34,14 @@ class Settings:
 
 @dataclass(frozen=True)
 class Solution:
-    """What was found for b problems.
+    """Steps that solve b problems.
 
     Attributes:
-        delta: The steps, (b, d); zeros where none was found.
-        found: Whether the border was crossed, bool (b,).
-        cost: beta |delta|_1 + |delta|^2, (b,); infinity where none was found.
+        delta: The steps, (b, d); zeros where none crosses the border.
+        cost: beta |delta|_1 + |delta|^2, (b,); infinity where none crosses the border.
     """
 
     delta: Tensor
-    found: Tensor
     cost: Tensor
 
 
@@ -97,7 +95,7 @@ def search(
         delta = after
         with torch.no_grad():
             best.offer(delta, violation(delta) < -settings.kappa)
-    return _shortened(violation, best, settings.kappa)
+    return _shorten(violation, best, settings.kappa)
 
 
 class _Best:
@@ -127,8 +125,8 @@ def _with_gradient(violation: Violation, delta: Tensor) -> tuple[Tensor, Tensor]
 
 
 @torch.no_grad()
-def _shortened(violation: Violation, best: _Best, kappa: float) -> Solution:
-    found = torch.isfinite(best.cost)
+def _shorten(violation: Violation, best: _Best, kappa: float) -> Solution:
+    """Move each step back towards 0 by bisection, as far as it still crosses the border."""
     low, high = torch.zeros_like(best.cost), torch.ones_like(best.cost)
     for _ in range(_HALVINGS):
         middle = (low + high) / 2.0
@@ -136,4 +134,4 @@ def _shortened(violation: Violation, best: _Best, kappa: float) -> Solution:
         low, high = torch.where(crossed, low, middle), torch.where(crossed, middle, high)
     delta = high[:, None] * best.delta
     cost = best.beta * delta.abs().sum(1) + delta.square().sum(1)
-    return Solution(delta, found, torch.where(found, cost, best.cost))
+    return Solution(delta, torch.where(torch.isfinite(best.cost), cost, best.cost))

@@ -39,12 +39,12 @@ class PCAMap:
         from sklearn.decomposition import PCA
 
         kept = min(components, *rows.shape)
-        found = PCA(kept, random_state=seed).fit(rows)
-        self.mean: Floats = found.mean_
+        pca = PCA(kept, random_state=seed).fit(rows)
+        self.mean: Floats = pca.mean_
         self.loadings: Floats = np.zeros((components, rows.shape[1]))
         self.ratio: Floats = np.zeros(components)
-        self.loadings[:kept] = found.components_
-        self.ratio[:kept] = np.nan_to_num(found.explained_variance_ratio_)
+        self.loadings[:kept] = pca.components_
+        self.ratio[:kept] = np.nan_to_num(pca.explained_variance_ratio_)
         largest = np.abs(self.loadings).argmax(axis=1)
         signs = np.sign(self.loadings[np.arange(components), largest])
         self.loadings *= np.where(signs == 0, 1.0, signs)[:, None]
@@ -74,31 +74,31 @@ class OpenTSNEMap(_Reduced):
     def __init__(self, rows: Floats, components: int, seed: int, *, perplexity: float) -> None:
         super().__init__(rows, seed)
         self.perplexity = min(perplexity, max(1.0, (len(rows) - 1) / 3.0))
-        home = load("openTSNE", "views", "LatentView: method='tsne'")
+        home = load("openTSNE", "views")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            found = home.TSNE(
+            points = home.TSNE(
                 n_components=components,
                 perplexity=self.perplexity,
                 random_state=seed,
                 n_jobs=1,
                 negative_gradient_method="auto" if components <= 2 else "bh",
             ).fit(self.rows)
-        self.coordinates: Floats = np.asarray(found, dtype=np.float64)
+        self.coordinates: Floats = np.asarray(points, dtype=np.float64)
 
     def transform(self, rows: Floats) -> Floats:
         """Return where new rows fit among the old, (b, c); a row does not move another."""
-        home = load("openTSNE", "views", "LatentView: method='tsne'")
-        affinity = load("openTSNE.affinity", "views", "LatentView: method='tsne'")
+        home = load("openTSNE", "views")
+        affinity = load("openTSNE.affinity", "views")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             between = affinity.PerplexityBasedNN(
                 self.rows, perplexity=self.perplexity, random_state=self.seed, n_jobs=1
             )
-            found = home.TSNEEmbedding(
+            points = home.TSNEEmbedding(
                 self.coordinates.copy(), between, random_state=self.seed, n_jobs=1
             ).transform(self.reduce(rows))
-        return np.asarray(found, dtype=np.float64)
+        return np.asarray(points, dtype=np.float64)
 
 
 class SklearnTSNEMap(_Reduced):
@@ -109,13 +109,13 @@ class SklearnTSNEMap(_Reduced):
 
         super().__init__(rows, seed)
         limit = max(1.0, (len(rows) - 1) / 3.0)
-        found = TSNE(
+        points = TSNE(
             n_components=components,
             perplexity=min(perplexity, limit),
             random_state=seed,
             init="pca" if min(self.rows.shape) >= components else "random",
         ).fit_transform(self.rows)
-        self.coordinates: Floats = np.asarray(found, dtype=np.float64)
+        self.coordinates: Floats = np.asarray(points, dtype=np.float64)
 
     def transform(self, rows: Floats) -> Floats:
         """Raise: this map has no place for new rows.
@@ -125,7 +125,7 @@ class SklearnTSNEMap(_Reduced):
         """
         hint = "Install openTSNE (pip install 'pxgen-plugins[views]'), or use method='pca'."
         allowed = "a method that can place new anchors"
-        raise ParameterError("backend", "LatentView.transform", allowed, "'sklearn'", hint)
+        raise ParameterError("backend", allowed, "'sklearn'", hint)
 
 
 class UMAPMap(_Reduced):
@@ -143,7 +143,7 @@ class UMAPMap(_Reduced):
         self.coordinates: Floats = np.asarray(self._fitted.embedding_, dtype=np.float64)
 
     def _fit(self) -> Any:
-        home = load("umap", "views", "LatentView: method='umap'")
+        home = load("umap", "views")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return home.UMAP(

@@ -9,20 +9,19 @@ from numpy.typing import NDArray
 
 from pxgen_plugins.adapters._anchors import Floats
 
-__all__ = ["judge", "neighbours"]
+__all__ = ["view_quality"]
 
 
-def neighbours(rows: Floats, k: int) -> NDArray[np.int64]:
+def _neighbours(rows: Floats, k: int) -> NDArray[np.int64]:
     """Return the k nearest other rows of each, (n, k), nearest first."""
     from sklearn.neighbors import NearestNeighbors
 
-    found: NDArray[np.int64] = (
-        NearestNeighbors(n_neighbors=k, algorithm="brute").fit(rows).kneighbors()[1]
-    )
-    return found
+    index = NearestNeighbors(n_neighbors=k, algorithm="brute").fit(rows)
+    neighbours: NDArray[np.int64] = index.kneighbors()[1]
+    return neighbours
 
 
-def judge(rows: Floats, coordinates: Floats, k: int, most: int, seed: int) -> dict[str, Any]:
+def view_quality(rows: Floats, coordinates: Floats, k: int, most: int, seed: int) -> dict[str, Any]:
     """Return trustworthiness, continuity and neighbour preservation of a view.
 
     Trustworthiness (Venna and Kaski 2001) falls with neighbours in the plane that are far apart in
@@ -50,7 +49,7 @@ def judge(rows: Floats, coordinates: Floats, k: int, most: int, seed: int) -> di
     k = min(k, (len(rows) - 1) // 2)
     if k < 1 or len(rows) < 4:
         return {"n_judged": len(rows)}
-    before, after = neighbours(rows, k), neighbours(coordinates, k)
+    before, after = _neighbours(rows, k), _neighbours(coordinates, k)
     shared = (before[:, :, None] == after[:, None, :]).any(axis=2).mean()
     return {
         "trustworthiness": float(trustworthiness(rows, coordinates, n_neighbors=k)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 import numpy as np
@@ -10,12 +11,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pxgen_plugins.adapters.latent import _contrast_arguments as options
-from pxgen_plugins.adapters.base import register
-from pxgen_plugins.adapters.latent._boundary import At, Border, ClassBorder, GroupBorder, thresholds_of
+from pxgen_plugins.adapters._anchors import AnchorReader
+from pxgen_plugins.adapters.base import Adapter, NotFittedError, register
+from pxgen_plugins.adapters.latent import _contrast_arguments as arguments
+from pxgen_plugins.adapters.latent._boundary import (
+    Border,
+    ClassBorder,
+    GroupBorder,
+    thresholds_of,
+)
 from pxgen_plugins.adapters.latent._elastic_net import Settings, search
-from pxgen_plugins.adapters._anchors import Rows
-from pxgen_plugins.adapters.base import Adapter, NotFittedError
+from pxgen_plugins.criteria import Batch
 from pxgen_plugins.models._eval_mode import EvaluationMode, modules_of
 from pxgen_plugins.utils import validation
 from pxgen_plugins.utils.errors import AnchorError, ParameterError, short_repr
@@ -24,6 +30,8 @@ from pxgen_plugins.utils.progress import bar
 __all__ = ["DEFAULT_DATA_CONTRAST", "LatentContrast"]
 
 PERTINENT = ("negative", "positive")
+_PATH = 5  # points of a decoded path, both ends included
+_EXAMPLES = 8  # anchors whose ends and path are decoded
 
 DEFAULT_DATA_CONTRAST: dict[str, Any] = {
     "pertinent": "negative",
@@ -60,13 +68,14 @@ DEFAULT_DATA_CONTRAST: dict[str, Any] = {
 - ``start_decision``, ``end_decision``: str (n,), groups or classes of both ends.
 - ``start_violation``, ``end_violation``: float64 (n,), distance from the goal, below 0 there; in
   thresholds, or logits.
-- ``examples``: for the first anchors: ``indices`` (e,), and decoded ``start``, ``end``
-  (e, *sample_shape), ``path`` (e, p, *sample_shape) with both ends; float32.
+- ``examples``: for the first 8 anchors: ``indices`` (e,), and decoded ``start``, ``end``
+  (e, *sample_shape), ``path`` (e, 5, *sample_shape) with both ends; float32.
 - ``invalid``, ``reasons``: anchors that are not finite.
 """
 
 
 @register("latent_contrast")
+@dataclass(repr=False, eq=False)
 class LatentContrast(Adapter):
     """Pertinent negatives and positives in latent space (after Dhurandhar et al. 2018).
 
@@ -94,8 +103,6 @@ class LatentContrast(Adapter):
             means of the data given to ``fit``), or a code.
         n_steps: FISTA steps, >= 1.
         step: Length of the first step at weight 1, > 0.
-        n_path: Points of a decoded path, both ends included, >= 2.
-        n_examples: Anchors whose ends and path are decoded, >= 0.
         seed: Seed of the criteria's own noise.
         batch_size: Instances per model call; a weight of an anchor counts as one.
         verbose: Show a progress bar on stderr.
@@ -125,65 +132,49 @@ class LatentContrast(Adapter):
     requires = frozenset({"encode", "decode"})
     defaults = DEFAULT_DATA_CONTRAST
 
-    def __init__(
-        self,
-        predictor: Any,
-        boundary: Any = None,
-        goal: str | int | None = None,
-        *,
-        classifier: Callable[[Any], Any] | None = None,
-        pertinent: str = "negative",
-        beta: float = 1.0,
-        constants: Sequence[float] = (1.0, 10.0, 100.0),
-        kappa: float = 1e-3,
-        baseline: str | Sequence[float] = "prior",
-        n_steps: int = 200,
-        step: float = 0.02,
-        n_path: int = 5,
-        n_examples: int = 8,
-        seed: int = 0,
-        batch_size: int = 256,
-        verbose: bool = False,
-    ) -> None:
-        where = type(self).__name__
-        if classifier is not None and (boundary is not None or not callable(classifier)):
+    boundary: Any = None
+    goal: str | int | None = None
+    _: KW_ONLY
+    classifier: Callable[[Any], Any] | None = None
+    pertinent: str = "negative"
+    beta: float = 1.0
+    constants: Sequence[float] = (1.0, 10.0, 100.0)
+    kappa: float = 1e-3
+    baseline: Any = "prior"
+    n_steps: int = 200
+    step: float = 0.02
+
+    def _check(self) -> None:
+        super()._check()
+        given = self.classifier
+        if given is not None and (self.boundary is not None or not callable(given)):
             hint = "Give either a boundary between groups or a classifier, a callable to logits."
-            raise ParameterError(
-                "classifier", where, "callable and alone", short_repr(classifier), hint
-            )
-        self.classifier = classifier
-        self._by_class = classifier is not None
-        self.pertinent = validation.choice(pertinent, "pertinent", where, PERTINENT)
-        self.settings = Settings(
-            beta=validation.real(beta, "beta", where, minimum=0.0),
-            kappa=validation.real(kappa, "kappa", where, minimum=0.0),
-            n_steps=validation.integer(n_steps, "n_steps", where, minimum=1),
-            step=validation.real(step, "step", where, above=0.0),
-        )
-        self.constants = options.constants(constants, where)
-        self.baseline: Any = options.baseline(baseline, where)
-        self.n_path = validation.integer(n_path, "n_path", where, minimum=2)
-        self.n_examples = validation.integer(n_examples, "n_examples", where, minimum=0)
-        self.goal = options.goal(goal, self._by_class, where)
-        self._border: GroupBorder | None = None
+            raise ParameterError("classifier", "callable and alone", short_repr(given), hint)
+        self._by_class = given is not None
+        self.pertinent = validation.choice(self.pertinent, "pertinent", PERTINENT)
+        self.beta = validation.real(self.beta, "beta", minimum=0.0)
+        self.kappa = validation.real(self.kappa, "kappa", minimum=0.0)
+        self.n_steps = validation.integer(self.n_steps, "n_steps", minimum=1)
+        self.step = validation.real(self.step, "step", above=0.0)
+        self.constants = arguments.constants(self.constants)
+        self.baseline = arguments.baseline(self.baseline)
+        self._goal = arguments.goal(self.goal, self._by_class)
         self._mean: NDArray[np.float64] | None = None
-        self._fixed = isinstance(boundary, Mapping)
-        if boundary is not None:
-            self._border = self._of(boundary)
-        params = {
-            "boundary": None if self._border is None else options.as_json(self._border),
-            "goal": goal,
-            "pertinent": pertinent,
-            "beta": beta,
-            "constants": self.constants,
-            "kappa": kappa,
-            "baseline": baseline if isinstance(baseline, str) else np.asarray(baseline).tolist(),
-            "n_steps": n_steps,
-            "step": step,
-            "n_path": n_path,
-            "n_examples": n_examples,
-        }
-        super().__init__(predictor, params, seed=seed, batch_size=batch_size, verbose=verbose)
+        self._border: GroupBorder | None = None
+        self._fixed = isinstance(self.boundary, Mapping)
+        if self.boundary is not None:  # a fitted PXGen holds a model: only its thresholds are kept
+            self._border = self._group_border(self.boundary)
+            self.boundary = arguments.as_json(self._border)
+
+    def _check_model(self, model: Any) -> None:
+        for criterion in self._border.criteria if self._border is not None else []:
+            criterion.check(model)
+
+    def _params(self) -> dict[str, Any]:
+        params = super()._params()
+        del params["classifier"]
+        named = isinstance(self.baseline, str)
+        return {**params, "baseline": self.baseline if named else self.baseline.tolist()}
 
     def fit(self, X: Any = None) -> LatentContrast:
         """Find what is needed and was not given: thresholds, the mean of the data's codes.
@@ -198,49 +189,48 @@ class LatentContrast(Adapter):
             ParameterError: When ``baseline="mean"`` and ``X`` is None.
             AnchorError: When ``X`` does not fit the model, or has no finite instance.
         """
-        if self._border is None and not self._by_class:
-            from pxgen_plugins.explainer import PXGen
-            from pxgen_plugins.thresholds import MeanMax
-
-            rule = MeanMax(n_samples=1_000, n_repeats=5)
-            size = self.batch_size
-            explainer = PXGen(self.predictor, threshold=rule, seed=self.seed, batch_size=size)
-            self._border = self._of(explainer.fit())
-        if isinstance(self.baseline, str) and self.baseline == "mean":
-            where = "LatentContrast.fit"
-            if X is None:
-                hint = "Call fit(X) with data of the kind the model was trained on."
-                raise ParameterError("X", where, "given, for baseline='mean'", "None", hint)
-            codes = Rows(X, self.predictor, where, self.batch_size).features("latent")
-            codes = codes[np.isfinite(codes).all(axis=1)]
-            if not len(codes):
-                hint = "Check the data for NaN and infinity."
-                raise AnchorError("X", where, "at least one finite instance", "none", hint)
-            self._mean = codes.mean(axis=0)
+        with self._call("fit"):
+            if self._border is None and not self._by_class:
+                self._border = self._calibrate()
+            if isinstance(self.baseline, str) and self.baseline == "mean":
+                self._mean = self._mean_code(X)
         return self
 
-    def _of(self, boundary: Any) -> GroupBorder:
+    def _calibrate(self) -> GroupBorder:
+        from pxgen_plugins.explainer import PXGen
+        from pxgen_plugins.thresholds import MeanMax
+
+        rule, size = MeanMax(n_samples=1_000, n_repeats=5), self.batch_size
+        explainer = PXGen(self.predictor, threshold=rule, seed=self.seed, batch_size=size)
+        return self._group_border(explainer.fit())
+
+    def _mean_code(self, X: Any) -> NDArray[np.float64]:
+        if X is None:
+            hint = "Call fit(X) with data of the kind the model was trained on."
+            raise ParameterError("X", "given, for baseline='mean'", "None", hint)
+        codes = AnchorReader(X, self.predictor, self.batch_size).features("latent")
+        codes = codes[np.isfinite(codes).all(axis=1)]
+        if not len(codes):
+            hint = "Check the data for NaN and infinity."
+            raise AnchorError("X", "at least one finite instance", "none", hint)
+        mean: NDArray[np.float64] = codes.mean(axis=0)
+        return mean
+
+    def _group_border(self, boundary: Any) -> GroupBorder:
         criteria, thresholds, rule, scale = thresholds_of(boundary)
-        return GroupBorder(criteria, thresholds, str(self.goal), rule, scale)
+        return GroupBorder(criteria, thresholds, str(self._goal), rule, scale)
 
     def _forget(self) -> None:
         self._mean = None
         if not self._fixed:  # thresholds found on the samples of the model that goes
             self._border = None
 
-    def reset_predictor(self, predictor: Any) -> None:
-        """See :meth:`Adapter.reset_predictor`."""
-        if predictor is not None and self._border is not None:
-            for criterion in self._border.criteria:
-                criterion.check(predictor)
-        super().reset_predictor(predictor)
-
     def _ready(self) -> Border:
         if self._by_class:
             if self.classifier is None:
                 hint = "It is not saved with the explainer: set explainer.classifier again."
-                raise ParameterError("classifier", "LatentContrast", "set", "None", hint)
-            return ClassBorder(self.classifier, None if self.goal is None else int(self.goal))
+                raise ParameterError("classifier", "set", "None", hint)
+            return ClassBorder(self.classifier, None if self._goal is None else int(self._goal))
         if self._border is None:
             raise NotFittedError(type(self).__name__)
         return self._border
@@ -251,7 +241,7 @@ class LatentContrast(Adapter):
             if len(code) != size:
                 hint = "Give one number per latent dimension."
                 got = str(len(code))
-                raise ParameterError("baseline", "LatentContrast", f"of {size} numbers", got, hint)
+                raise ParameterError("baseline", f"of {size} numbers", got, hint)
             return code
         if self.baseline == "prior":
             return np.zeros(size)
@@ -259,31 +249,32 @@ class LatentContrast(Adapter):
             raise NotFittedError(type(self).__name__)
         return self._mean
 
-    def _explain(self, X: Any, **kwargs: Any) -> dict[str, Any]:
+    def _explain(self, X: Any) -> dict[str, Any]:
         border, model = self._ready(), self.predictor
         size = int(np.prod(model.latent_shape))
         origin = self._origin(size)
-        rows = Rows(X, model, "LatentContrast.explain", self.batch_size)
+        reader = AnchorReader(X, model, self.batch_size)
         parts: list[dict[str, Any]] = []
         classifier = EvaluationMode(modules_of(self.classifier) if self.classifier else [])
-        with bar(len(rows), "contrasts", "anchor", self.verbose) as progress, classifier():
-            for _, x in rows.batches():
+        with bar(len(reader), "contrasts", "anchor", self.verbose) as progress, classifier():
+            for _, x in reader.batches():
                 parts.append(self._batch(border, x.clone(), origin))
                 progress.update(len(x))
             keys = parts[0] if parts else {}
-            found = {key: np.concatenate([part[key] for part in parts]) for key in keys}
-            found = self._without(found, rows.invalid)
+            data = {key: np.concatenate([part[key] for part in parts]) for key in keys}
+            data = _without(data, reader.invalid)
             if not parts:
                 empty = np.empty((0, *model.latent_shape), dtype=np.float32)
-                found = {"start": empty, "end": empty}
-            found["examples"] = self._examples(found, rows)
-        tried = np.isin(found.get("status", np.empty(0, dtype=np.str_)), ["found", "none"])
-        rate = float((found["status"][tried] == "found").mean()) if tried.any() else None
+                data = {"start": empty, "end": empty}
+            data["examples"] = self._examples(data, reader)
+        rate = None
+        if parts and (searched := np.isin(data["status"], ["found", "none"])).any():
+            rate = float((data["status"][searched] == "found").mean())
         return {
-            **found,
+            **data,
             "pertinent": self.pertinent,
             "success_rate": rate,
-            **rows.found_invalid(),
+            **reader.exclusions(),
         }
 
     def _batch(self, border: Border, x: Tensor, origin: NDArray[np.float64]) -> dict[str, Any]:
@@ -292,12 +283,13 @@ class LatentContrast(Adapter):
         with torch.no_grad():
             mean, log_var = model.encode(x)
             code = mean.flatten(1)
-            scores = border.scores(At(model, x, mean, log_var, self.seed))
+            scores = border.scores(Batch(model, x, seed=self.seed, posterior=(mean, log_var)))
             decisions = border.decide(scores)
             keep = self.pertinent == "positive"
-            wanted = border.wanted(decisions, keep)
+            goals = border.goals(decisions, keep)
         base = torch.as_tensor(origin, device=code.device, dtype=code.dtype).expand_as(code)
         start = base if keep else code
+        settings = Settings(self.beta, self.kappa, self.n_steps, self.step)
         n, many = len(x), len(self.constants)
         anchor = torch.arange(n, device=x.device).repeat_interleave(many)
         weight = torch.tensor(self.constants, device=x.device, dtype=code.dtype).repeat(n)
@@ -309,10 +301,12 @@ class LatentContrast(Adapter):
             zero = torch.zeros_like(away)
             box = (torch.minimum(away, zero), torch.maximum(away, zero)) if keep else None
             solution = search(
-                self._violation(border, x[pick], log_var[pick], start[pick], wanted[pick.cpu()]),
+                self._violation(
+                    border, x[pick], log_var[pick], start[pick], goals[pick.cpu().numpy()]
+                ),
                 weight[part],
                 code.shape[1],
-                self.settings,
+                settings,
                 box,
                 away if keep else None,
             )
@@ -323,52 +317,43 @@ class LatentContrast(Adapter):
         ends = {}
         for name, position in (("start", start), ("end", start + delta)):
             with torch.no_grad():
-                at = At(model, x, position.reshape(mean.shape), log_var, self.seed)
-                scores = border.scores(at)
-                ends[f"{name}_violation"] = border.violation(scores, wanted).double().cpu().numpy()
+                posterior = (position.reshape(mean.shape), log_var)
+                scores = border.scores(Batch(model, x, seed=self.seed, posterior=posterior))
+                ends[f"{name}_violation"] = border.violation(scores, goals).double().cpu().numpy()
                 names = [border.name(int(one)) for one in border.decide(scores)]
                 ends[f"{name}_decision"] = np.array(names, dtype="<U24")
                 ends[name] = position.reshape(mean.shape).float().cpu().numpy()
-        found = torch.isfinite(cost).cpu().numpy()
-        there = found & (ends["start_violation"] < -self.settings.kappa) & (not keep)
+        success = torch.isfinite(cost).cpu().numpy()
+        there = success & (ends["start_violation"] < -self.kappa) & (not keep)
         constants = np.asarray(self.constants)[which.cpu().numpy()]
         return {
-            "status": np.where(there, "already", np.where(found, "found", "none")).astype("<U7"),
-            "success": found,
+            "status": np.where(there, "already", np.where(success, "found", "none")).astype("<U7"),
+            "success": success,
             "sparsity": (delta != 0).sum(1).cpu().numpy().astype(np.int64),
-            "distance": np.where(found, delta.double().norm(dim=1).cpu().numpy(), np.nan),
-            "cost": np.where(found, cost.double().cpu().numpy(), np.nan),
-            "constant": np.where(found & ~there, constants, np.nan),
+            "distance": np.where(success, delta.double().norm(dim=1).cpu().numpy(), np.nan),
+            "cost": np.where(success, cost.double().cpu().numpy(), np.nan),
+            "constant": np.where(success & ~there, constants, np.nan),
             **ends,
         }
 
     def _violation(
-        self, border: Border, x: Tensor, log_var: Tensor, start: Tensor, wanted: Any
+        self, border: Border, x: Tensor, log_var: Tensor, start: Tensor, goals: Any
     ) -> Callable[[Tensor], Tensor]:
         model, seed = self.predictor, self.seed
 
         def violation(delta: Tensor) -> Tensor:
             z = (start + delta).reshape(log_var.shape)
-            return border.violation(border.scores(At(model, x, z, log_var, seed)), wanted)
+            batch = Batch(model, x, seed=seed, posterior=(z, log_var))
+            return border.violation(border.scores(batch), goals)
 
         return violation
 
-    def _without(self, found: dict[str, Any], invalid: NDArray[np.int64]) -> dict[str, Any]:
-        for values in found.values():
-            if values.dtype.kind == "f":
-                values[invalid] = np.nan
-            elif values.dtype.kind == "U":
-                values[invalid] = "invalid"
-            else:
-                values[invalid] = 0
-        return found
-
-    def _examples(self, found: dict[str, Any], rows: Rows) -> dict[str, Any] | None:
-        valid = np.setdiff1d(np.arange(len(rows)), rows.invalid)[: self.n_examples]
+    def _examples(self, data: dict[str, Any], reader: AnchorReader) -> dict[str, Any] | None:
+        valid = np.setdiff1d(np.arange(len(reader)), reader.invalid)[:_EXAMPLES]
         if not len(valid):
             return None
-        share = np.linspace(0.0, 1.0, self.n_path).astype(np.float32)
-        start, end = found["start"][valid], found["end"][valid]
+        share = np.linspace(0.0, 1.0, _PATH).astype(np.float32)
+        start, end = data["start"][valid], data["end"][valid]
         ahead = share.reshape(1, -1, *[1] * (start.ndim - 1))
         codes = torch.from_numpy(start[:, None] + ahead * (end - start)[:, None]).flatten(0, 1)
         model = self.predictor
@@ -378,7 +363,7 @@ class LatentContrast(Adapter):
                 model.decode(codes[low : low + self.batch_size]).float().cpu().numpy()
                 for low in range(0, len(codes), self.batch_size)
             ]
-        path = np.concatenate(parts).reshape(len(valid), self.n_path, *model.sample_shape)
+        path = np.concatenate(parts).reshape(len(valid), _PATH, *model.sample_shape)
         return {"indices": valid, "start": path[:, 0], "end": path[:, -1], "path": path}
 
     def __getstate__(self) -> dict[str, Any]:
@@ -386,3 +371,13 @@ class LatentContrast(Adapter):
         if state.get("_predictor") is None:  # being saved: a classifier is a model, too
             state["classifier"] = None
         return state
+
+
+def _without(data: dict[str, Any], invalid: NDArray[np.int64]) -> dict[str, Any]:
+    """Return the data with no result in the rows of invalid anchors."""
+    for values in data.values():
+        if values.dtype.kind == "f":
+            values[invalid] = np.nan
+        else:
+            values[invalid] = "invalid" if values.dtype.kind == "U" else 0
+    return data

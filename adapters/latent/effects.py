@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from alibi.api.interfaces import Explanation
-from numpy.typing import NDArray
 
-from pxgen_plugins.adapters.base import register
-from pxgen_plugins.adapters.latent.base import Floats, Held, Serial
+from pxgen_plugins.adapters._anchors import AnchorReader, Floats, Indices
+from pxgen_plugins.adapters.base import Adapter, register
 from pxgen_plugins.adapters.targets import Target, resolve
-from pxgen_plugins.anchors import Anchors
+from pxgen_plugins.criteria import Batch
+from pxgen_plugins.host import Explanation
 from pxgen_plugins.utils import validation
 from pxgen_plugins.utils.errors import AnchorError, ParameterError, short_repr
 from pxgen_plugins.utils.progress import bar
@@ -86,39 +86,47 @@ class _Surface:
     """
 
     def __init__(
-        self, owner: _Effect, anchors: Anchors, usable: NDArray[np.int64], targets: Sequence[Target]
+        self,
+        reader: AnchorReader,
+        usable: Indices,
+        targets: Sequence[Target],
+        seed: int,
+        batch_size: int,
     ) -> None:
-        self._owner, self._anchors, self._usable, self._targets = owner, anchors, usable, targets
-        self._shape = tuple(owner.predictor.latent_shape)
+        self._reader, self._usable, self._targets = reader, usable, targets
+        self._seed, self._batch_size = seed, batch_size
+        self._shape = tuple(reader.model.latent_shape)
         parts = []
-        for start in range(0, len(usable), owner.batch_size):
-            x = owner._inputs(anchors, usable[start : start + owner.batch_size])
+        for start in range(0, len(usable), batch_size):
+            x = reader.inputs(usable[start : start + batch_size])
             with torch.no_grad():
-                parts.append(torch.stack([p.flatten(1) for p in owner.predictor.encode(x)]))
+                parts.append(torch.stack([p.flatten(1) for p in reader.model.encode(x)]))
         mean, self._log_var = torch.cat(parts, dim=1)
         codes = mean.double().cpu().numpy()
         self.rows: Floats = np.column_stack([codes, np.arange(len(usable), dtype=np.float64)])
 
     def __call__(self, rows: Floats) -> Floats:
-        size = self._owner.batch_size
+        size = self._batch_size
         parts = [self._values(rows[low : low + size], low) for low in range(0, len(rows), size)]
         return np.concatenate(parts) if parts else np.empty((0, len(self._targets)))
 
     def _values(self, rows: Floats, first: int) -> Floats:
-        model = self._owner.predictor
+        model = self._reader.model
         whose = rows[:, -1].astype(np.int64)
         different, place = np.unique(whose, return_inverse=True)
-        x = self._owner._inputs(self._anchors, self._usable[different])[torch.from_numpy(place)]
+        x = self._reader.inputs(self._usable[different])[torch.from_numpy(place)]
         log_var = self._log_var[torch.from_numpy(whose)].reshape(len(rows), *self._shape)
         z = torch.from_numpy(rows[:, :-1].astype(np.float32)).to(log_var.device, log_var.dtype)
-        batch = Held(model, x, z.reshape(log_var.shape), log_var, first, self._owner.seed)
+        posterior = (z.reshape(log_var.shape), log_var)
+        batch = Batch(model, x, first=first, seed=self._seed, posterior=posterior)
         with torch.no_grad():
             columns = [target.of(batch).double().cpu() for target in self._targets]
-        found: Floats = torch.stack(columns, dim=1).numpy()
-        return found
+        values: Floats = torch.stack(columns, dim=1).numpy()
+        return values
 
 
-class _Effect(Serial):
+@dataclass(repr=False, eq=False)
+class _Effect(Adapter):
     """What the two share: targets, dimensions, and the surface that alibi walks over."""
 
     evidence = "effect"
@@ -127,65 +135,41 @@ class _Effect(Serial):
     library = "alibi"
     scope: ClassVar[list[str]] = ["global"]
 
-    def __init__(
-        self, predictor: Any, target: Any, features: Any, params: Mapping[str, Any], **shared: Any
-    ) -> None:
-        name = type(self).__name__
-        self.targets: list[Any] = list(target) if isinstance(target, (list, tuple)) else [target]
-        if not self.targets:
+    target: Any = "kld"
+    features: Any = None
+
+    def _check(self) -> None:
+        super()._check()
+        if isinstance(self.target, (list, tuple)) and not self.target:
             hint = "Name one, as in target='kld'."
-            raise ParameterError("target", name, "one target or several", "none", hint)
-        self.features = None if features is None else _listed(features, name)
-        params = {"features": self.features, **params}
-        super().__init__(predictor, params, **shared)
-        specs = [target.spec for target in self._resolved()]
-        several = isinstance(target, (list, tuple))
-        self._update_metadata({"target": specs if several else specs[0]}, params=True)
+            raise ParameterError("target", "one target or several", "none", hint)
+        self.features = None if self.features is None else _dimensions(self.features)
 
-    def reset_predictor(self, predictor: Any) -> None:
-        """Put ``predictor`` in the place of the present model.
+    def _check_model(self, model: Any) -> None:
+        self._targets(model)
+        size = int(np.prod(model.latent_shape))
+        for feature in self.features or []:
+            if feature >= size:
+                hint = f"Choose out of 0 to {size - 1}."
+                raise ParameterError("features", f"below {size}", str(feature), hint)
 
-        Raises:
-            ParameterError: When it is no model, or a target or dimension does not fit it.
-            CapabilityError: When it lacks a capability.
-        """
-        if getattr(predictor, "capabilities", frozenset()) >= self.requires:
-            name = type(self).__name__
-            for target in self.targets:
-                resolve(target, predictor, name)
-            size = int(np.prod(predictor.latent_shape))
-            for feature in self.features or []:
-                if feature >= size:
-                    hint = f"Choose out of 0 to {size - 1}."
-                    raise ParameterError("features", name, f"below {size}", str(feature), hint)
-        super().reset_predictor(predictor)
+    def _params(self) -> dict[str, Any]:
+        specs = [target.spec for target in self._targets()]
+        several = isinstance(self.target, (list, tuple))
+        return {**super()._params(), "target": specs if several else specs[0]}
 
-    def _resolved(self) -> list[Target]:
-        return [resolve(target, self.predictor, type(self).__name__) for target in self.targets]
+    def _targets(self, model: Any = None) -> list[Target]:
+        given = self.target if isinstance(self.target, (list, tuple)) else [self.target]
+        return [resolve(target, model or self.predictor) for target in given]
 
-    def explain(  # type: ignore[override]  # this adapter takes no further arguments
-        self, X: Any
-    ) -> Explanation:
-        """Return the effect curves, averaged over the anchors.
-
-        Args:
-            X: Anchors, n of them: anything :func:`pxgen_plugins.anchors.open_anchors` reads.
-
-        Raises:
-            AnchorError: When the anchors do not fit the model, or none is finite.
-        """
-        return super().explain(X)
-
-    def _explain(self, X: Any, **kwargs: Any) -> dict[str, Any]:
-        anchors = self._open(X)
-        broken = self._broken(anchors)
-        usable = np.array([i for i in range(len(anchors)) if i not in broken], dtype=np.int64)
+    def _explain(self, X: Any) -> dict[str, Any]:
+        reader = AnchorReader(X, self.predictor, self.batch_size)
+        usable = reader.usable()
         if not len(usable):
             hint = "Give anchors that the effect is to be averaged over."
-            where = f"{type(self).__name__}.explain"
-            raise AnchorError("X", where, "at least one finite anchor", "none", hint)
-        targets = self._resolved()
-        surface = _Surface(self, anchors, usable, targets)
+            raise AnchorError("X", "at least one finite anchor", "none", hint)
+        targets = self._targets()
+        surface = _Surface(reader, usable, targets, self.seed, self.batch_size)
         dimensions = self.features or list(range(surface.rows.shape[1] - 1))
         names = [f"z{j}" for j in range(surface.rows.shape[1] - 1)] + ["anchor"]
         labels = [target.label for target in targets]
@@ -203,8 +187,7 @@ class _Effect(Serial):
             "feature_deciles": [part["feature_deciles"][0] for part in parts],
             "features": np.array(dimensions, dtype=np.int64),
             "n_anchors": len(usable),
-            "invalid": np.array(sorted(broken), dtype=np.int64),
-            "reasons": [broken[i] for i in sorted(broken)],
+            **reader.exclusions(),
         }
 
     def _dimension_effect(
@@ -217,6 +200,7 @@ class _Effect(Serial):
 
 
 @register("latent_ale")
+@dataclass(repr=False, eq=False)
 class LatentALE(_Effect):
     """Accumulated local effects of targets over latent dimensions (Apley and Zhu 2020), by alibi.
 
@@ -250,23 +234,12 @@ class LatentALE(_Effect):
 
     defaults = DEFAULT_DATA_LATENT_ALE
 
-    def __init__(
-        self,
-        predictor: Any,
-        target: Any = "kld",
-        features: Any = None,
-        *,
-        min_bin_points: int = 4,
-        seed: int = 0,
-        batch_size: int = 256,
-        verbose: bool = False,
-    ) -> None:
-        where = "LatentALE"
-        self.min_bin_points = validation.integer(min_bin_points, "min_bin_points", where, minimum=1)
-        params = {"min_bin_points": min_bin_points}
-        super().__init__(
-            predictor, target, features, params, seed=seed, batch_size=batch_size, verbose=verbose
-        )
+    _: KW_ONLY
+    min_bin_points: int = 4
+
+    def _check(self) -> None:
+        super()._check()
+        self.min_bin_points = validation.integer(self.min_bin_points, "min_bin_points", minimum=1)
 
     def _dimension_effect(
         self, surface: _Surface, j: int, names: list[str], labels: list[str]
@@ -275,8 +248,8 @@ class LatentALE(_Effect):
 
         # a new one each time: alibi's remembers the names of its first call
         explainer = ALE(surface, feature_names=names, target_names=labels)
-        found = explainer.explain(surface.rows, features=[j], min_bin_points=self.min_bin_points)
-        data: dict[str, Any] = found.data
+        effect = explainer.explain(surface.rows, features=[j], min_bin_points=self.min_bin_points)
+        data: dict[str, Any] = effect.data
         return data
 
     def _join(self, parts: list[dict[str, Any]], surface: _Surface) -> dict[str, Any]:
@@ -290,6 +263,7 @@ class LatentALE(_Effect):
 
 
 @register("latent_partial_dependence")
+@dataclass(repr=False, eq=False)
 class LatentPartialDependence(_Effect):
     """Partial dependence of targets over latent dimensions (Friedman 2001), by alibi.
 
@@ -325,35 +299,24 @@ class LatentPartialDependence(_Effect):
 
     defaults = DEFAULT_DATA_LATENT_PD
 
-    def __init__(
-        self,
-        predictor: Any,
-        target: Any = "kld",
-        features: Any = None,
-        *,
-        kind: str = "average",
-        grid_resolution: int = 20,
-        seed: int = 0,
-        batch_size: int = 256,
-        verbose: bool = False,
-    ) -> None:
-        where = "LatentPartialDependence"
-        self.kind = validation.choice(kind, "kind", where, KINDS)
+    _: KW_ONLY
+    kind: str = "average"
+    grid_resolution: int = 20
+
+    def _check(self) -> None:
+        super()._check()
+        self.kind = validation.choice(self.kind, "kind", KINDS)
         self.grid_resolution = validation.integer(
-            grid_resolution, "grid_resolution", where, minimum=2
-        )
-        params = {"kind": kind, "grid_resolution": grid_resolution}
-        super().__init__(
-            predictor, target, features, params, seed=seed, batch_size=batch_size, verbose=verbose
+            self.grid_resolution, "grid_resolution", minimum=2
         )
 
     def explain(self, X: Any) -> Explanation:  # type: ignore[override]  # as for LatentALE
-        """Return the curves (see :meth:`LatentALE.explain`), with the names in the metadata too."""
-        found = super().explain(X)
+        """Return the curves, with the names in the metadata too (see :meth:`Adapter.explain`)."""
+        explanation = super().explain(X)
         # where alibi's plot_pd looks for them
-        named = {key: found.data[key].tolist() for key in ("feature_names", "target_names")}
-        found.meta["params"].update({**named, "categorical_names": {}})
-        return found
+        named = {key: explanation.data[key].tolist() for key in ("feature_names", "target_names")}
+        explanation.meta["params"].update({**named, "categorical_names": {}})
+        return explanation
 
     def _dimension_effect(
         self, surface: _Surface, j: int, names: list[str], labels: list[str]
@@ -366,14 +329,14 @@ class LatentPartialDependence(_Effect):
         flat = np.allclose(low, high)
         grid = {j: np.unique([low, high])} if flat else None
         explainer = PartialDependence(surface, feature_names=names, target_names=labels)
-        found = explainer.explain(
+        effect = explainer.explain(
             surface.rows,
             features=[j],
             kind=self.kind,
             grid_resolution=self.grid_resolution,
             grid_points=grid,
         )
-        data: dict[str, Any] = found.data
+        data: dict[str, Any] = effect.data
         return data
 
     def _join(self, parts: list[dict[str, Any]], surface: _Surface) -> dict[str, Any]:
@@ -387,15 +350,10 @@ class LatentPartialDependence(_Effect):
         }
 
 
-def _listed(features: Any, where: str) -> list[int]:
+def _dimensions(features: Any) -> list[int]:
     given = list(features) if isinstance(features, (list, tuple, range, np.ndarray)) else [features]
-    found = [
-        validation.integer(
-            entry, "features", where, minimum=0, hint="Give dimensions, as in [0, 3]."
-        )
-        for entry in given
-    ]
-    if not found or len(set(found)) < len(found):
-        hint = "Give different dimensions, as in [0, 3], or None for all."
-        raise ParameterError("features", where, "different dimensions", short_repr(features), hint)
-    return found
+    hint = "Give different dimensions, as in [0, 3], or None for all."
+    places = [validation.integer(entry, "features", minimum=0, hint=hint) for entry in given]
+    if not places or len(set(places)) < len(places):
+        raise ParameterError("features", "different dimensions", short_repr(features), hint)
+    return places

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from pxgen_plugins.adapters._latent_target import LatentTarget
 from pxgen_plugins.adapters.base import register
-from pxgen_plugins.adapters.latent.base import Explained, LatentAdapter, by_group, group_names
+from pxgen_plugins.adapters.latent.base import LARGEST_SEED, Codes, LatentAdapter
 from pxgen_plugins.utils import validation
 from pxgen_plugins.utils.optional import load
-from pxgen_plugins.utils.progress import bar
 
 __all__ = ["DEFAULT_DATA_LATENT_LIME", "LatentLIME"]
 
 SELECTIONS = ("auto", "forward_selection", "highest_weights", "lasso_path", "none")
-_LARGEST = 2**32  # seeds of numpy's legacy generators are 32 bits wide
 
 DEFAULT_DATA_LATENT_LIME: dict[str, Any] = {
     "target": None,
@@ -51,6 +52,7 @@ DEFAULT_DATA_LATENT_LIME: dict[str, Any] = {
 
 
 @register("latent_lime")
+@dataclass(repr=False, eq=False)
 class LatentLIME(LatentAdapter):
     """Local linear models of a target in latent dimensions (Ribeiro, Singh and Guestrin 2016).
 
@@ -61,8 +63,6 @@ class LatentLIME(LatentAdapter):
 
     Args:
         predictor: A model that can encode and decode.
-        target: A criterion (name, mapping or object), ``"elbo"``, ``Latent``, ``Pixel`` or a
-            callable from a batch to (b,).
         n_samples: Codes drawn per anchor, >= 10.
         n_features: Dimensions kept in the local model, >= 1; None keeps all.
         discretize: Explain by conditions on quartiles of the training codes ("z3 > 0.81"); False
@@ -71,14 +71,10 @@ class LatentLIME(LatentAdapter):
         feature_selection: How LIME picks the kept dimensions: ``"auto"``, ``"forward_selection"``,
             ``"highest_weights"``, ``"lasso_path"`` or ``"none"``.
         n_background: Training codes that :meth:`fit` keeps, for quartiles and scales, >= 2.
-        seed: Seed of all draws; every anchor gets the same ones, so its result does not depend on
-            its position.
-        batch_size: Codes per model call.
-        verbose: Show a progress bar on stderr.
+        target, seed, batch_size, verbose: See
+            :class:`~pxgen_plugins.adapters.latent.base.LatentAdapter`.
 
     Raises:
-        ParameterError: When an argument is not allowed.
-        CapabilityError: When the model cannot encode or decode, or the target needs more.
         MissingDependencyError: On ``explain``, when lime is not installed.
 
     Cost: n x n_samples decoder passes (for targets that decode), and O(n_samples d^2) per anchor.
@@ -93,111 +89,87 @@ class LatentLIME(LatentAdapter):
         ['z1', 'z1']
     """
 
-    evidence = "latent_attribution"
     library = "lime"
     defaults = DEFAULT_DATA_LATENT_LIME
 
-    def __init__(
-        self,
-        predictor: Any,
-        target: Any = "kld",
-        n_samples: int = 1000,
-        n_features: int | None = None,
-        *,
-        discretize: bool = True,
-        kernel_width: float | None = None,
-        feature_selection: str = "auto",
-        n_background: int = 1000,
-        seed: int = 0,
-        batch_size: int = 256,
-        verbose: bool = False,
-    ) -> None:
-        where = "LatentLIME"
-        self.n_samples = validation.integer(n_samples, "n_samples", where, minimum=10)
-        self.n_features = n_features
-        if n_features is not None:
-            self.n_features = validation.integer(n_features, "n_features", where, minimum=1)
-        self.discretize = validation.boolean(discretize, "discretize", where)
-        self.kernel_width = kernel_width
-        if kernel_width is not None:
-            self.kernel_width = validation.real(kernel_width, "kernel_width", where, above=0.0)
+    n_samples: int = 1000
+    n_features: int | None = None
+    _: KW_ONLY
+    discretize: bool = True
+    kernel_width: float | None = None
+    feature_selection: str = "auto"
+    n_background: int = 1000
+
+    def _check(self) -> None:
+        super()._check()
+        self.n_samples = validation.integer(self.n_samples, "n_samples", minimum=10)
+        if self.n_features is not None:
+            self.n_features = validation.integer(self.n_features, "n_features", minimum=1)
+        self.discretize = validation.boolean(self.discretize, "discretize")
+        if self.kernel_width is not None:
+            self.kernel_width = validation.real(self.kernel_width, "kernel_width", above=0.0)
         self.feature_selection = validation.choice(
-            feature_selection, "feature_selection", where, SELECTIONS
-        )
-        params = {
-            "n_samples": n_samples,
-            "n_features": n_features,
-            "discretize": discretize,
-            "kernel_width": kernel_width,
-            "feature_selection": feature_selection,
-        }
-        super().__init__(
-            predictor,
-            target,
-            n_background,
-            params,
-            seed=seed,
-            batch_size=batch_size,
-            verbose=verbose,
+            self.feature_selection, "feature_selection", SELECTIONS
         )
 
-    def _explain(self, X: Any, **kwargs: Any) -> dict[str, Any]:
-        training = self._fitted().astype(np.float64)
-        anchors = self._open(X)
-        n, d = len(anchors), self._dimension
-        names = group_names(kwargs["groups"], n, "LatentLIME.explain")
-        kept = min(self.n_features or d, d)
-        broken = self._broken(anchors)
-        data: dict[str, Any] = {
-            key: np.full(n, np.nan) for key in ("intercept", "score", "prediction")
-        }
-        data["local_prediction"] = np.full(n, np.nan)
-        data["weights"] = np.full((n, d), np.nan)
-        data["codes"] = np.full((n, d), np.nan, dtype=np.float32)
-        data["condition_weights"] = np.full((n, kept), np.nan)
-        data["condition_dimensions"] = np.full((n, kept), -1, dtype=np.int64)
-        texts = np.full((n, kept), "", dtype=object)
-        with bar(n, "LIME", "anchor", self.verbose) as progress:
-            for anchor in self._each(anchors, broken):
-                self._one(anchor, training, kept, data, texts)
-                progress.update(1)
+    @property
+    def _kept(self) -> int:
+        """Dimensions in the local model."""
+        return min(self.n_features or self._dimension, self._dimension)
+
+    def _explain(self, X: Any, groups: Any = None) -> dict[str, Any]:
+        data = super()._explain(X, groups)
+        texts = data["conditions"]
+        empty = np.empty(texts.shape, dtype="<U1")
+        return {**data, "conditions": texts.astype(str) if texts.size else empty}
+
+    def _tables(self, n: int) -> dict[str, NDArray[Any]]:
+        d, kept = self._dimension, self._kept
+        columns = ("intercept", "score", "prediction", "local_prediction")
         return {
-            **data,
-            "target": self._target().label,
-            "feature_names": self._names(),
-            "conditions": texts.astype(str) if texts.size else np.empty((n, kept), dtype="<U1"),
-            "groups": by_group(data["weights"], names),
-            "invalid": np.array(sorted(broken), dtype=np.int64),
-            "reasons": [broken[i] for i in sorted(broken)],
+            **{key: np.full(n, np.nan) for key in columns},
+            "weights": np.full((n, d), np.nan),
+            "codes": np.full((n, d), np.nan, dtype=np.float32),
+            "condition_weights": np.full((n, kept), np.nan),
+            "condition_dimensions": np.full((n, kept), -1, dtype=np.int64),
+            "conditions": np.full((n, kept), "", dtype=object),
         }
 
-    def _one(
-        self, anchor: Explained, training: Any, kept: int, data: dict[str, Any], texts: Any
-    ) -> None:
-        tabular = load("lime.lime_tabular", "latent", "LatentLIME")
-        explainer = tabular.LimeTabularExplainer(
-            training,
+    def _weigh(self, function: LatentTarget, background: Codes) -> dict[str, Any]:
+        # one explainer per anchor: its generator is stateful
+        explainer = load("lime.lime_tabular", "latent").LimeTabularExplainer(
+            background.astype(np.float64),
             mode="regression",
             feature_names=self._names(),
             kernel_width=self.kernel_width,
             feature_selection=self.feature_selection,
             discretize_continuous=self.discretize,
-            random_state=self.seed % _LARGEST,
+            random_state=self.seed % LARGEST_SEED,
         )
-        code = anchor.function.code.astype(np.float64)
-        found = explainer.explain_instance(
-            code, anchor.function, num_features=kept, num_samples=self.n_samples
+        kept = self._kept
+        local = explainer.explain_instance(
+            function.code.astype(np.float64),
+            function,
+            num_features=kept,
+            num_samples=self.n_samples,
         )
-        i = anchor.index
-        pairs = found.local_exp[1]  # for regression, [0] holds the negated weights
-        dimensions = [int(j) for j, _ in pairs]
-        data["weights"][i] = 0.0
-        data["weights"][i, dimensions] = [weight for _, weight in pairs]
-        data["condition_dimensions"][i, : len(pairs)] = dimensions
-        data["condition_weights"][i, : len(pairs)] = [weight for _, weight in pairs]
-        texts[i, : len(pairs)] = [text for text, _ in found.as_list(label=1)]
-        data["codes"][i] = anchor.function.code
-        data["intercept"][i] = found.intercept[1]
-        data["score"][i] = found.score
-        data["prediction"][i] = found.predicted_value
-        data["local_prediction"][i] = np.asarray(found.local_pred).reshape(-1)[0]
+        pairs = local.local_exp[1]  # for regression, [0] holds the negated weights
+        count = len(pairs)
+        weights = np.zeros(self._dimension)
+        dimensions, values = np.full(kept, -1), np.full(kept, np.nan)
+        conditions = np.full(kept, "", dtype=object)
+        dimensions[:count] = [j for j, _ in pairs]
+        values[:count] = [weight for _, weight in pairs]
+        conditions[:count] = [text for text, _ in local.as_list(label=1)]
+        weights[dimensions[:count]] = values[:count]
+        return {
+            "weights": weights,
+            "condition_dimensions": dimensions,
+            "condition_weights": values,
+            "conditions": conditions,
+            "codes": function.code,
+            "intercept": local.intercept[1],
+            "score": local.score,
+            "prediction": local.predicted_value,
+            "local_prediction": np.asarray(local.local_pred).reshape(-1)[0],
+        }

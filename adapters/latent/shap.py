@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -9,23 +10,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from pxgen_plugins.adapters._isolation import seeded
+from pxgen_plugins.adapters._latent_target import LatentTarget
 from pxgen_plugins.adapters.base import register
-from pxgen_plugins.adapters.latent.base import (
-    Floats,
-    LatentAdapter,
-    Moved,
-    by_group,
-    group_names,
-    seeded,
-)
+from pxgen_plugins.adapters.latent._shapley import ShapleyAdapter
+from pxgen_plugins.adapters.latent.base import LARGEST_SEED, Codes
 from pxgen_plugins.utils import validation
 from pxgen_plugins.utils.optional import load
-from pxgen_plugins.utils.progress import bar
 
 __all__ = ["DEFAULT_DATA_LATENT_SHAP", "LatentSHAP"]
 
 METHODS = ("kernel", "permutation", "gradient")
-_LARGEST = 2**32  # seeds of numpy's legacy generators are 32 bits wide
 _GRADIENT_SAMPLES = 200
 _PERMUTATIONS = 10
 
@@ -58,7 +53,8 @@ DEFAULT_DATA_LATENT_SHAP: dict[str, Any] = {
 
 
 @register("latent_shap")
-class LatentSHAP(LatentAdapter):
+@dataclass(repr=False, eq=False)
+class LatentSHAP(ShapleyAdapter):
     """Shapley values of a target in latent dimensions (Lundberg and Lee 2017), by ``shap``.
 
     The game: dimensions of the code in the coalition are the anchor's, the others come from the
@@ -72,19 +68,13 @@ class LatentSHAP(LatentAdapter):
 
     Args:
         predictor: A model that can encode and decode.
-        target: A criterion (name, mapping or object), ``"elbo"``, ``Latent``, ``Pixel`` or a
-            callable from a batch to (b,).
         method: ``"kernel"``, ``"permutation"`` or ``"gradient"``.
         n_samples: Coalitions (kernel; None: 2 d + 2048), orders (permutation; None: 10) or draws
             (gradient; None: 200) per anchor.
-        n_background: Background codes that :meth:`fit` keeps, >= 2.
-        seed: Seed of all draws; every anchor gets the same ones.
-        batch_size: Codes per model call.
-        verbose: Show a progress bar on stderr.
+        target, n_background, seed, batch_size, verbose: See
+            :class:`~pxgen_plugins.adapters.latent.base.LatentAdapter`.
 
     Raises:
-        ParameterError: When an argument is not allowed.
-        CapabilityError: When the model cannot encode or decode, or the target needs more.
         MissingDependencyError: On ``explain``, when shap is not installed.
 
     Cost per anchor: n_samples x n_background decoder passes (kernel), (2 d + 1) times that
@@ -100,76 +90,35 @@ class LatentSHAP(LatentAdapter):
         True
     """
 
-    evidence = "latent_attribution"
     library = "shap"
     defaults = DEFAULT_DATA_LATENT_SHAP
 
-    def __init__(
-        self,
-        predictor: Any,
-        target: Any = "kld",
-        method: str = "kernel",
-        n_samples: int | None = None,
-        *,
-        n_background: int = 50,
-        seed: int = 0,
-        batch_size: int = 256,
-        verbose: bool = False,
-    ) -> None:
-        self.method = validation.choice(method, "method", "LatentSHAP", METHODS)
-        self.n_samples = n_samples
-        if n_samples is not None:
-            self.n_samples = validation.integer(n_samples, "n_samples", "LatentSHAP", minimum=1)
-        params = {"method": method, "n_samples": n_samples}
-        super().__init__(
-            predictor,
-            target,
-            n_background,
-            params,
-            seed=seed,
-            batch_size=batch_size,
-            verbose=verbose,
-        )
+    method: str = "kernel"
+    n_samples: int | None = None
 
-    def _explain(self, X: Any, **kwargs: Any) -> dict[str, Any]:
-        background = self._fitted()
-        anchors = self._open(X)
-        n, d = len(anchors), self._dimension
-        names = group_names(kwargs["groups"], n, "LatentSHAP.explain")
-        broken = self._broken(anchors)
-        weights, codes = np.full((n, d), np.nan), np.full((n, d), np.nan, dtype=np.float32)
-        base, prediction = np.full(n, np.nan), np.full(n, np.nan)
-        with bar(n, "SHAP", "anchor", self.verbose) as progress:
-            for anchor in self._each(anchors, broken):
-                i, function = anchor.index, anchor.function
-                codes[i] = function.code
-                base[i] = function(background).mean()
-                prediction[i] = function(function.code[None])[0]
-                weights[i] = self._values(function, background)
-                progress.update(1)
-        return {
-            "target": self._target().label,
-            "method": self.method,
-            "feature_names": self._names(),
-            "weights": weights,
-            "base_value": base,
-            "prediction": prediction,
-            "additivity_gap": prediction - base - weights.sum(axis=1),
-            "codes": codes,
-            "groups": by_group(weights, names),
-            "invalid": np.array(sorted(broken), dtype=np.int64),
-            "reasons": [broken[i] for i in sorted(broken)],
-        }
+    def _check(self) -> None:
+        super()._check()
+        self.method = validation.choice(self.method, "method", METHODS)
+        if self.n_samples is not None:
+            self.n_samples = validation.integer(self.n_samples, "n_samples", minimum=1)
 
-    def _values(self, function: Moved, background: NDArray[np.float32]) -> Floats:
-        shap = load("shap", "latent", "LatentSHAP")
+    def _explain(self, X: Any, groups: Any = None) -> dict[str, Any]:
+        return {**super()._explain(X, groups), "method": self.method}
+
+    def _tables(self, n: int) -> dict[str, NDArray[Any]]:
+        codes = np.full((n, self._dimension), np.nan, dtype=np.float32)
+        return {**super()._tables(n), "codes": codes}
+
+    def _weigh(self, function: LatentTarget, background: Codes) -> dict[str, Any]:
+        return {**super()._weigh(function, background), "codes": function.code}
+
+    def _values(self, function: LatentTarget, background: Codes) -> Any:
+        shap = load("shap", "latent")
         by = {"kernel": self._kernel, "permutation": self._permutation, "gradient": self._gradient}
         with seeded(self.seed):  # shap draws from numpy's global generator
-            found = by[self.method](shap, function, background)
-        values: Floats = np.asarray(found, dtype=np.float64)
-        return values.reshape(-1)
+            return by[self.method](shap, function, background)
 
-    def _kernel(self, shap: Any, function: Moved, background: NDArray[np.float32]) -> Any:
+    def _kernel(self, shap: Any, function: LatentTarget, background: Codes) -> Any:
         explainer = shap.KernelExplainer(function, background.astype(np.float64))
         return explainer.shap_values(
             function.code[None].astype(np.float64),
@@ -178,31 +127,31 @@ class LatentSHAP(LatentAdapter):
             silent=True,
         )
 
-    def _permutation(self, shap: Any, function: Moved, background: NDArray[np.float32]) -> Any:
+    def _permutation(self, shap: Any, function: LatentTarget, background: Codes) -> Any:
         masker = shap.maskers.Independent(
             background.astype(np.float64),
             max_samples=len(background),  # the default takes 100 of them
         )
-        explainer = shap.PermutationExplainer(function, masker, seed=self.seed % _LARGEST)
+        explainer = shap.PermutationExplainer(function, masker, seed=self.seed % LARGEST_SEED)
         orders = self.n_samples or _PERMUTATIONS
         code = function.code[None].astype(np.float64)
         return explainer(code, max_evals=orders * (2 * code.size + 1), silent=True).values
 
-    def _gradient(self, shap: Any, function: Moved, background: NDArray[np.float32]) -> Any:
+    def _gradient(self, shap: Any, function: LatentTarget, background: Codes) -> Any:
         explainer = shap.GradientExplainer(
             _Column(function), torch.from_numpy(background), batch_size=self.batch_size
         )
         return explainer.shap_values(
             torch.from_numpy(function.code[None]),
             nsamples=self.n_samples or _GRADIENT_SAMPLES,
-            rseed=self.seed % _LARGEST,
+            rseed=self.seed % LARGEST_SEED,
         )
 
 
 class _Column(nn.Module):
     """The target as a module with one output, without parameters that a library could touch."""
 
-    def __init__(self, function: Moved) -> None:
+    def __init__(self, function: LatentTarget) -> None:
         super().__init__()
         self._function = function
 

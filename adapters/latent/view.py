@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-from alibi.api.interfaces import Explanation
 from numpy.typing import NDArray
 
-from pxgen_plugins.adapters.base import register
+from pxgen_plugins.adapters._anchors import AnchorReader, Floats, as_array, check_space
+from pxgen_plugins.adapters.base import Adapter, NotFittedError, register
 from pxgen_plugins.adapters.latent._projections import MAPS, PCAMap, tsne_backend
-from pxgen_plugins.adapters.latent._view_quality import judge
-from pxgen_plugins.adapters._anchors import Floats, Rows, as_array, check_space, space_text
-from pxgen_plugins.adapters.base import Adapter, NotFittedError, traceless
+from pxgen_plugins.adapters.latent._view_quality import view_quality
+from pxgen_plugins.host import Explanation
 from pxgen_plugins.utils import validation
 from pxgen_plugins.utils.errors import AnchorError, ParameterError, short_repr
 from pxgen_plugins.utils.seeds import derive
@@ -23,7 +23,7 @@ __all__ = ["DEFAULT_DATA_VIEW", "LatentView"]
 METHODS = ("pca", "tsne", "umap")
 SPACES = ("latent", "sample", "pixel")
 BACKENDS = ("opentsne", "sklearn")
-_JUDGED = 2_000  # rows whose neighbours are compared: 64 MB of distances
+_MOST = 2_000  # rows whose neighbours are compared: 64 MB of distances
 
 DEFAULT_DATA_VIEW: dict[str, Any] = {
     "coordinates": np.empty((0, 2)),
@@ -63,6 +63,7 @@ DEFAULT_DATA_VIEW: dict[str, Any] = {
 
 
 @register("latent_view")
+@dataclass(repr=False, eq=False)
 class LatentView(Adapter):
     """A view of the anchors' codes in few dimensions.
 
@@ -108,43 +109,31 @@ class LatentView(Adapter):
     scope: ClassVar[list[str]] = ["global"]
     defaults = DEFAULT_DATA_VIEW
 
-    def __init__(
-        self,
-        predictor: Any,
-        method: str = "pca",
-        *,
-        n_components: int = 2,
-        space: str | Callable[[Any], Any] = "latent",
-        n_neighbors: int = 15,
-        perplexity: float = 30.0,
-        backend: str | None = None,
-        seed: int = 0,
-        batch_size: int = 256,
-        verbose: bool = False,
-    ) -> None:
-        where = type(self).__name__
-        self.method = validation.choice(method, "method", where, METHODS)
-        self.n_components = validation.integer(n_components, "n_components", where, minimum=2)
+    method: str = "pca"
+    _: KW_ONLY
+    n_components: int = 2
+    space: str | Callable[[Any], Any] = "latent"
+    n_neighbors: int = 15
+    perplexity: float = 30.0
+    backend: str | None = None
+
+    def _check(self) -> None:
+        super()._check()
+        self.method = validation.choice(self.method, "method", METHODS)
+        self.n_components = validation.integer(self.n_components, "n_components", minimum=2)
         if self.n_components > 3:
             hint = "A view has two or three dimensions."
-            raise ParameterError("n_components", where, "2 or 3", str(n_components), hint)
-        self.n_neighbors = validation.integer(n_neighbors, "n_neighbors", where, minimum=1)
-        self.perplexity = validation.real(perplexity, "perplexity", where, minimum=1.0)
-        self.backend = backend
-        if backend is not None:
-            self.backend = validation.choice(backend, "backend", where, BACKENDS)
-        self.space = space
+            raise ParameterError("n_components", "2 or 3", str(self.n_components), hint)
+        check_space(self.space, SPACES)
+        self.n_neighbors = validation.integer(self.n_neighbors, "n_neighbors", minimum=1)
+        self.perplexity = validation.real(self.perplexity, "perplexity", minimum=1.0)
+        if self.backend is not None:
+            self.backend = validation.choice(self.backend, "backend", BACKENDS)
         self._map: Any = None
         self._fitted_rows: Floats | None = None
-        params = {
-            "method": method,
-            "n_components": n_components,
-            "space": space_text(space),
-            "n_neighbors": n_neighbors,
-            "perplexity": perplexity,
-            "backend": backend,
-        }
-        super().__init__(predictor, params, seed=seed, batch_size=batch_size, verbose=verbose)
+
+    def _check_model(self, model: Any) -> None:
+        check_space(self.space, SPACES, model)
 
     def fit(self, X: Any = None) -> LatentView:
         """Make the map from ``X``; later anchors are placed on it.
@@ -161,10 +150,10 @@ class LatentView(Adapter):
         """
         self._forget()
         if X is not None:
-            with traceless(self.predictor):
-                rows = self._rows(X, "LatentView.fit").features(self.space, verbose=self.verbose)
+            with self._call("fit"):
+                rows = self._reader(X).features(self.space, verbose=self.verbose)
                 self._fitted_rows = rows[np.isfinite(rows).all(axis=1)]
-                self._map = self._made(self._fitted_rows, "LatentView.fit")
+                self._map = self._make_map(self._fitted_rows)
         return self
 
     def explain(  # type: ignore[override]  # named arguments in the place of any
@@ -187,11 +176,9 @@ class LatentView(Adapter):
             ParameterError: When groups or values are not one per anchor.
             MissingDependencyError: When the method's library is not installed.
         """
-        carried = groups if hasattr(groups, "data") else as_array(groups)
-        table = None
-        if values is not None:
-            table = values if not isinstance(values, Mapping) else _Table(values)
-        return super().explain(X, labels=as_array(labels), groups=carried, values=table)
+        names = groups if hasattr(groups, "data") else as_array(groups)
+        table = _Table(values) if isinstance(values, Mapping) else values
+        return super().explain(X, labels=as_array(labels), groups=names, values=table)
 
     def transform(self, X: Any) -> Floats:
         """Return the coordinates (n, c) of new anchors on the fitted map; NaN for invalid ones.
@@ -202,27 +189,21 @@ class LatentView(Adapter):
         """
         if self._map is None:
             raise NotFittedError(type(self).__name__)
-        with traceless(self.predictor):
-            rows = self._rows(X, "LatentView.transform").features(self.space)
-            return self._placed(rows)
-
-    def reset_predictor(self, predictor: Any) -> None:
-        """See :meth:`Adapter.reset_predictor`."""
-        check_space(self.space, predictor, type(self).__name__, SPACES)
-        super().reset_predictor(predictor)
+        with self._call("transform"):
+            return self._place(self._reader(X).features(self.space))
 
     def _forget(self) -> None:
         self._map = self._fitted_rows = None
 
-    def _rows(self, X: Any, where: str, labels: Any = None) -> Rows:
+    def _reader(self, X: Any, labels: Any = None) -> AnchorReader:
         seed = self.seed
-        return Rows(X, self.predictor, where, self.batch_size, seed=seed, labels=labels)
+        return AnchorReader(X, self.predictor, self.batch_size, seed=seed, labels=labels)
 
-    def _made(self, rows: Floats, where: str) -> Any:
+    def _make_map(self, rows: Floats) -> Any:
         if len(rows) < 2:
             hint = "Give more anchors, or check them for NaN and infinity."
             allowed = "at least 2 finite anchors, to make a map from"
-            raise AnchorError("X", where, allowed, str(len(rows)), hint)
+            raise AnchorError("X", allowed, str(len(rows)), hint)
         options: dict[str, Any] = {}
         if self.method == "tsne":
             options = {"perplexity": self.perplexity}
@@ -231,46 +212,47 @@ class LatentView(Adapter):
         kind = tsne_backend(self.backend) if self.method == "tsne" else self.method
         return MAPS[kind](rows, self.n_components, derive(self.seed, "map") % 2**31, **options)
 
-    def _placed(self, rows: Floats) -> Floats:
+    def _place(self, rows: Floats) -> Floats:
         """Return coordinates on the fitted map; the rows it was made from keep their places."""
         valid = np.isfinite(rows).all(axis=1)
-        found = np.full((len(rows), self.n_components), np.nan)
+        places = np.full((len(rows), self.n_components), np.nan)
         if self._fitted_rows is not None and np.array_equal(rows[valid], self._fitted_rows):
-            found[valid] = self._map.coordinates
+            places[valid] = self._map.coordinates
         elif valid.any():
-            found[valid] = self._map.transform(rows[valid])
-        return found
+            places[valid] = self._map.transform(rows[valid])
+        return places
 
-    def _explain(self, X: Any, **kwargs: Any) -> dict[str, Any]:
-        where = "LatentView.explain"
-        rows = self._rows(X, where, kwargs["labels"])
-        carried = _carried(kwargs["groups"], kwargs["values"], len(rows), where)
-        table = rows.features(self.space, verbose=self.verbose)
+    def _explain(
+        self, X: Any, labels: Any = None, groups: Any = None, values: Any = None
+    ) -> dict[str, Any]:
+        reader = self._reader(X, labels)
+        colours = _colours(groups, values, len(reader))
+        table = reader.features(self.space, verbose=self.verbose)
         valid = np.isfinite(table).all(axis=1)
-        made = self._map
-        if made is None:
-            made = self._made(table[valid], where)
+        projection = self._map
+        if projection is None:
+            projection = self._make_map(table[valid])
             coordinates = np.full((len(table), self.n_components), np.nan)
-            coordinates[valid] = made.coordinates
+            coordinates[valid] = projection.coordinates
         else:
-            coordinates = self._placed(table)
+            coordinates = self._place(table)
         axes: dict[str, Any] = {}
-        if isinstance(made, PCAMap):
-            axes = {"explained_variance_ratio": made.ratio, "loadings": made.loadings}
+        if isinstance(projection, PCAMap):
+            axes = {"explained_variance_ratio": projection.ratio, "loadings": projection.loadings}
         seed = derive(self.seed, "judged")
-        labels = rows.anchors.labels
+        own_labels = reader.anchors.labels
         return {
             **axes,
-            **carried,
-            **judge(table[valid], coordinates[valid], self.n_neighbors, _JUDGED, seed),
+            **colours,
+            **view_quality(table[valid], coordinates[valid], self.n_neighbors, _MOST, seed),
             "coordinates": coordinates,
             "method": self.method,
             "backend": tsne_backend(self.backend) if self.method == "tsne" else None,
-            "space": space_text(self.space),
-            "n_fitted": len(made.coordinates),
-            "labels": carried.get("labels") if labels is None else labels,
-            "ids": rows.anchors.ids,
-            **rows.found_invalid(),
+            "space": self._params()["space"],
+            "n_fitted": len(projection.coordinates),
+            "labels": colours.get("labels") if own_labels is None else own_labels,
+            "ids": reader.anchors.ids,
+            **reader.exclusions(),
         }
 
 
@@ -284,40 +266,40 @@ class _Table:
         return f"values of {', '.join(self.values)}"
 
 
-def _carried(groups: Any, values: Any, n: int, where: str) -> dict[str, Any]:
+def _colours(groups: Any, values: Any, n: int) -> dict[str, Any]:
     """Return groups, criteria, values and labels to colour by, checked to be one per anchor."""
-    found: dict[str, Any] = {}
+    colours: dict[str, Any] = {}
     data = getattr(groups, "data", None)
     if isinstance(data, Mapping) and "group" in data:
-        found["group"] = _names(data["group"], "groups", n, where)
-        found["criteria"] = [str(name) for name in data["criteria"]]
-        found["units"] = [str(unit) for unit in data.get("units") or []]
-        found["values"] = np.asarray(data["values"], dtype=np.float64).reshape(n, -1)
+        colours["group"] = _names(data["group"], "groups", n)
+        colours["criteria"] = [str(name) for name in data["criteria"]]
+        colours["units"] = [str(unit) for unit in data.get("units") or []]
+        colours["values"] = np.asarray(data["values"], dtype=np.float64).reshape(n, -1)
         if data.get("labels") is not None:
-            found["labels"] = _names(data["labels"], "labels", n, where)
+            colours["labels"] = _names(data["labels"], "labels", n)
     elif groups is not None:
-        found["group"] = _names(groups, "groups", n, where)
+        colours["group"] = _names(groups, "groups", n)
     if values is not None:
         if not isinstance(values, _Table):
             hint = "Pass a mapping like {'kld': explanation.values[:, 0]}."
             allowed = "a mapping from criteria to values"
-            raise ParameterError("values", where, allowed, short_repr(values), hint)
+            raise ParameterError("values", allowed, short_repr(values), hint)
         columns = []
         for name, column in values.values.items():
             numbers = np.asarray(column, dtype=np.float64)
             if numbers.shape != (n,):
                 hint = "Give the values of the same anchors, in the same order."
                 got = short_repr(numbers)
-                raise ParameterError(f"values[{name!r}]", where, f"of shape ({n},)", got, hint)
+                raise ParameterError(f"values[{name!r}]", f"of shape ({n},)", got, hint)
             columns.append(numbers)
-        found["criteria"], found["units"] = list(values.values), [""] * len(columns)
-        found["values"] = np.stack(columns, axis=1) if columns else None
-    return found
+        colours["criteria"], colours["units"] = list(values.values), [""] * len(columns)
+        colours["values"] = np.stack(columns, axis=1) if columns else None
+    return colours
 
 
-def _names(given: Any, parameter: str, n: int, where: str) -> NDArray[np.str_]:
+def _names(given: Any, parameter: str, n: int) -> NDArray[np.str_]:
     names = np.asarray(given)
     if names.ndim != 1 or len(names) != n:
         hint = "Give those of the same anchors, in the same order."
-        raise ParameterError(parameter, where, f"of shape ({n},)", short_repr(given), hint)
+        raise ParameterError(parameter, f"of shape ({n},)", short_repr(given), hint)
     return names.astype(np.str_)

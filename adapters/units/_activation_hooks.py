@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from pxgen_plugins.utils.errors import ModelError, ParameterError, short_repr
 from pxgen_plugins.utils.validation import nearest
 
-__all__ = ["channels", "every", "leaves", "pick", "watching"]
+__all__ = ["active_layers", "channel_means", "choose_layer", "choose_layers", "record"]
 
 _LAST_AXIS = (nn.Linear, nn.LayerNorm, nn.Embedding)
 _RESHAPING = (nn.Flatten, nn.Unflatten, nn.Dropout, nn.Identity)
@@ -28,7 +28,7 @@ _CONVOLUTIONS = (
 
 
 @contextmanager
-def watching(layers: Mapping[str, nn.Module]) -> Iterator[dict[str, Tensor]]:
+def record(layers: Mapping[str, nn.Module]) -> Iterator[dict[str, Tensor]]:
     """Yield a dict that holds the last output of every layer called by this thread.
 
     Args:
@@ -36,37 +36,37 @@ def watching(layers: Mapping[str, nn.Module]) -> Iterator[dict[str, Tensor]]:
 
     Example:
         >>> layer = nn.Linear(2, 3)
-        >>> with watching({"first": layer}) as seen:
+        >>> with record({"first": layer}) as outputs:
         ...     _ = layer(torch.zeros(1, 2))
-        >>> seen["first"].shape
+        >>> outputs["first"].shape
         torch.Size([1, 3])
     """
-    seen: dict[str, Tensor] = {}
+    outputs: dict[str, Tensor] = {}
     own = threading.get_ident()
 
     def keep(name: str) -> Callable[..., None]:
         def hook(_module: nn.Module, _inputs: Any, output: Any) -> None:
             # the model may serve other threads meanwhile, whose outputs are not ours
             if isinstance(output, Tensor) and threading.get_ident() == own:
-                seen[name] = output
+                outputs[name] = output
 
         return hook
 
     handles = [layer.register_forward_hook(keep(name)) for name, layer in layers.items()]
     try:
-        yield seen
+        yield outputs
     finally:
         for handle in handles:
             handle.remove()
 
 
-def channels(output: Tensor, layer: nn.Module) -> Tensor:
+def channel_means(output: Tensor, layer: nn.Module) -> Tensor:
     """Return the mean activation of every channel over its positions, (b, c).
 
     Channels are the last axis behind linear layers, layer norms and embeddings, else axis 1.
 
     Example:
-        >>> channels(torch.ones(2, 3, 4, 4), nn.ReLU()).shape
+        >>> channel_means(torch.ones(2, 3, 4, 4), nn.ReLU()).shape
         torch.Size([2, 3])
     """
     if output.ndim <= 2:
@@ -75,7 +75,7 @@ def channels(output: Tensor, layer: nn.Module) -> Tensor:
     return moved.flatten(2).mean(2)
 
 
-def leaves(model: Any, run: Callable[[], Any]) -> dict[str, nn.Module]:
+def active_layers(model: Any, run: Callable[[], Any]) -> dict[str, nn.Module]:
     """Return the layers without sub-layers that ``run()`` calls, in the order of the calls.
 
     Those that only reshape, or drop nothing in evaluation, are left out.
@@ -85,53 +85,52 @@ def leaves(model: Any, run: Callable[[], Any]) -> dict[str, nn.Module]:
         for name, layer in model.layers.items()
         if not list(layer.children()) and not isinstance(layer, _RESHAPING)
     }
-    with torch.no_grad(), watching(candidates) as seen:
+    with torch.no_grad(), record(candidates) as outputs:
         run()
-    return {name: candidates[name] for name in seen}
+    return {name: candidates[name] for name in outputs}
 
 
-def pick(layer: str | None, called: Mapping[str, nn.Module], model: Any, where: str) -> str:
+def choose_layer(layer: str | None, active: Mapping[str, nn.Module], model: Any) -> str:
     """Return the name of the layer to look at.
 
     Args:
         layer: What the user named; None takes the last convolution that is not the output layer,
             or the last such linear layer when there is no convolution.
-        called: The layers that are called, in order.
+        active: The layers that are called, in order.
         model: The model, for the names of all its layers.
-        where: Who asks, for messages.
 
     Raises:
         ParameterError: When the layer does not exist or is not called.
         ModelError: When the model calls no layer at all.
     """
-    if not called:
+    if not active:
         hint = "Build the decoder of torch modules, and pass them as modules=."
-        raise ModelError("decode", where, "made of named layers", "a model that calls none", hint)
+        raise ModelError("decode", "made of named layers", "a model that calls none", hint)
     if layer is not None:
-        if layer not in called:
+        if layer not in active:
             known = "unused while decoding" if layer in model.layers else "unknown"
-            allowed = "one of " + ", ".join(called)
+            allowed = "one of " + ", ".join(active)
             raise ParameterError(
-                "layer", where, allowed, f"{short_repr(layer)}, {known}", nearest(layer, called)
+                "layer", allowed, f"{short_repr(layer)}, {known}", nearest(layer, active)
             )
         return layer
     for kinds in (_CONVOLUTIONS, (nn.Linear,)):
-        found = [name for name, module in called.items() if isinstance(module, kinds)]
-        if found:
-            return found[-2] if len(found) > 1 else found[-1]
-    return list(called)[-1]
+        names = [name for name, module in active.items() if isinstance(module, kinds)]
+        if names:
+            return names[-2] if len(names) > 1 else names[-1]
+    return list(active)[-1]
 
 
-def every(names: Sequence[str] | None, called: Mapping[str, nn.Module], where: str) -> list[str]:
+def choose_layers(names: Sequence[str] | None, active: Mapping[str, nn.Module]) -> list[str]:
     """Return the layers asked for, all that are called for None.
 
     Raises:
         ParameterError: When one is not called.
     """
     if names is None:
-        return list(called)
+        return list(active)
     for name in names:
-        if name not in called:
-            allowed = "layers that are called: " + ", ".join(called)
-            raise ParameterError("layers", where, allowed, short_repr(name), nearest(name, called))
+        if name not in active:
+            allowed = "layers that are called: " + ", ".join(active)
+            raise ParameterError("layers", allowed, short_repr(name), nearest(name, active))
     return list(names)

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from alibi.api.interfaces import Explanation
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from pxgen_plugins.adapters.base import register
-from pxgen_plugins.adapters.latent.base import Serial
-from pxgen_plugins.adapters.units._activation_hooks import channels, leaves, pick, watching
+from pxgen_plugins.adapters._anchors import AnchorReader
+from pxgen_plugins.adapters.base import Adapter, register
+from pxgen_plugins.adapters.units._activation_hooks import (
+    active_layers,
+    channel_means,
+    choose_layer,
+    record,
+)
 from pxgen_plugins.utils import validation
 from pxgen_plugins.utils.errors import CapabilityError, ParameterError, short_repr
 from pxgen_plugins.utils.progress import bar
@@ -51,7 +56,8 @@ DEFAULT_DATA_ACTIVATION_MAXIMISATION: dict[str, Any] = {
 
 
 @register("activation_maximisation")
-class ActivationMaximisation(Serial):
+@dataclass(repr=False, eq=False)
+class ActivationMaximisation(Adapter):
     """Codes and images that excite a unit of the decoder most (Erhan et al. 2009).
 
     Gradient ascent on the latent code, as Nguyen et al. (2016) do with a generator as prior, by
@@ -88,8 +94,8 @@ class ActivationMaximisation(Serial):
         >>> _ = nn.init.constant_(net[0].weight, 1.0)
         >>> model = VAE(encode=lambda x: (x[:, :2], x[:, :2]), decode=net.forward,
         ...             latent_shape=(2,), sample_shape=(4,), modules=[net], check=False)
-        >>> found = ActivationMaximisation(model, "0", 1, n_steps=100).explain(None)
-        >>> bool(abs(found.codes[0] - found.radius / 2**0.5).max() < 0.05)  # border, along (1, 1)
+        >>> result = ActivationMaximisation(model, "0", 1, n_steps=100).explain(None)
+        >>> bool(abs(result.codes[0] - result.radius / 2**0.5).max() < 0.05)  # border, along (1, 1)
         True
     """
 
@@ -99,73 +105,42 @@ class ActivationMaximisation(Serial):
     scope: ClassVar[list[str]] = ["global"]
     defaults = DEFAULT_DATA_ACTIVATION_MAXIMISATION
 
-    def __init__(
-        self,
-        predictor: Any,
-        layer: str | None = None,
-        units: Any = None,
-        *,
-        n_restarts: int = 4,
-        n_steps: int = 100,
-        step: float = 0.1,
-        plausible: float = 0.99,
-        n_prototypes: int = 5,
-        seed: int = 0,
-        batch_size: int = 256,
-        verbose: bool = False,
-    ) -> None:
-        where = "ActivationMaximisation"
-        if layer is not None and not isinstance(layer, str):
+    layer: str | None = None
+    units: Any = None
+    _: KW_ONLY
+    n_restarts: int = 4
+    n_steps: int = 100
+    step: float = 0.1
+    plausible: float = 0.99
+    n_prototypes: int = 5
+
+    def _check(self) -> None:
+        super()._check()
+        if self.layer is not None and not isinstance(self.layer, str):
             hint = "Name one of model.layers."
-            raise ParameterError("layer", where, "a name or None", short_repr(layer), hint)
-        self.layer = layer
-        self.units = None if units is None else _units(units)
-        self.n_restarts = validation.integer(n_restarts, "n_restarts", where, minimum=1)
-        self.n_steps = validation.integer(n_steps, "n_steps", where, minimum=1)
-        self.step = validation.real(step, "step", where, above=0.0)
-        self.plausible = validation.real(plausible, "plausible", where, above=0.0, below=1.0)
-        self.n_prototypes = validation.integer(n_prototypes, "n_prototypes", where, minimum=1)
-        params = {
-            "layer": layer,
-            "units": self.units,
-            "n_restarts": n_restarts,
-            "n_steps": n_steps,
-            "step": step,
-            "plausible": plausible,
-            "n_prototypes": n_prototypes,
-        }
-        super().__init__(predictor, params, seed=seed, batch_size=batch_size, verbose=verbose)
+            raise ParameterError("layer", "a name or None", short_repr(self.layer), hint)
+        self.units = None if self.units is None else _units(self.units)
+        self.n_restarts = validation.integer(self.n_restarts, "n_restarts", minimum=1)
+        self.n_steps = validation.integer(self.n_steps, "n_steps", minimum=1)
+        self.step = validation.real(self.step, "step", above=0.0)
+        self.plausible = validation.real(self.plausible, "plausible", above=0.0, below=1.0)
+        self.n_prototypes = validation.integer(self.n_prototypes, "n_prototypes", minimum=1)
 
-    def explain(  # type: ignore[override]  # this adapter takes no further arguments
-        self, X: Any
-    ) -> Explanation:
-        """Return the codes and images that excite the units most.
-
-        Args:
-            X: Anchors to rank by what their own codes excite, or None.
-
-        Raises:
-            ParameterError: When a unit or the layer does not exist.
-            CapabilityError: When decoding cannot be differentiated.
-            AnchorError: When the anchors do not fit the model.
-        """
-        return super().explain(X)
-
-    def _explain(self, X: Any, **kwargs: Any) -> dict[str, Any]:
+    def _explain(self, X: Any) -> dict[str, Any]:
         name, layer, total = self._find()
         units = list(range(min(8, total))) if self.units is None else self.units
         for unit in units:
             if unit >= total:
                 hint = f"Choose out of 0 to {total - 1}."
                 allowed = f"below {total}, the channels of {name!r}"
-                raise ParameterError("units", type(self).__name__, allowed, str(unit), hint)
+                raise ParameterError("units", allowed, str(unit), hint)
         radius = self._radius()
         shape = (len(units), self.n_restarts)
         starts = normal_rows(0, self.n_restarts, self._latent, derive(self.seed, "starts"))
         # every unit starts from the same codes, so that units can be compared
         z = starts.repeat(len(units), *[1] * len(self._latent))
-        wanted = torch.tensor(units).repeat_interleave(self.n_restarts)
-        codes, history = self._ascend(name, layer, z, wanted, radius)
+        channels = torch.tensor(units).repeat_interleave(self.n_restarts)
+        codes, history = self._ascend(name, layer, z, channels, radius)
         reached = history.max(axis=1).reshape(shape)
         best = reached.argmax(axis=1)
         rows = np.arange(len(units)) * self.n_restarts + best
@@ -194,11 +169,11 @@ class ActivationMaximisation(Serial):
         """Return name and module of the layer, and its number of channels."""
         model = self.predictor
         origin = self._device(torch.zeros(1, *self._latent))
-        called = leaves(model, lambda: model.decode(origin))
-        name = pick(self.layer, called, model, type(self).__name__)
-        with torch.no_grad(), watching({name: called[name]}) as seen:
+        active = active_layers(model, lambda: model.decode(origin))
+        name = choose_layer(self.layer, active, model)
+        with torch.no_grad(), record({name: active[name]}) as outputs:
             model.decode(origin)
-        return name, called[name], channels(seen[name], called[name]).shape[1]
+        return name, active[name], channel_means(outputs[name], active[name]).shape[1]
 
     def _radius(self) -> float:
         from scipy.stats import chi2
@@ -212,21 +187,21 @@ class ActivationMaximisation(Serial):
         return inside
 
     def _ascend(
-        self, name: str, layer: nn.Module, z: Tensor, wanted: Tensor, radius: float
+        self, name: str, layer: nn.Module, z: Tensor, channels: Tensor, radius: float
     ) -> tuple[Tensor, NDArray[np.float64]]:
         """Return the best code of every start, and the activation before and after each step."""
         codes, histories = [], []
         steps = -(-len(z) // self.batch_size) * (self.n_steps + 1)
         ascent = bar(steps, "ascent", "step", self.verbose)
-        with ascent as progress, watching({name: layer}) as seen:
+        with ascent as progress, record({name: layer}) as outputs:
             for low in range(0, len(z), self.batch_size):
                 part = slice(low, low + self.batch_size)
-                units = wanted[part].to(self.predictor.device)
+                units = channels[part].to(self.predictor.device)
                 code = self._inside(self._device(z[part]), radius).detach().requires_grad_()
                 best, highest = code.detach().clone(), torch.full((len(code),), -torch.inf)
                 history = []
                 for step in range(self.n_steps + 1):
-                    value = self._activation(code, layer, seen, name, units)
+                    value = self._activation(code, layer, outputs, name, units)
                     now = value.detach().double().cpu()
                     better = now > highest
                     best[better], highest[better] = code.detach()[better], now[better].float()
@@ -242,15 +217,14 @@ class ActivationMaximisation(Serial):
         return torch.cat(codes), torch.cat(histories).numpy()
 
     def _activation(
-        self, code: Tensor, layer: nn.Module, seen: dict[str, Tensor], name: str, units: Tensor
+        self, code: Tensor, layer: nn.Module, outputs: dict[str, Tensor], name: str, units: Tensor
     ) -> Tensor:
         with torch.enable_grad():
             self.predictor.decode(code)
-        value = channels(seen.pop(name), layer)[torch.arange(len(code)), units]
+        value = channel_means(outputs.pop(name), layer)[torch.arange(len(code)), units]
         if not value.requires_grad:
             hint = "Give callables that torch can differentiate, without no_grad and ndarrays."
-            where = type(self).__name__
-            raise CapabilityError("decode", where, "differentiable", "a detached result", hint)
+            raise CapabilityError("decode", "differentiable", "a detached result", hint)
         return value
 
     def _decoded(self, codes: Tensor) -> NDArray[np.float32]:
@@ -269,25 +243,21 @@ class ActivationMaximisation(Serial):
         if "encode" not in self.predictor.capabilities:
             hint = "Call explain(None)."
             got = f"a {type(self.predictor).__name__} that cannot encode them"
-            raise CapabilityError("X", type(self).__name__, "None for this model", got, hint)
-        anchors = self._open(X)
-        broken = self._broken(anchors)
-        reached = np.full((len(anchors), len(units)), np.nan)
-        for low in range(0, len(anchors), self.batch_size):
-            rows = np.arange(low, min(low + self.batch_size, len(anchors)))
-            x = self._inputs(anchors, rows)
-            with torch.no_grad(), watching({name: layer}) as seen:
+            raise CapabilityError("X", "None for this model", got, hint)
+        reader = AnchorReader(X, self.predictor, self.batch_size)
+        reached = np.full((len(reader), len(units)), np.nan)
+        for rows, x in reader.batches():
+            with torch.no_grad(), record({name: layer}) as outputs:
                 mean = self.predictor.encode(x)[0]
                 self.predictor.decode(mean)
-            reached[rows] = channels(seen[name], layer)[:, units].double().cpu().numpy()
-        reached[list(broken)] = np.nan
+            reached[rows] = channel_means(outputs[name], layer)[:, units].double().cpu().numpy()
+        reached[reader.invalid] = np.nan
         order = np.argsort(-reached, axis=0, kind="stable").T  # NaN goes last
-        usable = len(anchors) - len(broken)
+        usable = len(reader) - len(reader.errors)
         return {
             "anchor_activation": reached,
             "prototypes": order[:, : min(self.n_prototypes, usable)].astype(np.int64),
-            "invalid": np.array(sorted(broken), dtype=np.int64),
-            "reasons": [broken[i] for i in sorted(broken)],
+            **reader.exclusions(),
         }
 
 
@@ -302,5 +272,5 @@ def _units(units: Any) -> list[int]:
     given = list(units) if isinstance(units, (list, tuple, range, np.ndarray)) else [units]
     if not given:
         hint = "Name one, as in units=3, or None for the first 8."
-        raise ParameterError("units", "ActivationMaximisation", "one or several", "none", hint)
-    return [validation.integer(u, "units", "ActivationMaximisation", minimum=0) for u in given]
+        raise ParameterError("units", "one or several", "none", hint)
+    return [validation.integer(u, "units", minimum=0) for u in given]

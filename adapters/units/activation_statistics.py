@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from alibi.api.interfaces import Explanation
 from numpy.typing import NDArray
 
-from pxgen_plugins.adapters.base import register
-from pxgen_plugins.adapters.latent.base import Floats, Serial, group_names, ordered
-from pxgen_plugins.adapters.units._activation_hooks import channels, every, leaves, watching
-from pxgen_plugins.anchors import Anchors
+from pxgen_plugins.adapters._anchors import AnchorReader, Floats, Indices
+from pxgen_plugins.adapters._groups import group_names, sort_groups
+from pxgen_plugins.adapters.base import Adapter, register
+from pxgen_plugins.adapters.units._activation_hooks import (
+    active_layers,
+    channel_means,
+    choose_layers,
+    record,
+)
+from pxgen_plugins.host import Explanation
 from pxgen_plugins.utils import validation
 from pxgen_plugins.utils.errors import ParameterError, short_repr
 from pxgen_plugins.utils.progress import bar
 
 __all__ = ["DEFAULT_DATA_ACTIVATION_STATISTICS", "ActivationStatistics"]
+
+_OFTEN = 0.5  # share of a group from which a channel counts as firing for it
+_SELDOM = 0.1  # share up to which it counts as silent
 
 DEFAULT_DATA_ACTIVATION_STATISTICS: dict[str, Any] = {
     "layers": {},
@@ -37,13 +46,14 @@ DEFAULT_DATA_ACTIVATION_STATISTICS: dict[str, Any] = {
 - ``contrast``: the two groups compared, [] for none; ``contrasts``: by layer: ``difference`` (c,),
   fires in the first minus fires in the second; ``effect`` (c,), difference of the means in pooled
   standard deviations (Cohen's d); ``only_first``, ``only_second``: channels that fire for at least
-  ``often`` of one group and at most ``seldom`` of the other, by falling size of the difference.
+  half of one group and at most a tenth of the other, by falling size of the difference.
 - ``invalid``, ``reasons``: indices of the anchors left out, and why.
 """
 
 
 @register("activation_statistics")
-class ActivationStatistics(Serial):
+@dataclass(repr=False, eq=False)
+class ActivationStatistics(Adapter):
     """Channel activations of every layer, by group of anchors, and what tells two groups apart.
 
     The model reconstructs each anchor; the activation of a channel is its mean over positions. A
@@ -57,8 +67,6 @@ class ActivationStatistics(Serial):
             excepted.
         contrast: Two groups to compare; None takes HIHE and HILE where both occur.
         quantile: Of a channel's activations, above which it fires, in [0, 1).
-        often: Share of a group from which a channel counts as firing for it, in (0, 1].
-        seldom: Share up to which it counts as silent, in [0, 1).
         seed: Unused: nothing is drawn.
         batch_size: Anchors per model call.
         verbose: Show a progress bar on stderr.
@@ -75,8 +83,8 @@ class ActivationStatistics(Serial):
         >>> model = VAE(encode=lambda x: (x[:, :2], x[:, :2]), decode=net.forward,
         ...             latent_shape=(2,), sample_shape=(4,), modules=[net], check=False)
         >>> X = torch.rand(6, 4, generator=torch.Generator().manual_seed(0)).numpy()
-        >>> found = ActivationStatistics(model).explain(X, groups=["HIHE"] * 3 + ["HILE"] * 3)
-        >>> list(found.layers), found.contrasts["0"]["difference"].shape
+        >>> result = ActivationStatistics(model).explain(X, groups=["HIHE"] * 3 + ["HILE"] * 3)
+        >>> list(result.layers), result.contrasts["0"]["difference"].shape
         (['0', '1'], (4,))
     """
 
@@ -86,36 +94,21 @@ class ActivationStatistics(Serial):
     scope: ClassVar[list[str]] = ["global"]
     defaults = DEFAULT_DATA_ACTIVATION_STATISTICS
 
-    def __init__(
-        self,
-        predictor: Any,
-        layers: Any = None,
-        contrast: Any = None,
-        *,
-        quantile: float = 0.75,
-        often: float = 0.5,
-        seldom: float = 0.1,
-        seed: int = 0,
-        batch_size: int = 256,
-        verbose: bool = False,
-    ) -> None:
-        where = "ActivationStatistics"
-        self.layers = None if layers is None else _strings(layers, "layers", where)
-        self.contrast = None if contrast is None else _strings(contrast, "contrast", where)
-        if self.contrast is not None and len(set(self.contrast)) != 2:
-            hint = "Name two different groups, as in contrast=('HIHE', 'HILE')."
-            raise ParameterError("contrast", where, "two groups", short_repr(contrast), hint)
-        self.quantile = validation.real(quantile, "quantile", where, minimum=0.0, below=1.0)
-        self.often = validation.real(often, "often", where, above=0.0, maximum=1.0)
-        self.seldom = validation.real(seldom, "seldom", where, minimum=0.0, below=1.0)
-        params = {
-            "layers": self.layers,
-            "contrast": self.contrast,
-            "quantile": quantile,
-            "often": often,
-            "seldom": seldom,
-        }
-        super().__init__(predictor, params, seed=seed, batch_size=batch_size, verbose=verbose)
+    layers: Any = None
+    contrast: Any = None
+    _: KW_ONLY
+    quantile: float = 0.75
+
+    def _check(self) -> None:
+        super()._check()
+        self.layers = None if self.layers is None else _strings(self.layers, "layers")
+        if self.contrast is not None:
+            groups = _strings(self.contrast, "contrast")
+            if len(set(groups)) != 2:
+                hint = "Name two different groups, as in contrast=('HIHE', 'HILE')."
+                raise ParameterError("contrast", "two groups", short_repr(self.contrast), hint)
+            self.contrast = groups
+        self.quantile = validation.real(self.quantile, "quantile", minimum=0.0, below=1.0)
 
     def explain(  # type: ignore[override]  # the arguments of this adapter, by name
         self, X: Any, groups: Any = None
@@ -131,32 +124,29 @@ class ActivationStatistics(Serial):
         """
         return super().explain(X, groups=groups)
 
-    def _explain(self, X: Any, **kwargs: Any) -> dict[str, Any]:
-        anchors = self._open(X)
-        n = len(anchors)
-        given = group_names(kwargs["groups"], n, "ActivationStatistics.explain")
-        broken = self._broken(anchors)
-        usable = np.array([i for i in range(n) if i not in broken], dtype=np.int64)
-        names = np.full(n, "all") if given is None else given
-        present = ordered(names)
+    def _explain(self, X: Any, groups: Any = None) -> dict[str, Any]:
+        reader = AnchorReader(X, self.predictor, self.batch_size)
+        given = group_names(groups, len(reader))
+        usable = reader.usable()
+        names = np.full(len(reader), "all") if given is None else given
+        present = sort_groups(names)
         masks = {name: names[usable] == name for name in present}
         pair = self._pair(present)
-        tables = self._tables(anchors, usable)
-        found: dict[str, Any] = {}
+        tables = self._tables(reader, usable)
+        layers: dict[str, Any] = {}
         contrasts: dict[str, Any] = {}
         for layer, table in tables.items():
-            found[layer] = self._statistics(table, list(masks.values()))
+            layers[layer] = self._statistics(table, list(masks.values()))
             if pair:
                 first, second = (present.index(name) for name in pair)
-                contrasts[layer] = self._compare(found[layer], first, second, masks, pair)
+                contrasts[layer] = self._compare(layers[layer], first, second, masks, pair)
         return {
-            "layers": found,
+            "layers": layers,
             "group_names": present,
             "counts": np.array([mask.sum() for mask in masks.values()], dtype=np.int64),
             "contrast": pair,
             "contrasts": contrasts,
-            "invalid": np.array(sorted(broken), dtype=np.int64),
-            "reasons": [broken[i] for i in sorted(broken)],
+            **reader.exclusions(),
         }
 
     def _pair(self, present: list[str]) -> list[str]:
@@ -166,27 +156,25 @@ class ActivationStatistics(Serial):
         if missing:
             hint = "Pass groups= with anchors of both, or another contrast."
             allowed = "groups that occur: " + (", ".join(present) or "none")
-            raise ParameterError("contrast", "ActivationStatistics", allowed, missing[0], hint)
+            raise ParameterError("contrast", allowed, missing[0], hint)
         return self.contrast
 
-    def _tables(
-        self, anchors: Anchors, usable: NDArray[np.int64]
-    ) -> dict[str, NDArray[np.float32]]:
+    def _tables(self, reader: AnchorReader, usable: Indices) -> dict[str, NDArray[np.float32]]:
         """Return the activations (n, c) of every layer."""
         model = self.predictor
         low, _ = model.data_range or (0.0, 1.0)
         probe = torch.full((1, *model.sample_shape), low).to(model.device, model.dtype)
-        called = leaves(model, lambda: model.decode(model.encode(probe)[0]))
-        names = every(self.layers, called, "ActivationStatistics")
-        watched = {name: called[name] for name in names}
+        active = active_layers(model, lambda: model.decode(model.encode(probe)[0]))
+        names = choose_layers(self.layers, active)
+        layers = {name: active[name] for name in names}
         parts: dict[str, list[NDArray[np.float32]]] = {name: [] for name in names}
         with bar(len(usable), "activations", "anchor", self.verbose) as progress:
             for start in range(0, len(usable), self.batch_size):
-                x = self._inputs(anchors, usable[start : start + self.batch_size])
-                with torch.no_grad(), watching(watched) as seen:
+                x = reader.inputs(usable[start : start + self.batch_size])
+                with torch.no_grad(), record(layers) as outputs:
                     model.decode(model.encode(x)[0])
                 for name in names:
-                    rows = channels(seen[name], watched[name])
+                    rows = channel_means(outputs[name], layers[name])
                     parts[name].append(rows.float().cpu().numpy())
                 progress.update(len(x))
         return {name: np.concatenate(some) for name, some in parts.items() if some}
@@ -226,16 +214,16 @@ class ActivationStatistics(Serial):
             "only_second": self._only(of["fires"][second], of["fires"][first]),
         }
 
-    def _only(self, here: Floats, there: Floats) -> NDArray[np.int64]:
-        found = np.flatnonzero((here >= self.often) & (there <= self.seldom))
-        order: NDArray[np.int64] = found[np.argsort(there[found] - here[found], kind="stable")]
+    def _only(self, here: Floats, there: Floats) -> Indices:
+        fires = np.flatnonzero((here >= _OFTEN) & (there <= _SELDOM))
+        order: Indices = fires[np.argsort(there[fires] - here[fires], kind="stable")]
         return order
 
 
-def _strings(given: Any, parameter: str, where: str) -> list[str]:
-    found = [given] if isinstance(given, str) else given
-    good = isinstance(found, (list, tuple)) and len(found) > 0
-    if not good or not all(isinstance(entry, str) for entry in found):
+def _strings(given: Any, parameter: str) -> list[str]:
+    names = [given] if isinstance(given, str) else given
+    good = isinstance(names, (list, tuple)) and len(names) > 0
+    if not good or not all(isinstance(entry, str) for entry in names):
         hint = "Give a list of names."
-        raise ParameterError(parameter, where, "names", short_repr(given), hint)
-    return list(found)
+        raise ParameterError(parameter, "names", short_repr(given), hint)
+    return list(names)

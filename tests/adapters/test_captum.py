@@ -8,7 +8,7 @@ import torch
 from alibi.exceptions import NotFittedError
 from torch import nn
 
-from pxgen_plugins.adapters.latent.ablation import LatentAblation
+from pxgen_plugins.adapters.attribution.ablation import LatentAblation
 from pxgen_plugins.adapters.attribution.deeplift import DeepLift
 from pxgen_plugins.adapters.attribution.gradcam import GradCAM
 from pxgen_plugins.adapters.attribution.gradient_shap import GradientShap

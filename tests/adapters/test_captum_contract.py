@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from pxgen_plugins.adapters.latent.ablation import LatentAblation
+from pxgen_plugins.adapters.attribution.ablation import LatentAblation
 from pxgen_plugins.adapters.attribution.base import DEFAULT_DATA_ATTRIBUTION
 from pxgen_plugins.adapters.attribution.deeplift import DeepLift
 from pxgen_plugins.adapters.attribution.gradcam import GradCAM

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from pxgen_plugins.adapters._latent_target import TargetFunction
+from pxgen_plugins.adapters.attribution._baselines import anchors_per_call
+from pxgen_plugins.adapters.attribution.base import Attribution, Table
 from pxgen_plugins.adapters.base import register
-from pxgen_plugins.adapters.attribution._baselines import bounded
-from pxgen_plugins.adapters._latent_target import Question
-from pxgen_plugins.adapters.attribution.base import Attribution, Found
 from pxgen_plugins.utils.optional import load
 
 __all__ = ["LatentAblation"]
 
 
 @register("latent_ablation")
+@dataclass(repr=False, eq=False, kw_only=True)
 class LatentAblation(Attribution):
     """Loss of the target's value when a latent dimension of the anchor is set to a baseline.
 
@@ -26,16 +28,13 @@ class LatentAblation(Attribution):
 
     Args:
         predictor: The model.
-        target: What is explained (see :class:`~pxgen_plugins.adapters.attribution.base.Attribution`).
         baseline: None (the prior mean, 0), a number, an array of one code's shape, or ``"mean"``:
             the mean of the posterior means of the data given to ``fit``.
-        normalize: Scale the attributions of each anchor to [0, 1].
-        seed: Seed of the target's noise.
         batch_size: Instances per model call, ablated ones included.
-        verbose: Show a progress bar.
+        target, normalize, seed, verbose: See
+            :class:`~pxgen_plugins.adapters.attribution.base.Attribution`.
 
     Raises:
-        ParameterError: When an argument is not allowed.
         CapabilityError: When the model cannot encode or decode, or lacks what the target needs.
         NotFittedError: From ``explain``, when the mean was not fitted.
         MissingDependencyError: From ``explain``, when captum is absent.
@@ -53,44 +52,23 @@ class LatentAblation(Attribution):
 
     access = "latent"
     evidence = "latent_attribution"
-    compares = True
+    space: str = field(default="latent", init=False)
+    baseline: Any = None
 
-    def __init__(
-        self,
-        predictor: Any,
-        target: Any = "mse",
-        *,
-        baseline: Any = None,
-        normalize: bool = False,
-        seed: int = 0,
-        batch_size: int = 256,
-        verbose: bool = False,
-    ) -> None:
-        super().__init__(
-            predictor,
-            target,
-            {"normalize": normalize},
-            space="latent",
-            normalize=normalize,
-            baseline=baseline,
-            words=("mean",),
-            seed=seed,
-            batch_size=batch_size,
-            verbose=verbose,
-        )
-
-    def _attribute(self, question: Question, point: Tensor, fixed: tuple[Tensor, ...]) -> Found:
-        captum = load("captum.attr", "captum", "LatentAblation")
+    def _attribute(
+        self, function: TargetFunction, point: Tensor, fixed: tuple[Tensor, ...]
+    ) -> Table:
+        captum = load("captum.attr", "captum")
         baseline = self._baseline(point)
         numbers = torch.arange(point[0].numel(), device=point.device).reshape(point[:1].shape)
-        found = captum.FeatureAblation(question.values).attribute(
+        attributions = captum.FeatureAblation(function.values).attribute(
             point,
             baselines=baseline,
             additional_forward_args=fixed,
             feature_mask=numbers,
-            perturbations_per_eval=bounded(len(point), self.batch_size),
+            perturbations_per_eval=anchors_per_call(len(point), self.batch_size),
         )
         return {
-            "attributions": found,
-            "baseline_values": question.values(baseline, *fixed),
+            "attributions": attributions,
+            "baseline_values": function.values(baseline, *fixed),
         }

@@ -351,7 +351,7 @@ def _target(explainer: Any, context: Context) -> Any:
     from pxgen_plugins.adapters.targets import Target, resolve
 
     found = getattr(explainer, "target", context.target)
-    return found if isinstance(found, Target) else resolve(found, context.model, "compare")
+    return found if isinstance(found, Target) else resolve(found, context.model)
 
 
 def _values_at(explainer: Any, context: Context) -> Callable[[Any], Any]:

@@ -19,12 +19,16 @@ from alibi.explainers import (
 )
 
 from pxgen_plugins import PXGen
+from pxgen_plugins.adapters.attribution.group_anchor import (
+    DEFAULT_DATA_GROUP_ANCHOR,
+    GroupAnchorImage,
+)
+from pxgen_plugins.adapters.attribution.tensorflow_gradients import TensorFlowIntegratedGradients
+from pxgen_plugins.adapters.base import NotFittedError
 from pxgen_plugins.adapters.example_based.gradient_similarity import (
     DEFAULT_DATA_GRADIENT_SIMILARITY,
     AlibiGradientSimilarity,
 )
-from pxgen_plugins.adapters.base import NotFittedError
-from pxgen_plugins.adapters.attribution.group_anchor import DEFAULT_DATA_GROUP_ANCHOR, GroupAnchorImage
 from pxgen_plugins.adapters.latent.effects import (
     DEFAULT_DATA_LATENT_ALE,
     DEFAULT_DATA_LATENT_PD,
@@ -32,7 +36,6 @@ from pxgen_plugins.adapters.latent.effects import (
     LatentPartialDependence,
 )
 from pxgen_plugins.adapters.targets import Latent, resolve
-from pxgen_plugins.adapters.attribution.tensorflow_gradients import TensorFlowIntegratedGradients
 from pxgen_plugins.groups import assign
 from pxgen_plugins.models import VAE
 from pxgen_plugins.testing import ExplainerCase, explainer_checks, parametrize_with_checks
@@ -74,7 +77,7 @@ def criteria_of(
 ) -> np.ndarray:
     x = torch.from_numpy(np.ascontiguousarray(rows, dtype=np.float32))
     with torch.no_grad():
-        columns = [resolve(name, model, "test").value(model, x) for name in ("kld", "mse")]
+        columns = [resolve(name, model).value(model, x) for name in ("kld", "mse")]
     return torch.stack(columns, dim=1).double().numpy()
 
 
@@ -85,7 +88,7 @@ def codes_of(model: Any, rows: np.ndarray) -> np.ndarray:
 
 def surface_of(model: Any, x: np.ndarray, target: Any) -> Any:
     """The target over codes, for anchors that are all the same one."""
-    resolved = resolve(target, model, "test")
+    resolved = resolve(target, model)
 
     def function(rows: np.ndarray) -> np.ndarray:
         z = torch.tensor(rows, dtype=torch.float32)
@@ -325,7 +328,7 @@ def test_gradient_similarity_is_the_product_of_gradients():
     parameters = list(net_of(model).parameters())
     gradients = []
     for i in range(4):
-        value = resolve("elbo", model, "test").value(model, torch.from_numpy(X[i : i + 1])).sum()
+        value = resolve("elbo", model).value(model, torch.from_numpy(X[i : i + 1])).sum()
         parts = torch.autograd.grad(value, parameters)
         gradients.append(torch.cat([part.flatten() for part in parts]))
     table = torch.stack(gradients)

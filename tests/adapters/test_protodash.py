@@ -12,10 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import nnls
 
-from pxgen_plugins.adapters.example_based._protodash import select
 from pxgen_plugins.adapters.example_based._kernels import gaussian, kernel_mean, pair_scale
+from pxgen_plugins.adapters.example_based._protodash import select
 from pxgen_plugins.adapters.example_based.protodash import DEFAULT_DATA_PROTODASH, ProtoDash
-from pxgen_plugins.adapters.example_based.protoselect import DEFAULT_DATA_PROTOSELECT_ADAPTER, AlibiProtoSelect
+from pxgen_plugins.adapters.example_based.protoselect import (
+    DEFAULT_DATA_PROTOSELECT_ADAPTER,
+    AlibiProtoSelect,
+)
 from pxgen_plugins.testing import ExplainerCase, explainer_checks, parametrize_with_checks
 from pxgen_plugins.utils.errors import CapabilityError, ParameterError
 

@@ -166,7 +166,11 @@ def test_self_influence_is_the_diagonal(kind: str) -> None:
 
 def test_blocks_of_little_memory_change_nothing() -> None:
     whole = VAETracIn(conv_vae()).fit(TRAIN).explain(X).influence
-    pieces = VAETracIn(conv_vae(), memory=1, batch_size=3).fit(TRAIN).explain(X).influence
+
+    class Small(VAETracIn):
+        memory = 1
+
+    pieces = Small(conv_vae(), batch_size=3).fit(TRAIN).explain(X).influence
     np.testing.assert_allclose(pieces, whole, rtol=1e-4, atol=1e-5)
 
 

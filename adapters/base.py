@@ -61,6 +61,8 @@ class Adapter(PredictorHolder, Explainer, FitMixin):  # type: ignore[misc]  # al
         library: The package behind it ("" for our own code).
         scope: ``["local"]`` or ``["global"]``, as in Alibi's metadata.
         defaults: All keys of the explanation's data with their defaults; ``evidence`` is added.
+        example: Arguments with which the conformance suite builds one for a small VAE, where a
+            model alone does not do or the defaults take long.
 
     Args:
         predictor: The model.
@@ -79,6 +81,7 @@ class Adapter(PredictorHolder, Explainer, FitMixin):  # type: ignore[misc]  # al
     library: ClassVar[str] = ""
     scope: ClassVar[list[str]] = ["local"]
     defaults: ClassVar[Mapping[str, Any]] = {}
+    example: ClassVar[Mapping[str, Any]] = {}
 
     predictor: InitVar[Any] = field()  # without it the property of that name would be the default
     _: KW_ONLY

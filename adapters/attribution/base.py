@@ -28,7 +28,7 @@ from pxgen_plugins.utils.errors import (
 )
 from pxgen_plugins.utils.progress import bar
 
-__all__ = ["DEFAULT_DATA_ATTRIBUTION", "Attribution", "Table"]
+__all__ = ["DEFAULT_DATA_ATTRIBUTION", "Attribution", "Table", "TargetFunction"]
 
 Table = dict[str, Tensor]
 """Results for b points: ``attributions`` (b, *shape), and further rows by key."""

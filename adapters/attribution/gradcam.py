@@ -90,8 +90,8 @@ class GradCAM(Attribution):
                 "layer", allowed, short_repr(self.layer), nearest(str(self.layer), names)
             )
 
-    def _explain(self, X: Any, **kwargs: Any) -> dict[str, Any]:
-        data = super()._explain(X, **kwargs)
+    def _explain(self, X: Any, labels: Any = None, ids: Any = None) -> dict[str, Any]:
+        data = super()._explain(X, labels, ids)
         return {**data, "layer": self._layer(self._function(), self._probe())}
 
     def _probe(self) -> Tensor:

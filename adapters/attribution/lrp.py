@@ -103,8 +103,8 @@ class LRP(Attribution):
         self.epsilon = validation.real(self.epsilon, "epsilon", minimum=0.0)
         self.gamma = validation.real(self.gamma, "gamma", minimum=0.0)
 
-    def _explain(self, X: Any, **kwargs: Any) -> dict[str, Any]:
-        return {**super()._explain(X, **kwargs), "rule": self.rule}
+    def _explain(self, X: Any, labels: Any = None, ids: Any = None) -> dict[str, Any]:
+        return {**super()._explain(X, labels, ids), "rule": self.rule}
 
     def _attribute(
         self, function: TargetFunction, point: Tensor, fixed: tuple[Tensor, ...]

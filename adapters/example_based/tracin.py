@@ -122,7 +122,7 @@ class VAETracIn(Adapter):
 
     memory: ClassVar[int] = 2**30
 
-    checkpoints: Sequence[Any] | None = None
+    checkpoints: Any = None
     _: KW_ONLY
     loss: str = "mse"
     beta: float = 1.0

@@ -150,6 +150,7 @@ class ActivationStatistics(Adapter):
         }
 
     def _pair(self, present: list[str]) -> list[str]:
+        """Return the two groups to compare, [] for none."""
         if self.contrast is None:
             return ["HIHE", "HILE"] if {"HIHE", "HILE"} <= set(present) else []
         missing = [name for name in self.contrast if name not in present]
@@ -157,7 +158,7 @@ class ActivationStatistics(Adapter):
             hint = "Pass groups= with anchors of both, or another contrast."
             allowed = "groups that occur: " + (", ".join(present) or "none")
             raise ParameterError("contrast", allowed, missing[0], hint)
-        return self.contrast
+        return list(self.contrast)
 
     def _tables(self, reader: AnchorReader, usable: Indices) -> dict[str, NDArray[np.float32]]:
         """Return the activations (n, c) of every layer."""

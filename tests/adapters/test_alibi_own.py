@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from typing import Any
 
 import matplotlib as mpl
@@ -23,7 +22,6 @@ from pxgen_plugins.adapters.attribution.group_anchor import (
     DEFAULT_DATA_GROUP_ANCHOR,
     GroupAnchorImage,
 )
-from pxgen_plugins.adapters.attribution.tensorflow_gradients import TensorFlowIntegratedGradients
 from pxgen_plugins.adapters.base import NotFittedError
 from pxgen_plugins.adapters.example_based.gradient_similarity import (
     DEFAULT_DATA_GRADIENT_SIMILARITY,
@@ -49,7 +47,6 @@ from pxgen_plugins.thresholds import MeanMax
 from pxgen_plugins.utils.errors import (
     AnchorError,
     CapabilityError,
-    MissingDependencyError,
     ParameterError,
 )
 
@@ -383,32 +380,6 @@ def test_nothing_is_left_behind_even_when_it_raises(kind):
     for one, other_state in zip(state["numpy"], random_state()["numpy"], strict=True):
         assert np.array_equal(one, other_state)
     assert torch.equal(state["torch"], random_state()["torch"])
-
-
-@pytest.mark.skipif(importlib.util.find_spec("tensorflow") is not None, reason="has TensorFlow")
-def test_without_tensorflow_the_torch_class_is_named():
-    with pytest.raises(MissingDependencyError, match="TorchIntegratedGradients"):
-        TensorFlowIntegratedGradients(None)
-
-
-@pytest.mark.skipif(
-    importlib.util.find_spec("tensorflow") is None, reason="no extra installs TensorFlow"
-)
-def test_integrated_gradients_of_keras_models_are_alibis():
-    import tensorflow
-    from alibi.explainers import IntegratedGradients
-
-    layers = tensorflow.keras.layers
-    model = tensorflow.keras.Sequential(
-        [layers.Input((4,)), layers.Dense(3, "tanh"), layers.Dense(1)]
-    )
-    rows = np.random.default_rng(0).random((5, 4)).astype(np.float32)
-    found = TensorFlowIntegratedGradients(model, n_steps=20).explain(rows)
-    expected = IntegratedGradients(model, n_steps=20).explain(rows)
-    np.testing.assert_allclose(found.attributions, expected.attributions[0], rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(found.prediction, model(rows).numpy()[:, 0], rtol=1e-5)
-    with pytest.raises(ParameterError, match="TorchIntegratedGradients"):
-        TensorFlowIntegratedGradients(lambda x: x)
 
 
 def test_errors_name_parameter_place_and_remedy():

@@ -221,7 +221,6 @@ def case(kind, fitted=False, **options):
 
 CASES = [
     case(Saliency, target="kld", space="latent"),
-    case(InputXGradient, target=ONCE),
     case(TorchIntegratedGradients, target="mse", n_steps=4, baseline="mean", fitted=True),
     case(DeepLift, target="mse"),
     case(GradientShap, target="mse", n_samples=3, fitted=True),

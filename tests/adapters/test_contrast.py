@@ -214,7 +214,7 @@ def test_violations_of_classes_are_margins() -> None:
     kept = border.violation(scores, border.goals(decisions, keep=True))
     assert away.tolist() == [2.0, 3.0]
     assert kept.tolist() == [-2.0, -3.0]
-    there = ClassBorder(classifier, 1).wanted(decisions, keep=False)
+    there = ClassBorder(classifier, 1).goals(decisions, keep=False)
     assert border.violation(scores, there).tolist() == [2.0, 3.0]
 
 

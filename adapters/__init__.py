@@ -11,20 +11,28 @@ Adapters are imported by class name, whichever folder they are in::
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pxgen_plugins.adapters.base import REGISTRY, register
+if TYPE_CHECKING:
+    from pxgen_plugins.adapters.base import REGISTRY, register
 
-get = REGISTRY.get
-names = REGISTRY.names
+    get = REGISTRY.get
+    names = REGISTRY.names
 
 __all__ = ["get", "names", "register"]
 
 
 def __getattr__(name: str) -> Any:
-    return REGISTRY.lookup_class(name, __name__)
+    if name.startswith("_"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    # on first use, so that importing the package does not import torch
+    from pxgen_plugins.adapters.base import REGISTRY
+
+    return getattr(REGISTRY, name) if name in __all__ else REGISTRY.lookup_class(name, __name__)
 
 
 def __dir__() -> list[str]:
+    from pxgen_plugins.adapters.base import REGISTRY
+
     classes = (REGISTRY.get(name).__name__ for name in REGISTRY.names())
-    return sorted({*globals(), *classes})
+    return sorted({*globals(), *__all__, *classes})

@@ -15,7 +15,7 @@ from torch import nn
 
 from pxgen_plugins.models._eval_mode import set_training_flag, training_flag
 
-__all__ = ["quiet", "roots", "seeded", "traceless"]
+__all__ = ["numpy_seed", "quiet", "roots", "traceless"]
 
 _LOCK = threading.RLock()  # held while anything draws from global generators or hooks modules
 _HOOKS = (
@@ -106,15 +106,15 @@ def quiet(name: str) -> Iterator[None]:
 
 
 @contextmanager
-def seeded(seed: int) -> Iterator[None]:
+def numpy_seed(seed: int) -> Iterator[None]:
     """Have numpy's global generator start from ``seed`` inside, and go on as before afterwards.
 
     For libraries that draw from it; to be used inside :func:`traceless`.
 
     Example:
-        >>> with seeded(0):
+        >>> with numpy_seed(0):
         ...     one = np.random.rand()
-        >>> with seeded(0):
+        >>> with numpy_seed(0):
         ...     bool(np.random.rand() == one)
         True
     """

@@ -83,13 +83,13 @@ class Tracer(TorchFunctionMode):
         given = list(_tensors((args, kwargs)))
         if not any(map(self.is_traced, given)):
             return func(*args, **kwargs)
-        returned = self._applied(func, args, kwargs, given)
+        returned = self._apply(func, args, kwargs, given)
         for tensor in _tensors(returned):
             if tensor.requires_grad:
                 self.trace(tensor)
         return returned
 
-    def _applied(
+    def _apply(
         self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], given: list[Tensor]
     ) -> Any:
         name = str(getattr(func, "__name__", func))

@@ -117,18 +117,18 @@ def _sizes(value: Any, parameter: str) -> int | list[int] | None:
 
 
 def _full(
-    given: int | Sequence[int] | None,
+    size: int | Sequence[int] | None,
     default: tuple[int, ...],
     channels: tuple[int, ...],
     dimensions: int,
     parameter: str,
 ) -> tuple[int, ...]:
-    if given is None:
+    if size is None:
         return default
-    if isinstance(given, int):
-        return (*channels, *(given for _ in range(dimensions - len(channels))))
-    if len(given) != dimensions:
+    if isinstance(size, int):
+        return (*channels, *(size for _ in range(dimensions - len(channels))))
+    if len(size) != dimensions:
         hint = "Count the channels as the first dimension, or pass one integer."
         allowed = f"of {dimensions} sizes"
-        raise ParameterError(parameter, allowed, short_repr(list(given)), hint)
-    return tuple(given)
+        raise ParameterError(parameter, allowed, short_repr(list(size)), hint)
+    return tuple(size)

@@ -183,18 +183,18 @@ class VAETracIn(Adapter):
 
         Cost: one forward and backward pass per training sample, draw and checkpoint.
         """
-        train = self._fitted()
+        train = self._training_samples()
         with self._call("self_influence"):
             influence: Floats = self._explain(train[:1])["self_influence"]
         return influence
 
-    def _fitted(self) -> NDArray[Any]:
+    def _training_samples(self) -> NDArray[Any]:
         if self._train is None:
             raise NotFittedError(type(self).__name__)
         return self._train
 
     def _explain(self, X: Any) -> dict[str, Any]:
-        train = AnchorReader(self._fitted(), self.predictor, self.batch_size)
+        train = AnchorReader(self._training_samples(), self.predictor, self.batch_size)
         test = AnchorReader(X, self.predictor, self.batch_size)
         model = self.predictor
         if not len(train) or not len(test):

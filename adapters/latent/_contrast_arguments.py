@@ -16,35 +16,35 @@ __all__ = ["as_json", "baseline", "constants", "goal"]
 BASELINES = ("prior", "mean")
 
 
-def constants(given: Any) -> list[float]:
+def constants(value: Any) -> list[float]:
     """Return the weights of the border as floats, or raise."""
-    values = list(given) if isinstance(given, (Sequence, np.ndarray)) else []
-    if not values or isinstance(given, str):
+    values = list(value) if isinstance(value, (Sequence, np.ndarray)) else []
+    if not values or isinstance(value, str):
         hint = "Pass weights like (1.0, 10.0, 100.0)."
-        raise ParameterError("constants", "a list of numbers", short_repr(given), hint)
-    return [validation.real(value, "constants", above=0.0) for value in values]
+        raise ParameterError("constants", "a list of numbers", short_repr(value), hint)
+    return [validation.real(number, "constants", above=0.0) for number in values]
 
 
-def baseline(given: Any) -> Any:
+def baseline(value: Any) -> Any:
     """Return a named baseline, or a code as an array, or raise."""
-    if isinstance(given, str):
-        return validation.choice(given, "baseline", BASELINES)
+    if isinstance(value, str):
+        return validation.choice(value, "baseline", BASELINES)
     try:
-        code = np.asarray(given, dtype=np.float64)
+        code = np.asarray(value, dtype=np.float64)
     except (TypeError, ValueError):
         code = np.array(np.nan)
     if code.size == 0 or not np.isfinite(code).all():
         hint = "Pass one finite number per latent dimension, 'prior' or 'mean'."
         allowed = "'prior', 'mean' or a code"
-        raise ParameterError("baseline", allowed, short_repr(given), hint)
+        raise ParameterError("baseline", allowed, short_repr(value), hint)
     return code
 
 
-def goal(given: Any, by_class: bool) -> str | int | None:
+def goal(value: Any, by_class: bool) -> str | int | None:
     """Return a group by name or a class by number, or raise."""
     if by_class:
-        return None if given is None else validation.integer(given, "goal", minimum=0)
-    group = "HIHE" if given is None else given
+        return None if value is None else validation.integer(value, "goal", minimum=0)
+    group = "HIHE" if value is None else value
     parse_goal(group, KINDS)
     return str(group)
 

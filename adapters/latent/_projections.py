@@ -174,8 +174,8 @@ MAPS: dict[str, Any] = {
 }
 
 
-def tsne_backend(wanted: str | None) -> str:
-    """Return the t-SNE to use: as wanted, else openTSNE where it is installed."""
-    if wanted is not None:
-        return wanted
+def tsne_backend(backend: str | None) -> str:
+    """Return the t-SNE to use: as named, else openTSNE where it is installed."""
+    if backend is not None:
+        return backend
     return "opentsne" if importlib.util.find_spec("openTSNE") is not None else "sklearn"

@@ -113,7 +113,7 @@ class LatentLIME(LatentAdapter):
         )
 
     @property
-    def _kept(self) -> int:
+    def _n_conditions(self) -> int:
         """Dimensions in the local model."""
         return min(self.n_features or self._dimension, self._dimension)
 
@@ -124,15 +124,15 @@ class LatentLIME(LatentAdapter):
         return {**data, "conditions": texts.astype(str) if texts.size else empty}
 
     def _tables(self, n: int) -> dict[str, NDArray[Any]]:
-        d, kept = self._dimension, self._kept
+        d, k = self._dimension, self._n_conditions
         columns = ("intercept", "score", "prediction", "local_prediction")
         return {
             **{key: np.full(n, np.nan) for key in columns},
             "weights": np.full((n, d), np.nan),
             "codes": np.full((n, d), np.nan, dtype=np.float32),
-            "condition_weights": np.full((n, kept), np.nan),
-            "condition_dimensions": np.full((n, kept), -1, dtype=np.int64),
-            "conditions": np.full((n, kept), "", dtype=object),
+            "condition_weights": np.full((n, k), np.nan),
+            "condition_dimensions": np.full((n, k), -1, dtype=np.int64),
+            "conditions": np.full((n, k), "", dtype=object),
         }
 
     def _weigh(self, function: LatentTarget, background: Codes) -> dict[str, Any]:
@@ -146,18 +146,18 @@ class LatentLIME(LatentAdapter):
             discretize_continuous=self.discretize,
             random_state=self.seed % LARGEST_SEED,
         )
-        kept = self._kept
+        k = self._n_conditions
         local = explainer.explain_instance(
             function.code.astype(np.float64),
             function,
-            num_features=kept,
+            num_features=k,
             num_samples=self.n_samples,
         )
         pairs = local.local_exp[1]  # for regression, [0] holds the negated weights
         count = len(pairs)
         weights = np.zeros(self._dimension)
-        dimensions, values = np.full(kept, -1), np.full(kept, np.nan)
-        conditions = np.full(kept, "", dtype=object)
+        dimensions, values = np.full(k, -1), np.full(k, np.nan)
+        conditions = np.full(k, "", dtype=object)
         dimensions[:count] = [j for j, _ in pairs]
         values[:count] = [weight for _, weight in pairs]
         conditions[:count] = [text for text, _ in local.as_list(label=1)]

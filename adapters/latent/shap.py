@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from pxgen_plugins.adapters._isolation import seeded
+from pxgen_plugins.adapters._isolation import numpy_seed
 from pxgen_plugins.adapters._latent_target import LatentTarget
 from pxgen_plugins.adapters.base import register
 from pxgen_plugins.adapters.latent._shapley import ShapleyAdapter
@@ -115,7 +115,7 @@ class LatentSHAP(ShapleyAdapter):
     def _values(self, function: LatentTarget, background: Codes) -> Any:
         shap = load("shap", "latent")
         by = {"kernel": self._kernel, "permutation": self._permutation, "gradient": self._gradient}
-        with seeded(self.seed):  # shap draws from numpy's global generator
+        with numpy_seed(self.seed):  # shap draws from numpy's global generator
             return by[self.method](shap, function, background)
 
     def _kernel(self, shap: Any, function: LatentTarget, background: Codes) -> Any:

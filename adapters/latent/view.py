@@ -297,9 +297,9 @@ def _colours(groups: Any, values: Any, n: int) -> dict[str, Any]:
     return colours
 
 
-def _names(given: Any, parameter: str, n: int) -> NDArray[np.str_]:
-    names = np.asarray(given)
+def _names(value: Any, parameter: str, n: int) -> NDArray[np.str_]:
+    names = np.asarray(value)
     if names.ndim != 1 or len(names) != n:
         hint = "Give those of the same anchors, in the same order."
-        raise ParameterError(parameter, f"of shape ({n},)", short_repr(given), hint)
+        raise ParameterError(parameter, f"of shape ({n},)", short_repr(value), hint)
     return names.astype(np.str_)

@@ -150,12 +150,12 @@ class ActivationMaximisation(Adapter):
             "n_units": total,
             "radius": radius,
             "codes": codes[rows].numpy(),
-            "images": self._decoded(codes[rows]),
+            "images": self._decode(codes[rows]),
             "activation": reached,
             "start_activation": history[:, 0].reshape(shape),
             "best": best.astype(np.int64),
             "history": history[rows],
-            **self._ranked(X, name, layer, units),
+            **self._rank(X, name, layer, units),
         }
 
     @property
@@ -227,7 +227,7 @@ class ActivationMaximisation(Adapter):
             raise CapabilityError("decode", "differentiable", "a detached result", hint)
         return value
 
-    def _decoded(self, codes: Tensor) -> NDArray[np.float32]:
+    def _decode(self, codes: Tensor) -> NDArray[np.float32]:
         with torch.no_grad():
             parts = [
                 self.predictor.decode(self._device(some))
@@ -236,7 +236,7 @@ class ActivationMaximisation(Adapter):
         images: NDArray[np.float32] = torch.cat(parts).float().cpu().numpy()
         return images
 
-    def _ranked(self, X: Any, name: str, layer: nn.Module, units: list[int]) -> dict[str, Any]:
+    def _rank(self, X: Any, name: str, layer: nn.Module, units: list[int]) -> dict[str, Any]:
         """Return what the anchors' own codes reach, and the anchors in that order."""
         if X is None:
             return {}

@@ -221,10 +221,10 @@ class ActivationStatistics(Adapter):
         return order
 
 
-def _strings(given: Any, parameter: str) -> list[str]:
-    names = [given] if isinstance(given, str) else given
+def _strings(value: Any, parameter: str) -> list[str]:
+    names = [value] if isinstance(value, str) else value
     good = isinstance(names, (list, tuple)) and len(names) > 0
     if not good or not all(isinstance(entry, str) for entry in names):
         hint = "Give a list of names."
-        raise ParameterError(parameter, "names", short_repr(given), hint)
+        raise ParameterError(parameter, "names", short_repr(value), hint)
     return list(names)

@@ -107,6 +107,12 @@ def test_a_negative_changes_the_classifiers_decision(make_model: Any) -> None:
     np.testing.assert_allclose(path[:, -1], ends, atol=1e-6)
 
 
+def test_the_batch_size_does_not_matter_also_when_one_problem_is_left_over() -> None:
+    whole = LatentContrast(mlp_vae(), classifier=classifier, n_steps=20).explain(X)
+    parts = LatentContrast(mlp_vae(), classifier=classifier, n_steps=20, batch_size=17).explain(X)
+    np.testing.assert_allclose(parts.end, whole.end, atol=1e-5)
+
+
 def test_a_wanted_class_is_reached_or_none_is_found() -> None:
     found = LatentContrast(mlp_vae(), goal=1, classifier=classifier).explain(X)
     assert set(found.end_decision[found.success].tolist()) <= {"1"}

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from pxgen_plugins.adapters._groups import by_group
-from pxgen_plugins.adapters._isolation import seeded
+from pxgen_plugins.adapters._isolation import numpy_seed
 from pxgen_plugins.adapters._latent_target import LatentTarget
 from pxgen_plugins.adapters.base import NotFittedError
 from pxgen_plugins.adapters.latent.alibi_shap import DEFAULT_DATA_ALIBI_KERNEL_SHAP, AlibiKernelShap
@@ -139,7 +139,7 @@ def test_lime_falls_back_on_the_prior_without_data():
 
 
 def kernel_directly(function: Any, background: np.ndarray, code: np.ndarray) -> np.ndarray:
-    with seeded(0):
+    with numpy_seed(0):
         explainer = shap.KernelExplainer(function, background)
         return explainer.shap_values(code[None], l1_reg=False, silent=True)[0]
 

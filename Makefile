@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 TREE := build/typed
-.PHONY: help demo demo-compare demo-audit test test-all lint type conformance pytest pytest-all \
+.PHONY: help demo demo-compare demo-audit test test-all test-tensorflow lint type conformance pytest pytest-all \
 	bench format clean distclean $(TREE)
 
 # The interpreters to try, best first: the constraints were resolved on the first.
@@ -12,12 +12,15 @@ PYTHON ?= python3.11 python3.12 python3.10 python3
 VENV ?= .venv
 JOBS ?= 2
 OLD_ALIBI := .alibi-0.9.4
+TENSORFLOW := .venv-tensorflow
+# TensorFlow 2.14, the last that alibi takes, runs on no later Python.
+TENSORFLOW_PYTHON ?= python3.11
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt
 SOURCES := pxgen_plugins adapters examples tests conftest.py $(wildcard benchmarks)
 
 help:  ## print this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.demo  ## set up, then explain a VAE of MNIST zeros with 56,000 anchors
 	$(BIN)/python examples/mnist_zeros.py
@@ -64,6 +67,9 @@ pytest: $(VENV)/.test  ## the tests and the doctests, without those marked slow
 pytest-all: $(VENV)/.test  ## every test
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(JOBS)
 
+test-tensorflow: $(TENSORFLOW)/.test  ## the adapter of Keras models, in an environment with TensorFlow
+	OMP_NUM_THREADS=1 $(TENSORFLOW)/bin/python -m pytest tests/adapters/test_tensorflow.py
+
 bench: $(VENV)/.bench  ## set up, then print the table of benchmarks and store it as JSON
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/run.py
 
@@ -76,7 +82,7 @@ clean:  ## remove what building and testing leave
 	find $(SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean  ## remove the environments too
-	rm -rf $(VENV) $(OLD_ALIBI)
+	rm -rf $(VENV) $(OLD_ALIBI) $(TENSORFLOW)
 
 $(BIN)/python:
 	@for python in $(PYTHON); do \
@@ -112,6 +118,18 @@ $(VENV)/.test: pyproject.toml constraints.txt | $(BIN)/python
 $(VENV)/.bench: pyproject.toml constraints.txt | $(BIN)/python
 	$(INSTALL) -e . psutil
 	$(INSTALL) -e '.[bench]' || echo "The peers need a C++ compiler to install: going on without them." >&2
+	touch $@
+
+# Made anew when anything changed: half an environment, left by a broken run, is no start. torch goes
+# first, so that its CPU build is not replaced by what TensorFlow's resolution prefers.
+$(TENSORFLOW)/.test: pyproject.toml constraints-tensorflow.txt
+	rm -rf $(TENSORFLOW)
+	$(TENSORFLOW_PYTHON) -m venv $(TENSORFLOW)
+	$(TENSORFLOW)/bin/python -m pip install --disable-pip-version-check \
+		-c constraints-tensorflow.txt torch
+	$(TENSORFLOW)/bin/python -m pip install --disable-pip-version-check \
+		-c constraints-tensorflow.txt -e . 'alibi[tensorflow]' pytest
+	$(TENSORFLOW)/bin/python -c 'import tensorflow'
 	touch $@
 
 $(OLD_ALIBI)/.done: | $(BIN)/python

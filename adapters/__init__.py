@@ -1,27 +1,38 @@
-"""Explanation methods of other libraries, each behind Alibi's interface: one file per method.
+"""Explanation methods of other libraries, each behind Alibi's interface: a folder per evidence.
 
 This folder is installed as ``pxgen_plugins.adapters``; import it by that name. Every module in it
 registers itself when the registry is first read, as do the entry points of the group
 ``pxgen_plugins.adapters``. An adapter imports its library when it is used, not when it is loaded.
+
+Adapters are imported by class name, whichever folder they are in::
+
+    from pxgen_plugins.adapters import LatentSHAP, ProtoDash
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pxgen_plugins.utils.registry import Registry
+if TYPE_CHECKING:
+    from pxgen_plugins.adapters.base import REGISTRY, register
 
-REGISTRY: Registry[type[Any]] = Registry("adapter", "pxgen_plugins.adapters")
-register = REGISTRY.register
-get = REGISTRY.get
-names = REGISTRY.names
+    get = REGISTRY.get
+    names = REGISTRY.names
 
 __all__ = ["get", "names", "register"]
 
 
 def __getattr__(name: str) -> Any:
-    return REGISTRY.lookup_class(name, __name__)
+    if name.startswith("_"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    # on first use, so that importing the package does not import torch
+    from pxgen_plugins.adapters.base import REGISTRY
+
+    return getattr(REGISTRY, name) if name in __all__ else REGISTRY.lookup_class(name, __name__)
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    from pxgen_plugins.adapters.base import REGISTRY
+
+    classes = (REGISTRY.get(name).__name__ for name in REGISTRY.names())
+    return sorted({*globals(), *__all__, *classes})

@@ -1,29 +1,36 @@
-"""What every adapter shares: metadata, the model, and leaving no trace."""
+"""What every adapter shares: its arguments, its metadata, its model, and leaving no trace."""
 
 from __future__ import annotations
 
 import copy
-import random
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import KW_ONLY, InitVar, dataclass, field, fields
 from typing import Any, ClassVar
 
-import numpy as np
-import torch
-from alibi.api.interfaces import Explainer, Explanation, FitMixin
-from alibi.exceptions import NotFittedError
-from torch import nn
-
 from pxgen_plugins import __version__
-from pxgen_plugins.host import PredictorHolder
+from pxgen_plugins.adapters._isolation import traceless
+from pxgen_plugins.adapters.targets import Target, resolve
+from pxgen_plugins.host import Explainer, Explanation, FitMixin, NotFittedError, PredictorHolder
 from pxgen_plugins.models import Model, require
-from pxgen_plugins.models.runtime import set_training_flag, training_flag
 from pxgen_plugins.result.explanation import build
 from pxgen_plugins.utils import validation
-from pxgen_plugins.utils.errors import ParameterError, short_repr
+from pxgen_plugins.utils.errors import ParameterError, caller, short_repr
+from pxgen_plugins.utils.registry import Registry
 
-__all__ = ["ACCESS", "EVIDENCE", "LOCK", "Adapter", "NotFittedError", "traceless"]
+__all__ = [
+    "ACCESS",
+    "EVIDENCE",
+    "REGISTRY",
+    "Adapter",
+    "NotFittedError",
+    "TargetAdapter",
+    "register",
+    "traceless",
+]
+
+REGISTRY: Registry[type[Any]] = Registry("adapter", "pxgen_plugins.adapters", nested=True)
+register = REGISTRY.register
 
 EVIDENCE = (
     "attribution",
@@ -38,12 +45,14 @@ EVIDENCE = (
 ACCESS = ("black box", "latent", "gradients", "training checkpoints")
 
 
-class Adapter(PredictorHolder, Explainer, FitMixin):  # type: ignore[misc]  # alibi's attrs classes are untyped
+@dataclass(repr=False, eq=False)
+class Adapter(PredictorHolder, Explainer, FitMixin):  # type: ignore[misc]  # alibi is untyped
     """Base of the adapters: an Alibi explainer of a model of :mod:`pxgen_plugins.models`.
 
-    A subclass sets the class attributes, calls ``super().__init__(predictor, params, ...)`` with
-    its arguments, and implements ``_explain``; one that learns from data overrides ``fit`` and
-    keeps arrays, never the model, in its attributes.
+    A subclass is a dataclass, ``@dataclass(repr=False, eq=False)``, whose fields are the arguments
+    of its constructor and, by that, the parameters in its metadata. It checks them in ``_check``
+    and implements ``_explain``; one that learns from data overrides ``fit`` and keeps arrays, never
+    the model, in attributes that ``_check`` creates.
 
     Attributes:
         evidence: Kind of evidence, out of :data:`EVIDENCE`.
@@ -52,10 +61,11 @@ class Adapter(PredictorHolder, Explainer, FitMixin):  # type: ignore[misc]  # al
         library: The package behind it ("" for our own code).
         scope: ``["local"]`` or ``["global"]``, as in Alibi's metadata.
         defaults: All keys of the explanation's data with their defaults; ``evidence`` is added.
+        example: Arguments with which the conformance suite builds one for a small VAE, where a
+            model alone does not do or the defaults take long.
 
     Args:
         predictor: The model.
-        params: The other arguments, as JSON-able values, for the metadata.
         seed: Seed of everything drawn, >= 0.
         batch_size: Instances per model call, perturbed ones included, >= 1.
         verbose: Show progress bars on stderr.
@@ -71,33 +81,48 @@ class Adapter(PredictorHolder, Explainer, FitMixin):  # type: ignore[misc]  # al
     library: ClassVar[str] = ""
     scope: ClassVar[list[str]] = ["local"]
     defaults: ClassVar[Mapping[str, Any]] = {}
+    example: ClassVar[Mapping[str, Any]] = {}
 
-    def __init__(
-        self,
-        predictor: Any,
-        params: Mapping[str, Any],
-        *,
-        seed: int = 0,
-        batch_size: int = 256,
-        verbose: bool = False,
-    ) -> None:
-        where = type(self).__name__
-        self.seed = validation.integer(seed, "seed", where, minimum=0)
-        self.batch_size = validation.integer(batch_size, "batch_size", where, minimum=1)
-        self.verbose = validation.boolean(verbose, "verbose", where)
-        kind = "blackbox" if self.access == "black box" else "whitebox"
-        meta: dict[str, Any] = {
-            "name": None,
-            "type": [kind],
-            "explanations": list(self.scope),
-            "params": {},
-            "version": None,
-        }
-        super().__init__(meta=meta)
-        shared = {"seed": seed, "batch_size": batch_size, "verbose": verbose}
-        stamp = {"pxgen_plugins_version": __version__}
-        self._update_metadata({**params, **shared, **stamp}, params=True)
-        self.reset_predictor(predictor)
+    predictor: InitVar[Any] = field()  # without it the property of that name would be the default
+    _: KW_ONLY
+    seed: int = 0
+    batch_size: int = 256
+    verbose: bool = False
+
+    def __post_init__(self, predictor: Any) -> None:
+        with caller(type(self).__name__):
+            self._check()
+            kind = "blackbox" if self.access == "black box" else "whitebox"
+            meta: dict[str, Any] = {
+                "name": None,
+                "type": [kind],
+                "explanations": list(self.scope),
+                "params": {},
+                "version": None,
+            }
+            super().__init__(meta=meta)
+            self.reset_predictor(predictor)
+            params = {**self._params(), "pxgen_plugins_version": __version__}
+            self._update_metadata(params, params=True)
+
+    def _check(self) -> None:
+        """Raise unless the arguments are allowed; a subclass calls this and adds its own checks."""
+        self.seed = validation.integer(self.seed, "seed", minimum=0)
+        self.batch_size = validation.integer(self.batch_size, "batch_size", minimum=1)
+        self.verbose = validation.boolean(self.verbose, "verbose")
+
+    def _check_model(self, model: Any) -> None:
+        """Raise unless the arguments fit ``model``, which has the capabilities required."""
+
+    def _params(self) -> dict[str, Any]:
+        """Return the arguments but the model as JSON-able values, for the metadata."""
+        names = [f.name for f in fields(self) if f.init]
+        shared = {f.name for f in fields(Adapter)}
+        names.sort(key=shared.__contains__)  # what is the adapter's own comes first
+        return as_metadata({name: getattr(self, name) for name in names})
+
+    def _forget(self) -> None:
+        """Drop what was fitted with a model that goes."""
 
     def fit(self, X: Any = None) -> Adapter:
         """Return the adapter; one that learns from data overrides this.
@@ -113,17 +138,18 @@ class Adapter(PredictorHolder, Explainer, FitMixin):  # type: ignore[misc]  # al
         Calls from several threads wait for each other, because the state restored is theirs too.
 
         Args:
-            X: What the adapter's ``_explain`` takes, anchors as a rule: anything
+            X: What the adapter explains, n anchors as a rule: anything
                 :func:`pxgen_plugins.anchors.open_anchors` reads.
             kwargs: Further arguments of the adapter, JSON-able.
+
+        Raises:
+            NotFittedError: Before :meth:`fit`, where one is needed.
+            AnchorError: When the anchors do not fit the model.
         """
-        if self.predictor is None:
-            hint = "Call reset_predictor(model)."
-            raise ParameterError("predictor", type(self).__name__, "set", "None", hint)
-        with traceless(self.predictor):
+        with self._call("explain"):
             data = self._explain(X, **kwargs)
         meta = copy.deepcopy(self.meta)
-        meta["params"].update(copy.deepcopy(kwargs_of(kwargs)))
+        meta["params"].update(copy.deepcopy(as_metadata(kwargs)))
         defaults = {**self.defaults, "evidence": self.evidence}
         return build(meta, data, defaults)
 
@@ -131,107 +157,76 @@ class Adapter(PredictorHolder, Explainer, FitMixin):  # type: ignore[misc]  # al
         """Return the data of the explanation, keys out of ``defaults``; takes X first."""
         raise NotImplementedError
 
+    @contextmanager
+    def _call(self, method: str) -> Iterator[None]:
+        """Run a public method: errors carry its name, and it leaves no trace."""
+        with caller(f"{type(self).__name__}.{method}"):
+            if self.predictor is None:
+                hint = "Call reset_predictor(model)."
+                raise ParameterError("predictor", "set", "None", hint)
+            with traceless(self.predictor):
+                yield
+
     def reset_predictor(self, predictor: Any) -> None:
         """Put ``predictor`` in the place of the present model; fitted state is dropped with it.
 
         An adapter that holds no model (one just loaded) keeps its fitted state.
 
         Raises:
-            ParameterError: When it is no model.
+            ParameterError: When it is no model, or an argument of the adapter does not fit it.
             CapabilityError: When it lacks a capability.
         """
-        if predictor is not None:
-            if not isinstance(predictor, Model):
-                hint = "Wrap it, as in VAE(net, sample_shape=...)."
-                allowed = "a model of pxgen_plugins.models"
-                got = type(predictor).__name__
-                raise ParameterError("predictor", type(self).__name__, allowed, got, hint)
-            hint = f"{type(self).__name__} cannot explain this model."
-            require(predictor, sorted(self.requires), type(self).__name__, hint)
-            if self.predictor is not None and self.predictor is not predictor:
-                self._forget()
+        with caller(type(self).__name__):
+            if predictor is not None:
+                if not isinstance(predictor, Model):
+                    hint = "Wrap it, as in VAE(net, sample_shape=...)."
+                    allowed = "a model of pxgen_plugins.models"
+                    raise ParameterError("predictor", allowed, type(predictor).__name__, hint)
+                hint = f"{type(self).__name__} cannot explain this model."
+                require(predictor, sorted(self.requires), "", hint)
+                self._check_model(predictor)
+                if self.predictor is not None and self.predictor is not predictor:
+                    self._forget()
         self._predictor, self._saving = predictor, False
 
-    def _forget(self) -> None:
-        """Drop what was fitted with the model that goes."""
+
+@dataclass(repr=False, eq=False)
+class TargetAdapter(Adapter):
+    """Base of the adapters that explain a target, a scalar of (model, anchor).
+
+    Args:
+        predictor: The model.
+        target: What is explained: a criterion's name, mapping or object, ``"elbo"``, ``Latent(j)``
+            or ``"latent[j]"``, ``Pixel(...)`` or ``"pixel[c, i, j]"``, or a callable from a
+            :class:`~pxgen_plugins.criteria.Batch` to one number per anchor.
+        seed: Seed of the target's noise and of everything drawn, >= 0.
+        batch_size: Instances per model call, perturbed ones included, >= 1.
+        verbose: Show progress bars on stderr.
+    """
+
+    target: Any = "mse"
+
+    def _check_model(self, model: Any) -> None:
+        resolve(self.target, model)
+
+    def _params(self) -> dict[str, Any]:
+        if self.predictor is None:
+            return super()._params()
+        return {**super()._params(), "target": self._target().spec}
+
+    def _target(self) -> Target:
+        return resolve(self.target, self.predictor)
 
 
-def kwargs_of(kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the arguments of a call as metadata: arrays and callables described, not held."""
+def as_metadata(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return arguments as metadata hold them: arrays and callables described, not held.
+
+    Example:
+        >>> as_metadata({"n_steps": 5, "function": len})
+        {'n_steps': 5, 'function': "builtin_function_or_method 'len'"}
+    """
     plain = (str, int, float, bool, type(None), list, tuple, dict)
     return {
         name: value if isinstance(value, plain) else short_repr(value)
-        for name, value in kwargs.items()
+        for name, value in arguments.items()
     }
-
-
-@contextmanager
-def traceless(model: Any) -> Iterator[None]:
-    """Restore all that explaining may touch: flags, gradients and hooks of modules, and RNGs.
-
-    Libraries set training flags, leave hooks and ``.grad`` behind, and reseed global generators;
-    afterwards all of it is as before, also when the body raises. Weights are left to the body: no
-    adapter writes them.
-
-    Only one thread is inside at a time: what is restored is shared, so one that restores must not
-    run beside another that explains.
-
-    Args:
-        model: A model; the modules are those of its ``layers``, if it has any.
-
-    Example:
-        >>> before = torch.get_rng_state()
-        >>> with traceless(None):
-        ...     _ = torch.rand(3)
-        >>> bool((torch.get_rng_state() == before).all())
-        True
-    """
-    with LOCK:
-        modules = list(roots(model))
-        submodules = [module for root in modules for module in root.modules()]
-        parameters = [parameter for root in modules for parameter in root.parameters()]
-        flags = [(module, training_flag(module)) for module in submodules]
-        grads = [
-            (p, p.requires_grad, None if p.grad is None else p.grad.clone()) for p in parameters
-        ]
-        hooks = [
-            (module, {name: dict(getattr(module, name)) for name in _HOOKS})
-            for module in submodules
-        ]
-        states = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
-        try:
-            yield
-        finally:
-            random.setstate(states[0])
-            np.random.set_state(states[1])  # noqa: NPY002
-            torch.set_rng_state(states[2])
-            for module, training in flags:
-                set_training_flag(module, training)
-            for parameter, requires_grad, grad in grads:
-                parameter.requires_grad_(requires_grad)
-                parameter.grad = grad
-            for module, found in hooks:
-                for name, before in found.items():
-                    table = getattr(module, name)
-                    for key in [key for key in table if key not in before]:
-                        del table[key]
-
-
-LOCK = threading.RLock()
-"""Held while anything draws from global generators or writes to shared modules; one for all."""
-_HOOKS = (
-    "_forward_hooks",
-    "_forward_pre_hooks",
-    "_backward_hooks",
-    "_backward_pre_hooks",
-)
-
-
-def roots(model: Any) -> list[nn.Module]:
-    """Return the modules behind a model, outermost ones only."""
-    outermost = getattr(model, "modules", None)
-    if isinstance(outermost, tuple):
-        return list(outermost)
-    found: Mapping[str, nn.Module] = getattr(model, "layers", None) or {}
-    inner = {id(sub) for module in found.values() for sub in list(module.modules())[1:]}
-    return [module for module in found.values() if id(module) not in inner]

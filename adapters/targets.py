@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,11 +15,11 @@ from torch import Tensor
 from pxgen_plugins.criteria import Batch, Criterion, make
 from pxgen_plugins.models import require
 from pxgen_plugins.utils import validation
-from pxgen_plugins.utils.errors import ModelError, ParameterError, short_repr
+from pxgen_plugins.utils.errors import ModelError, ParameterError, caller, short_repr
 
-__all__ = ["Latent", "Pixel", "Target", "resolve", "spoken"]
+__all__ = ["Latent", "Pixel", "Target", "resolve"]
 
-_SPOKEN = re.compile(r"(latent|pixel)\[\s*(\d+(?:\s*,\s*\d+)*)\s*\]")
+_NAME = re.compile(r"(latent|pixel)\[\s*(\d+(?:\s*,\s*\d+)*)\s*\]")
 
 
 @dataclass(frozen=True)
@@ -53,8 +54,9 @@ class Pixel:
     position: tuple[int, ...]
 
     def __init__(self, *position: int) -> None:
-        for index in position:
-            validation.integer(index, "position", "Pixel", minimum=0)
+        with caller("Pixel"):
+            for index in position:
+                validation.integer(index, "position", minimum=0)
         object.__setattr__(self, "position", tuple(position))
 
     @property
@@ -83,41 +85,51 @@ class Target:
         Raises:
             ModelError: When the target does not return one value per anchor.
         """
-        values = self.of(Batch(model, x, first=first, seed=seed))
-        if tuple(values.shape) != (len(x),):
-            hint = "Return one number per anchor."
-            got = short_repr(values)
-            raise ModelError("target", self.label, f"of shape ({len(x)},)", got, hint)
-        return values
+        return self._values(Batch(model, x, first=first, seed=seed))
 
-    def value_at(self, model: Any, z: Tensor, x: Tensor | None = None, *, seed: int = 0) -> Tensor:
+    def value_at(
+        self,
+        model: Any,
+        z: Tensor,
+        x: Tensor | None = None,
+        log_var: Tensor | None = None,
+        *,
+        first: int = 0,
+        seed: int = 0,
+    ) -> Tensor:
         """Return the values (b,) with the posterior mean replaced by ``z`` (b, *latent_shape).
 
-        For latent methods: the anchor stays what it was, its code is moved, and the target is
-        computed from the code and what it decodes to. A log variance is that of the anchor.
+        The target as a function of the latent code: the anchor stays what it was, its code is
+        moved, and the target is computed from the code and what it decodes to.
 
         Args:
             model: The model.
             z: Latent codes, with gradient if wanted.
             x: The anchors, (b, *sample_shape); None takes the decoded codes themselves.
+            log_var: Log variances of the posterior, of the shape of ``z``; None encodes ``x``.
+            first: Position of the first anchor, which with ``seed`` fixes the noise.
             seed: Seed of the target's own noise.
+
+        Raises:
+            ModelError: When the target does not return one value per anchor.
         """
         if x is None:
             x = model.decode(z)
-        return self.of(_Moved(model, x, z, seed))
+        if log_var is None:
+            with torch.no_grad():
+                log_var = model.encode(x)[1]
+        return self._values(Batch(model, x, first=first, seed=seed, posterior=(z, log_var)))
+
+    def _values(self, batch: Batch) -> Tensor:
+        values = self.of(batch)
+        if tuple(values.shape) != (len(batch),):
+            hint = "Return one number per anchor."
+            allowed = f"of shape ({len(batch)},)"
+            raise ModelError("target", allowed, short_repr(values), hint, where=self.label)
+        return values
 
 
-class _Moved(Batch):
-    """A batch whose posterior mean was moved."""
-
-    def __init__(self, model: Any, x: Tensor, z: Tensor, seed: int) -> None:
-        super().__init__(model, x, seed=seed)
-        with torch.no_grad():
-            log_var = model.encode(x)[1]
-        self.__dict__["posterior"] = (z, log_var)  # in the place of the cached property's value
-
-
-def resolve(target: Any, model: Any, where: str) -> Target:
+def resolve(target: Any, model: Any) -> Target:
     """Return the target that ``target`` stands for.
 
     Args:
@@ -125,7 +137,6 @@ def resolve(target: Any, model: Any, where: str) -> Target:
             :class:`Pixel`, their names (``"latent[3]"``, ``"pixel[0, 4, 4]"``), or a callable
             from a :class:`~pxgen_plugins.criteria.Batch` to (b,).
         model: The model.
-        where: Who was given it, for messages.
 
     Raises:
         ParameterError: When it is none of these, or an index lies outside.
@@ -135,59 +146,58 @@ def resolve(target: Any, model: Any, where: str) -> Target:
         >>> class Flat:
         ...     capabilities, latent_shape = {"encode"}, (2,)
         ...     def encode(self, x): return x, torch.zeros_like(x)
-        >>> resolve(Latent(1), Flat(), "example").value(Flat(), torch.tensor([[3.0, 4.0]])).tolist()
+        >>> resolve(Latent(1), Flat()).value(Flat(), torch.tensor([[3.0, 4.0]])).tolist()
         [4.0]
     """
-    target = spoken(target)
+    target = _by_name(target)
+    hint = "Use a criterion the model can serve."
     if isinstance(target, Latent):
-        require(model, ["encode"], where, "Use a criterion the model can serve.")
-        return _latent(target, model, where)
+        require(model, ["encode"], "", hint)
+        return _latent(target, model)
     if isinstance(target, Pixel):
-        require(model, ["reconstruct"], where, "Use a criterion the model can serve.")
-        return _pixel(target, model, where)
+        require(model, ["reconstruct"], "", hint)
+        return _pixel(target, model)
     if callable(target) and not isinstance(target, Criterion):
         label = getattr(target, "__name__", type(target).__name__)
         return Target(label, target, short_repr(target))
-    criterion = make(target, "target", where)
+    criterion = make(target, "target", "")
     criterion.check(model)
     return Target(criterion.name, criterion, {"name": criterion.name, **criterion.params})
 
 
-def spoken(target: Any) -> Any:
+def _by_name(target: Any) -> Any:
     """Return ``target``, or what its name stands for: settings files hold no objects.
 
     Example:
-        >>> spoken("latent[3]"), spoken("pixel[0, 14, 14]"), spoken("mse")
+        >>> _by_name("latent[3]"), _by_name("pixel[0, 14, 14]"), _by_name("mse")
         (Latent(index=3), Pixel(position=(0, 14, 14)), 'mse')
     """
-    found = _SPOKEN.fullmatch(target.strip()) if isinstance(target, str) else None
-    if found is None:
+    match = _NAME.fullmatch(target.strip()) if isinstance(target, str) else None
+    if match is None:
         return target
-    numbers = [int(part) for part in found[2].split(",")]
-    if found[1] == "pixel":
+    numbers = [int(part) for part in match[2].split(",")]
+    if match[1] == "pixel":
         return Pixel(*numbers)
     return Latent(numbers[0]) if len(numbers) == 1 else target
 
 
-def _latent(target: Latent, model: Any, where: str) -> Target:
-    size = 1
-    for side in model.latent_shape:
-        size *= side
-    index = validation.integer(target.index, "Latent index", where, minimum=0)
+def _latent(target: Latent, model: Any) -> Target:
+    size = math.prod(model.latent_shape)
+    index = validation.integer(target.index, "Latent index", minimum=0)
     if index >= size:
         hint = f"Choose one of 0 to {size - 1}."
-        raise ParameterError("Latent index", where, f"below {size}", str(index), hint)
+        raise ParameterError("Latent index", f"below {size}", str(index), hint)
     return Target(target.label, lambda batch: batch.mean.flatten(1)[:, index], target.label)
 
 
-def _pixel(target: Pixel, model: Any, where: str) -> Target:
+def _pixel(target: Pixel, model: Any) -> Target:
     shape = tuple(model.sample_shape)
     inside = len(target.position) == len(shape) and all(
         0 <= i < side for i, side in zip(target.position, shape, strict=True)
     )
     if not inside:
         hint = f"Give {len(shape)} indices inside the sample shape."
-        raise ParameterError("Pixel position", where, f"inside {shape}", str(target.position), hint)
+        raise ParameterError("Pixel position", f"inside {shape}", str(target.position), hint)
     flat = int(np.ravel_multi_index(target.position, shape))
     return Target(
         target.label, lambda batch: batch.reconstruction.flatten(1)[:, flat], target.label

@@ -9,7 +9,7 @@ import torch
 from scoring import SHAPE, ConvVAE, fastest, void
 
 from pxgen_plugins import criteria
-from pxgen_plugins.adapters.tracin import VAETracIn
+from pxgen_plugins.adapters import VAETracIn
 from pxgen_plugins.anchors import open_anchors
 from pxgen_plugins.models import VAE
 from pxgen_plugins.scoring import Scorer

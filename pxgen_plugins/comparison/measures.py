@@ -78,7 +78,7 @@ def _target(explainer: Any, task: Task) -> Any:
     from pxgen_plugins.adapters.targets import Target, resolve
 
     target = getattr(explainer, "target", task.target)
-    return target if isinstance(target, Target) else resolve(target, task.model, "compare")
+    return target if isinstance(target, Target) else resolve(target, task.model)
 
 
 def _value_at(explainer: Any, task: Task) -> Callable[[Any], Any]:

@@ -36,6 +36,15 @@ class Batch:
         seed: Seed of all noise.
         reconstruction: ``"mean"`` decodes the posterior mean, ``"sample"`` a seeded draw from the
             posterior.
+        posterior: Mean and log variance in the place of the encoder's, each (b, *latent_shape), for
+            methods that move the code of an anchor and ask what the criterion makes of it.
+
+    Example:
+        >>> from pxgen_plugins.testing.examples import LinearModel, noise
+        >>> model, codes = LinearModel(), torch.zeros(2, 3)
+        >>> moved = Batch(model, noise(model, 2), posterior=(codes, codes - 1.0))
+        >>> moved.mean is codes, bool((moved.reconstruction == model.decode(codes)).all())
+        (True, True)
     """
 
     def __init__(
@@ -46,12 +55,15 @@ class Batch:
         first: int = 0,
         seed: int = 0,
         reconstruction: str = "mean",
+        posterior: tuple[Tensor, Tensor] | None = None,
     ) -> None:
         self.model = model
         self.x = x
         self.first = first
         self.seed = seed
         self._mode = reconstruction
+        if posterior is not None:
+            self.posterior = posterior  # a cached property: what is set is never computed
 
     def __len__(self) -> int:
         return len(self.x)

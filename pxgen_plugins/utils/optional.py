@@ -10,7 +10,7 @@ from pxgen_plugins.utils.errors import MissingDependencyError
 __all__ = ["load"]
 
 
-def load(module: str, extra: str, asker: str) -> ModuleType:
+def load(module: str, extra: str, asker: str = "") -> ModuleType:
     """Return an imported optional module.
 
     Args:

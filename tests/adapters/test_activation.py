@@ -10,11 +10,11 @@ import torch
 from scipy.stats import chi2
 from torch import nn
 
-from pxgen_plugins.adapters.activation import (
+from pxgen_plugins.adapters.units.activation_maximisation import (
     DEFAULT_DATA_ACTIVATION_MAXIMISATION,
     ActivationMaximisation,
 )
-from pxgen_plugins.adapters.activation_statistics import (
+from pxgen_plugins.adapters.units.activation_statistics import (
     DEFAULT_DATA_ACTIVATION_STATISTICS,
     ActivationStatistics,
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from typing import Any
 
 import matplotlib as mpl
@@ -19,20 +18,22 @@ from alibi.explainers import (
 )
 
 from pxgen_plugins import PXGen
-from pxgen_plugins.adapters.alibi_gradients import (
+from pxgen_plugins.adapters.attribution.group_anchor import (
+    DEFAULT_DATA_GROUP_ANCHOR,
+    GroupAnchorImage,
+)
+from pxgen_plugins.adapters.base import NotFittedError
+from pxgen_plugins.adapters.example_based.gradient_similarity import (
     DEFAULT_DATA_GRADIENT_SIMILARITY,
     AlibiGradientSimilarity,
 )
-from pxgen_plugins.adapters.base import NotFittedError
-from pxgen_plugins.adapters.group_anchor import DEFAULT_DATA_GROUP_ANCHOR, GroupAnchorImage
-from pxgen_plugins.adapters.latent_ale import (
+from pxgen_plugins.adapters.latent.effects import (
     DEFAULT_DATA_LATENT_ALE,
     DEFAULT_DATA_LATENT_PD,
     LatentALE,
     LatentPartialDependence,
 )
 from pxgen_plugins.adapters.targets import Latent, resolve
-from pxgen_plugins.adapters.tensorflow_gradients import TensorFlowIntegratedGradients
 from pxgen_plugins.groups import assign
 from pxgen_plugins.models import VAE
 from pxgen_plugins.testing import ExplainerCase, explainer_checks, parametrize_with_checks
@@ -46,7 +47,6 @@ from pxgen_plugins.thresholds import MeanMax
 from pxgen_plugins.utils.errors import (
     AnchorError,
     CapabilityError,
-    MissingDependencyError,
     ParameterError,
 )
 
@@ -74,7 +74,7 @@ def criteria_of(
 ) -> np.ndarray:
     x = torch.from_numpy(np.ascontiguousarray(rows, dtype=np.float32))
     with torch.no_grad():
-        columns = [resolve(name, model, "test").value(model, x) for name in ("kld", "mse")]
+        columns = [resolve(name, model).value(model, x) for name in ("kld", "mse")]
     return torch.stack(columns, dim=1).double().numpy()
 
 
@@ -85,7 +85,7 @@ def codes_of(model: Any, rows: np.ndarray) -> np.ndarray:
 
 def surface_of(model: Any, x: np.ndarray, target: Any) -> Any:
     """The target over codes, for anchors that are all the same one."""
-    resolved = resolve(target, model, "test")
+    resolved = resolve(target, model)
 
     def function(rows: np.ndarray) -> np.ndarray:
         z = torch.tensor(rows, dtype=torch.float32)
@@ -327,7 +327,7 @@ def test_gradient_similarity_is_the_product_of_gradients():
     parameters = list(net_of(model).parameters())
     gradients = []
     for i in range(4):
-        value = resolve("elbo", model, "test").value(model, torch.from_numpy(X[i : i + 1])).sum()
+        value = resolve("elbo", model).value(model, torch.from_numpy(X[i : i + 1])).sum()
         parts = torch.autograd.grad(value, parameters)
         gradients.append(torch.cat([part.flatten() for part in parts]))
     table = torch.stack(gradients)
@@ -382,32 +382,6 @@ def test_nothing_is_left_behind_even_when_it_raises(kind):
     for one, other_state in zip(state["numpy"], random_state()["numpy"], strict=True):
         assert np.array_equal(one, other_state)
     assert torch.equal(state["torch"], random_state()["torch"])
-
-
-@pytest.mark.skipif(importlib.util.find_spec("tensorflow") is not None, reason="has TensorFlow")
-def test_without_tensorflow_the_torch_class_is_named():
-    with pytest.raises(MissingDependencyError, match="TorchIntegratedGradients"):
-        TensorFlowIntegratedGradients(None)
-
-
-@pytest.mark.skipif(
-    importlib.util.find_spec("tensorflow") is None, reason="no extra installs TensorFlow"
-)
-def test_integrated_gradients_of_keras_models_are_alibis():
-    import tensorflow
-    from alibi.explainers import IntegratedGradients
-
-    layers = tensorflow.keras.layers
-    model = tensorflow.keras.Sequential(
-        [layers.Input((4,)), layers.Dense(3, "tanh"), layers.Dense(1)]
-    )
-    rows = np.random.default_rng(0).random((5, 4)).astype(np.float32)
-    found = TensorFlowIntegratedGradients(model, n_steps=20).explain(rows)
-    expected = IntegratedGradients(model, n_steps=20).explain(rows)
-    np.testing.assert_allclose(found.attributions, expected.attributions[0], rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(found.prediction, model(rows).numpy()[:, 0], rtol=1e-5)
-    with pytest.raises(ParameterError, match="TorchIntegratedGradients"):
-        TensorFlowIntegratedGradients(lambda x: x)
 
 
 def test_errors_name_parameter_place_and_remedy():

@@ -8,12 +8,16 @@ import torch
 from alibi.exceptions import NotFittedError
 from torch import nn
 
-from pxgen_plugins.adapters.ablation import LatentAblation
-from pxgen_plugins.adapters.deeplift import DeepLift
-from pxgen_plugins.adapters.gradcam import GradCAM
-from pxgen_plugins.adapters.gradient_shap import GradientShap
-from pxgen_plugins.adapters.gradients import InputXGradient, Saliency, TorchIntegratedGradients
-from pxgen_plugins.adapters.occlusion import Occlusion
+from pxgen_plugins.adapters.attribution.ablation import LatentAblation
+from pxgen_plugins.adapters.attribution.deeplift import DeepLift
+from pxgen_plugins.adapters.attribution.gradcam import GradCAM
+from pxgen_plugins.adapters.attribution.gradient_shap import GradientShap
+from pxgen_plugins.adapters.attribution.gradients import (
+    InputXGradient,
+    Saliency,
+    TorchIntegratedGradients,
+)
+from pxgen_plugins.adapters.attribution.occlusion import Occlusion
 from pxgen_plugins.adapters.targets import Latent, Pixel, resolve
 from pxgen_plugins.models import VAE
 
@@ -35,13 +39,13 @@ def anchors():
 
 
 def forward(model, target):
-    asked = resolve(target, model, "test")
-    return lambda x: asked.value(model, x)
+    resolved = resolve(target, model)
+    return lambda x: resolved.value(model, x)
 
 
 def forward_at(model, target):
-    asked = resolve(target, model, "test")
-    return lambda z, x: asked.value_at(model, z, x)
+    resolved = resolve(target, model)
+    return lambda z, x: resolved.value_at(model, z, x)
 
 
 def codes(model):

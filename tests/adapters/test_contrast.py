@@ -11,10 +11,11 @@ from scipy.optimize import minimize
 from torch import Tensor, nn
 
 from pxgen_plugins import PXGen
-from pxgen_plugins.adapters._boundary import ClassBorder, GroupBorder, parse_goal
-from pxgen_plugins.adapters._elastic import Settings, search
 from pxgen_plugins.adapters.base import NotFittedError
-from pxgen_plugins.adapters.contrast import DEFAULT_DATA_CONTRAST, LatentContrast
+from pxgen_plugins.adapters.latent._boundary import ClassBorder, GroupBorder, parse_goal
+from pxgen_plugins.adapters.latent._elastic_net import Settings, search
+from pxgen_plugins.adapters.latent.contrast import DEFAULT_DATA_CONTRAST, LatentContrast
+from pxgen_plugins.criteria import Batch
 from pxgen_plugins.criteria import make as make_criterion
 from pxgen_plugins.groups import assign
 from pxgen_plugins.models import VAE
@@ -85,7 +86,7 @@ def test_more_beta_is_sparser() -> None:
 @pytest.mark.parametrize("make_model", [mlp_vae, conv_vae])
 def test_a_negative_changes_the_classifiers_decision(make_model: Any) -> None:
     model = make_model()
-    found = LatentContrast(model, classifier=classifier, n_examples=3).explain(X)
+    found = LatentContrast(model, classifier=classifier).explain(X)
     with torch.no_grad():
         start, end = (
             classifier(model.decode(torch.tensor(np.asarray(found.data[key])))).argmax(1).numpy()
@@ -100,10 +101,16 @@ def test_a_negative_changes_the_classifiers_decision(make_model: Any) -> None:
     lengths = np.linalg.norm(delta, axis=1)
     np.testing.assert_allclose(found.distance[found.success], lengths[found.success], rtol=1e-4)
     path = np.asarray(found.examples["path"])
-    assert path.shape == (3, 5, 1, 8, 8)
+    assert path.shape == (len(X), 5, 1, 8, 8)
     with torch.no_grad():
-        ends = model.decode(torch.tensor(np.asarray(found.end[:3]))).numpy()
+        ends = model.decode(torch.tensor(np.asarray(found.end))).numpy()
     np.testing.assert_allclose(path[:, -1], ends, atol=1e-6)
+
+
+def test_the_batch_size_does_not_matter_also_when_one_problem_is_left_over() -> None:
+    whole = LatentContrast(mlp_vae(), classifier=classifier, n_steps=20).explain(X)
+    parts = LatentContrast(mlp_vae(), classifier=classifier, n_steps=20, batch_size=17).explain(X)
+    np.testing.assert_allclose(parts.end, whole.end, atol=1e-5)
 
 
 def test_a_wanted_class_is_reached_or_none_is_found() -> None:
@@ -194,16 +201,14 @@ def test_borders_decide_as_pxgen_groups(rule: str) -> None:
     model = mlp_vae()
     x = torch.tensor(RNG.random((40, 1, 8, 8)), dtype=torch.float32)
     border = GroupBorder(criteria, thresholds, "HIHE", rule, scale)
-    from pxgen_plugins.adapters._boundary import At
-
     with torch.no_grad():
         mean, log_var = model.encode(x)
-        batch = At(model, x, mean, log_var, 0)
+        batch = Batch(model, x, posterior=(mean, log_var))
         scores = border.scores(batch)
         values = np.stack([criterion(batch).double().numpy() for criterion in criteria], axis=1)
     expected = assign(values, thresholds, [c.kind for c in criteria], rule, scale)
     assert [border.name(int(one)) for one in border.decide(scores)] == expected.tolist()
-    inside = border.violation(scores, border.wanted(border.decide(scores), keep=False)) < 0
+    inside = border.violation(scores, border.goals(border.decide(scores), keep=False)) < 0
     np.testing.assert_array_equal(inside.numpy(), expected == "HIHE")
 
 
@@ -211,11 +216,11 @@ def test_violations_of_classes_are_margins() -> None:
     border = ClassBorder(classifier, None)
     scores = torch.tensor([[3.0, 1.0, 0.0], [0.0, 2.0, 5.0]])
     decisions = border.decide(scores)
-    away = border.violation(scores, border.wanted(decisions, keep=False))
-    kept = border.violation(scores, border.wanted(decisions, keep=True))
+    away = border.violation(scores, border.goals(decisions, keep=False))
+    kept = border.violation(scores, border.goals(decisions, keep=True))
     assert away.tolist() == [2.0, 3.0]
     assert kept.tolist() == [-2.0, -3.0]
-    there = ClassBorder(classifier, 1).wanted(decisions, keep=False)
+    there = ClassBorder(classifier, 1).goals(decisions, keep=False)
     assert border.violation(scores, there).tolist() == [2.0, 3.0]
 
 
@@ -301,7 +306,6 @@ def test_a_classifier_in_training_mode_is_left_as_it_is(tmp_path: Any) -> None:
         ({"constants": [0.0]}, "constants must be a finite number > 0"),
         ({"beta": -1.0}, "beta must be a finite number >= 0"),
         ({"baseline": "zero"}, "baseline must be one of 'prior', 'mean'"),
-        ({"n_path": 1}, "n_path must be an integer >= 2"),
     ],
 )
 def test_wrong_arguments_are_told_apart(options: dict[str, Any], message: str) -> None:
@@ -319,9 +323,7 @@ def test_a_classifier_must_return_logits() -> None:
 
 def make(predictor: Any, **options: Any) -> LatentContrast:
     boundary = {"kld": 3.0, "mse": 0.1}
-    return LatentContrast(
-        predictor, boundary, "LIHE", n_steps=10, constants=(3.0,), n_examples=2, **options
-    )
+    return LatentContrast(predictor, boundary, "LIHE", n_steps=10, constants=(3.0,), **options)
 
 
 def make_other() -> VAE:

@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 import torch
 
-from pxgen_plugins.adapters._latent import Moved, by_group, seeded
-from pxgen_plugins.adapters.alibi_shap import DEFAULT_DATA_ALIBI_KERNEL_SHAP, AlibiKernelShap
+from pxgen_plugins.adapters._groups import by_group
+from pxgen_plugins.adapters._isolation import numpy_seed
+from pxgen_plugins.adapters._latent_target import LatentTarget
 from pxgen_plugins.adapters.base import NotFittedError
-from pxgen_plugins.adapters.latent_lime import DEFAULT_DATA_LATENT_LIME, LatentLIME
-from pxgen_plugins.adapters.latent_shap import DEFAULT_DATA_LATENT_SHAP, LatentSHAP
+from pxgen_plugins.adapters.latent.alibi_shap import DEFAULT_DATA_ALIBI_KERNEL_SHAP, AlibiKernelShap
+from pxgen_plugins.adapters.latent.lime import DEFAULT_DATA_LATENT_LIME, LatentLIME
+from pxgen_plugins.adapters.latent.shap import DEFAULT_DATA_LATENT_SHAP, LatentSHAP
 from pxgen_plugins.adapters.targets import Latent, Pixel, resolve
 from pxgen_plugins.result.explanation import from_json
 from pxgen_plugins.testing import ExplainerCase, explainer_checks, parametrize_with_checks
@@ -55,7 +57,7 @@ def net_of(model: Any) -> Any:
 
 def function_of(model: Any, target: Any, x: np.ndarray) -> Any:
     """The explained function by Target.value_at, with the anchor repeated."""
-    resolved = resolve(target, model, "test")
+    resolved = resolve(target, model)
 
     def function(codes: np.ndarray) -> np.ndarray:
         z = torch.tensor(np.asarray(codes), dtype=torch.float32)
@@ -75,7 +77,9 @@ def codes_of(model: Any, rows: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("target", TARGETS, ids=str)
 def test_the_explained_function_is_value_at_with_the_anchor_held(make, target):
     model = make()
-    moved = Moved(model, resolve(target, model, "test"), torch.from_numpy(X[:1]), 0, 7)
+    moved = LatentTarget(
+        resolve(target, model), model, torch.from_numpy(X[:1]), seed=0, batch_size=7
+    )
     z = np.random.default_rng(2).normal(size=(20, 4)).astype(np.float32)
     np.testing.assert_allclose(moved(z), function_of(model, target, X[0])(z), rtol=1e-5, atol=1e-6)
 
@@ -135,7 +139,7 @@ def test_lime_falls_back_on_the_prior_without_data():
 
 
 def kernel_directly(function: Any, background: np.ndarray, code: np.ndarray) -> np.ndarray:
-    with seeded(0):
+    with numpy_seed(0):
         explainer = shap.KernelExplainer(function, background)
         return explainer.shap_values(code[None], l1_reg=False, silent=True)[0]
 
@@ -201,7 +205,7 @@ def test_gradient_shap_gives_what_shap_gives_directly(make):
     model = make()
     ours = LatentSHAP(model, "mse", "gradient", 40, n_background=8, seed=4).fit(REFERENCE[:8])
     found = ours.explain(X[:1])
-    resolved = resolve("mse", model, "test")
+    resolved = resolve("mse", model)
 
     class Column(torch.nn.Module):
         def forward(self, z):

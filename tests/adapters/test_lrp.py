@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from pxgen_plugins.adapters.lrp import LRP
+from pxgen_plugins.adapters.attribution.lrp import LRP
 from pxgen_plugins.adapters.targets import Latent, Pixel
 from pxgen_plugins.models import VAE
 

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from pxgen_plugins.adapters.lrp import DEFAULT_DATA_LRP, LRP
+from pxgen_plugins.adapters.attribution.lrp import DEFAULT_DATA_LRP, LRP
 from pxgen_plugins.adapters.targets import Latent, Pixel
 from pxgen_plugins.models import VAE
 from pxgen_plugins.testing import ExplainerCase, explainer_checks, parametrize_with_checks

@@ -12,10 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import nnls
 
-from pxgen_plugins.adapters._greedy import select
-from pxgen_plugins.adapters._kernels import gaussian, kernel_mean, pair_scale
-from pxgen_plugins.adapters.protodash import DEFAULT_DATA_PROTODASH, ProtoDash
-from pxgen_plugins.adapters.protoselect import DEFAULT_DATA_PROTOSELECT_ADAPTER, AlibiProtoSelect
+from pxgen_plugins.adapters.example_based._kernels import gaussian, kernel_mean, pair_scale
+from pxgen_plugins.adapters.example_based._protodash import select
+from pxgen_plugins.adapters.example_based.protodash import DEFAULT_DATA_PROTODASH, ProtoDash
+from pxgen_plugins.adapters.example_based.protoselect import (
+    DEFAULT_DATA_PROTOSELECT_ADAPTER,
+    AlibiProtoSelect,
+)
 from pxgen_plugins.testing import ExplainerCase, explainer_checks, parametrize_with_checks
 from pxgen_plugins.utils.errors import CapabilityError, ParameterError
 
@@ -150,7 +153,7 @@ def test_greedy_is_near_the_best_pair() -> None:
 
 
 def test_the_kernel_mean_does_not_depend_on_its_blocks(monkeypatch: Any) -> None:
-    from pxgen_plugins.adapters import _kernels
+    from pxgen_plugins.adapters.example_based import _kernels
 
     rows, candidates = RNG.normal(size=(50, 3)) + 1e4, RNG.normal(size=(20, 3)) + 1e4
     squares = ((rows[:, None] - candidates[None]) ** 2).sum(2)

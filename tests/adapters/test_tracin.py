@@ -11,8 +11,8 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from pxgen_plugins.adapters import _influence
-from pxgen_plugins.adapters.tracin import DEFAULT_DATA_TRACIN, VAETracIn
+from pxgen_plugins.adapters.example_based import _gradient_products
+from pxgen_plugins.adapters.example_based.tracin import DEFAULT_DATA_TRACIN, VAETracIn
 from pxgen_plugins.models import VAE
 from pxgen_plugins.testing import ExplainerCase, explainer_checks, parametrize_with_checks
 from pxgen_plugins.utils.errors import CapabilityError, ModelError, ParameterError
@@ -166,7 +166,11 @@ def test_self_influence_is_the_diagonal(kind: str) -> None:
 
 def test_blocks_of_little_memory_change_nothing() -> None:
     whole = VAETracIn(conv_vae()).fit(TRAIN).explain(X).influence
-    pieces = VAETracIn(conv_vae(), memory=1, batch_size=3).fit(TRAIN).explain(X).influence
+
+    class Small(VAETracIn):
+        memory = 1
+
+    pieces = Small(conv_vae(), batch_size=3).fit(TRAIN).explain(X).influence
     np.testing.assert_allclose(pieces, whole, rtol=1e-4, atol=1e-5)
 
 
@@ -185,14 +189,14 @@ def test_parameters_can_be_restricted_by_name_prefix_or_pattern() -> None:
 def test_projection_is_unbiased_and_its_stated_error_holds(monkeypatch: Any) -> None:
     exact = VAETracIn(mlp_vae(), n_draws=1).fit(TRAIN).explain(X).influence
     explainer = VAETracIn(mlp_vae(), n_draws=1, projection=64).fit(TRAIN)
-    original = _influence.Sketch.__init__
+    original = _gradient_products.Sketch.__init__
     errors = []
     for number in range(40):  # other projections, but the same draws
 
         def init(self: Any, size: int, width: int, seed: int, number: int = number) -> None:
             original(self, size, width, seed + number)
 
-        monkeypatch.setattr(_influence.Sketch, "__init__", init)
+        monkeypatch.setattr(_gradient_products.Sketch, "__init__", init)
         explanation = explainer.explain(X)
         errors.append(explanation.influence - exact)
     stated = explanation.standard_error

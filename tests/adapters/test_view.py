@@ -13,8 +13,8 @@ from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE, trustworthiness
 
 from pxgen_plugins import PXGen
-from pxgen_plugins.adapters._neighbours import judge
-from pxgen_plugins.adapters.latent_view import DEFAULT_DATA_VIEW, LatentView
+from pxgen_plugins.adapters.latent._view_quality import view_quality
+from pxgen_plugins.adapters.latent.view import DEFAULT_DATA_VIEW, LatentView
 from pxgen_plugins.plots import plot_views
 from pxgen_plugins.testing import ExplainerCase, explainer_checks, parametrize_with_checks
 from pxgen_plugins.thresholds import MeanMax
@@ -104,9 +104,9 @@ def test_umap_is_loaded_when_used_and_made_anew_after_loading(monkeypatch: Any) 
         def transform(self, rows: np.ndarray) -> np.ndarray:
             return rows[:, :2] + 1
 
-    from pxgen_plugins.adapters import _maps
+    from pxgen_plugins.adapters.latent import _projections
 
-    monkeypatch.setattr(_maps, "load", lambda *_: type("umap", (), {"UMAP": FakeUMAP}))
+    monkeypatch.setattr(_projections, "load", lambda *_: type("umap", (), {"UMAP": FakeUMAP}))
     model = mlp_vae()
     view = LatentView(model, "umap", n_neighbors=7).fit(X)
     assert made[0]["n_neighbors"] == 7
@@ -121,7 +121,7 @@ def test_umap_is_loaded_when_used_and_made_anew_after_loading(monkeypatch: Any) 
 
 def test_measures_are_those_of_the_definitions() -> None:
     rows, plane = RNG.random((40, 5)), RNG.random((40, 2))
-    found = judge(rows, plane, 6, 2_000, 0)
+    found = view_quality(rows, plane, 6, 2_000, 0)
     assert found["trustworthiness"] == pytest.approx(trustworthiness(rows, plane, n_neighbors=6))
     assert found["continuity"] == pytest.approx(trustworthiness(plane, rows, n_neighbors=6))
     shares = []
@@ -132,10 +132,10 @@ def test_measures_are_those_of_the_definitions() -> None:
         ]
         shares.append(len(near[0] & near[1]) / 6)
     assert found["neighbour_preservation"] == pytest.approx(np.mean(shares))
-    perfect = judge(rows, rows @ np.linalg.qr(RNG.random((5, 5)))[0], 6, 2_000, 0)
+    perfect = view_quality(rows, rows @ np.linalg.qr(RNG.random((5, 5)))[0], 6, 2_000, 0)
     assert perfect["trustworthiness"] == perfect["neighbour_preservation"] == 1.0
-    assert judge(rows, plane, 6, 20, 0)["n_judged"] == 20
-    assert "trustworthiness" not in judge(rows[:3], plane[:3], 6, 20, 0)
+    assert view_quality(rows, plane, 6, 20, 0)["n_judged"] == 20
+    assert "trustworthiness" not in view_quality(rows[:3], plane[:3], 6, 20, 0)
 
 
 def test_posterior_samples_belong_to_seed_and_anchor() -> None:

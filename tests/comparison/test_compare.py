@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,23 +21,24 @@ from pxgen_plugins.utils.errors import ParameterError, PXGenWarning
 from tests.adapters.nets import mlp_vae
 
 
+@dataclass(repr=False, eq=False)
 class Gradient(Adapter):
     """The gradient of a target; seeded noise on request, to see seeds disagree."""
 
     evidence, access, requires = "attribution", "gradients", frozenset({"reconstruct"})
     defaults = MappingProxyType({"attributions": None})
 
-    def __init__(self, predictor, target="mse", noise=0.0, *, seed=0):
-        self.target, self.noise = target, noise
-        super().__init__(predictor, {"target": target, "noise": noise}, seed=seed)
+    target: Any = "mse"
+    noise: float = 0.0
 
     def _explain(self, X):
         x = torch.as_tensor(np.asarray(X)).requires_grad_()
-        resolve(self.target, self.predictor, "Gradient").value(self.predictor, x).sum().backward()
+        resolve(self.target, self.predictor).value(self.predictor, x).sum().backward()
         rng = np.random.default_rng(self.seed)
         return {"attributions": x.grad.numpy() + self.noise * rng.normal(size=x.shape)}
 
 
+@dataclass(repr=False, eq=False)
 class FirstRows(Adapter):
     """Prototypes: the first rows."""
 
@@ -43,9 +46,7 @@ class FirstRows(Adapter):
     scope = ("global",)
     defaults = MappingProxyType({"indices": None})
 
-    def __init__(self, predictor, k=3):
-        self.k = k
-        super().__init__(predictor, {"k": k})
+    k: int = 3
 
     def _explain(self, X):
         return {"indices": np.arange(self.k)}
@@ -55,9 +56,6 @@ class Broken(Adapter):
     """Raises."""
 
     evidence, access = "attribution", "gradients"
-
-    def __init__(self, predictor):
-        super().__init__(predictor, {})
 
     def _explain(self, X):
         raise RuntimeError("no | idea <b>")

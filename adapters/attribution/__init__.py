@@ -1,0 +1,1 @@
+"""Attributions: how much each element of an anchor, or of its code, raises the target."""

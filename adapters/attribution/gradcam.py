@@ -1,0 +1,151 @@
+"""GradCAM on a layer of encoder or decoder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pxgen_plugins.adapters._latent_target import TargetFunction
+from pxgen_plugins.adapters.attribution.base import Attribution, Table
+from pxgen_plugins.adapters.base import register
+from pxgen_plugins.utils import validation
+from pxgen_plugins.utils.errors import ModelError, ParameterError, short_repr
+from pxgen_plugins.utils.optional import load
+from pxgen_plugins.utils.validation import nearest
+
+__all__ = ["GradCAM"]
+
+CONVOLUTIONS = (
+    nn.Conv1d,
+    nn.Conv2d,
+    nn.Conv3d,
+    nn.ConvTranspose1d,
+    nn.ConvTranspose2d,
+    nn.ConvTranspose3d,
+)
+_MODES = {1: "linear", 2: "bilinear", 3: "trilinear"}
+
+
+@register("grad_cam")
+@dataclass(repr=False, eq=False, kw_only=True)
+class GradCAM(Attribution):
+    """Channels of a layer, each weighted by the mean of the target's gradient over its map.
+
+    Selvaraju et al. 2017 ("Grad-CAM"), by ``captum.attr.LayerGradCam``. The map is scaled up
+    linearly to the sides of the anchor and repeated over its channels; the map itself is kept in
+    ``maps``. It tells where, and to the layer's resolution only.
+
+    Args:
+        predictor: The model; its torch modules must be known to it (``layers``).
+        layer: Name of a layer of encoder or decoder, out of ``predictor.layers``; None takes the
+            last convolution (transposed ones count) that runs for the target: in the decoder for
+            ``"mse"``, in the encoder for ``"kld"``.
+        relu: Cut negative parts, as the paper does for classes. Off by default: for a criterion
+            what lowers it counts too.
+        target, normalize, seed, batch_size, verbose: See
+            :class:`~pxgen_plugins.adapters.attribution.base.Attribution`.
+
+    Raises:
+        ParameterError: When the model has no layer of that name.
+        ModelError: From ``explain``, when the layer does not run exactly once for the target, or
+            has no maps.
+        MissingDependencyError: From ``explain``, when captum is absent.
+
+    Cost: one forward and backward pass of the target for n anchors, beside its value.
+
+    Example:
+        >>> import numpy as np
+        >>> from pxgen_plugins.models import VAE
+        >>> conv = nn.Conv2d(1, 1, 1).requires_grad_(False)
+        >>> conv.weight[:], conv.bias[:] = 2.0, 0.0
+        >>> def encode(x):
+        ...     h = conv(x).flatten(1)
+        ...     return h, 0 * h - 1
+        >>> net = VAE(encode=encode, decode=lambda z: z.reshape(-1, 1, 2, 2) / 4,
+        ...           modules=nn.ModuleDict({"conv": conv}), sample_shape=(1, 2, 2),
+        ...           data_range=None)
+        >>> result = GradCAM(net, "latent[3]").explain(np.ones((1, 1, 2, 2), "f4"))
+        >>> result.layer, result.attributions.ravel().tolist()
+        ('conv', [0.5, 0.5, 0.5, 0.5])
+    """
+
+    requires = frozenset({"layers"})
+
+    layer: str | None = None
+    relu: bool = False
+
+    def _check(self) -> None:
+        super()._check()
+        self.relu = validation.boolean(self.relu, "relu")
+
+    def _check_model(self, model: Any) -> None:
+        super()._check_model(model)
+        names = list(model.layers)
+        if self.layer is not None and self.layer not in names:
+            allowed = "one of the model's layers: " + ", ".join(names)
+            raise ParameterError(
+                "layer", allowed, short_repr(self.layer), nearest(str(self.layer), names)
+            )
+
+    def _explain(self, X: Any, labels: Any = None, ids: Any = None) -> dict[str, Any]:
+        data = super()._explain(X, labels, ids)
+        return {**data, "layer": self._layer(self._function(), self._probe())}
+
+    def _probe(self) -> Tensor:
+        model = self.predictor
+        low, high = model.data_range or (-1.0, 1.0)
+        middle = (low + high) / 2
+        return torch.full((1, *model.sample_shape), middle, dtype=model.dtype, device=model.device)
+
+    def _layer(self, function: TargetFunction, x: Tensor) -> str:
+        """Return the name of the layer, after running the target once at ``x``."""
+        layers: dict[str, nn.Module] = self.predictor.layers
+        runs: list[str] = []
+        candidates = {
+            name: module
+            for name, module in layers.items()
+            if name == self.layer or (self.layer is None and isinstance(module, CONVOLUTIONS))
+        }
+
+        def note(name: str) -> Any:
+            return lambda module, inputs, output: runs.append(name)
+
+        handles = [module.register_forward_hook(note(name)) for name, module in candidates.items()]
+        try:
+            function.values(x)
+        finally:
+            for handle in handles:
+                handle.remove()
+        label = function.target.label
+        name = self.layer or (runs[-1] if runs else None)
+        if name is None or runs.count(name) != 1:
+            what = "no convolution" if name is None else f"{name!r}, which runs {runs.count(name)}x"
+            raise ModelError(
+                "layer",
+                f"one that runs exactly once for the target {label!r}",
+                what,
+                "Name another layer, or give the ELBO n_draws=1.",
+            )
+        return name
+
+    def _attribute(
+        self, function: TargetFunction, point: Tensor, fixed: tuple[Tensor, ...]
+    ) -> Table:
+        captum = load("captum.attr", "captum")
+        name = self._layer(function, point[:1])
+        sides = tuple(point.shape[2:])
+        method = captum.LayerGradCam(function, self.predictor.layers[name])
+        maps = method.attribute(point, relu_attributions=self.relu)
+        if not isinstance(maps, Tensor) or maps.ndim != 2 + len(sides) or len(sides) not in _MODES:
+            raise ModelError(
+                "layer",
+                f"one whose output has channels and {len(sides)} sides, as the anchors have",
+                f"{name!r} with a map {short_repr(maps)} for anchors of {tuple(point.shape[1:])}",
+                "Name a convolution; for vectors use TorchIntegratedGradients or LRP.",
+            )
+        mode = _MODES[len(sides)]
+        large = captum.LayerAttribution.interpolate(maps, sides, interpolate_mode=mode)
+        return {"attributions": large.expand_as(point).clone(), "maps": maps}

@@ -1,0 +1,1 @@
+"""Methods that answer with examples: prototypes, and training instances by influence."""

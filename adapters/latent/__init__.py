@@ -1,0 +1,1 @@
+"""Methods in latent space: weights of latent dimensions, effects, contrasts and views."""

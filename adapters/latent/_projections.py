@@ -1,0 +1,181 @@
+"""Maps from features to the plane: made from rows, and applied to new ones where they can be."""
+
+from __future__ import annotations
+
+import importlib.util
+import warnings
+from typing import Any, Protocol
+
+import numpy as np
+
+from pxgen_plugins.adapters._anchors import Floats
+from pxgen_plugins.utils.errors import ParameterError
+from pxgen_plugins.utils.optional import load
+
+__all__ = ["MAPS", "Map", "tsne_backend"]
+
+_FIRST = 50  # components kept before t-SNE and UMAP, as van der Maaten and Hinton 2008 did
+
+
+class Map(Protocol):
+    """A fitted map; its attributes are arrays and numbers, so that it can be saved."""
+
+    coordinates: Floats
+
+    def transform(self, rows: Floats) -> Floats:
+        """Return coordinates (b, c) of new rows (b, d)."""
+
+
+class PCAMap:
+    """Principal components; signs are fixed so that the largest loading of each is positive.
+
+    Attributes:
+        coordinates: Of the rows it was made from, (n, c).
+        loadings: Components, (c, d).
+        ratio: Share of the variance that each explains, (c,).
+    """
+
+    def __init__(self, rows: Floats, components: int, seed: int, **_: Any) -> None:
+        from sklearn.decomposition import PCA
+
+        kept = min(components, *rows.shape)
+        pca = PCA(kept, random_state=seed).fit(rows)
+        self.mean: Floats = pca.mean_
+        self.loadings: Floats = np.zeros((components, rows.shape[1]))
+        self.ratio: Floats = np.zeros(components)
+        self.loadings[:kept] = pca.components_
+        self.ratio[:kept] = np.nan_to_num(pca.explained_variance_ratio_)
+        largest = np.abs(self.loadings).argmax(axis=1)
+        signs = np.sign(self.loadings[np.arange(components), largest])
+        self.loadings *= np.where(signs == 0, 1.0, signs)[:, None]
+        self.coordinates = self.transform(rows)
+
+    def transform(self, rows: Floats) -> Floats:
+        """Return the scores of rows, (b, c)."""
+        scores: Floats = (rows - self.mean) @ self.loadings.T
+        return scores
+
+
+class _Reduced:
+    """Principal components first, where there are more dimensions than neighbours need."""
+
+    def __init__(self, rows: Floats, seed: int) -> None:
+        self.first = PCAMap(rows, _FIRST, seed) if rows.shape[1] > _FIRST else None
+        self.rows = self.reduce(rows)
+        self.seed = seed
+
+    def reduce(self, rows: Floats) -> Floats:
+        return rows if self.first is None else self.first.transform(rows)
+
+
+class OpenTSNEMap(_Reduced):
+    """t-SNE by openTSNE (Policar, Strazar and Zupan 2019), which can place new rows."""
+
+    def __init__(self, rows: Floats, components: int, seed: int, *, perplexity: float) -> None:
+        super().__init__(rows, seed)
+        self.perplexity = min(perplexity, max(1.0, (len(rows) - 1) / 3.0))
+        home = load("openTSNE", "views")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            points = home.TSNE(
+                n_components=components,
+                perplexity=self.perplexity,
+                random_state=seed,
+                n_jobs=1,
+                negative_gradient_method="auto" if components <= 2 else "bh",
+            ).fit(self.rows)
+        self.coordinates: Floats = np.asarray(points, dtype=np.float64)
+
+    def transform(self, rows: Floats) -> Floats:
+        """Return where new rows fit among the old, (b, c); a row does not move another."""
+        home = load("openTSNE", "views")
+        affinity = load("openTSNE.affinity", "views")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            between = affinity.PerplexityBasedNN(
+                self.rows, perplexity=self.perplexity, random_state=self.seed, n_jobs=1
+            )
+            points = home.TSNEEmbedding(
+                self.coordinates.copy(), between, random_state=self.seed, n_jobs=1
+            ).transform(self.reduce(rows))
+        return np.asarray(points, dtype=np.float64)
+
+
+class SklearnTSNEMap(_Reduced):
+    """t-SNE by scikit-learn, which cannot place new rows."""
+
+    def __init__(self, rows: Floats, components: int, seed: int, *, perplexity: float) -> None:
+        from sklearn.manifold import TSNE
+
+        super().__init__(rows, seed)
+        limit = max(1.0, (len(rows) - 1) / 3.0)
+        points = TSNE(
+            n_components=components,
+            perplexity=min(perplexity, limit),
+            random_state=seed,
+            init="pca" if min(self.rows.shape) >= components else "random",
+        ).fit_transform(self.rows)
+        self.coordinates: Floats = np.asarray(points, dtype=np.float64)
+
+    def transform(self, rows: Floats) -> Floats:
+        """Raise: this map has no place for new rows.
+
+        Raises:
+            ParameterError: Always.
+        """
+        hint = "Install openTSNE (pip install 'pxgen-plugins[views]'), or use method='pca'."
+        allowed = "a method that can place new anchors"
+        raise ParameterError("backend", allowed, "'sklearn'", hint)
+
+
+class UMAPMap(_Reduced):
+    """UMAP (McInnes, Healy and Melville 2018); costs 10 to 45 s of compilation per process.
+
+    Its own object cannot be kept as arrays, so a map that was loaded is made anew, with the same
+    seed, when new rows come.
+    """
+
+    def __init__(self, rows: Floats, components: int, seed: int, *, n_neighbors: int) -> None:
+        super().__init__(rows, seed)
+        self.components = components
+        self.n_neighbors = max(2, min(n_neighbors, len(rows) - 1))
+        self._fitted: Any = self._fit()
+        self.coordinates: Floats = np.asarray(self._fitted.embedding_, dtype=np.float64)
+
+    def _fit(self) -> Any:
+        home = load("umap", "views")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return home.UMAP(
+                n_components=self.components,
+                n_neighbors=self.n_neighbors,
+                random_state=self.seed,
+                n_jobs=1,
+                init="spectral" if len(self.rows) > self.components + 2 else "random",
+            ).fit(self.rows)
+
+    def transform(self, rows: Floats) -> Floats:
+        """Return where new rows fit among the old, (b, c)."""
+        if self._fitted is None:
+            self._fitted = self._fit()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return np.asarray(self._fitted.transform(self.reduce(rows)), dtype=np.float64)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_fitted": None}
+
+
+MAPS: dict[str, Any] = {
+    "pca": PCAMap,
+    "opentsne": OpenTSNEMap,
+    "sklearn": SklearnTSNEMap,
+    "umap": UMAPMap,
+}
+
+
+def tsne_backend(backend: str | None) -> str:
+    """Return the t-SNE to use: as named, else openTSNE where it is installed."""
+    if backend is not None:
+        return backend
+    return "opentsne" if importlib.util.find_spec("openTSNE") is not None else "sklearn"

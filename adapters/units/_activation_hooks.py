@@ -1,0 +1,136 @@
+"""Activations of named layers, by channel, while a model decodes or reconstructs."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pxgen_plugins.utils.errors import ModelError, ParameterError, short_repr
+from pxgen_plugins.utils.validation import nearest
+
+__all__ = ["active_layers", "channel_means", "choose_layer", "choose_layers", "record"]
+
+_LAST_AXIS = (nn.Linear, nn.LayerNorm, nn.Embedding)
+_RESHAPING = (nn.Flatten, nn.Unflatten, nn.Dropout, nn.Identity)
+_CONVOLUTIONS = (
+    nn.Conv1d,
+    nn.Conv2d,
+    nn.Conv3d,
+    nn.ConvTranspose1d,
+    nn.ConvTranspose2d,
+    nn.ConvTranspose3d,
+)
+
+
+@contextmanager
+def record(layers: Mapping[str, nn.Module]) -> Iterator[dict[str, Tensor]]:
+    """Yield a dict that holds the last output of every layer called by this thread.
+
+    Args:
+        layers: The layers to watch, by name.
+
+    Example:
+        >>> layer = nn.Linear(2, 3)
+        >>> with record({"first": layer}) as outputs:
+        ...     _ = layer(torch.zeros(1, 2))
+        >>> outputs["first"].shape
+        torch.Size([1, 3])
+    """
+    outputs: dict[str, Tensor] = {}
+    own = threading.get_ident()
+
+    def keep(name: str) -> Callable[..., None]:
+        def hook(_module: nn.Module, _inputs: Any, output: Any) -> None:
+            # the model may serve other threads meanwhile, whose outputs are not ours
+            if isinstance(output, Tensor) and threading.get_ident() == own:
+                outputs[name] = output
+
+        return hook
+
+    handles = [layer.register_forward_hook(keep(name)) for name, layer in layers.items()]
+    try:
+        yield outputs
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def channel_means(output: Tensor, layer: nn.Module) -> Tensor:
+    """Return the mean activation of every channel over its positions, (b, c).
+
+    Channels are the last axis behind linear layers, layer norms and embeddings, else axis 1.
+
+    Example:
+        >>> channel_means(torch.ones(2, 3, 4, 4), nn.ReLU()).shape
+        torch.Size([2, 3])
+    """
+    if output.ndim <= 2:
+        return output.reshape(len(output), -1)
+    moved = output.movedim(-1, 1) if isinstance(layer, _LAST_AXIS) else output
+    return moved.flatten(2).mean(2)
+
+
+def active_layers(model: Any, run: Callable[[], Any]) -> dict[str, nn.Module]:
+    """Return the layers without sub-layers that ``run()`` calls, in the order of the calls.
+
+    Those that only reshape, or drop nothing in evaluation, are left out.
+    """
+    candidates = {
+        name: layer
+        for name, layer in model.layers.items()
+        if not list(layer.children()) and not isinstance(layer, _RESHAPING)
+    }
+    with torch.no_grad(), record(candidates) as outputs:
+        run()
+    return {name: candidates[name] for name in outputs}
+
+
+def choose_layer(layer: str | None, active: Mapping[str, nn.Module], model: Any) -> str:
+    """Return the name of the layer to look at.
+
+    Args:
+        layer: What the user named; None takes the last convolution that is not the output layer,
+            or the last such linear layer when there is no convolution.
+        active: The layers that are called, in order.
+        model: The model, for the names of all its layers.
+
+    Raises:
+        ParameterError: When the layer does not exist or is not called.
+        ModelError: When the model calls no layer at all.
+    """
+    if not active:
+        hint = "Build the decoder of torch modules, and pass them as modules=."
+        raise ModelError("decode", "made of named layers", "a model that calls none", hint)
+    if layer is not None:
+        if layer not in active:
+            known = "unused while decoding" if layer in model.layers else "unknown"
+            allowed = "one of " + ", ".join(active)
+            raise ParameterError(
+                "layer", allowed, f"{short_repr(layer)}, {known}", nearest(layer, active)
+            )
+        return layer
+    for kinds in (_CONVOLUTIONS, (nn.Linear,)):
+        names = [name for name, module in active.items() if isinstance(module, kinds)]
+        if names:
+            return names[-2] if len(names) > 1 else names[-1]
+    return list(active)[-1]
+
+
+def choose_layers(names: Sequence[str] | None, active: Mapping[str, nn.Module]) -> list[str]:
+    """Return the layers asked for, all that are called for None.
+
+    Raises:
+        ParameterError: When one is not called.
+    """
+    if names is None:
+        return list(active)
+    for name in names:
+        if name not in active:
+            allowed = "layers that are called: " + ", ".join(active)
+            raise ParameterError("layers", allowed, short_repr(name), nearest(name, active))
+    return list(names)

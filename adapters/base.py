@@ -183,7 +183,7 @@ class Adapter(PredictorHolder, Explainer, FitMixin):  # type: ignore[misc]  # al
                     allowed = "a model of pxgen_plugins.models"
                     raise ParameterError("predictor", allowed, type(predictor).__name__, hint)
                 hint = f"{type(self).__name__} cannot explain this model."
-                require(predictor, sorted(self.requires), "", hint)
+                require(predictor, sorted(self.requires), hint)
                 self._check_model(predictor)
                 if self.predictor is not None and self.predictor is not predictor:
                     self._forget()

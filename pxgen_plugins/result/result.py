@@ -278,6 +278,7 @@ class Result:
         std, affinity, calibration = (
             data.get(key) for key in ("threshold_std", "affinity", "calibration")
         )
+        affinity = np.zeros((n, m)) if affinity is None else affinity
         examples = data.get("examples")
 
         def table(key: str) -> Floats:

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from pxgen_plugins.models._eval_mode import set_training_flag, training_flag
+from pxgen_plugins.models.runtime import set_training_flag, training_flag
 
 __all__ = ["numpy_seed", "quiet", "roots", "traceless"]
 

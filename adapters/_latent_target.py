@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pxgen_plugins.adapters.targets import Target
-from pxgen_plugins.models._callables import thorough
+from pxgen_plugins.models.callables import gradient_proof
 from pxgen_plugins.utils.errors import ModelError
 
 __all__ = ["SPACES", "LatentTarget", "TargetFunction"]
@@ -71,7 +71,7 @@ class TargetFunction:
             ModelError: When it has none: the model works in numpy, detaches, or does not use it.
         """
         point, fixed = self.point(x)
-        with torch.enable_grad(), thorough():
+        with torch.enable_grad(), gradient_proof():
             point.requires_grad_()
             values = self(point, *fixed)
             gradient = None

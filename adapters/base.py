@@ -179,7 +179,7 @@ class Adapter(PredictorHolder, Explainer, FitMixin):  # type: ignore[misc]  # al
         with caller(type(self).__name__):
             if predictor is not None:
                 if not isinstance(predictor, Model):
-                    hint = "Wrap it, as in VAE(encode=net.encode, decode=net.decode, ...)."
+                    hint = "Wrap it, as in VAE(net, sample_shape=...)."
                     allowed = "a model of pxgen_plugins.models"
                     raise ParameterError("predictor", allowed, type(predictor).__name__, hint)
                 hint = f"{type(self).__name__} cannot explain this model."

@@ -26,8 +26,8 @@ import numpy as np
 
 from pxgen_plugins.audit import engine, shards
 from pxgen_plugins.audit.inputs import open_set
-from pxgen_plugins.audit.run_folder import FILES
 from pxgen_plugins.audit.settings import Config, config_of
+from pxgen_plugins.audit.writers.base import file_names
 from pxgen_plugins.utils.threads import one_thread
 
 HERE = Path(__file__).resolve()
@@ -58,7 +58,7 @@ def audit(config: Config) -> float:
 
 def content(folder: Path) -> dict[str, bytes]:
     """Return the final files of a run."""
-    return {p.name: p.read_bytes() for p in folder.iterdir() if p.name in FILES}
+    return {p.name: p.read_bytes() for p in folder.iterdir() if p.name in file_names()}
 
 
 def kills(folder: Path, n: int = 30) -> dict[str, Any]:
@@ -98,7 +98,7 @@ def _points(run: Path, n_shards: int) -> dict[str, Callable[[], bool]]:
         "planned": lambda: True,
         "calibrated": (run / shards.FIT / "pxgen.json").exists,
         "scored": lambda: len(list(run.glob("shards/*.safetensors"))) >= n_shards,
-        "written": lambda: any((run / name).exists() for name in FILES),
+        "written": lambda: any((run / name).exists() for name in file_names()),
     }
 
 
@@ -126,7 +126,8 @@ def _phase(run: Path, n_shards: int) -> str:
         return "calibrating"
     if len(list(run.glob("shards/*.safetensors"))) < n_shards:
         return "scoring"
-    return "writing results" if any((run / name).exists() for name in FILES) else "assembling"
+    begun = any((run / name).exists() for name in file_names())
+    return "writing results" if begun else "assembling"
 
 
 def million(folder: Path, n: int = 1_000_000) -> dict[str, Any]:

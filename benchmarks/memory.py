@@ -20,7 +20,7 @@ from pxgen_plugins.datasets import load_mnist_vae
 from pxgen_plugins.models import VAE
 from pxgen_plugins.thresholds import MeanMax
 net = load_mnist_vae()
-model = VAE(encode=net.encode, decode=net.decode, latent_shape=(200,), sample_shape=(1, 28, 28))
+model = VAE(net, sample_shape=(1, 28, 28))
 samples, repeats = int(sys.argv[2]), int(sys.argv[3])
 explainer = PXGen(model, threshold=MeanMax(samples, repeats))
 def size(node):

@@ -54,7 +54,7 @@ def run(quick: bool = False) -> list[dict[str, Any]]:
     torch.set_num_threads(1)
     n, repeats = (2_048, 3) if quick else (8_192, 15)
     net = ConvVAE().eval()
-    vae = VAE(encode=net.encode, decode=net.decode, latent_shape=(20,), sample_shape=SHAPE)
+    vae = VAE(net, sample_shape=SHAPE)
     pixels = np.random.default_rng(0).integers(0, 256, (n, 28, 28), dtype=np.uint8)
     ready = torch.from_numpy(pixels).float().div(255).unsqueeze(1)
     size = 512

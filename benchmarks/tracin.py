@@ -20,7 +20,7 @@ def run(quick: bool = False) -> list[dict[str, Any]]:
     torch.set_num_threads(1)
     train, tests, checkpoints = (100, 10, 2) if quick else (1_000, 100, 3)
     net = ConvVAE().eval()
-    vae = VAE(encode=net.encode, decode=net.decode, latent_shape=(20,), sample_shape=SHAPE)
+    vae = VAE(net, sample_shape=SHAPE)
     pixels = np.random.default_rng(0).integers(0, 256, (train, 28, 28), dtype=np.uint8)
     state = {name: value.clone() for name, value in net.state_dict().items()}
     tracin = VAETracIn(vae, checkpoints=[(state, 1e-3)] * checkpoints, n_draws=1).fit(pixels)

@@ -43,12 +43,7 @@ def anchors(digit: int = 0) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64
 
 def wrap(net: MNISTVAE) -> VAE:
     """Return the network as a model that PXGen explains."""
-    return VAE(
-        encode=net.encode,
-        decode=net.decode,
-        latent_shape=(net.latent_size,),
-        sample_shape=(1, 28, 28),
-    )
+    return VAE(net, sample_shape=(1, 28, 28))
 
 
 def summarize(explanation: Any) -> dict[str, Any]:

@@ -283,12 +283,10 @@ def load_model(path: Path) -> VAE:
     net.load_state_dict(state)
     net.eval()
     return VAE(
-        net.encode,
-        lambda z: net.decode(z).clamp(0.0, 1.0),
-        latent_shape=(card["recipe"]["latent_size"],),
+        net,
+        decode=lambda z: net.decode(z).clamp(0.0, 1.0),
         sample_shape=SHAPE,
         data_range=(0.0, 1.0),
-        modules=net,
     )
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pxgen_plugins.description import Description, describe
     from pxgen_plugins.explainer import PXGen
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = ["Comparison", "Description", "PXGen", "__version__", "compare", "describe"]
 
 _HOMES = {

@@ -1,4 +1,4 @@
-"""What a model can do, and which criteria that makes possible, in words."""
+"""A description of a model: what it can do, and which criteria work with it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["Description", "describe"]
 
 @dataclass(frozen=True)
 class Description:
-    """What was found out about a model.
+    """What a model is and can do.
 
     Attributes:
         family: Name of its class.
@@ -43,8 +43,8 @@ class Description:
         lines.append(f"  instances: shape {self.sample_shape}, range {self.data_range}")
         lines.append(f"  latent codes: {self.latent_shape or 'no access'}")
         lines += [f"  can {CAPABILITIES.get(name, name)}" for name in self.capabilities]
-        for kind, found in (("intrinsic", self.intrinsic), ("extrinsic", self.extrinsic)):
-            lines.append(f"  {kind} criteria: " + (", ".join(found) or "none"))
+        for kind, names in (("intrinsic", self.intrinsic), ("extrinsic", self.extrinsic)):
+            lines.append(f"  {kind} criteria: " + (", ".join(names) or "none"))
         return "\n".join(lines)
 
 
@@ -56,9 +56,9 @@ def describe(model: Any) -> Description:
 
     Example:
         >>> from pxgen_plugins.testing.examples import LinearModel
-        >>> found = describe(LinearModel())
-        >>> "kld" in found.intrinsic, "mse" in found.extrinsic, found.missing["discriminator"]
-        (True, True, 'score')
+        >>> description = describe(LinearModel())
+        >>> "kld" in description.intrinsic, description.missing["discriminator"]
+        (True, 'score')
     """
     have, has = capabilities(model), properties(model)
     missing = {}

@@ -13,8 +13,8 @@ from torch import nn
 from pxgen_plugins import __version__, saving, thresholds
 from pxgen_plugins.anchors import open_for
 from pxgen_plugins.criteria.base import KINDS
-from pxgen_plugins.criteria.fitted import Fitted
-from pxgen_plugins.criteria.parsing import listed, settings
+from pxgen_plugins.criteria.fitted_criterion import FittedCriterion
+from pxgen_plugins.criteria.parsing import as_list, settings
 from pxgen_plugins.criteria.parsing import parse as parse_criteria
 from pxgen_plugins.groups import RULES
 from pxgen_plugins.host import (
@@ -87,7 +87,7 @@ class PXGen(PredictorHolder, Explainer, FitMixin):  # type: ignore[misc]  # alib
         >>> from pxgen_plugins.thresholds import MeanMax
         >>> model = VAE(encode=lambda x: (x[:, :2] * 4 - 2, torch.zeros_like(x[:, :2]) - 1),
         ...             decode=lambda z: torch.cat([z, z], 1).sigmoid(),
-        ...             latent_shape=(2,), sample_shape=(4,))
+        ...             modules=(), sample_shape=(4,))
         >>> explainer = PXGen(model, threshold=MeanMax(n_samples=100, n_repeats=2)).fit()
         >>> explanation = explainer.explain(torch.rand(50, 4, generator=torch.Generator()))
         >>> sum(group["count"] for group in explanation.groups.values())
@@ -137,9 +137,9 @@ class PXGen(PredictorHolder, Explainer, FitMixin):  # type: ignore[misc]  # alib
         self.criteria = parse_criteria(intrinsic, extrinsic, _is_function(predictor))
         kinds = [criterion.kind for criterion in self.criteria]
         several = max(kinds.count(kind) for kind in KINDS) > 1
-        if rule == "mean" and several and isinstance(self.threshold, thresholds.Fixed):
-            hint = "Use rule='all' or 'any', or a threshold rule that samples."
-            allowed = "other than 'mean' with Fixed thresholds, which know no scale"
+        if rule == "mean" and several and not self.threshold.samples:
+            hint = "Use a threshold rule that samples, or another rule."
+            allowed = f"'all' or 'any' with {type(self.threshold).__name__}, which knows no scale"
             raise ParameterError("rule", allowed, short_repr(rule), hint)
         self.calibration: Calibration | None = None
         self._shape: tuple[int, ...] | None = None
@@ -148,7 +148,7 @@ class PXGen(PredictorHolder, Explainer, FitMixin):  # type: ignore[misc]  # alib
             "intrinsic": settings(self.criteria, "intrinsic"),
             "extrinsic": settings(self.criteria, "extrinsic"),
             "threshold": {"name": type(self.threshold).__name__, **self.threshold.params},
-            "selectors": [plain(selector) for selector in listed(selectors)],
+            "selectors": [plain(selector) for selector in as_list(selectors)],
             "n_representatives": self.n_representatives,
             "rule": rule,
             "space": plain(space),
@@ -171,7 +171,7 @@ class PXGen(PredictorHolder, Explainer, FitMixin):  # type: ignore[misc]  # alib
 
         Args:
             X: Reference data, anything :meth:`explain` takes, for criteria that learn from it
-                (:class:`~pxgen_plugins.criteria.Fitted`); else unused.
+                (:class:`~pxgen_plugins.criteria.FittedCriterion`); else unused.
 
         Returns:
             The explainer itself.
@@ -267,7 +267,7 @@ class PXGen(PredictorHolder, Explainer, FitMixin):  # type: ignore[misc]  # alib
         Raises:
             ParameterError: When ``path`` cannot be written.
         """
-        states = [c.state if isinstance(c, Fitted) else {} for c in self.criteria]
+        states = [c.state if isinstance(c, FittedCriterion) else {} for c in self.criteria]
         params, shape = self.meta["params"], self._shape
         name = type(self).__name__
         saving.write(saving.Saved(name, params, shape, self.calibration, states), path)
@@ -309,7 +309,7 @@ class PXGen(PredictorHolder, Explainer, FitMixin):  # type: ignore[misc]  # alib
             hint = "Load with the criteria it was fitted with."
             raise ParameterError("criteria", allowed, ", ".join(names), hint)
         for criterion, state in zip(self.criteria, states, strict=True):
-            if isinstance(criterion, Fitted):
+            if isinstance(criterion, FittedCriterion):
                 criterion.restore(state)
 
     def _model(self, predictor: Any) -> Any:
@@ -321,8 +321,7 @@ class PXGen(PredictorHolder, Explainer, FitMixin):  # type: ignore[misc]  # alib
             "predictor",
             "a model of pxgen_plugins.models or a callable X -> (n, m) criterion values",
             short_repr(predictor) if not hasattr(predictor, "encode") else type(predictor).__name__,
-            "Wrap it: VAE(encode=net.encode, decode=net.decode, latent_shape=..., "
-            "sample_shape=...).",
+            "Wrap it: VAE(net, sample_shape=...).",
         )
 
     @caller("PXGen")

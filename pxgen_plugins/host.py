@@ -5,11 +5,10 @@ Nothing else imports ``alibi.api``.
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 from pxgen_plugins import __version__
-from pxgen_plugins.utils.errors import MissingDependencyError, PXGenWarning
+from pxgen_plugins.utils.errors import MissingDependencyError, warn
 
 try:
     from alibi.api.interfaces import Explainer, Explanation, FitMixin
@@ -79,9 +78,7 @@ class PredictorHolder:
 def warn_version(saved: str | None) -> None:
     """Warn when an explainer was saved by another version of this package."""
     if saved != __version__:
-        warnings.warn(
+        warn(
             f"PXGen: saved by pxgen-plugins {saved}, loaded by {__version__}; "
-            "fit again if results differ",
-            PXGenWarning,
-            stacklevel=3,
+            "fit again if results differ"
         )

@@ -144,14 +144,15 @@ def select(
 
 def _choice(spec: Any, space: Any, standardize: bool | None) -> Choice:
     lowest = False
+    options: dict[str, Any] = {}
     if callable(spec):
-        selector, options = spec, {}
+        selector = spec
         name = getattr(spec, "__name__", type(spec).__name__)
     else:
         selector, options = selection.REGISTRY.parse(spec, "selectors")
         name = spec if isinstance(spec, str) else spec["name"]
-        preferred = selection.default_space(name)
-        lowest = selection.starts_lowest(name)
+        preferred = selection.properties(name).space
+        lowest = selection.properties(name).starts_lowest
         space = space if preferred is None else preferred
     label = str(options.pop("label", name))
     space = options.pop("space", space)

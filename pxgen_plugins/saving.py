@@ -118,7 +118,7 @@ def _settings(folder: Path) -> dict[str, Any]:
     try:
         content = json.loads((folder / _SETTINGS).read_text(encoding="utf-8"))
         if content["format"] == _FORMAT and isinstance(content["params"], dict):
-            return {"calibration": None} | content
+            return {"calibration": None, **content}
         got = f"format {content['format']!r}"
     except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
         got = f"{short_repr(str(folder))} ({type(error).__name__})"

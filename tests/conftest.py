@@ -44,8 +44,7 @@ class TinyNet(nn.Module):
 def tiny_vae(seed: int = 0, channels: int = 1) -> VAE:
     net = TinyNet(seed, channels)
     return VAE(
-        encode=net.encode,
-        decode=net.decode,
+        net,
         latent_shape=(3,),
         sample_shape=(channels, 8, 8),
     )

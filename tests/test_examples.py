@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 
+@pytest.mark.slow
 def test_the_demo_finds_the_zeros(example, tmp_path):
     arguments = ["--n-samples", "2000", "--n-repeats", "3", "--n-anchors", "3000"]
     example("mnist_zeros").main([*arguments, "--output", str(tmp_path)])
@@ -20,6 +21,7 @@ def test_the_demo_finds_the_zeros(example, tmp_path):
     assert {"explanation.json", "anchors.parquet", "groups.png", "delusion.png"} <= names
 
 
+@pytest.mark.slow
 def test_the_comparison_has_a_row_per_method(example, tmp_path):
     for package in ("captum", "lime", "shap"):
         pytest.importorskip(package)
@@ -39,6 +41,7 @@ def test_pxgen_stands_in_a_loop_over_alibis_explainers(example, tmp_path):
     assert found == {"ALE", "PartialDependence", "PXGen"}
 
 
+@pytest.mark.slow
 def test_the_removal_experiment_writes_its_curves_and_goes_on(example, tmp_path):
     module = example("removal_mnist")
     arguments = ["--small", "--output", str(tmp_path), "--folder", str(tmp_path / "points")]
@@ -76,6 +79,7 @@ def test_the_studies_have_a_row_per_setting(example, tmp_path):
     assert rules[0]["fractions"]["HIHE"] > rules[1]["fractions"]["HIHE"]  # fewer samples, lower
 
 
+@pytest.mark.slow
 def test_picks_of_pxgen_and_of_tracin_stand_side_by_side(example, tmp_path):
     small = ["--n-images", "250", "--epochs", "2", "--checkpoints", "1", "--generated", "5"]
     result = example("top_k_mnist").main([*small, "--k", "4", "--output", str(tmp_path)])

@@ -45,7 +45,7 @@ class LatentAblation(Attribution):
         >>> import numpy as np
         >>> from pxgen_plugins.models import VAE
         >>> flat = VAE(encode=lambda x: (2 * x, 0 * x), decode=lambda z: z / 4,
-        ...            latent_shape=(2,), sample_shape=(2,), data_range=None)
+        ...            modules=(), sample_shape=(2,), data_range=None)
         >>> LatentAblation(flat, "kld").explain(np.array([[1.0, 2.0]], "f4")).attributions.tolist()
         [[2.0, 8.0]]
     """

@@ -54,7 +54,7 @@ class DeepLift(Attribution):
         >>> import numpy as np, torch
         >>> from pxgen_plugins.models import VAE
         >>> flat = VAE(encode=lambda x: (x.relu(), 0 * x - 1), decode=lambda z: z / 4,
-        ...            latent_shape=(2,), sample_shape=(2,), data_range=None)
+        ...            modules=(), sample_shape=(2,), data_range=None)
         >>> DeepLift(flat, "latent[1]").explain(np.ones((1, 2), "f4")).attributions.tolist()
         [[0.0, 1.0]]
     """

@@ -64,9 +64,9 @@ class GradCAM(Attribution):
         >>> def encode(x):
         ...     h = conv(x).flatten(1)
         ...     return h, 0 * h - 1
-        >>> net = VAE(encode, lambda z: z.reshape(-1, 1, 2, 2) / 4, latent_shape=(4,),
-        ...           sample_shape=(1, 2, 2), data_range=None,
-        ...           modules=nn.ModuleDict({"conv": conv}))
+        >>> net = VAE(encode=encode, decode=lambda z: z.reshape(-1, 1, 2, 2) / 4,
+        ...           modules=nn.ModuleDict({"conv": conv}), sample_shape=(1, 2, 2),
+        ...           data_range=None)
         >>> result = GradCAM(net, "latent[3]").explain(np.ones((1, 1, 2, 2), "f4"))
         >>> result.layer, result.attributions.ravel().tolist()
         ('conv', [0.5, 0.5, 0.5, 0.5])

@@ -52,7 +52,7 @@ class GradientShap(Attribution):
     Example:
         >>> from pxgen_plugins.models import VAE
         >>> flat = VAE(encode=lambda x: (2 * x, 0 * x - 1), decode=lambda z: z / 4,
-        ...            latent_shape=(2,), sample_shape=(2,), data_range=None)
+        ...            modules=(), sample_shape=(2,), data_range=None)
         >>> shap = GradientShap(flat, "latent[1]", n_samples=3).fit(np.zeros((4, 2), "f4"))
         >>> shap.explain(np.ones((1, 2), "f4")).attributions.tolist()
         [[0.0, 2.0]]

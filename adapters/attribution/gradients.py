@@ -41,7 +41,7 @@ class Saliency(Attribution):
         >>> import numpy as np
         >>> from pxgen_plugins.models import VAE
         >>> flat = VAE(encode=lambda x: (2 * x, 0 * x - 1), decode=lambda z: z / 4,
-        ...            latent_shape=(2,), sample_shape=(2,), data_range=None)
+        ...            modules=(), sample_shape=(2,), data_range=None)
         >>> Saliency(flat, "latent[1]").explain(np.ones((1, 2), "f4")).attributions.tolist()
         [[0.0, 2.0]]
     """
@@ -85,7 +85,7 @@ class InputXGradient(Attribution):
         >>> import numpy as np
         >>> from pxgen_plugins.models import VAE
         >>> flat = VAE(encode=lambda x: (2 * x, 0 * x - 1), decode=lambda z: z / 4,
-        ...            latent_shape=(2,), sample_shape=(2,), data_range=None)
+        ...            modules=(), sample_shape=(2,), data_range=None)
         >>> X = np.array([[5.0, 3.0]], "f4")
         >>> InputXGradient(flat, "latent[1]").explain(X).attributions.tolist()
         [[0.0, 6.0]]
@@ -128,7 +128,7 @@ class TorchIntegratedGradients(Attribution):
         >>> import numpy as np
         >>> from pxgen_plugins.models import VAE
         >>> flat = VAE(encode=lambda x: (2 * x, 0 * x - 1), decode=lambda z: z / 4,
-        ...            latent_shape=(2,), sample_shape=(2,), data_range=None)
+        ...            modules=(), sample_shape=(2,), data_range=None)
         >>> result = TorchIntegratedGradients(flat, "mse").explain(np.array([[2.0, 4.0]], "f4"))
         >>> result.attributions.round(4).tolist(), result.target_values.tolist()
         ([[0.5, 2.0]], [2.5])

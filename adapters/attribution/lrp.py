@@ -83,7 +83,7 @@ class LRP(Attribution):
         >>> from pxgen_plugins.models import VAE
         >>> weight = torch.tensor([[2.0, 1.0], [0.0, 1.0]])
         >>> flat = VAE(encode=lambda x: ((x @ weight).relu(), 0 * x - 1), decode=lambda z: z / 4,
-        ...            latent_shape=(2,), sample_shape=(2,), data_range=None)
+        ...            modules=(), sample_shape=(2,), data_range=None)
         >>> result = LRP(flat, "latent[1]", epsilon=0.0).explain(np.array([[1.0, 2.0]], "f4"))
         >>> result.attributions.tolist(), result.start_relevance.tolist(), result.absorbed.tolist()
         ([[1.0, 2.0]], [3.0], [0.0])

@@ -52,7 +52,7 @@ class Occlusion(Attribution):
         >>> import numpy as np
         >>> from pxgen_plugins.models import VAE
         >>> flat = VAE(encode=lambda x: (2 * x, 0 * x - 1), decode=lambda z: z / 4,
-        ...            latent_shape=(2,), sample_shape=(2,), data_range=None)
+        ...            modules=(), sample_shape=(2,), data_range=None)
         >>> Occlusion(flat, "latent[1]").explain(np.ones((1, 2), "f4")).attributions.tolist()
         [[0.0, 2.0]]
     """

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 
 from pxgen_plugins.adapters._isolation import roots as outermost
-from pxgen_plugins.models._eval_mode import EvaluationMode
+from pxgen_plugins.models.runtime import EvaluationMode
 from pxgen_plugins.utils.errors import ModelError, ParameterError, short_repr
 
 __all__ = ["LossGradients"]

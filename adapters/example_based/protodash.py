@@ -91,7 +91,7 @@ class ProtoDash(PrototypeAdapter):
         >>> from pxgen_plugins.models import VAE
         >>> model = VAE(encode=lambda x: (x[:, :2], torch.zeros_like(x[:, :2]) - 1),
         ...             decode=lambda z: torch.cat([z, z], 1).sigmoid(),
-        ...             latent_shape=(2,), sample_shape=(4,))
+        ...             modules=(), sample_shape=(4,))
         >>> X = np.zeros((6, 4)); X[3:, :2] = 1.0
         >>> explanation = ProtoDash(model, n_prototypes=2, sigma=0.5).explain(X)
         >>> explanation.indices.tolist(), explanation.normalized_weights.tolist()

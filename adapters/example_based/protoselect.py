@@ -74,7 +74,7 @@ class AlibiProtoSelect(PrototypeAdapter):
         >>> from pxgen_plugins.models import VAE
         >>> model = VAE(encode=lambda x: (x[:, :2], torch.zeros_like(x[:, :2]) - 1),
         ...             decode=lambda z: torch.cat([z, z], 1).sigmoid(),
-        ...             latent_shape=(2,), sample_shape=(4,))
+        ...             modules=(), sample_shape=(4,))
         >>> X = np.zeros((6, 4)); X[3:, :2] = 1.0
         >>> explanation = AlibiProtoSelect(model, 4, radius=0.5).explain(X)
         >>> explanation.indices.tolist(), explanation.coverage

@@ -108,7 +108,7 @@ class VAETracIn(Adapter):
         ...     def encode(self, x): return self.down(x).chunk(2, 1)
         ...     def decode(self, z): return self.up(z).sigmoid()
         >>> net = Net()
-        >>> model = VAE(net.encode, net.decode, latent_shape=(2,), sample_shape=(4,))
+        >>> model = VAE(net, sample_shape=(4,))
         >>> X = np.eye(4, dtype=np.float32)
         >>> explanation = VAETracIn(model).fit(X).explain(X[:2])
         >>> explanation.influence.shape, explanation.n_parameters

@@ -22,7 +22,7 @@ from pxgen_plugins.adapters.latent._boundary import (
 )
 from pxgen_plugins.adapters.latent._elastic_net import Settings, search
 from pxgen_plugins.criteria import Batch
-from pxgen_plugins.models._eval_mode import EvaluationMode, modules_of
+from pxgen_plugins.models.runtime import EvaluationMode, modules_of
 from pxgen_plugins.utils import validation
 from pxgen_plugins.utils.errors import AnchorError, ParameterError, short_repr
 from pxgen_plugins.utils.progress import bar
@@ -119,7 +119,7 @@ class LatentContrast(Adapter):
         >>> from pxgen_plugins.models import VAE
         >>> model = VAE(encode=lambda x: (x[:, :2], torch.zeros_like(x[:, :2]) - 1),
         ...             decode=lambda z: torch.cat([z, z], 1).sigmoid(),
-        ...             latent_shape=(2,), sample_shape=(4,))
+        ...             modules=(), sample_shape=(4,))
         >>> def classifier(x): return torch.stack([x[:, 0], 1 - x[:, 0]], 1)
         >>> contrast = LatentContrast(model, classifier=classifier)
         >>> explanation = contrast.explain(torch.tensor([[0.4, 0.9, 0.0, 0.0]]))

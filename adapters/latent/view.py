@@ -97,7 +97,7 @@ class LatentView(Adapter):
         >>> from pxgen_plugins.models import VAE
         >>> model = VAE(encode=lambda x: (x[:, :2], torch.zeros_like(x[:, :2]) - 1),
         ...             decode=lambda z: torch.cat([z, z], 1).sigmoid(),
-        ...             latent_shape=(2,), sample_shape=(4,))
+        ...             modules=(), sample_shape=(4,))
         >>> X = np.random.default_rng(0).random((20, 4))
         >>> explanation = LatentView(model).explain(X)
         >>> explanation.coordinates.shape, round(explanation.trustworthiness, 6)

@@ -81,7 +81,7 @@ class ActivationStatistics(Adapter):
         >>> from pxgen_plugins.models import VAE
         >>> net = torch.nn.Sequential(torch.nn.Linear(2, 4), torch.nn.Sigmoid())
         >>> model = VAE(encode=lambda x: (x[:, :2], x[:, :2]), decode=net.forward,
-        ...             latent_shape=(2,), sample_shape=(4,), modules=[net], check=False)
+        ...             latent_shape=(2,), modules=net, check=False)
         >>> X = torch.rand(6, 4, generator=torch.Generator().manual_seed(0)).numpy()
         >>> result = ActivationStatistics(model).explain(X, groups=["HIHE"] * 3 + ["HILE"] * 3)
         >>> list(result.layers), result.contrasts["0"]["difference"].shape

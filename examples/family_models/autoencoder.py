@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from family_models.common import Family, digits, greys, shipped, strangers
+from family_models.common import Family, digits, greys, stored_weights, strangers
 from family_models.digit_nets import Autoencoder as Net
 from pxgen_plugins.models import Autoencoder
 
@@ -12,17 +12,14 @@ from pxgen_plugins.models import Autoencoder
 def build() -> Family:
     """Return the model, which samples from the codes of training images, and its trials."""
     net = Net()
-    net.load_state_dict(shipped("autoencoder"))
+    net.load_state_dict(stored_weights("autoencoder"))
     reference = digits(5_000, "train")
     with torch.no_grad():
         codes = net.encode(torch.from_numpy(reference))
     model = Autoencoder(
-        net.encode,
-        net.decode,
-        latent_shape=(16,),
+        net,
         sample_shape=(1, 28, 28),
         prior=codes,
-        modules=net,
     )
     x = digits()
     return Family(

@@ -32,7 +32,7 @@ def build() -> Family:
     with np.load(beside("data", "cifar10_airplane_train.npz"), allow_pickle=False) as file:
         reference = grown(file["airplane_train"][:1_000])
     return Family(
-        VAE(net.encode, net.decode, latent_shape=(64,), sample_shape=(3, 64, 64), modules=net),
+        VAE(net, sample_shape=(3, 64, 64)),
         ["kld", "mahalanobis", "latent_neighbours"],
         ["mse", "fvu", "ssim", "patch_frechet"],
         x,

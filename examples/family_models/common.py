@@ -16,7 +16,7 @@ from torch import Tensor
 from pxgen_plugins.datasets import load_mnist
 from pxgen_plugins.utils.files import write_atomic
 
-__all__ = ["Family", "beside", "digits", "greys", "keep", "shipped", "strangers"]
+__all__ = ["Family", "beside", "digits", "greys", "keep", "stored_weights", "strangers"]
 
 WEIGHTS = Path(__file__).resolve().parents[1] / "weights"
 SHARED = Path(__file__).resolve().parents[2].parent / "shared"
@@ -43,7 +43,7 @@ class Family(NamedTuple):
     reference: Any = None
 
 
-def shipped(name: str) -> dict[str, Tensor]:
+def stored_weights(name: str) -> dict[str, Tensor]:
     """Return the weights that ``train_families.py`` wrote.
 
     Raises:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from family_models.common import Family, digits, greys, shipped, strangers
+from family_models.common import Family, digits, greys, stored_weights, strangers
 from family_models.digit_nets import ConditionalVAE
 from pxgen_plugins.models import VAE
 
@@ -12,14 +12,11 @@ DIGIT = 3
 def build() -> Family:
     """Return the model, given the class, and what it is tried on."""
     net = ConditionalVAE()
-    net.load_state_dict(shipped("conditional_vae"))
+    net.load_state_dict(stored_weights("conditional_vae"))
     model = VAE(
-        net.encode,
-        net.decode,
+        net,
         condition=DIGIT,
-        latent_shape=(8,),
         sample_shape=(1, 28, 28),
-        modules=net,
     )
     x = digits(500, digits=DIGIT)
     others = {"other digits": digits(500, digits=[d for d in range(10) if d != DIGIT])}

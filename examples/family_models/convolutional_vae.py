@@ -23,7 +23,7 @@ def build() -> Family:
     x = padded(digits())
     photographs = {name: padded(images) for name, images in greys(500).items()}
     return Family(
-        VAE(net.encode, net.decode, latent_shape=(10,), sample_shape=(1, 32, 32), modules=net),
+        VAE(net, sample_shape=(1, 32, 32)),
         ["kld", "mahalanobis", "elbo"],
         ["mse", "fvu", "bce", "ssim"],
         x,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from family_models.common import Family, digits, greys, shipped, strangers
+from family_models.common import Family, digits, greys, stored_weights, strangers
 from family_models.library_nets import DiffusersKL
 from pxgen_plugins.models import wrap
 
@@ -10,7 +10,7 @@ from pxgen_plugins.models import wrap
 def build() -> Family:
     """Return the model and what it is tried on."""
     net = DiffusersKL()
-    net.load_state_dict(shipped("diffusers_kl"))
+    net.load_state_dict(stored_weights("diffusers_kl"))
     x = 2 * digits(300) - 1
     photographs = {name: 2 * images - 1 for name, images in greys(300).items()}
     return Family(

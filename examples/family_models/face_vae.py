@@ -43,7 +43,7 @@ def build() -> Family:
         "trucks": grown(images[labels == 9][:300]),
     }
     return Family(
-        VAE(net.encode, net.decode, latent_shape=(10,), sample_shape=(3, SIDE, SIDE), modules=net),
+        VAE(net, sample_shape=(3, SIDE, SIDE)),
         ["kld", "mahalanobis", "latent_neighbours"],
         ["mse", "fvu", "ssim", "patch_frechet"],
         x,

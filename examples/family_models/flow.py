@@ -129,13 +129,12 @@ def load(state: dict[str, Tensor], **settings: Any) -> Flow:
     net = DigitFlow()
     net.load_state_dict(state)
     return Flow(
-        net.log_prob,
-        embed=net.embed,
-        decode=net.decode,
+        net,
+        embed="embed",
+        decode="decode",
         sample_shape=SHAPE,
         data_range=(0.0, 1.0),
         preprocess=Logit(levels=256, alpha=1e-5),
-        modules=net,
         **settings,
     )
 

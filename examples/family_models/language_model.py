@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from family_models.common import Family, shipped
+from family_models.common import Family, stored_weights
 from family_models.sentences import code_lines, sentences, shuffled
 from pxgen_plugins.models import wrap
 
@@ -57,7 +57,7 @@ def network(seed: int = 0) -> nn.Module:
 def build() -> Family:
     """Return the model and what it is tried on."""
     net: Any = network()
-    state = {name: value.float() for name, value in shipped("char_lm").items()}
+    state = {name: value.float() for name, value in stored_weights("char_lm").items()}
     net.load_state_dict(state | {"lm_head.weight": state["transformer.wte.weight"]})
     texts = random.Random(0).sample(sentences(held_out=True), 200)
     letters = random.Random(1)

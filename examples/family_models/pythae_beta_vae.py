@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from family_models.common import Family, digits, greys, shipped, strangers
+from family_models.common import Family, digits, greys, stored_weights, strangers
 from family_models.library_nets import PythaeBetaVAE
 from pxgen_plugins.models import wrap
 
@@ -10,7 +10,7 @@ from pxgen_plugins.models import wrap
 def build() -> Family:
     """Return the model and what it is tried on."""
     net = PythaeBetaVAE()
-    net.load_state_dict(shipped("pythae_beta_vae"))
+    net.load_state_dict(stored_weights("pythae_beta_vae"))
     x = digits()
     return Family(
         wrap(net.net),

@@ -46,7 +46,7 @@ def build() -> Family:
         "digits": np.pad(written, ((0, 0), (0, 0), (4, 4), (4, 4))),
     }
     return Family(
-        VAE(net.encode, net.decode, latent_shape=(10,), sample_shape=(1, SIDE, SIDE), modules=net),
+        VAE(net, sample_shape=(1, SIDE, SIDE)),
         ["kld", "mahalanobis", "elbo"],
         ["mse", "fvu", "bce", "ssim"],
         x,

@@ -8,14 +8,15 @@ from typing import Any
 
 from pxgen_plugins.anchors.base import REGISTRY, Anchors, fit_shape
 from pxgen_plugins.anchors.label_text import as_ids, as_labels
-from pxgen_plugins.utils.errors import AnchorError, short_repr
+from pxgen_plugins.anchors.subset import Subset
+from pxgen_plugins.utils.errors import AnchorError, caller, short_repr
 
 register = REGISTRY.register
 names = REGISTRY.names
 
-__all__ = ["Anchors", "fit_shape", "names", "open_anchors", "open_for", "register"]
+__all__ = ["Anchors", "Subset", "fit_shape", "names", "open_anchors", "open_for", "register"]
 
-_DO = (
+_HINT = (
     "Give an array, nested lists, a tensor, a Dataset, a DataLoader, a DataFrame, or the path of "
     "a .npy, .npz or .parquet file, of a folder of images or of .parquet files, or of a .csv file "
     "that lists images."
@@ -28,7 +29,7 @@ def open_anchors(
     sample_shape: tuple[int, ...] | None,
     labels: Any = None,
     ids: Any = None,
-    where: str = "PXGen.explain",
+    where: str = "",
 ) -> Anchors:
     """Return the anchor set that ``X`` holds; nothing but names and labels is loaded yet.
 
@@ -53,7 +54,7 @@ def open_anchors(
         labels: n labels of any type, instead of those of ``X``. They become strings: 3 and 3.0
             both "3", a missing one (None, NaN) the empty string.
         ids: n distinct names, instead of those of ``X``.
-        where: Who asks, for messages.
+        where: TRANSITION: who asks, from callers that do not add their name by themselves yet.
 
     Returns:
         The anchor set, its ``labels`` and ``ids`` checked.
@@ -70,48 +71,48 @@ def open_anchors(
         >>> rows.shape, failed, anchors.labels.tolist()
         ((2, 1, 28, 28), {}, ['0', '1', '2', '3', '4'])
     """
-    anchors = _open(X, sample_shape, where)
-    if labels is not None:
-        anchors.labels = as_labels(labels, len(anchors), where)
-    if ids is not None:
-        anchors.ids = as_ids(ids, len(anchors), where)
-    elif anchors.ids is not None:
-        anchors.ids = as_ids(anchors.ids, len(anchors), where)
+    with caller(where):  # TRANSITION
+        anchors = _open(X, sample_shape)
+        if labels is not None:
+            anchors.labels = as_labels(labels, len(anchors))
+        ids = anchors.ids if ids is None else ids
+        if ids is not None:
+            anchors.ids = as_ids(ids, len(anchors))
     return anchors
 
 
 def open_for(
-    model: Any, X: Any, *, labels: Any = None, ids: Any = None, where: str = "PXGen.explain"
+    model: Any, X: Any, *, labels: Any = None, ids: Any = None, where: str = ""
 ) -> Anchors:
     """Return the anchor set that ``X`` holds, as ``model`` takes it.
 
     Like :func:`open_anchors`, but a model whose instances are no arrays may open ``X`` by itself,
-    with a method ``open_anchors(X, where)``.
+    with a method ``open_anchors(X)``.
 
     Args:
         model: The model that is explained.
         X: Where the anchors are.
         labels: n labels, instead of those of ``X``.
         ids: n distinct names, instead of those of ``X``.
-        where: Who asks, for messages.
+        where: TRANSITION: who asks, from callers that do not add their name by themselves yet.
 
     Raises:
         AnchorError: As for :func:`open_anchors`.
     """
     own = getattr(model, "open_anchors", None)
-    if own is not None and not isinstance(X, Anchors):
-        X = own(X, where)
-    return open_anchors(X, sample_shape=model.sample_shape, labels=labels, ids=ids, where=where)
+    with caller(where):  # TRANSITION
+        if own is not None and not isinstance(X, Anchors):
+            X = own(X)
+        return open_anchors(X, sample_shape=model.sample_shape, labels=labels, ids=ids)
 
 
-def _open(X: Any, sample_shape: tuple[int, ...] | None, where: str) -> Anchors:
+def _open(X: Any, sample_shape: tuple[int, ...] | None) -> Anchors:
     if isinstance(X, Anchors):
         return copy.copy(X)  # new labels must not reach the caller's own object
     if isinstance(X, (str, os.PathLike)) and not os.path.exists(X):
         hint = "Check the spelling, and the directory that a relative path starts from."
-        raise AnchorError("X", where, "the path of an existing file", short_repr(X), hint)
-    known = [(name, REGISTRY.get(name)) for name in REGISTRY.names()]
-    for _, source in sorted(known, key=lambda pair: (pair[1].order, pair[0])):
-        if source.matches(X):
-            return source.open(X, sample_shape, where)
-    raise AnchorError("X", where, "something that holds anchors", short_repr(X), _DO)
+        raise AnchorError("X", "the path of an existing file", short_repr(X), hint)
+    source = REGISTRY.first_match(X)
+    if source is None:
+        raise AnchorError("X", "something that holds anchors", short_repr(X), _HINT)
+    return source.open(X, sample_shape)

@@ -8,16 +8,16 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from pxgen_plugins.anchors._shapes import as_batch
 from pxgen_plugins.anchors.base import (
     REGISTRY,
     Anchors,
-    loaded,
+    module_in_use,
     path_of,
     positions,
     reason,
     row_dtype,
 )
-from pxgen_plugins.anchors.shapes import as_batch
 from pxgen_plugins.utils.errors import AnchorError, short_repr
 
 __all__ = ["ArrayAnchors", "numbers_of"]
@@ -31,7 +31,6 @@ class ArrayAnchors(Anchors):
         array: Numbers of any type and layout, shape (n, *sample_shape) or another that
             :func:`~pxgen_plugins.anchors.fit_shape` understands.
         sample_shape: Shape of one anchor, None to take the array as it is.
-        where: Who asks, for messages.
 
     Raises:
         AnchorError: When the shape does not fit or the array holds no numbers.
@@ -47,13 +46,12 @@ class ArrayAnchors(Anchors):
         self,
         array: NDArray[Any],
         sample_shape: tuple[int, ...] | None,
-        where: str = "PXGen.explain",
     ) -> None:
         dtype = row_dtype(array.dtype)
         if dtype is None:
             hint = "Convert it to uint8 or a floating type first."
-            raise AnchorError("X", where, "real numbers", short_repr(array), hint)
-        self._array, self._layout = as_batch(array, sample_shape, where)
+            raise AnchorError("X", "real numbers", short_repr(array), hint)
+        self._array, self._layout = as_batch(array, sample_shape)
         self._dtype = dtype
 
     @classmethod
@@ -63,9 +61,9 @@ class ArrayAnchors(Anchors):
         return path_of(X) is None and not isinstance(X, others)
 
     @classmethod
-    def open(cls, X: Any, sample_shape: tuple[int, ...] | None, where: str) -> Anchors:
+    def open(cls, X: Any, sample_shape: tuple[int, ...] | None) -> Anchors:
         """Return the anchors in ``X``, converted to an array if it is none."""
-        return cls(numbers_of(X, where), sample_shape, where)
+        return cls(numbers_of(X), sample_shape)
 
     def __len__(self) -> int:
         return len(self._array)
@@ -79,7 +77,7 @@ class ArrayAnchors(Anchors):
         return np.ascontiguousarray(rows, self._dtype), {}
 
 
-def numbers_of(X: Any, where: str) -> NDArray[Any]:
+def numbers_of(X: Any) -> NDArray[Any]:
     """Return ``X`` as an array of numbers.
 
     Raises:
@@ -89,7 +87,7 @@ def numbers_of(X: Any, where: str) -> NDArray[Any]:
     allowed = "an array of numbers"
     if isinstance(X, np.ma.MaskedArray) and np.any(X.mask):
         hint = "Fill the gaps with X.filled(value), or leave these anchors out."
-        raise AnchorError("X", where, "an array without masked values", short_repr(X), hint)
+        raise AnchorError("X", "an array without masked values", short_repr(X), hint)
     try:
         if isinstance(X, (list, tuple)) and X and _is_tensor(X[0]):
             X = np.stack([np.asarray(item.detach().cpu()) for item in X])
@@ -100,12 +98,12 @@ def numbers_of(X: Any, where: str) -> NDArray[Any]:
             array = array.astype(np.float64)
     except Exception as error:  # whatever a foreign __array__ raises
         got = f"{short_repr(X)} ({reason(error)})"
-        raise AnchorError("X", where, allowed, got, hint) from error
+        raise AnchorError("X", allowed, got, hint) from error
     if row_dtype(array.dtype) is None:
-        raise AnchorError("X", where, allowed, short_repr(X), hint)
+        raise AnchorError("X", allowed, short_repr(X), hint)
     return array
 
 
 def _is_tensor(value: Any) -> bool:
-    torch = loaded("torch")
+    torch = module_in_use("torch")
     return torch is not None and isinstance(value, torch.Tensor)

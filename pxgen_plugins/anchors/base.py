@@ -1,7 +1,8 @@
-"""What an anchor set is, and what every source of one shares."""
+"""The class of all anchor sets, their registry, and helpers that the sources share."""
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 from abc import ABC, abstractmethod
@@ -11,14 +12,16 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from pxgen_plugins.anchors.shapes import fit_shape
+from pxgen_plugins.anchors._shapes import fit_shape
+from pxgen_plugins.utils.errors import MissingDependencyError
 from pxgen_plugins.utils.registry import Registry
 
 __all__ = [
     "REGISTRY",
     "Anchors",
     "fit_shape",
-    "loaded",
+    "library",
+    "module_in_use",
     "path_of",
     "positions",
     "reason",
@@ -52,13 +55,12 @@ class Anchors(ABC):
         return False
 
     @classmethod
-    def open(cls, X: Any, sample_shape: tuple[int, ...] | None, where: str) -> Anchors:
+    def open(cls, X: Any, sample_shape: tuple[int, ...] | None) -> Anchors:
         """Return the anchors that ``X`` holds.
 
         Args:
             X: Something that ``matches``.
             sample_shape: Shape of one anchor, None to take ``X`` as it is.
-            where: Who asks, for messages.
 
         Raises:
             AnchorError: When ``X`` as a whole cannot be read.
@@ -104,11 +106,11 @@ def positions(index: slice | NDArray[np.int64], n: int) -> NDArray[np.int64]:
     given = np.asarray(index)
     if given.ndim != 1 or (given.size and given.dtype.kind not in "iu"):
         raise IndexError(f"an index is a slice or a 1-d array of integers, not {given!r}")
-    found = given.astype(np.int64)
-    found[found < 0] += n
-    if found.size and (found.min() < 0 or found.max() >= n):
+    rows = given.astype(np.int64)
+    rows[rows < 0] += n
+    if rows.size and (rows.min() < 0 or rows.max() >= n):
         raise IndexError(f"an anchor's position must be in [0, {n})")
-    return found
+    return rows
 
 
 def row_dtype(dtype: np.dtype[Any]) -> np.dtype[Any] | None:
@@ -137,7 +139,25 @@ def path_of(X: Any) -> Path | None:
     return None
 
 
-def loaded(module: str) -> Any:
+def library(module: str, requirement: str) -> Any:
+    """Return a module of a library that only some kinds of anchors need, imported now.
+
+    Args:
+        module: Its full name, as in ``"PIL.Image"``.
+        requirement: What pip installs it by, as in ``"pillow"``.
+
+    Raises:
+        MissingDependencyError: When it does not import, for whatever reason.
+    """
+    try:
+        return importlib.import_module(module)
+    except Exception as error:
+        hint = f"Install it: pip install '{requirement}'."
+        name = requirement.partition(">")[0]
+        raise MissingDependencyError(name, "installed", str(error), hint) from error
+
+
+def module_in_use(module: str) -> Any:
     """Return ``module`` if the process has imported it, else None.
 
     Nothing can be an instance of a class of a module that was never imported, so asking this way

@@ -1,19 +1,19 @@
-"""Anchors from the type they were read in to the range and type that a model takes."""
+"""Convert anchors to the type and data range that a model takes."""
 
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from pxgen_plugins.anchors import Anchors
-from pxgen_plugins.utils.errors import AnchorError, PXGenWarning, short_repr
+from pxgen_plugins.anchors.base import Anchors
+from pxgen_plugins.utils.errors import AnchorError, short_repr, warn
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 __all__ = ["convert", "warn_of_dark"]
 
@@ -43,6 +43,8 @@ def convert(
     Raises:
         AnchorError: When a row leaves the range.
     """
+    import torch
+
     if x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64):
         np.copyto(x.numpy(), raw, casting="unsafe")  # no detour, and read-only arrays do
     else:
@@ -84,15 +86,13 @@ def _outside(
         else "Scale the anchors as the model's training data were, or correct data_range."
     )
     allowed = f"inside the model's data_range [{bounds[0]:g}, {bounds[1]:g}]"
-    return AnchorError("X", "scoring", allowed, f"{name} with values {low:.4g} to {high:.4g}", hint)
+    return AnchorError("X", allowed, f"{name} with values {low:.4g} to {high:.4g}", hint)
 
 
 def warn_of_dark(highest: Sequence[int]) -> None:
     """Warn when the highest values of batches of bytes, scaled to a range, are all close to 0."""
     if highest and 0 < max(highest) <= _DARK:
-        warnings.warn(
+        warn(
             "PXGen: uint8 anchors are scaled as if 255 were the highest value, and the highest "
             f"here is {max(highest)}; pass floats in the model's range if the scale is another",
-            PXGenWarning,
-            stacklevel=4,
         )

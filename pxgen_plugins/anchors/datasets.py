@@ -7,30 +7,35 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from pxgen_plugins.anchors.base import REGISTRY, Anchors, loaded, positions, reason, row_dtype
-from pxgen_plugins.anchors.images import form_of_shape
-from pxgen_plugins.anchors.item_formats import pair, pixels
+from pxgen_plugins.anchors._images import form_of_shape
+from pxgen_plugins.anchors._item_formats import pair, pixels
+from pxgen_plugins.anchors._shapes import Layout, fit_item, refuse_shape
+from pxgen_plugins.anchors.base import (
+    REGISTRY,
+    Anchors,
+    module_in_use,
+    positions,
+    reason,
+    row_dtype,
+)
 from pxgen_plugins.anchors.label_text import as_labels, item_label
-from pxgen_plugins.anchors.shapes import Layout, fit_item, refuse_shape
 from pxgen_plugins.anchors.tensors import TensorAnchors
 from pxgen_plugins.utils.errors import AnchorError
 
-__all__ = ["DatasetAnchors", "TypedRows", "why_not"]
+__all__ = ["DatasetAnchors", "RowFormat", "why_not"]
 
 _PROBES = 16  # failing items in front of which the first good one is still looked for
 
 
-class TypedRows:
+class RowFormat:
     """Turns what a source yields into rows of one shape and type, which the first one fixes.
 
     Args:
         sample_shape: Shape of one anchor, None to take the first one's.
-        where: Who asks, for messages.
     """
 
-    def __init__(self, sample_shape: tuple[int, ...] | None, where: str) -> None:
+    def __init__(self, sample_shape: tuple[int, ...] | None) -> None:
         self._sample_shape = sample_shape
-        self._where = where
         self.form = None if sample_shape is None else form_of_shape(sample_shape)
         self.layout: Layout | None = None
         self.dtype: np.dtype[Any] | None = None
@@ -46,9 +51,9 @@ class TypedRows:
         if self.dtype is None:
             hint = "Convert it to uint8 or a floating type first."
             got = f"an item of dtype {item.dtype}"
-            raise AnchorError("X", self._where, "made of real numbers", got, hint)
+            raise AnchorError("X", "made of real numbers", got, hint)
         if self.layout is None:
-            refuse_shape(item.shape, self._sample_shape or (), self._where, item=True)
+            refuse_shape(item.shape, self._sample_shape or (), item=True)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -83,7 +88,6 @@ class DatasetAnchors(Anchors):
     Args:
         dataset: The data set.
         sample_shape: Shape of one anchor, None to take that of the first readable item.
-        where: Who asks, for messages.
 
     Attributes:
         labels: From ``targets`` if the data set has them; else those of the rows read so far, ""
@@ -95,16 +99,14 @@ class DatasetAnchors(Anchors):
 
     order: ClassVar[int] = 90
 
-    def __init__(
-        self, dataset: Any, sample_shape: tuple[int, ...] | None, where: str = "PXGen.explain"
-    ) -> None:
+    def __init__(self, dataset: Any, sample_shape: tuple[int, ...] | None) -> None:
         self._dataset = dataset
         self._n = len(dataset)
         self._seen: list[str] = []
-        self._labels = _targets(dataset, self._n, where)
+        self._labels = _targets(dataset, self._n)
         self._collect = self._labels is None
-        self._rows = TypedRows(sample_shape, where)
-        self._probe(sample_shape, where)
+        self._rows = RowFormat(sample_shape)
+        self._probe(sample_shape)
 
     @classmethod
     def matches(cls, X: Any) -> bool:
@@ -119,16 +121,16 @@ class DatasetAnchors(Anchors):
         )
 
     @classmethod
-    def open(cls, X: Any, sample_shape: tuple[int, ...] | None, where: str) -> Anchors:
+    def open(cls, X: Any, sample_shape: tuple[int, ...] | None) -> Anchors:
         """Return the anchors in the data set ``X``; those of a TensorDataset without its items."""
-        torch = loaded("torch")
+        torch = module_in_use("torch")
         if torch is not None and type(X) is torch.utils.data.TensorDataset and X.tensors:
-            found = TensorAnchors.open(X.tensors[0], sample_shape, where)
-            if len(X.tensors) > 1 and X.tensors[1].ndim == 1 and len(found) == len(X):
-                found.labels = as_labels(X.tensors[1], len(X), where)
-            if len(found) == len(X):
-                return found
-        return cls(X, sample_shape, where)
+            anchors = TensorAnchors.open(X.tensors[0], sample_shape)
+            if len(X.tensors) > 1 and X.tensors[1].ndim == 1 and len(anchors) == len(X):
+                anchors.labels = as_labels(X.tensors[1], len(X))
+            if len(anchors) == len(X):
+                return anchors
+        return cls(X, sample_shape)
 
     @property
     def labels(self) -> NDArray[np.str_] | None:
@@ -150,11 +152,11 @@ class DatasetAnchors(Anchors):
         rows = np.zeros((len(chosen), *self._rows.shape), self._rows.dtype or np.float32)
         failed: dict[int, str] = {}
         for place, position in enumerate(chosen):
-            found = self._item(position)
-            if isinstance(found, str):
-                failed[place] = found
+            item = self._item(position)
+            if isinstance(item, str):
+                failed[place] = item
             else:
-                rows[place] = found
+                rows[place] = item
         return rows, failed
 
     def _item(self, position: int, *, raw: bool = False) -> NDArray[Any] | str:
@@ -173,7 +175,7 @@ class DatasetAnchors(Anchors):
             self._seen = self._seen or [""] * self._n
             self._seen[position] = text
 
-    def _probe(self, sample_shape: tuple[int, ...] | None, where: str) -> None:
+    def _probe(self, sample_shape: tuple[int, ...] | None) -> None:
         why = ""
         for position in range(min(self._n, _PROBES)):
             item = self._item(position, raw=True)
@@ -183,7 +185,7 @@ class DatasetAnchors(Anchors):
             why = why or item
         if why and sample_shape is None:
             hint = "Repair its items, or use a model with a sample shape."
-            raise AnchorError("X", where, "a data set of arrays", f"items that fail: {why}", hint)
+            raise AnchorError("X", "a data set of arrays", f"items that fail: {why}", hint)
 
 
 def why_not(error: Exception) -> str:
@@ -193,13 +195,13 @@ def why_not(error: Exception) -> str:
     return reason(str(error) if type(error) is ValueError and str(error) else error)
 
 
-def _targets(dataset: Any, n: int, where: str) -> NDArray[np.str_] | None:
+def _targets(dataset: Any, n: int) -> NDArray[np.str_] | None:
     """Return the labels that a data set holds apart from its items, if they are the items' own."""
-    found = getattr(dataset, "targets", None)
-    if getattr(dataset, "target_transform", None) is not None or found is None:
+    targets = getattr(dataset, "targets", None)
+    if getattr(dataset, "target_transform", None) is not None or targets is None:
         return None
     try:
-        return as_labels(found, n, where)
+        return as_labels(targets, n)
     except AnchorError:
         return None
 

@@ -1,8 +1,7 @@
-"""Texts as anchors: rows of code points, so that they travel as any other anchor does."""
+"""Texts as anchors, held as rows of code points like any other anchor."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,14 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pxgen_plugins.anchors.base import Anchors, path_of, positions, reason
-from pxgen_plugins.anchors.csv_file import csv_columns
-from pxgen_plugins.anchors.label_text import as_ids, as_labels
+from pxgen_plugins.anchors.tables import file_columns, set_labels
 from pxgen_plugins.utils.errors import AnchorError, short_repr
 
 __all__ = ["Texts", "from_rows", "open_texts", "to_rows"]
 
 _COLUMNS = ("text", "label", "id")
-_DO = (
+_HINT = (
     "Give a list of strings, a Series, a DataFrame or mapping with a column 'text', or the path of "
     "a .txt file (one text per line), or of a .csv, .jsonl or .parquet file with such a column."
 )
@@ -50,9 +48,8 @@ more than 3', 2: 'an empty text'})
     def read(self, index: slice | NDArray[np.int64]) -> tuple[NDArray[Any], dict[int, str]]:
         """Return the rows of some texts, float32 (b, width), and why others are bad."""
         wanted = [self._texts[i] for i in positions(index, len(self))]
-        failed = {
-            at: fault for at, text in enumerate(wanted) if (fault := _fault(text, self.width))
-        }
+        faults = [_fault(text, self.width) for text in wanted]
+        failed = {at: fault for at, fault in enumerate(faults) if fault}
         kept = ["" if at in failed else text for at, text in enumerate(wanted)]
         return to_rows(kept, self.width), failed
 
@@ -85,7 +82,7 @@ def from_rows(rows: NDArray[Any]) -> list[str]:
     ]
 
 
-def open_texts(X: Any, width: int, where: str) -> Any:
+def open_texts(X: Any, width: int) -> Any:
     """Return the texts that ``X`` holds as anchors; arrays of numbers are given back as they are.
 
     Args:
@@ -93,68 +90,51 @@ def open_texts(X: Any, width: int, where: str) -> Any:
             perhaps ``label`` and ``id``), or the path of a ``.txt``, ``.csv``, ``.jsonl``
             or ``.parquet`` file.
         width: Most characters of a text.
-        where: Who asks, for messages.
 
     Raises:
         AnchorError: When it holds no texts, or a file cannot be read.
     """
     if isinstance(X, Anchors):
         return X
-    columns = _columns(X, where)
+    columns = _columns(X)
     if columns is None:
         return X
     texts = Texts(columns["text"], width)
-    if columns.get("label") is not None:
-        texts.labels = as_labels(columns["label"], len(texts), where)
-    if columns.get("id") is not None:
-        texts.ids = as_ids(columns["id"], len(texts), where)
+    set_labels(texts, columns)
     return texts
 
 
-def _columns(X: Any, where: str) -> dict[str, Any] | None:
+def _columns(X: Any) -> Mapping[str, Any] | None:
     """Return lists under ``text``, ``label`` and ``id``; None for numbers."""
     path = path_of(X)
     if path is not None:
-        return _from_file(path, where)
+        return _read(path)
     if isinstance(X, Mapping) or hasattr(X, "columns"):
         if "text" not in X:
-            raise AnchorError("X", where, "with a column 'text'", short_repr(X), _DO)
+            raise AnchorError("X", "with a column 'text'", short_repr(X), _HINT)
         return {name: list(X[name]) for name in _COLUMNS if name in X}
     if isinstance(X, np.ndarray) and X.dtype.kind not in "UO":
         return None
     if not isinstance(X, Iterable) or isinstance(X, bytes):
-        raise AnchorError("X", where, "texts", short_repr(X), _DO)
+        raise AnchorError("X", "texts", short_repr(X), _HINT)
     if hasattr(X, "dtype") and not isinstance(X, np.ndarray) and not hasattr(X, "to_list"):
         return None  # a tensor
     return {"text": [str(text) if isinstance(text, str) else text for text in X]}
 
 
-def _from_file(path: Path, where: str) -> dict[str, Any]:
-    if path.suffix.lower() == ".csv":
-        found = csv_columns(path, {name: (name,) for name in _COLUMNS}, where)
-        if "text" not in found:
-            got = f"{short_repr(str(path))} without one"
-            raise AnchorError("X", where, "a CSV file with a column 'text'", got, _DO)
-        return found
+def _read(path: Path) -> Mapping[str, Any]:
     try:
         if path.suffix == ".txt":
             return {"text": path.read_text(encoding="utf-8").splitlines()}
-        if path.suffix == ".jsonl":
-            lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-            rows = [json.loads(line) for line in lines]
-            held = [n for n in _COLUMNS if rows and all(n in row for row in rows)]
-            if "text" in held or not rows:
-                return {"text": []} | {name: [row[name] for row in rows] for name in held}
-        if path.suffix == ".parquet":
-            from pyarrow import parquet
-
-            held = [n for n in _COLUMNS if n in parquet.read_schema(path).names]
-            if "text" in held:
-                table = parquet.read_table(path, columns=held)
-                return {name: table[name].to_pylist() for name in held}
+        columns = file_columns(path, _COLUMNS)
+    except AnchorError:
+        raise
     except Exception as error:  # a file may be broken in any way
-        raise AnchorError("X", where, "a readable file of texts", reason(error), _DO) from error
-    raise AnchorError("X", where, "a file of texts", short_repr(str(path)), _DO)
+        raise AnchorError("X", "a readable file of texts", reason(error), _HINT) from error
+    if "text" not in columns:
+        got = f"{short_repr(str(path))} without one"
+        raise AnchorError("X", "a file of texts, or one with a column 'text'", got, _HINT)
+    return columns
 
 
 def _fault(text: Any, width: int) -> str:

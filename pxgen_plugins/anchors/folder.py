@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import os
 import stat
-import warnings
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pxgen_plugins.anchors._images import ImageForm, decode, form_of_shape, pillow
 from pxgen_plugins.anchors.base import REGISTRY, Anchors, path_of, positions, reason
-from pxgen_plugins.anchors.images import ImageForm, decode, form_of_shape, pillow
 from pxgen_plugins.anchors.label_text import as_labels
-from pxgen_plugins.utils.errors import AnchorError, PXGenWarning, short_repr
+from pxgen_plugins.utils.errors import AnchorError, short_repr, warn
 
 __all__ = ["FolderAnchors", "open_inside", "scan"]
 
@@ -37,7 +36,6 @@ class FolderAnchors(Anchors):
     Args:
         root: The folder.
         sample_shape: Shape of one anchor; None takes (1, H, W) or (3, H, W) of the first image.
-        where: Who asks, for messages.
 
     Raises:
         AnchorError: When there is no image, or images cannot have this shape.
@@ -46,26 +44,24 @@ class FolderAnchors(Anchors):
 
     order: ClassVar[int] = 20
 
-    def __init__(
-        self, root: Path, sample_shape: tuple[int, ...] | None, where: str = "PXGen.explain"
-    ) -> None:
-        pillow(where)
+    def __init__(self, root: Path, sample_shape: tuple[int, ...] | None) -> None:
+        pillow()
         self._root = os.path.realpath(root)
         self._names, others = scan(self._root, _SUFFIXES)
         if not self._names:
             got = f"{short_repr(str(root))} with {len(others)} other files"
             hint = "Images end in " + ", ".join(_SUFFIXES) + "."
-            raise AnchorError("X", where, "a folder with images", got, hint)
+            raise AnchorError("X", "a folder with images", got, hint)
         if others:
             text = (
-                f"{where}: {len(others)} entries of {short_repr(str(root))} were left out, as they "
+                f"anchors: {len(others)} entries of {short_repr(str(root))} were left out, as they "
                 f"are no images: {short_repr(others[0])}" + (" and others." if others[1:] else ".")
             )
-            warnings.warn(text, PXGenWarning, stacklevel=2)
-        self._form = self._find_form(sample_shape, where)
+            warn(text)
+        self._form = self._find_form(sample_shape)
         self.ids = np.array(self._names, np.str_)
         tops = [name.partition("/")[0] if "/" in name else "" for name in self._names]
-        self.labels = as_labels(tops, len(tops), where) if any(tops) else None
+        self.labels = as_labels(tops, len(tops)) if any(tops) else None
 
     @classmethod
     def matches(cls, X: Any) -> bool:
@@ -74,9 +70,9 @@ class FolderAnchors(Anchors):
         return path is not None and path.is_dir()
 
     @classmethod
-    def open(cls, X: Any, sample_shape: tuple[int, ...] | None, where: str) -> Anchors:
+    def open(cls, X: Any, sample_shape: tuple[int, ...] | None) -> Anchors:
         """Return the images under the folder ``X``."""
-        return cls(Path(X), sample_shape, where)
+        return cls(Path(X), sample_shape)
 
     def __len__(self) -> int:
         return len(self._names)
@@ -87,11 +83,11 @@ class FolderAnchors(Anchors):
         rows = np.zeros((len(chosen), *self._form.sample_shape), np.uint8)
         failed: dict[int, str] = {}
         for place, position in enumerate(chosen):
-            found = self._load(self._names[position], self._form)
-            if isinstance(found, str):
-                failed[place] = found
+            image = self._load(self._names[position], self._form)
+            if isinstance(image, str):
+                failed[place] = image
             else:
-                rows[place] = found[0]
+                rows[place] = image[0]
         return rows, failed
 
     def _load(self, name: str, form: ImageForm | None) -> tuple[NDArray[np.uint8], ImageForm] | str:
@@ -102,23 +98,23 @@ class FolderAnchors(Anchors):
         except Exception as error:  # a damaged file may raise anything in its decoder
             return _why(error)
 
-    def _find_form(self, sample_shape: tuple[int, ...] | None, where: str) -> ImageForm:
+    def _find_form(self, sample_shape: tuple[int, ...] | None) -> ImageForm:
         if sample_shape is not None:
             form = form_of_shape(sample_shape)
             if form is None:
                 hint = "Give the anchors as an array of this shape instead."
                 got = f"a folder of images for anchors of shape {sample_shape}"
                 allowed = "for anchors of 1, 3 or 4 channels when it is a folder of images"
-                raise AnchorError("X", where, allowed, got, hint)
+                raise AnchorError("X", allowed, got, hint)
             return form
         why = ""
         for name in self._names[:_PROBES]:
-            found = self._load(name, None)
-            if not isinstance(found, str):
-                return found[1]
-            why = why or f"{short_repr(name)}: {found}"
+            image = self._load(name, None)
+            if not isinstance(image, str):
+                return image[1]
+            why = why or f"{short_repr(name)}: {image}"
         hint = "Remove the damaged images, or use a model with a sample shape."
-        raise AnchorError("X", where, "a folder of readable images", why, hint)
+        raise AnchorError("X", "a folder of readable images", why, hint)
 
 
 def scan(root: str, suffixes: tuple[str, ...]) -> tuple[list[str], list[str]]:
@@ -127,21 +123,21 @@ def scan(root: str, suffixes: tuple[str, ...]) -> tuple[list[str], list[str]]:
     Paths are relative, with ``/`` between their parts, and sorted as strings. Hidden entries are
     passed over. Linked folders are not entered, they are among the others.
     """
-    found: list[str] = []
+    matches: list[str] = []
     others: list[str] = []
 
-    def closed(error: OSError) -> None:
+    def note(error: OSError) -> None:  # a folder that cannot be entered
         others.append(_relative(error.filename, root))
 
-    for folder, below, files in os.walk(root, onerror=closed):
+    for folder, below, files in os.walk(root, onerror=note):
         links = [name for name in below if os.path.islink(os.path.join(folder, name))]
         others += [_relative(os.path.join(folder, name), root) for name in links if name[0] != "."]
         below[:] = [name for name in below if name[0] != "." and name not in links]
         for name in files:
             if name[0] != ".":
-                kind = found if name.lower().endswith(suffixes) else others
+                kind = matches if name.lower().endswith(suffixes) else others
                 kind.append(_relative(os.path.join(folder, name), root))
-    return sorted(found), sorted(others)
+    return sorted(matches), sorted(others)
 
 
 def open_inside(root: str, name: str) -> int:

@@ -7,11 +7,17 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from pxgen_plugins.anchors.base import REGISTRY, Anchors, loaded, positions, reason, row_dtype
-from pxgen_plugins.anchors.columns import Kind, choose
+from pxgen_plugins.anchors._shapes import as_batch
+from pxgen_plugins.anchors.base import (
+    REGISTRY,
+    Anchors,
+    module_in_use,
+    positions,
+    reason,
+    row_dtype,
+)
 from pxgen_plugins.anchors.datasets import DatasetAnchors
-from pxgen_plugins.anchors.label_text import as_labels
-from pxgen_plugins.anchors.shapes import as_batch
+from pxgen_plugins.anchors.tables import Kind, choose, set_labels
 from pxgen_plugins.utils.errors import AnchorError, short_repr
 
 __all__ = ["FrameAnchors"]
@@ -28,7 +34,6 @@ class FrameAnchors(Anchors):
         frame: The data frame, not changed; only the rows asked for are converted.
         names: The columns of features.
         sample_shape: Shape of one anchor, None to take (number of columns,).
-        where: Who asks, for messages.
 
     Raises:
         AnchorError: When the columns do not fit the model.
@@ -41,7 +46,6 @@ class FrameAnchors(Anchors):
         frame: Any,
         names: tuple[str, ...],
         sample_shape: tuple[int, ...] | None,
-        where: str = "PXGen.explain",
     ) -> None:
         self._frame = frame
         self._names = names
@@ -49,16 +53,16 @@ class FrameAnchors(Anchors):
         self._dtype = np.result_type(*[row_dtype(one) or np.float64 for one in types])
         self._nullable = [i for i, name in enumerate(names) if _nullable(self._frame[name])]
         outline = np.broadcast_to(np.zeros((), self._dtype), (len(frame), len(names)))
-        self._layout = as_batch(outline, sample_shape, where)[1]
+        self._layout = as_batch(outline, sample_shape)[1]
 
     @classmethod
     def matches(cls, X: Any) -> bool:
         """Return whether ``X`` is a pandas data frame."""
-        pandas = loaded("pandas")
+        pandas = module_in_use("pandas")
         return pandas is not None and isinstance(X, pandas.DataFrame)
 
     @classmethod
-    def open(cls, X: Any, sample_shape: tuple[int, ...] | None, where: str) -> Anchors:
+    def open(cls, X: Any, sample_shape: tuple[int, ...] | None) -> Anchors:
         """Return the anchors in the data frame ``X``.
 
         Raises:
@@ -68,16 +72,16 @@ class FrameAnchors(Anchors):
         X.columns = [str(name) for name in X.columns]
         if not X.columns.is_unique:
             got = short_repr(X.columns.tolist())
-            raise AnchorError("X", where, "a table with distinct column names", got, "Rename them.")
-        choice = choose([(name, _kind(X[name])) for name in X.columns], where)
-        found: Anchors
+            raise AnchorError("X", "a table with distinct column names", got, "Rename them.")
+        choice = choose([(name, _kind(X[name])) for name in X.columns])
+        anchors: Anchors
         if choice.kind == "number":
-            found = cls(X, choice.names, sample_shape, where)
+            anchors = cls(X, choice.names, sample_shape)
         else:
-            found = DatasetAnchors(X[choice.names[0]].array, sample_shape, where)
-        found.labels = as_labels(X[choice.label], len(X), where) if choice.label else None
-        found.ids = as_labels(X[choice.id], len(X), where) if choice.id else None
-        return found
+            anchors = DatasetAnchors(X[choice.names[0]].array, sample_shape)
+            anchors.labels = None  # a cell holds an anchor and no label
+        set_labels(anchors, {role: X[name] for role, name in choice.texts.items()})
+        return anchors
 
     def __len__(self) -> int:
         return len(self._frame)
@@ -119,5 +123,5 @@ def _nullable(column: Any) -> bool:
 
 
 def _numpy_dtype(column: Any) -> np.dtype[Any]:
-    found = getattr(column.dtype, "numpy_dtype", column.dtype)
-    return found if isinstance(found, np.dtype) else np.dtype(np.float64)
+    dtype = getattr(column.dtype, "numpy_dtype", column.dtype)
+    return dtype if isinstance(dtype, np.dtype) else np.dtype(np.float64)

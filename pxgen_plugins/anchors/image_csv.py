@@ -8,20 +8,23 @@ from typing import ClassVar
 
 import numpy as np
 
+from pxgen_plugins.anchors._images import pillow
 from pxgen_plugins.anchors.base import REGISTRY, path_of
-from pxgen_plugins.anchors.csv_file import csv_columns
 from pxgen_plugins.anchors.folder import FolderAnchors
-from pxgen_plugins.anchors.images import pillow
-from pxgen_plugins.anchors.label_text import as_labels
+from pxgen_plugins.anchors.tables import csv_columns, set_labels
 from pxgen_plugins.utils.errors import AnchorError, short_repr
 
-__all__ = ["ListingAnchors", "listed"]
+__all__ = ["ImageCsvAnchors", "image_columns"]
 
-_PATHS = ("path", "file", "file_name", "filename", "image")
+_COLUMNS = {
+    "label": ("label",),
+    "id": ("id",),
+    "path": ("path", "file", "file_name", "filename", "image"),
+}
 
 
-@REGISTRY.register("listing")
-class ListingAnchors(FolderAnchors):
+@REGISTRY.register("image_csv")
+class ImageCsvAnchors(FolderAnchors):
     """Images that a CSV file lists, as uint8, in its order.
 
     Its first line names the columns: ``path`` (or ``file``, ``file_name``, ``filename``,
@@ -32,7 +35,6 @@ class ListingAnchors(FolderAnchors):
     Args:
         path: The CSV file, UTF-8.
         sample_shape: Shape of one anchor; None takes (1, H, W) or (3, H, W) of the first image.
-        where: Who asks, for messages.
 
     Raises:
         AnchorError: When it cannot be read or lists no path, or images cannot have this shape.
@@ -41,24 +43,21 @@ class ListingAnchors(FolderAnchors):
 
     order: ClassVar[int] = 20
 
-    def __init__(
-        self, path: Path, sample_shape: tuple[int, ...] | None, where: str = "PXGen.explain"
-    ) -> None:
-        pillow(where)
-        columns = listed(path, where)
+    def __init__(self, path: Path, sample_shape: tuple[int, ...] | None) -> None:
+        pillow()
+        columns = image_columns(path)
         if not columns:
             hint = "Name the column of paths in the first line: path,label."
             got = f"{short_repr(str(path))} without one"
-            raise AnchorError("X", where, "a CSV file with a column 'path'", got, hint)
+            raise AnchorError("X", "a CSV file with a column 'path'", got, hint)
         self._root = os.path.dirname(os.path.realpath(path))
         self._names = columns["path"]
         if not self._names:
             hint = "Write one line for each image."
-            raise AnchorError("X", where, "a CSV file that lists images", "none", hint)
-        self._form = self._find_form(sample_shape, where)
-        self.ids = np.array(columns.get("id", self._names), np.str_)
-        given = columns.get("label")
-        self.labels = None if given is None else as_labels(given, len(given), where)
+            raise AnchorError("X", "a CSV file that lists images", "none", hint)
+        self._form = self._find_form(sample_shape)
+        self.ids = np.array(self._names, np.str_)
+        set_labels(self, columns)
 
     @classmethod
     def matches(cls, X: object) -> bool:
@@ -67,16 +66,15 @@ class ListingAnchors(FolderAnchors):
         return path is not None and path.suffix.lower() == ".csv" and path.is_file()
 
 
-def listed(path: Path, where: str) -> dict[str, list[str]]:
+def image_columns(path: Path) -> dict[str, list[str]]:
     """Return the columns ``path``, ``label`` and ``id`` of a CSV file; empty when it has no paths.
 
     Args:
         path: The file, of at most 1 GiB.
-        where: Who asks, for messages.
 
     Raises:
         AnchorError: When it cannot be read, is no CSV file, names a column twice, or a line is
             shorter or longer than the first.
     """
-    found = csv_columns(path, {"label": ("label",), "id": ("id",), "path": _PATHS}, where)
-    return found if "path" in found else {}
+    columns = csv_columns(path, _COLUMNS)
+    return columns if "path" in columns else {}

@@ -55,42 +55,41 @@ def as_text(value: Any) -> str:
     return str(value)
 
 
-def as_labels(labels: Any, n: int, where: str) -> NDArray[np.str_]:
+def as_labels(labels: Any, n: int) -> NDArray[np.str_]:
     """Return ``n`` labels as strings, shape (n,); see :func:`as_text`.
 
     Args:
         labels: A list, an array, a tensor, a pandas Series or any other sequence of ``n`` values.
         n: Number of anchors.
-        where: Who asks, for messages.
 
     Raises:
         AnchorError: When there are more or fewer than ``n``, or one is no scalar or longer than
             1,024 characters.
 
     Example:
-        >>> as_labels([3.0, None, "cat"], 3, "here").tolist()
+        >>> as_labels([3.0, None, "cat"], 3).tolist()
         ['3', '', 'cat']
     """
-    return _strings(labels, n, "labels", where)
+    return _strings(labels, n, "labels")
 
 
-def as_ids(ids: Any, n: int, where: str) -> NDArray[np.str_]:
+def as_ids(ids: Any, n: int) -> NDArray[np.str_]:
     """Return ``n`` ids as strings, shape (n,); see :func:`as_text`.
 
     Raises:
         AnchorError: As :func:`as_labels`, and when an id is missing or occurs twice.
     """
-    found = _strings(ids, n, "ids", where)
+    names = _strings(ids, n, "ids")
     seen: set[str] = set()
-    for position, name in enumerate(found.tolist()):
+    for position, name in enumerate(names.tolist()):
         if name == "" or name in seen:
             got = f"{short_repr(name)} again at position {position}"
             if name == "":
                 got = f"an empty id at position {position}"
             hint = "Pass ids= with one distinct name per anchor."
-            raise AnchorError("ids", where, "distinct and not empty", got, hint)
+            raise AnchorError("ids", "distinct and not empty", got, hint)
         seen.add(name)
-    return found
+    return names
 
 
 def item_label(label: Any) -> str:
@@ -102,29 +101,29 @@ def item_label(label: Any) -> str:
     return text if len(text) <= _LONGEST else ""
 
 
-def _strings(values: Any, n: int, parameter: str, where: str) -> NDArray[np.str_]:
-    found = _flat(values)
+def _strings(values: Any, n: int, parameter: str) -> NDArray[np.str_]:
+    flat = _flat(values)
     one = f"one of {parameter} per anchor"
-    if found is None:
+    if flat is None:
         hint = f"Pass a one-dimensional sequence of {parameter}."
-        raise AnchorError(parameter, where, one, short_repr(values), hint)
-    if len(found) != n:
+        raise AnchorError(parameter, one, short_repr(values), hint)
+    if len(flat) != n:
         hint = f"Pass as many {parameter} as there are anchors, in the same order."
         allowed = f"of length {n}, the number of anchors"
-        raise AnchorError(parameter, where, allowed, f"length {len(found)}", hint)
+        raise AnchorError(parameter, allowed, f"length {len(flat)}", hint)
     try:
-        if isinstance(found, np.ndarray) and found.dtype.kind in "biufM":
-            unique, inverse = np.unique(found, return_inverse=True)
+        if isinstance(flat, np.ndarray) and flat.dtype.kind in "biufM":
+            unique, inverse = np.unique(flat, return_inverse=True)
             return np.array([as_text(value) for value in unique], np.str_)[inverse]
-        texts = [as_text(value) for value in found]
+        texts = [as_text(value) for value in flat]
     except (TypeError, ValueError, RuntimeError, OverflowError) as error:
         hint = f"Pass strings or numbers as {parameter}."
-        raise AnchorError(parameter, where, one, short_repr(values), hint) from error
+        raise AnchorError(parameter, one, short_repr(values), hint) from error
     longest = max(texts, key=len, default="")
     if len(longest) > _LONGEST:
         got = f"one of {len(longest)} characters: {short_repr(longest)}"
         hint = f"Shorten the {parameter}."
-        raise AnchorError(parameter, where, f"of at most {_LONGEST} characters", got, hint)
+        raise AnchorError(parameter, f"of at most {_LONGEST} characters", got, hint)
     return np.array(texts, np.str_)
 
 

@@ -8,11 +8,11 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from pxgen_plugins.anchors.base import REGISTRY, Anchors, loaded, reason
-from pxgen_plugins.anchors.datasets import DatasetAnchors, TypedRows, why_not
-from pxgen_plugins.anchors.item_formats import pair, pixels
+from pxgen_plugins.anchors._item_formats import pair, pixels
+from pxgen_plugins.anchors._spool import Spool, SpoolAnchors
+from pxgen_plugins.anchors.base import REGISTRY, Anchors, module_in_use, reason
+from pxgen_plugins.anchors.datasets import DatasetAnchors, RowFormat, why_not
 from pxgen_plugins.anchors.label_text import as_labels, item_label
-from pxgen_plugins.anchors.spool import Spool, SpooledAnchors
 from pxgen_plugins.utils.errors import AnchorError
 
 __all__ = ["LoaderAnchors"]
@@ -34,11 +34,11 @@ class LoaderAnchors(DatasetAnchors):
     @classmethod
     def matches(cls, X: Any) -> bool:
         """Return whether ``X`` is a loader or an iterable data set."""
-        data = loaded("torch.utils.data")
+        data = module_in_use("torch.utils.data")
         return data is not None and isinstance(X, (data.DataLoader, data.IterableDataset))
 
     @classmethod
-    def open(cls, X: Any, sample_shape: tuple[int, ...] | None, where: str) -> Anchors:
+    def open(cls, X: Any, sample_shape: tuple[int, ...] | None) -> Anchors:
         """Return the anchors that ``X`` yields.
 
         Raises:
@@ -47,17 +47,17 @@ class LoaderAnchors(DatasetAnchors):
         from torch.utils import data
 
         if isinstance(X, data.IterableDataset):
-            return _spool(X, False, sample_shape, where)
+            return _spool(X, False, sample_shape)
         batched = X.batch_sampler is not None
         grouped = not batched and isinstance(X.sampler, data.BatchSampler)
         if isinstance(X.dataset, data.IterableDataset) or grouped:
-            return _spool(X, batched or grouped, sample_shape, where)
-        order = _order(X, where)
+            return _spool(X, batched or grouped, sample_shape)
+        order = _order(X)
         plain = (data.default_collate, data.default_convert)
         if order is None and X.collate_fn in plain:
-            return DatasetAnchors.open(X.dataset, sample_shape, where)
+            return DatasetAnchors.open(X.dataset, sample_shape)
         collate = None if X.collate_fn in plain else X.collate_fn
-        return DatasetAnchors(_View(X.dataset, order, collate, batched), sample_shape, where)
+        return DatasetAnchors(_View(X.dataset, order, collate, batched), sample_shape)
 
 
 class _View:
@@ -86,7 +86,7 @@ class _View:
         return x[0], None if labels is None else labels[0]
 
 
-def _order(loader: Any, where: str) -> list[Any] | None:
+def _order(loader: Any) -> list[Any] | None:
     """Return the keys of the items in a loader's order; None for those of the data set."""
     import torch
     from torch.utils import data
@@ -104,36 +104,33 @@ def _order(loader: Any, where: str) -> list[Any] | None:
         with torch.random.fork_rng(devices=[]):
             keys = [key for group in picker for key in group] if grouped else list(picker)
     except Exception as error:  # a sampler is the user's code
-        raise _stopped("sampler", 0, error, where) from error
+        raise _stop_error("sampler", 0, error) from error
     return keys
 
 
-def _spool(
-    source: Iterable[Any], batched: bool, sample_shape: tuple[int, ...] | None, where: str
-) -> Anchors:
+def _spool(source: Iterable[Any], batched: bool, sample_shape: tuple[int, ...] | None) -> Anchors:
     """Return the anchors of a source that is read once, from a temporary file."""
-    spool = Spool(where)
+    spool = Spool()
     try:
-        return _written(spool, source, batched, sample_shape, where)
+        return _write_rows(spool, source, batched, sample_shape)
     except BaseException:
         spool.discard()
         raise
 
 
-def _written(
+def _write_rows(
     spool: Spool,
     source: Iterable[Any],
     batched: bool,
     sample_shape: tuple[int, ...] | None,
-    where: str,
 ) -> Anchors:
     import torch
 
-    rows = TypedRows(sample_shape, where)
+    rows = RowFormat(sample_shape)
     failed: dict[int, str] = {}
     labels: list[str] = []
     with torch.random.fork_rng(devices=[]):
-        for n, (x, label) in enumerate(_singles(source, batched, rows, where)):
+        for n, (x, label) in enumerate(_singles(source, batched, rows)):
             labels.append(item_label(label))
             if isinstance(x, str):
                 failed[n] = x
@@ -146,17 +143,17 @@ def _written(
     if failed and rows.dtype is None and sample_shape is None:
         hint = "Repair its items, or use a model with a sample shape."
         got = f"items that fail: {failed[0]}"
-        raise AnchorError("X", where, "a data set of arrays", got, hint)
+        raise AnchorError("X", "a data set of arrays", got, hint)
     if rows.dtype is None:
         _skip(spool, n, rows)
     array = spool.rows(rows.dtype or np.dtype(np.float32), (n, *rows.shape))
-    found = SpooledAnchors(spool, array, failed, None, where)
-    found.labels = as_labels(labels, n, where) if any(labels) else None
-    return found
+    anchors = SpoolAnchors(spool, array, failed, None)
+    anchors.labels = as_labels(labels, n) if any(labels) else None
+    return anchors
 
 
 def _row(
-    x: NDArray[Any] | str, rows: TypedRows, failed: dict[int, str], position: int
+    x: NDArray[Any] | str, rows: RowFormat, failed: dict[int, str], position: int
 ) -> NDArray[Any]:
     """Return the row of ``x``, or zeros with the reason noted."""
     if not isinstance(x, str):
@@ -167,13 +164,13 @@ def _row(
     return np.zeros(rows.shape, rows.dtype)
 
 
-def _skip(spool: Spool, n: int, rows: TypedRows) -> None:
+def _skip(spool: Spool, n: int, rows: RowFormat) -> None:
     for _ in range(n):
         spool.write(np.zeros(rows.shape, rows.dtype or np.float32))
 
 
 def _singles(
-    source: Iterable[Any], batched: bool, rows: TypedRows, where: str
+    source: Iterable[Any], batched: bool, rows: RowFormat
 ) -> Iterator[tuple[NDArray[Any] | str, Any]]:
     """Yield anchors and labels one by one; text in place of an anchor is why it has none."""
     count = 0
@@ -191,10 +188,10 @@ def _singles(
     except AnchorError:
         raise
     except Exception as error:  # the source is the user's code, and cannot go on after it raised
-        raise _stopped("X", count, error, where) from error
+        raise _stop_error("X", count, error) from error
 
 
-def _single(item: Any, rows: TypedRows) -> tuple[NDArray[Any] | str, Any]:
+def _single(item: Any, rows: RowFormat) -> tuple[NDArray[Any] | str, Any]:
     try:
         x, label = pair(item)
         return pixels(x, rows.form), label
@@ -202,7 +199,7 @@ def _single(item: Any, rows: TypedRows) -> tuple[NDArray[Any] | str, Any]:
         return why_not(error), None
 
 
-def _stopped(what: str, count: int, error: Exception, where: str) -> AnchorError:
+def _stop_error(what: str, count: int, error: Exception) -> AnchorError:
     hint = "Repair it, or give a map-style data set, of which a bad item costs only its own row."
     got = f"{reason(error)} after {count} steps"
-    return AnchorError(what, where, "iterable to its end", got, hint)
+    return AnchorError(what, "iterable to its end", got, hint)

@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 from pxgen_plugins.anchors.arrays import ArrayAnchors
 from pxgen_plugins.anchors.base import REGISTRY
 
-__all__ = ["MappedAnchors"]
+__all__ = ["MemmapAnchors"]
 
 _STEP = 1 << 21  # the kernel maps neighbours along with a page, at most a huge page of them
 
 
 @REGISTRY.register("memmap")
-class MappedAnchors(ArrayAnchors):
+class MemmapAnchors(ArrayAnchors):
     """Anchors in a read-only memory map, or in a view of one.
 
     After each read the pages that were touched are given back, so resident memory stays the size of
@@ -28,7 +28,6 @@ class MappedAnchors(ArrayAnchors):
     Args:
         array: As for :class:`ArrayAnchors`.
         sample_shape: Shape of one anchor, None to take the array as it is.
-        where: Who asks, for messages.
     """
 
     order: ClassVar[int] = 10
@@ -37,9 +36,8 @@ class MappedAnchors(ArrayAnchors):
         self,
         array: NDArray[Any],
         sample_shape: tuple[int, ...] | None,
-        where: str = "PXGen.explain",
     ) -> None:
-        super().__init__(array, sample_shape, where)
+        super().__init__(array, sample_shape)
         self._map = _map_of(array)
 
     @classmethod
@@ -65,9 +63,9 @@ def _map_of(array: NDArray[Any]) -> mmap.mmap | None:
     """Return the map under ``array`` if it is a read-only one of numpy's."""
     owner: Any = array
     while isinstance(owner, np.ndarray):
-        found = getattr(owner, "_mmap", None)
-        if isinstance(owner, np.memmap) and isinstance(found, mmap.mmap):
-            return found if owner.mode == "r" else None
+        memory = getattr(owner, "_mmap", None)
+        if isinstance(owner, np.memmap) and isinstance(memory, mmap.mmap):
+            return memory if owner.mode == "r" else None
         owner = owner.base
     return None
 
@@ -76,6 +74,8 @@ def _give_back(memory: mmap.mmap, rows: NDArray[Any]) -> None:
     """Tell the system that the pages under ``rows`` are not needed for now."""
     if not hasattr(memory, "madvise") or not hasattr(mmap, "MADV_DONTNEED") or rows.size == 0:
         return
+    # The lowest and highest address of the rows, whatever the signs of their strides, as offsets
+    # into the map, widened to whole steps.
     start = np.frombuffer(memory, np.uint8).ctypes.data
     reach = [(size - 1) * stride for size, stride in zip(rows.shape, rows.strides, strict=True)]
     first = rows.ctypes.data + sum(step for step in reach if step < 0) - start

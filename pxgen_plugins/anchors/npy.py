@@ -8,7 +8,7 @@ import numpy as np
 
 from pxgen_plugins.anchors.arrays import ArrayAnchors
 from pxgen_plugins.anchors.base import REGISTRY, Anchors, path_of, reason
-from pxgen_plugins.anchors.memmaps import MappedAnchors
+from pxgen_plugins.anchors.memmaps import MemmapAnchors
 from pxgen_plugins.utils.errors import AnchorError, short_repr
 
 __all__ = ["NpyAnchors"]
@@ -17,7 +17,7 @@ _format: Any = np.lib.format  # which has no types
 
 
 @REGISTRY.register("npy")
-class NpyAnchors(MappedAnchors):
+class NpyAnchors(MemmapAnchors):
     """Anchors in a ``.npy`` file, mapped, never loaded as a whole; no pickled objects."""
 
     order: ClassVar[int] = 10
@@ -29,7 +29,7 @@ class NpyAnchors(MappedAnchors):
         return path is not None and path.suffix.lower() == ".npy" and not path.is_dir()
 
     @classmethod
-    def open(cls, X: Any, sample_shape: tuple[int, ...] | None, where: str) -> Anchors:
+    def open(cls, X: Any, sample_shape: tuple[int, ...] | None) -> Anchors:
         """Return the anchors in the file ``X``.
 
         Raises:
@@ -42,6 +42,6 @@ class NpyAnchors(MappedAnchors):
         except Exception as error:  # a hostile header may raise anything in its parser
             hint = "Write it with numpy.save(path, array, allow_pickle=False)."
             got = f"{short_repr(str(X))} ({reason(error)})"
-            raise AnchorError("X", where, "a .npy file of numbers", got, hint) from error
+            raise AnchorError("X", "a .npy file of numbers", got, hint) from error
         source = cls if array.size else ArrayAnchors
-        return source(array, sample_shape, where)
+        return source(array, sample_shape)

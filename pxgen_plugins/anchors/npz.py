@@ -11,22 +11,21 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from pxgen_plugins.anchors._shapes import as_batch
+from pxgen_plugins.anchors._spool import Spool, SpoolAnchors
 from pxgen_plugins.anchors.base import REGISTRY, Anchors, path_of, reason, row_dtype
-from pxgen_plugins.anchors.label_text import as_ids, as_labels
-from pxgen_plugins.anchors.shapes import as_batch
-from pxgen_plugins.anchors.spool import Spool, SpooledAnchors
+from pxgen_plugins.anchors.tables import find_columns, set_labels
 from pxgen_plugins.utils.errors import AnchorError, short_repr
 
 __all__ = ["NpzAnchors"]
 
 _format: Any = np.lib.format  # which has no types
 _X = ("x", "images", "anchors")
-_Y = ("y", "labels")
-_ID = ("id", "ids")
+_TEXTS = {"label": ("labels", "y"), "id": ("ids", "id")}
 _CHUNK = 1 << 20
 _MOST_TEXT = 4096  # bytes of one label or id
 _MOST_TEXTS = 1 << 30  # bytes of all of them, which are loaded as a whole
-_DO = "Save the anchors alone: numpy.save('anchors.npy', array), and pass labels= apart."
+_HINT = "Save the anchors alone: numpy.save('anchors.npy', array), and pass labels= apart."
 
 
 @dataclass(frozen=True)
@@ -46,7 +45,7 @@ class _Member:
 
 
 @REGISTRY.register("npz")
-class NpzAnchors(SpooledAnchors):
+class NpzAnchors(SpoolAnchors):
     """Anchors in a ``.npz`` archive, unpacked to a temporary file so that memory stays small.
 
     The archive holds a single array, or one named ``x``, ``images`` or ``anchors``; an array ``y``
@@ -63,7 +62,7 @@ class NpzAnchors(SpooledAnchors):
         return path is not None and path.suffix.lower() == ".npz" and path.is_file()
 
     @classmethod
-    def open(cls, X: Any, sample_shape: tuple[int, ...] | None, where: str) -> Anchors:
+    def open(cls, X: Any, sample_shape: tuple[int, ...] | None) -> Anchors:
         """Return the anchors in the archive ``X``.
 
         Raises:
@@ -71,43 +70,39 @@ class NpzAnchors(SpooledAnchors):
         """
         try:
             with zipfile.ZipFile(X) as archive:
-                return cls._unpack(archive, sample_shape, where)
+                return cls._unpack(archive, sample_shape)
         except AnchorError:
             raise
         except Exception as error:  # a damaged archive may raise anything in zipfile
             got = f"{short_repr(str(X))} ({reason(error)})"
-            raise AnchorError("X", where, "a readable .npz file", got, _DO) from error
+            raise AnchorError("X", "a readable .npz file", got, _HINT) from error
 
     @classmethod
-    def _unpack(
-        cls, archive: zipfile.ZipFile, sample_shape: tuple[int, ...] | None, where: str
-    ) -> Anchors:
+    def _unpack(cls, archive: zipfile.ZipFile, sample_shape: tuple[int, ...] | None) -> Anchors:
         names = [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
         name = names[0] if len(names) == 1 else next((n for n in _X if n in names), None)
         if name is None:
-            listed = short_repr(names[:8])
+            got = f"arrays {short_repr(names[:8])}"
             allowed = "a .npz file of one array, or of one named x, images or anchors"
-            raise AnchorError("X", where, allowed, f"arrays {listed}", _DO)
+            raise AnchorError("X", allowed, got, _HINT)
         member = _header(archive, name)
         if row_dtype(member.dtype) is None:
             got = f"array {short_repr(name)} of dtype {member.dtype}"
-            raise AnchorError("X", where, "a .npz file of numbers", got, _DO)
+            raise AnchorError("X", "a .npz file of numbers", got, _HINT)
         # The declared shape is checked before anything is unpacked.
         outline = np.broadcast_to(np.zeros((), member.dtype), member.shape)
-        n = len(as_batch(outline, sample_shape, where)[0])
-        spool = Spool(where)
+        n = len(as_batch(outline, sample_shape)[0])
+        spool = Spool()
         try:
-            _copy(archive, member, spool, where)
+            _copy(archive, member, spool)
             rows = spool.rows(member.dtype, member.shape, member.order)
-            found = cls(spool, rows, {}, sample_shape, where)
-            for key in (key for key in _Y if key in names and key != name):
-                found.labels = as_labels(_small(archive, key, n), n, where)
-            for key in (key for key in _ID if key in names and key != name):
-                found.ids = as_ids(_small(archive, key, n), n, where)
+            anchors = cls(spool, rows, {}, sample_shape)
+            texts = find_columns((key for key in names if key != name), _TEXTS)
+            set_labels(anchors, {role: _small(archive, key, n) for role, key in texts.items()})
         except BaseException:
             spool.discard()
             raise
-        return found
+        return anchors
 
 
 def _header(archive: zipfile.ZipFile, name: str) -> _Member:
@@ -129,12 +124,12 @@ def _header(archive: zipfile.ZipFile, name: str) -> _Member:
     return member
 
 
-def _copy(archive: zipfile.ZipFile, member: _Member, spool: Spool, where: str) -> None:
+def _copy(archive: zipfile.ZipFile, member: _Member, spool: Spool) -> None:
     free = shutil.disk_usage(tempfile.gettempdir()).free
     if member.nbytes > free:
         hint = "Unpack it to a larger disk, or point TMPDIR to one."
         allowed = f"small enough to unpack into the {free} bytes of the temporary directory"
-        raise AnchorError("X", where, allowed, f"{member.nbytes} bytes", hint)
+        raise AnchorError("X", allowed, f"{member.nbytes} bytes", hint)
     with archive.open(member.name + ".npy") as file:
         file.read(member.offset)
         while chunk := file.read(_CHUNK):

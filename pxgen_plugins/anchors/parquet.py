@@ -13,28 +13,27 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from pxgen_plugins.anchors import arrow
+from pxgen_plugins.anchors import _arrow as arrow
+from pxgen_plugins.anchors._blocks import BlockReader, Part, Unreadable, parquet
+from pxgen_plugins.anchors._images import form_of_shape, pillow
+from pxgen_plugins.anchors._shapes import as_batch, refuse_shape
 from pxgen_plugins.anchors.base import REGISTRY, Anchors, path_of, positions, reason
-from pxgen_plugins.anchors.blocks import Blocks, Part, Unreadable, parquet
-from pxgen_plugins.anchors.columns import Choice, choose
 from pxgen_plugins.anchors.folder import scan
-from pxgen_plugins.anchors.images import form_of_shape, pillow
-from pxgen_plugins.anchors.label_text import as_labels
-from pxgen_plugins.anchors.shapes import as_batch, refuse_shape
+from pxgen_plugins.anchors.tables import Choice, choose, set_labels
 from pxgen_plugins.utils.errors import AnchorError, short_repr
 
 __all__ = ["ParquetAnchors"]
 
 _SUFFIXES = (".parquet", ".pq")
 _PROBES = 16  # blocks without a good row in front of which one is still looked for
-_DO = "Check the file with pyarrow.parquet.read_table."
+_HINT = "Check the file with pyarrow.parquet.read_table."
 
 
 @REGISTRY.register("parquet")
 class ParquetAnchors(Anchors):
     """Anchors in a Parquet file, or in all those under a folder, sorted by relative path.
 
-    Columns are told apart by :func:`~pxgen_plugins.anchors.columns.choose`. A null, a list of
+    Columns are told apart by :func:`~pxgen_plugins.anchors.tables.choose`. A null, a list of
     another length, an image that does not decode or a damaged part of a file fails its rows. Paths
     in an image column are not followed. pyarrow cannot read a null in a column of fixed-size
     lists: the rows of its block and after it in the row group fail.
@@ -46,7 +45,6 @@ class ParquetAnchors(Anchors):
     Args:
         paths: The files.
         sample_shape: Shape of one anchor; None takes that of the first row.
-        where: Who asks, for messages.
 
     Raises:
         AnchorError: When a file is damaged, the files have different columns, or the rows do not
@@ -56,20 +54,17 @@ class ParquetAnchors(Anchors):
 
     order: ClassVar[int] = 15
 
-    def __init__(
-        self, paths: list[str], sample_shape: tuple[int, ...] | None, where: str = "PXGen.explain"
-    ) -> None:
-        schema, parts, ignored = _survey(paths, where)
+    def __init__(self, paths: list[str], sample_shape: tuple[int, ...] | None) -> None:
+        schema, parts, ignored = _survey(paths)
         kept = [field for field in schema if field.name not in ignored]
-        choice = choose([(field.name, arrow.kind_of(field.type)) for field in kept], where)
+        choice = choose([(field.name, arrow.kind_of(field.type)) for field in kept])
         self._n = sum(part.rows for part in parts)
         self._parts = [part for part in parts if part.rows]
         self._starts = np.cumsum([0, *(part.rows for part in self._parts)])
-        self._blocks = Blocks(choice.names)
+        self._reader = BlockReader(choice.names)
         self._lock = threading.Lock()
-        self._decode = self._decoder(schema, choice, sample_shape, where)
-        self.labels = self._text(choice.label, where)
-        self.ids = self._text(choice.id, where)
+        self._decode = self._decoder(schema, choice, sample_shape)
+        set_labels(self, {role: self._values(name) for role, name in choice.texts.items()})
 
     @classmethod
     def matches(cls, X: Any) -> bool:
@@ -87,11 +82,11 @@ class ParquetAnchors(Anchors):
         return False
 
     @classmethod
-    def open(cls, X: Any, sample_shape: tuple[int, ...] | None, where: str) -> Anchors:
+    def open(cls, X: Any, sample_shape: tuple[int, ...] | None) -> Anchors:
         """Return the anchors in the file or folder ``X``."""
         path = Path(X)
         if not path.is_dir():
-            return cls([str(path)], sample_shape, where)
+            return cls([str(path)], sample_shape)
         root = os.path.realpath(path)
         names, _ = scan(root, _SUFFIXES)
         paths = [os.path.realpath(os.path.join(root, name)) for name in names]
@@ -99,8 +94,8 @@ class ParquetAnchors(Anchors):
             if os.path.commonpath([root, real]) != root:
                 hint = "Copy the file into the folder, or give its own path."
                 got = f"the symbolic link {short_repr(name)}"
-                raise AnchorError("X", where, "a folder that no link leaves", got, hint)
-        return cls(paths, sample_shape, where)
+                raise AnchorError("X", "a folder that no link leaves", got, hint)
+        return cls(paths, sample_shape)
 
     def __len__(self) -> int:
         return self._n
@@ -112,7 +107,7 @@ class ParquetAnchors(Anchors):
         rows = np.zeros((len(wanted), *self._decode.sample_shape), self._decode.dtype)
         failed: dict[int, str] = {}
         with self._lock:
-            for place, values, bad in self._decoded(wanted):
+            for place, values, bad in self._decode_rows(wanted):
                 rows[place : place + len(values)] = values
                 failed.update({place + position: why for position, why in bad.items()})
         if failed:
@@ -122,7 +117,7 @@ class ParquetAnchors(Anchors):
         places = enumerate(inverse.tolist())
         return rows[inverse], {place: failed[at] for place, at in places if at in failed}
 
-    def _decoded(
+    def _decode_rows(
         self, wanted: NDArray[np.int64]
     ) -> Iterator[tuple[int, NDArray[Any], dict[int, str]]]:
         """Yield decoded rows of the sorted ``wanted``, and where among them they start."""
@@ -133,7 +128,7 @@ class ParquetAnchors(Anchors):
             stop = int(np.searchsorted(wanted, self._starts[number + 1]))
             local = wanted[place:stop] - self._starts[number]
             try:
-                for start, block in self._blocks.overlapping(part, int(local[0]), int(local[-1])):
+                for start, block in self._reader.blocks(part, int(local[0]), int(local[-1])):
                     here = local[(local >= start) & (local < start + block.num_rows)] - start
                     if len(here):
                         yield (place, *self._decode(_take(block, here)))
@@ -144,76 +139,73 @@ class ParquetAnchors(Anchors):
                 place = stop
 
     def _decoder(
-        self, schema: Any, choice: Choice, sample_shape: tuple[int, ...] | None, where: str
+        self, schema: Any, choice: Choice, sample_shape: tuple[int, ...] | None
     ) -> arrow.Decoder:
         types = [schema.field(name).type for name in choice.names]
         if choice.kind == "number":
             dtype = arrow.common_dtype(types)
             outline = np.broadcast_to(np.zeros((), dtype), (self._n, len(choice.names)))
-            return arrow.Features(choice.names, as_batch(outline, sample_shape, where)[1], dtype)
+            return arrow.Features(choice.names, as_batch(outline, sample_shape)[1], dtype)
         if choice.kind == "image":
-            return self._images(choice.names[0], sample_shape, where)
-        return self._lists(choice.names[0], types[0], sample_shape, where)
+            return self._images(choice.names[0], sample_shape)
+        return self._lists(choice.names[0], types[0], sample_shape)
 
-    def _lists(
-        self, name: str, column: Any, sample_shape: tuple[int, ...] | None, where: str
-    ) -> arrow.Decoder:
+    def _lists(self, name: str, column: Any, sample_shape: tuple[int, ...] | None) -> arrow.Decoder:
         dtype = arrow.common_dtype([column])
-        other: arrow.Stored | None = None
+        other: arrow.ListStorage | None = None
         for values in self._probe(name):
-            found = arrow.item_shape(values, sample_shape)
-            if found is not None:
-                return arrow.Lists(name, found, dtype)
+            storage = arrow.item_shape(values, sample_shape)
+            if storage is not None:
+                return arrow.Lists(name, storage, dtype)
             other = other or arrow.item_shape(values, None)
         if other is not None:
-            refuse_shape(other.layout.item_shape, sample_shape or (), where, item=True)
+            refuse_shape(other.layout.item_shape, sample_shape or (), item=True)
         if sample_shape is None and self._n:
-            raise _unreadable("lists", "no row that is a list", where)
+            raise _unreadable("lists", "no row that is a list")
         return arrow.Lists(name, arrow.no_shape(column, sample_shape or (0,)), dtype)
 
-    def _images(self, name: str, sample_shape: tuple[int, ...] | None, where: str) -> arrow.Decoder:
-        pillow(where)
+    def _images(self, name: str, sample_shape: tuple[int, ...] | None) -> arrow.Decoder:
+        pillow()
         if sample_shape is not None:
             form = form_of_shape(sample_shape)
             if form is None:
                 hint = "Give the anchors as lists of numbers instead."
                 got = f"images for anchors of shape {sample_shape}"
-                raise AnchorError("X", where, "images of 1, 3 or 4 channels", got, hint)
+                raise AnchorError("X", "images of 1, 3 or 4 channels", got, hint)
             return arrow.Images(name, form)
         why = "no row"
         for column in self._probe(name):
-            found = [arrow.image_of(value, None) for value in column]
-            for image in found:
+            images = [arrow.image_of(value, None) for value in column]
+            for image in images:
                 form = None if isinstance(image, str) else form_of_shape(image.shape)
                 if form is not None:
                     return arrow.Images(name, form)
-            why = next((image for image in found if isinstance(image, str)), why)
-        raise _unreadable("images", why, where)
+            why = next((image for image in images if isinstance(image, str)), why)
+        raise _unreadable("images", why)
 
     def _probe(self, name: str) -> Iterator[Any]:
         """Yield the first blocks of the column, which show what the rows look like."""
         for part in self._parts[:_PROBES]:
             with contextlib.suppress(Unreadable):  # whose rows will fail when they are read
-                blocks = self._blocks.overlapping(part, 0, part.rows - 1)
+                blocks = self._reader.blocks(part, 0, part.rows - 1)
                 yield from (block.column(name) for _, block in itertools.islice(blocks, _PROBES))
 
-    def _text(self, name: str | None, where: str) -> NDArray[np.str_] | None:
-        if name is None:
-            return None
+    def _values(self, name: str) -> list[Any]:
+        """Return a column of labels or ids as a whole."""
         values: list[Any] = []
-        column = Blocks((name,), rows=1024)
+        reader = BlockReader((name,), rows=1024)
         try:
             for part in self._parts:
-                for _, block in column.overlapping(part, 0, part.rows - 1):
+                for _, block in reader.blocks(part, 0, part.rows - 1):
                     values += block.column(name).to_pylist()
         except Unreadable as error:
-            raise AnchorError("X", where, "a readable Parquet file", str(error), _DO) from error
-        return as_labels(values, self._n, where)
+            raise AnchorError("X", "a readable Parquet file", str(error), _HINT) from error
+        return values
 
 
-def _unreadable(what: str, got: str, where: str) -> AnchorError:
+def _unreadable(what: str, got: str) -> AnchorError:
     hint = f"Repair the {what}, or use a model with a sample shape."
-    return AnchorError("X", where, f"a table of readable {what}", got, hint)
+    return AnchorError("X", f"a table of readable {what}", got, hint)
 
 
 def _take(block: Any, here: NDArray[np.int64]) -> Any:
@@ -225,7 +217,7 @@ def _take(block: Any, here: NDArray[np.int64]) -> Any:
     return block.take(pa.array(here))
 
 
-def _survey(paths: list[str], where: str) -> tuple[Any, list[Part], set[str]]:
+def _survey(paths: list[str]) -> tuple[Any, list[Part], set[str]]:
     """Return the files' common schema, their row groups, and columns that are only an index."""
     schema: Any = None
     parts: list[Part] = []
@@ -235,17 +227,17 @@ def _survey(paths: list[str], where: str) -> tuple[Any, list[Part], set[str]]:
         try:
             if not os.path.isfile(path):
                 raise ValueError("no regular file")
-            with parquet(where).ParquetFile(path) as file:
-                found, metadata = file.schema_arrow, file.metadata
+            with parquet().ParquetFile(path) as file:
+                own, metadata = file.schema_arrow, file.metadata
         except (OSError, ValueError) as error:  # ArrowInvalid is a ValueError
             got = f"{name} ({reason(error)})"
-            raise AnchorError("X", where, "a readable Parquet file", got, _DO) from error
-        if schema is not None and not found.remove_metadata().equals(schema.remove_metadata()):
+            raise AnchorError("X", "a readable Parquet file", got, _HINT) from error
+        if schema is not None and not own.remove_metadata().equals(schema.remove_metadata()):
             hint = "Give files with the same columns in the same order."
             got = f"{name} with other columns than {short_repr(os.path.basename(paths[0]))}"
-            raise AnchorError("X", where, "Parquet files of one schema", got, hint)
-        schema = found
-        ignored |= _index_columns(found)
+            raise AnchorError("X", "Parquet files of one schema", got, hint)
+        schema = own
+        ignored |= _index_columns(own)
         groups = (metadata.row_group(number) for number in range(metadata.num_row_groups))
         parts += [Part(path, number, group.num_rows) for number, group in enumerate(groups)]
     return schema, parts, ignored

@@ -24,7 +24,7 @@ _HOMES = {
     "Judgement": "verdicts",
     "Run": "run_folder",
     "audit": "engine",
-    "compare_runs": "changes",
+    "compare_runs": "run_comparison",
     "judge": "verdicts",
     "load_config": "settings",
     "log_run": "writers.mlflow",

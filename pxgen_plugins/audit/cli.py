@@ -7,8 +7,9 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -20,7 +21,16 @@ if TYPE_CHECKING:
     from pxgen_plugins.audit.run_folder import Run
     from pxgen_plugins.audit.settings import Config
 
-__all__ = ["FAILED", "INCOMPLETE", "INTERNAL", "PASSED", "USAGE", "main"]
+__all__ = [
+    "FAILED",
+    "INCOMPLETE",
+    "INTERNAL",
+    "PASSED",
+    "USAGE",
+    "available_adapters",
+    "main",
+    "run",
+]
 
 PASSED, FAILED, USAGE, INCOMPLETE, INTERNAL = range(5)
 _COLOURS = {"passed": "green", "failed": "red", "error": "red", "warning": "yellow"}
@@ -34,7 +44,7 @@ def main() -> None:
 
 
 def run(arguments: list[str]) -> int:
-    """Run the command with arguments and return its exit code; nothing of ours is raised."""
+    """Run the command with arguments and return its exit code; every error is a message."""
     from pxgen_plugins.audit.executors import WorkerLostError
     from pxgen_plugins.utils.errors import PXGenError
 
@@ -50,7 +60,8 @@ def run(arguments: list[str]) -> int:
     except PXGenError as error:
         from pxgen_plugins.audit.escaping import visible
 
-        click.echo(f"pxgen: {visible(error)}", err=True)
+        for line in getattr(error, "lines", [error]):  # settings have a line per fault
+            click.echo(f"pxgen: {visible(line)}", err=True)
         return USAGE
     except WorkerLostError as error:
         click.echo(f"pxgen: {error}; what was scored is kept, run it again to go on", err=True)
@@ -79,7 +90,7 @@ def group() -> None:
 @click.option("--force", is_flag=True, help="Write over an existing file.")
 def init(path: Path, force: bool) -> int:
     """Write a commented settings file."""
-    from pxgen_plugins.audit.settings_schema import template
+    from pxgen_plugins.audit.settings_model import template
     from pxgen_plugins.utils.files import write_atomic
 
     if path.exists() and not force:
@@ -118,35 +129,35 @@ def audit(
     """Run the audit that SETTINGS describe, or go on with it."""
     from pxgen_plugins.audit.settings import Config, load_config
 
-    part = None if shard is None else _part(shard)
+    part = None if shard is None else _parse_shard(shard)
     if part is not None and fresh:
         raise click.ClickException("--fresh with --shard would remove what other parts scored")
     config = load_config(settings, overrides)
     if output is not None:
         config = Config(config.values | {"output": str(output.absolute())})
-    conditions = _limited(config["conditions"], limits)
+    conditions = _with_limits(config["conditions"], limits)
     if warn_as_error:
         conditions = [dataclasses.replace(one, severity="error") for one in conditions]
     config = Config(config.values | {"conditions": conditions})
     # torch and alibi, once the settings are known to be good
     from pxgen_plugins.audit import engine
     from pxgen_plugins.audit.estimate import seconds
-    from pxgen_plugins.audit.writers.shared import verdict
+    from pxgen_plugins.audit.verdicts import overall_verdict
 
     if only_plan:
         plan, explainer = engine.make_plan(config)
         workers = config["executor"]["workers"]
-        return _say_plan(config, plan, seconds(plan, explainer, workers), as_json)
-    say: Callable[[str], None] = (lambda text: None) if quiet else _say
-    finished = engine.audit(config, fresh=fresh, part=part, verbose=not quiet, say=say)
-    if finished is None:
+        return _print_plan(config, plan, seconds(plan, explainer, workers), as_json)
+    say: Callable[[str], None] = (lambda text: None) if quiet else _print_progress
+    result = engine.audit(config, fresh=fresh, part=part, verbose=not quiet, say=say)
+    if result is None:
         say("other shards are missing; run without --shard, or the other parts, to finish")
         return INCOMPLETE
-    _show(finished, as_json)
-    state = verdict(finished.conditions)[0]
+    _print_run(result, as_json)
+    state = overall_verdict(result.judgements)[0]
     if state in {"failed", "error"}:
         return FAILED
-    return INCOMPLETE if state == "skipped" and finished.conditions else PASSED
+    return INCOMPLETE if state == "skipped" and result.judgements else PASSED
 
 
 @group.command()
@@ -156,7 +167,7 @@ def show(folder: Path, as_json: bool) -> int:
     """Show a finished run in the terminal."""
     from pxgen_plugins.audit.run_folder import Run
 
-    _show(Run.open(folder), as_json)
+    _print_run(Run.open(folder), as_json)
     return PASSED
 
 
@@ -165,14 +176,11 @@ def show(folder: Path, as_json: bool) -> int:
 def report(folder: Path) -> int:
     """Write report.html of a finished run anew."""
     from pxgen_plugins.audit.run_folder import Run
-    from pxgen_plugins.audit.writers.report import build_report
-    from pxgen_plugins.utils.files import write_atomic
+    from pxgen_plugins.audit.writers.report import ReportWriter
 
-    opened = Run.open(folder)
-    others = [opened.extra(name) for name in ("changes.json", "evidence.json", "evidence.png")]
-    page = build_report(opened.manifest, opened.data, opened.pictures, opened.conditions, *others)
-    write_atomic(opened.path / "report.html", page.encode())
-    click.echo(str(opened.path / "report.html"))
+    run = Run.open(folder)
+    ReportWriter().write(run.path, run)
+    click.echo(str(run.path / "report.html"))
     return PASSED
 
 
@@ -199,7 +207,7 @@ def log(
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def compare(before: Path, after: Path, partial: bool, figure: Path | None, as_json: bool) -> int:
     """Say what changed from one run to another: the same anchors under two models."""
-    from pxgen_plugins.audit.changes import compare_runs
+    from pxgen_plugins.audit.run_comparison import compare_runs
     from pxgen_plugins.audit.run_folder import Run
 
     first, second = Run.open(before), Run.open(after)
@@ -207,7 +215,7 @@ def compare(before: Path, after: Path, partial: bool, figure: Path | None, as_js
     if digests[0] != digests[1] and not partial:
         hint = "say --partial to compare those of the same id, or place"
         raise click.ClickException(f"the runs are of different anchors; {hint}")
-    changes = compare_runs(first.data, second.data, partial=partial)
+    changes = compare_runs(first.result, second.result, partial=partial)
     if figure is not None:
         import matplotlib as mpl
 
@@ -230,7 +238,6 @@ def methods(settings: Path, overrides: tuple[str, ...]) -> int:
     from pxgen_plugins.audit import executors
     from pxgen_plugins.audit.escaping import visible
     from pxgen_plugins.audit.inputs import build_model
-    from pxgen_plugins.audit.installed import adapters_for
     from pxgen_plugins.audit.settings import load_config
     from pxgen_plugins.description import describe
 
@@ -238,100 +245,142 @@ def methods(settings: Path, overrides: tuple[str, ...]) -> int:
     for line in str(describe(model)).splitlines():
         click.echo(visible(line))
     click.echo("adapters:")
-    for name, evidence, lacks in adapters_for(model):
+    for name, evidence, lacks in available_adapters(model):
         click.echo(f"  {name} ({evidence})" + (f": lacks {lacks}" if lacks else ""))
     click.echo("selectors: " + ", ".join(selection.names()))
     click.echo("executors: " + ", ".join(executors.names()))
     return PASSED
 
 
-def _limited(conditions: list[Any], limits: tuple[str, ...]) -> list[Condition]:
-    """Return the conditions with the limits of the command line."""
+def _with_limits(specs: list[Any], limits: tuple[str, ...]) -> list[Condition]:
+    """Return the conditions of the settings with the limits of the command line."""
     from pxgen_plugins.audit.conditions import Condition, parse
 
-    found = [Condition.of(given) for given in conditions]
+    conditions = [Condition.of(spec) for spec in specs]
     for item in limits:
         name, sign, number = item.rpartition("=")
-        named = [i for i, one in enumerate(found) if name and name in {one.name, one.text}]
-        at = named or [i for i in range(len(found)) if name == str(i + 1)]
-        if not sign or not at:
-            known = ", ".join(one.name or str(i) for i, one in enumerate(found, 1)) or "none"
+        same_name = [i for i, one in enumerate(conditions) if name and name in {one.name, one.text}]
+        places = same_name or [i for i in range(len(conditions)) if name == str(i + 1)]
+        if not sign or not places:
+            known = ", ".join(one.name or str(i) for i, one in enumerate(conditions, 1)) or "none"
             raise click.ClickException(f"--limit {item}: give NAME=NUMBER, NAME one of {known}")
-        for i in at:
-            metric = str(dataclasses.replace(parse(found[i].text), limit=0.0)).removesuffix("0.0")
-            text = str(parse(f"{metric}{number}"))
-            found[i] = dataclasses.replace(found[i], text=text)
-    return found
+        for i in places:
+            text = parse(conditions[i].text).with_limit(number)
+            conditions[i] = dataclasses.replace(conditions[i], text=text)
+    return conditions
 
 
-def _part(text: str) -> tuple[int, int]:
+def _parse_shard(text: str) -> tuple[int, int]:
     first, sign, second = text.partition("/")
     if not sign or not first.isdigit() or not second.isdigit() or int(first) >= int(second):
         raise click.ClickException("--shard wants I/N with I from 0 to N - 1, as in 0/4")
     return int(first), int(second)
 
 
-def _say_plan(config: Config, plan: Plan, seconds: float | None, as_json: bool) -> int:
-    from pxgen_plugins.audit.estimate import about
+class Availability(NamedTuple):
+    """Whether an adapter can run: ``lacks`` is empty when it can."""
 
-    passes = plan.n_anchors + plan.n_samples
+    name: str
+    evidence: str
+    lacks: str
+
+
+def available_adapters(model: Any) -> list[Availability]:
+    """Return every registered adapter of models of this package, and what it lacks, by name.
+
+    Args:
+        model: The model that is explained.
+
+    Example:
+        >>> from pxgen_plugins.testing.examples import LinearModel
+        >>> adapters = {one.name: one for one in available_adapters(LinearModel())}
+        >>> adapters["latent_contrast"].evidence, adapters["grad_cam"].lacks
+        ('counterfactual', "the model's layers")
+    """
+    from pxgen_plugins import adapters
+
+    classes = [(name, adapters.get(name)) for name in adapters.names()]
+    return [
+        Availability(name, adapter.evidence, _lacks(adapter, model))
+        for name, adapter in classes
+        if hasattr(adapter, "requires")  # one takes Keras models only
+    ]
+
+
+def _lacks(adapter: Any, model: Any) -> str:
+    from pxgen_plugins.models import capabilities
+
+    missing = sorted(adapter.requires - set(capabilities(model)))
+    if missing:
+        return "the model's " + ", ".join(missing)
+    if adapter.access == "gradients" and not getattr(model, "modules", ()):
+        return "the model's gradients"
+    if adapter.library and find_spec(adapter.library) is None:
+        return f"the package {adapter.library}"
+    return ""
+
+
+def _print_plan(config: Config, plan: Plan, seconds: float | None, as_json: bool) -> int:
+    from pxgen_plugins.audit.estimate import duration_text
+
+    n_passes = plan.n_anchors + plan.n_samples
     n_criteria = len(config["intrinsic"]) + len(config["extrinsic"])
-    found = {
-        "anchors": plan.n_anchors,
-        "shards": plan.n_shards,
-        "samples": plan.n_samples,
-        "scored": passes,
-        "seconds": None if seconds is None else round(seconds, 1),
-        "table_mib": round(plan.n_anchors * 8 * n_criteria / 2**20, 1),
-        "output": str(config.output),
-        "digests": plan.digests,
-    }
     if as_json:
-        click.echo(json.dumps(found, indent=1))
+        content = {
+            "anchors": plan.n_anchors,
+            "shards": plan.n_shards,
+            "samples": plan.n_samples,
+            "scored": n_passes,
+            "seconds": None if seconds is None else round(seconds, 1),
+            "table_mib": round(plan.n_anchors * 8 * n_criteria / 2**20, 1),
+            "output": str(config.output),
+            "digests": plan.digests,
+        }
+        click.echo(json.dumps(content, indent=1))
         return PASSED
     shards = f"{plan.n_shards} shard" + ("" if plan.n_shards == 1 else "s")
     click.echo(f"{plan.n_anchors:,} anchors in {shards}, to {config.output}")
-    click.echo(f"{plan.n_samples:,} samples for thresholds: {passes:,} instances scored in all")
+    click.echo(f"{plan.n_samples:,} samples for thresholds: {n_passes:,} instances scored in all")
     if seconds is None:
         click.echo("scoring time: unknown, a criterion learns first")
     else:
-        click.echo(
-            f"scoring time: about {about(seconds)} on this machine, with one thread a worker"
-        )
+        duration = duration_text(seconds)
+        click.echo(f"scoring time: about {duration} on this machine, with one thread a worker")
     click.echo(f"{len(config['conditions'])} conditions")
     return PASSED
 
 
-def _show(finished: Run, as_json: bool) -> None:
+def _print_run(run: Run, as_json: bool) -> None:
     from pxgen_plugins.audit.escaping import visible
-    from pxgen_plugins.audit.invalid import unscored
-    from pxgen_plugins.audit.writers.shared import interval_text, title, verdict
+    from pxgen_plugins.audit.verdicts import overall_verdict
+    from pxgen_plugins.audit.writers.markdown import invalid_by_reason
 
-    judged, report_file = finished.conditions, finished.path / "report.html"
-    n_invalid = len(finished.data["invalid"])
-    state, counts = verdict(judged)
-    groups = {name: group["count"] for name, group in finished.data["groups"].items()}
+    report_file = run.path / "report.html"
+    n_invalid = len(run.result.invalid)
+    state, counts = overall_verdict(run.judgements)
+    groups = {name: group.count for name, group in run.result.groups.items()}
     if as_json:
         content = {
-            "verdict": state, "counts": counts, "conditions": judged, "groups": groups,
-            "invalid": n_invalid, "folder": str(finished.path), "report": str(report_file),
+            "verdict": state, "counts": counts, "groups": groups,
+            "conditions": [judgement.as_dict() for judgement in run.judgements],
+            "invalid": n_invalid, "folder": str(run.path), "report": str(report_file),
         }  # fmt: skip
         click.echo(json.dumps(content, indent=1))
         return
     colour = False if os.environ.get("NO_COLOR") else None
-    for one in judged:
-        mark = click.style(f"{one['state']:>7}", fg=_COLOURS.get(one["state"]))
-        text = f"{mark}  {visible(title(one), 80)}  {interval_text(one)}"
-        click.echo(text + (f"  {visible(one['reason'])}" if one["reason"] else ""), color=colour)
-    shown = ", ".join(f"{name} {count:,}" for name, count in groups.items())
-    click.echo(f"groups: {shown}; invalid {n_invalid:,}")
-    for why, count, first in unscored(finished.data, 3):
+    for one in run.judgements:
+        mark = click.style(f"{one.state:>7}", fg=_COLOURS.get(one.state))
+        text = f"{mark}  {visible(one.title, 80)}  {one.observed_text}"
+        click.echo(text + (f"  {visible(one.reason)}" if one.reason else ""), color=colour)
+    sizes = ", ".join(f"{name} {count:,}" for name, count in groups.items())
+    click.echo(f"groups: {sizes}; invalid {n_invalid:,}")
+    for why, count, first in invalid_by_reason(run.result, 3):
         click.echo(f"  {count:,} not scored: {visible(why, 120)} (the first is anchor {first})")
     click.echo(click.style(state, fg=_COLOURS.get(state), bold=True), color=colour)
     click.echo(f"report: {report_file}")
 
 
-def _say(text: str) -> None:
+def _print_progress(text: str) -> None:
     click.echo(text, err=True)
 
 

@@ -11,9 +11,9 @@ from typing import Any
 
 from pxgen_plugins.groups import GROUPS, INVALID
 from pxgen_plugins.utils import validation
-from pxgen_plugins.utils.errors import ParameterError, short_repr
+from pxgen_plugins.utils.errors import ParameterError, caller, short_repr
 
-__all__ = ["Condition", "Parsed", "parse"]
+__all__ = ["Comparison", "Condition", "parse"]
 
 SEVERITIES = ("error", "warning")
 CHANGES = ("drop", "rise", "change")
@@ -29,12 +29,12 @@ _FORMS = (
     "GROUP.fraction, GROUP.count, label:NAME.GROUP.fraction, threshold.CRITERION, "
     "median.CRITERION, median.GROUP.CRITERION, stability.mean, moved.fraction, moved(A->B).count"
 )
-_DO = "Write HILE.fraction <= 0.02, label:0.HIHE.fraction >= 0.9 or HIHE.fraction drop <= 0.05."
+_HINT = "Write HILE.fraction <= 0.02, label:0.HIHE.fraction >= 0.9 or HIHE.fraction drop <= 0.05."
 
 
 @dataclass(frozen=True)
-class Parsed:
-    """A condition taken apart.
+class Comparison:
+    """The comparison of a condition, part by part.
 
     Attributes:
         subject: ``"group"``, ``"threshold"``, ``"median"``, ``"stability"`` or ``"moved"``.
@@ -64,6 +64,10 @@ class Parsed:
         return self.change is not None or self.subject == "moved"
 
     def __str__(self) -> str:
+        return f"{self._left()} {self.op} {self.limit!r}"
+
+    def _left(self) -> str:
+        """Return what stands before the comparison."""
         label = "" if self.label is None else f"label:{json.dumps(self.label)}."
         if self.subject == "group":
             metric = f"{label}{self.group}.{self.measure}"
@@ -76,7 +80,15 @@ class Parsed:
             inner = "" if self.group is None else f"{self.group}."
             metric = f"{self.subject}.{inner}{self.criterion}"
         change = "" if self.change is None else f" {self.change}"
-        return f"{metric}{change} {self.op} {self.limit!r}"
+        return f"{metric}{change}"
+
+    def with_limit(self, limit: str) -> str:
+        """Return the comparison with another limit, as text.
+
+        Raises:
+            ParameterError: When the limit is no number, or not one of this metric.
+        """
+        return str(parse(f"{self._left()} {self.op} {limit}"))
 
 
 @dataclass(frozen=True)
@@ -101,17 +113,24 @@ class Condition:
     name: str = ""
 
     def __post_init__(self) -> None:
-        where = "condition"
-        if not isinstance(self.text, str) or not isinstance(self.name, str):
-            raise ParameterError("condition", where, "text", short_repr(self.text), _DO)
-        validation.choice(self.severity, "severity", where, SEVERITIES)
-        validation.integer(self.min_count, "min_count", where, minimum=0)
-        validation.real(self.confidence, "confidence", where, above=0.0, maximum=0.9999)
+        with caller("condition"):
+            if not isinstance(self.text, str):
+                raise ParameterError("condition", "text", short_repr(self.text), _HINT)
+            if not isinstance(self.name, str):
+                raise ParameterError("name", "text", short_repr(self.name), "Name it, or not.")
+            validation.choice(self.severity, "severity", SEVERITIES)
+            validation.integer(self.min_count, "min_count", minimum=0)
+            validation.real(self.confidence, "confidence", above=0.0, maximum=0.9999)
         parse(self.text)
 
     @classmethod
-    def of(cls, given: Any, where: str = "conditions") -> Condition:
+    @caller("settings")
+    def of(cls, spec: Any, parameter: str = "conditions") -> Condition:
         """Return the condition that a settings file holds, text or a mapping; one stays itself.
+
+        Args:
+            spec: What the file holds.
+            parameter: Where it stands there, for the error.
 
         Raises:
             ParameterError: When it is neither, or a key is unknown.
@@ -120,24 +139,25 @@ class Condition:
             >>> Condition.of({"condition": "HILE.count < 3", "severity": "warning"}).severity
             'warning'
         """
-        if isinstance(given, Condition):
-            return given
-        if isinstance(given, str):
-            return cls(given)
+        if isinstance(spec, Condition):
+            return spec
+        if isinstance(spec, str):
+            return cls(spec)
         keys = ("condition", "severity", "min_count", "confidence", "name")
-        if not isinstance(given, Mapping) or "condition" not in given:
-            raise ParameterError(where, "settings", "text, or a mapping", short_repr(given), _DO)
-        for key in given:
+        if not isinstance(spec, Mapping) or "condition" not in spec:
+            raise ParameterError(parameter, "text, or a mapping", short_repr(spec), _HINT)
+        for key in spec:
             if key not in keys:
                 hint = validation.nearest(str(key), keys)
                 allowed = "one of " + ", ".join(keys)
-                raise ParameterError(f"{where}.{key}", "settings", allowed, "an unknown key", hint)
-        rest = {key: value for key, value in given.items() if key != "condition"}
-        return cls(given["condition"], **rest)
+                raise ParameterError(f"{parameter}.{key}", allowed, "an unknown key", hint)
+        rest = {key: value for key, value in spec.items() if key != "condition"}
+        return cls(spec["condition"], **rest)
 
 
-def parse(text: str) -> Parsed:
-    """Return a condition taken apart.
+@caller("settings")
+def parse(text: str) -> Comparison:
+    """Return the comparison that a text stands for.
 
     Args:
         text: One comparison, ``METRIC OP NUMBER`` or ``METRIC drop OP NUMBER`` (or ``rise``,
@@ -148,52 +168,52 @@ def parse(text: str) -> Parsed:
         ParameterError: When it is no comparison, or names something unknown.
 
     Example:
-        >>> found = parse('label:"new york".HIHE.fraction drop <= 5%')
-        >>> found.label, found.group, found.change, found.op, found.limit
+        >>> drop = parse('label:"new york".HIHE.fraction drop <= 5%')
+        >>> drop.label, drop.group, drop.change, drop.op, drop.limit
         ('new york', 'HIHE', 'drop', '<=', 0.05)
     """
-    found = _COMPARISON.fullmatch(text.strip())
-    if found is None:
+    match = _COMPARISON.fullmatch(text.strip())
+    if match is None:
         allowed = "METRIC OP NUMBER, OP one of <= >= < >"
-        raise ParameterError("condition", "settings", allowed, short_repr(text), _DO)
-    change = found["change"]
+        raise ParameterError("condition", allowed, short_repr(text), _HINT)
+    change, written = match["change"], match["limit"]
     if change is not None and change not in CHANGES:
         hint = validation.nearest(change, CHANGES)
-        raise _wrong(text, "drop, rise or change, or nothing", repr(change), hint)
-    given = _metric(found["metric"].strip(), text)
-    if change is not None and given["subject"] in {"moved", "stability"}:
-        raise _wrong(text, f"no {change} of {given['subject']}", repr(change), _DO)
-    limit = _number(found["limit"], text)
-    share = given["measure"] in {"fraction", "mean"}
+        raise _error(text, "drop, rise or change, or nothing", repr(change), hint)
+    metric = _metric(match["metric"].strip(), text)
+    if change is not None and metric["subject"] in {"moved", "stability"}:
+        raise _error(text, f"no {change} of {metric['subject']}", repr(change), _HINT)
+    limit = _number(written, text)
+    share = metric["measure"] in {"fraction", "mean"}
     least = 0.0 if change is None else -1.0
     if share and not least <= limit <= 1.0:
         hint = "Write 0.05 or 5%, say: a limit beyond could not fail, or not hold."
-        raise _wrong(text, f"a share from {least:g} to 1", short_repr(found["limit"]), hint)
-    if not share and found["limit"].endswith("%"):
-        raise _wrong(text, "a number", short_repr(found["limit"]), "Percent are for fractions.")
-    return Parsed(op=found["op"], limit=limit, change=change, **given)
+        raise _error(text, f"a share from {least:g} to 1", short_repr(written), hint)
+    if not share and written.endswith("%"):
+        raise _error(text, "a number", short_repr(written), "Percent are for fractions.")
+    return Comparison(op=match["op"], limit=limit, change=change, **metric)
 
 
 def _metric(metric: str, text: str) -> dict[str, Any]:
     label = None
     if metric.startswith("label:"):
-        found = _LABEL.fullmatch(metric)
-        if found is None:
-            raise _wrong(text, "label:NAME.GROUP.fraction", short_repr(metric), _DO)
-        label, metric = found["name"], found["rest"]
+        match = _LABEL.fullmatch(metric)
+        if match is None:
+            raise _error(text, "label:NAME.GROUP.fraction", short_repr(metric), _HINT)
+        label, metric = match["name"], match["rest"]
         if label.startswith('"'):
             try:
                 label = json.loads(label)
             except ValueError as error:
                 hint = 'Write a quotation mark inside as \\".'
-                raise _wrong(
+                raise _error(
                     text, "a label in JSON's quotation", short_repr(label), hint
                 ) from error
     moved = _MOVED.fullmatch(metric)
     if moved is not None and label is None:
         for name in (moved["start"], moved["end"]):
-            _known(name, _STATES, text)
-        measure = _known(moved["measure"], ("fraction", "count"), text)
+            _choice(name, _STATES, text)
+        measure = _choice(moved["measure"], ("fraction", "count"), text)
         return {
             "subject": "moved", "measure": measure, "group": moved["start"], "end": moved["end"],
         }  # fmt: skip
@@ -212,18 +232,18 @@ def _metric(metric: str, text: str) -> dict[str, Any]:
             "criterion": criterion if inside else rest,
         }
     if not rest:
-        raise _wrong(text, f"one of {_FORMS}", short_repr(metric), _DO)
+        raise _error(text, f"one of {_FORMS}", short_repr(metric), _HINT)
     if first not in _STATES:
-        hint = f"{validation.nearest(first, _STATES)} {_DO}"
-        raise _wrong(text, f"one of {_FORMS}", short_repr(metric), hint)
-    measure = _known(rest, ("fraction", "count"), text)
+        hint = f"{validation.nearest(first, _STATES)} {_HINT}"
+        raise _error(text, f"one of {_FORMS}", short_repr(metric), hint)
+    measure = _choice(rest, ("fraction", "count"), text)
     return {"subject": "group", "measure": measure, "group": first, "label": label}
 
 
-def _known(name: str | None, names: tuple[str, ...], text: str) -> str | None:
+def _choice(name: str | None, names: tuple[str, ...], text: str) -> str | None:
     if name is not None and name not in names:
         hint = validation.nearest(name, names)
-        raise _wrong(text, "one of " + ", ".join(names), short_repr(name), hint)
+        raise _error(text, "one of " + ", ".join(names), short_repr(name), hint)
     return name
 
 
@@ -234,9 +254,9 @@ def _number(written: str, text: str) -> float:
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
-        raise _wrong(text, "a finite number, or one with %", short_repr(written), _DO)
+        raise _error(text, "a finite number, or one with %", short_repr(written), _HINT)
     return value / 100.0 if percent else value
 
 
-def _wrong(text: str, allowed: str, got: str, hint: str) -> ParameterError:
-    return ParameterError(f"condition {text!r}", "settings", allowed, got, hint)
+def _error(text: str, allowed: str, got: str, hint: str) -> ParameterError:
+    return ParameterError(f"condition {text!r}", allowed, got, hint)

@@ -1,4 +1,4 @@
-"""Digests of models and anchors, by which a run knows that it goes on with the same ones."""
+"""Digests of models and anchors: by them a run is continued only with the same ones."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import IO, Any
@@ -15,9 +15,9 @@ import torch
 
 from pxgen_plugins import __version__
 from pxgen_plugins.anchors.folder import open_inside
-from pxgen_plugins.anchors.image_csv import listed
+from pxgen_plugins.anchors.image_csv import image_columns
 from pxgen_plugins.audit.settings import Config
-from pxgen_plugins.audit.settings_schema import SPEC
+from pxgen_plugins.audit.settings_model import AnchorSettings, ModelSettings
 
 __all__ = ["anchors_digest", "model_digest", "path_digest", "plan_digest", "versions"]
 
@@ -39,17 +39,16 @@ def path_digest(path: str | os.PathLike[str]) -> str:
     root = Path(path)
     if root.is_dir():
         files = sorted(p for p in root.rglob("*") if p.is_file() and not p.is_symlink())
-        listed = {p.relative_to(root).as_posix(): path_digest(p) for p in files}
-        return _of(listed)
+        return _digest({p.relative_to(root).as_posix(): path_digest(p) for p in files})
     with root.open("rb") as file:
         return _stream_digest(file)
 
 
 def _stream_digest(file: IO[bytes]) -> str:
-    found = hashlib.sha256()
+    digest = hashlib.sha256()
     while chunk := file.read(_CHUNK):
-        found.update(chunk)
-    return found.hexdigest()
+        digest.update(chunk)
+    return digest.hexdigest()
 
 
 def versions() -> dict[str, str | None]:
@@ -59,7 +58,7 @@ def versions() -> dict[str, str | None]:
 
 def plan_digest(digests: Mapping[str, str]) -> str:
     """Return one digest for all those of a plan, by which shards know theirs."""
-    return _of(dict(digests))
+    return _digest(dict(digests))
 
 
 def model_digest(config: Config, model: Any) -> str:
@@ -68,11 +67,11 @@ def model_digest(config: Config, model: Any) -> str:
     The code is that of the factory's module and of those that define the model's torch modules;
     what these import is not looked into.
     """
-    given: Mapping[str, Any] = config["model"]
-    files: list[Any] = [given[name] for name in _files("path")]
-    for name in _files("paths"):
-        files += (given[name] or {}).values()
-    parts: dict[str, Any] = {"settings": _named(given)}
+    settings: Mapping[str, Any] = config["model"]
+    files: list[Any] = []
+    for name in ModelSettings.path_keys():
+        files += settings[name].values() if isinstance(settings[name], dict) else [settings[name]]
+    parts: dict[str, Any] = {"settings": _without(settings, ModelSettings.path_keys())}
     parts["files"] = [path_digest(file) for file in files if file is not None]
     weights = hashlib.sha256()
     modules = list(getattr(model, "modules", ()))
@@ -80,22 +79,22 @@ def model_digest(config: Config, model: Any) -> str:
         for name, tensor in sorted(module.state_dict().items()):
             weights.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
             weights.update(tensor.detach().cpu().contiguous().reshape(-1).view(_BYTES).numpy())
-    parts["code"] = _code([inner for module in modules for inner in module.modules()], given)
-    return _of(parts | {"weights": weights.hexdigest()})
+    parts["code"] = _code([inner for module in modules for inner in module.modules()], settings)
+    return _digest(parts | {"weights": weights.hexdigest()})
 
 
-def _code(modules: list[Any], given: Mapping[str, Any]) -> dict[str, str]:
+def _code(modules: list[Any], settings: Mapping[str, Any]) -> dict[str, str]:
     """Return the digests of the source files, by name of the module."""
     names = {type(module).__module__ for module in modules}
-    if given["factory"] is not None:
-        names.add(str(given["factory"]).partition(":")[0])
-    found = {}
+    if settings["factory"] is not None:
+        names.add(str(settings["factory"]).partition(":")[0])
+    digests = {}
     for name in sorted(names):
         file = getattr(sys.modules.get(name), "__file__", None) or ""
-        theirs = name.partition(".")[0] not in {"torch", "pxgen_plugins"}
-        if theirs and file.endswith(".py") and Path(file).is_file():
-            found[name] = path_digest(file)
-    return found
+        foreign = name.partition(".")[0] not in {"torch", "pxgen_plugins"}
+        if foreign and file.endswith(".py") and Path(file).is_file():
+            digests[name] = path_digest(file)
+    return digests
 
 
 def _version(name: str) -> str | None:
@@ -107,26 +106,26 @@ def _version(name: str) -> str | None:
 
 def anchors_digest(config: Config, name: str) -> str:
     """Return a digest of the anchors or the reference data: settings and content."""
-    given = config[name]
-    if given is None:
-        return _of(None)
+    settings = config[name]
+    if settings is None:
+        return _digest(None)
     content: Any = None  # shipped data is checked when it is loaded
-    if given["path"] is not None:
-        path = Path(given["path"])
+    if settings["path"] is not None:
+        path = Path(settings["path"])
         content = path_digest(path)
         if path.suffix.lower() == ".csv":
-            content = [content, _listed(path)]
-    return _of({"settings": _named(given), "content": content})
+            content = [content, _image_digests(path)]
+    return _digest({"settings": _without(settings, AnchorSettings.path_keys()), "content": content})
 
 
-def _listed(path: Path) -> dict[str, str | None]:
+def _image_digests(path: Path) -> dict[str, str | None]:
     """Return the digests of the images that a CSV file lists, None of those that are not there."""
     root = os.path.dirname(os.path.realpath(path))
-    names = listed(path, "pxgen audit").get("path", [])
-    return {name: _inside(root, name) for name in names}
+    names = image_columns(path).get("path", [])
+    return {name: _digest_inside(root, name) for name in names}
 
 
-def _inside(root: str, name: str) -> str | None:
+def _digest_inside(root: str, name: str) -> str | None:
     try:
         with os.fdopen(open_inside(root, name), "rb") as file:
             return _stream_digest(file)
@@ -134,17 +133,11 @@ def _inside(root: str, name: str) -> str | None:
         return None
 
 
-def _files(kind: str) -> list[str]:
-    """Return the settings of a model that are of a kind: a path, or paths by role."""
-    return [name for name, key in SPEC["model"].keys.items() if key.kind == kind]
+def _without(values: Mapping[str, Any], keys: Sequence[str]) -> dict[str, Any]:
+    """Return settings without their paths, which may differ between machines."""
+    return {key: value for key, value in values.items() if key not in keys}
 
 
-def _named(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return settings without folders, which may differ between machines."""
-    paths = {"path", *_files("path"), *_files("paths")}
-    return {key: value for key, value in given.items() if key not in paths}
-
-
-def _of(value: Any) -> str:
+def _digest(value: Any) -> str:
     text = json.dumps(value, sort_keys=True, allow_nan=False, default=str)
     return hashlib.sha256(text.encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""Running an audit: plan, fit, shards, results, conditions; every step resumes."""
+"""Run an audit: plan, fit, shards, results, conditions; every step resumes."""
 
 from __future__ import annotations
 
@@ -8,31 +8,36 @@ import platform
 import secrets
 import shutil
 import warnings
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from pxgen_plugins import __version__, adapters
 from pxgen_plugins.anchors import Anchors
 from pxgen_plugins.audit import executors, shards
-from pxgen_plugins.audit.changes import compare_runs
 from pxgen_plugins.audit.conditions import Condition, parse
 from pxgen_plugins.audit.digests import anchors_digest, model_digest, plan_digest, versions
 from pxgen_plugins.audit.inputs import build_model, open_set
-from pxgen_plugins.audit.other_methods import evidence
-from pxgen_plugins.audit.run_folder import FILES, FORMAT, Run, write_json, write_results
+from pxgen_plugins.audit.other_methods import evidence_of
+from pxgen_plugins.audit.run_comparison import compare_runs
+from pxgen_plugins.audit.run_folder import FORMAT, Run, mark_complete, write_json, write_results
 from pxgen_plugins.audit.settings import Config
 from pxgen_plugins.audit.verdicts import judge
-from pxgen_plugins.audit.writers.base import write_outputs
-from pxgen_plugins.audit.writers.report.choice_of_pictures import pictured
-from pxgen_plugins.description import describe as described
+from pxgen_plugins.audit.writers.base import file_names, write_outputs
+from pxgen_plugins.audit.writers.report.choice_of_pictures import choose_pictures
+from pxgen_plugins.description import describe
 from pxgen_plugins.explainer import PXGen
 from pxgen_plugins.groups import GROUPS
 from pxgen_plugins.result.assembly import assemble, examples_of
-from pxgen_plugins.result.explanation import build
 from pxgen_plugins.utils import validation
-from pxgen_plugins.utils.errors import AnchorError, ParameterError, PXGenWarning, short_repr
+from pxgen_plugins.utils.errors import (
+    AnchorError,
+    ParameterError,
+    PXGenWarning,
+    caller,
+    short_repr,
+)
 from pxgen_plugins.utils.progress import bar
 from pxgen_plugins.utils.threads import one_thread
 
@@ -70,6 +75,7 @@ class Plan:
         return plan_digest(self.digests)
 
 
+@caller("pxgen audit")
 def audit(
     config: Config,
     *,
@@ -85,7 +91,7 @@ def audit(
         fresh: Remove what an earlier run left.
         part: (i, n) scores only every n-th shard from the i-th on, for batch schedulers.
         verbose: Show progress bars.
-        say: Told what happens.
+        say: Gets a line of text about each step.
 
     Returns:
         The finished run; None while shards are missing, which other parts score.
@@ -101,6 +107,7 @@ def audit(
     return finish(config, plan)
 
 
+@caller("pxgen audit")
 def make_plan(config: Config) -> tuple[Plan, PXGen]:
     """Return the plan of an audit and its explainer, before anything is fitted.
 
@@ -123,13 +130,14 @@ def make_plan(config: Config) -> tuple[Plan, PXGen]:
     anchors = open_set(config, "anchors", model)
     if anchors is None or not len(anchors):
         hint = "Check the path and the limit."
-        raise AnchorError("anchors", "pxgen audit", "at least one anchor", "none", hint)
+        raise AnchorError("anchors", "at least one anchor", "none", hint)
     for name in (config["adapters"] or {}).get("names", ()):
         adapters.get(str(name))
     executors.get(config["executor"]["name"])
-    for name in (config["adapters"] or {}).get("groups") or ():
-        validation.choice(name, "adapters.groups", "settings", GROUPS)
-    _check_conditions(config, explainer)
+    with caller("settings"):
+        for name in (config["adapters"] or {}).get("groups") or ():
+            validation.choice(name, "adapters.groups", GROUPS)
+        _check_conditions(config, explainer)
     rule = explainer.threshold
     n_samples = getattr(rule, "n_samples", 0) * getattr(rule, "n_repeats", 0)
     digests = {
@@ -137,7 +145,7 @@ def make_plan(config: Config) -> tuple[Plan, PXGen]:
         "model": model_digest(config, model),
         "anchors": anchors_digest(config, "anchors"),
         "reference": anchors_digest(config, "reference"),
-        "versions": plan_digest({name: str(found) for name, found in versions().items()}),
+        "versions": plan_digest({name: str(version) for name, version in versions().items()}),
     }
     baseline = None if config["baseline"] is None else Run.open(config["baseline"])
     if baseline is not None:  # before anything is scored
@@ -148,13 +156,14 @@ def make_plan(config: Config) -> tuple[Plan, PXGen]:
         len(anchors),
         shards.count(len(anchors), config["shard_size"]),
         n_samples,
-        str(described(model)),
+        str(describe(model)),
         anchors,
         baseline,
     )
     return plan, explainer
 
 
+@caller("pxgen audit")
 def score(
     config: Config,
     plan: Plan,
@@ -174,13 +183,13 @@ def score(
         fresh: Remove what an earlier run left.
         part: (i, n) scores only every n-th shard from the i-th on, for batch schedulers.
         verbose: Show progress bars.
-        say: Told what happens.
+        say: Gets a line of text about each step.
 
     Raises:
         ParameterError: When the folder holds a run with another plan.
     """
     folder = config.output
-    _settle(folder, plan, fresh, say)
+    _claim(folder, plan, fresh, say)
     if not (folder / shards.FIT / "pxgen.json").exists():
         say(f"calibrating on {plan.n_samples:,} samples of the model")
         reference = open_set(config, "reference", explainer.predictor)
@@ -203,6 +212,7 @@ def score(
     return not shards.missing(folder, plan.n_anchors, size, width, digest)
 
 
+@caller("pxgen audit")
 def finish(config: Config, plan: Plan) -> Run:
     """Put the shards together, judge the conditions, write every file of the run and return it.
 
@@ -212,17 +222,17 @@ def finish(config: Config, plan: Plan) -> Run:
     """
     folder = config.output
     conditions = _conditions(config)
-    before = None if plan.baseline is None else plan.baseline.data
+    before = None if plan.baseline is None else plan.baseline.result
     work = shards.work_of(folder)
     explainer, scorer = work.explainer, work.explainer.scorer()
     width = len(explainer.criteria)
     scores = shards.gather(folder, plan.n_anchors, config["shard_size"], width, plan.digest)
     calibration = explainer.calibration
     if calibration is None:
-        raise ParameterError("fit", "pxgen audit", "complete", "nothing", "Use --fresh.")
+        raise ParameterError("fit", "complete", "nothing", "Use --fresh.")
     with one_thread(), warnings.catch_warnings():
         warnings.simplefilter("ignore", PXGenWarning)  # the report counts bad anchors
-        data = assemble(
+        result = assemble(
             scores,
             calibration,
             scorer,
@@ -232,19 +242,17 @@ def finish(config: Config, plan: Plan) -> Run:
             k=explainer.n_representatives,
             examples=False,
             combine=explainer.threshold.combine,
-        ).to_data()
-        changes = None if before is None else compare_runs(before, data)
-        judged = judge(conditions, data, before, changes)
-        shown = pictured(work.anchors, data, judged, changes)
-        examples = examples_of(scorer, work.anchors, [shown])
-        data["examples"] = None if examples is None else examples.to_data()
-        others = evidence(config, work, data)
-    explanation = build(explainer.meta, data, copy_arrays=False)
-    made = manifest(config, plan)
-    found = [judgement.as_dict() for judgement in judged]
-    write_results(folder, explanation, made)
-    write_outputs(folder, made, explanation.data, found, changes, others)
-    return Run(folder, made, dict(explanation.data), found, explanation.data["examples"])
+        )
+        changes = None if before is None else compare_runs(before, result)
+        judgements = judge(conditions, result, before, changes)
+        pictures = choose_pictures(work.anchors, result, judgements, changes)
+        result = replace(result, examples=examples_of(scorer, work.anchors, [pictures]))
+        evidence = evidence_of(config, work, result)
+    run = Run(folder, manifest(config, plan), result, judgements, changes, evidence)
+    write_results(run)
+    write_outputs(run)
+    mark_complete(run)
+    return run
 
 
 def _conditions(config: Config) -> list[Condition]:
@@ -256,30 +264,30 @@ def _check_conditions(config: Config, explainer: PXGen) -> None:
     """Raise for conditions on a criterion that is not there, before anything is scored."""
     names = [criterion.name for criterion in explainer.criteria]
     for i, one in enumerate(_conditions(config)):
-        found = parse(one.text)
-        if found.criterion is not None and found.criterion not in names:
-            hint = validation.nearest(found.criterion, names)
+        criterion = parse(one.text).criterion
+        if criterion is not None and criterion not in names:
+            hint = validation.nearest(criterion, names)
             allowed = "on a criterion of the audit: " + ", ".join(names)
-            got = short_repr(found.criterion)
-            raise ParameterError(f"conditions[{i}]", "settings", allowed, got, hint)
+            got = short_repr(criterion)
+            raise ParameterError(f"conditions[{i}]", allowed, got, hint)
 
 
 def _check_baseline(
     baseline: Run, config: Config, explainer: PXGen, n_anchors: int, digest: str
 ) -> None:
     names = [criterion.name for criterion in explainer.criteria]
-    before = (list(baseline.data["criteria"]), baseline.data["rule"], len(baseline.data["group"]))
+    before = baseline.result
     hint = "Give a run of the same anchors, criteria and rule, or none."
-    if before != (names, explainer.rule, n_anchors):
+    if (before.criteria, before.rule, before.n) != (names, explainer.rule, n_anchors):
         allowed = f"of {n_anchors} anchors under {', '.join(names)}, rule {explainer.rule}"
-        got = f"one of {before[2]} anchors under {', '.join(before[0])}, rule {before[1]}"
-        raise ParameterError("baseline", "pxgen audit", allowed, got, hint)
+        got = f"one of {before.n} anchors under {', '.join(before.criteria)}, rule {before.rule}"
+        raise ParameterError("baseline", allowed, got, hint)
     if baseline.manifest["digests"].get("anchors") != digest:
         got = "one of others (their contents differ)"
-        raise ParameterError("baseline", "pxgen audit", "of the same anchors", got, hint)
+        raise ParameterError("baseline", "of the same anchors", got, hint)
     if baseline.path.resolve() == config.output.resolve():
         hint = "Write to another output."
-        raise ParameterError("baseline", "pxgen audit", "another run", "the output itself", hint)
+        raise ParameterError("baseline", "another run", "the output itself", hint)
 
 
 def manifest(config: Config, plan: Plan) -> dict[str, Any]:
@@ -290,7 +298,7 @@ def manifest(config: Config, plan: Plan) -> dict[str, Any]:
         "pxgen": __version__,
         "digests": plan.digests,
         "seed": config["seed"],
-        "settings": config.shown(),
+        "settings": config.portable(),
         "baseline": None if plan.baseline is None else plan.baseline.manifest["digests"],
         "n_anchors": plan.n_anchors,
         "model": plan.model,
@@ -303,68 +311,74 @@ def manifest(config: Config, plan: Plan) -> dict[str, Any]:
     }
 
 
-def _settle(folder: Path, plan: Plan, fresh: bool, say: Callable[[str], None]) -> None:
-    """Begin a run, or go on with one of the same plan."""
+def _claim(folder: Path, plan: Plan, fresh: bool, say: Callable[[str], None]) -> None:
+    """Begin a run in a folder, or go on with one of the same plan."""
     try:
-        _begin(folder, plan, fresh, say)
+        _begin_or_resume(folder, plan, fresh, say)
     except OSError as error:
         hint = "Choose another output, or mend its permissions."
         got = f"{short_repr(str(folder))} ({type(error).__name__}: {error.strerror})"
-        allowed = "a folder that can be written"
-        raise ParameterError("output", "pxgen audit", allowed, got, hint) from error
+        raise ParameterError("output", "a folder that can be written", got, hint) from error
 
 
-def _begin(folder: Path, plan: Plan, fresh: bool, say: Callable[[str], None]) -> None:
+def _begin_or_resume(folder: Path, plan: Plan, fresh: bool, say: Callable[[str], None]) -> None:
     path = folder / shards.PLAN
     content = {"settings": plan.settings, "digests": plan.digests, "n_anchors": plan.n_anchors}
-    if not path.exists() and folder.is_dir() and _foreign(folder):
-        hint = "Choose an empty folder; nothing of others is written over."
-        raise ParameterError("output", "pxgen audit", "empty, or a run", "other files", hint)
-    if path.exists():
-        before = _digests(path)  # so that it is a run
-        shards.sweep(folder)
-        changed = [name for name, digest in plan.digests.items() if before.get(name) != digest]
-        if fresh:  # only what is ours; the plan goes last, it marks the folder
-            for name in (shards.FIT, shards.SHARDS):
-                shutil.rmtree(folder / name, ignore_errors=True)
-            for name in FILES:
-                (folder / name).unlink(missing_ok=True)
-            path.unlink()
-        elif changed:
-            hint = "Choose another output, or start over with --fresh."
-            got = "other " + ", ".join(changed)
-            raise ParameterError("output", "pxgen audit", "a run of the same plan", got, hint)
-        else:
-            say(f"going on in {folder}")
-            write_json(path, content)  # where paths are now
-            return
-    begun = folder / f".{shards.PLAN}.{secrets.token_hex(8)}"
-    write_json(begun, content)
+    if not path.exists():
+        if folder.is_dir() and _has_files(folder):
+            hint = "Choose an empty folder; nothing of others is written over."
+            raise ParameterError("output", "empty, or a run", "other files", hint)
+        return _write_plan(path, content)
+    before = _digests(path)  # so that it is a run
+    shards.sweep(folder)
+    if fresh:
+        _clear(folder)
+        return _write_plan(path, content)
+    other = [name for name, digest in plan.digests.items() if before.get(name) != digest]
+    if other:
+        hint = "Choose another output, or start over with --fresh."
+        got = "other " + ", ".join(other)
+        raise ParameterError("output", "a run of the same plan", got, hint)
+    say(f"going on in {folder}")
+    return write_json(path, content)  # where paths are now
+
+
+def _write_plan(path: Path, content: dict[str, Any]) -> None:
+    """Write the plan of a new run; of two that begin at once, one is refused."""
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    write_json(temporary, content)
     try:
-        os.link(begun, path)  # of two that begin at once, one
+        os.link(temporary, path)  # fails where the other's plan is, which a rename would replace
     except FileExistsError:
-        if _digests(path) != plan.digests:
+        if _digests(path) != content["digests"]:
             hint = "Choose another output."
             got = "another run, begun at the same time"
-            raise ParameterError(
-                "output", "pxgen audit", "a folder of one run", got, hint
-            ) from None
+            raise ParameterError("output", "a folder of one run", got, hint) from None
     finally:
-        begun.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
+
+
+def _clear(folder: Path) -> None:
+    """Remove what is ours; the plan goes last, because it marks the folder as a run."""
+    for name in (shards.FIT, shards.SHARDS):
+        shutil.rmtree(folder / name, ignore_errors=True)
+    for name in file_names():
+        (folder / name).unlink(missing_ok=True)
+    (folder / shards.PLAN).unlink()
 
 
 def _digests(path: Path) -> dict[str, str]:
     """Return the digests of the plan in a run folder."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        if set(found) == {"settings", "digests", "n_anchors"}:
-            return dict(found["digests"])
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if set(content) == {"settings", "digests", "n_anchors"}:
+            return dict(content["digests"])
     except (OSError, ValueError, TypeError, RecursionError):
         pass
     hint = "Choose an empty folder; nothing of others is written over."
     got = f"a {path.name} that is none of ours"
-    raise ParameterError("output", "pxgen audit", "empty, or a run", got, hint)
+    raise ParameterError("output", "empty, or a run", got, hint)
 
 
-def _foreign(folder: Path) -> Sequence[str]:
-    return sorted(entry.name for entry in folder.iterdir() if not entry.name.startswith("."))[:3]
+def _has_files(folder: Path) -> bool:
+    return any(not entry.name.startswith(".") for entry in folder.iterdir())

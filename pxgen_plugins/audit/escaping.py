@@ -1,13 +1,14 @@
-"""Text from users' data made inert: nothing in it is obeyed by a page, a parser or a terminal."""
+"""Escape text from users' data: no page, parser or terminal obeys it."""
 
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Iterable
 from typing import Any
 
-__all__ = ["code", "visible"]
+__all__ = ["code", "distinct", "visible"]
 
-_UNSEEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+_INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
 
 def visible(value: Any, longest: int | None = None) -> str:
@@ -26,16 +27,16 @@ def visible(value: Any, longest: int | None = None) -> str:
         a\x1b[31m\x0a\u202eb a lon…
     """
     text = str(value)
-    cut = text if longest is None else text[: longest + 1]
-    shown = cut
-    if not cut.isprintable():  # a printable text holds nothing unseen
-        shown = "".join(
-            _escape(ord(character)) if unicodedata.category(character) in _UNSEEN else character
-            for character in cut
+    if longest is not None:
+        text = text[: longest + 1]
+    if not text.isprintable():  # a printable text holds nothing invisible
+        text = "".join(
+            _escape(ord(character)) if unicodedata.category(character) in _INVISIBLE else character
+            for character in text
         )
-    if longest is not None and len(shown) > longest:
-        shown = shown[: longest - 1] + "…"
-    return shown
+    if longest is not None and len(text) > longest:
+        text = text[: longest - 1] + "…"
+    return text
 
 
 def code(value: Any, longest: int = 60) -> str:
@@ -62,6 +63,25 @@ def code(value: Any, longest: int = 60) -> str:
     # one space on each side is taken off again where a fence would touch a backtick
     touches = text[0] in "` " or text[-1] in "` "
     return f"{fence} {text} {fence}" if touches else f"{fence}{text}{fence}"
+
+
+def distinct(names: Iterable[str], sign: str) -> list[str]:
+    """Return names that differ: the second of its kind gets ``sign`` and a 2 behind it.
+
+    Names that differ may be equal once they are escaped or cut.
+
+    Example:
+        >>> distinct(["a", "a", "a #2"], " #")
+        ['a', 'a #3', 'a #2']
+    """
+    given = list(names)
+    unique: dict[str, None] = {}
+    for name in given:
+        other, place = name, 2
+        while other in unique or (other != name and other in given):
+            other, place = f"{name}{sign}{place}", place + 1
+        unique[other] = None
+    return list(unique)
 
 
 def _escape(point: int) -> str:

@@ -1,15 +1,15 @@
-"""What an audit would cost, from a few anchors scored by way of trial."""
+"""Estimate of the time that an audit takes, from a trial with a few anchors."""
 
 from __future__ import annotations
 
 import time
 
 from pxgen_plugins.audit.engine import Plan
-from pxgen_plugins.criteria import Fitted
+from pxgen_plugins.criteria import FittedCriterion
 from pxgen_plugins.explainer import PXGen
 from pxgen_plugins.utils.threads import one_thread
 
-__all__ = ["about", "seconds"]
+__all__ = ["duration_text", "seconds"]
 
 _TRIAL = 256
 
@@ -32,7 +32,7 @@ def seconds(plan: Plan, explainer: PXGen, workers: int = 1) -> float | None:
     Raises:
         ModelError: When the model raises for every anchor.
     """
-    if any(isinstance(criterion, Fitted) for criterion in explainer.criteria):
+    if any(isinstance(criterion, FittedCriterion) for criterion in explainer.criteria):
         return None
     rows = range(min(_TRIAL, plan.n_anchors))
     scorer = explainer.scorer()
@@ -40,15 +40,15 @@ def seconds(plan: Plan, explainer: PXGen, workers: int = 1) -> float | None:
         scorer.score(plan.anchors, rows=rows)
         start = time.perf_counter()
         scorer.score(plan.anchors, rows=rows)
-        each = (time.perf_counter() - start) / len(rows)
-    return each * (plan.n_samples + plan.n_anchors / workers)
+        per_anchor = (time.perf_counter() - start) / len(rows)
+    return per_anchor * (plan.n_samples + plan.n_anchors / workers)
 
 
-def about(duration: float) -> str:
+def duration_text(duration: float) -> str:
     """Return a duration in words, no more exact than it is.
 
     Example:
-        >>> [about(t) for t in (0.2, 8.4, 75, 7300)]
+        >>> [duration_text(t) for t in (0.2, 8.4, 75, 7300)]
         ['a second', '8 seconds', '1.2 minutes', '2 hours']
     """
     if duration < 1.5:

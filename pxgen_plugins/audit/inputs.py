@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from pxgen_plugins.anchors import Anchors, open_for
+from pxgen_plugins.anchors import Anchors, Subset, open_for
 from pxgen_plugins.audit.settings import Config
 from pxgen_plugins.datasets import load_mnist, load_mnist_vae
 from pxgen_plugins.models import capabilities, sources, wrap
-from pxgen_plugins.utils.errors import ModelError, ParameterError, short_repr
+from pxgen_plugins.utils.errors import ModelError, ParameterError, caller, short_repr
 
 __all__ = ["build_model", "open_set"]
 
@@ -26,6 +26,7 @@ _LIBRARIES = frozenset(
 _FACTORY = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 
 
+@caller("settings")
 def build_model(config: Config) -> Any:
     """Return the model that the settings name.
 
@@ -37,34 +38,34 @@ def build_model(config: Config) -> Any:
         ParameterError: When the factory cannot be imported or is not spelled as it should be.
         ModelError: When it raises, or gives no model.
     """
-    given: Mapping[str, Any] = config["model"]
-    options = dict(given["options"])
+    settings: Mapping[str, Any] = config["model"]
+    options = dict(settings["options"])
     for name in ("sample_shape", "latent_shape", "data_range"):
         if isinstance(options.get(name), list):
             options[name] = tuple(options[name])
     for kind in ("onnx", "diffusers", "pythae"):
-        if given[kind] is not None:
-            return _from_files(kind, given[kind], options)
-    if given["shipped"] is not None:
+        if settings[kind] is not None:
+            return _from_files(kind, settings[kind], options)
+    if settings["shipped"] is not None:
         return wrap(load_mnist_vae(), **({"sample_shape": (1, 28, 28)} | options))
-    factory = _imported(given["factory"])
+    factory = _import_factory(settings["factory"])
     arguments = config.arguments()
-    if given["weights"] is not None:
-        if not given["weights"].endswith(".safetensors"):
+    if settings["weights"] is not None:
+        if not settings["weights"].endswith(".safetensors"):
             hint = "Save the weights by safetensors, which holds no code."
-            got = short_repr(given["weights"])
-            raise ParameterError("model.weights", "settings", "a .safetensors file", got, hint)
-        if not Path(given["weights"]).is_file():
-            got = f"{short_repr(given['weights'])}, which is no file"
-            raise ParameterError("model.weights", "settings", "a file", got, "Check the path.")
-        arguments["weights"] = given["weights"]
+            got = short_repr(settings["weights"])
+            raise ParameterError("model.weights", "a .safetensors file", got, hint)
+        if not Path(settings["weights"]).is_file():
+            got = f"{short_repr(settings['weights'])}, which is no file"
+            raise ParameterError("model.weights", "a file", got, "Check the path.")
+        arguments["weights"] = settings["weights"]
     try:
-        made = factory(**arguments)
+        model = factory(**arguments)
     except (Exception, SystemExit) as error:
         hint = "Call it by hand to find the cause."
         got = f"{type(error).__name__}: {str(error)[:200]}"
-        raise ModelError("model.factory", "settings", "callable", got, hint) from error
-    return made if capabilities(made) and not options else wrap(made, **options)
+        raise ModelError("model.factory", "callable", got, hint) from error
+    return model if capabilities(model) and not options else wrap(model, **options)
 
 
 def open_set(config: Config, name: str, model: Any) -> Anchors | None:
@@ -78,64 +79,46 @@ def open_set(config: Config, name: str, model: Any) -> Anchors | None:
     Raises:
         AnchorError: When they cannot be read.
     """
-    given = config[name]
-    if given is None:
+    settings = config[name]
+    if settings is None:
         return None
-    if given["shipped"] is not None:
-        images, labels = load_mnist(given["split"], digits=given["digits"])
-        most = given["limit"]
-        ids = np.char.add(f"{given['split']}-", np.arange(len(images)).astype(str))
-        return open_for(
-            model, images[:most, None], labels=labels[:most], ids=ids[:most], where=name
-        )
-    opened = open_for(model, given["path"], where=name)
-    return opened if given["limit"] is None else _First(opened, given["limit"])
-
-
-class _First(Anchors):
-    """The first anchors of a set."""
-
-    def __init__(self, whole: Anchors, most: int) -> None:
-        self._whole, self._n = whole, min(most, len(whole))
-        self.labels = None if whole.labels is None else whole.labels[:most]
-        self.ids = None if whole.ids is None else whole.ids[:most]
-
-    def __len__(self) -> int:
-        return self._n
-
-    def read(self, index: Any) -> Any:
-        """Return rows of the whole set."""
-        if isinstance(index, slice):
-            index = slice(*index.indices(self._n))
-        return self._whole.read(index)
+    if settings["shipped"] is not None:
+        images, labels = load_mnist(settings["split"], digits=settings["digits"])
+        limit = settings["limit"]
+        ids = np.char.add(f"{settings['split']}-", np.arange(len(images)).astype(str))
+        with caller(name):
+            return open_for(model, images[:limit, None], labels=labels[:limit], ids=ids[:limit])
+    with caller(name):
+        anchors = open_for(model, settings["path"])
+    return anchors if settings["limit"] is None else Subset(anchors, slice(settings["limit"]))
 
 
 def _from_files(kind: str, files: Any, options: Mapping[str, Any]) -> Any:
     source = sources.get(kind)
     if not source.matches(files):  # wrap would try other kinds
         hint = "Check the path, and which key of model stands for it."
-        raise ModelError(f"model.{kind}", "settings", source.what, short_repr(files), hint)
+        raise ModelError(f"model.{kind}", source.what, short_repr(files), hint)
     return wrap(files, **options)
 
 
-def _imported(name: str) -> Callable[..., Any]:
+def _import_factory(name: str) -> Callable[..., Any]:
     allowed = "package.module:function of installed code"
     hint = "Write the name as Python imports it, as in my_package.models:load."
     if not _FACTORY.fullmatch(name):
-        raise ParameterError("model.factory", "settings", allowed, short_repr(name), hint)
+        raise ParameterError("model.factory", allowed, short_repr(name), hint)
     module, _, function = name.partition(":")
     _refuse_foreign(name, module)
     try:
-        found = getattr(importlib.import_module(module), function)
+        factory = getattr(importlib.import_module(module), function)
     except (Exception, SystemExit) as error:  # whatever an import of users' code raises
         got = f"{name!r} ({type(error).__name__}: {str(error)[:160]})"
         if isinstance(error, ModuleNotFoundError):
             hint = "Install it (pip install -e .), or put its folder on PYTHONPATH."
-        raise ParameterError("model.factory", "settings", allowed, got, hint) from error
-    if not callable(found):
-        raise ParameterError("model.factory", "settings", allowed, short_repr(found), hint)
-    _refuse_foreign(name, str(getattr(found, "__module__", "") or ""))
-    return found  # type: ignore[no-any-return]
+        raise ParameterError("model.factory", allowed, got, hint) from error
+    if not callable(factory):
+        raise ParameterError("model.factory", allowed, short_repr(factory), hint)
+    _refuse_foreign(name, str(getattr(factory, "__module__", "") or ""))
+    return factory  # type: ignore[no-any-return]
 
 
 def _refuse_foreign(name: str, module: str) -> None:
@@ -146,4 +129,4 @@ def _refuse_foreign(name: str, module: str) -> None:
         hint = "Name a function of your own code."
         got = f"{name!r}, of {top}"
         allowed = "a function of your own code, installed"
-        raise ParameterError("model.factory", "settings", allowed, got, hint)
+        raise ParameterError("model.factory", allowed, got, hint)

@@ -2,31 +2,43 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import stat
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from pxgen_plugins.audit.writers.shared import read
+from pxgen_plugins.audit.changes import Changes
+from pxgen_plugins.audit.verdicts import Judgement
 from pxgen_plugins.groups import GROUPS, INVALID
-from pxgen_plugins.result.tables import write_parquet
-from pxgen_plugins.utils.errors import ParameterError, short_repr
+from pxgen_plugins.result import Examples, Result, write_parquet
+from pxgen_plugins.utils.errors import ParameterError, caller, short_repr
 from pxgen_plugins.utils.files import plain, write_atomic
 
-__all__ = ["FILES", "FORMAT", "Run", "write_json", "write_results"]
+__all__ = [
+    "FORMAT",
+    "NO_EVIDENCE",
+    "RESULTS",
+    "Evidence",
+    "Run",
+    "mark_complete",
+    "write_json",
+    "write_results",
+]
 
 FORMAT = 1
 _LARGEST = 1 << 34  # bytes of one file that is read
-FILES = (
-    "anchors.parquet", "calibration.json", "changes.json", "conditions.json", "evidence.json",
-    "evidence.png", "explanation.json", "junit.xml", "manifest.json", "metrics.prom",
-    "pictures.safetensors", "report.html", "summary.md",
+_COMPLETE = "conditions.json"
+RESULTS = (
+    "anchors.parquet", "calibration.json", "changes.json", _COMPLETE, "evidence.json",
+    "evidence.png", "explanation.json", "manifest.json", "pictures.safetensors",
 )  # fmt: skip
-"""Every file that a run may hold beside its plan and its shards."""
+"""Files that hold what a run found, from which it is opened again; writers add others."""
 
 _MANIFEST = {
     "name": str, "pxgen": str, "digests": dict, "seed": int, "settings": dict, "n_anchors": int,
@@ -38,25 +50,44 @@ _PER_ANCHOR = (
 )  # fmt: skip
 
 
+class Evidence(NamedTuple):
+    """What other methods say of the anchors that PXGen picked.
+
+    Attributes:
+        tables: Titles, each with rows of text, the head first; empty without adapters.
+        figure: PNG of what they show, None without adapters.
+    """
+
+    tables: Sequence[tuple[str, Sequence[Any]]] = ()
+    figure: bytes | None = None
+
+
+NO_EVIDENCE = Evidence()
+"""Without adapters."""
+
+
 @dataclass(frozen=True)
 class Run:
-    """A finished run.
+    """A finished run: what writers get, and what a folder is opened as.
 
     Attributes:
         path: Its folder.
         manifest: What was run: versions, digests, seeds, machine, counts.
-        data: The data of the explanation, as PXGen gives it.
-        conditions: The judged conditions, as mappings.
-        pictures: Pixels or texts of the anchors that are shown, or None.
+        result: What PXGen found out; its examples are those that the report shows.
+        judgements: Of the conditions, in their order.
+        changes: Since the baseline, where there is one.
+        evidence: What other methods say.
     """
 
     path: Path
     manifest: dict[str, Any]
-    data: dict[str, Any]
-    conditions: list[dict[str, Any]]
-    pictures: dict[str, Any] | None
+    result: Result
+    judgements: list[Judgement]
+    changes: Changes | None = None
+    evidence: Evidence = NO_EVIDENCE
 
     @classmethod
+    @caller("pxgen")
     def open(cls, path: str | Path) -> Run:
         """Return the run in a folder.
 
@@ -67,60 +98,28 @@ class Run:
         hint = "Give the output folder of a finished pxgen audit."
         try:
             manifest = _read(folder / "manifest.json")
-            data = _read(folder / "explanation.json")
-            calibration = _read(folder / "calibration.json")
-            conditions = _read(folder / "conditions.json")
-            data |= _columns(folder / "anchors.parquet", data["criteria"])
-            if len(data["group"]) != manifest["n_anchors"]:
+            judgements = [Judgement.from_dict(content) for content in _read(folder / _COMPLETE)]
+            result = _read_result(folder)
+            if result.n != manifest["n_anchors"]:
                 raise ValueError("anchors.parquet has another number of anchors")
-            for name in ("repeats", "reference", "scale"):
-                if calibration.get(name) is not None:
-                    calibration[name] = np.array(calibration[name], dtype=float)
-            data["calibration"] = calibration
-            for name in GROUPS:
-                data["groups"][name]["indices"] = np.flatnonzero(data["group"] == name)
-            data["invalid"] = np.flatnonzero(data["group"] == INVALID)
-            read(conditions, "Run.open")
-            pictures = _pictures(folder)
             wrong = [k for k, kind in _MANIFEST.items() if not isinstance(manifest.get(k), kind)]
         except Exception as error:  # files of others may be broken in any way
             got = f"{short_repr(str(folder))} ({type(error).__name__}: {str(error)[:120]})"
-            raise ParameterError("run", "pxgen", "a finished run folder", got, hint) from error
+            raise ParameterError("run", "a finished run folder", got, hint) from error
         if manifest.get("format") != FORMAT:
             got = f"format {manifest.get('format')!r}"
-            raise ParameterError("run", "pxgen", f"of format {FORMAT}", got, hint)
+            raise ParameterError("run", f"of format {FORMAT}", got, hint)
         if wrong:
             got = f"a manifest.json without a good {wrong[0]!r}"
-            raise ParameterError("run", "pxgen", "a finished run folder", got, hint)
-        return cls(folder, manifest, data, conditions, pictures)
-
-    def extra(self, name: str) -> Any:
-        """Return the content of another JSON file, or a picture, None when it is not there.
-
-        Raises:
-            ParameterError: When it cannot be read.
-        """
-        path = self.path / name
-        try:
-            if not path.exists():
-                return None
-            return _read(path) if path.suffix == ".json" else _regular(path).read_bytes()
-        except (OSError, ValueError, RecursionError) as error:
-            hint = "Run the audit again."
-            got = type(error).__name__
-            raise ParameterError(name, "pxgen", "a readable file", got, hint) from error
+            raise ParameterError("run", "a finished run folder", got, hint)
+        changes, evidence = _changes(folder), _evidence(folder)
+        return cls(folder, manifest, result, judgements, changes, evidence)
 
 
-def write_results(folder: Path, explanation: Any, manifest: Mapping[str, Any]) -> None:
-    """Write what was found: anchors.parquet, explanation.json, calibration.json, pictures.
-
-    Args:
-        folder: The run folder.
-        explanation: As PXGen returns it.
-        manifest: See :class:`Run`.
-    """
-    data = dict(explanation.data)
-    write_parquet(explanation, folder / "anchors.parquet")
+def write_results(run: Run) -> None:
+    """Write what was found: all that :meth:`Run.open` reads, but the judgements."""
+    folder, data = run.path, run.result.to_data()
+    write_parquet(run.result, folder / "anchors.parquet")
     groups = {
         name: {key: value for key, value in group.items() if key != "indices"}
         for name, group in data["groups"].items()
@@ -128,8 +127,22 @@ def write_results(folder: Path, explanation: Any, manifest: Mapping[str, Any]) -
     kept = {key: value for key, value in data.items() if key not in _PER_ANCHOR}
     write_json(folder / "explanation.json", kept | {"groups": groups})
     write_json(folder / "calibration.json", data["calibration"])
-    _write_pictures(folder, data["examples"])
-    write_json(folder / "manifest.json", manifest)
+    _write_examples(folder / "pictures.safetensors", run.result.examples)
+    write_json(folder / "manifest.json", run.manifest)
+    if run.changes is None:
+        (folder / "changes.json").unlink(missing_ok=True)
+    else:
+        write_json(folder / "changes.json", run.changes.to_dict())
+    write_json(folder / "evidence.json", run.evidence.tables)
+    if run.evidence.figure is None:
+        (folder / "evidence.png").unlink(missing_ok=True)
+    else:
+        write_atomic(folder / "evidence.png", run.evidence.figure)
+
+
+def mark_complete(run: Run) -> None:
+    """Write the judgements, the last file of all: a folder that holds it is a finished run."""
+    write_json(run.path / _COMPLETE, [judgement.as_dict() for judgement in run.judgements])
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -144,72 +157,103 @@ def _read(path: Path) -> Any:
 
 def _regular(path: Path) -> Path:
     """Return the path of a file that ends, before anything of it is read."""
-    found = path.stat()
-    if not stat.S_ISREG(found.st_mode) or found.st_size > _LARGEST:
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode) or status.st_size > _LARGEST:
         raise ValueError(f"{path.name} is no regular file of at most {_LARGEST} bytes")
     return path
 
 
-def _columns(path: Path, criteria: list[str]) -> dict[str, Any]:
+def _read_result(folder: Path) -> Result:
+    """Return the result, put together from its files."""
+    data: dict[str, Any] = _read(folder / "explanation.json")
+    data["calibration"] = _read(folder / "calibration.json")
+    data |= _columns(folder / "anchors.parquet", data["criteria"])
+    for name in GROUPS:
+        data["groups"][name]["indices"] = np.flatnonzero(data["group"] == name)
+    data["invalid"] = np.flatnonzero(data["group"] == INVALID)
+    return replace(Result.of(data), examples=_read_examples(folder / "pictures.safetensors"))
+
+
+def _changes(folder: Path) -> Changes | None:
+    path = folder / "changes.json"
+    with _readable(path):
+        return Changes.from_dict(_read(path)) if path.exists() else None
+
+
+def _evidence(folder: Path) -> Evidence:
+    tables, figure = folder / "evidence.json", folder / "evidence.png"
+    with _readable(tables):
+        content = _read(tables) if tables.exists() else []
+        rows = [(str(title), [list(row) for row in table]) for title, table in content]
+    with _readable(figure):
+        return Evidence(rows, _regular(figure).read_bytes() if figure.exists() else None)
+
+
+@contextlib.contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Say which file it is that cannot be read."""
+    try:
+        yield
+    except Exception as error:  # files of others may be broken in any way
+        got = f"one that is not ({type(error).__name__})"
+        raise ParameterError(path.name, "a readable file", got, "Run the audit again.") from error
+
+
+def _columns(path: Path, criteria: Sequence[str]) -> dict[str, Any]:
     """Return the per-anchor arrays of an explanation from its table."""
     from pyarrow import parquet
 
     table = parquet.read_table(_regular(path))
     names = table.column_names
-
-    def floats(name: str) -> Any:
-        found = table[name].to_numpy(zero_copy_only=False)
-        return np.asarray(found, dtype=np.float64)
-
-    def texts(name: str) -> Any:
-        return np.array(table[name].to_pylist(), dtype=str) if name in names else None
-
+    # a criterion that is called like another column has a prefix there
     own = [f"criterion_{c}" if f"criterion_{c}" in names else c for c in criteria]
-    n, m = table.num_rows, len(criteria)
 
-    def stacked(suffix: str, columns: list[str]) -> Any:
-        if not m:
-            return np.empty((n, 0))
-        return np.stack([floats(f"{name}{suffix}") for name in columns], 1)
+    def array(name: str, dtype: Any = np.float64) -> NDArray[Any]:
+        return np.asarray(table[name].to_numpy(zero_copy_only=False), dtype=dtype)
 
-    affinity = [table[f"{c}_high_affinity"].to_numpy(zero_copy_only=False) for c in criteria]
+    def matrix(suffix: str, dtype: Any = np.float64) -> NDArray[Any]:
+        return np.stack([array(f"{name}{suffix}", dtype) for name in own], axis=1)
+
+    def texts(name: str) -> NDArray[np.str_] | None:
+        return np.array(table[name].to_pylist(), dtype=np.str_) if name in names else None
+
     return {
-        "values": stacked("", own),
-        "affinity": np.stack(affinity, 1) if m else np.empty((n, 0), dtype=bool),
-        "distance": stacked("_distance", criteria),
-        "p_value": stacked("_p_value", criteria),
-        "group": np.array(table["group"].to_pylist(), dtype=str),
-        "group_stability": floats("group_stability"),
-        "anchor_value": floats("anchor_value"),
+        "values": matrix(""),
+        "affinity": matrix("_high_affinity", bool),
+        "distance": matrix("_distance"),
+        "p_value": matrix("_p_value"),
+        "group": texts("group"),
+        "group_stability": array("group_stability"),
+        "anchor_value": array("anchor_value"),
         "labels": texts("label"),
         "ids": texts("id"),
     }
 
 
-def _write_pictures(folder: Path, examples: Mapping[str, Any] | None) -> None:
+def _write_examples(path: Path, examples: Examples | None) -> None:
     from safetensors.numpy import save
 
     if examples is None:
-        (folder / "pictures.safetensors").unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
         return
+    data = examples.to_data()
     arrays = {
         name: np.ascontiguousarray(value)
-        for name, value in examples.items()
+        for name, value in data.items()
         if isinstance(value, np.ndarray)
     }
-    rest = {name: plain(value) for name, value in examples.items() if name not in arrays}
+    rest = {name: plain(value) for name, value in data.items() if name not in arrays}
     text = json.dumps(rest, sort_keys=True, allow_nan=False)
-    write_atomic(folder / "pictures.safetensors", save(arrays, {"rest": text}))
+    write_atomic(path, save(arrays, {"rest": text}))
 
 
-def _pictures(folder: Path) -> dict[str, Any] | None:
+def _read_examples(path: Path) -> Examples | None:
     from safetensors import safe_open
 
-    path = folder / "pictures.safetensors"
     if not path.exists():
         return None
     _regular(path)
     with safe_open(path, framework="numpy") as file:
-        found = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         rest: dict[str, Any] = json.loads(file.metadata()["rest"])
-        return found | rest
+        return Examples.of(arrays | rest)

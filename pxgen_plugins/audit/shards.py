@@ -1,4 +1,4 @@
-"""Shards: consecutive anchors, scored by whoever comes first, each written once and whole."""
+"""Shards: files of the scores of consecutive anchors, each written once and whole."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pxgen_plugins.audit.inputs import build_model, open_set
 from pxgen_plugins.audit.settings import Config
 from pxgen_plugins.explainer import PXGen
 from pxgen_plugins.scoring import Scores
-from pxgen_plugins.utils.errors import AnchorError, ModelError
+from pxgen_plugins.utils.errors import AnchorError, ModelError, caller
 from pxgen_plugins.utils.files import write_atomic
 from pxgen_plugins.utils.threads import one_thread
 
@@ -38,8 +38,8 @@ __all__ = [
 ]
 
 PLAN, FIT, SHARDS = "plan.json", "fit", "shards"
-_LEFT = re.compile(r"\..+\.[0-9a-f]{16}")  # as write_atomic names what is not whole yet
-_OLD = 3600  # seconds
+_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{16}")  # as write_atomic names what is not whole yet
+_MIN_AGE = 3600  # seconds
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Work:
     plan: str
 
 
-_held: dict[tuple[Path, str], Work] = {}  # at most one, because models are large
+_cache: dict[tuple[Path, str], Work] = {}  # at most one, because models are large
 
 
 def hold(folder: Path, config: Config, model: Any, anchors: Anchors, plan: str) -> None:
@@ -72,10 +72,11 @@ def hold(folder: Path, config: Config, model: Any, anchors: Anchors, plan: str) 
         anchors: The anchors.
         plan: Digest of the plan.
     """
-    _held.clear()
-    _held[folder, plan] = Work(config, PXGen.load(folder / FIT, model), anchors, plan)
+    _cache.clear()
+    _cache[folder, plan] = Work(config, PXGen.load(folder / FIT, model), anchors, plan)
 
 
+@caller("pxgen audit")
 def work_of(folder: Path) -> Work:
     """Return the work that a run folder describes; built once per process.
 
@@ -85,21 +86,21 @@ def work_of(folder: Path) -> Work:
     """
     plan = json.loads((folder / PLAN).read_text(encoding="utf-8"))
     digest = plan_digest(plan["digests"])
-    if (folder, digest) in _held:
-        return _held[folder, digest]
+    if (folder, digest) in _cache:
+        return _cache[folder, digest]
     config = Config(plan["settings"])
     model = build_model(config)
     if model_digest(config, model) != plan["digests"]["model"]:
         hint = "Let the factory load its weights, or seed them."
         allowed = "the same whenever it is built"
-        raise ModelError("model", "pxgen audit", allowed, "another than the plan's", hint)
+        raise ModelError("model", allowed, "another than the plan's", hint)
     anchors = open_set(config, "anchors", model)
     if anchors is None or len(anchors) != plan["n_anchors"]:
         hint = "Start over with --fresh."
         allowed = f"the {plan['n_anchors']} anchors of the plan"
-        raise AnchorError("anchors", "pxgen audit", allowed, "others", hint)
+        raise AnchorError("anchors", allowed, "others", hint)
     hold(folder, config, model, anchors, digest)
-    return _held[folder, digest]
+    return _cache[folder, digest]
 
 
 def count(n_anchors: int, size: int) -> int:
@@ -131,8 +132,8 @@ def score_shard(folder: Path, index: int) -> int:
     with one_thread():
         scores = work.explainer.scorer().score(work.anchors, rows=rows)
     reasons = json.dumps({str(at): why for at, why in sorted(scores.reasons.items())})
-    marks = {"reasons": reasons, "plan": work.plan}
-    content = save({"values": np.ascontiguousarray(scores.values)}, marks)
+    metadata = {"reasons": reasons, "plan": work.plan}
+    content = save({"values": np.ascontiguousarray(scores.values)}, metadata)
     write_atomic(_path(folder, index), content)
     return index
 
@@ -164,11 +165,11 @@ def gather(folder: Path, n_anchors: int, size: int, width: int, plan: str) -> Sc
     reasons: dict[int, str] = {}
     for index in range(count(n_anchors, size)):
         rows = _rows(index, size, n_anchors)
-        found = _read(folder, index, (len(rows), width), plan)
-        if found is None:
+        shard = _read(folder, index, (len(rows), width), plan)
+        if shard is None:
             raise FileNotFoundError(f"shard {index} of {folder}")
-        values[rows.start : rows.stop] = found[0]
-        reasons |= {rows.start + int(at): str(why) for at, why in found[1].items()}
+        values[rows.start : rows.stop] = shard[0]
+        reasons |= {rows.start + int(at): str(why) for at, why in shard[1].items()}
     return Scores(values, reasons)
 
 
@@ -179,7 +180,7 @@ def sweep(folder: Path) -> None:
     """
     for path in [*folder.glob(".*"), *folder.glob(f"{SHARDS}/.*"), *folder.glob(f"{FIT}/.*")]:
         with contextlib.suppress(FileNotFoundError):  # it was renamed by now
-            if _LEFT.fullmatch(path.name) and time.time() - path.lstat().st_mtime > _OLD:
+            if _TEMPORARY.fullmatch(path.name) and time.time() - path.lstat().st_mtime > _MIN_AGE:
                 path.unlink()
 
 
@@ -199,9 +200,9 @@ def _read(
     try:
         with safe_open(_path(folder, index), framework="numpy") as file:
             values = file.get_tensor("values")
-            marks = file.metadata()
-            reasons = json.loads(marks["reasons"])
-        if marks["plan"] != plan or not all(0 <= int(at) < shape[0] for at in reasons):
+            metadata = file.metadata()
+            reasons = json.loads(metadata["reasons"])
+        if metadata["plan"] != plan or not all(0 <= int(at) < shape[0] for at in reasons):
             return None
     except Exception:  # absent, or not one of ours: it is scored again
         return None

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pxgen_plugins.criteria.base import REGISTRY as REGISTRY
 from pxgen_plugins.criteria.base import Batch, Criterion, for_model, make
-from pxgen_plugins.criteria.fitted import Fitted
+from pxgen_plugins.criteria.fitted_criterion import FittedCriterion
 
 if TYPE_CHECKING:
     from pxgen_plugins.criteria.aggregate import AggregateMahalanobis
@@ -56,7 +56,7 @@ __all__ = [
     "Density",
     "Discriminator",
     "FeatureDistance",
-    "Fitted",
+    "FittedCriterion",
     "Gower",
     "GowerNearest",
     "LatentNeighbours",

@@ -1,4 +1,4 @@
-"""What the criteria share that compare an anchor with a bank of the model's own samples."""
+"""Base class of the criteria that compare an anchor with samples of the model."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from pxgen_plugins.criteria.base import Batch
+from pxgen_plugins.criteria.base import Batch, named_caller
 from pxgen_plugins.criteria.feature_distance import (
     Network,
-    expect_own,
+    check_independence,
     feature_maps,
     flat,
     network_or_none,
 )
-from pxgen_plugins.criteria.fitted import Fitted, Source
+from pxgen_plugins.criteria.fitted_criterion import FittedCriterion, Source
 from pxgen_plugins.utils import validation
-from pxgen_plugins.utils.errors import ModelError
+from pxgen_plugins.utils.errors import ModelError, caller
 from pxgen_plugins.utils.neighbours import blocks
 
-__all__ = ["Banked", "gaps"]
+__all__ = ["SampleCriterion", "bank_rows", "squared_distances"]
 
 _ROUNDING = 1e-12  # of squared norms: far above the rounding of float64, far below a difference
 
 
-class Banked(Fitted):
+class SampleCriterion(FittedCriterion):
     """A criterion of an anchor's distances to samples of the model, in some feature space.
 
     Distances are computed in float64. The bank and the samples that thresholds come from are
@@ -50,11 +50,11 @@ class Banked(Fitted):
     learns_from: Source = "samples"
 
     def __init__(self, *, k: int = 5, n_fit: int = 1_000, network: Network | None = None) -> None:
-        where = type(self).__name__
-        self.k = validation.integer(k, "k", where, minimum=1)
-        hint = f"A bank holds k + 2 samples or more, as n_fit={self.k + 2}."
-        self.n_fit = validation.integer(n_fit, "n_fit", where, minimum=self.k + 2, hint=hint)
-        self.network = network_or_none(network, where)
+        with caller(type(self).__name__):
+            self.k = validation.integer(k, "k", minimum=1)
+            hint = f"A bank holds k + 2 samples or more, as n_fit={self.k + 2}."
+            self.n_fit = validation.integer(n_fit, "n_fit", minimum=self.k + 2, hint=hint)
+            self.network = network_or_none(network)
         if network is not None:
             self.needs = frozenset()
 
@@ -74,25 +74,17 @@ class Banked(Fitted):
 
     def learn(self, batches: Iterator[Batch]) -> dict[str, Tensor]:
         """Return the bank's features (m, d), their mean (d,) and the summary."""
-        where = f"criterion {self.name!r}"
         parts: list[Tensor] = []
         for batch in batches:
-            maps = feature_maps(self.network, batch.x, where)
+            maps = feature_maps(self.network, batch.x)
             if not parts:
-                expect_own(self.network, batch.x, maps, where)
+                check_independence(self.network, batch.x, maps)
             parts.append(flat(maps).cpu())
-        rows = torch.cat(parts) if parts else torch.empty(0, 1)
-        if len(rows) < self.k + 2:
-            hint = "Give more samples, or lower k."
-            allowed = f"at least k + 2 = {self.k + 2}"
-            raise ModelError("the number of samples", where, allowed, str(len(rows)), hint)
-        bad = int((~rows.isfinite().all(1)).sum())
-        if bad:
-            hint = "Find out why the model's samples, or the network's features of them, are not."
-            raise ModelError("samples", where, "finite", f"{bad} of {len(rows)} that are not", hint)
+        rows = bank_rows(parts, self.k + 2, f"k + 2 = {self.k + 2}")
         exact = rows.double()
         return {"rows": rows, "centre": exact.mean(0), **self.summary(exact)}
 
+    @named_caller
     def __call__(self, batch: Batch) -> Tensor:
         """Return the values, (b,)."""
         x = self._features(batch.x).double()
@@ -100,16 +92,16 @@ class Banked(Fitted):
         if x.shape[1] != rows.shape[1]:
             hint = "Fit again, or use the network and the model it was fitted with."
             allowed = f"of {rows.shape[1]} elements, like those it learned from"
-            raise ModelError("features", f"criterion {self.name!r}", allowed, str(x.shape[1]), hint)
-        found = [
-            self.value(x[part], *gaps(x[part].detach(), rows, centre))
+            raise ModelError("features", allowed, str(x.shape[1]), hint)
+        values = [
+            self.value(x[part], *squared_distances(x[part].detach(), rows, centre))
             for part in blocks(len(x), len(rows))
         ]
         # what is not finite is far from all samples, which would pass for a value
         good = x.detach().isfinite().all(1)
-        return torch.cat([x.new_empty(0), *found]).where(good, torch.nan).to(batch.x.dtype)
+        return torch.cat([x.new_empty(0), *values]).where(good, torch.nan).to(batch.x.dtype)
 
-    def reach(self, x: Tensor, squares: Tensor) -> Tensor:
+    def kth_distance(self, x: Tensor, squares: Tensor) -> Tensor:
         """Return the distances of features ``x`` to the k-th nearest of the bank, (b,)."""
         kth = squares.topk(self.k, largest=False).indices[:, -1]
         return self.distance(x, kth)
@@ -120,10 +112,32 @@ class Banked(Fitted):
         return gap
 
     def _features(self, x: Tensor) -> Tensor:
-        return flat(feature_maps(self.network, x, f"criterion {self.name!r}"))
+        return flat(feature_maps(self.network, x))
 
 
-def gaps(x: Tensor, rows: Tensor, centre: Tensor) -> tuple[Tensor, Tensor]:
+def bank_rows(parts: list[Tensor], least: int, bound: str) -> Tensor:
+    """Return a bank of samples, (m, d), from parts of it.
+
+    Args:
+        parts: Rows of each batch.
+        least: How many there must be.
+        bound: That number in words, for the error.
+
+    Raises:
+        ModelError: When they are fewer, or not finite.
+    """
+    rows = torch.cat(parts) if parts else torch.empty(0, 1)
+    if len(rows) < least:
+        hint = "Give more samples, or lower k."
+        raise ModelError("the number of samples", f"at least {bound}", str(len(rows)), hint)
+    bad = int((~rows.isfinite().all(1)).sum())
+    if bad:
+        hint = "Find out why the model's samples, or a network's features of them, are not."
+        raise ModelError("samples", "finite", f"{bad} of {len(rows)} that are not", hint)
+    return rows
+
+
+def squared_distances(x: Tensor, rows: Tensor, centre: Tensor) -> tuple[Tensor, Tensor]:
     """Return squared distances (b, m) of ``x`` (b, d) and ``rows`` (m, d), and their slack.
 
     By a matrix product about ``centre`` (d,), seven times faster than by differences; what that

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from pxgen_plugins.criteria.base import REGISTRY, Batch, Kind
-from pxgen_plugins.criteria.fitted import Fitted, Source
+from pxgen_plugins.criteria.base import REGISTRY, Batch, Kind, named_caller
+from pxgen_plugins.criteria.fitted_criterion import FittedCriterion, Source
 from pxgen_plugins.utils.errors import AnchorError, ModelError
 
 __all__ = ["AggregateMahalanobis"]
@@ -18,7 +18,7 @@ _LEAST = 1e-8
 
 
 @REGISTRY.register("aggregate_mahalanobis")
-class AggregateMahalanobis(Fitted):
+class AggregateMahalanobis(FittedCriterion):
     """Mahalanobis distance of the code to mean and covariance of reference codes (1936).
 
     sqrt((z - m)^T C^-1 (z - m)), where C is the covariance S of the reference codes shrunk towards
@@ -38,13 +38,12 @@ class AggregateMahalanobis(Fitted):
     Example:
         >>> import torch
         >>> from pxgen_plugins.criteria import Batch
-        >>> class Echo:
-        ...     capabilities = {"embed"}
-        ...     def embed(self, x): return x
+        >>> from pxgen_plugins.testing.examples import EchoModel
+        >>> model = EchoModel((2,))  # whose codes are the instances themselves
         >>> corners = torch.tensor([[1.0, 1.0], [1.0, -1.0], [-1.0, 1.0], [-1.0, -1.0]])
         >>> criterion = AggregateMahalanobis()
-        >>> criterion.fit(iter([Batch(Echo(), corners)]))
-        >>> criterion(Batch(Echo(), torch.tensor([[3.0, 4.0]]))).tolist()
+        >>> criterion.fit(iter([Batch(model, corners)]))
+        >>> criterion(Batch(model, torch.tensor([[3.0, 4.0]]))).tolist()
         [5.0]
     """
 
@@ -71,6 +70,7 @@ class AggregateMahalanobis(Fitted):
         whitening = torch.linalg.solve_triangular(factor, identity, upper=False)
         return {"mean": mean, "whitening": whitening, "shrinkage": torch.tensor(shrinkage)}
 
+    @named_caller
     def __call__(self, batch: Batch) -> Tensor:
         """Return the values, (b,)."""
         code = batch.code.flatten(1)
@@ -91,7 +91,7 @@ class _Moments:
         if d > _LARGEST:
             hint = "Use 'latent_neighbours' instead."
             allowed = f"of at most {_LARGEST} elements"
-            raise ModelError("codes", "aggregate_mahalanobis", allowed, f"of {d}", hint)
+            raise ModelError("codes", allowed, f"of {d}", hint)
         self.origin, self.n, self.fourth = origin, 0, 0.0
         self.first, self.third = torch.zeros_like(origin), torch.zeros_like(origin)
         self.second = torch.zeros(d, d, dtype=torch.float64)
@@ -117,7 +117,7 @@ class _Moments:
             hint = "Give reference data of the kind the model was trained on."
             allowed = "at least two instances with different codes"
             got = f"{n} with one code" if n else "none with a finite code"
-            raise AnchorError("X", "aggregate_mahalanobis", allowed, got, hint)
+            raise AnchorError("X", allowed, got, hint)
         # the mean over codes of |z - m|^4, from the sums about the origin
         length = float(shift @ shift)
         fourth = (

@@ -1,23 +1,25 @@
-"""What a criterion is, and the batch it is called on."""
+"""The class of all criteria, their registry, and the batch that they are called on."""
 
 from __future__ import annotations
 
+import functools
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable
 from functools import cached_property
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, TypeVar, cast
 
 import torch
 from torch import Tensor
 
 from pxgen_plugins.models.base import PROPERTIES, capabilities, properties, require
-from pxgen_plugins.utils.errors import CapabilityError, ParameterError, short_repr
+from pxgen_plugins.utils.errors import CapabilityError, caller
 from pxgen_plugins.utils.registry import Registry
 from pxgen_plugins.utils.seeds import derive, normal_rows
 
-__all__ = ["REGISTRY", "Batch", "Criterion", "Kind", "for_model", "make"]
+__all__ = ["REGISTRY", "Batch", "Criterion", "Kind", "for_model", "make", "named_caller"]
 
+F = TypeVar("F", bound=Callable[..., Any])
 Kind = Literal["intrinsic", "extrinsic"]
 KINDS: tuple[Kind, Kind] = ("intrinsic", "extrinsic")
 REGISTRY: Registry[type[Criterion]] = Registry("criterion", "pxgen_plugins.criteria")
@@ -112,6 +114,17 @@ class Batch:
         return torch.as_tensor(self.model.values(self.x))
 
 
+def named_caller(method: F) -> F:
+    """Decorate a method of a criterion: errors that leave it begin with the criterion's name."""
+
+    @functools.wraps(method)
+    def wrapper(self: Criterion, *args: Any, **kwargs: Any) -> Any:
+        with caller(f"criterion {self.name!r}"):
+            return method(self, *args, **kwargs)
+
+    return cast("F", wrapper)
+
+
 class Criterion(ABC):
     """A function of (model, anchor) to a float, smaller = closer to the model.
 
@@ -119,12 +132,17 @@ class Criterion(ABC):
     ``__init__`` and keeps each in an attribute of the same name. Similarities are negated, so that
     smaller is closer for all.
 
+    What a model must have is said twice: ``requires`` names capabilities, what a model can *do*
+    (methods, such as ``encode``); ``needs`` names properties, what its data and its prior *are*
+    (such as bounded).
+
     Attributes:
         name: Name in the registry and in every result.
         kind: ``"intrinsic"`` (through the latent space) or ``"extrinsic"`` (outward difference).
-        requires: Capabilities that the model must have.
-        needs: Properties that it must have, out of :data:`~pxgen_plugins.models.base.PROPERTIES`;
-            an instance may need less than its class.
+        requires: Capabilities, out of :data:`~pxgen_plugins.models.base.CAPABILITIES`; the same
+            for all instances of a class.
+        needs: Properties, out of :data:`~pxgen_plugins.models.base.PROPERTIES`; an instance may
+            need less than its class.
         unit: Unit of the value.
     """
 
@@ -138,6 +156,7 @@ class Criterion(ABC):
     def __call__(self, batch: Batch) -> Tensor:
         """Return one value per anchor, shape (b,); differentiable where the model is."""
 
+    @named_caller
     def check(self, model: Any) -> None:
         """Raise unless ``model`` has what this criterion needs (see :func:`require`)."""
         usable = for_model(model)
@@ -145,38 +164,37 @@ class Criterion(ABC):
         require(model, sorted(self.requires), f"criterion {self.name!r}", hint)
         lacking = sorted(self.needs - properties(model))
         if lacking:
-            shown = (
+            values = (
                 f"{name}={getattr(model, name, None)}" for name in ("sample_shape", "data_range")
             )
-            got = f"a {type(model).__name__} with {', '.join(shown)}"
-            allowed = PROPERTIES[lacking[0]]
-            raise CapabilityError("model", f"criterion {self.name!r}", allowed, got, hint)
+            got = f"a {type(model).__name__} with {', '.join(values)}"
+            raise CapabilityError("model", PROPERTIES[lacking[0]], got, hint)
 
     @property
     def params(self) -> dict[str, Any]:
         """The parameters it was built with, as JSON-able values; a function by its name."""
         signature = inspect.signature(type(self).__init__)
         names = [n for n, p in signature.parameters.items() if p.kind is p.KEYWORD_ONLY]
-        given = {name: getattr(self, name) for name in names}
-        return {name: _named(value) if callable(value) else value for name, value in given.items()}
+        values = {name: getattr(self, name) for name in names}
+        return {name: _name_of(v) if callable(v) else v for name, v in values.items()}
 
     def __repr__(self) -> str:
         inside = ", ".join(f"{name}={value!r}" for name, value in self.params.items())
         return f"{type(self).__name__}({inside})"
 
 
-def _named(function: Any) -> str:
+def _name_of(function: Any) -> str:
     return str(getattr(function, "__qualname__", type(function).__name__))
 
 
-def make(spec: Any, parameter: str = "criterion", where: str = "criteria") -> Criterion:
+def make(spec: Any, parameter: str = "criterion", where: str = "") -> Criterion:
     """Return the criterion that ``spec`` stands for.
 
     Args:
         spec: A registered name, a mapping with a ``"name"`` and parameters (as settings files hold
             it), or a criterion.
         parameter: Name of the parameter, for the error.
-        where: Who was given it, for the error.
+        where: TRANSITION: who was given it, from callers that do not add their name yet.
 
     Raises:
         ParameterError: When it is none of these, or the parameters do not fit.
@@ -185,23 +203,9 @@ def make(spec: Any, parameter: str = "criterion", where: str = "criteria") -> Cr
         >>> make({"name": "mse", "reduction": "sum"})
         MSE(reduction='sum')
     """
-    if isinstance(spec, Criterion):
-        return spec
-    if isinstance(spec, str):
-        return REGISTRY.get(spec)()
-    if isinstance(spec, Mapping) and "name" in spec:
-        found = REGISTRY.get(spec["name"])
-        params = {key: value for key, value in spec.items() if key != "name"}
-        known = list(inspect.signature(found).parameters)
-        unknown = sorted(set(params) - set(known))
-        if unknown:
-            allowed = f"a mapping with keys out of {', '.join(['name', *known])}"
-            hint = f"Remove {unknown[0]!r} or correct its name."
-            raise ParameterError(parameter, where, allowed, short_repr(dict(spec)), hint)
-        return found(**params)
-    allowed = "a criterion's name, a mapping with 'name', or a Criterion"
-    hint = "Registered names: " + ", ".join(REGISTRY.names()) + "."
-    raise ParameterError(parameter, where, allowed, short_repr(spec), hint)
+    with caller(where):  # TRANSITION
+        criterion: Criterion = REGISTRY.make(spec, Criterion, parameter)
+    return criterion
 
 
 def for_model(model: Any, kind: Kind | None = None) -> list[str]:
@@ -211,12 +215,12 @@ def for_model(model: Any, kind: Kind | None = None) -> list[str]:
         model: Any model; what counts is the capabilities it declares, its shape and its range.
         kind: Only intrinsic or only extrinsic ones.
     """
-    have, has = capabilities(model), properties(model)
-    found = {name: REGISTRY.get(name) for name in REGISTRY.names()}
+    able, has = capabilities(model), properties(model)
+    known = {name: REGISTRY.get(name) for name in REGISTRY.names()}
     return [
         name
-        for name, criterion in found.items()
-        if criterion.requires <= have
+        for name, criterion in known.items()
+        if criterion.requires <= able
         and criterion.needs <= has
         and (kind is None or criterion.kind == kind)
     ]

@@ -1,4 +1,4 @@
-"""How usual the codebook entries are that an instance uses."""
+"""How often the model's own instances use the codes of an anchor."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from pxgen_plugins.criteria.base import REGISTRY, Batch, Kind
-from pxgen_plugins.criteria.fitted import Fitted, Source
+from pxgen_plugins.criteria.base import REGISTRY, Batch, Kind, named_caller
+from pxgen_plugins.criteria.fitted_criterion import FittedCriterion, Source
 from pxgen_plugins.utils import validation
-from pxgen_plugins.utils.errors import ModelError
+from pxgen_plugins.utils.errors import ModelError, caller
 
 __all__ = ["CodeUsage"]
 
 
 @REGISTRY.register("code_usage")
-class CodeUsage(Fitted):
+class CodeUsage(FittedCriterion):
     """Negative log-likelihood of an instance's codes under the usage of codes, in nats.
 
     Minus the sum over positions of log((c + a) / (N + a K)): c of the N reference codes at the
@@ -55,9 +55,10 @@ class CodeUsage(Fitted):
     unit = "nats"
     learns_from: Source = "any"
 
+    @caller("CodeUsage")
     def __init__(self, *, pooled: bool = False, smoothing: float = 1.0) -> None:
-        self.pooled = validation.boolean(pooled, "pooled", "CodeUsage")
-        self.smoothing = validation.real(smoothing, "smoothing", "CodeUsage", above=0.0)
+        self.pooled = validation.boolean(pooled, "pooled")
+        self.smoothing = validation.real(smoothing, "smoothing", above=0.0)
 
     def learn(self, batches: Iterator[Batch]) -> dict[str, Tensor]:
         """Return the counts, (positions, K), or (1, K) when pooled."""
@@ -80,9 +81,10 @@ class CodeUsage(Fitted):
             counts += torch.bincount(flat, minlength=rows * k).reshape(rows, k)
         if counts is None:
             hint = "Fit on one instance at least."
-            raise ModelError("reference data", "code_usage", "not empty", "no batch", hint)
+            raise ModelError("reference data", "not empty", "no batch", hint)
         return {"counts": counts}
 
+    @named_caller
     def __call__(self, batch: Batch) -> Tensor:
         """Return the values, (b,)."""
         codes = _codes(batch)
@@ -109,4 +111,4 @@ def _same_positions(codes: Tensor, expected: int) -> None:
     if codes.shape[1] != expected:
         allowed = f"at {expected} positions, as those it learned from"
         hint = "Use pooled=True for instances of different lengths."
-        raise ModelError("codes", "code_usage", allowed, f"at {codes.shape[1]}", hint)
+        raise ModelError("codes", allowed, f"at {codes.shape[1]}", hint)

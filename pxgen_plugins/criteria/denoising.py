@@ -7,6 +7,7 @@ from torch import Tensor
 
 from pxgen_plugins.criteria.base import REGISTRY, Batch, Criterion, Kind
 from pxgen_plugins.utils import validation
+from pxgen_plugins.utils.errors import caller
 from pxgen_plugins.utils.seeds import derive
 
 __all__ = ["DenoisingLoss"]
@@ -47,11 +48,11 @@ class DenoisingLoss(Criterion):
     requires = frozenset({"noise_loss"})
     unit = "loss per dimension"
 
+    @caller("DenoisingLoss")
     def __init__(self, *, levels: int = 10, lowest: float = 0.0, highest: float = 1.0) -> None:
-        where = "DenoisingLoss"
-        self.levels = validation.integer(levels, "levels", where, minimum=1)
-        self.lowest = validation.real(lowest, "lowest", where, minimum=0.0, below=1.0)
-        self.highest = validation.real(highest, "highest", where, above=self.lowest, maximum=1.0)
+        self.levels = validation.integer(levels, "levels", minimum=1)
+        self.lowest = validation.real(lowest, "lowest", minimum=0.0, below=1.0)
+        self.highest = validation.real(highest, "highest", above=self.lowest, maximum=1.0)
 
     def __call__(self, batch: Batch) -> Tensor:
         """Return the values, (b,)."""

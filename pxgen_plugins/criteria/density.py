@@ -1,11 +1,11 @@
-"""How many balls around the model's samples hold an anchor."""
+"""Density of the model's samples around an anchor: in how many of their balls it lies."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-from pxgen_plugins.criteria._nearest_samples import Banked
+from pxgen_plugins.criteria._nearest_samples import SampleCriterion
 from pxgen_plugins.criteria.base import REGISTRY, Kind
 from pxgen_plugins.utils.neighbours import nearest_others
 
@@ -13,7 +13,7 @@ __all__ = ["Density"]
 
 
 @REGISTRY.register("density")
-class Density(Banked):
+class Density(SampleCriterion):
     """Minus the number of samples' balls that hold the anchor, divided by k (Naeem et al. 2020).
 
     The closed ball of a sample reaches to the k-th nearest other sample. The paper counts balls of

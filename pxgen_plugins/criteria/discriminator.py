@@ -1,4 +1,4 @@
-"""The judgement of a GAN's discriminator as a criterion."""
+"""Score of a GAN's discriminator as a criterion."""
 
 from __future__ import annotations
 

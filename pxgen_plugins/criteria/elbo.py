@@ -7,10 +7,11 @@ import math
 import torch
 from torch import Tensor
 
-from pxgen_plugins.criteria.base import REGISTRY, Batch, Criterion, Kind
+from pxgen_plugins.criteria.base import REGISTRY, Batch, Criterion, Kind, named_caller
 from pxgen_plugins.criteria.elementwise import cross_entropy, span
 from pxgen_plugins.criteria.gaussian_posterior import KLD
 from pxgen_plugins.utils import validation
+from pxgen_plugins.utils.errors import caller
 from pxgen_plugins.utils.seeds import derive, normal_rows
 
 __all__ = ["ELBO"]
@@ -40,12 +41,10 @@ class ELBO(Criterion):
 
     Example:
         >>> from pxgen_plugins.criteria import Batch
-        >>> class Flat:
-        ...     capabilities, data_range = {"encode", "decode"}, (0.0, 1.0)
-        ...     def encode(self, x): return torch.zeros(len(x), 1), torch.zeros(len(x), 1)
-        ...     def decode(self, z): return torch.full((len(z), 4), 0.5)
-        >>> round(ELBO(n_draws=2)(Batch(Flat(), torch.ones(1, 4))).item(), 4)  # 4 log 2
-        2.7726
+        >>> from pxgen_plugins.testing.examples import EchoModel
+        >>> model = EchoModel((2,), blend=1.0, code=3.0)  # N((3, 3), I), decoded to (0, 1)
+        >>> ELBO(n_draws=2)(Batch(model, torch.tensor([[0.0, 1.0]]))).tolist()
+        [9.0]
     """
 
     name = "elbo"
@@ -54,15 +53,17 @@ class ELBO(Criterion):
     needs = frozenset({"bounded"})
     unit = "nats"
 
+    @caller("ELBO")
     def __init__(
         self, *, n_draws: int = 8, likelihood: str = "bernoulli", scale: float = 1.0
     ) -> None:
-        self.n_draws = validation.integer(n_draws, "n_draws", "ELBO", minimum=1)
-        self.likelihood = validation.choice(likelihood, "likelihood", "ELBO", LIKELIHOODS)
-        self.scale = validation.real(scale, "scale", "ELBO", above=0.0)
+        self.n_draws = validation.integer(n_draws, "n_draws", minimum=1)
+        self.likelihood = validation.choice(likelihood, "likelihood", LIKELIHOODS)
+        self.scale = validation.real(scale, "scale", above=0.0)
         if self.likelihood == "gaussian":
             self.needs = frozenset()
 
+    @named_caller
     def __call__(self, batch: Batch) -> Tensor:
         """Return the values, (b,)."""
         mean, log_var = batch.posterior
@@ -79,5 +80,5 @@ class ELBO(Criterion):
             variance = self.scale**2
             squares = (batch.x - decoded).square() / (2 * variance)
             return (squares + 0.5 * math.log(2 * math.pi * variance)).flatten(1).sum(1)
-        low, width = span(batch, self.name)
+        low, width = span(batch)
         return cross_entropy(batch.x, decoded, low, width).flatten(1).sum(1)

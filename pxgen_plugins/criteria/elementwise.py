@@ -7,10 +7,10 @@ from abc import abstractmethod
 import torch
 from torch import Tensor
 
-from pxgen_plugins.criteria.base import REGISTRY, Batch, Criterion, Kind
+from pxgen_plugins.criteria.base import REGISTRY, Batch, Criterion, Kind, named_caller
 from pxgen_plugins.models.base import PROPERTIES
 from pxgen_plugins.utils import validation
-from pxgen_plugins.utils.errors import CapabilityError
+from pxgen_plugins.utils.errors import CapabilityError, caller
 
 __all__ = ["BCE", "MAE", "MSE", "PSNR", "channels_first", "cross_entropy", "images", "span"]
 
@@ -18,8 +18,12 @@ REDUCTIONS = ("mean", "sum")
 _CHANNELS = (1, 3, 4)
 
 
-def span(batch: Batch, asker: str) -> tuple[float, float]:
+def span(batch: Batch, asker: str = "") -> tuple[float, float]:
     """Return the lowest value and the width of the model's range.
+
+    Args:
+        batch: Anchors and their model.
+        asker: TRANSITION: not used.
 
     Raises:
         CapabilityError: When the model declares none.
@@ -27,7 +31,6 @@ def span(batch: Batch, asker: str) -> tuple[float, float]:
     if batch.model.data_range is None:
         raise CapabilityError(
             "model",
-            f"criterion {asker!r}",
             PROPERTIES["bounded"],
             "data_range=None",
             "Give the model its data_range, or use 'mse' or 'mae'.",
@@ -36,7 +39,7 @@ def span(batch: Batch, asker: str) -> tuple[float, float]:
     return low, high - low
 
 
-def images(batch: Batch, asker: str) -> tuple[Tensor, Tensor]:
+def images(batch: Batch) -> tuple[Tensor, Tensor]:
     """Return anchors and reconstructions as images, (b, channels, height, width) each.
 
     Of a model with (height, width, channels) too; see :func:`channels_first`.
@@ -48,7 +51,6 @@ def images(batch: Batch, asker: str) -> tuple[Tensor, Tensor]:
     if len(shape) not in (2, 3):
         raise CapabilityError(
             "model",
-            f"criterion {asker!r}",
             PROPERTIES["images"],
             f"sample_shape {tuple(shape)}",
             "Use 'mse' or 'mae' for anchors that are no images.",
@@ -79,18 +81,19 @@ def cross_entropy(x: Tensor, p: Tensor, low: float, width: float) -> Tensor:
     return -(target * log_p + (1.0 - target) * log_rest)
 
 
-class _Elementwise(Criterion):
+class _ElementLoss(Criterion):
     kind: Kind = "extrinsic"
     requires = frozenset({"reconstruct"})
 
     def __init__(self, *, reduction: str = "mean") -> None:
-        where = type(self).__name__
-        self.reduction = validation.choice(reduction, "reduction", where, REDUCTIONS)
+        with caller(type(self).__name__):
+            self.reduction = validation.choice(reduction, "reduction", REDUCTIONS)
 
     @abstractmethod
     def _elements(self, batch: Batch) -> Tensor:
         """Return the loss of every element, shape (b, *sample_shape)."""
 
+    @named_caller
     def __call__(self, batch: Batch) -> Tensor:
         """Return the values, (b,)."""
         elements = self._elements(batch).flatten(1)
@@ -98,7 +101,7 @@ class _Elementwise(Criterion):
 
 
 @REGISTRY.register("mse")
-class MSE(_Elementwise):
+class MSE(_ElementLoss):
     """Squared error of anchor and reconstruction, averaged over the elements of an anchor.
 
     Args:
@@ -109,10 +112,9 @@ class MSE(_Elementwise):
     Example:
         >>> import torch
         >>> from pxgen_plugins.criteria import Batch
-        >>> class Grey:
-        ...     capabilities = {"reconstruct"}
-        ...     def reconstruct(self, x): return torch.full_like(x, 0.5)
-        >>> MSE()(Batch(Grey(), torch.tensor([[0.5, 0.5], [0.0, 1.0]]))).tolist()
+        >>> from pxgen_plugins.testing.examples import EchoModel
+        >>> model = EchoModel((2,), blend=1.0)  # reconstructs all as (0, 1)
+        >>> MSE()(Batch(model, torch.tensor([[0.0, 1.0], [0.5, 0.5]]))).tolist()
         [0.0, 0.25]
     """
 
@@ -124,7 +126,7 @@ class MSE(_Elementwise):
 
 
 @REGISTRY.register("mae")
-class MAE(_Elementwise):
+class MAE(_ElementLoss):
     """Absolute error of anchor and reconstruction, averaged over the elements of an anchor.
 
     Args:
@@ -135,10 +137,9 @@ class MAE(_Elementwise):
     Example:
         >>> import torch
         >>> from pxgen_plugins.criteria import Batch
-        >>> class Grey:
-        ...     capabilities = {"reconstruct"}
-        ...     def reconstruct(self, x): return torch.full_like(x, 0.5)
-        >>> MAE()(Batch(Grey(), torch.tensor([[0.5, 0.5], [0.0, 1.0]]))).tolist()
+        >>> from pxgen_plugins.testing.examples import EchoModel
+        >>> model = EchoModel((2,), blend=1.0)  # reconstructs all as (0, 1)
+        >>> MAE()(Batch(model, torch.tensor([[0.0, 1.0], [0.5, 0.5]]))).tolist()
         [0.0, 0.5]
     """
 
@@ -150,7 +151,7 @@ class MAE(_Elementwise):
 
 
 @REGISTRY.register("bce")
-class BCE(_Elementwise):
+class BCE(_ElementLoss):
     """Binary cross-entropy of the anchor under the reconstruction, both scaled to [0, 1].
 
     -(x log r + (1 - x) log(1 - r)), in nats, averaged over the elements; logarithms are cut at
@@ -168,10 +169,8 @@ class BCE(_Elementwise):
     Example:
         >>> import torch
         >>> from pxgen_plugins.criteria import Batch
-        >>> class Grey:
-        ...     capabilities, data_range = {"reconstruct"}, (0.0, 1.0)
-        ...     def reconstruct(self, x): return torch.full_like(x, 0.5)
-        >>> round(BCE()(Batch(Grey(), torch.tensor([[0.0, 1.0]]))).item(), 4)
+        >>> from pxgen_plugins.testing.examples import EchoModel
+        >>> round(BCE()(Batch(EchoModel((2,)), torch.tensor([[0.5, 0.5]]))).item(), 4)  # log 2
         0.6931
     """
 
@@ -180,7 +179,7 @@ class BCE(_Elementwise):
     needs = frozenset({"bounded"})
 
     def _elements(self, batch: Batch) -> Tensor:
-        low, width = span(batch, self.name)
+        low, width = span(batch)
         return cross_entropy(batch.x, batch.reconstruction, low, width)
 
 
@@ -191,6 +190,9 @@ class PSNR(Criterion):
     Negated, so that smaller is closer, as for every criterion. An exact reconstruction is given
     -120 dB, the value at an MSE of 1e-12 of the squared range, instead of minus infinity.
 
+    It rises with ``"mse"``, so it is no second opinion: under a threshold rule that keeps the order
+    of values both give the same groups.
+
     Raises:
         CapabilityError: When the model has no ``data_range``.
 
@@ -199,10 +201,9 @@ class PSNR(Criterion):
     Example:
         >>> import torch
         >>> from pxgen_plugins.criteria import Batch
-        >>> class Off:
-        ...     capabilities, data_range = {"reconstruct"}, (0.0, 1.0)
-        ...     def reconstruct(self, x): return x + 0.1
-        >>> round(PSNR()(Batch(Off(), torch.zeros(1, 4))).item(), 3)
+        >>> from pxgen_plugins.testing.examples import EchoModel
+        >>> model = EchoModel((2,), blend=1.0)  # reconstructs all as (0, 1)
+        >>> round(PSNR()(Batch(model, torch.tensor([[0.1, 0.9]]))).item(), 3)
         -20.0
     """
 
@@ -212,8 +213,9 @@ class PSNR(Criterion):
     needs = frozenset({"bounded"})
     unit = "-dB"
 
+    @named_caller
     def __call__(self, batch: Batch) -> Tensor:
         """Return the values, (b,)."""
-        _, width = span(batch, self.name)
+        _, width = span(batch)
         mse = (batch.x - batch.reconstruction).square().flatten(1).mean(1)
         return 10.0 * torch.log10((mse / width**2).clamp(min=1e-12))

@@ -8,19 +8,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pxgen_plugins.criteria.base import REGISTRY, Batch, Criterion, Kind
-from pxgen_plugins.models._batch_independence import expect_alone
-from pxgen_plugins.models._eval_mode import EvaluationMode, modules_of
+from pxgen_plugins.criteria.base import REGISTRY, Batch, Criterion, Kind, named_caller
+from pxgen_plugins.models.runtime import EvaluationMode, expect_independent_rows, modules_of
 from pxgen_plugins.utils import validation
-from pxgen_plugins.utils.errors import ModelError, ParameterError, short_repr
+from pxgen_plugins.utils.errors import ModelError, ParameterError, caller, short_repr
 from pxgen_plugins.utils.memory import out_of_memory
 
-__all__ = ["FeatureDistance", "expect_own", "feature_maps", "flat", "network_or_none"]
+__all__ = ["FeatureDistance", "check_independence", "feature_maps", "flat", "network_or_none"]
 
 Network = Callable[[Tensor], Any]
 
 
-def network_or_none(network: Any, where: str) -> Any:
+def network_or_none(network: Any) -> Any:
     """Return ``network`` if it is None or callable.
 
     Raises:
@@ -29,16 +28,15 @@ def network_or_none(network: Any, where: str) -> Any:
     if network is None or callable(network):
         return network
     hint = "Pass a module, as in network=net.features; saved settings hold only its name."
-    raise ParameterError(
-        "network", where, "callable on a batch, or None", short_repr(network), hint
-    )
+    raise ParameterError("network", "callable on a batch, or None", short_repr(network), hint)
 
 
-def feature_maps(network: Network | None, x: Tensor, where: str) -> list[Tensor]:
+def feature_maps(network: Network | None, x: Tensor) -> list[Tensor]:
     """Return what ``network`` makes of ``x``, as maps (b, channels, positions).
 
-    Modules, also those behind a method, are called in evaluation mode and keep their flags. Results
-    of shape (b, c) have one position; with ``network=None`` the elements of ``x`` are one channel.
+    Modules, also those behind a method, are called in evaluation mode and keep their flags; any
+    other function is called as it is. Results of shape (b, c) have one position; with
+    ``network=None`` the elements of ``x`` are one channel.
 
     Raises:
         ModelError: When it raises, or a result is no tensor of b rows.
@@ -53,14 +51,14 @@ def feature_maps(network: Network | None, x: Tensor, where: str) -> list[Tensor]
                 raise
             got = f"{type(error).__name__}: {str(error)[:300]}"
             allowed = f"callable on a batch of shape {tuple(x.shape)}, {x.dtype}"
-            hint = "Wrap it so that it fits: network=lambda x: net(x.reshape(...).float())."
-            raise ModelError("network", where, allowed, got, hint) from error
+            hint = "Wrap it so that it fits, in a module: what it gets is cast and reshaped there."
+            raise ModelError("network", allowed, got, hint) from error
     parts = list(returned) if isinstance(returned, (list, tuple)) else [returned]
     for part in parts:
         if not isinstance(part, Tensor) or part.ndim < 2 or len(part) != len(x):
             hint = "Return features of shape (b, c) or (b, c, h, w), or a list of such."
             allowed = f"of {len(x)} rows of features"
-            raise ModelError("network's result", where, allowed, short_repr(part), hint)
+            raise ModelError("network's result", allowed, short_repr(part), hint)
     return [part.reshape(len(part), part.shape[1], -1) for part in parts]
 
 
@@ -69,15 +67,15 @@ def flat(maps: list[Tensor]) -> Tensor:
     return torch.cat([part.flatten(1) for part in maps], 1)
 
 
-def expect_own(network: Network | None, x: Tensor, maps: list[Tensor], where: str) -> None:
+def check_independence(network: Network | None, x: Tensor, maps: list[Tensor]) -> None:
     """Raise when the features of a row, which ``maps`` are, depend on the rest of its batch.
 
     Raises:
         ModelError: When they do: values would depend on the batch size.
     """
     if network is not None:
-        expect_alone(
-            "network", where, flat(maps), lambda rows: flat(feature_maps(network, rows, where)), x
+        expect_independent_rows(
+            "network", flat(maps), lambda rows: flat(feature_maps(network, rows)), x
         )
 
 
@@ -103,13 +101,12 @@ class FeatureDistance(Criterion):
 
     Example:
         >>> from pxgen_plugins.criteria import Batch
-        >>> class Black:
-        ...     capabilities = {"reconstruct"}
-        ...     def reconstruct(self, x): return torch.zeros_like(x)
+        >>> from pxgen_plugins.testing.examples import EchoModel
+        >>> model = EchoModel((4,), blend=1.0)  # reconstructs all as (0, 1, 0, 1)
         >>> layer = torch.nn.Linear(4, 2, bias=False)
         >>> _ = torch.nn.init.ones_(layer.weight)
-        >>> FeatureDistance(network=layer)(Batch(Black(), torch.ones(1, 4))).tolist()
-        [32.0]
+        >>> FeatureDistance(network=layer)(Batch(model, torch.ones(1, 4))).tolist()
+        [8.0]
     """
 
     name = "feature_distance"
@@ -117,18 +114,19 @@ class FeatureDistance(Criterion):
     requires = frozenset({"reconstruct"})
     unit = "squared feature value"
 
+    @caller("FeatureDistance")
     def __init__(self, *, network: Network | None = None, normalise: bool = False) -> None:
-        self.network = network_or_none(network, "FeatureDistance")
-        self.normalise = validation.boolean(normalise, "normalise", "FeatureDistance")
+        self.network = network_or_none(network)
+        self.normalise = validation.boolean(normalise, "normalise")
 
+    @named_caller
     def __call__(self, batch: Batch) -> Tensor:
         """Return the values, (b,)."""
-        where = f"criterion {self.name!r}"
         total = torch.zeros(len(batch), dtype=batch.x.dtype, device=batch.x.device)
-        ours = feature_maps(self.network, batch.x, where)
+        ours = feature_maps(self.network, batch.x)
         if batch.first == 0:
-            expect_own(self.network, batch.x, ours, where)
-        theirs = feature_maps(self.network, batch.reconstruction, where)
+            check_independence(self.network, batch.x, ours)
+        theirs = feature_maps(self.network, batch.reconstruction)
         for one, other in zip(ours, theirs, strict=True):
             if self.normalise:
                 one, other = (nn.functional.normalize(part, dim=1) for part in (one, other))

@@ -1,12 +1,13 @@
-"""Error of the reconstruction against the structure that the anchor has."""
+"""Fraction of an anchor's variance that its reconstruction does not explain."""
 
 from __future__ import annotations
 
 from torch import Tensor
 
-from pxgen_plugins.criteria.base import REGISTRY, Batch, Criterion, Kind
+from pxgen_plugins.criteria.base import REGISTRY, Batch, Criterion, Kind, named_caller
 from pxgen_plugins.criteria.elementwise import channels_first, span
 from pxgen_plugins.utils import validation
+from pxgen_plugins.utils.errors import caller
 
 __all__ = ["FVU"]
 
@@ -38,12 +39,11 @@ class FVU(Criterion):
     Example:
         >>> import torch
         >>> from pxgen_plugins.criteria import Batch
-        >>> class Half:
-        ...     capabilities, data_range = {"reconstruct"}, (0.0, 1.0)
-        ...     def reconstruct(self, x): return 0.5 * x + 0.25
-        >>> x = torch.tensor([[0.0, 1.0], [0.4, 0.6], [0.9, 0.9]])
-        >>> [round(value, 2) for value in FVU()(Batch(Half(), x)).tolist()]
-        [0.25, 0.25, 31212.0]
+        >>> from pxgen_plugins.testing.examples import EchoModel
+        >>> model = EchoModel((2,), blend=0.25)  # three quarters of x, one of (0, 1)
+        >>> x = torch.tensor([[0.0, 1.0], [1.0, 0.0], [0.9, 0.9]])
+        >>> [round(value, 2) for value in FVU()(Batch(model, x)).tolist()]
+        [0.0, 0.25, 19995.19]
     """
 
     name = "fvu"
@@ -52,18 +52,20 @@ class FVU(Criterion):
     needs = frozenset({"bounded"})
     unit = "share of variance"
 
+    @caller("FVU")
     def __init__(self, *, levels: int | None = 256) -> None:
         if levels is not None:
-            levels = validation.integer(levels, "levels", type(self).__name__, minimum=2)
+            levels = validation.integer(levels, "levels", minimum=2)
         else:
             self.needs = frozenset()
         self.levels = levels
 
+    @named_caller
     def __call__(self, batch: Batch) -> Tensor:
         """Return the values, (b,)."""
         rounding = 0.0
         if self.levels is not None:
-            rounding = (span(batch, self.name)[1] / (self.levels - 1)) ** 2 / 12.0
+            rounding = (span(batch)[1] / (self.levels - 1)) ** 2 / 12.0
         x = channels_first(batch.x)
         within = tuple(range(2 if x.ndim == 4 else 1, x.ndim))
         spread = (x - x.mean(within, keepdim=True)).square().flatten(1).mean(1)

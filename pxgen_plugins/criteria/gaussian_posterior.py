@@ -20,11 +20,10 @@ class KLD(Criterion):
     Example:
         >>> import torch
         >>> from pxgen_plugins.criteria import Batch
-        >>> class Flat:
-        ...     capabilities = {"encode"}
-        ...     def encode(self, x): return x, torch.zeros_like(x)
-        >>> KLD()(Batch(Flat(), torch.tensor([[0.0, 0.0], [3.0, 4.0]]))).tolist()
-        [0.0, 12.5]
+        >>> from pxgen_plugins.testing.examples import EchoModel
+        >>> model = EchoModel((2,), code=3.0)  # whose posterior is N((3, 3), I)
+        >>> KLD()(Batch(model, torch.zeros(1, 2))).tolist()
+        [9.0]
     """
 
     name = "kld"
@@ -49,10 +48,8 @@ class Mahalanobis(Criterion):
     Example:
         >>> import torch
         >>> from pxgen_plugins.criteria import Batch
-        >>> class Flat:
-        ...     capabilities = {"encode"}
-        ...     def encode(self, x): return x, torch.zeros_like(x)
-        >>> Mahalanobis()(Batch(Flat(), torch.tensor([[3.0, 4.0]]))).tolist()
+        >>> from pxgen_plugins.testing.examples import EchoModel
+        >>> Mahalanobis()(Batch(EchoModel((2,)), torch.tensor([[3.0, 4.0]]))).tolist()
         [5.0]
     """
 

@@ -9,11 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pxgen_plugins.criteria.base import REGISTRY, Batch, Criterion, Kind
+from pxgen_plugins.criteria._nearest_samples import bank_rows
+from pxgen_plugins.criteria.base import REGISTRY, Batch, Criterion, Kind, named_caller
 from pxgen_plugins.criteria.elementwise import span
-from pxgen_plugins.criteria.fitted import Fitted, Source
+from pxgen_plugins.criteria.fitted_criterion import FittedCriterion, Source
 from pxgen_plugins.utils import validation
-from pxgen_plugins.utils.errors import ModelError, ParameterError, short_repr
+from pxgen_plugins.utils.errors import ModelError, ParameterError, caller, short_repr
 from pxgen_plugins.utils.neighbours import blocks
 
 __all__ = ["Gower", "GowerNearest", "contributions"]
@@ -31,8 +32,9 @@ class _Gower(Criterion):
 
     def parts(self, batch: Batch) -> Tensor:
         """Return each column's part of the distance, (b, d); the value is their mean."""
-        return _parts(batch.x.flatten(1), self.other(batch), _widths(batch, self.name))
+        return _parts(batch.x.flatten(1), self.other(batch), _widths(batch))
 
+    @named_caller
     def __call__(self, batch: Batch) -> Tensor:
         """Return the values, (b,)."""
         return self.parts(batch).mean(1)
@@ -68,7 +70,7 @@ class Gower(_Gower):
 
 
 @REGISTRY.register("gower_nearest")
-class GowerNearest(_Gower, Fitted):
+class GowerNearest(_Gower, FittedCriterion):
     """Gower's distance of an anchor to the k-th nearest of ``n_fit`` samples of the model.
 
     The distance is that of :class:`Gower`; the nearest sample by this distance is the "distance to
@@ -100,41 +102,33 @@ class GowerNearest(_Gower, Fitted):
     needs = frozenset({"ranges"})
     learns_from: Source = "samples"
 
+    @caller("GowerNearest")
     def __init__(self, *, k: int = 5, n_fit: int = 1_000) -> None:
-        self.k = validation.integer(k, "k", "GowerNearest", minimum=1)
+        self.k = validation.integer(k, "k", minimum=1)
         hint = "A bank holds at least the k neighbours."
-        self.n_fit = validation.integer(n_fit, "n_fit", "GowerNearest", minimum=self.k, hint=hint)
+        self.n_fit = validation.integer(n_fit, "n_fit", minimum=self.k, hint=hint)
 
     def learn(self, batches: Iterator[Batch]) -> dict[str, Tensor]:
         """Return the samples, (m, d)."""
-        where = f"criterion {self.name!r}"
         parts = [batch.x.flatten(1).cpu() for batch in batches]
-        rows = torch.cat(parts) if parts else torch.empty(0, 1)
-        if len(rows) < self.k:
-            hint = f"Draw more samples, or use k={max(1, len(rows))}."
-            allowed = f"at least k={self.k}"
-            raise ModelError("the number of samples", where, allowed, str(len(rows)), hint)
-        bad = int((~rows.isfinite().all(1)).sum())
-        if bad:
-            hint = "Find out why the model's samples are not."
-            raise ModelError("samples", where, "finite", f"{bad} of {len(rows)} that are not", hint)
-        return {"rows": rows}
+        return {"rows": bank_rows(parts, self.k, f"k={self.k}")}
 
     def other(self, batch: Batch) -> Tensor:
         """Return the k-th nearest samples, (b, d)."""
         x = batch.x.detach().flatten(1)
-        rows, widths = self.learned("rows", x), _widths(batch, self.name)
+        rows, widths = self.learned("rows", x), _widths(batch)
         if x.shape[1] != rows.shape[1]:
             hint = "Fit again with this model."
             allowed = f"of {rows.shape[1]} columns, like those it learned from"
-            raise ModelError("anchors", f"criterion {self.name!r}", allowed, str(x.shape[1]), hint)
-        found = [rows[:0]]
+            raise ModelError("anchors", allowed, str(x.shape[1]), hint)
+        nearest = [rows[:0]]
         for part in blocks(len(x), len(rows)):
             sums = _sums(x[part].double(), rows.double(), widths.double())
-            found.append(rows[sums.topk(self.k, largest=False).indices[:, -1]])
-        return torch.cat(found)
+            nearest.append(rows[sums.topk(self.k, largest=False).indices[:, -1]])
+        return torch.cat(nearest)
 
 
+@caller("contributions")
 def contributions(criterion: Any, model: Any, X: Any) -> Any:
     """Return each column's part of Gower's distance, as a DataFrame: what makes a row foreign.
 
@@ -160,7 +154,8 @@ def contributions(criterion: Any, model: Any, X: Any) -> Any:
         >>> class Bootstrap:
         ...     def sample(self, num_rows):
         ...         return data.sample(num_rows, replace=True)
-        >>> model = Tabular(Bootstrap(), data, reconstruct=lambda rows: rows.assign(city="Rome"))
+        >>> model = Tabular(Bootstrap(), data, modules=(),
+        ...                 reconstruct=lambda rows: rows.assign(city="Rome"))
         >>> contributions(Gower(), model, data.head(2)).to_dict("list")
         {'age': [0.0, 0.0], 'city': [0.0, 1.0]}
     """
@@ -169,10 +164,10 @@ def contributions(criterion: Any, model: Any, X: Any) -> Any:
     if not isinstance(criterion, _Gower):
         hint = "Pass Gower(), or the GowerNearest among an explainer's criteria."
         allowed = "a Gower or a GowerNearest"
-        raise ParameterError("criterion", "contributions", allowed, short_repr(criterion), hint)
+        raise ParameterError("criterion", allowed, short_repr(criterion), hint)
     if getattr(model, "columns", None) is None or not callable(getattr(model, "rows", None)):
         hint = "Wrap the synthesizer in pxgen_plugins.models.Tabular."
-        raise ParameterError("model", "contributions", "of a table", type(model).__name__, hint)
+        raise ParameterError("model", "of a table", type(model).__name__, hint)
     x = model.rows(X)
     good = x.isfinite().all(1)
     parts = torch.full_like(x, torch.nan)
@@ -182,12 +177,12 @@ def contributions(criterion: Any, model: Any, X: Any) -> Any:
     return pd.DataFrame(parts.numpy(), columns=[column.name for column in model.columns])
 
 
-def _widths(batch: Batch, asker: str) -> Tensor:
+def _widths(batch: Batch) -> Tensor:
     """Return the range of each column, (d,), 0 where values are the same or not."""
     x = batch.x.flatten(1)
     columns = getattr(batch.model, "columns", None)
     if columns is None:
-        width = span(batch, asker)[1]
+        width = span(batch)[1]
         return torch.full(x.shape[1:], width, dtype=x.dtype, device=x.device)
     return torch.tensor([column.width for column in columns], dtype=x.dtype, device=x.device)
 

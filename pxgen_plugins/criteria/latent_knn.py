@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pxgen_plugins.criteria._nearest_samples import gaps
-from pxgen_plugins.criteria.base import REGISTRY, Batch, Kind
-from pxgen_plugins.criteria.fitted import Fitted, Source
+from pxgen_plugins.criteria._nearest_samples import squared_distances
+from pxgen_plugins.criteria.base import REGISTRY, Batch, Kind, named_caller
+from pxgen_plugins.criteria.fitted_criterion import FittedCriterion, Source
 from pxgen_plugins.utils import validation
-from pxgen_plugins.utils.errors import AnchorError
+from pxgen_plugins.utils.errors import AnchorError, caller
 from pxgen_plugins.utils.neighbours import blocks
 from pxgen_plugins.utils.seeds import derive
 
@@ -20,7 +20,7 @@ __all__ = ["LatentNeighbours"]
 
 
 @REGISTRY.register("latent_neighbours")
-class LatentNeighbours(Fitted):
+class LatentNeighbours(FittedCriterion):
     """Distance of the code to the k-th nearest of a bank of reference codes, Euclidean.
 
     As a score of outliers: Ramaswamy, Rastogi and Shim (2000); in the latent space of a network:
@@ -42,12 +42,11 @@ class LatentNeighbours(Fitted):
     Example:
         >>> import torch
         >>> from pxgen_plugins.criteria import Batch
-        >>> class Echo:
-        ...     capabilities = {"embed"}
-        ...     def embed(self, x): return x
+        >>> from pxgen_plugins.testing.examples import EchoModel
+        >>> model = EchoModel((1,))  # whose codes are the instances themselves
         >>> criterion = LatentNeighbours(k=2)
-        >>> criterion.fit(iter([Batch(Echo(), torch.tensor([[0.0], [1.0], [5.0]]))]))
-        >>> criterion(Batch(Echo(), torch.tensor([[2.0]]))).tolist()
+        >>> criterion.fit(iter([Batch(model, torch.tensor([[0.0], [1.0], [5.0]]))]))
+        >>> criterion(Batch(model, torch.tensor([[2.0]]))).tolist()
         [2.0]
     """
 
@@ -57,10 +56,11 @@ class LatentNeighbours(Fitted):
     unit = "latent units"
     learns_from: Source = "any"
 
+    @caller("LatentNeighbours")
     def __init__(self, *, k: int = 5, bank: int = 10_000) -> None:
-        self.k = validation.integer(k, "k", "LatentNeighbours", minimum=1)
+        self.k = validation.integer(k, "k", minimum=1)
         hint = "A bank holds at least the k neighbours."
-        self.bank = validation.integer(bank, "bank", "LatentNeighbours", minimum=self.k, hint=hint)
+        self.bank = validation.integer(bank, "bank", minimum=self.k, hint=hint)
 
     def learn(self, batches: Iterator[Batch]) -> dict[str, Tensor]:
         """Return the kept codes, (m, d), and their mean, (d,)."""
@@ -81,19 +81,20 @@ class LatentNeighbours(Fitted):
         if len(kept) < self.k:
             hint = f"Give more reference data, or use k={max(1, len(kept))}."
             allowed = f"at least k={self.k} instances"
-            raise AnchorError("X", "latent_neighbours", allowed, str(len(kept)), hint)
+            raise AnchorError("X", allowed, str(len(kept)), hint)
         return {"codes": kept, "centre": kept.double().mean(0)}
 
+    @named_caller
     def __call__(self, batch: Batch) -> Tensor:
         """Return the values, (b,)."""
         code = batch.code.flatten(1)
         bank, exact = self.learned("codes", code), code.detach().double()
         rows, centre = bank.double(), self.learned("centre", exact)
-        found = [code.new_empty(0)]
+        values = [code.new_empty(0)]
         for part in blocks(len(code), len(bank)):
             # who is near, by a matrix product; how far, by differences
-            squares, _ = gaps(exact[part], rows, centre)
+            squares, _ = squared_distances(exact[part], rows, centre)
             near = bank[squares.topk(self.k, largest=False).indices]
             distance = torch.linalg.vector_norm(near - code[part][:, None], dim=2)
-            found.append(distance.amax(1))
-        return torch.cat(found)
+            values.append(distance.amax(1))
+        return torch.cat(values)

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from pxgen_plugins.criteria.base import REGISTRY, Batch, Criterion, Kind
-from pxgen_plugins.criteria.fitted import Fitted, Source
+from pxgen_plugins.criteria.base import REGISTRY, Batch, Criterion, Kind, named_caller
+from pxgen_plugins.criteria.fitted_criterion import FittedCriterion, Source
 from pxgen_plugins.utils import validation
-from pxgen_plugins.utils.errors import AnchorError, ParameterError
+from pxgen_plugins.utils.errors import AnchorError, ParameterError, caller
 
 __all__ = ["NLL", "BitsPerDim", "TypicalNLL"]
 
@@ -47,6 +47,8 @@ class BitsPerDim(Criterion):
     -log p(x) / (d log 2) - log2(step), d the number of values of an instance: the usual measure of
     flows of images (Theis, van den Oord and Bethge 2016). Cost: one pass of the model.
 
+    A linear function of ``"nll"``: calibrated, both give the same groups.
+
     Args:
         step: Distance of neighbouring values; None takes that of the ``levels`` of the model's
             ``preprocess``, else 1/255 of its ``data_range``, as of 8-bit images.
@@ -71,12 +73,14 @@ class BitsPerDim(Criterion):
     needs = frozenset({"bounded"})
     unit = "bits per dimension"
 
+    @caller("BitsPerDim")
     def __init__(self, *, step: float | None = None) -> None:
         self.step = step
         if step is not None:
-            self.step = validation.real(step, "step", "BitsPerDim", above=0.0)
+            self.step = validation.real(step, "step", above=0.0)
             self.needs = frozenset()
 
+    @named_caller
     def __call__(self, batch: Batch) -> Tensor:
         """Return the values, (b,)."""
         step = self.step
@@ -85,7 +89,7 @@ class BitsPerDim(Criterion):
             if bounds is None:
                 hint = "Pass step=1.0 for integer data, say, or use 'nll'."
                 allowed = "given, for a model without data_range"
-                raise ParameterError("step", "criterion 'bits_per_dim'", allowed, "None", hint)
+                raise ParameterError("step", allowed, "None", hint)
             levels = getattr(getattr(batch.model, "preprocess", None), "levels", None) or 256
             step = (bounds[1] - bounds[0]) / (levels - 1)
         d = batch.x[0].numel()
@@ -94,7 +98,7 @@ class BitsPerDim(Criterion):
 
 
 @REGISTRY.register("typical_nll")
-class TypicalNLL(Fitted):
+class TypicalNLL(FittedCriterion):
     """Distance of the negative log density to its mean over data or samples, in nats.
 
     The typicality test of Nalisnick et al. (2019, "Detecting Out-of-Distribution Inputs to Deep
@@ -123,8 +127,9 @@ class TypicalNLL(Fitted):
     unit = "nats"
     learns_from: Source = "any"
 
+    @caller("TypicalNLL")
     def __init__(self, *, n_fit: int = 1_000) -> None:
-        self.n_fit = validation.integer(n_fit, "n_fit", "TypicalNLL", minimum=1)
+        self.n_fit = validation.integer(n_fit, "n_fit", minimum=1)
 
     def learn(self, batches: Iterator[Batch]) -> dict[str, Tensor]:
         """Return the mean negative log density, a scalar."""
@@ -137,9 +142,10 @@ class TypicalNLL(Fitted):
         if not count:
             hint = "Check the model's log_prob, and that the data lies where it is positive."
             allowed = "with a finite log_prob for at least one"
-            raise AnchorError("X", "criterion 'typical_nll'", allowed, "none", hint)
+            raise AnchorError("X", allowed, "none", hint)
         return {"mean": torch.tensor(total / count, dtype=torch.float64)}
 
+    @named_caller
     def __call__(self, batch: Batch) -> Tensor:
         """Return the values, (b,)."""
         nll = -torch.as_tensor(batch.model.log_prob(batch.x))

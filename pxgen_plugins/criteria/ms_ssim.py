@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
-from pxgen_plugins.criteria.base import REGISTRY, Batch, Criterion, Kind
+from pxgen_plugins.criteria.base import REGISTRY, Batch, Criterion, Kind, named_caller
 from pxgen_plugins.criteria.ssim import intensities, maps
 
 __all__ = ["MSSSIM"]
@@ -35,10 +35,8 @@ class MSSSIM(Criterion):
 
     Example:
         >>> from pxgen_plugins.criteria import Batch
-        >>> class Echo:
-        ...     capabilities, data_range = {"reconstruct"}, (0.0, 1.0)
-        ...     def reconstruct(self, x): return x.clone()
-        >>> MSSSIM()(Batch(Echo(), torch.zeros(1, 1, 32, 32))).tolist()
+        >>> from pxgen_plugins.testing.examples import EchoModel
+        >>> MSSSIM()(Batch(EchoModel((1, 32, 32)), torch.zeros(1, 1, 32, 32))).tolist()
         [-1.0]
     """
 
@@ -48,13 +46,15 @@ class MSSSIM(Criterion):
     needs = frozenset({"bounded", "images"})
     unit = "-MS-SSIM"
 
+    @named_caller
     def __call__(self, batch: Batch) -> Tensor:
         """Return the values, (b,)."""
-        x, y, width = intensities(batch, self.name)
+        x, y, width = intensities(batch)
         side, scales = min(x.shape[-2:]), 1
         while scales < len(_WEIGHTS) and side >> scales >= _SMALLEST:
             scales += 1
         weights = torch.tensor(_WEIGHTS[:scales], dtype=x.dtype, device=x.device)
+        # contrast and structure at every scale, luminance at the coarsest alone
         factors = []
         for scale in range(scales):
             whole, structure = maps(x, y, width)

@@ -6,14 +6,14 @@ import math
 
 from torch import Tensor
 
-from pxgen_plugins.criteria._nearest_samples import Banked
+from pxgen_plugins.criteria._nearest_samples import SampleCriterion
 from pxgen_plugins.criteria.base import REGISTRY, Kind
 
 __all__ = ["NearestSample"]
 
 
 @REGISTRY.register("nearest_sample")
-class NearestSample(Banked):
+class NearestSample(SampleCriterion):
     """Distance to the k-th nearest of ``n_fit`` samples, root mean square over the elements.
 
     As a score of outliers: Ramaswamy, Rastogi and Shim (2000). It stands in for the distance to a
@@ -50,4 +50,4 @@ class NearestSample(Banked):
 
     def value(self, x: Tensor, squares: Tensor, slack: Tensor) -> Tensor:
         """Return the values, (b,)."""
-        return self.reach(x, squares) / math.sqrt(x.shape[1])
+        return self.kth_distance(x, squares) / math.sqrt(x.shape[1])

@@ -1,4 +1,4 @@
-"""The criteria of an explainer, from what its user named."""
+"""Parse the criteria that the user of an explainer names."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from pxgen_plugins.criteria.base import KINDS, Criterion, Kind, make
 from pxgen_plugins.criteria.black_box import Column
 from pxgen_plugins.utils.errors import ParameterError, short_repr
 
-__all__ = ["listed", "parse", "settings"]
+__all__ = ["as_list", "parse", "settings"]
 
 
-def listed(value: Any) -> list[Any]:
+def as_list(value: Any) -> list[Any]:
     """Return a list or tuple as a list, anything else as a list of one."""
     return list(value) if isinstance(value, (list, tuple)) else [value]
 
@@ -35,16 +35,16 @@ def parse(intrinsic: Any, extrinsic: Any, black_box: bool = False) -> list[Crite
     """
     made: list[Criterion] = []
     for kind, specs in zip(KINDS, (intrinsic, extrinsic), strict=True):
-        for spec in listed(specs):
+        for spec in as_list(specs):
             made.append(_criterion(spec, kind, len(made), black_box))
         if not any(criterion.kind == kind for criterion in made):
             hint = f"Name at least one {kind} criterion."
-            raise ParameterError(kind, "PXGen", "one criterion or several", "none", hint)
+            raise ParameterError(kind, "one criterion or several", "none", hint)
     names = [criterion.name for criterion in made]
     for name in names:
         if names.count(name) > 1:
             hint = "Give one of them a 'name' of its own (set criterion.name)."
-            raise ParameterError("criteria", "PXGen", "of different names", repr(name), hint)
+            raise ParameterError("criteria", "of different names", repr(name), hint)
     return made
 
 
@@ -54,14 +54,14 @@ def _criterion(spec: Any, kind: Kind, column: int, black_box: bool) -> Criterion
             spec = spec.get("name")
         if not isinstance(spec, str):
             hint = "Name the predictor's columns, as in intrinsic='kld'."
-            raise ParameterError(kind, "PXGen", "names of columns", short_repr(spec), hint)
+            raise ParameterError(kind, "names of columns", short_repr(spec), hint)
         return Column(column=column, name=spec, kind=kind)
     # a copy, because what one explainer's criterion learns is not another's
-    criterion = copy.copy(make(spec, kind, "PXGen"))
+    criterion = copy.copy(make(spec, kind))
     if criterion.kind != kind:
         hint = f"Pass it as {criterion.kind}={criterion.name!r}."
         got = f"{criterion.name!r}, which is {criterion.kind}"
-        raise ParameterError(kind, "PXGen", f"an {kind} criterion", got, hint)
+        raise ParameterError(kind, f"an {kind} criterion", got, hint)
     return criterion
 
 

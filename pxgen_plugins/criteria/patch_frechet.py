@@ -6,16 +6,16 @@ import torch
 from torch import Tensor
 from torch.nn.functional import unfold
 
-from pxgen_plugins.criteria.base import REGISTRY, Batch, Criterion, Kind
+from pxgen_plugins.criteria.base import REGISTRY, Batch, Criterion, Kind, named_caller
 from pxgen_plugins.criteria.elementwise import images
 from pxgen_plugins.criteria.feature_distance import (
     Network,
-    expect_own,
+    check_independence,
     feature_maps,
     network_or_none,
 )
 from pxgen_plugins.utils import validation
-from pxgen_plugins.utils.errors import CapabilityError
+from pxgen_plugins.utils.errors import CapabilityError, caller
 
 __all__ = ["PatchFrechet"]
 
@@ -62,12 +62,14 @@ class PatchFrechet(Criterion):
     needs = frozenset({"images"})
     unit = "squared feature value"
 
+    @caller("PatchFrechet")
     def __init__(self, *, patch: int = 5, network: Network | None = None) -> None:
-        self.patch = validation.integer(patch, "patch", "PatchFrechet", minimum=1)
-        self.network = network_or_none(network, "PatchFrechet")
+        self.patch = validation.integer(patch, "patch", minimum=1)
+        self.network = network_or_none(network)
         if network is not None:  # whose maps count, whatever it takes
             self.needs = frozenset()
 
+    @named_caller
     def __call__(self, batch: Batch) -> Tensor:
         """Return the values, (b,)."""
         ours, theirs = self._features(batch)
@@ -78,22 +80,21 @@ class PatchFrechet(Criterion):
 
     def _features(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Return features of anchors and reconstructions, float64 (b, c, positions) each."""
-        where = f"criterion {self.name!r}"
         if self.network is None:
-            pair = images(batch, self.name)
+            pair = images(batch)
             side = min(self.patch, *pair[0].shape[-2:])
             ours, theirs = (unfold(part.double(), side) for part in pair)
         else:
             (ours, *rest), (theirs, *_) = (
-                feature_maps(self.network, part, where) for part in (batch.x, batch.reconstruction)
+                feature_maps(self.network, part) for part in (batch.x, batch.reconstruction)
             )
             if batch.first == 0:
-                expect_own(self.network, batch.x, [ours, *rest], where)
+                check_independence(self.network, batch.x, [ours, *rest])
         if ours.shape[2] < 2:
             hint = "Choose a smaller patch, or an earlier layer of the network."
             allowed = "such that features have several positions in an image"
             got = f"features of shape {tuple(ours.shape)}"
-            raise CapabilityError("model", where, allowed, got, hint)
+            raise CapabilityError("model", allowed, got, hint)
         return ours.double(), theirs.double()
 
 

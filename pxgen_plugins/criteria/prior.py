@@ -1,4 +1,4 @@
-"""Intrinsic criteria that hold a latent code against the prior N(0, I)."""
+"""Intrinsic criteria from the prior density of a latent code."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pxgen_plugins.criteria.base import REGISTRY, Batch, Criterion, Kind
 __all__ = ["PriorNLL", "Typicality"]
 
 
-class _OfTheNorm(Criterion):
+class _NormCriterion(Criterion):
     kind: Kind = "intrinsic"
     requires = frozenset({"embed"})
     needs = frozenset({"normal prior"})
@@ -23,7 +23,7 @@ class _OfTheNorm(Criterion):
 
 
 @REGISTRY.register("prior_nll")
-class PriorNLL(_OfTheNorm):
+class PriorNLL(_NormCriterion):
     """Negative log density of the prior N(0, I) at the code, 0.5 (|z|^2 + d log 2 pi), in nats.
 
     For models whose prior it is (a GAN, a flow); for others the number says little. In many
@@ -33,10 +33,8 @@ class PriorNLL(_OfTheNorm):
     Example:
         >>> import torch
         >>> from pxgen_plugins.criteria import Batch
-        >>> class Echo:
-        ...     capabilities = {"embed"}
-        ...     def embed(self, x): return x
-        >>> value = PriorNLL()(Batch(Echo(), torch.tensor([[3.0, 4.0]])))
+        >>> from pxgen_plugins.testing.examples import EchoModel
+        >>> value = PriorNLL()(Batch(EchoModel((2,)), torch.tensor([[3.0, 4.0]])))
         >>> round(value.item() - 1.8379, 3)  # log 2 pi
         12.5
     """
@@ -51,7 +49,7 @@ class PriorNLL(_OfTheNorm):
 
 
 @REGISTRY.register("typicality")
-class Typicality(_OfTheNorm):
+class Typicality(_NormCriterion):
     """Distance of the code to the typical set of the prior N(0, I): | |z|^2 - d | / sqrt(2 d).
 
     The typicality test of Nalisnick et al. (2019, "Detecting Out-of-Distribution Inputs to Deep
@@ -63,10 +61,9 @@ class Typicality(_OfTheNorm):
     Example:
         >>> import torch
         >>> from pxgen_plugins.criteria import Batch
-        >>> class Echo:
-        ...     capabilities = {"embed"}
-        ...     def embed(self, x): return x
-        >>> Typicality()(Batch(Echo(), torch.tensor([[1.0, 1.0], [0.0, 0.0]]))).tolist()
+        >>> from pxgen_plugins.testing.examples import EchoModel
+        >>> model = EchoModel((2,))  # whose codes are the instances themselves
+        >>> Typicality()(Batch(model, torch.tensor([[1.0, 1.0], [0.0, 0.0]]))).tolist()
         [0.0, 1.0]
     """
 

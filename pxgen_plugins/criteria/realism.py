@@ -1,11 +1,11 @@
-"""How many radii an anchor is away from the nearest of the model's samples."""
+"""Realism of an anchor among the model's samples."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-from pxgen_plugins.criteria._nearest_samples import Banked
+from pxgen_plugins.criteria._nearest_samples import SampleCriterion
 from pxgen_plugins.criteria.base import REGISTRY, Kind
 from pxgen_plugins.utils.errors import ModelError
 from pxgen_plugins.utils.neighbours import nearest_others
@@ -14,7 +14,7 @@ __all__ = ["Realism"]
 
 
 @REGISTRY.register("realism")
-class Realism(Banked):
+class Realism(SampleCriterion):
     """Reciprocal of the realism score R = max_i r_i / d(x, s_i) (Kynkaanniemi et al. 2019).
 
     r_i is the distance of sample s_i to the k-th nearest other sample. The paper scores generated
@@ -54,7 +54,7 @@ class Realism(Banked):
         if not len(some):
             hint = "Raise k, or use 'nearest_sample', which needs no radius."
             got = f"{len(rows)} with k = {self.k} copies or more each"
-            raise ModelError("samples", f"criterion {self.name!r}", "different", got, hint)
+            raise ModelError("samples", "different", got, hint)
         kept = (radii > 0) & (radii <= some.median())
         return {"rows": rows[kept], "radii": radii[kept]}
 

@@ -1,11 +1,11 @@
-"""How an anchor's distance to the model's samples ranks among theirs to each other."""
+"""Rank of an anchor among the model's samples by how well it lies among them."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-from pxgen_plugins.criteria._nearest_samples import Banked, gaps
+from pxgen_plugins.criteria._nearest_samples import SampleCriterion, squared_distances
 from pxgen_plugins.criteria.base import REGISTRY, Kind
 from pxgen_plugins.utils.neighbours import blocks, nearest_others
 
@@ -15,7 +15,7 @@ _TIE = 1e-9  # ratios that differ by less differ by rounding
 
 
 @REGISTRY.register("sample_rank")
-class SampleRank(Banked):
+class SampleRank(SampleCriterion):
     """Share of the model's samples that lie better among the others than the anchor does, [0, 1].
 
     How well an instance lies among samples is its distance to the k-th nearest of them over the
@@ -56,7 +56,7 @@ class SampleRank(Banked):
         kth, after = nearest[:, -2], nearest[:, -1]
         ratios = []
         for part in blocks(len(rows), len(rows)):
-            squares, slack = gaps(rows[part], rows, rows.mean(0))
+            squares, slack = squared_distances(rows[part], rows, rows.mean(0))
             here = torch.arange(len(squares))
             squares[here, part.start + here] = torch.inf  # not its own neighbour
             around = squares <= kth[part, None].square() + slack
@@ -67,7 +67,7 @@ class SampleRank(Banked):
 
     def value(self, x: Tensor, squares: Tensor, slack: Tensor) -> Tensor:
         """Return the values, (b,)."""
-        own = self.reach(x.detach(), squares)
+        own = self.kth_distance(x.detach(), squares)
         around = squares <= own[:, None].square() + slack
         theirs = (around.to(x.dtype) @ self.learned("reach", x)) / around.sum(1)
         ratio, ratios = _ratio(own, theirs), self.learned("ratios", x)

@@ -7,7 +7,7 @@ import functools
 import torch
 from torch import Tensor
 
-from pxgen_plugins.criteria.base import REGISTRY, Batch, Criterion, Kind
+from pxgen_plugins.criteria.base import REGISTRY, Batch, Criterion, Kind, named_caller
 from pxgen_plugins.criteria.elementwise import images, span
 
 __all__ = ["DSSIM", "SSIM", "intensities", "maps", "similarity"]
@@ -72,6 +72,8 @@ def maps(x: Tensor, y: Tensor, width: float) -> tuple[Tensor, Tensor]:
     window = min(_WINDOW, smallest if smallest % 2 else smallest - 1)
     down = _filter(h, window, x.dtype, x.device)
     across = _filter(w, window, x.dtype, x.device).T
+    # The window is linear, so that one pass over the pictures, their squares and their product
+    # gives all local moments: var x = E[x x] - E[x]^2, cov = E[x y] - E[x] E[y].
     products_of = torch.stack([x, y, x * x, y * y, x * y]).reshape(5, b * c, h, w)
     mean_x, mean_y, mean_xx, mean_yy, mean_xy = down @ (products_of @ across)
     c1, c2 = (0.01 * width) ** 2, (0.03 * width) ** 2
@@ -81,7 +83,7 @@ def maps(x: Tensor, y: Tensor, width: float) -> tuple[Tensor, Tensor]:
     return whole.reshape(b, c, -1), structure.reshape(b, c, -1)
 
 
-def intensities(batch: Batch, asker: str) -> tuple[Tensor, Tensor, float]:
+def intensities(batch: Batch) -> tuple[Tensor, Tensor, float]:
     """Return anchors and reconstructions as images that begin at 0, and the width of their range.
 
     Wang et al. compare luminances, which are positive: at a range of [-1, 1] the product of two
@@ -90,26 +92,26 @@ def intensities(batch: Batch, asker: str) -> tuple[Tensor, Tensor, float]:
     Raises:
         CapabilityError: When the anchors are no images or the model has no ``data_range``.
     """
-    low, width = span(batch, asker)
-    x, y = images(batch, asker)
+    low, width = span(batch)
+    x, y = images(batch)
     return (x, y, width) if low == 0.0 else (x - low, y - low, width)
 
 
-class _Structural(Criterion):
+class _Similarity(Criterion):
     kind: Kind = "extrinsic"
     requires = frozenset({"reconstruct"})
     needs = frozenset({"bounded", "images"})
 
     def _similarity(self, batch: Batch) -> Tensor:
-        return similarity(*intensities(batch, self.name))
+        return similarity(*intensities(batch))
 
 
 @REGISTRY.register("ssim")
-class SSIM(_Structural):
+class SSIM(_Similarity):
     """Negated structural similarity (Wang et al. 2004), in [-1, 1]; -1 is an exact reconstruction.
 
     Negated, so that smaller is closer, as for every criterion; see :func:`similarity` for window
-    and constants.
+    and constants. A linear function of ``"dssim"``: calibrated, both give the same groups.
 
     Raises:
         CapabilityError: When the anchors are no images or the model has no ``data_range``.
@@ -118,26 +120,26 @@ class SSIM(_Structural):
 
     Example:
         >>> from pxgen_plugins.criteria import Batch
-        >>> class Echo:
-        ...     capabilities, data_range = {"reconstruct"}, (0.0, 1.0)
-        ...     def reconstruct(self, x): return x.clone()
-        >>> SSIM()(Batch(Echo(), torch.zeros(1, 1, 12, 12))).tolist()
+        >>> from pxgen_plugins.testing.examples import EchoModel
+        >>> SSIM()(Batch(EchoModel((1, 12, 12)), torch.zeros(1, 1, 12, 12))).tolist()
         [-1.0]
     """
 
     name = "ssim"
     unit = "-SSIM"
 
+    @named_caller
     def __call__(self, batch: Batch) -> Tensor:
         """Return the values, (b,)."""
         return -self._similarity(batch)
 
 
 @REGISTRY.register("dssim")
-class DSSIM(_Structural):
+class DSSIM(_Similarity):
     """Structural dissimilarity (1 - SSIM) / 2, in [0, 1]; 0 is an exact reconstruction.
 
-    See :func:`similarity` for window and constants (Wang et al. 2004).
+    See :func:`similarity` for window and constants (Wang et al. 2004). A linear function of
+    ``"ssim"``: calibrated, both give the same groups.
 
     Raises:
         CapabilityError: When the anchors are no images or the model has no ``data_range``.
@@ -146,16 +148,15 @@ class DSSIM(_Structural):
 
     Example:
         >>> from pxgen_plugins.criteria import Batch
-        >>> class Echo:
-        ...     capabilities, data_range = {"reconstruct"}, (0.0, 1.0)
-        ...     def reconstruct(self, x): return x.clone()
-        >>> DSSIM()(Batch(Echo(), torch.zeros(1, 1, 12, 12))).tolist()
+        >>> from pxgen_plugins.testing.examples import EchoModel
+        >>> DSSIM()(Batch(EchoModel((1, 12, 12)), torch.zeros(1, 1, 12, 12))).tolist()
         [0.0]
     """
 
     name = "dssim"
     unit = "(1 - SSIM) / 2"
 
+    @named_caller
     def __call__(self, batch: Batch) -> Tensor:
         """Return the values, (b,)."""
         return (1.0 - self._similarity(batch)) / 2.0

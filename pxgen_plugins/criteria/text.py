@@ -71,9 +71,9 @@ class TokenEdit(Criterion):
             else math.nan
             for own, made in pairs
         ]
-        found = torch.tensor(values, dtype=batch.x.dtype, device=batch.x.device)
+        result = torch.tensor(values, dtype=batch.x.dtype, device=batch.x.device)
         good = batch.x.flatten(1).isfinite().all(1)  # what is NaN has no tokens
-        return found.where(good, torch.nan)
+        return result.where(good, torch.nan)
 
 
 def edit_distance(one: list[int], other: list[int]) -> int:

@@ -10,13 +10,14 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from pxgen_plugins.datasets.shipped import read
-from pxgen_plugins.utils.errors import ParameterError, short_repr
+from pxgen_plugins.datasets.data_files import read
+from pxgen_plugins.utils.errors import ParameterError, caller, short_repr
 from pxgen_plugins.utils.validation import choice
 
 __all__ = ["load_mnist"]
 
 
+@caller("load_mnist")
 def load_mnist(
     split: Literal["train", "test"] = "train", digits: int | Iterable[int] | None = None
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
@@ -42,9 +43,9 @@ def load_mnist(
         >>> images.shape, images.dtype, sorted(set(labels.tolist()))
         ((2115, 28, 28), dtype('uint8'), [0, 1])
     """
-    split_ = choice(split, "split", "load_mnist", ("train", "test"))
-    wanted = None if digits is None else _checked(digits)
-    content, _ = read("mnist.npz", "load_mnist")
+    split_ = choice(split, "split", ("train", "test"))
+    wanted = None if digits is None else _digits(digits)
+    content, _ = read("mnist.npz")
     with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
         labels = arrays[f"{split_}_labels"].astype(np.int64)
         images: npt.NDArray[np.uint8] = arrays[f"{split_}_images"]
@@ -54,7 +55,7 @@ def load_mnist(
     return images[kept], labels[kept]
 
 
-def _checked(digits: int | Iterable[int]) -> list[int]:
+def _digits(digits: int | Iterable[int]) -> list[int]:
     given: list[object] = (
         list(digits)
         if isinstance(digits, Iterable) and not isinstance(digits, (str, bytes))
@@ -62,11 +63,7 @@ def _checked(digits: int | Iterable[int]) -> list[int]:
     )
     wanted = [int(d) for d in given if isinstance(d, numbers.Integral) and not isinstance(d, bool)]
     if not given or len(wanted) < len(given) or not set(wanted) <= set(range(10)):
-        raise ParameterError(
-            "digits",
-            "load_mnist",
-            "a digit 0 to 9, a non-empty collection of them, or None",
-            short_repr(digits),
-            "Pass digits=0 or digits=[0, 1], or leave it out for all ten.",
-        )
+        allowed = "a digit 0 to 9, a non-empty collection of them, or None"
+        hint = "Pass digits=0 or digits=[0, 1], or leave it out for all ten."
+        raise ParameterError("digits", allowed, short_repr(digits), hint)
     return wanted

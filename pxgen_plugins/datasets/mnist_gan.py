@@ -8,7 +8,8 @@ import torch
 from safetensors.torch import load
 from torch import Tensor, nn
 
-from pxgen_plugins.datasets.shipped import read
+from pxgen_plugins.datasets.data_files import read
+from pxgen_plugins.utils.errors import caller
 from pxgen_plugins.utils.validation import integer
 
 __all__ = ["MNISTGAN", "MNISTDiscriminator", "MNISTGenerator", "load_mnist_gan"]
@@ -37,9 +38,10 @@ class MNISTGenerator(nn.Module):
         torch.Size([2, 1, 28, 28])
     """
 
+    @caller("MNISTGenerator")
     def __init__(self, latent_size: int = LATENT_SIZE, seed: int = 0) -> None:
         super().__init__()
-        self.latent_size = integer(latent_size, "latent_size", "MNISTGenerator", minimum=1)
+        self.latent_size = integer(latent_size, "latent_size", minimum=1)
         half = _CHANNELS // 2
         with torch.device("meta"):  # elsewhere the constructors draw from torch's global generator
             self.body = nn.Sequential(
@@ -53,7 +55,7 @@ class MNISTGenerator(nn.Module):
                 nn.ConvTranspose2d(half, 1, 4, 2, 1),
                 nn.Sigmoid(),
             )
-        _initialise(self, seed, "MNISTGenerator")
+        _initialise(self, seed)
 
     def forward(self, z: Tensor) -> Tensor:
         """Return images (n, 1, 28, 28) for codes of shape (n, latent_size)."""
@@ -75,6 +77,7 @@ class MNISTDiscriminator(nn.Module):
         torch.Size([3])
     """
 
+    @caller("MNISTDiscriminator")
     def __init__(self, seed: int = 0) -> None:
         super().__init__()
         half = _CHANNELS // 2
@@ -87,7 +90,7 @@ class MNISTDiscriminator(nn.Module):
                 nn.Flatten(),
                 nn.Linear(_CHANNELS * _SIDE**2, 1),
             )
-        _initialise(self, seed, "MNISTDiscriminator")
+        _initialise(self, seed)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return one log odds per image of ``x``, (n, 1, 28, 28); higher = more real."""
@@ -102,6 +105,7 @@ class MNISTGAN(NamedTuple):
     discriminator: MNISTDiscriminator
 
 
+@caller("load_mnist_gan")
 def load_mnist_gan() -> MNISTGAN:
     """Return the trained GAN of all ten digits, in evaluation mode and on the CPU.
 
@@ -116,7 +120,7 @@ def load_mnist_gan() -> MNISTGAN:
         >>> discriminator(generator(torch.zeros(1, 32))).shape
         torch.Size([1])
     """
-    content, _ = read(NAME, "load_mnist_gan")
+    content, _ = read(NAME)
     weights = load(content)
     gan = MNISTGAN(MNISTGenerator(), MNISTDiscriminator())
     for role, net in gan._asdict().items():
@@ -126,8 +130,8 @@ def load_mnist_gan() -> MNISTGAN:
     return gan
 
 
-def _initialise(net: nn.Module, seed: int, where: str) -> None:
-    generator = torch.Generator().manual_seed(integer(seed, "seed", where, minimum=0))
+def _initialise(net: nn.Module, seed: int) -> None:
+    generator = torch.Generator().manual_seed(integer(seed, "seed", minimum=0))
     net.to_empty(device="cpu")
     with torch.no_grad():
         for module in net.modules():

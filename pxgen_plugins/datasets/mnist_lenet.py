@@ -6,7 +6,8 @@ import torch
 from safetensors.torch import load
 from torch import Tensor, nn
 
-from pxgen_plugins.datasets.shipped import read
+from pxgen_plugins.datasets.data_files import read
+from pxgen_plugins.utils.errors import caller
 from pxgen_plugins.utils.validation import integer
 
 __all__ = ["MNISTLeNet", "load_mnist_lenet"]
@@ -25,9 +26,10 @@ class MNISTLeNet(nn.Module):
         (torch.Size([2, 10]), torch.Size([2, 84]))
     """
 
+    @caller("MNISTLeNet")
     def __init__(self, seed: int = 0) -> None:
         super().__init__()
-        generator = torch.Generator().manual_seed(integer(seed, "seed", "MNISTLeNet", minimum=0))
+        generator = torch.Generator().manual_seed(integer(seed, "seed", minimum=0))
         # on the meta device, because elsewhere constructors draw from torch's global generator
         with torch.device("meta"):
             self.body = nn.Sequential(
@@ -67,6 +69,7 @@ class MNISTLeNet(nn.Module):
         return logits
 
 
+@caller("load_mnist_lenet")
 def load_mnist_lenet() -> MNISTLeNet:
     """Return a trained :class:`MNISTLeNet`, in evaluation mode and on the CPU.
 
@@ -80,7 +83,7 @@ def load_mnist_lenet() -> MNISTLeNet:
         >>> load_mnist_lenet().training
         False
     """
-    content, _ = read("mnist_lenet.safetensors", "load_mnist_lenet")
+    content, _ = read("mnist_lenet.safetensors")
     net = MNISTLeNet()
     net.load_state_dict(load(content))
     return net.eval()

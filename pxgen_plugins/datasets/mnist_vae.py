@@ -9,8 +9,8 @@ import torch
 from safetensors.torch import load
 from torch import Tensor, nn
 
-from pxgen_plugins.datasets.shipped import read
-from pxgen_plugins.utils.errors import ParameterError, short_repr
+from pxgen_plugins.datasets.data_files import read
+from pxgen_plugins.utils.errors import ParameterError, caller, short_repr
 from pxgen_plugins.utils.validation import integer
 
 __all__ = ["MNISTVAE", "load_mnist_vae"]
@@ -40,10 +40,11 @@ class MNISTVAE(nn.Module):
         (torch.Size([2, 20]), torch.Size([2, 1, 28, 28]))
     """
 
+    @caller("MNISTVAE")
     def __init__(self, latent_size: int = 200, seed: int = 0) -> None:
         super().__init__()
-        self.latent_size = integer(latent_size, "latent_size", "MNISTVAE", minimum=1)
-        generator = torch.Generator().manual_seed(integer(seed, "seed", "MNISTVAE", minimum=0))
+        self.latent_size = integer(latent_size, "latent_size", minimum=1)
+        generator = torch.Generator().manual_seed(integer(seed, "seed", minimum=0))
         self.encoder = nn.Sequential(
             _linear(_PIXELS, HIDDEN, generator),
             nn.LeakyReLU(0.2),
@@ -91,6 +92,7 @@ class MNISTVAE(nn.Module):
         return self.decode(z), mean, log_var
 
 
+@caller("load_mnist_vae")
 def load_mnist_vae(
     latent_size: int = 200, digit: int = 0, weights: str | os.PathLike[str] | None = None
 ) -> MNISTVAE:
@@ -123,14 +125,14 @@ def load_mnist_vae(
             hint = "Give a file that examples/train_mnist_vae.py wrote."
             allowed = f"weights of a MNISTVAE({latent_size})"
             got = f"{short_repr(str(weights))} ({type(error).__name__})"
-            raise ParameterError("weights", "load_mnist_vae", allowed, got, hint) from error
+            raise ParameterError("weights", allowed, got, hint) from error
         return net.eval()
     if (digit, latent_size) not in _SHIPPED:
         allowed = " or ".join(f"digit={d} with latent_size={z}" for d, z in _SHIPPED)
         got = f"digit={digit!r} with latent_size={latent_size!r}"
         hint = "Train others with examples/train_mnist_vae.py."
-        raise ParameterError("digit and latent_size", "load_mnist_vae", allowed, got, hint)
-    content, _ = read(f"mnist_vae_digit{digit}_z{latent_size}.safetensors", "load_mnist_vae")
+        raise ParameterError("digit and latent_size", allowed, got, hint)
+    content, _ = read(f"mnist_vae_digit{digit}_z{latent_size}.safetensors")
     net = MNISTVAE(latent_size)
     net.load_state_dict(load(content))
     return net.eval()

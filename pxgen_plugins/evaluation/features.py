@@ -11,9 +11,8 @@ from torch import Tensor, nn
 
 from pxgen_plugins.anchors import open_for
 from pxgen_plugins.criteria.base import Batch
-from pxgen_plugins.models._device import bounds
-from pxgen_plugins.models._eval_mode import EvaluationMode, modules_of
 from pxgen_plugins.models.base import Model, capabilities
+from pxgen_plugins.models.runtime import EvaluationMode, modules_of
 from pxgen_plugins.scoring import Scorer
 from pxgen_plugins.utils import validation
 from pxgen_plugins.utils.errors import (
@@ -21,6 +20,7 @@ from pxgen_plugins.utils.errors import (
     ModelError,
     ParameterError,
     PXGenError,
+    caller,
     short_repr,
 )
 from pxgen_plugins.utils.progress import bar
@@ -28,8 +28,8 @@ from pxgen_plugins.utils.progress import bar
 __all__ = ["extract_features"]
 
 
-class _Plain:
-    """Takes instances as they are: what a model would say of them, without a model."""
+class _NoModel:
+    """Stands for a model where instances are read as they are: shape, range, device, type."""
 
     capabilities: frozenset[str] = frozenset()
     latent_shape = None
@@ -41,11 +41,12 @@ class _Plain:
         modules: list[nn.Module],
     ) -> None:
         self.sample_shape, self.data_range = sample_shape, data_range
-        found = (p for module in modules for p in module.parameters() if p.is_floating_point())
-        first = next(found, torch.empty(0))
+        weights = (p for module in modules for p in module.parameters() if p.is_floating_point())
+        first = next(weights, torch.empty(0))
         self.device, self.dtype = first.device, first.dtype
 
 
+@caller("extract_features")
 def extract_features(
     X: Any,
     network: Any = None,
@@ -63,8 +64,9 @@ def extract_features(
             the posterior mean where there is one), a module or any other callable from a batch
             (b, ...) to features, or None for the elements themselves. Feature maps (b, c, h, w)
             are averaged over positions, as Heusel et al. (2017) do; anything else is flattened.
-            Modules, also those behind a method (``net.features``) or in a closure, are called in
-            evaluation mode, on their device and in their floating type, and keep their flags.
+            Modules, also those behind a method (``net.features``), are called in evaluation mode,
+            on their device and in their floating type, and keep their flags. Any other function is
+            called as it is: put a network inside it in evaluation mode first.
         sample_shape: Shape of one instance as the network takes it; None takes ``X`` as it is. A
             model brings its own, and its own range.
         data_range: Lowest and highest value that the network takes; None when unbounded.
@@ -87,23 +89,22 @@ def extract_features(
         >>> extract_features(images).shape, extract_features(images, nn.Conv2d(1, 5, 3)).shape
         ((3, 64), (3, 5))
     """
-    where = "extract_features"
     is_model = isinstance(network, Model) and not isinstance(network, nn.Module)
     if is_model and not capabilities(network) & {"encode", "embed"}:
         hint = "Pass a network, or None for the elements themselves."
         got = f"a {type(network).__name__} without latent codes"
-        raise ParameterError("network", where, "able to encode or embed", got, hint)
+        raise ParameterError("network", "able to encode or embed", got, hint)
     if network is not None and not is_model and not callable(network):
         hint = "Pass a module, as in network=net.features."
-        raise ParameterError("network", where, "callable on a batch", short_repr(network), hint)
+        raise ParameterError("network", "callable on a batch", short_repr(network), hint)
     if sample_shape is not None:
-        sample_shape = validation.shape(sample_shape, "sample_shape", where)
+        sample_shape = validation.shape(sample_shape, "sample_shape")
     modules = [] if is_model else modules_of(network)
-    within = bounds(data_range, where)
-    model = network if is_model else _Plain(sample_shape, within, modules)
-    size = validation.integer(batch_size, "batch_size", where, minimum=1)
+    within = validation.data_range(data_range)
+    model = network if is_model else _NoModel(sample_shape, within, modules)
+    size = validation.integer(batch_size, "batch_size", minimum=1)
     scorer = Scorer(model, [], batch_size=size)
-    anchors = open_for(model, X, where=where)
+    anchors = open_for(model, X)
     parts: list[NDArray[np.float32]] = []
     reasons: dict[int, str] = {}
     with (
@@ -115,11 +116,9 @@ def extract_features(
             if reasons:
                 index, why = next(iter(reasons.items()))
                 hint = "Leave it out."
-                raise AnchorError(
-                    "X", where, "readable and finite", f"instance {index}: {why}", hint
-                )
-            found = x if network is None else _answer(network, x, is_model)
-            parts.append(_rows(found, len(x), pooled=network is not None and not is_model))
+                raise AnchorError("X", "readable and finite", f"instance {index}: {why}", hint)
+            features = x if network is None else _answer(network, x, is_model)
+            parts.append(_rows(features, len(x), pooled=network is not None and not is_model))
             progress.update(len(x))
     return np.concatenate(parts) if parts else np.empty((0, 0), dtype=np.float32)
 
@@ -135,15 +134,15 @@ def _answer(network: Any, x: Tensor, is_model: bool) -> Any:
         hint = (
             "Give sample_shape as the network takes it, or a smaller batch_size if memory ran out."
         )
-        raise ModelError("network", "extract_features", allowed, got, hint) from error
+        raise ModelError("network", allowed, got, hint) from error
 
 
-def _rows(found: Any, n: int, pooled: bool) -> NDArray[np.float32]:
-    values = found if isinstance(found, Tensor) else torch.as_tensor(np.asarray(found))
+def _rows(features: Any, n: int, pooled: bool) -> NDArray[np.float32]:
+    values = features if isinstance(features, Tensor) else torch.as_tensor(np.asarray(features))
     if values.ndim < 2 or len(values) != n:
         hint = "Return one row of features per instance."
         allowed = f"returning {n} rows of features"
-        raise ParameterError("network", "extract_features", allowed, short_repr(found), hint)
+        raise ParameterError("network", allowed, short_repr(features), hint)
     values = values.float()
     if pooled and values.ndim == 4:
         values = values.mean((2, 3))

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pxgen_plugins.evaluation.moments import Moments, as_rows
-from pxgen_plugins.utils.errors import ParameterError, PXGenWarning
+from pxgen_plugins.utils.errors import ParameterError, caller, warn
 
 __all__ = ["frechet_distance"]
 
 Floats = NDArray[np.float64]
 
 
+@caller("frechet_distance")
 def frechet_distance(a: Any, b: Any) -> float:
     """Return the squared Frechet distance of two sets, each seen as a Gaussian.
 
@@ -49,12 +49,13 @@ def frechet_distance(a: Any, b: Any) -> float:
         >>> frechet_distance(a, a + 3.0)
         9.0
     """
-    where = "frechet_distance"
-    one, other = (_moments(X, name, where) for X, name in ((a, "a"), (b, "b")))
+    one, other = (_moments(X, name) for X, name in ((a, "a"), (b, "b")))
     if len(one.mean) != len(other.mean):
         hint = "Use the same features for both sets."
         got = f"{len(one.mean)} and {len(other.mean)} columns"
-        raise ParameterError("b", where, "of as many columns as a", got, hint)
+        raise ParameterError("b", "of as many columns as a", got, hint)
+    # tr (S T)^(1/2) = tr (S^(1/2) T S^(1/2))^(1/2), the sum of the singular values of
+    # S^(1/2) T^(1/2): two symmetric roots and no eigenvalue of a product that is not symmetric
     s, t = one.covariance, other.covariance
     if np.array_equal(s, t):  # also exact where n <= d, and rounding would be all there is
         return float(np.square(one.mean - other.mean).sum())
@@ -63,23 +64,21 @@ def frechet_distance(a: Any, b: Any) -> float:
     return float(np.square(one.mean - other.mean).sum() + max(spread, 0.0))
 
 
-def _moments(X: Any, name: str, where: str) -> Moments:
+def _moments(X: Any, name: str) -> Moments:
     if isinstance(X, Moments):
-        found = X
+        moments = X
     else:
-        rows = as_rows(X, name, where)
-        found = Moments(rows.shape[1]).update(rows)
-    if not found.n:
-        raise ParameterError(name, where, "at least one row", "none", "Give some instances.")
-    d = len(found.mean)
-    if found.n <= d:
-        warnings.warn(
-            f"{where}: {name} has {found.n} rows for {d} columns; the distance is biased upwards, "
-            f"use more than {d} rows or fewer features",
-            PXGenWarning,
-            stacklevel=3,
+        rows = as_rows(X, name)
+        moments = Moments(rows.shape[1]).update(rows)
+    if not moments.n:
+        raise ParameterError(name, "at least one row", "none", "Give some instances.")
+    d = len(moments.mean)
+    if moments.n <= d:
+        warn(
+            f"frechet_distance: {name} has {moments.n} rows for {d} columns; the distance is "
+            f"biased upwards, use more than {d} rows or fewer features"
         )
-    return found
+    return moments
 
 
 def _root(covariance: Floats) -> Floats:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 
 from pxgen_plugins.evaluation.moments import as_rows
 from pxgen_plugins.utils import validation
-from pxgen_plugins.utils.errors import ParameterError, PXGenWarning
+from pxgen_plugins.utils.errors import ParameterError, caller, warn
 from pxgen_plugins.utils.seeds import derive
 
 __all__ = ["KernelDistance", "kernel_distance"]
@@ -39,6 +38,7 @@ class KernelDistance:
     subset_size: int
 
 
+@caller("kernel_distance")
 def kernel_distance(
     a: Any, b: Any, *, subset_size: int = 500, n_subsets: int | None = None, seed: int = 0
 ) -> KernelDistance:
@@ -73,46 +73,45 @@ def kernel_distance(
     Example:
         >>> rng = np.random.default_rng(0)
         >>> a, b = rng.normal(size=(2, 1_000, 3))
-        >>> found = kernel_distance(a, b + 1.0)
-        >>> found.value > 10 * found.standard_error
+        >>> distance = kernel_distance(a, b + 1.0)
+        >>> distance.value > 10 * distance.standard_error
         True
     """
-    where = "kernel_distance"
-    rows, others = as_rows(a, "a", where), as_rows(b, "b", where)
+    rows, others = as_rows(a, "a"), as_rows(b, "b")
     for name, some in (("a", rows), ("b", others)):
         if len(some) < 2:
             hint = "Give more instances."
-            raise ParameterError(name, where, "of at least two rows", f"{len(some)}", hint)
+            raise ParameterError(name, "of at least two rows", f"{len(some)}", hint)
     if rows.shape[1] != others.shape[1]:
         got = f"{rows.shape[1]} and {others.shape[1]} columns"
         hint = "Use the same features for both sets."
-        raise ParameterError("b", where, "of as many columns as a", got, hint)
-    seed = validation.integer(seed, "seed", where, minimum=0)
-    size = validation.integer(subset_size, "subset_size", where, minimum=2)
+        raise ParameterError("b", "of as many columns as a", got, hint)
+    seed = validation.integer(seed, "seed", minimum=0)
+    size = validation.integer(subset_size, "subset_size", minimum=2)
     smaller = min(len(rows), len(others))
     if size > smaller:
-        text = f"{where}: subset_size {size} is cut at the {smaller} rows of the smaller set"
-        warnings.warn(text, PXGenWarning, stacklevel=2)
+        warn(f"kernel_distance: subset_size {size} is cut at the {smaller} rows of the smaller set")
         size = smaller
     room = smaller // size
     number = room
     if n_subsets is not None:
-        number = validation.integer(n_subsets, "n_subsets", where, minimum=1)
+        number = validation.integer(n_subsets, "n_subsets", minimum=1)
     if number > room:
         hint = "Lower subset_size or n_subsets, or give more instances."
         allowed = f"at most {room}, for disjoint subsets of {size} out of {smaller} rows"
-        raise ParameterError("n_subsets", where, allowed, str(n_subsets), hint)
+        raise ParameterError("n_subsets", allowed, str(n_subsets), hint)
     rng = np.random.default_rng(derive(seed, "subsets"))
     order, other_order = rng.permutation(len(rows)), rng.permutation(len(others))
-    found = [
+    estimates = [
         _estimate(rows[order[part]], others[other_order[part]])
         for part in (slice(k * size, (k + 1) * size) for k in range(number))
     ]
-    error = math.nan if number < 2 else float(np.std(found, ddof=1)) / math.sqrt(number)
-    return KernelDistance(float(np.mean(found)), error, number, size)
+    error = math.nan if number < 2 else float(np.std(estimates, ddof=1)) / math.sqrt(number)
+    return KernelDistance(float(np.mean(estimates)), error, number, size)
 
 
 def _estimate(x: Floats, y: Floats) -> float:
+    """Return the unbiased estimate: pairs of a row with itself are left out of the means."""
     d, m = x.shape[1], len(x)
     within = 0.0
     for rows in (x, y):

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pxgen_plugins.utils import validation
-from pxgen_plugins.utils.errors import ParameterError, short_repr
+from pxgen_plugins.utils.errors import ParameterError, caller, short_repr
 
 __all__ = ["Moments"]
 
@@ -39,22 +39,25 @@ class Moments:
         (2, [1.0, 2.0], [[2.0, 4.0], [4.0, 8.0]])
     """
 
+    @caller("Moments")
     def __init__(self, d: int) -> None:
-        d = validation.integer(d, "d", "Moments", minimum=0)
+        d = validation.integer(d, "d", minimum=0)
         self.n = 0
         self.mean: Floats = np.zeros(d)
         self._scatter: Floats = np.zeros((d, d))
 
     @classmethod
-    def of(cls, X: Any, where: str = "Moments") -> Moments:
+    @caller("Moments")
+    def of(cls, X: Any) -> Moments:
         """Return the moments of the rows of ``X``, (n, ...); what follows the rows is flattened.
 
         Raises:
             ParameterError: As :func:`as_rows`.
         """
-        rows = as_rows(X, "X", where)
+        rows = as_rows(X, "X")
         return cls(rows.shape[1]).update(rows)
 
+    @caller("Moments")
     def update(self, X: Any) -> Moments:
         """Take in more rows, (n, d) or (n, ...); return self.
 
@@ -63,31 +66,15 @@ class Moments:
 
         Cost: O(n d^2).
         """
-        rows = as_rows(X, "X", "Moments")
+        rows = as_rows(X, "X")
         if rows.shape[1] != len(self.mean):
             allowed = f"of {len(self.mean)} columns, like the rows before"
             hint = "Use the same features for all batches."
-            raise ParameterError("X", "Moments", allowed, short_repr(X), hint)
+            raise ParameterError("X", allowed, short_repr(X), hint)
         if len(rows):
             mean = rows.mean(axis=0)
             centred = rows - mean
             self._join(len(rows), mean, centred.T @ centred)
-        return self
-
-    def merge(self, other: Moments) -> Moments:
-        """Take in the rows of ``other``; return self.
-
-        Raises:
-            ParameterError: When it is no :class:`Moments`, or has other columns.
-        """
-        if not isinstance(other, Moments):
-            hint = "Pass Moments.of(X), or call update(X)."
-            raise ParameterError("other", "Moments", "a Moments", short_repr(other), hint)
-        if len(other.mean) != len(self.mean):
-            allowed = f"of {len(self.mean)} columns"
-            hint = "Use the same features for both."
-            raise ParameterError("other", "Moments", allowed, f"{len(other.mean)} columns", hint)
-        self._join(other.n, other.mean, other._scatter)
         return self
 
     @property
@@ -97,6 +84,9 @@ class Moments:
         return scatter
 
     def _join(self, n: int, mean: Floats, scatter: Floats) -> None:
+        # Both scatters are about their own mean. Moving each to the common mean adds
+        # n1 n2 / (n1 + n2) times the square of the gap between the means: no large squares are
+        # subtracted from each other, as in sum(x^2) - n mean^2.
         total = self.n + n
         if not n:
             return
@@ -106,13 +96,12 @@ class Moments:
         self.n = total
 
 
-def as_rows(X: Any, parameter: str, where: str) -> Floats:
+def as_rows(X: Any, parameter: str) -> Floats:
     """Return ``X`` as a finite float64 matrix (n, d); what follows the rows is flattened.
 
     Args:
         X: Array, tensor or nested lists of real numbers, (n, ...).
         parameter: Its name, for the message.
-        where: Who asks, for the message.
 
     Raises:
         ParameterError: When it is no array of real numbers, values are masked, rows have no
@@ -131,10 +120,10 @@ def as_rows(X: Any, parameter: str, where: str) -> Floats:
     masked = isinstance(X, np.ma.MaskedArray) and np.any(X.mask)
     if masked or array.dtype.kind not in "biuf" or array.ndim < 2 or (len(array) and not width):
         hint = "Give an array with one row per instance and no value missing."
-        raise ParameterError(parameter, where, "real numbers of shape (n, d)", short_repr(X), hint)
+        raise ParameterError(parameter, "real numbers of shape (n, d)", short_repr(X), hint)
     rows: Floats = array.reshape(len(array), width).astype(np.float64, copy=False)
     bad = ~(np.abs(rows) <= _LARGEST).all(axis=1)  # written so that NaN is found
     if bad.any():
         got = f"{int(bad.sum())} of {len(rows)} rows with NaN, infinity or a value beyond 1e40"
-        raise ParameterError(parameter, where, "finite", got, "Leave those rows out.")
+        raise ParameterError(parameter, "finite", got, "Leave those rows out.")
     return rows

@@ -10,7 +10,7 @@ from scipy.spatial.distance import cdist
 
 from pxgen_plugins.evaluation.moments import as_rows
 from pxgen_plugins.utils import validation
-from pxgen_plugins.utils.errors import ParameterError
+from pxgen_plugins.utils.errors import ParameterError, caller
 from pxgen_plugins.utils.neighbours import blocks, nearest_others
 
 __all__ = ["SampleQuality", "sample_quality"]
@@ -36,6 +36,7 @@ class SampleQuality:
     k: int
 
 
+@caller("sample_quality")
 def sample_quality(reference: Any, samples: Any, *, k: int = 5) -> SampleQuality:
     """Return precision and recall (Kynkaanniemi et al. 2019), density and coverage (Naeem 2020).
 
@@ -56,35 +57,34 @@ def sample_quality(reference: Any, samples: Any, *, k: int = 5) -> SampleQuality
 
     Example:
         >>> rng = np.random.default_rng(0)
-        >>> found = sample_quality(rng.normal(size=(200, 2)), rng.normal(size=(200, 2)) + 10.0)
-        >>> found.precision, found.coverage
+        >>> quality = sample_quality(rng.normal(size=(200, 2)), rng.normal(size=(200, 2)) + 10.0)
+        >>> quality.precision, quality.coverage
         (0.0, 0.0)
     """
-    where = "sample_quality"
-    real, fake = as_rows(reference, "reference", where), as_rows(samples, "samples", where)
-    k = validation.integer(k, "k", where, minimum=1)
+    real, fake = as_rows(reference, "reference"), as_rows(samples, "samples")
+    k = validation.integer(k, "k", minimum=1)
     for name, rows in (("reference", real), ("samples", fake)):
         if len(rows) <= k:
             hint = "Give more instances, or lower k."
-            raise ParameterError(name, where, f"of more than k = {k} rows", f"{len(rows)}", hint)
+            raise ParameterError(name, f"of more than k = {k} rows", f"{len(rows)}", hint)
     if real.shape[1] != fake.shape[1]:
         got = f"{real.shape[1]} and {fake.shape[1]} columns"
         hint = "Use the same features for both sets."
-        raise ParameterError("samples", where, "of as many columns as reference", got, hint)
+        raise ParameterError("samples", "of as many columns as reference", got, hint)
     real_radius, fake_radius = nearest_others(real, k)[:, -1], nearest_others(fake, k)[:, -1]
-    held = np.zeros(len(fake), dtype=np.int64)  # reference balls around each sample
-    covered = np.zeros(len(real), dtype=bool)
-    recalled = np.zeros(len(real), dtype=bool)
+    n_balls = np.zeros(len(fake), dtype=np.int64)  # reference balls around each sample
+    is_covered = np.zeros(len(real), dtype=bool)
+    is_recalled = np.zeros(len(real), dtype=bool)
     for part in blocks(len(real), len(fake)):
         distance = cdist(real[part], fake)
         inside = distance <= real_radius[part, None]
-        held += inside.sum(axis=0)
-        covered[part] = inside.any(axis=1)
-        recalled[part] = (distance <= fake_radius).any(axis=1)
+        n_balls += inside.sum(axis=0)
+        is_covered[part] = inside.any(axis=1)
+        is_recalled[part] = (distance <= fake_radius).any(axis=1)
     return SampleQuality(
-        precision=float((held > 0).mean()),
-        recall=float(recalled.mean()),
-        density=float(held.mean()) / k,
-        coverage=float(covered.mean()),
+        precision=float((n_balls > 0).mean()),
+        recall=float(is_recalled.mean()),
+        density=float(n_balls.mean()) / k,
+        coverage=float(is_covered.mean()),
         k=k,
     )

@@ -1,9 +1,9 @@
-"""How good a piece of evidence is, in its own kind: attributions, latent weights, prototypes."""
+"""Measures of quality for attributions, latent weights and prototypes."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,10 +11,10 @@ import torch
 from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 from scipy.stats import spearmanr
-from torch import Tensor, nn
+from torch import Tensor
 
-from pxgen_plugins.evaluation.copies import copied
 from pxgen_plugins.utils.seeds import derive
+from pxgen_plugins.utils.sequences import evenly_spaced
 
 __all__ = [
     "ablation_agreement",
@@ -24,13 +24,12 @@ __all__ = [
     "jaccard",
     "max_sensitivity",
     "nearest_distance",
-    "randomised",
     "rank_correlation",
-    "weights_by_layer",
 ]
 
 Floats = NDArray[np.floating[Any]]
 Values = Callable[[Tensor], Tensor]
+_RANDOM_ORDERS = 3
 
 
 def deletion_insertion(
@@ -40,7 +39,6 @@ def deletion_insertion(
     baseline: float,
     *,
     steps: int = 16,
-    n_random: int = 3,
     seed: int = 0,
 ) -> dict[str, float]:
     """Return areas under the deletion and insertion curves, and those of random orders.
@@ -57,26 +55,24 @@ def deletion_insertion(
         attributions: Array of the same shape; importance is its absolute value.
         baseline: Value that stands for "absent".
         steps: Points of a curve.
-        n_random: Random orders averaged.
-        seed: Their seed.
+        seed: Seed of the three random orders, which are averaged.
 
     Returns:
         Means over anchors: ``deletion``, ``insertion``, ``random_deletion``, ``random_insertion``.
 
-    Cost: 2 (1 + n_random) steps n target values.
+    Cost: 8 steps n target values.
     """
     importance = np.abs(np.asarray(attributions, dtype=np.float64)).reshape(len(x), -1)
     order = np.argsort(-importance, axis=1, kind="stable")
     empty = torch.full_like(x, baseline)
-    found = {
+    rng = np.random.default_rng(derive(seed, "random order"))
+    orders = [rng.permuted(order, axis=1) for _ in range(_RANDOM_ORDERS)]
+    return {
         "deletion": _area(values, x, empty, order, steps),
         "insertion": _area(values, empty, x, order, steps),
+        "random_deletion": float(np.mean([_area(values, x, empty, o, steps) for o in orders])),
+        "random_insertion": float(np.mean([_area(values, empty, x, o, steps) for o in orders])),
     }
-    rng = np.random.default_rng(derive(seed, "random order"))
-    orders = [rng.permuted(order, axis=1) for _ in range(n_random)]
-    found["random_deletion"] = float(np.mean([_area(values, x, empty, o, steps) for o in orders]))
-    found["random_insertion"] = float(np.mean([_area(values, empty, x, o, steps) for o in orders]))
-    return found
 
 
 def _area(values: Values, start: Tensor, end: Tensor, order: NDArray[np.intp], steps: int) -> float:
@@ -135,60 +131,6 @@ def max_sensitivity(
     return float(worst.mean())
 
 
-def randomised(model: Any, seed: int = 0, only: Collection[str] | None = None) -> Any | None:
-    """Return a copy of ``model`` with the weights permuted within their tensors, or None.
-
-    For the sanity check of Adebayo et al. 2018: an attribution that stays the same under it does
-    not depend on what the model learnt. Permuting keeps the distribution of the weights. None when
-    the model cannot be copied, or has no weights.
-
-    Args:
-        model: A model with ``layers``.
-        seed: Seed of the permutations.
-        only: Names of the layers to permute; None takes all. A layer's permutation does not depend
-            on which others are permuted.
-    """
-    other = copied(model)
-    if other is None:
-        return None
-    mine = {id(p) for module in model.layers.values() for p in module.parameters()}
-    found = weights_by_layer(other)
-    if not found or any(id(p) in mine for weights in found.values() for p in weights):
-        return None
-    with torch.no_grad():
-        for name, weights in found.items():
-            if only is None or name in only:
-                generator = torch.Generator().manual_seed(derive(seed, "randomised", name))
-                for weight in weights:
-                    place = torch.randperm(weight.numel(), generator=generator)
-                    weight.copy_(weight.flatten()[place.to(weight.device)].view_as(weight))
-    return other
-
-
-def weights_by_layer(model: Any) -> dict[str, list[nn.Parameter]]:
-    """Return the weights of each of a model's ``layers``, each under the innermost one.
-
-    Layers without weights of their own are left out.
-
-    Example:
-        >>> from types import SimpleNamespace
-        >>> net = nn.Sequential(nn.Linear(2, 3), nn.ReLU())
-        >>> found = weights_by_layer(SimpleNamespace(layers={"all": net, "first": net[0]}))
-        >>> [(name, len(weights)) for name, weights in found.items()]
-        [('first', 2)]
-    """
-    listed = {name: list(module.parameters()) for name, module in model.layers.items()}
-    owner: dict[int, str] = {}
-    for name in sorted(listed, key=lambda name: len(list(model.layers[name].modules()))):
-        for weight in listed[name]:
-            owner.setdefault(id(weight), name)
-    found = {
-        name: [weight for weight in weights if owner[id(weight)] == name]
-        for name, weights in listed.items()
-    }
-    return {name: weights for name, weights in found.items() if weights}
-
-
 def ablation_agreement(values_at: Values, codes: Tensor, weights: Floats) -> float:
     """Return how far weights point to the latent dimensions that matter when set to the prior mean.
 
@@ -220,11 +162,11 @@ def rank_correlation(one: Floats, other: Floats) -> float:
         >>> rank_correlation(np.array([[1.0, 2.0, 3.0]]), np.array([[10.0, 20.0, 40.0]]))
         1.0
     """
-    found = []
+    correlations = []
     for a, b in zip(one.reshape(len(one), -1), other.reshape(len(other), -1), strict=True):
         flat = np.ptp(a) == 0 or np.ptp(b) == 0
-        found.append(0.0 if flat else float(spearmanr(a, b).statistic))
-    return float(np.round(np.mean(found), 12)) if found else float("nan")
+        correlations.append(0.0 if flat else float(spearmanr(a, b).statistic))
+    return float(np.round(np.mean(correlations), 12)) if correlations else float("nan")
 
 
 def cosine(one: Floats, other: Floats) -> float:
@@ -236,8 +178,8 @@ def cosine(one: Floats, other: Floats) -> float:
     """
     a, b = (np.asarray(t, dtype=np.float64).reshape(len(t), -1) for t in (one, other))
     size = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
-    found = np.where(size > 0, (a * b).sum(axis=1) / np.where(size > 0, size, 1.0), 0.0)
-    return float(np.round(found.mean(), 12)) if len(found) else float("nan")
+    cosines = np.where(size > 0, (a * b).sum(axis=1) / np.where(size > 0, size, 1.0), 0.0)
+    return float(np.round(cosines.mean(), 12)) if len(cosines) else float("nan")
 
 
 def jaccard(one: Any, other: Any) -> float:
@@ -268,7 +210,7 @@ def nearest_distance(points: NDArray[np.float64], rows: NDArray[np.float64]) -> 
 
 
 def coverage(
-    features: Floats, picked: NDArray[np.int64], labels: NDArray[np.str_] | None = None
+    features: Floats, picks: NDArray[np.int64], labels: NDArray[np.str_] | None = None
 ) -> dict[str, float | None]:
     """Return how well the picked rows stand for all rows.
 
@@ -280,26 +222,25 @@ def coverage(
 
     Args:
         features: Array (n, d).
-        picked: k indices.
+        picks: Indices of the k picked rows.
         labels: n labels. Rows that are not finite are left out.
 
     Cost: O(n k d), and O(s^2 d) for MMD on s <= 2,000 evenly spaced rows.
     """
-    known = np.isfinite(features).all(axis=1)
-    place = np.cumsum(known) - 1
-    picked = place[picked[known[picked]]]
-    features, labels = features[known], None if labels is None else labels[known]
-    chosen = features[picked].astype(np.float64)
-    distance = cdist(features.astype(np.float64), chosen)
+    finite = np.isfinite(features).all(axis=1)
+    place = np.cumsum(finite) - 1  # of a row among the finite ones
+    picks = place[picks[finite[picks]]]
+    features, labels = features[finite], None if labels is None else labels[finite]
+    centres = features[picks].astype(np.float64)
+    distance = cdist(features.astype(np.float64), centres)
     nearest = distance.argmin(axis=1)
-    gaps = cdist(chosen, chosen)[np.triu_indices(len(picked), 1)]
-    rows = np.linspace(0, len(features) - 1, min(len(features), 2000)).round().astype(int)
-    some = features[rows]
+    gaps = cdist(centres, centres)[np.triu_indices(len(picks), 1)]
+    some = features[evenly_spaced(len(features), 2000)]
     width = 2 * np.median(distance) ** 2 or 1.0
-    inside = np.exp(-(cdist(chosen, chosen) ** 2) / width).mean()
-    across = np.exp(-(cdist(some, chosen) ** 2) / width).mean()
+    inside = np.exp(-(cdist(centres, centres) ** 2) / width).mean()
+    across = np.exp(-(cdist(some, centres) ** 2) / width).mean()
     whole = np.exp(-(cdist(some, some) ** 2) / width).mean()
-    purity = None if labels is None else float((labels == labels[picked][nearest]).mean())
+    purity = None if labels is None else float((labels == labels[picks][nearest]).mean())
     return {
         "radius": float(distance.min(axis=1).max()),
         "mean_distance": float(distance.min(axis=1).mean()),

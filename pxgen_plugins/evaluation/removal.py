@@ -1,4 +1,4 @@
-"""Does a group of training samples matter? Drop it, train again, compare the models' samples."""
+"""Removal experiments: retrain without some training samples, and compare the models' samples."""
 
 from __future__ import annotations
 
@@ -15,14 +15,12 @@ from pxgen_plugins.evaluation.removal_plan import RANDOM, Plan
 from pxgen_plugins.evaluation.removal_result import RemovalResult
 from pxgen_plugins.evaluation.removal_store import Reference, Store
 from pxgen_plugins.evaluation.removal_workers import Task, Work
-from pxgen_plugins.utils.errors import ModelError, ParameterError, short_repr
+from pxgen_plugins.utils.errors import ModelError, ParameterError, caller, short_repr
 from pxgen_plugins.utils.progress import bar
 from pxgen_plugins.utils.threads import one_thread
 from pxgen_plugins.utils.validation import boolean, integer
 
 __all__ = ["RANDOM", "RemovalExperiment"]
-
-_WHERE = "RemovalExperiment"
 
 
 class RemovalExperiment:
@@ -87,6 +85,7 @@ class RemovalExperiment:
         [0, 10, 20]
     """
 
+    @caller("RemovalExperiment")
     def __init__(
         self,
         train: Callable[[NDArray[np.int64], int, bool], Any],
@@ -107,17 +106,18 @@ class RemovalExperiment:
     ) -> None:
         if not callable(train):
             hint = "Pass train(index, seed, equal_steps) -> model."
-            raise ParameterError("train", _WHERE, "a function", short_repr(train), hint)
-        of, by = _functions(features, "features"), _functions(distances, "distances")
-        measures = [removal_workers.measure(name, space) for space in of for name in by]
+            raise ParameterError("train", "a function", short_repr(train), hint)
+        by_space, by_name = _functions(features, "features"), _functions(distances, "distances")
+        measures = [removal_workers.measure(name, space) for space in by_space for name in by_name]
         self.plan = Plan(
             n_train, rankings, amounts, whole, seeds, reference_seed, n_samples, measures, tag
         )
-        self.work = Work(train, of, by, self.plan.n_samples)
+        self.work = Work(train, by_space, by_name, self.plan.n_samples)
         self.folder = folder
-        self.n_jobs = integer(n_jobs, "n_jobs", _WHERE, minimum=1)
-        self.verbose = boolean(verbose, "verbose", _WHERE)
+        self.n_jobs = integer(n_jobs, "n_jobs", minimum=1)
+        self.verbose = boolean(verbose, "verbose")
 
+    @caller("RemovalExperiment.run")
     def run(self) -> RemovalResult:
         """Train what is not stored yet, and return the result.
 
@@ -131,10 +131,10 @@ class RemovalExperiment:
         if self.n_jobs > 1:
             removal_workers.check_sendable(self.work)
         store = Store(self.folder, self.plan)
-        found = {point: store.get(point) for point in self.plan.points}
-        missing = [point for point, record in found.items() if record is None]
+        records = {point: store.get(point) for point in self.plan.points}
+        missing = [point for point, record in records.items() if record is None]
         reference = store.reference()
-        total, failed = 1 + len(found), []
+        total, failures = 1 + len(records), []
         with bar(total, "removal", "model", self.verbose) as progress:
             progress.n = progress.initial = total - len(missing) - (reference is None)
             progress.refresh()
@@ -142,24 +142,24 @@ class RemovalExperiment:
                 reference = self._reference(store)
                 progress.update(1)
             tasks: list[Task] = [
-                (point, self.plan.kept(point), point.seed, point.schedule == "steps")
+                (point, self.plan.indices(point), point.seed, point.schedule == "steps")
                 for point in missing
             ]
             for outcome in removal_workers.run(self.work, reference[0], tasks, self.n_jobs):
                 if outcome.record is None:
-                    failed.append(outcome)
+                    failures.append(outcome)
                 else:
                     store.put(outcome.key, outcome.record)
-                    found[outcome.key] = outcome.record
+                    records[outcome.key] = outcome.record
                 progress.update(1)
-        if failed:
-            first = failed[0]
+        if failures:
+            first = failures[0]
             reason = first.error.strip().splitlines()[-1]
-            failure = _failure(str(first.key), reason, len(failed) - 1)
+            failure = _failure(str(first.key), reason, len(failures) - 1)
             raise failure from RuntimeError("\n" + first.error)
         points = [
-            {**vars(point), **{key: record[key] for key in _KEPT}}
-            for point, record in found.items()
+            {**vars(point), **{key: record[key] for key in _COLUMNS}}
+            for point, record in records.items()
             if record is not None
         ]
         plan = {"digest": self.plan.digest(), **self.plan.record()}
@@ -186,23 +186,26 @@ class RemovalExperiment:
         return features, record
 
 
-_KEPT = ("n_kept", "distances", "train_seconds", "seconds")
+_COLUMNS = ("n_kept", "distances", "train_seconds", "seconds")
 
 
-def _functions(given: Any, parameter: str) -> dict[str, Callable[..., Any]]:
-    good = isinstance(given, Mapping) and len(given) > 0
-    if not good or not all(isinstance(n, str) and n and callable(f) for n, f in given.items()):
+def _functions(functions: Any, parameter: str) -> dict[str, Callable[..., Any]]:
+    good = (
+        isinstance(functions, Mapping)
+        and len(functions) > 0
+        and all(isinstance(name, str) and name and callable(f) for name, f in functions.items())
+    )
+    if not good:
         hint = f"Pass a mapping, as in {parameter}={{'name': function}}."
         allowed = "a non-empty mapping from names to functions"
-        raise ParameterError(parameter, _WHERE, allowed, short_repr(given), hint)
-    return dict(given)
+        raise ParameterError(parameter, allowed, short_repr(functions), hint)
+    return dict(functions)
 
 
 def _failure(point: str, reason: str, others: int) -> ModelError:
     more = f" (and {others} more)" if others else ""
     return ModelError(
         "train, features and distances",
-        f"{_WHERE}.run",
         "able to train and measure every point",
         f"{reason} at {point}{more}",
         "Mend this and run again: points that were stored in a folder are kept.",

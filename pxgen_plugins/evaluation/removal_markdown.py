@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pxgen_plugins.utils.text import markdown_table
+from pxgen_plugins.utils.text import markdown_table, number
 
 __all__ = ["markdown"]
 
@@ -46,10 +46,10 @@ def markdown(result: Any) -> str:
 
 
 def _floor(result: Any, distance: str) -> list[str]:
-    found = result.floor(distance)
+    floor = result.floor(distance)
     return [
-        "All samples, another seed: " + _interval(found["seed_to_seed"].row(), "") + ".",
-        "The reference, other samples of it: " + _interval(found["same_model"].row(), "") + ".",
+        "All samples, another seed: " + _interval(floor["seed_to_seed"].row(), "") + ".",
+        "The reference, other samples of it: " + _interval(floor["same_model"].row(), "") + ".",
     ]
 
 
@@ -66,4 +66,4 @@ def _curves(result: Any, schedule: str, distance: str) -> list[str]:
 
 def _interval(row: Any, prefix: str) -> str:
     mean, low, high = (row[f"{prefix}{key}"] for key in ("mean", "low", "high"))
-    return f"{mean:.4g}" if low is None else f"{mean:.4g} [{low:.4g}, {high:.4g}]"
+    return number(mean) if low is None else f"{number(mean)} [{number(low)}, {number(high)}]"

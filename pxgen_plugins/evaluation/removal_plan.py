@@ -1,4 +1,4 @@
-"""What a removal experiment will train: every point, and the samples each one keeps."""
+"""The plan of a removal experiment: its points, and the samples that each one keeps."""
 
 from __future__ import annotations
 
@@ -16,11 +16,10 @@ from pxgen_plugins.utils.errors import ParameterError, short_repr
 from pxgen_plugins.utils.seeds import derive
 from pxgen_plugins.utils.validation import choice, integer
 
-__all__ = ["RANDOM", "SCHEDULES", "Plan", "Point"]
+__all__ = ["RANDOM", "Plan", "Point"]
 
 RANDOM = "random"
-SCHEDULES = ("epochs", "steps")
-_WHERE = "RemovalExperiment"
+_SCHEDULES = ("epochs", "steps")
 
 Indices = NDArray[np.int64]
 
@@ -69,17 +68,17 @@ class Plan:
         measures: Sequence[str],
         tag: str,
     ) -> None:
-        self.n_train = integer(n_train, "n_train", _WHERE, minimum=2)
-        self.n_samples = integer(n_samples, "n_samples", _WHERE, minimum=2)
-        self.reference_seed = integer(reference_seed, "reference_seed", _WHERE, minimum=0)
+        self.n_train = integer(n_train, "n_train", minimum=2)
+        self.n_samples = integer(n_samples, "n_samples", minimum=2)
+        self.reference_seed = integer(reference_seed, "reference_seed", minimum=0)
         self.seeds = _seeds(seeds, self.reference_seed)
         self.amounts = _by_schedule(amounts, self.n_train)
         largest = max(max(counts) for counts in self.amounts.values())
-        self.whole = largest if whole is None else integer(whole, "whole", _WHERE, minimum=1)
+        self.whole = largest if whole is None else integer(whole, "whole", minimum=1)
         self.measures = list(measures)
         if not isinstance(tag, str):
             hint = "Pass a text that names the recipe, as in tag='digit 0, 20 epochs'."
-            raise ParameterError("tag", _WHERE, "a string", short_repr(tag), hint)
+            raise ParameterError("tag", "a string", short_repr(tag), hint)
         self.tag = tag
         self._orders = _orders(rankings, self.n_train, largest)
         self.rankings = list(self._orders)
@@ -92,7 +91,7 @@ class Plan:
             for seed in self.seeds
         ]
 
-    def kept(self, point: Point) -> Indices:
+    def indices(self, point: Point) -> Indices:
         """Return the training samples that a point keeps, rising, (n_train - amount,)."""
         if not point.amount:
             return np.arange(self.n_train)
@@ -141,25 +140,25 @@ def _seeds(seeds: Any, reference_seed: int) -> list[int]:
     allowed = "distinct integers >= 0 other than reference_seed, at least one"
     hint = "The reference is one model, and each seed another; two or more seeds give intervals."
     try:
-        found = [integer(seed, "seeds", _WHERE, minimum=0) for seed in seeds]
+        distinct = [integer(seed, "seeds", minimum=0) for seed in seeds]
     except (TypeError, ParameterError) as error:
-        raise ParameterError("seeds", _WHERE, allowed, short_repr(seeds), hint) from error
-    if not found or len(set(found)) < len(found) or reference_seed in found:
-        got = f"{short_repr(list(found))} with reference_seed={reference_seed}"
-        raise ParameterError("seeds", _WHERE, allowed, got, hint)
-    return found
+        raise ParameterError("seeds", allowed, short_repr(seeds), hint) from error
+    if not distinct or len(set(distinct)) < len(distinct) or reference_seed in distinct:
+        got = f"{short_repr(distinct)} with reference_seed={reference_seed}"
+        raise ParameterError("seeds", allowed, got, hint)
+    return distinct
 
 
 def _by_schedule(amounts: Any, n_train: int) -> dict[str, list[int]]:
-    given = amounts if isinstance(amounts, Mapping) else dict.fromkeys(SCHEDULES, amounts)
-    if not given:
+    by_schedule = amounts if isinstance(amounts, Mapping) else dict.fromkeys(_SCHEDULES, amounts)
+    if not by_schedule:
         hint = "Give counts for 'epochs', for 'steps', or for both."
-        raise ParameterError("amounts", _WHERE, "counts by schedule", short_repr(amounts), hint)
-    found = {}
-    for schedule, counts in given.items():
-        choice(schedule, "a schedule in amounts", _WHERE, SCHEDULES)
-        found[schedule] = _counts(counts, n_train)
-    return {schedule: found[schedule] for schedule in SCHEDULES if schedule in found}
+        raise ParameterError("amounts", "counts by schedule", short_repr(amounts), hint)
+    checked = {}
+    for schedule, counts in by_schedule.items():
+        choice(schedule, "a schedule in amounts", _SCHEDULES)
+        checked[schedule] = _counts(counts, n_train)
+    return {schedule: checked[schedule] for schedule in _SCHEDULES if schedule in checked}
 
 
 def _counts(counts: Any, n_train: int) -> list[int]:
@@ -167,30 +166,28 @@ def _counts(counts: Any, n_train: int) -> list[int]:
     hint = "Pass counts, as in [100, 200, 300], not fractions; 0 is always trained."
     listed = list(counts) if isinstance(counts, (Sequence, np.ndarray)) else []
     whole = all(isinstance(c, numbers.Integral) and not isinstance(c, bool) for c in listed)
-    found = sorted({int(c) for c in listed} - {0}) if whole else []
-    if not found or found[0] < 0 or found[-1] >= n_train:
-        raise ParameterError("amounts", _WHERE, allowed, short_repr(counts), hint)
-    return found
+    distinct = sorted({int(c) for c in listed} - {0}) if whole else []
+    if not distinct or distinct[0] < 0 or distinct[-1] >= n_train:
+        raise ParameterError("amounts", allowed, short_repr(counts), hint)
+    return distinct
 
 
 def _orders(rankings: Any, n_train: int, largest: int) -> dict[str, Indices | None]:
     if not isinstance(rankings, Mapping) or not rankings:
         hint = "Pass a mapping, as in {'non-HIHE first': indices, 'random': 'random'}."
         raise ParameterError(
-            "rankings", _WHERE, "a mapping from names to rankings", short_repr(rankings), hint
+            "rankings", "a mapping from names to rankings", short_repr(rankings), hint
         )
-    found: dict[str, Indices | None] = {}
+    orders: dict[str, Indices | None] = {}
     for name, ranking in rankings.items():
         if not isinstance(name, str) or not name:
             hint = "The names appear in the table and the figure."
-            raise ParameterError(
-                "a ranking's name", _WHERE, "a non-empty string", short_repr(name), hint
-            )
+            raise ParameterError("a ranking's name", "a non-empty string", short_repr(name), hint)
         if isinstance(ranking, str) and ranking == RANDOM:
-            found[name] = None
+            orders[name] = None
             continue
-        found[name] = _order(name, ranking, n_train, largest)
-    return found
+        orders[name] = _order(name, ranking, n_train, largest)
+    return orders
 
 
 def _order(name: str, ranking: Any, n_train: int, largest: int) -> Indices:
@@ -207,7 +204,5 @@ def _order(name: str, ranking: Any, n_train: int, largest: int) -> Indices:
             "dropped first"
         )
         hint = "Rank more samples, or drop fewer."
-        raise ParameterError(
-            f"rankings[{name!r}]", _WHERE, allowed, short_repr(ranking), hint
-        ) from error
+        raise ParameterError(f"rankings[{name!r}]", allowed, short_repr(ranking), hint) from error
     return order

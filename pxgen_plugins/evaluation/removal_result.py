@@ -1,4 +1,4 @@
-"""What a removal experiment found: distances by ranking and amount, with intervals over seeds."""
+"""The result of a removal experiment: distances with intervals over seeds, as tables and JSON."""
 
 from __future__ import annotations
 
@@ -11,12 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pxgen_plugins.utils.errors import ParameterError, short_repr
+from pxgen_plugins.utils.errors import ParameterError, caller, short_repr
 from pxgen_plugins.utils.validation import choice
 
-__all__ = ["Curve", "Interval", "RemovalResult", "interval"]
+__all__ = ["RemovalResult", "interval"]
 
-_WHERE = "RemovalResult"
 _FORMAT = "pxgen removal 1"
 
 Floats = NDArray[np.float64]
@@ -43,17 +42,17 @@ def interval(values: Any) -> Interval:
         values: n >= 1 numbers.
 
     Example:
-        >>> found = interval([1.0, 2.0, 3.0])
-        >>> found.mean, round(found.low, 3), round(found.high, 3)
+        >>> result = interval([1.0, 2.0, 3.0])
+        >>> result.mean, round(result.low, 3), round(result.high, 3)
         (2.0, -0.484, 4.484)
     """
     from scipy.stats import t
 
-    given: Floats = np.asarray(values, dtype=np.float64)
-    n, mean = len(given), float(given.mean())
+    sample: Floats = np.asarray(values, dtype=np.float64)
+    n, mean = len(sample), float(sample.mean())
     if n < 2:
         return Interval(mean, None, None, n)
-    half = float(t.ppf(0.975, n - 1)) * float(given.std(ddof=1)) / math.sqrt(n)
+    half = float(t.ppf(0.975, n - 1)) * float(sample.std(ddof=1)) / math.sqrt(n)
     return Interval(mean, mean - half, mean + half, n)
 
 
@@ -80,14 +79,14 @@ class Curve:
     @property
     def band(self) -> Floats:
         """Bounds of the 95% t interval over seeds, (a, 2); NaN for one seed."""
-        found = [interval(row) for row in self.values]
-        return np.array([(i.low, i.high) for i in found], dtype=np.float64)
+        intervals = [interval(row) for row in self.values]
+        return np.array([(i.low, i.high) for i in intervals], dtype=np.float64)
 
     @property
     def rise(self) -> Floats:
         """Distance less that of amount 0 with the same seed, (a, s)."""
-        risen: Floats = self.values - self.values[0]
-        return risen
+        rise: Floats = self.values - self.values[0]
+        return rise
 
     def area(self) -> Floats:
         """Return for each seed the mean rise over the curve, by the trapezoidal rule, (s,)."""
@@ -144,6 +143,7 @@ class RemovalResult:
         """The count that is 100%."""
         return int(self.plan["whole"])
 
+    @caller("RemovalResult")
     def curve(
         self, ranking: str, schedule: str | None = None, distance: str | None = None
     ) -> Curve:
@@ -157,8 +157,8 @@ class RemovalResult:
         Raises:
             ParameterError: When one of them is unknown.
         """
-        choice(ranking, "ranking", _WHERE, self.rankings)
-        schedule = choice(schedule or self.schedules[0], "schedule", _WHERE, self.schedules)
+        choice(ranking, "ranking", self.rankings)
+        schedule = choice(schedule or self.schedules[0], "schedule", self.schedules)
         name = self._distance(distance)
         amounts = [0, *self.plan["amounts"][schedule]]
         table = self._table
@@ -169,6 +169,7 @@ class RemovalResult:
         amount = np.array(amounts, dtype=np.int64)
         return Curve(amount, amount / self.whole, np.array(values, dtype=np.float64))
 
+    @caller("RemovalResult")
     def floor(self, distance: str | None = None) -> dict[str, Interval]:
         """Return what moves the samples without any removal.
 
@@ -193,7 +194,7 @@ class RemovalResult:
         for schedule, ranking, distance in self._curves():
             curve = self.curve(ranking, schedule, distance)
             for place in range(1, len(curve.amount)):
-                found = interval(curve.values[place])
+                over_seeds = interval(curve.values[place])
                 rows.append(
                     {
                         "schedule": schedule,
@@ -202,9 +203,9 @@ class RemovalResult:
                         "fraction": float(curve.fraction[place]),
                         "n_kept": int(self.plan["n_train"] - curve.amount[place]),
                         "distance": distance,
-                        **found.row(),
+                        **over_seeds.row(),
                         **interval(curve.rise[place]).row("rise_"),
-                        "n_seeds": found.n,
+                        "n_seeds": over_seeds.n,
                     }
                 )
         return rows
@@ -218,9 +219,9 @@ class RemovalResult:
         rows = []
         for schedule, ranking, distance in self._curves():
             curve = self.curve(ranking, schedule, distance)
-            found: dict[str, Any] = {"schedule": schedule, "ranking": ranking, "distance": distance}
+            names = {"schedule": schedule, "ranking": ranking, "distance": distance}
             areas, slopes = interval(curve.area()), interval(curve.slope())
-            rows.append({**found, **areas.row("area_"), **slopes.row("slope_"), "n_seeds": areas.n})
+            rows.append({**names, **areas.row("area_"), **slopes.row("slope_"), "n_seeds": areas.n})
         return rows
 
     def contrasts(self) -> list[dict[str, Any]]:
@@ -265,7 +266,7 @@ class RemovalResult:
             "points": self.points,
             "about": self.about,
             "floor": {
-                name: {kind: vars(found) for kind, found in self.floor(name).items()}
+                name: {kind: vars(one) for kind, one in self.floor(name).items()}
                 for name in self.distances
             },
             "table": self.table(),
@@ -275,6 +276,7 @@ class RemovalResult:
         return json.dumps(content, indent=1, allow_nan=False)
 
     @classmethod
+    @caller("RemovalResult.from_json")
     def from_json(cls, text: str) -> RemovalResult:
         """Return the result that :meth:`to_json` wrote; its tables are computed anew.
 
@@ -293,9 +295,7 @@ class RemovalResult:
                     raise ValueError("a distance is not finite")
         except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
             hint = f"Pass what RemovalResult.to_json wrote; this failed: {error!r}."
-            raise ParameterError(
-                "text", f"{_WHERE}.from_json", "a result", short_repr(text), hint
-            ) from error
+            raise ParameterError("text", "a result", short_repr(text), hint) from error
         return result
 
     @property
@@ -314,8 +314,7 @@ class RemovalResult:
         ]
 
     def _distance(self, name: str | None) -> str:
-        given = self.distances[0] if name is None else name
-        return choice(given, "distance", _WHERE, self.distances)
+        return choice(self.distances[0] if name is None else name, "distance", self.distances)
 
 
 def _key(schedule: str, ranking: str, amount: int, seed: int) -> tuple[str, str, int, int]:

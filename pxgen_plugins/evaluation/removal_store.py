@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 import os
-import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +15,15 @@ from numpy.typing import NDArray
 from safetensors.numpy import load, save
 
 from pxgen_plugins.evaluation.removal_plan import Plan, Point
-from pxgen_plugins.utils.errors import ParameterError, PXGenWarning
+from pxgen_plugins.utils.errors import ParameterError, warn
 from pxgen_plugins.utils.files import write_atomic
+from pxgen_plugins.utils.resumable import begin
 
 __all__ = ["Reference", "Store"]
 
 Arrays = dict[str, NDArray[np.float64]]
 Reference = tuple[Arrays, dict[str, Any]]
-_PLAN, _FEATURES, _REFERENCE = "plan.json", "reference.safetensors", "reference.json"
+_FEATURES, _REFERENCE = "reference.safetensors", "reference.json"
 
 
 class Store:
@@ -48,25 +49,19 @@ class Store:
             self._claim(self.folder)
 
     def _claim(self, folder: Path) -> None:
-        path = folder / _PLAN
-        wanted = {"digest": self.plan.digest(), **self.plan.record()}
         if folder.exists() and not folder.is_dir():
             hint = "Name a folder; it is made when it does not exist."
-            raise ParameterError("folder", "RemovalExperiment", "a folder", f"file {folder}", hint)
-        if not path.exists():
-            write_atomic(path, (json.dumps(wanted, indent=1, allow_nan=False) + "\n").encode())
-            return
+            raise ParameterError("folder", "a folder", f"file {folder}", hint)
+        plan = {"digest": self.plan.digest(), **self.plan.record()}
         try:
-            found = json.loads(path.read_text(encoding="utf-8"))
-            other = [key for key in wanted if found.get(key) != wanted[key] and key != "digest"]
-        except (ValueError, AttributeError):
-            found, other = {}, ["unreadable"]
-        if found.get("digest") != wanted["digest"]:
+            differences = begin(folder, plan, _identity)
+        except ValueError:
+            differences = ["unreadable"]
+        if differences:
             raise ParameterError(
                 "folder",
-                "RemovalExperiment",
                 "new, or of the same experiment",
-                f"{folder}, whose plan.json differs in: {', '.join(other) or 'its digest'}",
+                f"{folder}, whose plan.json differs in: {', '.join(differences)}",
                 "Use another folder for another experiment, or delete this one.",
             )
 
@@ -80,8 +75,8 @@ class Store:
             if hashlib.sha256(content).hexdigest() != record["sha256"]:
                 raise ValueError("features are not those that were written")
             for values in record["same_model"].values():
-                _finite(values, len(self.plan.seeds))
-            _same(record["same_model"], self.plan.measures)
+                _check_finite(values, len(self.plan.seeds))
+            _check_measures(record["same_model"], self.plan.measures)
             return load(content), record
         except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
             _warn(self.folder / _REFERENCE, error)
@@ -94,7 +89,7 @@ class Store:
         content = save({name: np.ascontiguousarray(rows) for name, rows in features.items()})
         record = {**record, "sha256": hashlib.sha256(content).hexdigest()}
         write_atomic(self.folder / _FEATURES, content)
-        write_atomic(self.folder / _REFERENCE, _written(record))
+        write_atomic(self.folder / _REFERENCE, _bytes(record))
 
     def get(self, point: Point) -> dict[str, Any] | None:
         """Return the record of a point, or None when it is to be trained."""
@@ -107,9 +102,9 @@ class Store:
             record = _read(path)
             if record["point"] != vars(point):
                 raise ValueError("it is of another point")
-            _same(record["distances"], self.plan.measures)
-            _finite(list(record["distances"].values()), len(self.plan.measures))
-            _finite([record["n_kept"], record["seconds"], record["train_seconds"]], 3)
+            _check_measures(record["distances"], self.plan.measures)
+            _check_finite(list(record["distances"].values()), len(self.plan.measures))
+            _check_finite([record["n_kept"], record["seconds"], record["train_seconds"]], 3)
             return record
         except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
             _warn(path, error)
@@ -121,37 +116,38 @@ class Store:
         if self.folder is None:
             self._memory[point] = record
         else:
-            write_atomic(self._path(point), _written(record))
+            write_atomic(self._path(point), _bytes(record))
 
     def _path(self, point: Point) -> Path:
         assert self.folder is not None
         return self.folder / "points" / f"{self.plan.name(point)}.json"
 
 
+def _identity(plan: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is compared: the digest follows from it."""
+    return {key: value for key, value in plan.items() if key != "digest"}
+
+
 def _read(path: Path) -> dict[str, Any]:
-    found = json.loads(path.read_text(encoding="utf-8"))
-    if not isinstance(found, dict):
+    record = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(record, dict):
         raise ValueError("not a JSON object")
-    return found
+    return record
 
 
-def _written(record: dict[str, Any]) -> bytes:
+def _bytes(record: dict[str, Any]) -> bytes:
     return (json.dumps(record, indent=1, allow_nan=False) + "\n").encode()
 
 
-def _same(found: dict[str, Any], measures: list[str]) -> None:
-    if list(found) != measures:
+def _check_measures(distances: dict[str, Any], measures: list[str]) -> None:
+    if list(distances) != measures:
         raise ValueError("it has other distances")
 
 
-def _finite(values: list[Any], n: int) -> None:
+def _check_finite(values: list[Any], n: int) -> None:
     if len(values) != n or not all(math.isfinite(value) for value in values):
         raise ValueError("a number is missing or not finite")
 
 
 def _warn(path: Path, error: Exception) -> None:
-    warnings.warn(
-        f"RemovalExperiment: {path} cannot be used ({error}); its model is trained again",
-        PXGenWarning,
-        stacklevel=4,
-    )
+    warn(f"RemovalExperiment: {path} cannot be used ({error}); its model is trained again")

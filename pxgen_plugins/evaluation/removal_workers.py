@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import math
-import os
-import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from multiprocessing import connection, get_context, parent_process
 from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
@@ -19,13 +14,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from pxgen_plugins.utils import processes
 from pxgen_plugins.utils.errors import ModelError, ParameterError, short_repr
 from pxgen_plugins.utils.seeds import derive
 from pxgen_plugins.utils.threads import one_thread
 
 __all__ = ["Outcome", "Task", "Work", "check_sendable", "measure", "run"]
 
-_WHERE = "RemovalExperiment.run"
 
 Arrays = dict[str, NDArray[np.float64]]
 Train = Callable[[NDArray[np.int64], int, bool], Any]
@@ -35,7 +30,7 @@ Task = tuple[Any, NDArray[np.int64], int, bool]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a task: a record, or the traceback of what went wrong."""
+    """The result of a task: a record, or the traceback of what went wrong."""
 
     key: Any
     record: dict[str, Any] | None
@@ -54,44 +49,44 @@ class Work:
     def samples(self, model: Any, seed: int) -> Arrays:
         """Return the features of ``n_samples`` samples of a model, (n_samples, d) each."""
         with torch.no_grad():
-            drawn = model.sample(self.n_samples, derive(seed, "removal", "samples"))
-            return {name: self._features(name, of(drawn)) for name, of in self.features.items()}
+            samples = model.sample(self.n_samples, derive(seed, "removal", "samples"))
+            return {name: self._features(name, of(samples)) for name, of in self.features.items()}
 
-    def _features(self, name: str, given: Any) -> NDArray[np.float64]:
-        if isinstance(given, torch.Tensor):
-            given = given.detach().cpu().numpy()
-        rows = np.ascontiguousarray(given, dtype=np.float64)
+    def _features(self, name: str, values: Any) -> NDArray[np.float64]:
+        if isinstance(values, torch.Tensor):
+            values = values.detach().cpu().numpy()
+        rows = np.ascontiguousarray(values, dtype=np.float64)
         if rows.ndim != 2 or len(rows) != self.n_samples or not np.isfinite(rows).all():
             bad = "" if np.isfinite(rows).all() else ", with values that are not finite"
             allowed = f"finite, of shape ({self.n_samples}, d)"
             hint = "Check that the trained model did not diverge, and what features returns."
-            raise ModelError(f"features[{name!r}]", _WHERE, allowed, short_repr(rows) + bad, hint)
+            raise ModelError(f"features[{name!r}]", allowed, short_repr(rows) + bad, hint)
         return rows
 
     def compare(self, one: Arrays, reference: Arrays) -> dict[str, float]:
         """Return every distance in every feature space."""
-        found = {}
+        values = {}
         for space, rows in one.items():
             for name, distance in self.distances.items():
                 value = float(distance(rows, reference[space]))
                 if not math.isfinite(value):
                     hint = "Check the distance on these features, or use more samples."
-                    raise ModelError(f"distances[{name!r}]", _WHERE, "finite", str(value), hint)
-                found[measure(name, space)] = value
-        return found
+                    raise ModelError(f"distances[{name!r}]", "finite", str(value), hint)
+                values[measure(name, space)] = value
+        return values
 
-    def point(self, task: Task, reference: Arrays) -> Outcome:
+    def point(self, reference: Arrays, task: Task) -> Outcome:
         """Train and measure one model."""
         key, index, seed, equal_steps = task
         try:
             start = time.perf_counter()
             model = self.train(index, seed, equal_steps)
-            trained = time.perf_counter()
+            end = time.perf_counter()
             distances = self.compare(self.samples(model, seed), reference)
             record = {
                 "n_kept": len(index),
                 "distances": distances,
-                "train_seconds": round(trained - start, 3),
+                "train_seconds": round(end - start, 3),
                 "seconds": round(time.perf_counter() - start, 3),
             }
         except Exception:  # any error of the user's functions is one of this point
@@ -114,23 +109,19 @@ def run(work: Work, reference: Arrays, tasks: Sequence[Task], n_jobs: int) -> It
     if n_jobs == 1 or not tasks:
         with one_thread():
             for task in tasks:
-                yield work.point(task, reference)
+                yield work.point(reference, task)
         return
-    n_jobs = min(n_jobs, len(tasks))
-    pool = ProcessPoolExecutor(n_jobs, get_context("spawn"), _start, (work, reference))
+    jobs = [(task,) for task in tasks]
     try:
-        _greet(pool)
-        try:
-            waiting = [pool.submit(_point, task) for task in tasks]
-            for future in as_completed(waiting):
-                yield future.result()
-        except BrokenProcessPool as error:
-            allowed = "alive until all points are trained"
-            hint = "It may have run out of memory: use fewer n_jobs. What is stored is kept."
-            got = "one that ended without an answer"
-            raise ModelError("a worker process", _WHERE, allowed, got, hint) from error
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+        yield from processes.run(Work.point, jobs, min(n_jobs, len(jobs)), (work, reference))
+    except processes.WorkerStartError as error:
+        got = "one that a new process does not find (its message is above)"
+        raise _unsendable("train, features or distances", got) from error
+    except processes.WorkerLostError as error:
+        allowed = "alive until all points are trained"
+        hint = "It may have run out of memory: use fewer n_jobs. What is stored is kept."
+        got = "one that ended without an answer"
+        raise ModelError("a worker process", allowed, got, hint) from error
 
 
 def check_sendable(work: Work) -> None:
@@ -156,35 +147,4 @@ def _unsendable(name: str, got: str) -> ParameterError:
         "Define it with def or class at the top level of a file, start the run under "
         "if __name__ == '__main__', or use n_jobs=1."
     )
-    return ParameterError(name, _WHERE, "a function that can be sent to a process", got, hint)
-
-
-def _greet(pool: ProcessPoolExecutor) -> None:
-    """Wait for the first worker: one that cannot import the functions ends while it starts."""
-    try:
-        pool.submit(os.getpid).result()
-    except BrokenProcessPool as error:
-        got = "one that a new process does not find (its message is above)"
-        raise _unsendable("train, features or distances", got) from error
-
-
-_STATE: list[tuple[Work, Arrays]] = []
-
-
-def _start(work: Work, reference: Arrays) -> None:
-    torch.set_num_threads(1)
-    _STATE[:] = [(work, reference)]
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    """End this process when its parent is killed, which the pool itself does not notice."""
-    parent = parent_process()
-    if parent is not None:
-        connection.wait([parent.sentinel])
-        os._exit(1)
-
-
-def _point(task: Task) -> Outcome:
-    work, reference = _STATE[0]
-    return work.point(task, reference)
+    return ParameterError(name, "a function that can be sent to a process", got, hint)

@@ -1,4 +1,4 @@
-"""Is this explanation true of this model: sanity checks on one card."""
+"""Scorecard: sanity checks of a fitted explainer, and their results."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pxgen_plugins.evaluation import checks as registry
 from pxgen_plugins.evaluation.checks import STATES, Context, Row
 from pxgen_plugins.explainer import PXGen
 from pxgen_plugins.utils import validation
-from pxgen_plugins.utils.errors import ParameterError, short_repr
+from pxgen_plugins.utils.errors import ParameterError, caller, short_repr
 from pxgen_plugins.utils.progress import bar
 from pxgen_plugins.utils.text import write
 
@@ -25,7 +25,7 @@ _FORMAT = "pxgen scorecard 1"
 
 @dataclass(frozen=True)
 class Scorecard:
-    """What the checks measured.
+    """Results of the checks.
 
     Attributes:
         rows: One per measured number (see :class:`~pxgen_plugins.evaluation.checks.Row`).
@@ -83,6 +83,7 @@ class Scorecard:
         return json.dumps(content, allow_nan=False, indent=1)
 
     @classmethod
+    @caller("Scorecard.from_json")
     def from_json(cls, text: str) -> Scorecard:
         """Return the card that :meth:`to_json` wrote.
 
@@ -96,10 +97,10 @@ class Scorecard:
             return cls([Row.from_dict(row) for row in content["rows"]], dict(content["about"]))
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             hint = f"Give what Scorecard.to_json returned; this failed: {error!r}."
-            where = "Scorecard.from_json"
             allowed = "a scorecard's JSON"
-            raise ParameterError("text", where, allowed, short_repr(text), hint) from error
+            raise ParameterError("text", allowed, short_repr(text), hint) from error
 
+    @caller("Scorecard.write")
     def write(self, path: str | os.PathLike[str]) -> None:
         """Write ``.json``, ``.md`` or ``.html``, by the suffix; the file appears whole.
 
@@ -107,9 +108,10 @@ class Scorecard:
             ParameterError: For another suffix.
         """
         writers = {".json": self.to_json, ".md": self.to_markdown, ".html": self.to_html}
-        write(path, writers, "Scorecard.write")
+        write(path, writers)
 
 
+@caller("evaluate")
 def evaluate(
     explainer: PXGen,
     X: Any,
@@ -124,10 +126,15 @@ def evaluate(
 ) -> Scorecard:
     """Run sanity checks on a fitted explainer and its anchors.
 
-    The checks are listed by ``pxgen_plugins.evaluation.checks.names()``: ``randomisation`` (groups
-    must depend on the weights), ``calibration_seeds`` (and not on the samples behind the
-    thresholds), ``perturbations`` (and change little for little), ``planted`` (and put anchors of
-    known kinds where they belong). The model is left as it was: checks change copies.
+    The checks are listed by ``pxgen_plugins.evaluation.checks.names()``:
+
+    - ``randomisation``: groups must depend on the weights,
+    - ``calibration_seeds``: but not on the samples behind the thresholds;
+    - ``perturbations``: they must change little when anchors change little;
+    - ``known_groups``: anchors of known kinds must fall where they belong.
+
+    The model is left as it was. While ``randomisation`` runs, its weights are permuted, so no other
+    thread may use it.
 
     No number depends on the order of the anchors, except where ``reconstruction="sample"`` draws by
     position; anchors whose values are not finite are left out, with a warning.
@@ -158,31 +165,30 @@ def evaluate(
         >>> from pxgen_plugins.testing.examples import LinearModel
         >>> from pxgen_plugins.thresholds import Quantile
         >>> explainer = PXGen(LinearModel(), threshold=Quantile(0.9, 200, 2)).fit()
-        >>> card = evaluate(explainer, LinearModel().sample(50, seed=1), checks=["planted"])
+        >>> card = evaluate(explainer, LinearModel().sample(50, seed=1), checks=["known_groups"])
         >>> card.rows[0].case, card.rows[0].state
         ("the model's own samples", 'passed')
     """
-    where = "evaluate"
     if not isinstance(explainer, PXGen):
         hint = "Make one: PXGen(model).fit()."
-        raise ParameterError("explainer", where, "a PXGen explainer", short_repr(explainer), hint)
-    wanted = _wanted(checks)
+        raise ParameterError("explainer", "a PXGen explainer", short_repr(explainer), hint)
+    names = _check_names(checks)
     if out_of_domain is not None and not isinstance(out_of_domain, Mapping):
         hint = "Give each set a name, as in out_of_domain={'cars': X}."
         got = short_repr(out_of_domain)
-        raise ParameterError("out_of_domain", where, "a mapping from name to anchors", got, hint)
+        raise ParameterError("out_of_domain", "a mapping from name to anchors", got, hint)
     context = Context(
         explainer,
         X,
         labels,
         training=training,
         out_of_domain=out_of_domain,
-        n_seeds=validation.integer(n_seeds, "n_seeds", where, minimum=1),
-        seed=validation.integer(seed, "seed", where, minimum=0),
+        n_seeds=validation.integer(n_seeds, "n_seeds", minimum=1),
+        seed=validation.integer(seed, "seed", minimum=0),
     )
     rows: list[Row] = []
-    with bar(len(wanted), "checking", "check", verbose) as progress:
-        for name in wanted:
+    with bar(len(names), "checking", "check", verbose) as progress:
+        for name in names:
             rows += registry.get(name)(context)
             progress.update()
     calibration = context.calibration
@@ -193,7 +199,7 @@ def evaluate(
         "n_anchors": len(context.anchors),
         "n_invalid": context.n_invalid,
         "groups": context.shares(context.codes),
-        "checks": wanted,
+        "checks": names,
         "n_seeds": n_seeds,
         "seed": seed,
     }
@@ -202,15 +208,15 @@ def evaluate(
     )
 
 
-def _wanted(checks: Sequence[str] | None) -> list[str]:
+def _check_names(checks: Sequence[str] | None) -> list[str]:
     known = registry.names()
     if checks is None:
         return known
     if isinstance(checks, str) or not isinstance(checks, Sequence) or not len(checks):
         hint = f"Name some, as in checks=[{known[0]!r}], or leave it out for all."
         allowed = "a sequence of names of checks, or None"
-        raise ParameterError("checks", "evaluate", allowed, short_repr(checks), hint)
-    return [validation.choice(name, "checks", "evaluate", known) for name in checks]
+        raise ParameterError("checks", allowed, short_repr(checks), hint)
+    return [validation.choice(name, "checks", known) for name in checks]
 
 
 def _refuse(name: str) -> None:

@@ -1,4 +1,4 @@
-"""A scorecard as Markdown and as a page."""
+"""A scorecard as a Markdown table and as an HTML page."""
 
 from __future__ import annotations
 
@@ -35,7 +35,8 @@ def _cells(row: Any) -> list[str]:
 
 def _summary(card: Any) -> str:
     counts = {state: count for state, count in card.counts().items() if count}
-    said = ", ".join(f"{count} {state}" for state, count in counts.items()) or "nothing was checked"
+    states = ", ".join(f"{count} {state}" for state, count in counts.items())
     return (
-        f"{said}. Behind a share its 95% interval, behind a mean over seeds the lowest and highest."
+        f"{states or 'nothing was checked'}. Behind a share its 95% interval, behind a mean over "
+        "seeds the lowest and highest."
     )

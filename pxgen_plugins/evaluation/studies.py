@@ -1,4 +1,4 @@
-"""How the groups move with the threshold rule, and with the anchor set."""
+"""Studies: how the groups depend on the threshold rule, and on the anchor set."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ from pxgen_plugins.evaluation.study import Study
 from pxgen_plugins.explainer import PXGen
 from pxgen_plugins.groups import GROUPS
 from pxgen_plugins.groups.intervals import bootstrap
+from pxgen_plugins.host import NotFittedError
 from pxgen_plugins.scoring import Scorer
 from pxgen_plugins.selection import k_center
 from pxgen_plugins.thresholds.calibration import Calibration
 from pxgen_plugins.utils import validation
-from pxgen_plugins.utils.errors import ParameterError, short_repr
+from pxgen_plugins.utils.errors import ParameterError, caller, short_repr
 from pxgen_plugins.utils.seeds import derive
 
 __all__ = ["anchor_study", "threshold_study"]
@@ -30,6 +31,7 @@ Floats = NDArray[np.float64]
 Index = NDArray[np.int64]
 
 
+@caller("threshold_study")
 def threshold_study(
     explainer: PXGen,
     X: Any,
@@ -71,22 +73,21 @@ def threshold_study(
         >>> [row["case"].partition("(")[0] for row in study.rows]
         ['Fixed', 'Quantile']
     """
-    where = "threshold_study"
-    scorer, own, values, found = _scored(explainer, X, labels, where, verbose)
+    scorer, own, values, labels = _score(explainer, X, labels, verbose)
     if rules is None:
-        made: list[thresholds.Rule] = [thresholds.MeanMax(n, 10) for n in (1_000, 10_000)]
-        made += [thresholds.Quantile(0.99), thresholds.Quantile(0.999)]
-        made += [thresholds.Conformal(0.01), thresholds.Median(3.0)]
+        others: list[thresholds.Rule] = [thresholds.MeanMax(n, 10) for n in (1_000, 10_000)]
+        others += [thresholds.Quantile(0.99), thresholds.Quantile(0.999)]
+        others += [thresholds.Conformal(0.01), thresholds.Median(3.0)]
     else:
-        made = [thresholds.make(rule) for rule in rules]
+        others = [thresholds.make(rule) for rule in rules]
     rows = []
     base = None
-    for rule in [explainer.threshold, *made]:
+    for rule in [explainer.threshold, *others]:
         start = time.perf_counter()
         mine = rule is explainer.threshold
         cut = own if mine else rule.calibrate(scorer, explainer.seed, verbose)
         seconds = time.perf_counter() - start
-        row, group = _row(explainer, scorer, rule, cut, values, found)
+        row, group = _row(explainer, scorer, rule, cut, values, labels)
         base = group if base is None else base
         row |= {
             "moved": float((group != base).mean()),
@@ -94,9 +95,10 @@ def threshold_study(
             "seconds": None if mine else round(seconds, 2),
         }
         rows.append(row)
-    return Study("thresholds", rows, _about(explainer, len(values)))
+    return Study("thresholds", rows, _settings(explainer, len(values)))
 
 
+@caller("anchor_study")
 def anchor_study(
     explainer: PXGen,
     X: Any,
@@ -145,23 +147,22 @@ def anchor_study(
         >>> [row["n_anchors"] for row in anchor_study(explainer, X, sizes=[30]).rows]
         [60, 30]
     """
-    where = "anchor_study"
-    draws = validation.integer(n_draws, "n_draws", where, minimum=2)
-    _, cut, values, found = _scored(explainer, X, labels, where, verbose)
+    draws = validation.integer(n_draws, "n_draws", minimum=2)
+    _, cut, values, labels = _score(explainer, X, labels, verbose)
     kinds = [str(criterion.kind) for criterion in explainer.criteria]
     group = groups.assign(values, cut.thresholds, kinds, explainer.rule, cut.scale)
     n = len(group)
     parts = _Representatives(values, group, explainer.n_representatives)
     rows = [_composition("all anchors", np.arange(n), group, parts)]
-    rng = np.random.default_rng(derive(seed, where))
+    rng = np.random.default_rng(derive(seed, "anchor_study"))
     for size in sizes:
-        size = validation.integer(size, "sizes", where, minimum=1)
+        size = validation.integer(size, "sizes", minimum=1)
         if size < n:
-            picked = [rng.choice(n, size, replace=False) for _ in range(draws)]
-            rows.append(_drawn(size, picked, group, parts))
-    for name, index in _compositions(compositions, found, n, where).items():
+            subsets = [rng.choice(n, size, replace=False) for _ in range(draws)]
+            rows.append(_subsets(size, subsets, group, parts))
+    for name, index in _compositions(compositions, labels, n).items():
         rows.append(_composition(name, index, group, parts))
-    return Study("anchors", rows, _about(explainer, n) | {"n_draws": draws, "draw_seed": seed})
+    return Study("anchors", rows, _settings(explainer, n) | {"n_draws": draws, "draw_seed": seed})
 
 
 class _Representatives:
@@ -178,21 +179,19 @@ class _Representatives:
         members = index[self.inside[index]]
         if not len(members):
             return None
-        picked = members[k_center(self.scaled[members], min(self.k, len(members))).indices]
-        return float(nearest_distance(self.scaled[self.inside], self.scaled[picked]).max())
+        picks = members[k_center(self.scaled[members], min(self.k, len(members))).indices]
+        return float(nearest_distance(self.scaled[self.inside], self.scaled[picks]).max())
 
 
-def _scored(
-    explainer: PXGen, X: Any, labels: Any, where: str, verbose: bool
+def _score(
+    explainer: PXGen, X: Any, labels: Any, verbose: bool
 ) -> tuple[Scorer, Calibration, Floats, NDArray[np.str_] | None]:
     if explainer.calibration is None:
-        from alibi.exceptions import NotFittedError
-
         raise NotFittedError(type(explainer).__name__)
     scorer = explainer.scorer()
-    anchors = open_for(scorer.model, X, labels=labels, where=where)
+    anchors = open_for(scorer.model, X, labels=labels)
     if not len(anchors):
-        raise ParameterError("X", where, "at least one anchor", "none", "Give some anchors.")
+        raise ParameterError("X", "at least one anchor", "none", "Give some anchors.")
     values = scorer.score(anchors, verbose).values
     return scorer, explainer.calibration, values, anchors.labels
 
@@ -206,9 +205,9 @@ def _row(
     labels: NDArray[np.str_] | None,
 ) -> tuple[dict[str, Any], NDArray[np.str_]]:
     kinds = [str(criterion.kind) for criterion in scorer.criteria]
-    ruled = (kinds, explainer.rule, cut.scale)
-    group = groups.assign(values, cut.thresholds, *ruled)
-    stable = groups.stability(values, cut.thresholds, cut.repeats, *ruled)
+    settings = (kinds, explainer.rule, cut.scale)
+    group = groups.assign(values, cut.thresholds, *settings)
+    stable = groups.stability(values, cut.thresholds, cut.repeats, *settings)
     inside = group == "HIHE"
     shares = {}
     for label in [] if labels is None else sorted(set(labels.tolist())):
@@ -224,7 +223,7 @@ def _row(
         "threshold_std": dict(zip(cut.names, cut.std.tolist(), strict=True)),
         "fractions": {name: float((group == name).mean()) for name in GROUPS},
         "intervals": bootstrap(
-            values, cut.repeats, rule.combine, *ruled, seed=derive(explainer.seed, "bootstrap")
+            values, cut.repeats, rule.combine, *settings, seed=derive(explainer.seed, "bootstrap")
         ),
         "labels": shares,
         "stability": float(np.nanmean(stable)) if np.isfinite(stable).any() else None,
@@ -254,16 +253,16 @@ def _composition(
     }
 
 
-def _drawn(
-    size: int, picked: Sequence[Index], group: NDArray[np.str_], parts: _Representatives
+def _subsets(
+    size: int, subsets: Sequence[Index], group: NDArray[np.str_], parts: _Representatives
 ) -> dict[str, Any]:
     n = len(group)
-    shares = np.array([[(group[index] == g).mean() for g in GROUPS] for index in picked])
+    shares = np.array([[(group[index] == g).mean() for g in GROUPS] for index in subsets])
     low, high = np.quantile(shares, [0.025, 0.975], axis=0)
     p = float((group == "HIHE").mean())
-    radii = [radius for radius in map(parts.radius, picked) if radius is not None]
+    radii = [radius for radius in map(parts.radius, subsets) if radius is not None]
     return {
-        "case": f"{size:,} drawn, {len(picked)} times",
+        "case": f"{size:,} drawn, {len(subsets)} times",
         "n_anchors": size,
         "fractions": dict(zip(GROUPS, shares.mean(axis=0).tolist(), strict=True)),
         "intervals": {g: [float(low[k]), float(high[k])] for k, g in enumerate(GROUPS)},
@@ -274,13 +273,13 @@ def _drawn(
 
 
 def _compositions(
-    given: Mapping[str, Any] | None, labels: NDArray[np.str_] | None, n: int, where: str
+    compositions: Mapping[str, Any] | None, labels: NDArray[np.str_] | None, n: int
 ) -> dict[str, Index]:
-    found: dict[str, Index] = {}
+    indices: dict[str, Index] = {}
     distinct = [] if labels is None else sorted(set(labels.tolist()))
     if len(distinct) > 1:
-        found |= {f"without label {label}": np.flatnonzero(labels != label) for label in distinct}
-    for name, some in (given or {}).items():
+        indices |= {f"without label {label}": np.flatnonzero(labels != label) for label in distinct}
+    for name, some in (compositions or {}).items():
         index = np.asarray(some)
         if index.dtype == bool and index.shape == (n,):
             index = np.flatnonzero(index)
@@ -288,10 +287,10 @@ def _compositions(
         if not good or index.min() < 0 or index.max() >= n:
             hint = "Give indices or a mask, as in {'bright': X.mean(1) > 0.5}."
             allowed = f"indices in [0, {n}) or a mask of {n}, not empty"
-            raise ParameterError(f"compositions[{name!r}]", where, allowed, short_repr(some), hint)
-        found[str(name)] = index.astype(np.int64)
-    return found
+            raise ParameterError(f"compositions[{name!r}]", allowed, short_repr(some), hint)
+        indices[str(name)] = index.astype(np.int64)
+    return indices
 
 
-def _about(explainer: PXGen, n: int) -> dict[str, Any]:
+def _settings(explainer: PXGen, n: int) -> dict[str, Any]:
     return {"explainer": explainer.meta["params"], "n_anchors": n}

@@ -1,4 +1,4 @@
-"""The result of a study: rows that a table, a figure and JSON are made of."""
+"""The result of a study, as rows, Markdown, JSON and a figure."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any
 from numpy.typing import NDArray
 
 from pxgen_plugins.groups import GROUPS
-from pxgen_plugins.utils.errors import ParameterError, short_repr
+from pxgen_plugins.utils.errors import ParameterError, caller, short_repr
 from pxgen_plugins.utils.files import plain
-from pxgen_plugins.utils.text import markdown_table
+from pxgen_plugins.utils.text import markdown_table, number, percent
 
 __all__ = ["Study"]
 
@@ -43,7 +43,7 @@ class Study:
             [
                 str(row["case"]),
                 *(_share(row, name) for name in GROUPS),
-                *(_number(row.get(name)) for name in own),
+                *("" if row.get(name) is None else number(row[name], 3) for name in own),
             ]
             for row in self.rows
         ]
@@ -55,6 +55,7 @@ class Study:
         return json.dumps(plain(content), allow_nan=False, indent=1)
 
     @classmethod
+    @caller("Study.from_json")
     def from_json(cls, text: str) -> Study:
         """Return the study that :meth:`to_json` wrote.
 
@@ -67,7 +68,7 @@ class Study:
         except (ValueError, TypeError, KeyError) as error:
             hint = f"Give what Study.to_json returned ({type(error).__name__})."
             allowed, got = "a study's JSON", short_repr(text)
-            raise ParameterError("text", "Study.from_json", allowed, got, hint) from error
+            raise ParameterError("text", allowed, got, hint) from error
 
     def plot(self, **options: Any) -> NDArray[Any]:
         """Draw the study (see :func:`pxgen_plugins.plots.plot_study`)."""
@@ -78,15 +79,11 @@ class Study:
 
 def _share(row: dict[str, Any], name: str) -> str:
     interval = row["intervals"][name]
-    shown = f"{row['fractions'][name]:.1%}"
-    return shown if interval is None else f"{shown} ({interval[0]:.1%} to {interval[1]:.1%})"
+    share = percent(row["fractions"][name])
+    return (
+        share if interval is None else f"{share} ({percent(interval[0])} to {percent(interval[1])})"
+    )
 
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float))
-
-
-def _number(value: Any) -> str:
-    if value is None:
-        return ""
-    return str(value) if isinstance(value, int) else f"{value:.3g}"

@@ -1,4 +1,4 @@
-"""The training samples that methods call most representative, and how varied they are."""
+"""Comparison of the training samples that several methods call most representative."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from scipy.spatial.distance import pdist
 
 from pxgen_plugins.evaluation.moments import as_rows
 from pxgen_plugins.evaluation.quality import nearest_distance
-from pxgen_plugins.utils.errors import ParameterError, short_repr
+from pxgen_plugins.utils.errors import ParameterError, caller, short_repr
 from pxgen_plugins.utils.files import plain
-from pxgen_plugins.utils.text import markdown_table
+from pxgen_plugins.utils.text import markdown_table, number
 
 __all__ = ["TrainingSamples", "compare_training_samples"]
 
@@ -50,8 +50,7 @@ class TrainingSamples:
         head = list(self.rows[0]) if self.rows else []
         names = [name.replace("_", " ") for name in head]
         cells = [
-            [f"{v:.3g}" if isinstance(v, float) else str(v) for v in row.values()]
-            for row in self.rows
+            [v if isinstance(v, str) else number(v, 3) for v in row.values()] for row in self.rows
         ]
         return "\n".join(markdown_table(names, cells, n_left=2)) + "\n"
 
@@ -62,6 +61,7 @@ class TrainingSamples:
         return plot_training_samples(self, **options)
 
 
+@caller("compare_training_samples")
 def compare_training_samples(
     X: Any, picks: Mapping[str, Any], features: Mapping[str, Any] | None = None
 ) -> TrainingSamples:
@@ -87,30 +87,29 @@ def compare_training_samples(
 
     Example:
         >>> X = np.arange(6.0).reshape(6, 1)
-        >>> found = compare_training_samples(X, {"ends": [0, 5], "neighbours": [2, 3]})
-        >>> [row["mean_pairwise_distance"] for row in found.table()]
+        >>> comparison = compare_training_samples(X, {"ends": [0, 5], "neighbours": [2, 3]})
+        >>> [row["mean_pairwise_distance"] for row in comparison.table()]
         [5.0, 1.0]
     """
-    where = "compare_training_samples"
     images = np.asarray(X)
     n = len(images)
-    chosen = {str(name): _indices(name, some, n, where) for name, some in picks.items()}
+    indices = {str(name): _indices(name, some, n) for name, some in picks.items()}
     spaces = {"elements": images} if features is None else dict(features)
     rows = []
-    for space, given in spaces.items():
-        points = as_rows(given, f"features[{space!r}]", where)
+    for space, values in spaces.items():
+        points = as_rows(values, f"features[{space!r}]")
         if len(points) != n:
             hint = "Give one row of features per training sample."
             got = f"{len(points)} rows"
-            raise ParameterError(f"features[{space!r}]", where, f"of {n} rows", got, hint)
-        near = {k: _yardstick(points, k) for k in {len(index) for index in chosen.values()}}
-        for name, index in chosen.items():
-            found = _measured(points, index, near[len(index)])
-            rows.append({"method": name, "features": space, **found})
-    return TrainingSamples(chosen, {name: images[index] for name, index in chosen.items()}, rows)
+            raise ParameterError(f"features[{space!r}]", f"of {n} rows", got, hint)
+        near = {k: _yardstick(points, k) for k in {len(index) for index in indices.values()}}
+        for name, index in indices.items():
+            measures = _measures(points, index, near[len(index)])
+            rows.append({"method": name, "features": space, **measures})
+    return TrainingSamples(indices, {name: images[index] for name, index in indices.items()}, rows)
 
 
-def _measured(points: Floats, index: NDArray[np.int64], near: float) -> dict[str, Any]:
+def _measures(points: Floats, index: NDArray[np.int64], near: float) -> dict[str, Any]:
     gaps = pdist(points[index])
     distance = nearest_distance(points, points[index])
     return {
@@ -131,11 +130,11 @@ def _yardstick(points: Floats, k: int) -> float:
     return float(np.median([np.median(nearest_distance(points, points[d])) for d in draws]))
 
 
-def _indices(name: str, some: Any, n: int, where: str) -> NDArray[np.int64]:
+def _indices(name: str, some: Any, n: int) -> NDArray[np.int64]:
     index = np.asarray(some)
     good = index.ndim == 1 and len(index) and index.dtype.kind in "iu"
     if not good or index.min() < 0 or index.max() >= n:
         hint = "Give positions in the training set, most representative first."
         allowed = f"indices in [0, {n}), at least one"
-        raise ParameterError(f"picks[{name!r}]", where, allowed, short_repr(some), hint)
+        raise ParameterError(f"picks[{name!r}]", allowed, short_repr(some), hint)
     return index.astype(np.int64)

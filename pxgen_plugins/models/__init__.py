@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pxgen_plugins.models.base import CAPABILITIES, GenerativeModel, Model, capabilities, require
+from pxgen_plugins.models.base import (
+    CAPABILITIES,
+    REGISTRY,
+    GenerativeModel,
+    Model,
+    capabilities,
+    register,
+    require,
+)
 from pxgen_plugins.utils.lazy import attach
-from pxgen_plugins.utils.registry import Registry
 
 if TYPE_CHECKING:
     from pxgen_plugins.models.autoencoder import Autoencoder
@@ -28,8 +35,6 @@ if TYPE_CHECKING:
     from pxgen_plugins.models.vae import VAE
     from pxgen_plugins.models.vqvae import VQVAE
 
-REGISTRY: Registry[type[GenerativeModel]] = Registry("model", "pxgen_plugins.models")
-register = REGISTRY.register
 get = REGISTRY.get
 names = REGISTRY.names
 

@@ -1,44 +1,54 @@
-"""What the families made of a user's callables share: placement, evaluation mode, checks."""
+"""What the families around networks share: placement, evaluation mode, shapes, self-checks."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from pxgen_plugins.models._batch_independence import expect_alone
-from pxgen_plugins.models._callables import HALVES, Call, expect_shape
-from pxgen_plugins.models._device import bounds, modules_behind, placement
-from pxgen_plugins.models._eval_mode import EvaluationMode
 from pxgen_plugins.models.base import GenerativeModel
+from pxgen_plugins.models.callables import HALVES, Call, expect_shape, method
+from pxgen_plugins.models.runtime import (
+    EvaluationMode,
+    Modules,
+    device_and_dtype,
+    expect_independent_rows,
+    modules_behind,
+)
 from pxgen_plugins.utils import validation
-from pxgen_plugins.utils.errors import ModelError, ParameterError, short_repr
+from pxgen_plugins.utils.errors import ModelError, ParameterError, caller, short_repr
 from pxgen_plugins.utils.memory import out_of_memory
 
-__all__ = ["Networks"]
+__all__ = ["Networks", "row_shape"]
 
 _PROBES = 16
 _SLACK = 1e-3  # part of the range by which float arithmetic may overshoot it
 
 
 class Networks(GenerativeModel):
-    """A model made of callables, torch or numpy, on batches.
+    """A model made of a module's methods, or of functions, torch or numpy, on batches.
 
     While they are called, the modules behind them are in evaluation mode; afterwards every flag is
     as before.
 
     Args:
-        callables: The callables by role; a role is the name of the argument.
-        latent_shape: Shape of one latent code.
-        sample_shape: Shape of one instance.
+        module: The module first given; None where functions alone are given.
+        functions: Functions, or names of the module's methods, by role; a role is the name of the
+            argument.
+        encoder: The role that may be asked for the shape of a code.
+        decoder: The role that may be asked for the shape of an instance.
+        latent_shape: Shape of one latent code; None asks the encoder.
+        sample_shape: Shape of one instance; None asks the decoder.
         data_range: Lowest and highest value of an instance; None when unbounded.
-        modules: The torch modules behind the callables; None finds them.
-        device: Where the callables want their input; None takes that of the first parameter.
+        modules: Further torch modules behind the functions.
+        device: Where the functions want their input; None takes that of the first parameter.
 
     Raises:
-        ParameterError: When an argument is not allowed.
+        ParameterError: When an argument is not allowed, or functions are given without
+            ``modules``.
+        ModelError: When a shape is not given and cannot be found by a call.
     """
 
     latent_shape: tuple[int, ...]
@@ -46,37 +56,38 @@ class Networks(GenerativeModel):
 
     def __init__(
         self,
-        callables: Mapping[str, Any],
+        module: Any,
+        functions: Mapping[str, Any],
         *,
+        encoder: str = "encode",
+        decoder: str = "decode",
         latent_shape: Any,
         sample_shape: Any,
         data_range: Any,
-        modules: nn.Module | Iterable[nn.Module] | None,
+        modules: Modules,
         device: torch.device | str | None,
     ) -> None:
-        self._where = type(self).__name__
-        for role, function in callables.items():
-            if not callable(function):
-                hint = f"Pass a function, a module or a method, as in {role}=net.{role}."
-                raise ParameterError(role, self._where, "callable", short_repr(function), hint)
-        self.latent_shape = validation.shape(latent_shape, "latent_shape", self._where)
-        self.sample_shape = validation.shape(sample_shape, "sample_shape", self._where)
-        self.data_range = bounds(data_range, self._where)
-        self._evaluating = EvaluationMode(modules_behind(modules, *callables.values()))
-        self.device, dtype = placement(self.modules, device, self._where)
+        callables = {role: method(module, f, role) for role, f in functions.items()}
+        for name, shape in (("latent_shape", latent_shape), ("sample_shape", sample_shape)):
+            if shape is not None:
+                setattr(self, name, validation.shape(shape, name))
+        self.data_range = validation.data_range(data_range)
+        self._evaluating = EvaluationMode(modules_behind(callables, modules, module))
+        self.device, dtype = device_and_dtype(self.modules, device)
         # criteria computed in a half type would collapse to its few bits, and tie at thresholds
         narrow = dtype if dtype in HALVES else None
         self.dtype = torch.float32 if narrow else dtype
-        self._calls = {role: Call(f, role, self._where, narrow) for role, f in callables.items()}
+        self._calls = {role: Call(f, role, narrow) for role, f in callables.items()}
+        self._find_shapes(latent_shape is None, sample_shape is None, encoder, decoder)
 
     @property
     def modules(self) -> tuple[nn.Module, ...]:
-        """The outermost modules behind the callables."""
+        """The outermost modules behind the model."""
         return self._evaluating.modules
 
     @property
     def layers(self) -> dict[str, nn.Module]:
-        """The named layers of the modules behind the callables, for attributions."""
+        """The named layers of the modules behind the model, for attributions."""
         roots = self.modules
         return {
             name if len(roots) == 1 else f"{position}.{name}": module
@@ -85,28 +96,60 @@ class Networks(GenerativeModel):
             if name
         }
 
-    def _raw(self, role: str, *given: Tensor) -> Any:
-        with self._evaluating():
-            return self._calls[role](*given)
+    def _arguments(self, role: str, batch: Tensor) -> tuple[Tensor, ...]:
+        """Return what a function is given for a batch: the batch, and its class if it takes one."""
+        return (batch,)
+
+    def _find_shapes(self, latent: bool, sample: bool, encoder: str, decoder: str) -> None:
+        """Find a shape that was not given, by one call at the shape that was."""
+        if latent and sample:
+            hint = "Pass sample_shape=(1, 28, 28), say, without the batch axis."
+            raise ParameterError("sample_shape", "given, or latent_shape", "None for both", hint)
+        if latent:
+            low, high = self.data_range or (-1.0, 1.0)
+            middle = torch.full((2, *self.sample_shape), 0.5 * (low + high))
+            self.latent_shape = self._row_shape("latent_shape", encoder, middle)
+        elif sample:
+            origin = torch.zeros(2, *self.latent_shape)
+            self.sample_shape = self._row_shape("sample_shape", decoder, origin)
+
+    def _row_shape(self, name: str, role: str, batch: Tensor) -> tuple[int, ...]:
+        if role not in self._calls:
+            hint = f"Pass {name}=..., without the batch axis."
+            raise ParameterError(name, f"given, where no {role} can be asked", "None", hint)
+        return row_shape(self._ask(role, self._put(batch)), role)
+
+    def _ask(self, role: str, batch: Tensor) -> Any:
+        """Return what a function gives for a batch at its first call."""
+        with torch.no_grad(), self._evaluating():
+            return self._calls[role].probe(*self._arguments(role, batch))
+
+    def _raw(self, role: str, *batches: Tensor) -> Any:
+        with caller(type(self).__name__), self._evaluating():
+            return self._calls[role](*batches)
 
     def _codes_from(self, role: str, x: Tensor) -> Tensor:
         hint = f"Correct latent_shape, or wrap it so that it gives codes: {role}=lambda x: ..."
-        shape = (len(x), *self.latent_shape)
-        return expect_shape(self._raw(role, x), shape, f"{role}'s result", self._where, hint)
+        return self._rows_from(role, self.latent_shape, hint, x)
 
-    def _instances_from(self, role: str, *given: Tensor) -> Tensor:
+    def _instances_from(self, role: str, *batches: Tensor) -> Tensor:
         hint = f"Correct sample_shape, or reshape inside {role}."
-        shape = (len(given[0]), *self.sample_shape)
-        return expect_shape(self._raw(role, *given), shape, f"{role}'s result", self._where, hint)
+        return self._rows_from(role, self.sample_shape, hint, *batches)
 
-    def _in_parts(self, decode: Callable[..., Tensor], *given: Tensor) -> Tensor:
-        """Return ``decode(*given)``, in halves where memory runs out."""
+    def _rows_from(self, role: str, shape: tuple[int, ...], hint: str, *batches: Tensor) -> Tensor:
+        """Return what a function gives, if it is a row of ``shape`` for each row of the batch."""
+        with caller(type(self).__name__):
+            result = self._raw(role, *batches)
+            return expect_shape(result, (len(batches[0]), *shape), f"{role}'s result", hint)
+
+    def _in_parts(self, decode: Callable[..., Tensor], *batches: Tensor) -> Tensor:
+        """Return ``decode(*batches)``, in halves where memory runs out."""
         try:
-            return decode(*given)
+            return decode(*batches)
         except Exception as error:
-            if len(given[0]) == 1 or not out_of_memory(error):
+            if len(batches[0]) == 1 or not out_of_memory(error):
                 raise
-        halves = zip(*(part.chunk(2) for part in given), strict=True)
+        halves = zip(*(part.chunk(2) for part in batches), strict=True)
         return torch.cat([self._in_parts(decode, *half) for half in halves])
 
     def _put(self, value: Tensor) -> Tensor:
@@ -118,7 +161,7 @@ class Networks(GenerativeModel):
         x = torch.rand(n, *self.sample_shape, generator=generator, dtype=torch.float32)
         return self._put(x) * (high - low) + low
 
-    def _codes_to_try(self, n: int = 2, seed: int = 0) -> Tensor:
+    def _random_codes(self, n: int = 2, seed: int = 0) -> Tensor:
         generator = torch.Generator().manual_seed(seed)
         z = torch.randn(n, *self.latent_shape, generator=generator, dtype=torch.float32)
         return self._put(z)
@@ -127,55 +170,76 @@ class Networks(GenerativeModel):
         """Return the codes of seeded noise, if they are finite and a function of each row."""
         return self._check_rows(role, "inputs inside data_range", embed, self._noise())
 
-    def _check_instances(self, role: str, decode: Callable[..., Tensor], *given: Tensor) -> None:
+    def _check_instances(self, role: str, decode: Callable[..., Tensor], *codes: Tensor) -> None:
         """Raise unless ``decode`` gives finite instances in range, a function of each row."""
-        self._check_range(role, self._check_rows(role, "ordinary latent codes", decode, *given))
+        self._check_range(role, self._check_rows(role, "ordinary latent codes", decode, *codes))
 
     def _check_rows(
-        self, role: str, inputs: str, function: Callable[..., Tensor], *given: Tensor
+        self, role: str, inputs: str, function: Callable[..., Tensor], *batches: Tensor
     ) -> Tensor:
-        """Return ``function(*given)``, if it is finite, the same twice, and each row's own."""
-        found = function(*given)
-        self._check_finite(f"{role}'s result", found, inputs)
-        self._check_repeatable(role, found, function(*given))
-        self._check_alone(role, found, function, *given)
-        return found
+        """Return ``function(*batches)``, if it is finite, the same twice, and each row's own."""
+        result = function(*batches)
+        self._check_finite(f"{role}'s result", result, inputs)
+        self._check_repeatable(role, result, function(*batches))
+        self._check_independence(role, result, function, *batches)
+        return result
 
-    def _check_range(self, role: str, decoded: Tensor) -> None:
+    def _check_range(self, role: str, instances: Tensor) -> None:
         if self.data_range is None:
             return
         low, high = self.data_range
         slack = _SLACK * (high - low)
-        if bool(((decoded < low - slack) | (decoded > high + slack)).any()):
+        if bool(((instances < low - slack) | (instances > high + slack)).any()):
             allowed = f"inside data_range [{low:g}, {high:g}]"
-            got = f"values from {float(decoded.min()):.3g} to {float(decoded.max()):.3g}"
+            got = f"values from {float(instances.min()):.3g} to {float(instances.max()):.3g}"
             hint = (
                 f"Apply the output activation inside {role} (a sigmoid for logits), or correct "
                 "data_range."
             )
-            raise ModelError(f"{role}'s result", self._where, allowed, got, hint)
+            raise ModelError(f"{role}'s result", allowed, got, hint)
 
-    def _check_finite(self, what: str, value: Tensor, given: str) -> None:
+    def _check_finite(self, what: str, value: Tensor, inputs: str) -> None:
         if not bool(value.isfinite().all()):
             hint = "Check the weights and data_range; check=False skips this check."
-            raise ModelError(what, self._where, f"finite for {given}", "NaN or infinity", hint)
+            raise ModelError(what, f"finite for {inputs}", "NaN or infinity", hint)
 
     def _check_repeatable(self, role: str, one: Tensor, other: Tensor) -> None:
         if not torch.allclose(one, other, rtol=1e-4, atol=1e-5):
             allowed = "repeatable (the same input gives the same result)"
             got = f"results that differ by up to {float((one - other).abs().max()):.3g}"
             hint = "Fix its noise, or name modules with dropout in modules=."
-            raise ModelError(role, self._where, allowed, got, hint)
+            raise ModelError(role, allowed, got, hint)
 
-    def _check_alone(
-        self, role: str, found: Tensor, function: Callable[..., Tensor], *given: Tensor
+    def _check_independence(
+        self, role: str, result: Tensor, function: Callable[..., Tensor], *batches: Tensor
     ) -> None:
         """Raise when rows have other results without the rest of their batch."""
-        hint = "; or check=False"
-        expect_alone(role, self._where, found, function, *given, hint=hint)
+        expect_independent_rows(role, result, function, *batches, hint="; or check=False")
 
     def __repr__(self) -> str:
         return (
-            f"{self._where}(latent_shape={self.latent_shape}, sample_shape={self.sample_shape}, "
-            f"data_range={self.data_range})"
+            f"{type(self).__name__}(latent_shape={self.latent_shape}, "
+            f"sample_shape={self.sample_shape}, data_range={self.data_range})"
         )
+
+
+def row_shape(returned: Any, role: str) -> tuple[int, ...]:
+    """Return the shape of one row of what a function gave, of several results the first.
+
+    Raises:
+        ModelError: When it is no tensor with a batch axis and another.
+    """
+    first = returned[0] if isinstance(returned, (tuple, list)) and returned else returned
+    if not isinstance(first, Tensor) or first.ndim < 2:
+        hint = (
+            f"Wrap it: {role}=lambda x: (q.mean, 2 * q.stddev.log()) with q = net.{role}(x), say, "
+            "where it returns a normal distribution."
+        )
+        allowed = "a callable that returns (mean, log_var), or codes"
+        if role not in ("encode", "encoder", "embed"):
+            allowed, hint = (
+                "a callable that returns instances",
+                "Return a tensor with a batch axis.",
+            )
+        raise ModelError(role, allowed, short_repr(returned), hint)
+    return tuple(int(size) for size in first.shape[1:])

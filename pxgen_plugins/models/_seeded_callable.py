@@ -1,4 +1,4 @@
-"""Users' functions that draw for a seed."""
+"""Users' functions that draw random codes or instances for a seed."""
 
 from __future__ import annotations
 
@@ -7,34 +7,33 @@ from typing import Any
 
 import torch
 
-from pxgen_plugins.models._callables import as_tensor
 from pxgen_plugins.models._global_rng import seeded
+from pxgen_plugins.models.callables import as_tensor
 from pxgen_plugins.utils.errors import ModelError, PXGenError
 
-__all__ = ["Draw", "asked"]
+__all__ = ["Draw", "call"]
 
 
-def asked(function: Callable[..., Any], role: str, where: str, form: str, *given: int) -> Any:
+def call(function: Callable[..., Any], role: str, form: str, *arguments: int) -> Any:
     """Return what a user's function gives.
 
     Args:
         function: The callable.
         role: Its name in messages.
-        where: Whose it is, for messages.
         form: How it is called, for messages, as in ``"prior(n, seed)"``.
-        given: Its arguments.
+        arguments: Its arguments.
 
     Raises:
         ModelError: When it raises; its own exception is the cause.
     """
     try:
-        return function(*given)
+        return function(*arguments)
     except PXGenError:
         raise
     except Exception as error:  # whatever a foreign function raises
         got = f"{type(error).__name__}: {str(error)[:300]}"
         hint = "Call it by hand with the same arguments to find the cause."
-        raise ModelError(role, where, f"a function {form}", got, hint) from error
+        raise ModelError(role, f"a function {form}", got, hint) from error
 
 
 class Draw:
@@ -46,11 +45,10 @@ class Draw:
     Args:
         function: The callable.
         role: Its name in messages ("prior").
-        where: Whose it is, for messages ("GAN").
     """
 
-    def __init__(self, function: Callable[[int, int], Any], role: str, where: str) -> None:
-        self.function, self.role, self.where = function, role, where
+    def __init__(self, function: Callable[[int, int], Any], role: str) -> None:
+        self.function, self.role = function, role
 
     def __call__(self, n: int, seed: int) -> Any:
         """Return what it draws (see :meth:`ask`); an ndarray as a tensor."""
@@ -64,8 +62,7 @@ class Draw:
         """
         with seeded(seed):
             # 32 bits, because numpy's older generators take no more
-            given = (n, seed % 2**32)
-            return asked(self.function, self.role, self.where, f"{self.role}(n, seed)", *given)
+            return call(self.function, self.role, f"{self.role}(n, seed)", n, seed % 2**32)
 
     def check(self) -> None:
         """Raise unless the same seed gives the same twice.
@@ -79,4 +76,4 @@ class Draw:
         ):
             allowed = "repeatable: the same for the same seed"
             hint = "It has a generator of its own: make it from the seed, at each call."
-            raise ModelError(self.role, self.where, allowed, "others the second time", hint)
+            raise ModelError(self.role, allowed, "others the second time", hint)

@@ -100,12 +100,12 @@ class Column:
         return codes, failed
 
     def _values(self, series: Any) -> tuple[Floats, dict[int, str]]:
-        found = _numbers(series, self.dtype)
+        values = _numbers(series, self.dtype)
         failed = {}
-        for row in np.flatnonzero(~np.isfinite(found)).tolist():
+        for row in np.flatnonzero(~np.isfinite(values)).tolist():
             what = short_repr(series.iloc[row])
             failed[row] = reason(f"column {self.name!r}: {what} is no finite value")
-        return found, failed
+        return values, failed
 
 
 class Rows(Anchors):
@@ -144,7 +144,7 @@ def matrix(table: Any, columns: Sequence[Column]) -> tuple[Floats, dict[int, str
     return rows, failed
 
 
-def columns_of(like: Any, where: str) -> tuple[Column, ...]:
+def columns_of(like: Any) -> tuple[Column, ...]:
     """Return the columns of the reference table ``like``.
 
     Raises:
@@ -155,16 +155,16 @@ def columns_of(like: Any, where: str) -> tuple[Column, ...]:
 
     if not isinstance(like, pd.DataFrame) or like.shape[0] < 1 or like.shape[1] < 1:
         hint = "Pass the table the synthesizer was trained on, without ids."
-        raise ParameterError("like", where, "a DataFrame with rows", short_repr(like), hint)
+        raise ParameterError("like", "a DataFrame with rows", short_repr(like), hint)
     names = list(like.columns)
     if len(set(names)) < len(names) or not all(isinstance(name, str) for name in names):
         hint = "Rename them, as by like.columns = like.columns.astype(str)."
         allowed = "a DataFrame whose column names are distinct strings"
-        raise ParameterError("like", where, allowed, f"columns {short_repr(names)}", hint)
-    return tuple(_column(like[name], where) for name in names)
+        raise ParameterError("like", allowed, f"columns {short_repr(names)}", hint)
+    return tuple(_column(like[name]) for name in names)
 
 
-def _column(series: Any, where: str) -> Column:
+def _column(series: Any) -> Column:
     import pandas as pd
 
     kind, name = pd.api.types, str(series.name)
@@ -178,34 +178,34 @@ def _column(series: Any, where: str) -> Column:
                 "value may be one."
             )
             got = f"{bad} missing or infinite values in column {name!r}"
-            raise ParameterError("like", where, "without gaps among numbers", got, hint)
+            raise ParameterError("like", "without gaps among numbers", got, hint)
         return Column(name, series.dtype, float(numbers.min()), float(numbers.max()))
     if isinstance(series.dtype, pd.CategoricalDtype):
-        found = list(series.dtype.categories)
+        values = list(series.dtype.categories)
     elif kind.is_object_dtype(series.dtype) or kind.is_string_dtype(series.dtype):
-        found = _distinct(series, where)
+        values = _distinct(series)
     else:
         hint = "Turn the column into numbers, dates or strings."
         got = f"column {name!r} of type {series.dtype}"
-        raise ParameterError("like", where, "of numbers, dates and categories", got, hint)
-    texts = [_text(value) for value in found]
+        raise ParameterError("like", "of numbers, dates and categories", got, hint)
+    texts = [_text(value) for value in values]
     if len(set(texts)) < len(texts) or "" in texts:
         twice = next((text for text in texts if texts.count(text) > 1), "")
         hint = "Give every category a text of its own; an empty one stands for a missing value."
         got = f"{short_repr(twice)} in column {name!r}"
-        raise ParameterError("like", where, "of categories with distinct texts", got, hint)
+        raise ParameterError("like", "of categories with distinct texts", got, hint)
     missing = bool(series.isna().any() or (series.astype(object) == "").any())
-    return Column(name, series.dtype, categories=(*found, None) if missing else tuple(found))
+    return Column(name, series.dtype, categories=(*values, None) if missing else tuple(values))
 
 
-def _distinct(series: Any, where: str) -> list[Any]:
+def _distinct(series: Any) -> list[Any]:
     """Return the values of a column but the missing ones, sorted by their texts."""
     try:
         values = [value for value in series.dropna().unique() if as_text(value) != ""]
     except TypeError as error:  # lists and the like
         hint = "Turn the column into numbers, dates or strings."
         got = f"column {series.name!r} with values such as {short_repr(series.iloc[0])}"
-        raise ParameterError("like", where, "of single values", got, hint) from error
+        raise ParameterError("like", "of single values", got, hint) from error
     return sorted(values, key=as_text)
 
 
@@ -226,9 +226,9 @@ def _numbers(series: Any, dtype: Any) -> Floats:
             # one by one: over a column, pandas goes by the format of the first
             series = series.map(_moment)
         moments = pd.to_datetime(series, utc=True)
-        found = np.asarray(moments.dt.tz_localize(None).astype("datetime64[us]"))
-        days: Floats = found.astype(np.int64) / _DAY
-        days[np.isnat(found)] = np.nan
+        times = np.asarray(moments.dt.tz_localize(None).astype("datetime64[us]"))
+        days: Floats = times.astype(np.int64) / _DAY
+        days[np.isnat(times)] = np.nan
         return days
     if not kind.is_numeric_dtype(series.dtype) or kind.is_complex_dtype(series.dtype):
         truth = _TRUTH if kind.is_bool_dtype(dtype) else {}

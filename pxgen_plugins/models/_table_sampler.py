@@ -8,10 +8,10 @@ from typing import Any
 
 from pxgen_plugins.utils.errors import ModelError
 
-__all__ = ["draws", "reseeds"]
+__all__ = ["row_sampler", "seeder"]
 
 
-def draws(synthesizer: Any, where: str) -> Callable[[int], Any]:
+def row_sampler(synthesizer: Any) -> Callable[[int], Any]:
     """Return the function of n that draws n rows.
 
     Raises:
@@ -30,12 +30,12 @@ def draws(synthesizer: Any, where: str) -> Callable[[int], Any]:
             got = f"{type(error).__name__}: {str(error)[:300]}"
             hint = "Call synthesizer.sample by hand to find the cause."
             allowed = "able to draw rows by sample(n) or sample(num_rows=n)"
-            raise ModelError("synthesizer", where, allowed, got, hint) from error
+            raise ModelError("synthesizer", allowed, got, hint) from error
 
     return draw
 
 
-def reseeds(synthesizer: Any) -> Callable[[int], Any] | None:
+def seeder(synthesizer: Any) -> Callable[[int], Any] | None:
     """Return the function that seeds the synthesizer's own generator, if it has one."""
     names = ("set_random_state", "_set_random_state")
     setter = next((f for n in names if callable(f := getattr(synthesizer, n, None))), None)

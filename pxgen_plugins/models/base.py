@@ -9,14 +9,17 @@ import torch
 from torch import Tensor
 
 from pxgen_plugins.utils.errors import CapabilityError
+from pxgen_plugins.utils.registry import Registry
 
 __all__ = [
     "CAPABILITIES",
     "PROPERTIES",
+    "REGISTRY",
     "GenerativeModel",
     "Model",
     "capabilities",
     "properties",
+    "register",
     "require",
 ]
 
@@ -60,7 +63,7 @@ class Model(Protocol):
         dtype: In which floating type the model wants its input.
 
     Four more are read where a model has them. ``autoencodes``, True when ``reconstruct(x)`` is
-    ``decode(embed(x))``, spares a second embedding. ``open_anchors(X, where)`` returns the
+    ``decode(embed(x))``, spares a second embedding. ``open_anchors(X)`` returns the
     :class:`~pxgen_plugins.anchors.Anchors` behind what users pass, for instances that are no arrays
     (texts, rows of a table); ``render(x)`` then returns n strings to show. ``origin`` says what the
     model was made of, where :func:`~pxgen_plugins.models.wrap` or a ``from_...`` function made it.
@@ -80,7 +83,8 @@ class Model(Protocol):
 class GenerativeModel:
     """Base class of the families: the attributes of :class:`Model`, every method refused.
 
-    A family overrides the methods that it can serve and names them in ``capabilities``.
+    A family overrides the methods that it can serve and names them in ``capabilities``; by
+    :meth:`example` the conformance suite gets an instance of it.
     """
 
     capabilities: frozenset[str] = frozenset()
@@ -91,6 +95,15 @@ class GenerativeModel:
     dtype: torch.dtype = torch.float32
     autoencodes: bool = False
     origin: str = ""
+
+    @classmethod
+    def example(cls) -> GenerativeModel:
+        """Return a small instance of the family, on which its contract is tested.
+
+        Built within a second, from seeded numbers, without files; as ``sample_shape`` take a few
+        elements.
+        """
+        raise NotImplementedError(f"{cls.__name__} has no example(): return a small instance there")
 
     def sample(self, n: int, seed: int) -> Tensor:
         """Return ``n`` instances, shape (n, *sample_shape); the same for the same ``seed``."""
@@ -145,7 +158,12 @@ class GenerativeModel:
         raise self._refusal("values")
 
     def _refusal(self, capability: str) -> CapabilityError:
-        return _missing(self, capability, type(self).__name__, "Use a model family that has it.")
+        hint = "Use a model family that has it."
+        return _missing(self, capability, hint, where=type(self).__name__)
+
+
+REGISTRY: Registry[type[GenerativeModel]] = Registry("model", "pxgen_plugins.models")
+register = REGISTRY.register
 
 
 def capabilities(model: Any) -> frozenset[str]:
@@ -178,40 +196,36 @@ def properties(model: Any) -> frozenset[str]:
     images = shape is None or len(shape) in (2, 3)
     numbers = not capabilities(model) & {"token_loss", "continuation"}
     normal = getattr(model, "prior", "normal") == "normal"
-    found = {
+    truth = {
         "bounded": bounded,
         "images": images,
         "normal prior": normal,
         "numbers": numbers,
         "ranges": ranged,
     }
-    return frozenset(name for name, has in found.items() if has)
+    return frozenset(name for name, holds in truth.items() if holds)
 
 
-def require(model: Any, needed: Iterable[str], asker: str, hint: str) -> None:
+def require(model: Any, needed: Iterable[str], *parts: str) -> None:
     """Raise one clear error unless ``model`` has all ``needed`` capabilities.
 
     Args:
-        model: The model asked.
+        model: Any model.
         needed: Names out of :data:`CAPABILITIES`.
-        asker: Who asks, as in ``"criterion 'kld'"``.
-        hint: What the user can do instead, a full sentence.
+        parts: What the user can do instead, a full sentence.
 
     Raises:
-        CapabilityError: Naming the asker and the first missing capability.
+        CapabilityError: Naming the first missing capability.
     """
+    *where, hint = parts  # TRANSITION: (asker, hint)
     have = capabilities(model)
     for capability in needed:
         if capability not in have:
-            raise _missing(model, capability, asker, hint)
+            raise _missing(model, capability, hint, where="".join(where))
 
 
-def _missing(model: Any, capability: str, asker: str, hint: str) -> CapabilityError:
+def _missing(model: Any, capability: str, hint: str, where: str) -> CapabilityError:
     have = ", ".join(sorted(capabilities(model))) or "nothing"
-    return CapabilityError(
-        "model",
-        asker,
-        f"able to {capability!r} ({CAPABILITIES[capability]})",
-        f"a {type(model).__name__} that declares: {have}",
-        hint,
-    )
+    allowed = f"able to {capability!r} ({CAPABILITIES[capability]})"
+    got = f"a {type(model).__name__} that declares: {have}"
+    return CapabilityError("model", allowed, got, hint, where=where)

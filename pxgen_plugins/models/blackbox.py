@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pxgen_plugins.models import register
 from pxgen_plugins.models._seeded_callable import Draw
-from pxgen_plugins.models.base import GenerativeModel
-from pxgen_plugins.utils.errors import CapabilityError, ModelError, ParameterError, short_repr
+from pxgen_plugins.models.base import GenerativeModel, register
+from pxgen_plugins.utils import validation
+from pxgen_plugins.utils.errors import CapabilityError, ModelError, caller, short_repr
 
 __all__ = ["BlackBox"]
 
@@ -39,6 +39,7 @@ class BlackBox(GenerativeModel):
         torch.Size([3, 2])
     """
 
+    @caller("BlackBox")
     def __init__(
         self,
         predictor: Callable[[Any], Any],
@@ -46,16 +47,16 @@ class BlackBox(GenerativeModel):
         *,
         n_values: int | None = None,
     ) -> None:
-        for role, function in (("predictor", predictor), ("sampler", sampler)):
-            if not callable(function) and not (role == "sampler" and function is None):
-                hint = "Pass a function on ndarrays."
-                raise ParameterError(role, "BlackBox", "callable", short_repr(function), hint)
-        self._predictor = predictor
-        self._sampler = None if sampler is None else Draw(sampler, "sampler", "BlackBox")
+        self._predictor = validation.function(predictor, "predictor", "X -> (n, m)")
+        self._sampler: Draw | None = None
+        if sampler is not None:
+            draw = validation.function(sampler, "sampler", "(n, seed) -> n instances")
+            self._sampler = Draw(draw, "sampler")
         self.n_values = n_values
         self.dtype = torch.float64  # whatever the caller's precision, values lose none of it
         self.capabilities = frozenset({"values"} if sampler is None else {"values", "sample"})
 
+    @caller("BlackBox")
     def values(self, x: Tensor) -> Tensor:
         """Return the criteria's values of ``x``, shape (n, m), float64.
 
@@ -66,17 +67,16 @@ class BlackBox(GenerativeModel):
         returned = self._predictor(x.detach().cpu().numpy())
         if not isinstance(returned, np.ndarray):
             hint = "Return a numpy array; a torch result needs .detach().cpu().numpy()."
-            raise ModelError(
-                "predictor's result", "BlackBox", "an ndarray", short_repr(returned), hint
-            )
+            raise ModelError("predictor's result", "an ndarray", short_repr(returned), hint)
         table = returned[:, None] if returned.ndim == 1 else returned
         wanted = self.n_values if self.n_values is not None else table.shape[-1]
         if table.shape != (len(x), wanted) or table.dtype.kind not in "fiub":
             allowed = f"numbers of shape ({len(x)}, {wanted}): one row per anchor, a column each"
             hint = "Return one column per criterion, in the order of their names."
-            raise ModelError("predictor's result", "BlackBox", allowed, short_repr(returned), hint)
+            raise ModelError("predictor's result", allowed, short_repr(returned), hint)
         return torch.tensor(table, dtype=torch.float64)
 
+    @caller("BlackBox")
     def sample(self, n: int, seed: int) -> Tensor:
         """Return ``n`` instances from the sampler.
 
@@ -85,16 +85,12 @@ class BlackBox(GenerativeModel):
             ModelError: When the sampler returns another number of instances.
         """
         if self._sampler is None:
-            raise CapabilityError(
-                "sampler",
-                "BlackBox",
-                "given, to draw the model's own samples",
-                "None",
-                "Pass sampler=f with f(n, seed) -> ndarray, or threshold=Fixed(...).",
-            )
+            hint = "Pass sampler=f with f(n, seed) -> ndarray, or threshold=Fixed(...)."
+            allowed = "given, to draw the model's own samples"
+            raise CapabilityError("sampler", allowed, "None", hint)
         returned = np.asarray(self._sampler.ask(n, seed))
         if returned.ndim < 1 or len(returned) != n or returned.dtype.kind not in "fiub":
             allowed = f"an ndarray of {n} instances"
             hint = "Make sampler(n, seed) return n instances along the first axis."
-            raise ModelError("sampler's result", "BlackBox", allowed, short_repr(returned), hint)
+            raise ModelError("sampler's result", allowed, short_repr(returned), hint)
         return torch.tensor(returned, dtype=self.dtype)

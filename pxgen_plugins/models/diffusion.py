@@ -1,20 +1,21 @@
-"""Diffusion models, given as a network that predicts noise, and a schedule."""
+"""Diffusion models: a network that predicts noise, and a schedule."""
 
 from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from pxgen_plugins.models import register
 from pxgen_plugins.models._networks import Networks
+from pxgen_plugins.models.base import register
+from pxgen_plugins.models.runtime import Modules
 from pxgen_plugins.models.schedules import schedule as named_schedule
 from pxgen_plugins.utils import validation
-from pxgen_plugins.utils.errors import ParameterError
+from pxgen_plugins.utils.errors import ParameterError, caller
 from pxgen_plugins.utils.seeds import derive, normal_rows
 
 __all__ = ["Diffusion"]
@@ -35,9 +36,9 @@ class Diffusion(Networks):
     says what error is left.
 
     Args:
-        network: Callable from noisy instances (n, *sample_shape) and timesteps, int64 (n,) from 0
-            to T - 1, to its prediction, (n, *sample_shape). One that wants t / T is wrapped:
-            ``lambda x, t: net(x, t / 1000)``.
+        network: The module, or a function, from noisy instances (n, *sample_shape) and timesteps,
+            int64 (n,) from 0 to T - 1, to its prediction, (n, *sample_shape). One that wants t / T
+            is wrapped: ``Diffusion(lambda x, t: net(x, t / 1000), modules=net, ...)``.
         sample_shape: Shape of one instance, as in ``(1, 28, 28)``.
         data_range: Lowest and highest value of an instance as the network takes it.
         schedule: ``"linear"``, ``"cosine"``, or the signal left at each timestep, (T,), falling
@@ -57,9 +58,8 @@ class Diffusion(Networks):
             ``"bound"``, the term of the variational bound, nats per dimension: averaged over t it
             estimates the bound without its end terms (Kingma et al. 2021, equation 14).
         seed: Seed of the noise of ``reconstruct``, the same for all instances.
-        modules: The torch modules behind the callable; None finds them (see
-            :class:`~pxgen_plugins.models.VAE`).
-        device: Where the callable wants its input; None takes that of the first parameter.
+        modules: The torch modules inside a function (see :class:`~pxgen_plugins.models.VAE`).
+        device: Where the network wants its input; None takes that of the first parameter.
         check: Call it on seeded noise and compare shapes and repeatability.
 
     Raises:
@@ -73,11 +73,12 @@ class Diffusion(Networks):
         >>> import torch
         >>> exact = lambda x, t: x * (1 - linear(1000)[t]).sqrt()[:, None]  # for N(0, I) data
         >>> from pxgen_plugins.models.schedules import linear
-        >>> model = Diffusion(exact, sample_shape=(4,), data_range=None)
+        >>> model = Diffusion(exact, modules=(), sample_shape=(4,), data_range=None)
         >>> float(model.round_trip(torch.ones(1, 4))) < 1e-6
         True
     """
 
+    @caller("Diffusion")
     def __init__(
         self,
         network: Callable[[Any, Any], Any],
@@ -94,11 +95,12 @@ class Diffusion(Networks):
         level: float = 0.25,
         loss: str = "simple",
         seed: int = 0,
-        modules: nn.Module | Iterable[nn.Module] | None = None,
+        modules: Modules = None,
         device: torch.device | str | None = None,
         check: bool = True,
     ) -> None:
         super().__init__(
+            None,
             {"network": network},
             latent_shape=sample_shape,
             sample_shape=sample_shape,
@@ -106,33 +108,32 @@ class Diffusion(Networks):
             modules=modules,
             device=device,
         )
-        where = self._where
-        n_timesteps = validation.integer(n_timesteps, "n_timesteps", where, minimum=2)
-        self._left = named_schedule(schedule, n_timesteps, where)
+        n_timesteps = validation.integer(n_timesteps, "n_timesteps", minimum=2)
+        self._left = named_schedule(schedule, n_timesteps)
         self.n_timesteps = len(self._left)
-        self.prediction = validation.choice(prediction, "prediction", where, PREDICTIONS)
-        self.loss = validation.choice(loss, "loss", where, LOSSES)
+        self.prediction = validation.choice(prediction, "prediction", PREDICTIONS)
+        self.loss = validation.choice(loss, "loss", LOSSES)
         if float(self._left[-1]) == 0.0 and (prediction == "epsilon" or loss == "bound"):
             hint = "Use prediction='v' or 'x0' and loss='simple', or a schedule that ends above 0."
             allowed = "above 0 at the end, where the noise alone says nothing of the instance"
-            raise ParameterError("schedule", where, allowed, "0 at the last timestep", hint)
-        self.steps = validation.integer(steps, "steps", where, minimum=1)
+            raise ParameterError("schedule", allowed, "0 at the last timestep", hint)
+        self.steps = validation.integer(steps, "steps", minimum=1)
         if self.steps > self.n_timesteps:
             hint = "Use fewer steps; 50 are enough for most models."
             allowed = f"at most the {self.n_timesteps} timesteps"
-            raise ParameterError("steps", where, allowed, str(steps), hint)
-        self.refinements = validation.integer(refinements, "refinements", where, minimum=0)
-        self.eta = validation.real(eta, "eta", where, minimum=0.0, maximum=1.0)
-        clip = validation.boolean(clip, "clip", where)
+            raise ParameterError("steps", allowed, str(steps), hint)
+        self.refinements = validation.integer(refinements, "refinements", minimum=0)
+        self.eta = validation.real(eta, "eta", minimum=0.0, maximum=1.0)
+        clip = validation.boolean(clip, "clip")
         self._bounds = self.data_range if clip else None
-        self.level = validation.real(level, "level", where, above=0.0, maximum=1.0)
-        self.seed = validation.integer(seed, "seed", where, minimum=0)
+        self.level = validation.real(level, "level", above=0.0, maximum=1.0)
+        self.seed = validation.integer(seed, "seed", minimum=0)
         self.capabilities = frozenset(
             {"sample", "embed", "decode", "reconstruct", "noise_loss", "layers"}
         )
-        with torch.no_grad(), self._evaluating():
-            self._calls["network"].probe(self._noise(2), self._timesteps(0, 2))
-            if validation.boolean(check, "check", where):
+        self._ask("network", self._noise(2))
+        if validation.boolean(check, "check"):
+            with torch.no_grad(), self._evaluating():
                 self._check()
 
     def sample(self, n: int, seed: int) -> Tensor:
@@ -161,13 +162,14 @@ class Diffusion(Networks):
         noise = self._shared(derive(self.seed, "reconstruction"))
         return self._denoise(self._noisy(x, noise, last), last, self._bounds)
 
+    @caller("Diffusion.noise_loss")
     def noise_loss(self, x: Tensor, t: float, seed: int) -> Tensor:
         """Return the loss of each instance at timestep t (T - 1), (n,); see ``loss``.
 
         Raises:
             ParameterError: When ``t`` lies outside [0, 1].
         """
-        t = validation.real(t, "t", f"{self._where}.noise_loss", minimum=0.0, maximum=1.0)
+        t = validation.real(t, "t", minimum=0.0, maximum=1.0)
         at = round(t * (self.n_timesteps - 1))
         noise = self._shared(seed)
         predicted = self._epsilon(self._noisy(x, noise, at), at)
@@ -182,6 +184,9 @@ class Diffusion(Networks):
         """
         with torch.no_grad():
             return (self.decode(self.embed(x)) - x).square().flatten(1).mean(1)
+
+    def _arguments(self, role: str, batch: Tensor) -> tuple[Tensor, ...]:
+        return batch, self._timesteps(0, len(batch))
 
     def _weight(self, at: int) -> float:
         """Return T/2 (SNR(t - 1) / SNR(t) - 1), the weight of the noise's error in the bound."""
@@ -206,14 +211,14 @@ class Diffusion(Networks):
 
     def _parts(self, x: Tensor, at: int) -> tuple[Tensor, Tensor]:
         """Return the clean instance and the noise in ``x`` at a timestep."""
-        given = self._instances_from("network", x, self._timesteps(at, len(x)).to(x.device))
+        predicted = self._instances_from("network", x, self._timesteps(at, len(x)).to(x.device))
         left = float(self._left[at])
         signal, noise = math.sqrt(left), math.sqrt(1.0 - left)
         if self.prediction == "epsilon":
-            return (x - noise * given) / signal, given
+            return (x - noise * predicted) / signal, predicted
         if self.prediction == "x0":
-            return given, (x - signal * given) / noise
-        return signal * x - noise * given, signal * given + noise * x
+            return predicted, (x - signal * predicted) / noise
+        return signal * x - noise * predicted, signal * predicted + noise * x
 
     def _path(self, last: int | None = None) -> list[tuple[int, float, float]]:
         """Return (timestep, signal left there, signal left a step cleaner), cleanest first."""

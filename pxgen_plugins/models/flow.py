@@ -1,20 +1,21 @@
-"""Normalising flows, given as callables: an exact density, and a way to its noise and back."""
+"""Normalising flows: an exact density, and a way to its noise and back."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from pxgen_plugins.models import register
-from pxgen_plugins.models._callables import expect_shape
 from pxgen_plugins.models._networks import Networks
 from pxgen_plugins.models._seeded_callable import Draw
+from pxgen_plugins.models.base import register
+from pxgen_plugins.models.callables import expect_shape, method
 from pxgen_plugins.models.logit import Logit
+from pxgen_plugins.models.runtime import Modules
 from pxgen_plugins.utils import validation
-from pxgen_plugins.utils.errors import ModelError, ParameterError, short_repr
+from pxgen_plugins.utils.errors import ModelError, ParameterError, caller, short_repr
 
 __all__ = ["Flow"]
 
@@ -29,105 +30,101 @@ class Flow(Networks):
     ``typical_nll``.
 
     Args:
-        log_prob: Callable from instances (n, *sample_shape) to log densities, nats, (n,).
-        embed: Callable from instances to the base's noise, (n, *latent_shape), N(0, I).
-        decode: Callable from that noise to instances.
-        sample: Callable ``sample(n, seed)`` to instances, where there is no ``decode``.
-        sample_shape: Shape of one instance.
-        latent_shape: Shape of its noise; None takes ``sample_shape``.
+        module: The network.
+        log_prob: Name of its method, or a function, from instances (n, *sample_shape) to log
+            densities, nats, (n,).
+        embed: Likewise, from instances to the base's noise, (n, *latent_shape), N(0, I); None
+            where there is no such way.
+        decode: Likewise, from that noise to instances.
+        sample: Likewise, ``sample(n, seed)`` to instances, where there is no ``decode``.
+        sample_shape: Shape of one instance; None asks ``decode``.
+        latent_shape: Shape of its noise; None asks ``embed``, else takes ``sample_shape``.
         data_range: Lowest and highest value of an instance; None when unbounded.
         preprocess: A :class:`~pxgen_plugins.models.logit.Logit` between instances and the
-            callables; its change of volume is counted in the density.
-        modules: The torch modules behind the callables; None finds them (see
-            :class:`~pxgen_plugins.models.VAE`).
-        device: Where the callables want their input; None takes that of the first parameter.
+            functions; its change of volume is counted in the density.
+        modules: The torch modules inside functions (see :class:`~pxgen_plugins.models.VAE`).
+        device: Where the functions want their input; None takes that of the first parameter.
         check: Call each on seeded noise and compare shapes, repeatability and, where there are
             both, that ``decode`` undoes ``embed``.
 
     Raises:
         ParameterError: When an argument is not allowed.
-        ModelError: When a callable does not give what it should.
+        ModelError: When a function does not give what it should.
 
     Cost: one pass of the flow for a density or an embedding, one backwards for a sample.
 
     Example:
         >>> import math, torch
-        >>> model = Flow(lambda x: -0.5 * (x.square() + math.log(2 * math.pi)).sum(1),
-        ...              embed=lambda x: x, decode=lambda z: z, sample_shape=(2,))
+        >>> model = Flow(log_prob=lambda x: -0.5 * (x.square() + math.log(2 * math.pi)).sum(1),
+        ...              embed=lambda x: x, decode=lambda z: z, modules=(), sample_shape=(2,))
         >>> round(model.log_prob(torch.zeros(1, 2)).item(), 3), model.sample(3, seed=0).shape
         (-1.838, torch.Size([3, 2]))
     """
 
+    @caller("Flow")
     def __init__(
         self,
-        log_prob: Callable[[Any], Any],
+        module: Any = None,
         *,
-        embed: Callable[[Any], Any] | None = None,
-        decode: Callable[[Any], Any] | None = None,
-        sample: Callable[[int, int], Any] | None = None,
-        sample_shape: tuple[int, ...],
+        log_prob: str | Callable[[Any], Any] = "log_prob",
+        embed: str | Callable[[Any], Any] | None = None,
+        decode: str | Callable[[Any], Any] | None = None,
+        sample: str | Callable[[int, int], Any] | None = None,
+        sample_shape: tuple[int, ...] | None = None,
         latent_shape: tuple[int, ...] | None = None,
         data_range: tuple[float, float] | None = None,
         preprocess: Logit | None = None,
-        modules: nn.Module | Iterable[nn.Module] | None = None,
+        modules: Modules = None,
         device: torch.device | str | None = None,
         check: bool = True,
     ) -> None:
-        given = {"log_prob": log_prob, "embed": embed, "decode": decode}
+        if preprocess is not None and not isinstance(preprocess, Logit):
+            hint = "Use preprocess=Logit(...) from pxgen_plugins.models.logit."
+            raise ParameterError("preprocess", "a Logit or None", short_repr(preprocess), hint)
+        if preprocess is not None and data_range is None:
+            hint = "Pass data_range=(0.0, 1.0), say."
+            raise ParameterError("data_range", "given, with preprocess", "None", hint)
+        self.preprocess = preprocess
+        others = {role: f for role, f in (("embed", embed), ("decode", decode)) if f is not None}
         super().__init__(
-            {role: function for role, function in given.items() if function is not None}
-            | {"log_prob": log_prob},
-            latent_shape=sample_shape if latent_shape is None else latent_shape,
+            module,
+            {"log_prob": log_prob} | others,
+            encoder="embed",
+            latent_shape=sample_shape if latent_shape is None and embed is None else latent_shape,
             sample_shape=sample_shape,
             data_range=data_range,
             modules=modules,
             device=device,
         )
-        where = self._where
-        if sample is not None and not callable(sample):
-            hint = "Pass a function sample(n, seed) -> instances."
-            raise ParameterError("sample", where, "callable", short_repr(sample), hint)
-        if preprocess is not None and not isinstance(preprocess, Logit):
-            hint = "Use preprocess=Logit(...) from pxgen_plugins.models.logit."
-            raise ParameterError(
-                "preprocess", where, "a Logit or None", short_repr(preprocess), hint
-            )
-        if preprocess is not None and self.data_range is None:
-            hint = "Pass data_range=(0.0, 1.0), say."
-            raise ParameterError("data_range", where, "given, with preprocess", "None", hint)
-        self._sampler = None if sample is None else Draw(sample, "sample", where)
-        self.preprocess = preprocess
-        able = {"log_prob", "layers"} | ({*given} & {*self._calls})
+        self._sampler = None if sample is None else Draw(method(module, sample, "sample"), "sample")
+        able = {"layers", *self._calls}
         able |= {"sample"} if sample is not None or decode is not None else set()
         self.autoencodes = able >= {"embed", "decode"}
         able |= {"reconstruct"} if self.autoencodes else set()
         self.capabilities = frozenset(able)
-        with torch.no_grad(), self._evaluating():
-            x = self._inside(self._noise(2))[0]
-            self._calls["log_prob"].probe(x)
-            if embed is not None:
-                self._calls["embed"].probe(x)
-            if decode is not None:
-                self._calls["decode"].probe(self._codes_to_try())
-            if validation.boolean(check, "check", where):
+        for role in self._calls:
+            self._ask(role, self._random_codes() if role == "decode" else self._noise(2))
+        if validation.boolean(check, "check"):
+            with torch.no_grad(), self._evaluating():
                 self._check()
 
+    @caller("Flow")
     def log_prob(self, x: Tensor) -> Tensor:
         """Return the log density of each instance, nats, (n,).
 
         Raises:
-            ModelError: When the callable returns another shape.
+            ModelError: When the function returns another shape.
         """
         inside, volume = self._inside(x)
         hint = "Return one log density per instance, summed over its dimensions."
-        found = self._raw("log_prob", inside)
-        return expect_shape(found, (len(x),), "log_prob's result", self._where, hint) + volume
+        density = self._raw("log_prob", inside)
+        return expect_shape(density, (len(x),), "log_prob's result", hint) + volume
 
     def embed(self, x: Tensor) -> Tensor:
         """Return the base's noise behind ``x``, (n, *latent_shape).
 
         Raises:
-            CapabilityError: Without the callable.
+            CapabilityError: Without the function.
         """
         if "embed" not in self._calls:
             raise self._refusal("embed")
@@ -137,7 +134,7 @@ class Flow(Networks):
         """Return the instances of noise ``z``, (n, *sample_shape).
 
         Raises:
-            CapabilityError: Without the callable.
+            CapabilityError: Without the function.
         """
         if "decode" not in self._calls:
             raise self._refusal("decode")
@@ -149,6 +146,7 @@ class Flow(Networks):
             raise self._refusal("reconstruct")
         return self.decode(self.embed(x))
 
+    @caller("Flow")
     def sample(self, n: int, seed: int) -> Tensor:
         """Return ``n`` instances: decoded draws of N(0, I), or those of the given sampler.
 
@@ -162,12 +160,14 @@ class Flow(Networks):
             if self._sampler is not None:
                 hint = "Return one instance per sample asked for."
                 shape = (n, *self.sample_shape)
-                drawn = self._sampler(n, seed)
-                found = expect_shape(drawn, shape, "sample's result", self._where, hint)
-                return self._outside(self._put(found))
+                draws = expect_shape(self._sampler(n, seed), shape, "sample's result", hint)
+                return self._outside(self._put(draws))
             generator = torch.Generator().manual_seed(seed)
             z = torch.randn(n, *self.latent_shape, generator=generator, dtype=torch.float32)
             return self._in_parts(self.decode, self._put(z))
+
+    def _arguments(self, role: str, batch: Tensor) -> tuple[Tensor, ...]:
+        return (batch if role == "decode" else self._inside(batch)[0],)
 
     def _inside(self, x: Tensor) -> tuple[Tensor, Tensor | float]:
         """Return what the callables take, and the log change of volume, (n,)."""
@@ -196,4 +196,4 @@ class Flow(Networks):
         if not gap <= 0.05 * (high - low):  # far above rounding, also of a long flow
             allowed = "the inverse of embed"
             hint = "Pass both in the direction noise -> instance and back; check=False skips this."
-            raise ModelError("decode", self._where, allowed, f"instances off by {gap:.3g}", hint)
+            raise ModelError("decode", allowed, f"instances off by {gap:.3g}", hint)

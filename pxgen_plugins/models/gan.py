@@ -1,20 +1,27 @@
-"""Generative adversarial networks, given as callables."""
+"""Generative adversarial networks: a generator, and the networks beside it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from pxgen_plugins.models import register
-from pxgen_plugins.models._callables import WithoutGradientError, expect_shape
 from pxgen_plugins.models._networks import Networks
 from pxgen_plugins.models._seeded_callable import Draw
+from pxgen_plugins.models.base import register
+from pxgen_plugins.models.callables import WithoutGradientError, expect_shape
 from pxgen_plugins.models.inversion import Inversion, Objective, descend, nearest
+from pxgen_plugins.models.runtime import Modules
 from pxgen_plugins.utils import validation
-from pxgen_plugins.utils.errors import CapabilityError, ModelError, ParameterError, short_repr
+from pxgen_plugins.utils.errors import (
+    CapabilityError,
+    ModelError,
+    ParameterError,
+    caller,
+    short_repr,
+)
 from pxgen_plugins.utils.memory import out_of_memory
 from pxgen_plugins.utils.seeds import derive
 
@@ -34,19 +41,19 @@ class GAN(Networks):
     generator (see :class:`~pxgen_plugins.models.inversion.Inversion`), or by an encoder.
 
     Args:
-        generator: Callable from latent codes (n, *latent_shape) to instances (n, *sample_shape).
-            A conditional one takes codes and classes, int64 (n,). It may take and return tensors or
-            ndarrays; through ndarrays there is no gradient, and the code is then that of the
-            nearest of 4,096 samples, unless an encoder is given.
+        generator: The module, or a function, from latent codes (n, *latent_shape) to instances
+            (n, *sample_shape). A conditional one takes codes and classes, int64 (n,). It may take
+            and return tensors or ndarrays; through ndarrays there is no gradient, and the code is
+            then that of the nearest of 4,096 samples, unless an encoder is given.
         latent_shape: Shape of one latent code; None takes the generator's ``encoding_dims``, as
-            torchgan's have.
-        sample_shape: Shape of one instance, as in ``(1, 28, 28)``.
+            torchgan's have, else asks the encoder.
+        sample_shape: Shape of one instance, as in ``(1, 28, 28)``; None asks the generator.
         data_range: Lowest and highest value of an instance; None when unbounded.
-        discriminator: Callable from instances to one score each, higher = more real: (n,), or (n,
-            1, ...). A conditional one takes instances and classes.
+        discriminator: Module or function from instances to one score each, higher = more real:
+            (n,), or (n, 1, ...). A conditional one takes instances and classes.
         discriminator_output: ``"logits"`` (log odds, or a critic's values), or
             ``"probabilities"``, of which ``score`` takes the log odds.
-        encoder: Callable from instances to codes, as of a BiGAN.
+        encoder: Module or function from instances to codes, as of a BiGAN.
         refine: Whether the encoder's codes are only the start of a descent.
         prior: What codes are drawn from: ``"normal"``, N(0, I); ``"uniform"``, between -1 and 1;
             or a callable ``prior(n, seed)`` to codes.
@@ -54,9 +61,8 @@ class GAN(Networks):
             an inversion tries every class, and the best one counts.
         condition: The one class of a conditional generator that is explained.
         inversion: Settings of the inversion; None takes the defaults.
-        modules: The torch modules behind the callables; None finds them (see
-            :class:`~pxgen_plugins.models.VAE`).
-        device: Where the callables want their input; None takes that of the first parameter.
+        modules: The torch modules inside functions (see :class:`~pxgen_plugins.models.VAE`).
+        device: Where the functions want their input; None takes that of the first parameter.
         check: Call each on seeded noise and compare shapes, range and repeatability.
 
     A conditional generator without ``condition`` cannot decode a code alone: it reconstructs by
@@ -64,7 +70,7 @@ class GAN(Networks):
 
     Raises:
         ParameterError: When an argument is not allowed.
-        ModelError: When a callable does not give what it should.
+        ModelError: When a function does not give what it should.
 
     Cost of an inversion: at most steps x restarts (x classes) passes through the generator and
     back per instance. Calibration inverts its samples too, so ask for thousands, not for a million.
@@ -72,18 +78,19 @@ class GAN(Networks):
     Example:
         >>> import torch
         >>> weight = torch.tensor([[1.0, 0.0, 0.5], [0.0, 1.0, 0.5]])
-        >>> model = GAN(lambda z: z @ weight, latent_shape=(2,), sample_shape=(3,), data_range=None)
+        >>> model = GAN(lambda z: z @ weight, modules=(), latent_shape=(2,), data_range=None)
         >>> x = model.sample(4, seed=0)
         >>> bool((model.reconstruct(x) - x).abs().max() < 0.1)
         True
     """
 
+    @caller("GAN")
     def __init__(
         self,
         generator: Callable[..., Any],
         *,
         latent_shape: tuple[int, ...] | None = None,
-        sample_shape: tuple[int, ...],
+        sample_shape: tuple[int, ...] | None = None,
         data_range: tuple[float, float] | None = (0.0, 1.0),
         discriminator: Callable[..., Any] | None = None,
         discriminator_output: str = "logits",
@@ -93,50 +100,50 @@ class GAN(Networks):
         n_classes: int | None = None,
         condition: int | None = None,
         inversion: Inversion | None = None,
-        modules: nn.Module | Iterable[nn.Module] | None = None,
+        modules: Modules = None,
         device: torch.device | str | None = None,
         check: bool = True,
     ) -> None:
-        given = {"generator": generator, "discriminator": discriminator, "encoder": encoder}
+        self.n_classes, self.condition = _conditions(n_classes, condition)
+        self._classes = list(range(n_classes or 0)) if condition is None else [condition]
         if latent_shape is None:
             latent_shape = getattr(generator, "encoding_dims", None)
+        others = {"discriminator": discriminator, "encoder": encoder}
         super().__init__(
-            {"generator": generator}
-            | {role: function for role, function in given.items() if function is not None},
+            None,
+            {"generator": generator} | {role: f for role, f in others.items() if f is not None},
+            encoder="encoder",
+            decoder="generator",
             latent_shape=latent_shape,
             sample_shape=sample_shape,
             data_range=data_range,
             modules=modules,
             device=device,
         )
-        where = self._where
         self.discriminator_output = validation.choice(
-            discriminator_output, "discriminator_output", where, OUTPUTS
+            discriminator_output, "discriminator_output", OUTPUTS
         )
-        self.refine = validation.boolean(refine, "refine", where)
+        self.refine = validation.boolean(refine, "refine")
         if self.refine and encoder is None:
             hint = "Pass encoder=f, or leave refine out: inversion starts from samples then."
-            raise ParameterError("refine", where, "False without an encoder", "True", hint)
+            raise ParameterError("refine", "False without an encoder", "True", hint)
         if not callable(prior):
-            validation.choice(prior, "prior", where, PRIORS)
+            validation.choice(prior, "prior", PRIORS)
         self.prior = prior
-        self._draw = Draw(prior, "prior", where) if callable(prior) else None
-        self.n_classes, self.condition = _conditions(n_classes, condition, where)
-        self._classes = list(range(n_classes or 0)) if condition is None else [condition]
+        self._draw = Draw(prior, "prior") if callable(prior) else None
         if inversion is not None and not isinstance(inversion, Inversion):
             hint = "Use inversion=Inversion(steps=..., restarts=...) from models.inversion."
-            raise ParameterError(
-                "inversion", where, "an Inversion or None", short_repr(inversion), hint
-            )
+            raise ParameterError("inversion", "an Inversion or None", short_repr(inversion), hint)
         able = {"sample", "embed", "reconstruct", "layers"}
         self.autoencodes = len(self._classes) < 2
         able |= {"decode"} if self.autoencodes else set()
         able |= {"score"} if discriminator is not None else set()
         self.capabilities = frozenset(able)
-        self.inversion = self._settled(inversion)
-        if validation.boolean(check, "check", where):
+        self.inversion = self._inversion_for(inversion)
+        if validation.boolean(check, "check"):
             self._check()
 
+    @caller("GAN")
     def sample(self, n: int, seed: int) -> Tensor:
         """Return ``n`` instances of codes drawn from the prior, (n, *sample_shape)."""
         generator = torch.Generator().manual_seed(seed)
@@ -145,6 +152,7 @@ class GAN(Networks):
         with torch.no_grad():
             return self._in_parts(self._generate, z, self._class(which))
 
+    @caller("GAN")
     def decode(self, z: Tensor) -> Tensor:
         """Return the instances (n, *sample_shape) of codes ``z`` of (n, *latent_shape).
 
@@ -155,9 +163,10 @@ class GAN(Networks):
         if not self.autoencodes:
             allowed = "given, to decode a code alone"
             hint = "Pass condition=y for the class to explain."
-            raise CapabilityError("condition", self._where, allowed, "None", hint)
+            raise CapabilityError("condition", allowed, "None", hint)
         return self._generate(z, self._class(torch.zeros(len(z), dtype=torch.int64)))
 
+    @caller("GAN")
     def embed(self, x: Tensor) -> Tensor:
         """Return the codes of ``x`` by encoder or inversion, (n, *latent_shape).
 
@@ -170,12 +179,14 @@ class GAN(Networks):
             return self._codes_from("encoder", x)
         return self._inverted(x)[0]
 
+    @caller("GAN")
     def reconstruct(self, x: Tensor) -> Tensor:
         """Return the instances of the codes of ``x``, (n, *sample_shape)."""
         if self.autoencodes:
             return self.decode(self.embed(x))
         return self._generate(*self._inverted(x))
 
+    @caller("GAN")
     def score(self, x: Tensor) -> Tensor:
         """Return the discriminator's log odds that each instance is real, (n,).
 
@@ -188,7 +199,7 @@ class GAN(Networks):
         if "discriminator" not in self._calls:
             allowed = "given, to score instances"
             hint = "Pass discriminator=f with f(x) -> one score per instance, higher = more real."
-            raise CapabilityError("discriminator", self._where, allowed, "None", hint)
+            raise CapabilityError("discriminator", allowed, "None", hint)
         if not self._classes:
             return self._odds(self._raw("discriminator", x))
         columns = [
@@ -196,6 +207,11 @@ class GAN(Networks):
             for y in self._classes
         ]
         return torch.stack(columns).amax(0)
+
+    def _arguments(self, role: str, batch: Tensor) -> tuple[Tensor, ...]:
+        if not self._classes or role == "encoder":
+            return (batch,)
+        return batch, self._class(torch.zeros(len(batch), dtype=torch.int64))
 
     def _generate(self, z: Tensor, y: Tensor) -> Tensor:
         return self._instances_from("generator", z, *((y,) if self._classes else ()))
@@ -209,7 +225,7 @@ class GAN(Networks):
         shape = (n, *self.latent_shape)
         if self._draw is not None:
             hint = "Return one code per sample asked for."
-            z = expect_shape(self._draw(n, seed), shape, "prior's result", self._where, hint)
+            z = expect_shape(self._draw(n, seed), shape, "prior's result", hint)
         elif self.prior == "uniform":
             z = 2 * torch.rand(*shape, generator=generator, dtype=torch.float32) - 1
         else:
@@ -223,14 +239,14 @@ class GAN(Networks):
                 "Return one number each; of patches their mean: lambda x: net(x).mean((1, 2, 3))."
             )
             allowed = "one score per instance"
-            raise ModelError("discriminator's result", self._where, allowed, short_repr(raw), hint)
+            raise ModelError("discriminator's result", allowed, short_repr(raw), hint)
         scores: Tensor = raw.reshape(n)
         if self.discriminator_output == "logits":
             return scores
         if bool(((scores < 0) | (scores > 1)).any()):
             got = f"values from {float(scores.min()):.3g} to {float(scores.max()):.3g}"
             hint = "Pass discriminator_output='logits'."
-            raise ModelError("discriminator's result", self._where, "in [0, 1]", got, hint)
+            raise ModelError("discriminator's result", "in [0, 1]", got, hint)
         # clipped where the type cannot tell them from 0 and 1
         return scores.logit(eps=torch.finfo(scores.dtype).eps)
 
@@ -245,7 +261,7 @@ class GAN(Networks):
             owner = torch.arange(n, device=x.device).repeat_interleave(k)
             objective, how = self._objective(), self.inversion
             if how.steps and ("encoder" not in self._calls or self.refine):
-                starts, values = descend(objective, target, owner, starts, y, how, self._where)
+                starts, values = descend(objective, target, owner, starts, y, how)
             else:
                 values = self._valued(objective, target, owner, starts, y)
         best = values.reshape(n, k).nan_to_num(torch.inf).argmin(1)
@@ -274,8 +290,8 @@ class GAN(Networks):
                 z = code[:, None].expand(-1, n_classes, *self.latent_shape)
             else:
                 bank = self._bank()
-                found = [nearest(x, self._samples(bank, c), each) for c in range(n_classes)]
-                z = bank[torch.cat(found, 1)]
+                close = [nearest(x, self._samples(bank, c), each) for c in range(n_classes)]
+                z = bank[torch.cat(close, 1)]
         which = torch.arange(n_classes, device=x.device).repeat_interleave(each)
         return z, which.expand(len(x), -1)
 
@@ -294,16 +310,13 @@ class GAN(Networks):
         bounds = (-1.0, 1.0) if self.prior == "uniform" else None
         return Objective(self._generate, high - low, weight, bounds)
 
-    def _settled(self, inversion: Inversion | None) -> Inversion:
+    def _inversion_for(self, inversion: Inversion | None) -> Inversion:
         """Find out what the callables take, and how the generator can be inverted."""
-        y = (self._class(torch.zeros(2, dtype=torch.int64)),) if self._classes else ()
-        z = self._codes_to_try()
-        with torch.no_grad(), self._evaluating():
-            self._calls["generator"].probe(z, *y)
-            if "discriminator" in self._calls:
-                self._calls["discriminator"].probe(self._noise(2), *y)
-            if "encoder" in self._calls:
-                self._calls["encoder"].probe(self._noise(2))
+        z = self._random_codes()
+        self._ask("generator", z)
+        for role in self._calls:
+            if role != "generator":
+                self._ask(role, self._noise(2))
         if self._follows(z) or ("encoder" in self._calls and not self.refine):
             return inversion or Inversion()
         if self.refine or (inversion is not None and inversion.steps):
@@ -313,7 +326,7 @@ class GAN(Networks):
                 "Compute in torch, without no_grad or detach; or take the nearest sample by "
                 f"inversion=Inversion(steps=0, bank={_BANK})."
             )
-            raise ModelError("generator", self._where, allowed, got, hint)
+            raise ModelError("generator", allowed, got, hint)
         return inversion or Inversion(steps=0, restarts=1, bank=_BANK)
 
     def _follows(self, z: Tensor) -> bool:
@@ -346,14 +359,12 @@ class GAN(Networks):
             self._check_rows("discriminator", "inputs inside data_range", self.score, self._noise())
 
 
-def _conditions(n_classes: Any, condition: Any, where: str) -> tuple[int | None, int | None]:
+def _conditions(n_classes: Any, condition: Any) -> tuple[int | None, int | None]:
     if n_classes is not None:
-        n_classes = validation.integer(n_classes, "n_classes", where, minimum=1)
+        n_classes = validation.integer(n_classes, "n_classes", minimum=1)
     if condition is not None:
-        condition = validation.integer(condition, "condition", where, minimum=0)
+        condition = validation.integer(condition, "condition", minimum=0)
         if n_classes is not None and condition >= n_classes:
             hint = "Classes are counted from 0."
-            raise ParameterError(
-                "condition", where, f"below n_classes={n_classes}", str(condition), hint
-            )
+            raise ParameterError("condition", f"below n_classes={n_classes}", str(condition), hint)
     return n_classes, condition

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from pxgen_plugins.utils import validation
-from pxgen_plugins.utils.errors import ModelError
+from pxgen_plugins.utils.errors import ModelError, caller
 from pxgen_plugins.utils.memory import out_of_memory
 
 __all__ = ["Inversion", "Objective", "descend", "nearest"]
@@ -64,14 +64,14 @@ class Inversion:
     rows: int = 64
     seed: int = 0
 
+    @caller("Inversion")
     def __post_init__(self) -> None:
-        where = "Inversion"
         for name, lowest in (("steps", 0), ("restarts", 1), ("rows", 1), ("seed", 0)):
-            validation.integer(getattr(self, name), name, where, minimum=lowest)
+            validation.integer(getattr(self, name), name, minimum=lowest)
         hint = "A bank holds at least the codes that restarts start from."
-        validation.integer(self.bank, "bank", where, minimum=self.restarts, hint=hint)
-        validation.real(self.rate, "rate", where, above=0.0)
-        validation.real(self.noise, "noise", where, minimum=0.0)
+        validation.integer(self.bank, "bank", minimum=self.restarts, hint=hint)
+        validation.real(self.rate, "rate", above=0.0)
+        validation.real(self.noise, "noise", minimum=0.0)
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,6 @@ def descend(
     z: Tensor,
     y: Tensor,
     how: Inversion,
-    where: str,
 ) -> tuple[Tensor, Tensor]:
     """Return codes of lower objective for each start, and their values; none minds the others.
 
@@ -139,7 +138,6 @@ def descend(
         z: Codes to start from, (m, *latent_shape).
         y: Classes, int64 (m,).
         how: Settings.
-        where: Who asks, for errors.
 
     Returns:
         Codes (m, *latent_shape) and values (m,): NaN for one whose objective never was finite.
@@ -154,15 +152,15 @@ def descend(
         index = torch.arange(first, first + how.rows, device=z.device)
         index[own.stop - first :] = first
         try:
-            found = _block(objective, x[owner[index]], z[index], y[index], how)
+            block = _block(objective, x[owner[index]], z[index], y[index], how)
         except Exception as error:
             if not out_of_memory(error):
                 raise
             allowed = f"enough for {how.rows} descents at a time"
             hint = f"Pass inversion=Inversion(rows={max(1, how.rows // 4)})."
             got = f"{type(error).__name__}"
-            raise ModelError("memory", where, allowed, got, hint) from error
-        codes[own], values[own] = (part[: own.stop - first] for part in found)
+            raise ModelError("memory", allowed, got, hint) from error
+        codes[own], values[own] = (part[: own.stop - first] for part in block)
     return codes, values
 
 

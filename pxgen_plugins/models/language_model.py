@@ -10,11 +10,12 @@ import torch
 from torch import Tensor
 
 from pxgen_plugins.anchors.documents import from_rows, open_texts, to_rows
-from pxgen_plugins.models import register
 from pxgen_plugins.models._seeded_callable import Draw
-from pxgen_plugins.models.base import GenerativeModel
+from pxgen_plugins.models.base import GenerativeModel, register
+from pxgen_plugins.models.callables import method
+from pxgen_plugins.models.runtime import EvaluationMode, Modules, modules_behind
 from pxgen_plugins.utils import validation
-from pxgen_plugins.utils.errors import ModelError, ParameterError, short_repr
+from pxgen_plugins.utils.errors import ModelError, caller, short_repr
 
 __all__ = ["LanguageModel"]
 
@@ -30,24 +31,28 @@ class LanguageModel(GenerativeModel):
     they are rows of code points, (n, max_chars).
 
     Args:
-        log_probs: Callable from n texts to n sequences: the log-probability of each token given
-            those before, nats.
-        generate: Callable ``generate(prompts, n_tokens)`` to the continuations, one for each
+        module: The network. While the model is called it is in evaluation mode; afterwards every
+            flag is as before.
+        log_probs: Name of its method, or a function, from n texts to n sequences: the
+            log-probability of each token given those before, nats.
+        generate: Likewise, ``generate(prompts, n_tokens)`` to the continuations, one for each
             prompt, without the prompt: the likeliest (greedy) one, the same each time.
             ``n_tokens`` says how many tokens each should have.
-        sample: Callable ``sample(n, seed)`` to n texts of the model's own.
-        embed: Callable from n texts to vectors (n, d).
-        tokenize: Callable from a text to its token ids; None takes the code points.
+        sample: Likewise, ``sample(n, seed)`` to n texts of the model's own.
+        embed: Likewise, from n texts to vectors (n, d).
+        tokenize: Likewise, from a text to its token ids; None takes the code points.
         max_chars: Most characters of a text; samples are cut there.
         prompt: Which part of a text the model is given to continue, in (0, 1). The cut is moved to
             the nearest place between two tokens.
+        modules: The torch modules inside functions (see :class:`~pxgen_plugins.models.VAE`).
 
     Raises:
         ParameterError: When an argument is not allowed.
-        ModelError: When a callable does not give what it should, at the first use.
+        ModelError: When a function does not give what it should, at the first use.
 
     Example:
-        >>> model = LanguageModel(lambda texts: [[-0.5] * len(text) for text in texts], max_chars=8)
+        >>> model = LanguageModel(log_probs=lambda texts: [[-0.5] * len(text) for text in texts],
+        ...                       modules=(), max_chars=8)
         >>> x = model.rows(["abc", "d"])
         >>> model.token_loss(x).tolist(), model.render(x)
         ([0.5, 0.5], ['abc', 'd'])
@@ -55,55 +60,48 @@ class LanguageModel(GenerativeModel):
 
     sample_shape: tuple[int, ...]
 
+    @caller("LanguageModel")
     def __init__(
         self,
-        log_probs: Callable[[list[str]], Sequence[Any]],
+        module: Any = None,
         *,
-        generate: Callable[[list[str], list[int]], Sequence[str]] | None = None,
-        sample: Callable[[int, int], Sequence[str]] | None = None,
-        embed: Callable[[list[str]], Any] | None = None,
-        tokenize: Callable[[str], Sequence[int]] | None = None,
+        log_probs: str | Callable[[list[str]], Sequence[Any]] = "log_probs",
+        generate: str | Callable[[list[str], list[int]], Sequence[str]] | None = None,
+        sample: str | Callable[[int, int], Sequence[str]] | None = None,
+        embed: str | Callable[[list[str]], Any] | None = None,
+        tokenize: str | Callable[[str], Sequence[int]] | None = None,
         max_chars: int = 1_000,
         prompt: float = 0.5,
+        modules: Modules = None,
     ) -> None:
-        where = type(self).__name__
-        given: dict[str, Any] = {
-            "log_probs": log_probs,
-            "generate": generate,
-            "sample": sample,
-            "embed": embed,
-        }
-        for role, function in (given | {"tokenize": tokenize}).items():
-            if not callable(function) and (function is not None or role == "log_probs"):
-                hint = "Pass a function on a list of texts; see the class for each."
-                raise ParameterError(role, where, "callable", short_repr(function), hint)
-        self._where = where
-        self._functions: dict[str, Callable[..., Any] | None] = dict(given)
-        self._log_probs = log_probs
-        self._draw = None if sample is None else Draw(sample, "sample", where)
-        self._tokenize = tokenize or _code_points
-        self.max_chars = validation.integer(max_chars, "max_chars", where, minimum=1)
-        self.prompt = validation.real(prompt, "prompt", where, above=0.0, below=1.0)
+        others = {"generate": generate, "embed": embed}
+        functions = {"log_probs": log_probs} | {r: f for r, f in others.items() if f is not None}
+        self._functions = {role: method(module, f, role) for role, f in functions.items()}
+        self._evaluating = EvaluationMode(modules_behind(self._functions, modules, module))
+        self._draw = None if sample is None else Draw(method(module, sample, "sample"), "sample")
+        self._tokenize = _code_points if tokenize is None else method(module, tokenize, "tokenize")
+        self.max_chars = validation.integer(max_chars, "max_chars", minimum=1)
+        self.prompt = validation.real(prompt, "prompt", above=0.0, below=1.0)
         self.sample_shape = (self.max_chars,)
-        names = {"log_probs": "token_loss", "generate": "continuation"}
-        self.capabilities = frozenset(
-            names.get(role, role) for role, function in given.items() if function is not None
-        )
+        names = {"log_probs": "token_loss", "generate": "continuation", "embed": "embed"}
+        able = {names[role] for role in self._functions}
+        self.capabilities = frozenset(able if sample is None else able | {"sample"})
         if embed is not None:
-            self.latent_shape = (_width(embed, where),)
+            self.latent_shape = (self._width(),)
 
     def rows(self, texts: Sequence[str]) -> Tensor:
         """Return texts as rows of code points, float32 (n, max_chars); longer ones are cut."""
         return torch.from_numpy(to_rows(texts, self.max_chars))
 
-    def open_anchors(self, X: Any, where: str) -> Any:
+    def open_anchors(self, X: Any) -> Any:
         """Return the anchors behind texts."""
-        return open_texts(X, self.max_chars, where)
+        return open_texts(X, self.max_chars)
 
     def render(self, x: Tensor) -> list[str]:
         """Return the texts behind rows."""
         return from_rows(x.detach().cpu().numpy())
 
+    @caller("LanguageModel")
     def token_loss(self, x: Tensor) -> Tensor:
         """Return the mean negative log-likelihood per token, nats, float64 (n,); NaN without any.
 
@@ -111,15 +109,16 @@ class LanguageModel(GenerativeModel):
             ModelError: When ``log_probs`` does not give one sequence of numbers per text.
         """
         texts = self.render(x)
-        found = list(self._log_probs(texts))
-        if len(found) != len(texts):
+        rows = list(self._call("log_probs", texts))
+        if len(rows) != len(texts):
             hint = "Return one sequence of log-probabilities per text."
-            got = f"{len(found)} sequences"
-            raise ModelError("log_probs' result", self._where, f"of {len(texts)}", got, hint)
-        given = [_log_numbers(one, self._where) for one in found]
-        means = [np.mean(one) if len(one) else np.nan for one in given]
+            got = f"{len(rows)} sequences"
+            raise ModelError("log_probs' result", f"of {len(texts)}", got, hint)
+        losses = [_log_numbers(row) for row in rows]
+        means = [np.mean(row) if len(row) else np.nan for row in losses]
         return -torch.tensor(means, dtype=torch.float64)
 
+    @caller("LanguageModel")
     def continuation(self, x: Tensor) -> list[tuple[Tensor, Tensor]]:
         """Return the token ids of each text's own end and of the model's, of the same length.
 
@@ -127,23 +126,22 @@ class LanguageModel(GenerativeModel):
             CapabilityError: Without ``generate``.
             ModelError: When it does not give one text per prompt.
         """
-        generate = self._functions["generate"]
-        if generate is None:
+        if "generate" not in self._functions:
             raise self._refusal("continuation")
         texts = self.render(x)
         at = [self._cut(text) for text in texts]
         ends = [list(self._tokenize(text[cut:])) for text, cut in zip(texts, at, strict=True)]
         prompts = [text[:cut] for text, cut in zip(texts, at, strict=True)]
-        made = generate(prompts, [len(end) for end in ends])
-        if len(made) != len(texts) or not all(isinstance(text, str) for text in made):
+        own = self._call("generate", prompts, [len(end) for end in ends])
+        if len(own) != len(texts) or not all(isinstance(text, str) for text in own):
             hint = "Return one text per prompt, without the prompt."
-            allowed = f"{len(texts)} texts"
-            raise ModelError("generate's result", self._where, allowed, short_repr(made), hint)
+            raise ModelError("generate's result", f"{len(texts)} texts", short_repr(own), hint)
         return [
             (_ids(end), _ids(list(self._tokenize(text))[: len(end)]))
-            for end, text in zip(ends, made, strict=True)
+            for end, text in zip(ends, own, strict=True)
         ]
 
+    @caller("LanguageModel")
     def sample(self, n: int, seed: int) -> Tensor:
         """Return ``n`` texts of the model's own as rows, (n, max_chars).
 
@@ -153,11 +151,12 @@ class LanguageModel(GenerativeModel):
         """
         if self._draw is None:
             raise self._refusal("sample")
-        drawn = self._draw.ask(n, seed)
-        if len(drawn) != n or not all(isinstance(text, str) for text in drawn):
+        with self._evaluating():
+            texts = self._draw.ask(n, seed)
+        if len(texts) != n or not all(isinstance(text, str) for text in texts):
             hint = "Return a list of n texts."
-            raise ModelError("sample's result", self._where, f"{n} texts", short_repr(drawn), hint)
-        return self.rows(list(drawn))
+            raise ModelError("sample's result", f"{n} texts", short_repr(texts), hint)
+        return self.rows(list(texts))
 
     def embed(self, x: Tensor) -> Tensor:
         """Return one vector per text, (n, d).
@@ -165,11 +164,25 @@ class LanguageModel(GenerativeModel):
         Raises:
             CapabilityError: Without ``embed``.
         """
-        embed = self._functions["embed"]
-        if embed is None:
+        if "embed" not in self._functions:
             raise self._refusal("embed")
-        found = embed(self.render(x))
-        return torch.as_tensor(found).detach().float()
+        return torch.as_tensor(self._call("embed", self.render(x))).detach().float()
+
+    def _call(self, role: str, *arguments: Any) -> Any:
+        with self._evaluating():
+            return self._functions[role](*arguments)
+
+    def _width(self) -> int:
+        """Return the length of a vector, by embedding two texts."""
+        allowed, hint = "vectors of shape (n, d)", "Pool over tokens inside embed, as by a mean."
+        try:
+            vectors = torch.as_tensor(self._call("embed", ["a", "b"]))
+        except Exception as error:
+            got = f"{type(error).__name__}: {str(error)[:300]}"
+            raise ModelError("embed", f"a callable that gives {allowed}", got, hint) from error
+        if vectors.ndim != 2 or len(vectors) != 2:
+            raise ModelError("embed's result", allowed, short_repr(vectors), hint)
+        return int(vectors.shape[1])
 
     def _cut(self, text: str) -> int:
         """Return after how many characters the prompt ends: between tokens of the whole text."""
@@ -186,7 +199,7 @@ class LanguageModel(GenerativeModel):
         return at
 
     def __repr__(self) -> str:
-        return f"{self._where}(max_chars={self.max_chars}, prompt={self.prompt:g})"
+        return f"LanguageModel(max_chars={self.max_chars}, prompt={self.prompt:g})"
 
 
 def _code_points(text: str) -> list[int]:
@@ -197,27 +210,13 @@ def _ids(tokens: Sequence[int]) -> Tensor:
     return torch.tensor(list(tokens), dtype=torch.int64)
 
 
-def _width(embed: Callable[[list[str]], Any], where: str) -> int:
-    allowed, hint = "vectors of shape (n, d)", "Pool over tokens inside embed, as by a mean."
-    try:
-        probe = torch.as_tensor(embed(["a", "b"]))
-    except Exception as error:
-        got = f"{type(error).__name__}: {str(error)[:300]}"
-        raise ModelError("embed", where, f"a callable that gives {allowed}", got, hint) from error
-    if probe.ndim != 2 or len(probe) != 2:
-        raise ModelError("embed's result", where, allowed, short_repr(probe), hint)
-    return int(probe.shape[1])
-
-
-def _log_numbers(values: Any, where: str) -> Any:
+def _log_numbers(values: Any) -> Any:
     array = np.asarray(values.detach().cpu() if isinstance(values, Tensor) else values)
     if array.ndim != 1 or array.dtype.kind not in "fiu":
         hint = "Return the log-probability of each token."
-        raise ModelError(
-            "log_probs' result", where, "sequences of numbers", short_repr(values), hint
-        )
+        raise ModelError("log_probs' result", "sequences of numbers", short_repr(values), hint)
     if (array > _ROUNDING).any():
         hint = "Take the logarithm of probabilities."
         got = f"{array.max():.3g}"
-        raise ModelError("log_probs' result", where, "logarithms of probabilities, <= 0", got, hint)
+        raise ModelError("log_probs' result", "logarithms of probabilities, <= 0", got, hint)
     return array.astype(np.float64)

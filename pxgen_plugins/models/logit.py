@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from pxgen_plugins.utils import validation
-from pxgen_plugins.utils.errors import ParameterError
+from pxgen_plugins.utils.errors import ParameterError, caller
 
 __all__ = ["Logit"]
 
@@ -43,15 +43,16 @@ class Logit:
     alpha: float | None = None
     seed: int = 0
 
+    @caller("Logit")
     def __post_init__(self) -> None:
         if self.levels is not None:
-            validation.integer(self.levels, "levels", "Logit", minimum=2)
+            validation.integer(self.levels, "levels", minimum=2)
         if self.alpha is not None:
-            validation.real(self.alpha, "alpha", "Logit", above=0.0, below=1.0)
-        validation.integer(self.seed, "seed", "Logit", minimum=0)
+            validation.real(self.alpha, "alpha", above=0.0, below=1.0)
+        validation.integer(self.seed, "seed", minimum=0)
         if self.levels is None and self.alpha is None:
             hint = "Pass levels=256, alpha=1e-5 or both."
-            raise ParameterError("levels", "Logit", "given, or alpha", "None for both", hint)
+            raise ParameterError("levels", "given, or alpha", "None for both", hint)
 
     def forward(self, x: Tensor, bounds: tuple[float, float]) -> tuple[Tensor, Tensor]:
         """Return values for the flow, and log |dy/dx| of each instance, (n,)."""
@@ -76,6 +77,6 @@ class Logit:
         if self.levels is None:
             return 1.0 / (high - low), -low / (high - low)
         generator = torch.Generator().manual_seed(self.seed)
-        drawn = torch.rand(x.shape[1:], generator=generator, dtype=torch.float32)
+        noise = torch.rand(x.shape[1:], generator=generator, dtype=torch.float32)
         scale = (self.levels - 1) / (self.levels * (high - low))
-        return scale, drawn.to(x.device, x.dtype) / self.levels - low * scale
+        return scale, noise.to(x.device, x.dtype) / self.levels - low * scale

@@ -13,13 +13,11 @@ from torch import Tensor
 
 from pxgen_plugins.anchors import Anchors, open_anchors
 from pxgen_plugins.anchors.conversion import convert
-from pxgen_plugins.models import register
-from pxgen_plugins.models._device import bounds
 from pxgen_plugins.models._global_rng import seeded
-from pxgen_plugins.models._seeded_callable import asked
-from pxgen_plugins.models.base import GenerativeModel
+from pxgen_plugins.models._seeded_callable import call
+from pxgen_plugins.models.base import GenerativeModel, register
 from pxgen_plugins.utils import validation
-from pxgen_plugins.utils.errors import AnchorError, ModelError, short_repr
+from pxgen_plugins.utils.errors import AnchorError, ModelError, caller, short_repr
 from pxgen_plugins.utils.seeds import derive
 
 __all__ = ["SampleBank"]
@@ -75,6 +73,7 @@ class SampleBank(GenerativeModel):
     capabilities = frozenset({"sample"})
     sample_shape: tuple[int, ...]
 
+    @caller("SampleBank")
     def __init__(
         self,
         source: Any,
@@ -85,23 +84,24 @@ class SampleBank(GenerativeModel):
         seed: int = 0,
     ) -> None:
         if sample_shape is not None:
-            sample_shape = validation.shape(sample_shape, "sample_shape", _WHERE)
-        self.data_range = bounds(data_range, _WHERE)
-        self.n_bank = validation.integer(n_bank, "n_bank", _WHERE, minimum=2)
-        self.seed = validation.integer(seed, "seed", _WHERE, minimum=0)
+            sample_shape = validation.shape(sample_shape, "sample_shape")
+        self.data_range = validation.data_range(data_range)
+        self.n_bank = validation.integer(n_bank, "n_bank", minimum=2)
+        self.seed = validation.integer(seed, "seed", minimum=0)
         self._draws = _draws(source) if callable(source) else None
         self._bank: Anchors | None = None
         if self._draws is None and callable(source):
             with seeded(self.seed):  # it may draw from a global generator
-                drawn = _ask(source, self.n_bank)
-            self._bank = _opened(drawn, sample_shape, self.n_bank)
+                samples = _ask(source, self.n_bank)
+            self._bank = _open(samples, sample_shape, self.n_bank)
         elif self._draws is None:
             self._bank = open_anchors(source, sample_shape=sample_shape, where=_WHERE)
         self._order = np.random.default_rng(derive(self.seed, "halves")).permutation(
             0 if self._bank is None else len(self._bank)
         )
-        self._settle(sample_shape)
+        self._find_shape(sample_shape)
 
+    @caller("SampleBank")
     def sample(self, n: int, seed: int) -> Tensor:
         """Return ``n`` instances, (n, *sample_shape); of a finite number, n different ones.
 
@@ -110,6 +110,7 @@ class SampleBank(GenerativeModel):
         """
         return self.portion(n, seed)(n, seed)
 
+    @caller("SampleBank")
     def portion(self, n: int, seed: int, learning: bool = False) -> Callable[[int, int], Tensor]:
         """Return the function (n, seed) that draws ``n`` instances part by part, none twice.
 
@@ -130,7 +131,7 @@ class SampleBank(GenerativeModel):
             use, option = ("criteria", "n_fit") if learning else ("thresholds", "n_samples")
             allowed = f"at most {len(half)}, the half that is for {use}"
             hint = f"Use {option}={len(half)} or less, or give more samples."
-            raise ModelError("the number of samples", _WHERE, allowed, str(n), hint)
+            raise ModelError("the number of samples", allowed, str(n), hint)
         left = np.random.default_rng(seed).permutation(half)[:n]
 
         def draw(count: int, seed: int) -> Tensor:
@@ -140,30 +141,31 @@ class SampleBank(GenerativeModel):
 
         return draw
 
-    def _settle(self, sample_shape: tuple[int, ...] | None) -> None:
+    def _find_shape(self, sample_shape: tuple[int, ...] | None) -> None:
         """Find the shape of an instance, and try the first ones."""
         if self._bank is not None:
             probe = self._bank
         else:
-            probe = _opened(_ask(self._draws, _PROBES, 0), sample_shape, _PROBES)
+            probe = _open(_ask(self._draws, _PROBES, 0), sample_shape, _PROBES)
         if len(probe) < _PROBES:
             hint = "Give more: criteria learn from one half, thresholds come from the other."
-            raise ModelError("source", _WHERE, "of two instances or more", str(len(probe)), hint)
+            raise ModelError("source", "of two instances or more", str(len(probe)), hint)
         self.sample_shape = tuple(probe.read(slice(0, 1))[0].shape[1:])
         if not self.sample_shape:
             hint = "Give an array (n, d): source[:, None] for instances of one value."
-            raise ModelError("source", _WHERE, "instances of one axis or more", "numbers", hint)
+            raise ModelError("source", "instances of one axis or more", "numbers", hint)
         first = self._tensor(probe, np.arange(_PROBES))
         if self._bank is None and not torch.equal(first, self._call(_PROBES, 0)):
             allowed = "repeatable: the same instances for the same seed"
             hint = "Pass lambda n: source(n, 0) to have it called once, for n_bank instances."
-            raise ModelError("source", _WHERE, allowed, "others the second time", hint)
+            raise ModelError("source", allowed, "others the second time", hint)
 
     def _call(self, n: int, seed: int) -> Tensor:
         # 32 bits, because numpy's older generators take no more
-        drawn = _ask(self._draws, n, seed % 2**32)
-        return self._tensor(_opened(drawn, self.sample_shape, n), np.arange(n))
+        samples = _ask(self._draws, n, seed % 2**32)
+        return self._tensor(_open(samples, self.sample_shape, n), np.arange(n))
 
+    @caller("SampleBank")
     def _tensor(self, bank: Anchors, index: NDArray[np.int64]) -> Tensor:
         """Return the instances at positions ``index`` in the range, or raise."""
         raw, failed = bank.read(index)
@@ -175,16 +177,16 @@ class SampleBank(GenerativeModel):
             hint = (
                 "Correct data_range; values of 0 to 255 are scaled by themselves if they are uint8."
             )
-            raise ModelError("source", _WHERE, error.allowed, got, hint) from error
+            raise ModelError("source", error.allowed, got, hint) from error
         for position, why in failed.items():
             hint = "Leave it out, or write it again."
             got = f"instance {index[position]}: {why}"
-            raise ModelError("source", _WHERE, "readable and finite", got, hint)
+            raise ModelError("source", "readable and finite", got, hint)
         return x
 
     def __repr__(self) -> str:
-        held = "endless" if self._bank is None else f"{len(self._bank)} samples"
-        return f"SampleBank({held}, sample_shape={self.sample_shape})"
+        size = "endless" if self._bank is None else f"{len(self._bank)} samples"
+        return f"SampleBank({size}, sample_shape={self.sample_shape})"
 
 
 def _draws(source: Callable[..., Any]) -> Callable[[int, int], Any] | None:
@@ -200,17 +202,17 @@ def _draws(source: Callable[..., Any]) -> Callable[[int, int], Any] | None:
     return source if len(needed) == 2 else None
 
 
-def _ask(function: Any, *given: int) -> Any:
-    return asked(function, "source", _WHERE, "source(n, seed) or source(n)", *given)
+def _ask(function: Any, *arguments: int) -> Any:
+    return call(function, "source", "source(n, seed) or source(n)", *arguments)
 
 
-def _opened(drawn: Any, sample_shape: tuple[int, ...] | None, n: int) -> Anchors:
+def _open(samples: Any, sample_shape: tuple[int, ...] | None, n: int) -> Anchors:
     """Return what a function gave, if it is ``n`` instances."""
     try:
-        anchors = open_anchors(drawn, sample_shape=sample_shape, where=_WHERE)
+        anchors = open_anchors(samples, sample_shape=sample_shape, where=_WHERE)
     except AnchorError as error:
-        raise ModelError("source's result", _WHERE, error.allowed, error.got, error.hint) from error
+        raise ModelError("source's result", error.allowed, error.got, error.hint) from error
     if len(anchors) != n:
         hint = "Return one instance for each asked for, along the first axis."
-        raise ModelError("source's result", _WHERE, f"{n} instances", short_repr(drawn), hint)
+        raise ModelError("source's result", f"{n} instances", short_repr(samples), hint)
     return anchors

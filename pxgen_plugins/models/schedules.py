@@ -18,8 +18,8 @@ SCHEDULES = ("linear", "cosine")
 _LARGEST_BETA = 0.999
 
 
-def linear(n: int, first: float = 1e-4, last: float = 0.02) -> Tensor:
-    """Return the signal left after each of ``n`` timesteps, betas rising from first to last.
+def linear(n: int) -> Tensor:
+    """Return the signal left after each of ``n`` timesteps, betas rising from 1e-4 to 0.02.
 
     Source: Ho, Jain and Abbeel (2020), section 4, for n = 1,000.
 
@@ -30,7 +30,7 @@ def linear(n: int, first: float = 1e-4, last: float = 0.02) -> Tensor:
         >>> [round(value, 4) for value in linear(1000)[[0, 999]].tolist()]
         [0.9999, 0.0]
     """
-    return (1.0 - torch.linspace(first, last, n, dtype=torch.float64)).cumprod(0)
+    return (1.0 - torch.linspace(1e-4, 0.02, n, dtype=torch.float64)).cumprod(0)
 
 
 def cosine(n: int, offset: float = 0.008) -> Tensor:
@@ -51,20 +51,19 @@ def cosine(n: int, offset: float = 0.008) -> Tensor:
     return (1.0 - betas).cumprod(0)
 
 
-def schedule(value: Any, n: int, where: str) -> Tensor:
+def schedule(value: Any, n: int) -> Tensor:
     """Return a schedule as float64 (n,): a named one of ``n`` timesteps, or a given one.
 
     Args:
         value: ``"linear"``, ``"cosine"``, or the products themselves, falling inside (0, 1), the
             last one perhaps 0.
         n: Number of timesteps of a named schedule.
-        where: Who asks, for messages.
 
     Raises:
         ParameterError: When it is none of these.
     """
     if isinstance(value, str):
-        name = validation.choice(value, "schedule", where, SCHEDULES)
+        name = validation.choice(value, "schedule", SCHEDULES)
         return linear(n) if name == "linear" else cosine(n)
     try:
         left = torch.as_tensor(np.asarray(value, dtype=np.float64)).clone()
@@ -77,5 +76,5 @@ def schedule(value: Any, n: int, where: str) -> Tensor:
             "last one perhaps 0"
         )
         hint = "Pass scheduler.alphas_cumprod, the earliest timestep first and no 1 before it."
-        raise ParameterError("schedule", where, allowed, short_repr(value), hint)
+        raise ParameterError("schedule", allowed, short_repr(value), hint)
     return left

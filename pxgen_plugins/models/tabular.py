@@ -2,33 +2,26 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from pxgen_plugins.anchors.base import path_of
-from pxgen_plugins.anchors.item_formats import ID_NAMES, LABEL_NAMES
-from pxgen_plugins.anchors.label_text import as_labels
-from pxgen_plugins.models import register
-from pxgen_plugins.models._callables import expect_shape
-from pxgen_plugins.models._device import modules_behind
-from pxgen_plugins.models._eval_mode import EvaluationMode
 from pxgen_plugins.models._global_rng import seeded
+from pxgen_plugins.models._table_anchors import open_table
 from pxgen_plugins.models._table_columns import Column, Rows, columns_of, matrix
-from pxgen_plugins.models._table_sampler import draws, reseeds
-from pxgen_plugins.models.base import GenerativeModel
-from pxgen_plugins.utils.errors import AnchorError, ModelError, ParameterError, short_repr
+from pxgen_plugins.models._table_sampler import row_sampler, seeder
+from pxgen_plugins.models.base import GenerativeModel, register
+from pxgen_plugins.models.callables import expect_shape, method
+from pxgen_plugins.models.runtime import EvaluationMode, Modules, modules_behind
+from pxgen_plugins.utils import validation
+from pxgen_plugins.utils.errors import AnchorError, ModelError, ParameterError, caller, short_repr
 
 __all__ = ["Tabular"]
 
-_WHERE = "Tabular"
 _PROBES = 3
-_SUFFIXES = (".csv", ".parquet")
 
 
 @register("tabular")
@@ -56,15 +49,17 @@ class Tabular(GenerativeModel):
             generators seeded; they are put back. A generator of its own is seeded by ``reseed``.
         like: A DataFrame that fixes columns, types, categories and ranges, as the training data
             without ids; it is not kept.
-        encode: Callable from a DataFrame to codes (n, ...), or to mean and log variance of a
-            posterior N(mean, exp(log_var)), a tuple of two; ndarrays or tensors.
-        decode: Callable from codes, of the kind and type ``encode`` gives, to a DataFrame.
-        reconstruct: Callable from a DataFrame to a DataFrame of as many rows, in place of
+        encode: Function, or name of the synthesizer's method, from a DataFrame to codes (n, ...),
+            or to mean and log variance of a posterior N(mean, exp(log_var)), a tuple of two;
+            ndarrays or tensors.
+        decode: Likewise, from codes, of the kind and type ``encode`` gives, to a DataFrame.
+        reconstruct: Likewise, from a DataFrame to a DataFrame of as many rows, in place of
             ``decode``.
-        log_prob: Callable from a DataFrame to log densities, nats, (n,).
+        log_prob: Likewise, from a DataFrame to log densities, nats, (n,).
         reseed: Callable that seeds the synthesizer's own generator with an integer below 2**32.
             None uses ``set_random_state`` or ``_set_random_state`` (CTGAN and SDV, whose
             ``reset_sampling`` is called first) where there is one.
+        modules: The torch modules inside those functions (see :class:`~pxgen_plugins.models.VAE`).
 
     Raises:
         ParameterError: When an argument is not allowed.
@@ -89,40 +84,43 @@ class Tabular(GenerativeModel):
     dtype = torch.float64
     sample_shape: tuple[int, ...]
 
+    @caller("Tabular")
     def __init__(
         self,
         synthesizer: Any,
         like: Any,
         *,
-        encode: Callable[[Any], Any] | None = None,
-        decode: Callable[[Any], Any] | None = None,
-        reconstruct: Callable[[Any], Any] | None = None,
-        log_prob: Callable[[Any], Any] | None = None,
+        encode: str | Callable[[Any], Any] | None = None,
+        decode: str | Callable[[Any], Any] | None = None,
+        reconstruct: str | Callable[[Any], Any] | None = None,
+        log_prob: str | Callable[[Any], Any] | None = None,
         reseed: Callable[[int], Any] | None = None,
+        modules: Modules = None,
     ) -> None:
         if not callable(getattr(synthesizer, "sample", None)):
             hint = "Pass the trained object itself, or one with a method sample(n)."
             allowed = "an object with sample(n) to a DataFrame"
-            raise ParameterError("synthesizer", _WHERE, allowed, short_repr(synthesizer), hint)
+            raise ParameterError("synthesizer", allowed, short_repr(synthesizer), hint)
         functions = {
             "encode": encode, "decode": decode, "reconstruct": reconstruct, "log_prob": log_prob,
         }  # fmt: skip
-        for role, function in (functions | {"reseed": reseed}).items():
-            if function is not None and not callable(function):
-                hint = "Pass a function; see the class for what it takes."
-                raise ParameterError(role, _WHERE, "callable or None", short_repr(function), hint)
+        self._functions = {
+            role: method(synthesizer, f, role) for role, f in functions.items() if f is not None
+        }
+        if reseed is not None:
+            reseed = validation.function(reseed, "reseed", "seed -> None")
         if decode is not None and (encode is None or reconstruct is not None):
             hint = "Pass encode and decode, or reconstruct."
             allowed = "given together with encode and without reconstruct"
-            raise ParameterError("decode", _WHERE, allowed, short_repr(decode), hint)
-        self.columns: tuple[Column, ...] = columns_of(like, _WHERE)
+            raise ParameterError("decode", allowed, short_repr(decode), hint)
+        self.columns: tuple[Column, ...] = columns_of(like)
         self.sample_shape = (len(self.columns),)
-        self._functions = {role: f for role, f in functions.items() if f is not None}
-        self._evaluating = EvaluationMode(modules_behind(None, *self._functions.values()))
-        self._draw, self._reseed = draws(synthesizer, _WHERE), reseed or reseeds(synthesizer)
+        self._evaluating = EvaluationMode(modules_behind(self._functions, modules, synthesizer))
+        self._draw, self._reseed = row_sampler(synthesizer), reseed or seeder(synthesizer)
         self.capabilities = frozenset({"sample"})
-        self._settle(self.rows(like.head(_PROBES)))
+        self._find_capabilities(self.rows(like.head(_PROBES)))
 
+    @caller("Tabular")
     def sample(self, n: int, seed: int) -> Tensor:
         """Return ``n`` rows of the synthesizer, float64 (n, d).
 
@@ -133,9 +131,10 @@ class Tabular(GenerativeModel):
             if self._reseed is not None:
                 self._reseed(seed % 2**32)
             with torch.no_grad():
-                drawn = self._draw(n)
-        return self._table(drawn, n, "sample")
+                rows = self._draw(n)
+        return self._table(rows, n, "sample")
 
+    @caller("Tabular")
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return mean and log variance of the posterior, float64 (n, *latent_shape) each."""
         if "encode" not in self.capabilities:
@@ -143,13 +142,15 @@ class Tabular(GenerativeModel):
         mean, log_var = (self._codes(part, len(x)) for part in self._call("encode", self.frame(x)))
         return mean, log_var
 
+    @caller("Tabular")
     def embed(self, x: Tensor) -> Tensor:
         """Return the codes, or posterior means, float64 (n, *latent_shape)."""
         if "embed" not in self.capabilities:
             raise self._refusal("embed")
-        found = self._call("encode", self.frame(x))
-        return self._codes(found[0] if isinstance(found, tuple) else found, len(x))
+        codes = self._call("encode", self.frame(x))
+        return self._codes(codes[0] if isinstance(codes, tuple) else codes, len(x))
 
+    @caller("Tabular")
     def decode(self, z: Tensor) -> Tensor:
         """Return the rows behind codes ``z`` of shape (n, *latent_shape), float64 (n, d).
 
@@ -158,10 +159,11 @@ class Tabular(GenerativeModel):
         if "decode" not in self._functions:
             raise self._refusal("decode")
         like = self._code
-        given = z.detach().to(like.device, like.dtype)
-        back = self._call("decode", given.cpu().numpy() if self._arrays else given)
+        codes = z.detach().to(like.device, like.dtype)
+        back = self._call("decode", codes.cpu().numpy() if self._arrays else codes)
         return self._table(back, len(z), "decode")
 
+    @caller("Tabular")
     def reconstruct(self, x: Tensor) -> Tensor:
         """Return the rows that the model makes of ``x``, float64 (n, d); see ``decode``."""
         if "reconstruct" not in self.capabilities:
@@ -171,58 +173,25 @@ class Tabular(GenerativeModel):
         back = self._call("reconstruct", self.frame(x))
         return self._table(back, len(x), "reconstruct")
 
+    @caller("Tabular")
     def log_prob(self, x: Tensor) -> Tensor:
         """Return the log density of each row, nats, float64 (n,)."""
         if "log_prob" not in self._functions:
             raise self._refusal("log_prob")
-        found = self._tensor("log_prob", self._call("log_prob", self.frame(x)))
+        density = self._tensor("log_prob", self._call("log_prob", self.frame(x)))
         hint = "Return one log density per row."
-        density = expect_shape(found, (len(x),), "log_prob's result", _WHERE, hint)
+        density = expect_shape(density, (len(x),), "log_prob's result", hint)
         return density.to(self.device, self.dtype)
 
-    def open_anchors(self, X: Any, where: str) -> Any:
+    def open_anchors(self, X: Any) -> Any:
         """Return the anchors in a table, or ``X`` as it is if it is none.
 
         Raises:
             AnchorError: When columns are missing or unknown, or the file cannot be read.
         """
-        import pandas as pd
+        return open_table(X, self.columns)
 
-        path = path_of(X)
-        if path is not None and path.suffix.lower() in _SUFFIXES:
-            X = self._read(path, where)
-        elif isinstance(X, Mapping):
-            try:
-                X = pd.DataFrame(X)
-            except (TypeError, ValueError) as error:
-                hint = "Give columns of one length, by name."
-                raise AnchorError("X", where, "a table", short_repr(X), hint) from error
-        if not isinstance(X, pd.DataFrame):
-            return X
-        names = [column.name for column in self.columns]
-        known = ", ".join(map(repr, names))
-        if not X.columns.is_unique:
-            hint = "Rename them."
-            got = short_repr(list(X.columns))
-            raise AnchorError("X", where, "a table with distinct column names", got, hint)
-        missing = [name for name in names if name not in X.columns]
-        if missing:
-            hint = "Add it, or build the model with a like that lacks it."
-            got = f"one without {short_repr(missing)}"
-            raise AnchorError("X", where, f"a table with the columns {known}", got, hint)
-        rest = [name for name in X.columns if name not in names]
-        label = next((name for name in LABEL_NAMES if name in rest), None)
-        identity = next((name for name in ID_NAMES if name in rest), None)
-        extra = [name for name in rest if name not in (label, identity)]
-        if extra:
-            hint = f"Leave out {extra[0]!r}, as by X.drop(columns=...)."
-            allowed = f"a table with the columns {known}, perhaps with 'label' and 'id'"
-            raise AnchorError("X", where, allowed, f"{short_repr(extra)} besides", hint)
-        found = Rows(X, self.columns)
-        found.labels = as_labels(X[label], len(X), where) if label else None
-        found.ids = as_labels(X[identity], len(X), where) if identity else None
-        return found
-
+    @caller("Tabular.rows")
     def rows(self, X: Any) -> Tensor:
         """Return a table as numbers, float64 (n, d); bad rows are NaN.
 
@@ -232,14 +201,15 @@ class Tabular(GenerativeModel):
         Raises:
             AnchorError: When it is no table, or has other columns.
         """
-        opened = self.open_anchors(X, f"{_WHERE}.rows")
-        if not isinstance(opened, Rows):
+        anchors = self.open_anchors(X)
+        if not isinstance(anchors, Rows):
             hint = "Pass a DataFrame, a mapping of columns or the path of a .csv or .parquet file."
-            raise AnchorError("X", f"{_WHERE}.rows", "a table", short_repr(X), hint)
-        numbers, failed = opened.read(slice(None))
+            raise AnchorError("X", "a table", short_repr(X), hint)
+        numbers, failed = anchors.read(slice(None))
         numbers[list(failed)] = np.nan
         return torch.from_numpy(numbers)
 
+    @caller("Tabular.frame")
     def frame(self, x: Tensor) -> Any:
         """Return rows of numbers as a DataFrame with the columns and types of ``like``.
 
@@ -255,7 +225,7 @@ class Tabular(GenerativeModel):
             allowed = f"finite, of shape (n, {len(self.columns)})"
             hint = "Pass rows of numbers, as from rows or sample."
             got = "NaN or infinity" if shaped else short_repr(x)
-            raise AnchorError("x", f"{_WHERE}.frame", allowed, got, hint)
+            raise AnchorError("x", allowed, got, hint)
         numbers = x.detach().cpu().double().numpy()
         return pd.DataFrame(
             {column.name: column.to_series(numbers[:, i]) for i, column in enumerate(self.columns)}
@@ -284,23 +254,23 @@ class Tabular(GenerativeModel):
                 parts.append(same / 2.0**0.5)
         return torch.cat(parts, 1)
 
-    def _settle(self, x: Tensor) -> None:
+    def _find_capabilities(self, x: Tensor) -> None:
         """Find out what the callables give, and whether samples repeat."""
         able = {"sample"} | ({"log_prob"} & set(self._functions))
         if "encode" in self._functions:
-            found = self._call("encode", self.frame(x))
-            pair = isinstance(found, tuple)
-            if pair and len(found) != 2:
+            codes = self._call("encode", self.frame(x))
+            pair = isinstance(codes, tuple)
+            if pair and len(codes) != 2:
                 hint = "Return codes, or a tuple (mean, log_var)."
-                got = f"a tuple of {len(found)}"
-                raise ModelError("encode's result", _WHERE, "codes or a pair", got, hint)
-            first = found[0] if pair else found
+                got = f"a tuple of {len(codes)}"
+                raise ModelError("encode's result", "codes or a pair", got, hint)
+            first = codes[0] if pair else codes
             self._arrays = not isinstance(first, Tensor)
             self._code = self._tensor("encode", first)
             if self._code.ndim < 2 or len(self._code) != len(x):
                 hint = "Return one vector per row of the table."
                 allowed = f"codes of shape ({len(x)}, d)"
-                raise ModelError("encode's result", _WHERE, allowed, short_repr(first), hint)
+                raise ModelError("encode's result", allowed, short_repr(first), hint)
             self.latent_shape = tuple(self._code.shape[1:])
             able |= {"embed", "encode"} if pair else {"embed"}
             self.autoencodes = "decode" in self._functions
@@ -310,88 +280,67 @@ class Tabular(GenerativeModel):
         if "reconstruct" in self.capabilities and bool(self.reconstruct(x).isnan().all()):
             hint = "Fill gaps, or pass a like that has all categories."
             allowed, got = "complete and of known categories", "no such row"
-            raise ModelError("the reconstruction", _WHERE, allowed, got, hint)
+            raise ModelError("the reconstruction", allowed, got, hint)
         if "log_prob" in able:
             self.log_prob(x)
         if not torch.equal(self.sample(_PROBES, 1), self.sample(_PROBES, 1)):
             allowed = "repeatable: the same rows for the same seed"
             hint = "It has a generator of its own: pass reseed=f with f(seed) to seed it."
-            raise ModelError("synthesizer", _WHERE, allowed, "others the second time", hint)
+            raise ModelError("synthesizer", allowed, "others the second time", hint)
 
     def _call(self, role: str, given: Any) -> Any:
         with torch.no_grad(), self._evaluating():
             try:
-                found = self._functions[role](given)
+                return self._functions[role](given)
             except Exception as error:  # whatever a foreign function raises
                 got = f"{type(error).__name__}: {str(error)[:300]}"
                 hint = "Call it by hand on model.frame(x) to find the cause."
                 takes = "codes" if role == "decode" else "a DataFrame like the reference"
-                raise ModelError(role, _WHERE, f"a function of {takes}", got, hint) from error
-        return found
+                raise ModelError(role, f"a function of {takes}", got, hint) from error
 
-    def _tensor(self, role: str, found: Any) -> Tensor:
-        if isinstance(found, Tensor):
-            return found
-        array = np.asarray(found)
+    def _tensor(self, role: str, value: Any) -> Tensor:
+        if isinstance(value, Tensor):
+            return value
+        array = np.asarray(value)
         if array.dtype.kind not in "fiub":
             hint = "Return an ndarray or a tensor."
-            raise ModelError(f"{role}'s result", _WHERE, "numbers", short_repr(found), hint)
+            raise ModelError(f"{role}'s result", "numbers", short_repr(value), hint)
         return torch.tensor(array)
 
-    def _codes(self, found: Any, n: int) -> Tensor:
+    def _codes(self, value: Any, n: int) -> Tensor:
         shape = (n, *(self.latent_shape or ()))
         hint = "Return one vector per row of the table, of one length."
-        codes = expect_shape(self._tensor("encode", found), shape, "encode's result", _WHERE, hint)
+        codes = expect_shape(self._tensor("encode", value), shape, "encode's result", hint)
         return codes.to(self.device, self.dtype)
 
-    def _table(self, found: Any, n: int, role: str) -> Tensor:
+    def _table(self, table: Any, n: int, role: str) -> Tensor:
         import pandas as pd
 
         what = f"{role}'s result"
-        if isinstance(found, Mapping) and len(found) == 1:  # as SDV 2 gives it, by the table's name
-            found = next(iter(found.values()))
+        if isinstance(table, Mapping) and len(table) == 1:  # as SDV 2 gives it, by the table's name
+            table = next(iter(table.values()))
         names = [column.name for column in self.columns]
-        good = isinstance(found, pd.DataFrame) and len(found) == n
-        if not good or any(name not in found.columns for name in names):
-            got = type(found).__name__
-            if isinstance(found, pd.DataFrame):
-                got = f"{len(found)} rows of {short_repr(list(found.columns))}"
+        good = isinstance(table, pd.DataFrame) and len(table) == n
+        if not good or any(name not in table.columns for name in names):
+            got = type(table).__name__
+            if isinstance(table, pd.DataFrame):
+                got = f"{len(table)} rows of {short_repr(list(table.columns))}"
             hint = "Wrap it so that it returns such a DataFrame, or correct like."
             allowed = f"a DataFrame of {n} rows with the columns {short_repr(names)}"
-            raise ModelError(what, _WHERE, allowed, got, hint)
-        numbers, failed = matrix(found.reset_index(drop=True), self.columns)
+            raise ModelError(what, allowed, got, hint)
+        numbers, failed = matrix(table.reset_index(drop=True), self.columns)
         if failed and role in {"decode", "reconstruct"}:  # of these rows, not of the model
             numbers[list(failed)] = np.nan
         elif failed:
             row, why = next(iter(failed.items()))
             hint = "Fill gaps, or pass a like that has all categories."
             got = f"{len(failed)} of {n} rows that are not, row {row}: {why}"
-            raise ModelError(what, _WHERE, "complete and of known categories", got, hint)
+            raise ModelError(what, "complete and of known categories", got, hint)
         return torch.from_numpy(numbers)
-
-    def _read(self, path: Path, where: str) -> Any:
-        import pandas as pd
-
-        names = {column.name for column in self.columns if not column.categorical}
-        texts = {column.name for column in self.columns if column.categorical}
-        texts |= {*LABEL_NAMES, *ID_NAMES} - names
-        try:
-            if path.suffix.lower() == ".parquet":
-                return pd.read_parquet(path)
-            # only an empty field is a missing value: "NA" and "None" may be categories
-            types = dict.fromkeys(texts, str)
-            return pd.read_csv(
-                path, dtype=types, keep_default_na=False, na_values=[""],
-                float_precision="round_trip",  # a constant column must equal itself
-            )  # fmt: skip
-        except Exception as error:  # of the many that pandas and pyarrow raise
-            hint = "Check that the file is there and can be read by pandas."
-            got = f"{os.fspath(path)!r} ({type(error).__name__}: {str(error)[:200]})"
-            raise AnchorError("X", where, "the path of a readable table", got, hint) from error
 
     def __repr__(self) -> str:
         kinds: Sequence[bool] = [column.categorical for column in self.columns]
-        return f"{_WHERE}({len(kinds)} columns, {sum(kinds)} of categories)"
+        return f"Tabular({len(kinds)} columns, {sum(kinds)} of categories)"
 
 
 def _shown(value: Any) -> str:

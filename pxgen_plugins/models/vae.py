@@ -1,23 +1,24 @@
-"""Variational autoencoders, given as two callables."""
+"""Variational autoencoders: a module that encodes and decodes, or two functions."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from pxgen_plugins.models import register
-from pxgen_plugins.models._callables import expect_shape
 from pxgen_plugins.models._networks import Networks
-from pxgen_plugins.models._selfcheck import check_vae
+from pxgen_plugins.models.base import register
+from pxgen_plugins.models.callables import expect_shape
+from pxgen_plugins.models.runtime import Modules
 from pxgen_plugins.utils import validation
-from pxgen_plugins.utils.errors import ModelError, short_repr
+from pxgen_plugins.utils.errors import ModelError, caller, short_repr
 
 __all__ = ["VAE"]
 
 SCALES = ("log_var", "std", "variance")
+_PROBES = 16
 
 
 @register("vae")
@@ -25,19 +26,25 @@ class VAE(Networks):
     """A variational autoencoder with a Gaussian posterior and the prior N(0, I).
 
     Args:
-        encode: Callable from a batch (n, *sample_shape) to ``(mean, log_var)``, each of shape
-            (n, *latent_shape). It may take and return tensors or ndarrays.
-        decode: Callable from latent codes (n, *latent_shape) to instances (n, *sample_shape).
-        latent_shape: Shape of one latent code, as in ``(20,)``.
-        sample_shape: Shape of one instance, as in ``(1, 28, 28)``.
+        module: The network. While the model is called it is in evaluation mode; afterwards every
+            flag is as before.
+        encode: Name of its method, or a function, from a batch (n, *sample_shape) to ``(mean,
+            log_var)``, each of shape (n, *latent_shape). It may take and return tensors or
+            ndarrays.
+        decode: Name of its method, or a function, from latent codes (n, *latent_shape) to
+            instances (n, *sample_shape).
+        latent_shape: Shape of one latent code, as in ``(20,)``; None asks ``encode``.
+        sample_shape: Shape of one instance, as in ``(1, 28, 28)``; None asks ``decode``. One of the
+            two shapes is needed.
         data_range: Lowest and highest value of an instance; None when unbounded.
         scale: What the second result of ``encode`` is: ``"log_var"``, ``"std"`` or ``"variance"``.
-        condition: The class of a conditional VAE (Sohn et al. 2015) that is explained: both
-            callables are given it as a second argument, int64 (n,). Explain each class by its own.
-        modules: The torch modules behind the callables. They are found by themselves when the
-            callables are modules, their methods, or functions that name them. While the model is
-            called they are in evaluation mode; afterwards every flag is as before.
-        device: Where the callables want their input; None takes that of the first parameter.
+        condition: The class of a conditional VAE (Sohn et al. 2015) that is explained: ``encode``
+            and ``decode`` are given it as a second argument, int64 (n,). Explain each class by its
+            own.
+        modules: The torch modules inside functions: one, several, or ``()`` for functions without
+            networks. Needed where functions are given without ``module``; methods of modules, and
+            modules themselves, need none.
+        device: Where the functions want their input; None takes that of the first parameter.
         check: Call both once on seeded noise and compare shapes, range, repeatability and the
             meaning of ``scale``.
 
@@ -46,31 +53,44 @@ class VAE(Networks):
         ModelError: When the self-check finds a fault.
 
     Example:
-        >>> import torch
+        >>> from pxgen_plugins.datasets import load_mnist_vae
+        >>> model = VAE(load_mnist_vae(), sample_shape=(1, 28, 28))
+        >>> model.latent_shape, model.sample(3, seed=0).shape
+        ((200,), torch.Size([3, 1, 28, 28]))
+
+        Functions, here without a network:
+
         >>> model = VAE(encode=lambda x: (x[:, :2], torch.zeros_like(x[:, :2]) - 1),
         ...             decode=lambda z: torch.cat([z, z], 1).sigmoid(),
-        ...             latent_shape=(2,), sample_shape=(4,))
-        >>> model.sample(3, seed=0).shape
-        torch.Size([3, 4])
+        ...             modules=(), sample_shape=(4,))
+        >>> model.latent_shape
+        (2,)
     """
 
     capabilities = frozenset({"sample", "encode", "embed", "decode", "reconstruct", "layers"})
 
+    @caller("VAE")
     def __init__(
         self,
-        encode: Callable[..., Any],
-        decode: Callable[..., Any],
+        module: Any = None,
         *,
-        latent_shape: tuple[int, ...],
-        sample_shape: tuple[int, ...],
+        encode: str | Callable[..., Any] = "encode",
+        decode: str | Callable[..., Any] = "decode",
+        latent_shape: tuple[int, ...] | None = None,
+        sample_shape: tuple[int, ...] | None = None,
         data_range: tuple[float, float] | None = (0.0, 1.0),
         scale: str = "log_var",
         condition: int | None = None,
-        modules: nn.Module | Iterable[nn.Module] | None = None,
+        modules: Modules = None,
         device: torch.device | str | None = None,
         check: bool = True,
     ) -> None:
+        self.scale = validation.choice(scale, "scale", SCALES)
+        if condition is not None:
+            condition = validation.integer(condition, "condition", minimum=0)
+        self.condition = condition
         super().__init__(
+            module,
             {"encode": encode, "decode": decode},
             latent_shape=latent_shape,
             sample_shape=sample_shape,
@@ -78,43 +98,39 @@ class VAE(Networks):
             modules=modules,
             device=device,
         )
-        self.scale = validation.choice(scale, "scale", "VAE", SCALES)
-        if condition is not None:
-            condition = validation.integer(condition, "condition", "VAE", minimum=0)
-        self.condition = condition
-        with torch.no_grad(), self._evaluating():
-            z = self._codes_to_try()
-            self._calls["encode"].probe(*self._conditioned(self._noise(2)))
-            self._calls["decode"].probe(*self._conditioned(z))
-            if validation.boolean(check, "check", "VAE"):
-                check_vae(self)
+        self._ask("encode", self._noise(2))
+        self._ask("decode", self._random_codes())
+        if validation.boolean(check, "check"):
+            with torch.no_grad(), self._evaluating():
+                self._check()
 
+    @caller("VAE")
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return mean and log variance of the posterior, each (n, *latent_shape).
 
         Raises:
-            ModelError: When the callable returns anything else.
+            ModelError: When the function returns anything else.
         """
-        returned = self._raw("encode", *self._conditioned(x))
+        returned = self._raw("encode", *self._arguments("encode", x))
         if not isinstance(returned, (tuple, list)) or len(returned) != 2:
             got = f"{len(returned)} results" if isinstance(returned, (tuple, list)) else ""
             hint = "Wrap it, as in encode=lambda x: net.encode(x)[:2]."
             raise ModelError(
-                "encode's result", "VAE", "(mean, log_var)", got or short_repr(returned), hint
+                "encode's result", "(mean, log_var)", got or short_repr(returned), hint
             )
         shape = (len(x), *self.latent_shape)
         hint = "Correct latent_shape, or reshape inside encode."
-        mean = expect_shape(returned[0], shape, "encode's mean", "VAE", hint)
-        spread = expect_shape(returned[1], shape, f"encode's {self.scale}", "VAE", hint)
+        mean = expect_shape(returned[0], shape, "encode's mean", hint)
+        spread = expect_shape(returned[1], shape, f"encode's {self.scale}", hint)
         return mean, self._log_var(spread)
 
     def decode(self, z: Tensor) -> Tensor:
         """Return instances (n, *sample_shape) for latent codes ``z`` of (n, *latent_shape).
 
         Raises:
-            ModelError: When the callable returns another shape.
+            ModelError: When the function returns another shape.
         """
-        return self._instances_from("decode", *self._conditioned(z))
+        return self._instances_from("decode", *self._arguments("decode", z))
 
     def embed(self, x: Tensor) -> Tensor:
         """Return the posterior means of ``x``, (n, *latent_shape)."""
@@ -130,17 +146,76 @@ class VAE(Networks):
         z = torch.randn(n, *self.latent_shape, generator=generator, dtype=torch.float32)
         return self._in_parts(self.decode, self._put(z))
 
-    def _conditioned(self, given: Tensor) -> tuple[Tensor, ...]:
-        """Return what a callable is given: a batch, and its class where there is one."""
+    def _arguments(self, role: str, batch: Tensor) -> tuple[Tensor, ...]:
         if self.condition is None:
-            return (given,)
-        shape = (len(given),)
-        return given, torch.full(shape, self.condition, dtype=torch.int64, device=given.device)
+            return (batch,)
+        shape = (len(batch),)
+        return batch, torch.full(shape, self.condition, dtype=torch.int64, device=batch.device)
 
     def _log_var(self, spread: Tensor) -> Tensor:
         if self.scale == "log_var":
             return spread
         return spread.log() * (2.0 if self.scale == "std" else 1.0)
+
+    def _check(self) -> None:
+        """Call the networks on seeded noise and compare what comes back with what was declared.
+
+        Raises:
+            ModelError: For wrong shapes, values outside ``data_range``, non-finite results, an
+                encoder that gives other results for the same input, a network that gives others
+                for rows by themselves, and a second result of ``encode`` that is not what
+                ``scale`` says.
+        """
+        x = self._noise(_PROBES)
+        raw = self._raw("encode", *self._arguments("encode", x))
+        mean, log_var = self.encode(x)
+        if raw[0].shape == raw[1].shape and torch.equal(raw[0], raw[1]):
+            hint = "If it returns (z, mean, log_var), pass encode=lambda x: net.encode(x)[1:]."
+            raise ModelError("encode", "(mean, log_var)", "the same values twice", hint)
+        self._check_scale(x, raw[1])
+        for name, value in (("mean", mean), ("log_var", log_var)):
+            self._check_finite(f"encode's {name}", value, "inputs inside data_range")
+        again = self.encode(x)[0]
+        if not torch.allclose(mean, again, rtol=1e-4, atol=1e-5):
+            allowed = "repeatable (the same input gives the same mean)"
+            got = f"means that differ by up to {float((mean - again).abs().max()):.3g}"
+            hint = "Return the posterior mean, not a draw; name modules with dropout in modules=."
+            raise ModelError("encode", allowed, got, hint)
+        self._check_independence("encode", mean, lambda rows: self.encode(rows)[0], x)
+        z = self._random_codes(_PROBES, seed=1)
+        instances = self.decode(z)
+        self._check_finite("decode's result", instances, "ordinary latent codes")
+        self._check_independence("decode", instances, self.decode, z)
+        self._check_range("decode", torch.cat([instances, self.decode(mean)]))
+
+    def _check_scale(self, x: Tensor, spread: Tensor) -> None:
+        if self.scale != "log_var":
+            if bool((spread <= 0).any()):
+                got = f"a negative or zero {self.scale}, down to {float(spread.min()):.3g}"
+                hint = "It looks like a log variance: pass scale='log_var'."
+                raise ModelError(f"encode's {self.scale}", "positive everywhere", got, hint)
+            return
+        # A trained posterior is narrower than the prior, so log variances are mostly negative; a
+        # second result that stays positive whatever comes in has passed an exp or a softplus.
+        if bool((spread > 0).all()) and self._is_positive_far_out(x):
+            got = (
+                f"positive everywhere, from {float(spread.min()):.3g} to {float(spread.max()):.3g}"
+            )
+            hint = (
+                "If encode returns a standard deviation or a variance, pass scale='std' or "
+                "scale='variance'; check=False skips this check."
+            )
+            raise ModelError("encode's log_var", "a log variance", got, hint)
+
+    def _is_positive_far_out(self, x: Tensor) -> bool:
+        for factor in (-1.0, 10.0, -10.0, 1000.0, -1000.0):
+            try:
+                spread = self._calls["encode"](*self._arguments("encode", x * factor))[1]
+            except Exception:  # it refuses such inputs: nothing was seen
+                continue
+            if bool((spread < 0).any()):
+                return False
+        return True
 
     def __repr__(self) -> str:
         return (

@@ -1,20 +1,27 @@
-"""Vector-quantised autoencoders, given as two callables and a codebook."""
+"""Vector-quantised autoencoders: a module that encodes and decodes, and its codebook."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from pxgen_plugins.models import register
-from pxgen_plugins.models._callables import as_tensor
 from pxgen_plugins.models._networks import Networks
 from pxgen_plugins.models._seeded_callable import Draw
+from pxgen_plugins.models.base import register
+from pxgen_plugins.models.callables import as_tensor
+from pxgen_plugins.models.runtime import Modules
 from pxgen_plugins.utils import validation
-from pxgen_plugins.utils.errors import CapabilityError, ModelError, ParameterError, short_repr
+from pxgen_plugins.utils.errors import (
+    CapabilityError,
+    ModelError,
+    ParameterError,
+    caller,
+    short_repr,
+)
 
 __all__ = ["VQVAE"]
 
@@ -28,14 +35,16 @@ class VQVAE(Networks):
     ``decode`` quantises what it is given. Gradients pass the quantiser straight through, as there.
 
     Args:
-        encode: Callable from a batch (n, *sample_shape) to latents (n, *latent_shape), before
-            quantisation. It may take and return tensors or ndarrays.
-        decode: Callable from quantised latents (n, *latent_shape) to instances (n, *sample_shape).
-        codebook: The K entries, (K, d): a tensor, a parameter, an ``nn.Embedding`` or an ndarray.
-            A tensor is not copied, so it may go on learning.
+        module: The network.
+        encode: Name of its method, or a function, from a batch (n, *sample_shape) to latents (n,
+            *latent_shape), before quantisation. It may take and return tensors or ndarrays.
+        decode: Name of its method, or a function, from quantised latents (n, *latent_shape) to
+            instances (n, *sample_shape).
+        codebook: The K entries, (K, d): a tensor, a parameter, an ``nn.Embedding`` or an ndarray;
+            or the name of the module's attribute. A tensor is not copied, so it may go on learning.
         latent_shape: Shape of the latents of one instance, as in ``(64, 7, 7)``; one of its axes
-            has the codebook's d.
-        sample_shape: Shape of one instance, as in ``(1, 28, 28)``.
+            has the codebook's d. None asks ``encode``.
+        sample_shape: Shape of one instance, as in ``(1, 28, 28)``; None asks ``decode``.
         data_range: Lowest and highest value of an instance; None when unbounded.
         axis: Which axis of ``latent_shape`` runs along a vector: 0 for channels first, -1 for
             channels last.
@@ -43,9 +52,8 @@ class VQVAE(Networks):
             integers (m, positions), whose frequencies at each position samples follow, positions
             being independent; or a callable ``prior(n, seed)`` to indices (n, positions), such as
             an autoregressive network. None: no samples.
-        modules: The torch modules behind the callables; None finds them (see
-            :class:`~pxgen_plugins.models.VAE`).
-        device: Where the callables want their input; None takes that of the first parameter.
+        modules: The torch modules inside functions (see :class:`~pxgen_plugins.models.VAE`).
+        device: Where the functions want their input; None takes that of the first parameter.
         check: Call both once on seeded noise and compare shapes, range and repeatability.
 
     Attributes:
@@ -54,7 +62,7 @@ class VQVAE(Networks):
 
     Raises:
         ParameterError: When an argument is not allowed.
-        ModelError: When a callable does not give what it should.
+        ModelError: When a function does not give what it should.
 
     Cost: an encoder pass and O(n positions K d) per quantisation, in pieces of bounded memory.
 
@@ -62,7 +70,7 @@ class VQVAE(Networks):
         >>> import torch
         >>> model = VQVAE(encode=lambda x: x.reshape(-1, 2, 2), decode=lambda z: z.flatten(1),
         ...               codebook=torch.tensor([[0.0, 0.0], [1.0, 1.0]]), axis=-1,
-        ...               latent_shape=(2, 2), sample_shape=(4,), prior="uniform")
+        ...               modules=(), sample_shape=(4,), prior="uniform")
         >>> x = torch.tensor([[0.1, 0.2, 0.9, 0.7]])
         >>> model.codes(x).tolist(), model.reconstruct(x).tolist()
         ([[0, 1]], [[0.0, 0.0, 1.0, 1.0]])
@@ -70,22 +78,25 @@ class VQVAE(Networks):
 
     autoencodes = True
 
+    @caller("VQVAE")
     def __init__(
         self,
-        encode: Callable[[Any], Any],
-        decode: Callable[[Any], Any],
+        module: Any = None,
         *,
-        codebook: Any,
-        latent_shape: tuple[int, ...],
-        sample_shape: tuple[int, ...],
+        encode: str | Callable[[Any], Any] = "encode",
+        decode: str | Callable[[Any], Any] = "decode",
+        codebook: Any = "codebook",
+        latent_shape: tuple[int, ...] | None = None,
+        sample_shape: tuple[int, ...] | None = None,
         data_range: tuple[float, float] | None = (0.0, 1.0),
         axis: int = 0,
         prior: Any = None,
-        modules: nn.Module | Iterable[nn.Module] | None = None,
+        modules: Modules = None,
         device: torch.device | str | None = None,
         check: bool = True,
     ) -> None:
         super().__init__(
+            module,
             {"encode": encode, "decode": decode},
             latent_shape=latent_shape,
             sample_shape=sample_shape,
@@ -93,18 +104,19 @@ class VQVAE(Networks):
             modules=modules,
             device=device,
         )
-        self._codebook = self._entries(codebook)
+        named = isinstance(codebook, str)
+        self._codebook = self._entries(getattr(module, codebook, None) if named else codebook)
         self.axis = self._axis(axis)
         self.n_codes = len(self._codebook)
         self.positions = math.prod(self.latent_shape) // self._codebook.shape[1]
-        self._prior = self._checked(prior)
+        self._prior = self._prior_of(prior)
         able = {"embed", "decode", "codes", "reconstruct", "layers"}
         self.capabilities = frozenset(able if prior is None else able | {"sample"})
-        with torch.no_grad(), self._evaluating():
-            self._calls["encode"].probe(self._noise(2))
-            first = torch.zeros(2, self.positions, dtype=torch.int64, device=self.device)
-            self._calls["decode"].probe(self.lookup(first))
-            if validation.boolean(check, "check", self._where):
+        self._ask("encode", self._noise(2))
+        first = torch.zeros(2, self.positions, dtype=torch.int64, device=self.device)
+        self._ask("decode", self.lookup(first))
+        if validation.boolean(check, "check"):
+            with torch.no_grad(), self._evaluating():
                 latents = self._check_codes("encode", self.embed)
                 self._check_instances("decode", self.decode, latents)
                 if isinstance(self._prior, Draw):
@@ -114,7 +126,7 @@ class VQVAE(Networks):
         """Return the latents of ``x`` before quantisation, (n, *latent_shape).
 
         Raises:
-            ModelError: When the callable returns another shape.
+            ModelError: When the function returns another shape.
         """
         return self._codes_from("encode", x)
 
@@ -126,7 +138,7 @@ class VQVAE(Networks):
         """Quantise latents (n, *latent_shape), and return their instances (n, *sample_shape).
 
         Raises:
-            ModelError: When the callable returns another shape.
+            ModelError: When the function returns another shape.
         """
         quantised = self.lookup(self._nearest(self._vectors(z)))
         # adds nothing but the gradient with respect to z, and NaN where z is NaN
@@ -143,6 +155,7 @@ class VQVAE(Networks):
         size = outer.pop(self.axis)
         return entries.reshape(len(codes), *outer, size).movedim(-1, 1 + self.axis)
 
+    @caller("VQVAE")
     def sample(self, n: int, seed: int) -> Tensor:
         """Return ``n`` instances behind indices drawn from the prior, (n, *sample_shape).
 
@@ -153,14 +166,14 @@ class VQVAE(Networks):
         if self._prior is None:
             hint = "Pass prior=codes of reference data, 'uniform', or f with f(n, seed) -> indices."
             allowed = "given, for a VQ-VAE that shall sample"
-            raise CapabilityError("prior", self._where, allowed, "None", hint)
-        codes = self._drawn(n, seed).to(self.device, torch.int64)
+            raise CapabilityError("prior", allowed, "None", hint)
+        codes = self._draw_codes(n, seed).to(self.device, torch.int64)
         with torch.no_grad():
             return self._in_parts(
                 lambda some: self._instances_from("decode", self.lookup(some)), codes
             )
 
-    def _drawn(self, n: int, seed: int) -> Tensor:
+    def _draw_codes(self, n: int, seed: int) -> Tensor:
         generator = torch.Generator().manual_seed(seed)
         shape = (n, self.positions)
         if isinstance(self._prior, Tensor):  # each position's code is that of some reference
@@ -168,12 +181,12 @@ class VQVAE(Networks):
             return self._prior.gather(0, rows)
         if self._prior == "uniform":
             return torch.randint(self.n_codes, shape, generator=generator)
-        drawn = self._prior(n, seed)
-        if not self._are_codes(drawn) or len(drawn) != n:
+        codes = self._prior(n, seed)
+        if not self._are_codes(codes) or len(codes) != n:
             allowed = f"integers of shape {shape} from 0 to {self.n_codes - 1}"
             hint = "Return one row of indices per sample asked for."
-            raise ModelError("prior's result", self._where, allowed, short_repr(drawn), hint)
-        return torch.as_tensor(drawn)
+            raise ModelError("prior's result", allowed, short_repr(codes), hint)
+        return torch.as_tensor(codes)
 
     def _vectors(self, z: Tensor) -> Tensor:
         """Return the vectors of latents, (n, positions, d)."""
@@ -199,24 +212,24 @@ class VQVAE(Networks):
         if not good or not len(entries) or not bool(entries.isfinite().all()):
             allowed = "finite entries of shape (K, d)"
             hint = "Pass codebook=net.codebook.weight; transpose one of shape (d, K)."
-            raise ParameterError("codebook", self._where, allowed, short_repr(codebook), hint)
-        found: Tensor = entries
-        return found
+            raise ParameterError("codebook", allowed, short_repr(codebook), hint)
+        book: Tensor = entries
+        return book
 
     def _axis(self, axis: Any) -> int:
-        found = validation.integer(axis, "axis", self._where)
+        place = validation.integer(axis, "axis")
         n, d = len(self.latent_shape), self._codebook.shape[1]
-        if not -n <= found < n or self.latent_shape[found] != d:
+        if not -n <= place < n or self.latent_shape[place] != d:
             allowed = f"an axis of latent_shape {self.latent_shape} with the codebook's {d}"
             hint = "Use axis=0 for channels first, axis=-1 for channels last."
-            raise ParameterError("axis", self._where, allowed, short_repr(axis), hint)
-        return found % n
+            raise ParameterError("axis", allowed, short_repr(axis), hint)
+        return place % n
 
-    def _checked(self, prior: Any) -> Any:
+    def _prior_of(self, prior: Any) -> Any:
         if prior is None or (isinstance(prior, str) and prior == "uniform"):
             return prior
         if callable(prior):
-            return Draw(prior, "prior", self._where)
+            return Draw(prior, "prior")
         codes = as_tensor(prior)
         if not self._are_codes(codes) or not len(codes):
             allowed = (
@@ -224,7 +237,7 @@ class VQVAE(Networks):
                 f"to {self.n_codes - 1}"
             )
             hint = "Pass model.codes(reference data)."
-            raise ParameterError("prior", self._where, allowed, short_repr(prior), hint)
+            raise ParameterError("prior", allowed, short_repr(prior), hint)
         return codes.detach().cpu().to(torch.int64)
 
     def _are_codes(self, codes: Any) -> bool:

@@ -1,8 +1,9 @@
 """Figures of an explanation; matplotlib is imported when the first one is drawn.
 
 Every function takes an explanation as ``explain`` returned it, or as ``Explanation.from_json`` read
-it back, returns a numpy array of Axes, draws inside ``ax`` when one is given, and never calls
-``show``.
+it back, or another result of the package, returns a numpy array of Axes, and never calls ``show``.
+It makes a new figure, or draws where it is told: a figure of one panel in ``ax=``, one of several
+panels in ``figure=``, an empty Figure or SubFigure in constrained layout.
 """
 
 from __future__ import annotations

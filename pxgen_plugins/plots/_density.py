@@ -77,8 +77,8 @@ def mass_levels(density: Floats, shares: tuple[float, ...]) -> list[float]:
     """
     falling = np.sort(density.reshape(-1))[::-1]
     total = np.cumsum(falling)
-    found = [
+    levels = [
         float(falling[min(int(np.searchsorted(total, share * total[-1])), falling.size - 1)])
         for share in shares
     ]
-    return sorted(set(found))
+    return sorted(set(levels))

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from matplotlib.axes import Axes
+from matplotlib.transforms import offset_copy
 
-from pxgen_plugins.plots._layout import LINE, shifted, text_width
-from pxgen_plugins.plots._reading import Group, Reading
-from pxgen_plugins.plots._style import GROUPS, INK, ORDER, TINY, percent, share_text
+from pxgen_plugins.groups import GROUPS
+from pxgen_plugins.plots._layout import LINE, text_width
+from pxgen_plugins.plots.style import INK, STYLES, TINY, share_text
+from pxgen_plugins.result import Group, Result
+from pxgen_plugins.utils.text import percent
 
 __all__ = ["Room", "corners", "draw_regions", "region_room"]
 
@@ -33,20 +37,20 @@ class Room:
     lines: dict[str, list[str]]
 
 
-def corners(reading: Reading, columns: list[int]) -> dict[str, tuple[int, int]]:
+def corners(result: Result, columns: list[int]) -> dict[str, tuple[int, int]]:
     """Return the corner of each group: (0 or 1) from the left, (0 or 1) from below.
 
     When both axes show criteria of one kind no corner belongs to one group, and the names only
     serve as a legend.
     """
-    kinds = [reading.kinds[column] for column in columns]
+    kinds = [result.kinds[column] for column in columns]
     if kinds == ["extrinsic", "intrinsic"]:
         return {"HIHE": (0, 0), "LIHE": (0, 1), "HILE": (1, 0), "LILE": (1, 1)}
     return {"HIHE": (0, 0), "HILE": (0, 1), "LIHE": (1, 0), "LILE": (1, 1)}
 
 
 def region_room(
-    reading: Reading,
+    result: Result,
     places: dict[str, tuple[int, int]],
     extra: dict[str, str],
     width: float,
@@ -55,14 +59,14 @@ def region_room(
     """Choose what is written, and return how much of a panel of this size, in inches, it takes.
 
     Args:
-        reading: The explanation.
+        result: The explanation.
         places: Corner of each group.
         extra: A further line for a group, by its name.
         width: Width of the panel in inches.
         height: Height of the panel in inches.
     """
     form = "wide" if width >= _WIDE else "middle" if width >= _NARROW else "narrow"
-    lines = {name: _lines(name, reading.groups[name], form) for name in places}
+    lines = {name: _lines(name, result.groups[name], form) for name in places}
     if form != "narrow":
         for name, line in extra.items():
             lines[name].append(line)
@@ -80,9 +84,9 @@ def region_room(
 def draw_regions(ax: Axes, places: dict[str, tuple[int, int]], room: Room) -> None:
     """Write the lines of each group into its corner, the name after the group's marker."""
     step = TINY * LINE
-    for name in ORDER:
+    for name in GROUPS:
         right, top = places[name]
-        style, lines = GROUPS[name], room.lines[name]
+        style, lines = STYLES[name], room.lines[name]
         inward = -1.0 if right else 1.0
         start = -_EDGE if top else _EDGE + step * (len(lines) - 1)
         for row, line in enumerate(lines):
@@ -91,7 +95,7 @@ def draw_regions(ax: Axes, places: dict[str, tuple[int, int]], room: Room) -> No
                 right,
                 top,
                 line,
-                transform=shifted(ax, indent, start - row * step),
+                transform=_offset(ax, indent, start - row * step),
                 ha="right" if right else "left",
                 va="top" if top else "bottom",
                 fontsize=TINY,
@@ -109,7 +113,7 @@ def draw_regions(ax: Axes, places: dict[str, tuple[int, int]], room: Room) -> No
             markeredgecolor=style.dark,
             markeredgewidth=0.6,
             linestyle="",
-            transform=shifted(ax, inward * (_EDGE + 3.0), start + (-0.5 if top else 0.5) * TINY),
+            transform=_offset(ax, inward * (_EDGE + 3.0), start + (-0.5 if top else 0.5) * TINY),
             clip_on=False,
             zorder=7,
             scalex=False,
@@ -118,13 +122,20 @@ def draw_regions(ax: Axes, places: dict[str, tuple[int, int]], room: Room) -> No
         mark.set_gid(f"key:{name}")
 
 
+def _offset(ax: Axes, x: float, y: float) -> Any:
+    """Return the transform of axes fractions, moved by so many points."""
+    figure: Any = ax.get_figure(root=True)
+    return offset_copy(ax.transAxes, fig=figure, x=x, y=y, units="points")
+
+
 def _lines(name: str, group: Group, form: str) -> list[str]:
-    words = GROUPS[name].words
+    words = STYLES[name].words
     if form == "narrow":
         return [name, percent(group.fraction)]
     interval = ""
-    if group.fraction is not None and group.low == group.low:
-        interval = f"{100 * group.low:.1f}\u2013{100 * group.high:.1f} %"
+    low, high = group.share_interval
+    if group.fraction is not None and low == low:
+        interval = f"{100 * low:.1f}\u2013{100 * high:.1f} %"
     if form == "wide":
         inside = f"{percent(group.fraction)}" + (f", {interval}" if interval else "")
         return [f"{name} {words}", f"{group.count:,} ({inside})"]

@@ -1,82 +1,112 @@
-"""Where panels go: a new figure, or the room inside the Axes that the caller gave."""
+"""Where panels go: a new figure, or the Axes or figure that the caller gave."""
 
 from __future__ import annotations
 
-from typing import Any
+import functools
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeAlias, TypeVar
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure, SubFigure
 from matplotlib.font_manager import FontProperties
 from matplotlib.text import Text
 from matplotlib.textpath import text_to_path
-from matplotlib.transforms import offset_copy
 from numpy.typing import NDArray
 
-from pxgen_plugins.plots._style import BASE, FAINT, INK, MUTED, TINY
 from pxgen_plugins.plots._text import wrap
+from pxgen_plugins.plots.style import BASE, FAINT, INK, MUTED, TINY
 from pxgen_plugins.utils.errors import ParameterError, short_repr
 
 __all__ = [
     "LINE",
+    "AnyFigure",
     "array_of",
+    "axes_or_new",
     "axis_text",
-    "canvas",
     "caption",
-    "check",
+    "figure_or_new",
+    "figure_width",
+    "footnote",
     "inches",
-    "sheet",
-    "shifted",
-    "shortened",
+    "panels_only",
     "text_width",
     "tidy",
-    "write",
 ]
 
 LINE = 1.22  # height of a line of text over its font size
 
+AnyFigure: TypeAlias = Figure | SubFigure
 
-def check(ax: Any, where: str) -> None:
-    """Raise unless ``ax`` is None or one Axes that belongs to a figure."""
-    if ax is not None and not (isinstance(ax, Axes) and ax.figure is not None):
-        hint = "Pass one Axes, as in ax=axes[0], or leave it out for a new figure."
-        raise ParameterError("ax", where, "a matplotlib Axes or None", short_repr(ax), hint)
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
-def canvas(ax: Axes | None, width: float, height: float, where: str) -> Axes:
+def axes_or_new(ax: Axes | None, width: float, height: float) -> Axes:
     """Return the caller's Axes, or those of a new figure of this size in inches.
 
-    The new figure is made through pyplot, so that notebooks show it and ``plt.close`` finds it.
+    Raises:
+        ParameterError: ``ax`` is neither None nor one Axes of a figure.
     """
-    check(ax, where)
-    if ax is not None:
-        return ax
-    import matplotlib.pyplot as plt  # only here, so that a given ax never touches global state
-
-    return plt.figure(figsize=(width, height), layout="constrained").add_subplot()
-
-
-def sheet(ax: Axes | None, width: float, height: float, where: str) -> Axes:
-    """Return Axes whose data unit is one inch, y downwards, without frame.
-
-    A new figure is exactly as large as the sheet. Inside given Axes the sheet keeps its
-    proportions and is scaled to the room there is.
-    """
-    check(ax, where)
     if ax is None:
-        import matplotlib.pyplot as plt
-
-        ax = plt.figure(figsize=(width, height)).add_axes((0.0, 0.0, 1.0, 1.0))
-    ax.set(xlim=(0.0, width), ylim=(height, 0.0), aspect="equal", anchor="C")
-    ax.set_autoscale_on(False)
-    ax.set_axis_off()
+        return figure_or_new(None, width, height).add_subplot()
+    if not isinstance(ax, Axes) or ax.figure is None:
+        hint = "Pass one Axes, as in ax=axes[0], or leave it out for a new figure."
+        raise ParameterError("ax", "a matplotlib Axes or None", short_repr(ax), hint)
     return ax
 
 
-def inches(ax: Axes) -> tuple[float, float]:
-    """Return width and height of the Axes in inches, as they are now."""
-    figure: Any = ax.get_figure(root=True)
-    box = ax.get_window_extent()
-    return float(box.width / figure.dpi), float(box.height / figure.dpi)
+def figure_or_new(figure: AnyFigure | None, width: float, height: float) -> AnyFigure:
+    """Return the caller's figure, or a new one of this size in inches, in constrained layout.
+
+    The new figure is made through pyplot, so that notebooks show it and ``plt.close`` finds it. A
+    given figure without any layout engine gets the constrained one, which keeps the texts of
+    neighbouring panels apart.
+
+    Raises:
+        ParameterError: ``figure`` is neither None nor an empty Figure or SubFigure.
+    """
+    if figure is None:
+        import matplotlib.pyplot as plt  # only here: what is given never touches global state
+
+        return plt.figure(figsize=(width, height), layout="constrained")
+    allowed = "an empty matplotlib Figure or SubFigure, or None"
+    if not isinstance(figure, Figure | SubFigure):
+        hint = "Pass figure=plt.figure(layout='constrained'), or leave it out for a new figure."
+        raise ParameterError("figure", allowed, short_repr(figure), hint)
+    if figure.axes or figure.subfigs:
+        hint = "Call its clear(), or pass one of its subfigures."
+        raise ParameterError("figure", allowed, "one with panels in it", hint)
+    root = figure.get_figure(root=True)
+    if root is not None and root.get_layout_engine() is None:
+        root.set_layout_engine("constrained")
+    return figure
+
+
+def figure_width(figure: AnyFigure | None, width: float) -> float:
+    """Return the width of the caller's figure in inches, or that of a new one."""
+    return width if figure is None else inches(figure_or_new(figure, width, width))[0]
+
+
+def panels_only(function: Callable[P, R]) -> Callable[P, R]:
+    """Make a function whose figure has several panels refuse ``ax=`` and say what to pass."""
+
+    @functools.wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        if "ax" in kwargs:
+            hint = "Pass figure=, a matplotlib Figure or SubFigure, to choose the place."
+            allowed = "left out, as this figure has several panels"
+            raise ParameterError("ax", allowed, short_repr(kwargs["ax"]), hint)
+        return function(*args, **kwargs)
+
+    return call
+
+
+def inches(part: Axes | AnyFigure) -> tuple[float, float]:
+    """Return width and height of Axes or a figure in inches, as they are now."""
+    root: Any = part.get_figure(root=True)
+    box = part.bbox
+    return float(box.width / root.dpi), float(box.height / root.dpi)
 
 
 def text_width(text: str, size: float = TINY, weight: str = "normal") -> float:
@@ -87,33 +117,16 @@ def text_width(text: str, size: float = TINY, weight: str = "normal") -> float:
     return float(width) / 72.0
 
 
-def shortened(text: str, size: float, width: float) -> str:
-    """Return text cut until it is at most ``width`` inches wide, with an ellipsis where cut."""
-    kept = text
-    while len(kept) > 1 and text_width(kept if kept == text else kept + "…", size) > width:
-        kept = kept[:-1].rstrip("\\")
-    return kept if kept == text else kept + "…"
-
-
-def write(ax: Axes, x: float, y: float, text: str, size: float = TINY, **look: Any) -> Text:
-    """Write text at a data position; anything that :class:`matplotlib.text.Text` takes is taken."""
-    look = {"color": INK, "ha": "center", "va": "center", **look}
-    return ax.text(x, y, text, fontsize=size, **look)
-
-
-def caption(ax: Axes, parts: list[str], width: float, frame: Axes | None = None) -> Text | None:
-    """Write small sentences under the label of the x axis, broken to ``width`` inches.
-
-    They are centred under ``ax``, or under the ``frame`` that holds it.
-    """
-    text = wrap(parts, max(24, int(width / text_width("n") * 1.08)))
+def caption(ax: Axes, parts: list[str], width: float) -> None:
+    """Write small sentences under the label of the x axis, broken to ``width`` inches."""
+    text = _sentences(parts, width)
     if not text:
-        return None
+        return
     below: Any = ax.xaxis.label
     note = ax.annotate(
         text,
         xy=(0.5, 0.0),
-        xycoords=((ax if frame is None else frame).transAxes, below),
+        xycoords=(ax.transAxes, below),
         xytext=(0.0, -3.0),
         textcoords="offset points",
         ha="center",
@@ -123,6 +136,15 @@ def caption(ax: Axes, parts: list[str], width: float, frame: Axes | None = None)
         linespacing=LINE,
         annotation_clip=False,
     )
+    note.set_gid("caption")
+
+
+def footnote(figure: AnyFigure, parts: list[str]) -> Text | None:
+    """Write small sentences below all panels of a figure, broken to its width."""
+    text = _sentences(parts, inches(figure)[0])
+    if not text:
+        return None
+    note = figure.supxlabel(text, fontsize=TINY, color=MUTED, linespacing=LINE)
     note.set_gid("caption")
     return note
 
@@ -134,12 +156,6 @@ def axis_text(kind: str, title: str, width: float) -> str:
         if text_width(text, BASE) <= width:
             return text
     return short
-
-
-def shifted(ax: Axes, x: float, y: float) -> Any:
-    """Return the transform of axes fractions, moved by so many points."""
-    figure: Any = ax.get_figure(root=True)
-    return offset_copy(ax.transAxes, fig=figure, x=x, y=y, units="points")
 
 
 def tidy(ax: Axes) -> None:
@@ -155,3 +171,7 @@ def array_of(*axes: Axes) -> NDArray[np.object_]:
     out = np.empty(len(axes), dtype=object)
     out[:] = axes
     return out
+
+
+def _sentences(parts: list[str], width: float) -> str:
+    return wrap(parts, max(24, int(width / text_width("n") * 1.08)))

@@ -9,11 +9,12 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 from numpy.typing import NDArray
 
+from pxgen_plugins.groups import GROUPS
 from pxgen_plugins.plots._layout import inches, text_width, tidy
 from pxgen_plugins.plots._scales import Scale
-from pxgen_plugins.plots._style import FAINT, GROUPS, INK, MUTED, ORDER, TINY
+from pxgen_plugins.plots.style import FAINT, INK, MUTED, STYLES, TINY
 
-__all__ = ["draw_margins", "histogram"]
+__all__ = ["draw_marginals", "histogram"]
 
 BINS = 48
 
@@ -31,7 +32,7 @@ def histogram(values: Floats, scale: Scale, edges: Floats) -> NDArray[np.int64]:
     return np.bincount(place[(place >= 0) & (place < bins)], minlength=bins)
 
 
-def draw_margins(
+def draw_marginals(
     axes: tuple[Axes, Axes],
     points: Floats,
     group: NDArray[np.str_],
@@ -54,7 +55,7 @@ def draw_margins(
         orientation: Literal["vertical", "horizontal"] = "horizontal" if axis else "vertical"
         edges = scales[axis].edges(BINS, float(marks[axis]))
         base = np.zeros(len(edges) - 1)
-        for name in ORDER:
+        for name in GROUPS:
             counts = histogram(points[group == name, axis], scales[axis], edges)
             steps = panel.stairs(
                 base + counts,
@@ -62,7 +63,7 @@ def draw_margins(
                 baseline=base,
                 fill=True,
                 orientation=orientation,
-                color=GROUPS[name].colour,
+                color=STYLES[name].colour,
                 linewidth=0,
             )
             steps.set_gid(f"margin:{name}")

@@ -1,224 +1,190 @@
-"""Pictures side by side with lines of text under them, broken into blocks where space ends."""
+"""Rows of small pictures with lines of text under them; long rows go on below."""
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Any
 
 from matplotlib.axes import Axes
 
 from pxgen_plugins.plots import _layout as layout
+from pxgen_plugins.plots._layout import AnyFigure
 from pxgen_plugins.plots._pictures import Gallery, draw_picture
-from pxgen_plugins.plots._style import INK, MUTED, TINY
+from pxgen_plugins.plots.style import INK, MUTED, SMALL, TINY
 
-__all__ = ["Column", "Sheet", "draw_rows"]
+__all__ = ["PICTURE_HEADS", "Column", "Row", "draw_rows"]
 
-_PICTURE = 0.62  # inches: width of a picture where there is room for it
-_SMALLEST = 0.2
-_MARGIN = 0.08
-_BETWEEN = 0.14  # between blocks
-_FINEST = 4.5  # points; below this text is left out of reach in print
+PICTURE_HEADS = ("original", "reconstruction")
+_WIDTH = 7.0  # inches of a new figure, at most
+_NARROWEST = 3.2  # room for the sentences below
+_PITCH = 0.56  # inches from picture to picture where their texts are narrow
+_GAP = 0.08  # between two pictures, in units of picture and gap
+_LINE = TINY * layout.LINE  # points
+_EMPTY = 0.3  # height of a row without pictures, of the pitch
 
 
 @dataclass(frozen=True)
 class Column:
-    """One anchor: its group, and the lines under its pictures."""
+    """The lines under the pictures of one anchor; a ``title`` stands first, in its own colour."""
 
-    title: str
-    colour: str
-    cells: list[str]
+    cells: Sequence[str] = ()
+    title: str = ""
+    colour: str = INK
 
 
 @dataclass(frozen=True)
-class Sheet:
-    """Measures of a sheet of pictures, in inches.
+class Row:
+    """Anchors side by side.
 
     Attributes:
-        width: Whole width.
-        height: Whole height.
-        head: Width of the words at the left.
-        pitch: Distance of two columns.
-        picture: Width of a picture.
-        line: Height of a line of text.
-        size: Font size in points.
-        per_block: Columns in a block.
-        heads: Words at the left of the lines of text that are written.
+        columns: One for each anchor.
+        empty: What is written when there are none.
+        name: Identifies the row, for ``gid``.
+        heading: What stands above it; may be empty.
+        colour: Colour of the bar at its left; empty for none.
+        ink: Colour of the heading.
     """
 
-    width: float
-    height: float
-    head: float
-    pitch: float
-    picture: float
-    line: float
-    size: float
-    per_block: int
-    heads: list[str]
+    columns: Sequence[Column]
+    empty: str
+    name: str = ""
+    heading: str = ""
+    colour: str = ""
+    ink: str = INK
+
+
+@dataclass(frozen=True)
+class _Block:
+    """The part of a row that one Axes shows; ``first`` is its first picture in the gallery."""
+
+    row: Row
+    columns: Sequence[Column]
+    first: int
+    heading: str
 
 
 def draw_rows(
-    ax: Axes | None,
-    width: float,
-    columns: list[Column],
+    figure: AnyFigure | None,
+    rows: Sequence[Row],
     gallery: Gallery,
-    heads: list[str],
+    heads: Sequence[str],
     notes: list[str],
-    empty: str,
-    where: str,
-) -> Axes:
-    """Draw the originals, the reconstructions below, and the lines of text below these.
+    picture_heads: Sequence[str] = PICTURE_HEADS,
+) -> list[Axes]:
+    """Draw the originals of each row, the reconstructions below, and the lines of text below these.
 
     Args:
-        ax: The caller's Axes, or None for a new figure.
-        width: Width of a new figure in inches.
-        columns: One for each anchor.
-        gallery: Their pictures.
+        figure: The caller's figure, or None for a new one, as large as the pictures need.
+        rows: The rows, from top to bottom.
+        gallery: The pictures of all rows, one row after the other.
         heads: Words at the left of the lines of text.
         notes: Sentences below everything.
-        empty: What is written when there are no columns.
-        where: The function that asks.
+        picture_heads: Words at the left of the pictures.
 
     Returns:
-        The Axes, in inches, y downwards.
+        One Axes for each row, more for a row that is longer than the figure is wide. A picture and
+        the gap beside it take one unit; y runs downwards.
     """
-    layout.check(ax, where)
-    box = None if ax is None else layout.inches(ax)
-    if not columns:
-        sheet = layout.sheet(ax, *(box or (width, 0.6)), where)
-        size = box or (width, 0.6)
-        layout.write(sheet, size[0] / 2, size[1] / 2, empty, color=MUTED).set_gid("empty")
-        return sheet
-    note = " ".join(part for part in notes if part)
-    plan = _plan(columns, gallery, heads, note, width if box is None else box[0], box)
-    sheet = layout.sheet(ax, plan.width, plan.height, where)
-    block = _block_height(plan, gallery)
-    for at, column in enumerate(columns):
-        line, place = divmod(at, plan.per_block)
-        top = _MARGIN + line * (block + _BETWEEN)
-        if place == 0:
-            _draw_heads(sheet, plan, gallery, top)
-        centre = plan.head + plan.pitch * (place + 0.5)
-        _draw_column(sheet, plan, gallery, column, at, centre, top)
-    if note and layout.text_width(note, plan.size) <= plan.width:
-        foot = plan.height - _MARGIN - plan.line / 2
-        text = layout.write(sheet, plan.width / 2, foot, note, plan.size, color=MUTED)
-        text.set_gid("caption")
-    return sheet
+    width = layout.figure_width(figure, _WIDTH)
+    picture_heads = picture_heads[: gallery.rows]
+    side = max(map(layout.text_width, (*picture_heads, *heads)), default=0.0) + 0.3
+    texts = [text for row in rows for one in row.columns for text in (one.title, *one.cells)]
+    widest = max((layout.text_width(text, weight="bold") for text in texts), default=0.0)
+    # as many columns as fit at full size; texts wider than a picture push the pictures apart
+    step = max(1.0, (widest + 0.06) / _PITCH)  # units from picture to picture
+    fits = max(1, int((width - side) / (step * _PITCH)))
+    columns = max(1, min(fits, max(len(row.columns) for row in rows)))
+    blocks = _blocks(rows, columns)
+    tall = gallery.rows * ((1.0 - _GAP) * gallery.aspect + _GAP)
+    ratios = [tall if block.columns else min(_EMPTY, tall) for block in blocks]
+    # the inches only size a new figure: constrained layout makes room for the texts
+    headings = [row.heading for row in rows if row.heading]
+    wide = [columns * step * _PITCH, *(layout.text_width(text, SMALL, "bold") for text in headings)]
+    words = len(blocks) * (len(heads) * _LINE + 8.0) + len(headings) * 1.6 * _LINE
+    size = max(_NARROWEST, side + max(wide)), sum(ratios) * _PITCH + words / 72.0 + 0.3
+    figure = layout.figure_or_new(figure, *size)
+    grid = figure.subplots(len(blocks), 1, squeeze=False, gridspec_kw={"height_ratios": ratios})
+    axes: list[Axes] = list(grid[:, 0])
+    for ax, block, ratio in zip(axes, blocks, ratios, strict=True):
+        ax.set(xlim=(0.0, columns * step), ylim=(ratio, 0.0), xticks=[], yticks=[])
+        _draw_frame(ax, block)
+        if block.columns:
+            ax.set_aspect("equal", anchor="W")
+            _draw_heads(ax, heads, picture_heads, tall / gallery.rows)
+        for place, column in enumerate(block.columns):
+            _draw_column(ax, gallery, column, (place + 0.5) * step, block.first + place)
+    layout.footnote(figure, notes)
+    return axes
 
 
-def _plan(
-    columns: list[Column],
-    gallery: Gallery,
-    heads: list[str],
-    note: str,
-    width: float,
-    box: tuple[float, float] | None,
-) -> Sheet:
-    """Choose a layout: all lines at full size if they fit, else smaller text, then fewer."""
-    found: Sheet | None = None
-    sizes = (TINY,) if box is None else (TINY, 5.5, _FINEST)
-    for lines in range(len(heads), -1, -1):
-        for size in sizes:
-            found = found or _fitted(columns, gallery, heads[:lines], size, note, width, box)
-    if found is None:  # no room for anything: the pictures alone, as small as they must be
-        found = _fitted(columns, gallery, [], _FINEST, note, width, box, smallest=0.0)
-    assert found is not None  # without text and without a smallest size everything fits
-    blocks = math.ceil(len(columns) / found.per_block)
-    height = blocks * _block_height(found, gallery) + (blocks - 1) * _BETWEEN + 2 * _MARGIN
-    height += 1.4 * found.line if note else 0.0
-    used = found.head + found.pitch * found.per_block + _MARGIN
-    fits = box is None or layout.text_width(note, found.size) + 2 * _MARGIN <= width
-    wide = layout.text_width(note, found.size) + 2 * _MARGIN if fits else 0.0
-    return replace(found, width=max(used, wide), height=height)
+def _blocks(rows: Sequence[Row], columns: int) -> list[_Block]:
+    starts = accumulate((len(row.columns) for row in rows), initial=0)
+    blocks = []
+    for row, start in zip(rows, starts, strict=False):
+        for first in range(0, max(len(row.columns), 1), columns):
+            some = row.columns[first : first + columns]
+            blocks.append(_Block(row, some, start + first, "" if first else row.heading))
+    return blocks
 
 
-def _fitted(
-    columns: list[Column],
-    gallery: Gallery,
-    heads: list[str],
-    size: float,
-    note: str,
-    width: float,
-    box: tuple[float, float] | None,
-    smallest: float = _SMALLEST,
-) -> Sheet | None:
-    """Return the layout with the largest pictures, or None when the text does not fit."""
-    texts = [text for one in columns for text in (one.title, *one.cells)[: len(heads)]]
-    widest = max((layout.text_width(text, size, "bold") for text in texts), default=0.0) + 0.05
-    best: Sheet | None = None
-    for blocks in range(1, len(columns) + 1):
-        per_block = math.ceil(len(columns) / blocks)
-        plan = _measured(columns, gallery, heads, size, width, box, per_block, bool(note))
-        if plan.pitch >= widest and plan.picture >= smallest:
-            pitch = min(plan.pitch, max(1.35 * plan.picture, widest))
-            if best is None or plan.picture > 1.15 * best.picture:
-                best = replace(plan, pitch=pitch)
-            if box is None:
-                break
-    return best
+def _draw_frame(ax: Axes, block: _Block) -> None:
+    row = block.row
+    ax.spines[["top", "right", "bottom"]].set_visible(False)
+    bar = ax.spines["left"]
+    bar.set(visible=bool(row.colour), linewidth=3.5, gid=f"bar:{row.name}")
+    if row.colour:
+        bar.set_color(row.colour)
+        bar.set_position(("outward", 3.0))
+    if block.heading:
+        ax.set_title(block.heading, loc="left", fontsize=SMALL, color=row.ink, weight="bold", pad=3)
+    if not block.columns:
+        look: dict[str, Any] = {"fontsize": TINY, "color": MUTED, "va": "center"}
+        note = ax.text(0.0, 0.5, row.empty, transform=ax.transAxes, **look)
+        note.set_gid(f"empty:{row.name}" if row.name else "empty")
 
 
-def _measured(
-    columns: list[Column],
-    gallery: Gallery,
-    heads: list[str],
-    size: float,
-    width: float,
-    box: tuple[float, float] | None,
-    per_block: int,
-    note: bool = False,
-) -> Sheet:
-    line = size * layout.LINE / 72.0
-    words = [*_picture_heads(gallery), *heads]
-    head = max(layout.text_width(text, size) for text in words) + 2 * _MARGIN
-    pitch = max((width - head - _MARGIN) / per_block, 0.05)
-    picture = min(pitch - 0.04, _PICTURE)
-    if box is not None:
-        blocks = math.ceil(len(columns) / per_block)
-        fixed = blocks * (len(heads) * line + 0.02 + gallery.rows * 0.03)
-        fixed += (blocks - 1) * _BETWEEN + 2 * _MARGIN + (1.4 * line if note else 0.0)
-        tall = (box[1] - fixed) / (blocks * gallery.rows)
-        picture = min(pitch - 0.04, 2 * _PICTURE, tall / gallery.aspect)
-    return Sheet(width, 0.0, head, pitch, max(picture, 0.04), line, size, per_block, heads)
+def _draw_heads(ax: Axes, heads: Sequence[str], picture_heads: Sequence[str], pitch: float) -> None:
+    look: dict[str, Any] = {"ha": "right", "color": MUTED}
+    for place, text in enumerate(picture_heads):
+        at = (0.0, (place + 0.5) * pitch)
+        _write(ax, text, at, (-8.0, 0.0), ("axes fraction", "data"), va="center", **look)
+    for line, text in enumerate(heads):
+        _write(ax, text, (0.0, 0.0), (-8.0, -2.0 - line * _LINE), "axes fraction", **look)
 
 
-def _picture_heads(gallery: Gallery) -> list[str]:
-    return ["original", "reconstruction"][: gallery.rows]
-
-
-def _block_height(plan: Sheet, gallery: Gallery) -> float:
-    pictures = gallery.rows * (plan.picture * gallery.aspect + 0.03)
-    return pictures + 0.02 + len(plan.heads) * plan.line
-
-
-def _draw_heads(sheet: Axes, plan: Sheet, gallery: Gallery, top: float) -> None:
-    tall = plan.picture * gallery.aspect
-    right = plan.head - _MARGIN
-    for row, text in enumerate(_picture_heads(gallery)):
-        at = top + row * (tall + 0.03) + tall / 2
-        layout.write(sheet, right, at, text, plan.size, ha="right", color=MUTED)
-    below = top + gallery.rows * (tall + 0.03) + 0.02
-    for row, text in enumerate(plan.heads):
-        at = below + (row + 0.5) * plan.line
-        layout.write(sheet, right, at, text, plan.size, ha="right", color=MUTED)
-
-
-def _draw_column(
-    sheet: Axes,
-    plan: Sheet,
-    gallery: Gallery,
-    column: Column,
-    at: int,
-    centre: float,
-    top: float,
-) -> None:
-    tall, left = plan.picture * gallery.aspect, centre - plan.picture / 2
-    stacks = [gallery.originals, gallery.reconstructions]
-    for row, stack in enumerate(stacks[: gallery.rows]):
+def _draw_column(ax: Axes, gallery: Gallery, column: Column, centre: float, picture: int) -> None:
+    wide = 1.0 - _GAP
+    tall = wide * gallery.aspect
+    for level, stack in enumerate((gallery.originals, gallery.reconstructions)):
         if stack is not None:
-            box = (left, top + row * (tall + 0.03), plan.picture, tall)
-            draw_picture(sheet, stack[at], gallery, box)
-    below = top + gallery.rows * (tall + 0.03) + 0.02
-    for row, text in enumerate((column.title, *column.cells)[: len(plan.heads)]):
-        look = {"color": column.colour, "fontweight": "bold"} if row == 0 else {"color": INK}
-        layout.write(sheet, centre, below + (row + 0.5) * plan.line, text, plan.size, **look)
+            box = (centre - wide / 2.0, level * (tall + _GAP) + _GAP / 2.0, wide, tall)
+            draw_picture(ax, stack[picture], gallery, box)
+    lines: list[tuple[str, dict[str, Any]]] = [(text, {}) for text in column.cells]
+    if column.title:
+        lines.insert(0, (column.title, {"color": column.colour, "weight": "bold"}))
+    for line, (text, look) in enumerate(lines):
+        at = (centre, 0.0)
+        _write(ax, text, at, (0.0, -2.0 - line * _LINE), ("data", "axes fraction"), **look)
+
+
+def _write(
+    ax: Axes,
+    text: str,
+    at: tuple[float, float],
+    offset: tuple[float, float],
+    unit: Any,
+    **look: Any,
+) -> None:
+    """Write text at a place, moved by so many points."""
+    look = {"ha": "center", "va": "top", "color": INK, "fontsize": TINY, **look}
+    ax.annotate(
+        text,
+        at,
+        xycoords=unit,
+        xytext=offset,
+        textcoords="offset points",
+        annotation_clip=False,
+        **look,
+    )

@@ -11,11 +11,12 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
-from pxgen_plugins.plots._reading import Reading, indices
-from pxgen_plugins.plots._style import BLOCK, FAINT, number
+from pxgen_plugins.plots.style import BLOCK, FAINT
+from pxgen_plugins.result import Examples, Result
 from pxgen_plugins.utils.errors import ParameterError, short_repr
+from pxgen_plugins.utils.text import number
 
-__all__ = ["Gallery", "collect", "draw_picture"]
+__all__ = ["Gallery", "collect", "draw_picture", "unit_range"]
 
 _BARS = 16  # up to this many elements a flat anchor is drawn as bars
 _CHANNELS = (1, 3)
@@ -48,59 +49,56 @@ class Gallery:
 
 
 def collect(
-    reading: Reading,
-    wanted: NDArray[np.int64],
+    result: Result,
+    rows: NDArray[np.int64],
     images: Any,
     reconstructions: Any,
-    where: str,
     *,
     both: bool = True,
 ) -> Gallery:
-    """Return the pictures of the wanted anchors.
+    """Return the pictures of the rows anchors.
 
     Args:
-        reading: The explanation; its examples are used where the caller gives nothing.
-        wanted: Indices into the anchor set, shape (e,).
+        result: The explanation; its examples are used where the caller gives nothing.
+        rows: Indices into the anchor set, shape (e,).
         images: Anything that gives an anchor for an index (array, list, dataset), or None.
         reconstructions: Likewise.
-        where: The function that asks, for the error.
         both: Whether reconstructions are asked for at all.
 
     Raises:
         ParameterError: When an anchor is neither in the examples nor in ``images``, or what is
             there is no array of numbers.
     """
-    examples = reading.data.get("examples") or {}
-    limits = examples.get("data_range")
-    place = {int(row): at for at, row in enumerate(indices(examples.get("indices")))}
-    kept = _stored(examples.get("anchors"), place)
-    lookup = _from_caller(images, "images", where) if images is not None else kept
-    originals = _fetch(lookup, wanted, "images", where)
+    examples = result.examples or Examples(np.empty(0, dtype=np.int64))
+    place = {int(row): at for at, row in enumerate(examples.indices)}
+    examples_at = _from_examples(examples.anchors, place)
+    lookup = examples_at if images is None else _from_caller(images, "images")
+    originals = _fetch(lookup, rows, "images")
     others = None
     if both:
-        again = _stored(examples.get("reconstructions"), place)
+        again = _from_examples(examples.reconstructions, place)
         if reconstructions is not None:
-            again = _from_caller(reconstructions, "reconstructions", where)
-        known = reconstructions is not None or all(int(row) in place for row in wanted)
-        if again is not None and known:
-            others = _fetch(again, wanted, "reconstructions", where)
-    return _arranged(originals, others, limits, where)
+            again = _from_caller(reconstructions, "reconstructions")
+        complete = reconstructions is not None or all(int(row) in place for row in rows)
+        if again is not None and complete:
+            others = _fetch(again, rows, "reconstructions")
+    return _gallery(originals, others, examples.data_range)
 
 
 def draw_picture(
     ax: Axes, picture: NDArray[Any], gallery: Gallery, box: tuple[float, float, float, float]
 ) -> None:
-    """Draw one picture into a box of the sheet.
+    """Draw one picture into a box.
 
     Args:
-        ax: A sheet (y downwards, in inches).
+        ax: Axes whose y runs downwards.
         picture: One of the gallery's arrays.
         gallery: Where it comes from; gives the scale.
         box: Left, top, width and height.
     """
     left, top, width, height = box
     if picture.ndim > 1:
-        shown = ax.imshow(
+        image = ax.imshow(
             picture,
             cmap="gray",
             vmin=gallery.low,
@@ -109,12 +107,18 @@ def draw_picture(
             aspect="equal",
             zorder=2,
         )
-        shown.set_gid("picture")
+        image.set_gid("picture")
     else:
         _draw_flat(ax, picture, gallery, box)
     frame = Rectangle((left, top), width, height, fill=False, edgecolor=FAINT, linewidth=0.4)
     frame.set_zorder(3)
     ax.add_patch(frame)
+
+
+def unit_range(picture: NDArray[Any]) -> NDArray[Any]:
+    """Return a picture moved and stretched to [0, 1]; one of a single value becomes 0."""
+    low, high = float(picture.min()), float(picture.max())
+    return (picture - low) / (high - low) if high > low else picture * 0.0
 
 
 def _draw_flat(
@@ -137,16 +141,14 @@ def _draw_flat(
     ax.plot([left, left + width], [zero, zero], color=FAINT, linewidth=0.5, zorder=1.5)
 
 
-def _stored(arrays: Any, place: dict[int, int]) -> Callable[[int], Any] | None:
+def _from_examples(arrays: Any, place: dict[int, int]) -> Callable[[int], Any] | None:
     return None if arrays is None else lambda row: arrays[place[row]]
 
 
-def _from_caller(source: Any, parameter: str, where: str) -> Callable[[int], Any]:
+def _from_caller(source: Any, parameter: str) -> Callable[[int], Any]:
     if not hasattr(source, "__getitem__") or isinstance(source, (str, bytes)):
         hint = "Pass an array, list or dataset that gives the anchor at an index."
-        raise ParameterError(
-            parameter, where, "indexable by anchor index", short_repr(source), hint
-        )
+        raise ParameterError(parameter, "indexable by anchor index", short_repr(source), hint)
 
     def one(row: int) -> Any:
         item = source[row]
@@ -157,38 +159,38 @@ def _from_caller(source: Any, parameter: str, where: str) -> Callable[[int], Any
 
 
 def _fetch(
-    lookup: Callable[[int], Any] | None, wanted: NDArray[np.int64], parameter: str, where: str
+    lookup: Callable[[int], Any] | None, rows: NDArray[np.int64], parameter: str
 ) -> list[NDArray[Any]]:
-    found = []
-    for row in map(int, wanted):
+    arrays = []
+    for row in map(int, rows):
         allowed = f"an array of numbers for anchor {row}"
         hint = f"Pass {parameter}=, indexable by anchor index, or keep examples in the explanation."
         if lookup is None:
-            raise ParameterError(parameter, where, allowed, "neither that nor examples", hint)
+            raise ParameterError(parameter, allowed, "neither that nor examples", hint)
         try:
             array = _plain(np.asarray(lookup(row)))
         except (LookupError, TypeError, ValueError) as error:
             got = f"{type(error).__name__} when it was read"
-            raise ParameterError(parameter, where, allowed, got, hint) from error
-        found.append(array)
-    return found
+            raise ParameterError(parameter, allowed, got, hint) from error
+        arrays.append(array)
+    return arrays
 
 
-def _arranged(
-    originals: list[NDArray[Any]], others: list[NDArray[Any]] | None, limits: Any, where: str
+def _gallery(
+    originals: list[NDArray[Any]], others: list[NDArray[Any]] | None, limits: Any
 ) -> Gallery:
     everything = originals + (others or [])
     shapes = {array.shape for array in everything}
     if len(shapes) > 1:
         hint = "Pass anchors and reconstructions of one shape."
-        raise ParameterError("images", where, "of one shape", ", ".join(map(str, shapes)), hint)
+        raise ParameterError("images", "of one shape", ", ".join(map(str, shapes)), hint)
     shape = shapes.pop() if shapes else (1,)
     everything, low, high = _on_one_scale(everything, limits)
     arrange, note = _arrangement(shape)
-    ready = [_coloured(arrange(array), low, high) for array in everything]
+    ready = [_colours(arrange(array), low, high) for array in everything]
     first = ready[0] if ready else np.zeros((1, 1))
     if first.ndim == 1:
-        aspect, note = 0.7, f"Curves and bars run from {number(low)} to {number(high)}."
+        aspect, note = 0.7, f"Curves and bars run from {number(low, 3)} to {number(high, 3)}."
     else:
         aspect = float(np.clip(first.shape[0] / first.shape[1], 0.2, 5.0))
     count = len(originals)
@@ -248,7 +250,7 @@ def _arrangement(shape: tuple[int, ...]) -> tuple[Callable[[NDArray[Any]], NDArr
     )
 
 
-def _coloured(picture: NDArray[Any], low: float, high: float) -> NDArray[Any]:
+def _colours(picture: NDArray[Any], low: float, high: float) -> NDArray[Any]:
     """Return colours on [0, 1], as matplotlib takes them; anything else as it is."""
     if picture.ndim < 3 or picture.dtype == np.uint8:
         return picture

@@ -6,9 +6,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
+from pxgen_plugins.groups import GROUPS
 from pxgen_plugins.plots._density import blur, cell_counts, mass_levels, shade, sparse
 from pxgen_plugins.plots._scales import Scale
-from pxgen_plugins.plots._style import GROUPS, INK, MUTED, ORDER
+from pxgen_plugins.plots.style import INK, MUTED, STYLES
 
 __all__ = ["FEW_SAMPLES", "MANY", "draw_points", "draw_samples"]
 
@@ -26,7 +27,7 @@ def draw_points(
     points: Floats,
     group: NDArray[np.str_],
     scales: tuple[Scale, Scale],
-    chosen: NDArray[np.bool_] | None,
+    highlight: NDArray[np.bool_] | None,
 ) -> None:
     """Draw the anchors in the colours of their groups.
 
@@ -35,11 +36,11 @@ def draw_points(
         points: Values, shape (n, 2).
         group: Group of each, shape (n,).
         scales: Scales of the two axes.
-        chosen: Which to highlight, shape (n,), or None; the others fade.
+        highlight: Which to highlight, shape (n,), or None; the others fade.
     """
     parts = [(np.ones(len(group), dtype=bool), 1.0, "")]
-    if chosen is not None:
-        parts = [(~chosen, _FADED, ""), (chosen, 1.0, "highlight:")]
+    if highlight is not None:
+        parts = [(~highlight, _FADED, ""), (highlight, 1.0, "highlight:")]
     for layer, (part, strength, prefix) in enumerate(parts):
         draw = _draw_density if np.count_nonzero(part) > MANY else _draw_single
         draw(ax, points[part], group[part], scales, strength, prefix, 2.0 + 0.4 * layer)
@@ -49,7 +50,7 @@ def draw_samples(ax: Axes, reference: Floats, scales: tuple[Scale, Scale]) -> No
     """Draw where the model's own samples lie: two contours, or crosses when they are few."""
     if len(reference) < FEW_SAMPLES:
         crosses = ax.scatter(
-            *_clipped(reference, scales), s=16, marker="+", color=MUTED, linewidths=0.7, zorder=1.5
+            *_clip(reference, scales), s=16, marker="+", color=MUTED, linewidths=0.7, zorder=1.5
         )
         crosses.set_gid("samples")
         return
@@ -90,11 +91,11 @@ def _draw_single(
     n = len(points)
     size = float(np.clip(30.0 * (max(n, 1) / 100.0) ** -0.42, 2.5, 34.0))
     opacity = float(np.clip(1.15 - 0.17 * np.log10(max(n, 1)), 0.4, 0.9)) * strength
-    for name in ORDER:
-        style = GROUPS[name]
+    for name in GROUPS:
+        style = STYLES[name]
         member = group == name
         dots = ax.scatter(
-            *_clipped(points[member], scales),
+            *_clip(points[member], scales),
             s=size * (1.5 if prefix else 1.0),
             c=style.colour,
             marker=style.marker if n <= _MARKERS else "o",
@@ -121,18 +122,18 @@ def _draw_density(
     top = int(np.quantile(counts[counts > 0], 0.98))
     edges = [scale.edges(_CELLS) for scale in scales]
     alone = sparse(counts, cell, 2)
-    for name in ORDER:
+    for name in GROUPS:
         member = group == name
         dense = cell[member & ~alone]
         own = np.bincount(dense, minlength=_CELLS * _CELLS).reshape(_CELLS, _CELLS)
-        picture = shade(own, GROUPS[name].colour, 0.4, top)
+        picture = shade(own, STYLES[name].colour, 0.4, top)
         picture[..., 3] *= strength
         mesh = ax.pcolormesh(*edges, picture, rasterized=True, linewidth=0, zorder=order)
         mesh.set_gid(f"{prefix}density:{name}")
         dots = ax.scatter(
-            *_clipped(points[member & alone], scales),
+            *_clip(points[member & alone], scales),
             s=3.0,
-            c=GROUPS[name].dark if prefix else GROUPS[name].colour,
+            c=STYLES[name].dark if prefix else STYLES[name].colour,
             alpha=0.6 * strength,
             linewidths=0,
             rasterized=True,
@@ -141,5 +142,5 @@ def _draw_density(
         dots.set_gid(f"{prefix}anchors:{name}")
 
 
-def _clipped(points: Floats, scales: tuple[Scale, Scale]) -> tuple[Floats, Floats]:
+def _clip(points: Floats, scales: tuple[Scale, Scale]) -> tuple[Floats, Floats]:
     return scales[0].clip(points[:, 0]), scales[1].clip(points[:, 1])

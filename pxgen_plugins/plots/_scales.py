@@ -50,10 +50,10 @@ class Scale:
 
     def value(self, positions: Floats | float) -> Floats:
         """Return the values at positions along the axis: the inverse of :meth:`position`."""
-        shown = self._start + np.asarray(positions, dtype=np.float64) * self._length
+        values = self._start + np.asarray(positions, dtype=np.float64) * self._length
         if self.name == "log":
-            shown = np.power(10.0, np.clip(shown, -_DECADES, _DECADES))
-        return np.asarray(shown)
+            values = np.power(10.0, np.clip(values, -_DECADES, _DECADES))
+        return np.asarray(values)
 
     def edges(self, bins: int, through: float = math.nan) -> Floats:
         """Return the edges of bins that look equally wide on this axis, shape (bins + 1,).
@@ -73,7 +73,7 @@ class Scale:
         """Return values with those that the axis cannot show moved to the lower limit."""
         return np.maximum(values, self.low) if self.name == "log" else values
 
-    def padded(self, before: float, after: float) -> Scale:
+    def pad(self, before: float, after: float) -> Scale:
         """Return the scale with these shares of the new length added at both ends."""
         inside = 1.0 - before - after
         low = float(self.value(-before / inside))
@@ -104,7 +104,7 @@ class Scale:
         return (math.log10(self.high) if self.name == "log" else self.high) - self._start
 
 
-def choose(values: Floats, marks: Floats, scale: str, where: str) -> Scale:
+def choose(values: Floats, marks: Floats, scale: str) -> Scale:
     """Choose the scale of an axis and its limits.
 
     ``"auto"`` is logarithmic when at least 99% of the values and every threshold are above 0 and
@@ -116,24 +116,24 @@ def choose(values: Floats, marks: Floats, scale: str, where: str) -> Scale:
             left out.
         marks: Thresholds and ends of their bands, which must be inside the limits too.
         scale: "auto", "linear" or "log".
-        where: The function that asks, for the error.
 
     Raises:
         ParameterError: When ``scale`` is unknown, or "log" has nothing above 0 to show.
     """
-    choice(scale, "scale", where, SCALES)
+    choice(scale, "scale", SCALES)
     values, marks = values[np.abs(values) < _HUGE], marks[np.abs(marks) < _HUGE]
     positive = values[values > 0]
     possible = bool(np.all(marks[:1] > 0)) and (positive.size > 0 or marks[:1].size > 0)
     if scale == "log" and not possible:
         hint = "Leave scale='auto', or pass scale='linear'."
-        raise ParameterError("scale", where, "linear where values are not positive", "'log'", hint)
+        raise ParameterError("scale", "linear where values are not positive", "'log'", hint)
     logarithmic = scale == "log"
     if scale == "auto" and possible and positive.size > (1.0 - _FEW) * values.size:
         low, high = np.quantile(positive, [0.01, 0.99])
         logarithmic = bool(high >= _SPREAD * low or positive.max() >= _SPREAD * high)
-    shown = np.concatenate([positive, marks[marks > 0]]) if logarithmic else None
-    return span("log", shown) if shown is not None else span("linear", np.append(values, marks))
+    if logarithmic:
+        return span("log", np.append(positive, marks[marks > 0]))
+    return span("linear", np.append(values, marks))
 
 
 def span(name: str, values: Floats) -> Scale:

@@ -29,19 +29,19 @@ def clean(value: Any, longest: int = 24) -> str:
         >>> clean("a\nb\u202e"), clean("$x^2$"), clean("a long label", 6)
         ('a b', '\\$x^2\\$', 'a lon…')
     """
-    shown = "".join(
+    text = "".join(
         " " if unicodedata.category(character) in _UNSEEN else character
         for character in str(value)[: 8 * longest]
     )
-    shown = " ".join(shown.split())
+    text = " ".join(text.split())
     families = tuple(rcParams["font.family"])
-    shown = "".join(
+    text = "".join(
         character if character < "\x7f" or _has_glyph(character, families) else "\ufffd"
-        for character in shown
+        for character in text
     )
-    if len(shown) > longest:
-        shown = shown[: longest - 1].rstrip() + "…"
-    return shown.replace("$", r"\$")
+    if len(text) > longest:
+        text = text[: longest - 1].rstrip() + "…"
+    return text.replace("$", r"\$")
 
 
 def wrap(parts: list[str], width: int) -> str:
@@ -66,10 +66,10 @@ def wrap(parts: list[str], width: int) -> str:
 
 @lru_cache(maxsize=4096)
 def _has_glyph(character: str, families: tuple[str, ...]) -> bool:
-    found = (
+    paths = (
         font_manager.findfont(font_manager.FontProperties(family=[family])) for family in families
     )
     return any(
         font_manager.get_font(path).get_char_index(ord(character)) > 0  # 0 is the missing glyph
-        for path in found
+        for path in paths
     )

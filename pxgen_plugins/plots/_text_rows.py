@@ -5,21 +5,21 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from matplotlib.axes import Axes
-from matplotlib.patches import Rectangle
 
 from pxgen_plugins.plots import _layout as layout
-from pxgen_plugins.plots._reading import Reading, indices
-from pxgen_plugins.plots._style import INK, MUTED, TINY
+from pxgen_plugins.plots._layout import AnyFigure
 from pxgen_plugins.plots._text import clean
+from pxgen_plugins.plots.style import INK, MUTED, SMALL, TINY
+from pxgen_plugins.result import Result
 
-__all__ = ["Section", "draw_lines", "texts_of"]
+__all__ = ["Section", "draw_sections", "example_texts"]
 
-_MARGIN = 0.08
-_BAR = 0.05
-_LINES = 3  # of one text; what is longer is shortened
+_WIDTH = 7.0  # inches of a new figure
+_LINE = TINY * layout.LINE / 72.0  # inches
+_BETWEEN = 0.4  # of a line, between two texts
+_LINES = 3  # of one text; what is longer is cut
 _CHARS = 400
 
 
@@ -42,70 +42,61 @@ class Section:
     empty: str
 
 
-def texts_of(reading: Reading) -> dict[int, str] | None:
+def example_texts(result: Result) -> dict[int, str] | None:
     """Return the texts of an explanation's examples by anchor index; None when they are none.
 
     Behind an arrow stands what the model made of each, where it reconstructs.
     """
-    examples = reading.data.get("examples") or {}
-    texts, again = examples.get("texts"), examples.get("reconstructed_texts")
-    if texts is None:
+    examples = result.examples
+    if examples is None or examples.texts is None:
         return None
+    texts, again = examples.texts, examples.reconstructed_texts
     if again is not None:
         texts = [f"{text}  →  {other}" for text, other in zip(texts, again, strict=True)]
-    return dict(zip(map(int, indices(examples.get("indices"))), map(str, texts), strict=True))
+    return dict(zip(examples.indices.tolist(), map(str, texts), strict=True))
 
 
-def draw_lines(ax: Axes | None, width: float, sections: Sequence[Section], where: str) -> Axes:
-    """Write sections of texts one below the other and return the axes.
+def draw_sections(figure: AnyFigure | None, sections: Sequence[Section]) -> list[Axes]:
+    """Write sections of texts one below the other.
 
     Args:
-        ax: Axes to write in; a new figure, as high as needed, by default.
-        width: Width of a new figure, inches.
+        figure: The caller's figure, or None for a new one, as high as needed.
         sections: What to write. Texts are untrusted: control characters are replaced, and nothing
             in them is read as mathematics.
-        where: Who asks, for errors.
+
+    Returns:
+        One Axes for each section; its y axis counts lines downwards.
     """
-    box = None if ax is None else layout.inches(ax)
-    width = width if box is None else box[0]
-    size = TINY
-    line = size * layout.LINE / 72.0
-    room = width - 3 * _MARGIN - _BAR
-    blocks = [(section, _wrapped(section, size, room)) for section in sections]
-    lines = sum(1 + max(1, sum(len(part) for part in parts)) for _, parts in blocks)
-    gaps = sum(max(1, len(parts)) for _, parts in blocks)
-    height = lines * line + gaps * 0.4 * line + len(blocks) * line + 2 * _MARGIN
-    sheet = layout.sheet(ax, width, height if box is None else box[1], where)
-    top = _MARGIN
-    for section, parts in blocks:
-        start = top
-        _write(sheet, top, line, section.heading, size + 1.0, fontweight="bold", color=INK)
-        top += 1.2 * line
-        if not parts:
-            note = _write(sheet, top, line, section.empty, size, color=MUTED)
-            note.set_gid(f"empty:{section.name}")
-            top += 1.4 * line
-        for part in parts:
-            for text in part:
-                _write(sheet, top, line, text, size, color=INK).set_gid("text")
-                top += line
-            top += 0.4 * line
-        bar = Rectangle((_MARGIN, start), _BAR, top - start, facecolor=section.colour, linewidth=0)
-        bar.set_gid(f"bar:{section.name}")
-        sheet.add_patch(bar)
-        top += 0.8 * line
-    return sheet
+    width = layout.figure_width(figure, _WIDTH)
+    blocks = [_lines(section, width - 0.3) for section in sections]
+    heights = [sum(len(lines) + _BETWEEN for lines in block) or 1.0 for block in blocks]
+    tall = sum(heights) * _LINE + len(sections) * 0.28 + 0.1
+    figure = layout.figure_or_new(figure, width, tall)
+    grid = figure.subplots(len(sections), 1, squeeze=False, gridspec_kw={"height_ratios": heights})
+    axes: list[Axes] = list(grid[:, 0])
+    for ax, section, block, height in zip(axes, sections, blocks, heights, strict=True):
+        ax.set(xlim=(0.0, 1.0), ylim=(height, 0.0), xticks=[], yticks=[])
+        ax.spines[["top", "right", "bottom"]].set_visible(False)
+        ax.spines["left"].set(color=section.colour, linewidth=3.5, gid=f"bar:{section.name}")
+        ax.set_title(section.heading, loc="left", fontsize=SMALL, color=INK, weight="bold", pad=3)
+        top = 0.0
+        for line in (line for lines in block for line in (*lines, "")):
+            if line:
+                _write(ax, top, line, INK, "text")
+            top += 1.0 if line else _BETWEEN
+        if not block:
+            _write(ax, 0.0, section.empty, MUTED, f"empty:{section.name}")
+    return axes
 
 
-def _write(sheet: Axes, top: float, line: float, text: str, size: float, **look: Any) -> Any:
-    left = 2 * _MARGIN + _BAR
-    return layout.write(sheet, left, top + 0.5 * line, text, size, ha="left", **look)
+def _write(ax: Axes, top: float, text: str, colour: str, gid: str) -> None:
+    ax.text(0.008, top, text, va="top", fontsize=TINY, color=colour).set_gid(gid)
 
 
-def _wrapped(section: Section, size: float, room: float) -> list[list[str]]:
-    """Return the lines of each entry, at most so many as are shown of one text."""
+def _lines(section: Section, room: float) -> list[list[str]]:
+    """Return the lines of each entry, broken to ``room`` inches, at most three of one text."""
     sample = "the quick brown fox jumps over the lazy dog "
-    chars = max(10, int(0.95 * room / layout.text_width(sample, size) * len(sample)))
+    chars = max(10, int(0.95 * room / layout.text_width(sample) * len(sample)))
     return [
         textwrap.wrap(f"{head}  {clean(text, _CHARS)}", chars, max_lines=_LINES, placeholder=" ...")
         for head, text in section.entries

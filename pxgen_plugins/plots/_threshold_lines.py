@@ -6,28 +6,29 @@ import math
 
 from matplotlib.axes import Axes
 
-from pxgen_plugins.plots._reading import Reading
 from pxgen_plugins.plots._scales import Scale
-from pxgen_plugins.plots._style import INK, criterion_name, number
 from pxgen_plugins.plots._text import clean
+from pxgen_plugins.plots.style import INK, criterion_name
+from pxgen_plugins.result import Result
+from pxgen_plugins.utils.text import number
 
 __all__ = ["draw_threshold", "threshold_notes"]
 
 
-def draw_threshold(ax: Axes, reading: Reading, column: int, axis: str, scale: Scale) -> None:
+def draw_threshold(ax: Axes, result: Result, column: int, axis: str, scale: Scale) -> None:
     """Draw one threshold across the Axes; without a finite threshold nothing is drawn.
 
     Args:
         ax: Where to draw.
-        reading: The explanation.
+        result: The explanation.
         column: The criterion.
         axis: "x" for a vertical line, "y" for a horizontal one.
         scale: Scale of that axis; the band is cut where a logarithmic axis ends.
     """
-    middle, half = float(reading.thresholds[column]), float(reading.deviations[column])
+    middle, half = float(result.thresholds[column]), float(result.threshold_std[column])
     if not math.isfinite(middle):
         return
-    name = reading.criteria[column]
+    name = result.criteria[column]
     line = ax.axvline if axis == "x" else ax.axhline
     line(middle, color=INK, linewidth=0.9, zorder=5).set_gid(f"threshold:{name}")
     if math.isfinite(half) and half > 0:
@@ -37,23 +38,22 @@ def draw_threshold(ax: Axes, reading: Reading, column: int, axis: str, scale: Sc
         band.set_gid(f"band:{name}")
 
 
-def threshold_notes(reading: Reading, columns: list[int]) -> list[str]:
-    """Return sentences with the thresholds, their deviations and how they were found."""
+def threshold_notes(result: Result, columns: list[int]) -> list[str]:
+    """Return sentences with the thresholds, their deviations and where they come from."""
     known, unknown = [], []
     for column in columns:
-        name = criterion_name(clean(reading.criteria[column]))
-        middle, half = reading.thresholds[column], reading.deviations[column]
+        name = criterion_name(clean(result.criteria[column]))
+        middle, half = result.thresholds[column], result.threshold_std[column]
         if not math.isfinite(middle):
             unknown.append(f"No finite threshold for {name}.")
             continue
-        known.append(f"{name}\u00a0{number(middle)}")
+        known.append(f"{name}\u00a0{number(middle, 3)}")
         if math.isfinite(half):
-            known[-1] += f"\u00a0\u00b1\u00a0{number(half)}"
-    source = reading.data.get("calibration") or {}
-    origin = clean(source.get("method") or "")
-    if origin and source.get("n_samples"):
-        repeats = int(source.get("n_repeats") or 1)
-        origin += f", {int(source['n_samples']):,} samples\u00a0\u00d7\u00a0{repeats:,}"
+            known[-1] += f"\u00a0\u00b1\u00a0{number(half, 3)}"
+    source = result.calibration
+    origin = "" if source is None else clean(source.method)
+    if source is not None and source.n_samples:
+        origin += f", {source.n_samples:,} samples\u00a0\u00d7\u00a0{max(source.n_repeats, 1):,}"
     text = "Thresholds: " + ", ".join(known) if known else ""
     if text and origin:
         text += f" ({origin})"

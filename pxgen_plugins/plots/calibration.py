@@ -12,19 +12,21 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
-from pxgen_plugins.groups import INVALID
 from pxgen_plugins.plots import _layout as layout
+from pxgen_plugins.plots._layout import AnyFigure
 from pxgen_plugins.plots._marginals import histogram
-from pxgen_plugins.plots._reading import Reading, floats, read
+from pxgen_plugins.plots._names import criterion_title, invalid_note
 from pxgen_plugins.plots._scales import SCALES, Scale, choose
-from pxgen_plugins.plots._style import BASE, INK, MUTED, SMALL, TINY, number, percent
 from pxgen_plugins.plots._threshold_lines import draw_threshold, threshold_notes
 from pxgen_plugins.plots._ticks import set_ticks
+from pxgen_plugins.plots.style import BASE, INK, MUTED, SMALL, TINY
+from pxgen_plugins.result import Result
+from pxgen_plugins.utils.errors import caller
+from pxgen_plugins.utils.text import number, percent
 from pxgen_plugins.utils.validation import choice
 
 __all__ = ["plot_calibration"]
 
-_WHERE = "plot_calibration"
 _BINS = 60
 _WIDTH, _HEIGHT = 3.5, 2.3  # of one panel
 _ANCHORS = "#A6BDD0"
@@ -32,8 +34,10 @@ _ANCHORS = "#A6BDD0"
 Floats = NDArray[np.float64]
 
 
+@caller("plot_calibration")
+@layout.panels_only
 def plot_calibration(
-    explanation: Any, *, scale: str = "auto", ax: Axes | None = None
+    explanation: Any, *, scale: str = "auto", figure: AnyFigure | None = None
 ) -> NDArray[np.object_]:
     """Draw, for each criterion, the scores of the model's own samples, the anchors, the threshold.
 
@@ -44,7 +48,7 @@ def plot_calibration(
     Args:
         explanation: What ``PXGen.explain`` returned, or the same read from JSON.
         scale: ``"auto"``, ``"linear"`` or ``"log"``, as for ``plot_groups``.
-        ax: Axes to draw in; they become the frame of the panels. A new figure by default.
+        figure: An empty figure or subfigure to draw in; a new figure by default.
 
     Returns:
         One Axes per criterion, in the order of the criteria.
@@ -68,30 +72,30 @@ def plot_calibration(
         >>> explanation = SimpleNamespace(data=data)
         >>> axes = plot_calibration(explanation)
         >>> [ax.get_title(loc="left") for ax in axes]
-        ['100 % of anchors below 3.00', '50.0 % of anchors below 0.200']
+        ['100 % of anchors below 3', '50.0 % of anchors below 0.2']
     """
-    choice(scale, "scale", _WHERE, SCALES)
-    reading = read(explanation, _WHERE)
-    m = len(reading.criteria)
+    choice(scale, "scale", SCALES)
+    result = Result.of(explanation)
+    m = len(result.criteria)
     columns = min(m, 2)
     rows = math.ceil(m / columns)
-    frame = layout.canvas(ax, _WIDTH * columns, _HEIGHT * rows + 0.3, _WHERE)
-    panels = _panels(frame, m, columns, rows)
-    source = reading.data.get("calibration") or {}
-    reference, repeats = (_table(source.get(name), m) for name in ("reference", "repeats"))
+    figure = layout.figure_or_new(figure, _WIDTH * columns, _HEIGHT * rows + 0.3)
+    grid = figure.add_gridspec(rows, columns)
+    panels = [figure.add_subplot(grid[divmod(at, columns)]) for at in range(m)]
+    source, none = result.calibration, np.empty((0, m))
+    repeats = none if source is None else source.repeats
+    reference = none if source is None or source.reference is None else source.reference
     for column, panel in enumerate(panels):
-        _draw_panel(panel, reading, column, reference[:, column], repeats[:, column], scale)
-    last = panels[m - 1 - (m - 1) % columns]
-    known = reading.n_invalid < len(reading.group), len(reference) > 0, len(repeats) > 0
-    _draw_key(panels[0], *known)
-    notes = [*threshold_notes(reading, list(range(m))), reading.invalid_note()]
+        _draw_panel(panel, result, column, reference[:, column], repeats[:, column], scale)
+    _draw_key(figure, not result.is_invalid.all(), len(reference) > 0, len(repeats) > 0)
+    notes = [*threshold_notes(result, list(range(m))), invalid_note(result)]
     if not len(reference):
         notes.append("The scores of the model's samples were not kept.")
-    layout.caption(last, notes, layout.inches(frame)[0], frame)
+    layout.footnote(figure, notes)
     return layout.array_of(*panels)
 
 
-def _draw_key(ax: Axes, anchors: bool, samples: bool, repeats: bool) -> None:
+def _draw_key(figure: AnyFigure, anchors: bool, samples: bool, repeats: bool) -> None:
     handles: list[Artist] = []
     if anchors:
         handles.append(Patch(facecolor=_ANCHORS, label="anchors"))
@@ -101,69 +105,31 @@ def _draw_key(ax: Axes, anchors: bool, samples: bool, repeats: bool) -> None:
         mark = Line2D([], [], color=INK, marker="|", markersize=5, linestyle="", label="repeats")
         handles.append(mark)
     if handles:
-        ax.legend(
-            handles=handles,
-            loc="lower left",
-            bbox_to_anchor=(0.0, 1.0),
-            bbox_transform=layout.shifted(ax, 0.0, 12.0),
-            ncols=len(handles),
-            frameon=False,
-            fontsize=TINY,
-            handlelength=1.4,
-            borderpad=0.0,
-            borderaxespad=0.0,
-            columnspacing=1.2,
-        )
-
-
-def _table(values: Any, m: int) -> Floats:
-    return np.empty((0, m)) if values is None else floats(values).reshape(-1, m)
-
-
-def _panels(frame: Axes, m: int, columns: int, rows: int) -> list[Axes]:
-    if m == 1:
-        return [frame]
-    frame.set_axis_off()
-    width, height = layout.inches(frame)
-    across = min(0.62 / max(width, 0.1), 0.25) if columns > 1 else 0.0
-    upward = min(0.72 / max(height, 0.1), 0.4 / rows) if rows > 1 else 0.0
-    wide = (1.0 - across * (columns - 1)) / columns
-    tall = (1.0 - upward * (rows - 1)) / rows
-    return [
-        frame.inset_axes(
-            (
-                (at % columns) * (wide + across),
-                1.0 - (at // columns) * (tall + upward) - tall,
-                wide,
-                tall,
-            )
-        )
-        for at in range(m)
-    ]
+        look: dict[str, Any] = {"frameon": False, "fontsize": TINY, "handlelength": 1.4}
+        figure.legend(handles=handles, loc="outside upper left", ncols=len(handles), **look)
 
 
 def _draw_panel(
-    ax: Axes, reading: Reading, column: int, reference: Floats, repeats: Floats, scale: str
+    ax: Axes, result: Result, column: int, reference: Floats, repeats: Floats, scale: str
 ) -> None:
-    valid = reading.group != INVALID
-    anchors = reading.values[valid, column]
+    anchors = result.values[~result.is_invalid, column]
     anchors, reference, repeats = (v[np.isfinite(v)] for v in (anchors, reference, repeats))
-    marks = np.append(reading.thresholds[column], repeats)
-    chosen = choose(np.concatenate([anchors, reference]), marks, scale, _WHERE).padded(0.02, 0.02)
-    ax.set(xscale=chosen.name, xlim=(chosen.low, chosen.high))
-    threshold = float(reading.thresholds[column])
-    edges = chosen.edges(_BINS, threshold)
+    marks = np.append(result.thresholds[column], repeats)
+    spread = choose(np.concatenate([anchors, reference]), marks, scale).pad(0.02, 0.02)
+    ax.set(xscale=spread.name, xlim=(spread.low, spread.high))
+    threshold = float(result.thresholds[column])
+    edges = spread.edges(_BINS, threshold)
     most = max(
-        _draw_histogram(ax, anchors, edges, chosen, "anchors"),
-        _draw_histogram(ax, reference, edges, chosen, "model's samples"),
+        _draw_histogram(ax, anchors, edges, spread, "anchors"),
+        _draw_histogram(ax, reference, edges, spread, "model's samples"),
     )
     ax.set_ylim(-0.07 * most, 1.08 * most)
-    draw_threshold(ax, reading, column, "x", chosen)
+    draw_threshold(ax, result, column, "x", spread)
     if len(repeats):
         rug = ax.vlines(repeats, -0.06 * most, -0.01 * most, color=INK, linewidth=0.6)
         rug.set_gid("repeats")
-    _finish(ax, reading, column, anchors, threshold, column % 2 == 0)
-    set_ticks(ax.xaxis, chosen, anchors)
+    _finish(ax, result, column, anchors, threshold, column % 2 == 0)
+    set_ticks(ax.xaxis, spread, anchors)
 
 
 def _draw_histogram(ax: Axes, values: Floats, edges: Floats, scale: Scale, name: str) -> float:
@@ -185,19 +151,17 @@ def _draw_histogram(ax: Axes, values: Floats, edges: Floats, scale: Scale, name:
 
 
 def _finish(
-    ax: Axes, reading: Reading, column: int, anchors: Floats, threshold: float, first: bool
+    ax: Axes, result: Result, column: int, anchors: Floats, threshold: float, first: bool
 ) -> None:
     layout.tidy(ax)
     width = layout.inches(ax)[0]
-    text = layout.axis_text(reading.kinds[column], reading.title(column), width)
+    text = layout.axis_text(result.kinds[column], criterion_title(result, column), width)
     ax.set_xlabel(text, fontsize=BASE)
     if first:
         ax.set_ylabel("share per bin (%)", fontsize=SMALL, color=MUTED)
     if math.isfinite(threshold) and len(anchors):
         share = percent(float(np.mean(anchors < threshold)))
-        words = (f"{share} of anchors below {number(threshold)}", f"{share} below", share)
-        fitting = [text for text in words if layout.text_width(text, SMALL) <= width]
-        title = ax.set_title(
-            (fitting or words[-1:])[0], fontsize=SMALL, color=INK, loc="left", pad=3
-        )
+        words = (f"{share} of anchors below {number(threshold, 3)}", f"{share} below", share)
+        short = next((t for t in words if layout.text_width(t, SMALL) <= width), share)
+        title = ax.set_title(short, fontsize=SMALL, color=INK, loc="left", pad=3)
         title.set_gid("below")

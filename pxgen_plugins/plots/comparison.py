@@ -2,164 +2,189 @@
 
 from __future__ import annotations
 
+import textwrap
+from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.gridspec import SubplotSpec
 from numpy.typing import NDArray
 
-from pxgen_plugins.plots._layout import array_of, canvas, sheet, write
-from pxgen_plugins.plots._style import FAINT, GROUPS, INK, MUTED, TINY
-from pxgen_plugins.plots._text import clean, wrap
+from pxgen_plugins.plots import _layout as layout
+from pxgen_plugins.plots._layout import AnyFigure
+from pxgen_plugins.plots._names import anchor_text
+from pxgen_plugins.plots._pictures import unit_range
+from pxgen_plugins.plots._protocols import Comparison, Outcome
+from pxgen_plugins.plots._text import clean
 from pxgen_plugins.plots.scatter import plot_groups
+from pxgen_plugins.plots.style import FAINT, INK, MUTED, SMALL, STYLES, TINY
 from pxgen_plugins.plots.views import plot_views
+from pxgen_plugins.result import Result
+from pxgen_plugins.utils.errors import caller
 
 __all__ = ["plot_comparison"]
 
 _CELL = 1.0  # inches of a picture
-_GAP = 0.08
+_PITCH = 1.08  # from picture to picture, in pictures
+_TOP = 4.2  # inches of groups and views
 _SIDE = 1.7  # inches for the names at the left
 _KEYS = {"attribution": ("attributions",), "latent_attribution": ("weights", "attributions")}
 
 
-def plot_comparison(comparison: Any, *, ax: Axes | None = None) -> NDArray[np.object_]:
+@caller("plot_comparison")
+@layout.panels_only
+def plot_comparison(
+    comparison: Comparison, *, figure: AnyFigure | None = None
+) -> NDArray[np.object_]:
     """Draw what several methods say of the same anchors.
 
     On top the groups and the views; then a row for each chosen anchor: original, reconstruction,
     and every attribution (red raises the target, blue lowers it, each on its own scale; bars are
-    latent dimensions); below, strips of the anchors that PXGen's selectors and the prototype
-    methods picked. Methods that failed are named at the end.
+    latent dimensions); below, a row for each of PXGen's selectors and of the prototype methods
+    with the anchors they picked. Methods that failed are named at the end.
 
     Args:
         comparison: What :func:`pxgen_plugins.compare` returned.
-        ax: Axes to draw in; None makes a figure.
+        figure: An empty figure or subfigure to draw in; a new figure by default.
 
     Returns:
-        Axes of the groups, the views, the evidence and the strips, in this order.
+        Axes of the groups, the views, the evidence and the picks, in this order. A picture takes
+        one unit in the latter two, y runs downwards.
     """
-    done = [o for o in comparison.outcomes if o.explanation is not None]
-    views = [o for o in done if o.evidence == "embedding"]
-    local = [o for o in done if _pictures(o, len(comparison.anchors)) is not None]
-    strips = comparison.pictures
-    columns = max(2 + len(local), max((len(s) for s in strips.values()), default=0))
-    width = max(_SIDE + columns * (_CELL + _GAP), 4.2 * (1 + len(views)))
-    heights = [
-        4.2,
-        0.6 + len(comparison.anchors) * (_CELL + _GAP),
-        0.3 + len(strips) * (_CELL + 0.25),
-    ]
-    total = sum(heights) + 0.3
-    base = canvas(ax, width, total, "plot_comparison")
-    base.set_axis_off()
-    top = 1.0
-    axes = []
-    part = heights[0] / total
+    outcomes = [o for o in comparison.outcomes if o.explanation is not None]
+    views = [o for o in outcomes if o.evidence == "embedding"]
+    n = len(comparison.anchors)
+    evidence = {o.label: maps for o in outcomes if (maps := _attributions(o, n)) is not None}
+    picks = comparison.pictures
+    columns = max(2 + len(evidence), *(len(pictures) for pictures in picks.values()), 1)
     panels = 1 + len(views)
-    for place in range(panels):
-        box = (place / panels + 0.06, top - part + 0.06, 1 / panels - 0.09, part - 0.09)
-        panel = base.inset_axes(box)
-        if place == 0:
-            plot_groups(comparison.groups, ax=panel, marginals=False)
-        else:
-            outcome = views[place - 1]
-            plot_views(_coloured(outcome.explanation, comparison.groups), ax=panel)
-            panel.set_title(clean(outcome.label), fontsize=TINY + 1, color=INK, pad=16)
-        axes.append(panel)
-    top -= part
-    for height, draw in ((heights[1], _evidence), (heights[2], _strips)):
-        part = height / total
-        inner = base.inset_axes((0.0, top - part, 1.0, part))
-        page = sheet(inner, width, height, "plot_comparison")
-        draw(page, comparison, local)
-        axes.append(page)
-        top -= part
-    failed = [f"{o.label}: {o.error}" for o in comparison.outcomes if o.error]
-    if failed:
-        note = wrap([clean(f"Failed: {text}", 160) for text in failed], int(width * 14))
-        base.text(0.0, 0.0, note, fontsize=TINY, color=MUTED, va="bottom")
-    return array_of(*axes)
+    heights = [_TOP, n * _PITCH * _CELL + 0.4, len(picks) * _PITCH * _CELL + 0.1]
+    width = max(_SIDE + columns * _PITCH * _CELL, _TOP * panels)
+    figure = layout.figure_or_new(figure, width, sum(heights) + 0.3)
+    grid = figure.add_gridspec(3, 1, height_ratios=heights)
+    top = grid[0].subgridspec(1, panels)
+    axes = [figure.add_subplot(top[place]) for place in range(panels)]
+    result = Result.of(comparison.groups)
+    plot_groups(comparison.groups, ax=axes[0])
+    for ax, outcome in zip(axes[1:], views, strict=True):
+        plot_views(_with_groups(outcome.explanation, result), ax=ax)
+        ax.set_title(clean(outcome.label), fontsize=SMALL, color=INK, pad=16)
+    axes += [_page(figure, grid[1], columns, n), _page(figure, grid[2], columns, len(picks))]
+    _draw_evidence(axes[-2], comparison, result, evidence)
+    _draw_picks(axes[-1], picks)
+    errors = [f"Failed: {o.label}: {o.error}" for o in comparison.outcomes if o.error]
+    layout.footnote(figure, [clean(error, 160) for error in errors])
+    return layout.array_of(*axes)
 
 
-def _coloured(view: Any, groups: Any) -> Any:
+def _page(figure: AnyFigure, place: SubplotSpec, columns: int, rows: int) -> Axes:
+    """Return Axes for so many columns and rows of pictures."""
+    ax = figure.add_subplot(place)
+    ax.set(xlim=(0.0, columns * _PITCH), ylim=(max(rows, 0.2) * _PITCH, 0.0), xticks=[], yticks=[])
+    ax.set_aspect("equal", anchor="NW")
+    ax.spines[:].set_visible(False)
+    ax.set_autoscale_on(False)
+    return ax
+
+
+def _with_groups(view: Any, result: Result) -> Any:
     """Return a view with PXGen's groups, where it carries none of its own."""
     known = view.data.get("group") is not None
-    if known or len(view.data["coordinates"]) != len(groups.group):
+    if known or len(view.data["coordinates"]) != result.n:
         return view
-    return SimpleNamespace(data={**view.data, "group": groups.group})
+    return SimpleNamespace(data={**view.data, "group": result.group})
 
 
-def _evidence(page: Axes, comparison: Any, local: list[Any]) -> None:
-    groups = np.asarray(comparison.groups.group)[comparison.indices]
-    found = [_pictures(outcome, len(comparison.anchors)) for outcome in local]
-    attributed = [pictures for pictures in found if pictures is not None]
-    labels = comparison.groups.labels
-    names = ["original", "reconstruction", *(clean(outcome.label) for outcome in local)]
-    for column, name in enumerate(names):
-        write(page, _left(column) + _CELL / 2, 0.35, name, color=MUTED)
-    for row, index in enumerate(comparison.indices):
-        top = 0.5 + row * (_CELL + _GAP)
-        look = GROUPS[str(groups[row])]
-        title: dict[str, Any] = {"ha": "left", "color": look.dark, "weight": "bold"}
-        write(page, 0.1, top + 0.35, str(groups[row]), TINY + 1, **title)
-        said = f"anchor {index}" if labels is None else f"label {clean(str(labels[index]))}"
-        write(page, 0.1, top + 0.6, said, ha="left", color=MUTED)
-        _picture(page, comparison.anchors[row], 0, top, grey=True)
-        if comparison.reconstructions is not None:
-            _picture(page, comparison.reconstructions[row], 1, top, grey=True)
-        for column, pictures in enumerate(attributed, start=2):
-            _picture(page, pictures[row], column, top)
-
-
-def _strips(page: Axes, comparison: Any, local: list[Any]) -> None:
-    for row, (label, pictures) in enumerate(comparison.pictures.items()):
-        top = 0.2 + row * (_CELL + 0.25)
-        first, _, rest = clean(label, 48).partition(", ")
-        write(page, 0.1, top + 0.4, first, TINY + 1, ha="left", weight="bold")
-        write(page, 0.1, top + 0.62, rest, ha="left", color=MUTED)
-        for column, picture in enumerate(pictures):
-            _picture(page, picture, column, top, grey=True)
-
-
-def _left(column: int) -> float:
-    return _SIDE + column * (_CELL + _GAP)
-
-
-def _pictures(outcome: Any, n: int) -> Any | None:
+def _attributions(outcome: Outcome, n: int) -> NDArray[Any] | None:
     data = outcome.explanation.data
     keys = _KEYS.get(outcome.evidence or "", ())
-    found = next((data[key] for key in keys if data.get(key) is not None), None)
-    return None if found is None or len(found) != n else np.asarray(found, dtype=float)
+    maps = next((data[key] for key in keys if data.get(key) is not None), None)
+    return None if maps is None or len(maps) != n else np.asarray(maps, dtype=float)
 
 
-def _picture(page: Axes, values: Any, column: int, top: float, *, grey: bool = False) -> None:
-    """Draw one picture in its cell: an image, or bars for a row of numbers."""
-    left = _left(column)
+def _draw_evidence(
+    ax: Axes, comparison: Comparison, result: Result, evidence: dict[str, NDArray[Any]]
+) -> None:
+    for column, name in enumerate(["original", "reconstruction", *evidence]):
+        lines = "\n".join(textwrap.wrap(clean(name), 20))
+        look: dict[str, Any] = {"ha": "center", "va": "bottom", "color": MUTED}
+        _write(ax, lines, (column * _PITCH + 0.5, 0.0), (0.0, 3.0), **look)
+    for row, index in enumerate(comparison.indices):
+        group = str(result.group[index])
+        kind = "anchor" if result.labels is None else "label"
+        _draw_head(ax, row, group, f"{kind} {anchor_text(result, index)}", STYLES[group].dark)
+        _draw_picture(ax, comparison.anchors[row], 0, row)
+        if comparison.reconstructions is not None:
+            _draw_picture(ax, comparison.reconstructions[row], 1, row)
+        for column, maps in enumerate(evidence.values(), start=2):
+            _draw_attribution(ax, maps[row], column, row)
+
+
+def _draw_picks(ax: Axes, picks: Mapping[str, NDArray[np.float32]]) -> None:
+    for row, (label, pictures) in enumerate(picks.items()):
+        first, _, rest = clean(label, 48).partition(", ")
+        _draw_head(ax, row, first, rest, INK)
+        for column, picture in enumerate(pictures):
+            _draw_picture(ax, picture, column, row)
+
+
+def _draw_head(ax: Axes, row: int, first: str, second: str, colour: str) -> None:
+    at = (0.0, row * _PITCH + 0.5)
+    _write(ax, first, at, (-8.0, 2.0), ha="right", va="bottom", color=colour, weight="bold")
+    _write(ax, second, at, (-8.0, -2.0), ha="right", va="top", color=MUTED)
+
+
+def _write(
+    ax: Axes, text: str, at: tuple[float, float], offset: tuple[float, float], **look: Any
+) -> None:
+    """Write text at a place, moved by so many points."""
+    look = {"fontsize": TINY, "textcoords": "offset points", "annotation_clip": False, **look}
+    ax.annotate(text, at, xytext=offset, **look)
+
+
+def _draw_picture(ax: Axes, values: Any, column: int, row: int) -> None:
+    """Draw an instance in its cell: an image, or bars for a row of numbers."""
     array = np.nan_to_num(np.asarray(values, dtype=float))
     if array.ndim == 1:
-        _bars(page, array, left, top)
+        _draw_bars(ax, array, column, row)
         return
-    if array.ndim == 3 and array.shape[0] in (1, 3):
-        array = np.moveaxis(array, 0, -1)
-    if array.ndim == 3 and array.shape[-1] not in (1, 3):
-        array = np.moveaxis(array, 0, -1)
-    if array.ndim == 3 and (array.shape[-1] != 3 or not grey):
-        array = array.sum(axis=-1)  # attributions of the channels add up
-    extent = (left, left + _CELL, top + _CELL, top)
-    if grey:
-        low, high = float(array.min()), float(array.max())
-        shown = (array - low) / (high - low) if high > low else array * 0.0
-        page.imshow(shown, cmap="gray", vmin=0, vmax=1, extent=extent, aspect="equal")
-    else:
-        most = float(np.abs(array).max()) or 1.0
-        page.imshow(array, cmap="RdBu_r", vmin=-most, vmax=most, extent=extent, aspect="equal")
+    array = _channels_last(array)
+    array = array.sum(axis=-1) if array.ndim == 3 and array.shape[-1] != 3 else array
+    extent = _cell(column, row)
+    ax.imshow(unit_range(array), cmap="gray", vmin=0, vmax=1, extent=extent, aspect="equal")
 
 
-def _bars(page: Axes, values: NDArray[Any], left: float, top: float) -> None:
-    most = float(np.abs(values).max()) or 1.0
-    step = _CELL / len(values)
+def _draw_attribution(ax: Axes, values: NDArray[Any], column: int, row: int) -> None:
+    array = np.nan_to_num(values)
+    if array.ndim == 1:
+        _draw_bars(ax, array, column, row)
+        return
+    array = _channels_last(array)
+    array = array.sum(axis=-1) if array.ndim == 3 else array  # attributions of channels add up
+    most = float(np.abs(array).max()) or 1.0
+    extent = _cell(column, row)
+    ax.imshow(array, cmap="RdBu_r", vmin=-most, vmax=most, extent=extent, aspect="equal")
+
+
+def _cell(column: int, row: int) -> tuple[float, float, float, float]:
+    left, top = column * _PITCH, row * _PITCH
+    return left, left + 1.0, top + 1.0, top
+
+
+def _channels_last(array: NDArray[Any]) -> NDArray[Any]:
+    if array.ndim == 3 and (array.shape[0] in (1, 3) or array.shape[-1] not in (1, 3)):
+        return np.moveaxis(array, 0, -1)
+    return array
+
+
+def _draw_bars(ax: Axes, values: NDArray[Any], column: int, row: int) -> None:
+    left, right, bottom, top = _cell(column, row)
+    zero = (top + bottom) / 2.0
+    step = 1.0 / len(values)
     middle = left + step * (np.arange(len(values)) + 0.5)
-    height = values / most * _CELL / 2
+    height = values / (float(np.abs(values).max()) or 1.0) / 2.0
     colours = np.where(values > 0, "#b2182b", "#2166ac")
-    page.bar(middle, -height, bottom=top + _CELL / 2, width=0.9 * step, color=colours)
-    page.plot([left, left + _CELL], [top + _CELL / 2] * 2, color=FAINT, linewidth=0.5)
+    ax.bar(middle, -height, bottom=zero, width=0.9 * step, color=colours)
+    ax.plot([left, right], [zero, zero], color=FAINT, linewidth=0.5)

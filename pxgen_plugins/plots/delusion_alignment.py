@@ -9,27 +9,34 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from pxgen_plugins.plots import _layout as layout
-from pxgen_plugins.plots._picture_rows import Column, draw_rows
+from pxgen_plugins.plots._layout import AnyFigure
+from pxgen_plugins.plots._names import anchor_name, criterion_title
+from pxgen_plugins.plots._picture_rows import Column, Row, draw_rows
 from pxgen_plugins.plots._pictures import collect
-from pxgen_plugins.plots._reading import Reading, indices, read
-from pxgen_plugins.plots._style import GROUPS, MUTED, number
 from pxgen_plugins.plots._text import clean
-from pxgen_plugins.plots._text_rows import Section, draw_lines, texts_of
-from pxgen_plugins.utils.errors import ParameterError
+from pxgen_plugins.plots._text_rows import Section, draw_sections, example_texts
+from pxgen_plugins.plots.style import MUTED, STYLES
+from pxgen_plugins.result import Result
+from pxgen_plugins.utils.errors import ParameterError, caller
+from pxgen_plugins.utils.sequences import evenly_spaced
+from pxgen_plugins.utils.text import number
 from pxgen_plugins.utils.validation import integer
 
 __all__ = ["plot_alignment", "plot_delusion"]
 
-_WIDTH = 7.0
+# of each strip: the kind of criterion that is low in it, and the kind that rises along it
+_KINDS = {"delusion": ("intrinsic", "extrinsic"), "alignment": ("extrinsic", "intrinsic")}
 
 
+@caller("plot_delusion")
+@layout.panels_only
 def plot_delusion(
     explanation: Any,
     n: int = 10,
     *,
-    ax: Axes | None = None,
     images: Any = None,
     reconstructions: Any = None,
+    figure: AnyFigure | None = None,
 ) -> NDArray[np.object_]:
     """Draw anchors with high intrinsic affinity, ordered by rising extrinsic value.
 
@@ -40,13 +47,14 @@ def plot_delusion(
     Args:
         explanation: What ``PXGen.explain`` returned, or the same read from JSON.
         n: Number of anchors, thinned evenly from the strip of the explanation (at most 20).
-        ax: Axes to draw in; a new figure by default.
         images: Anything that gives the anchor at an index into the anchor set; the examples of the
             explanation by default.
         reconstructions: Likewise; without any, only the originals are drawn.
+        figure: An empty figure or subfigure to draw in; a new figure by default.
 
     Returns:
-        One Axes; every picture in it is an image of its own, or a curve when anchors are flat.
+        One Axes for each line of pictures (ten in a new figure). Every picture is an image of its
+        own, or a curve when anchors are flat.
 
     Raises:
         ParameterError: The anchors are neither in the explanation nor given; ``n`` is below 1.
@@ -71,38 +79,27 @@ def plot_delusion(
         >>> len(ax.images)
         2
     """
-    return _strip(explanation, n, ax, images, reconstructions, "delusion", "plot_delusion")
+    return layout.array_of(
+        *_draw_strip("delusion", explanation, n, images, reconstructions, figure)
+    )
 
 
+@caller("plot_alignment")
+@layout.panels_only
 def plot_alignment(
     explanation: Any,
     n: int = 10,
     *,
-    ax: Axes | None = None,
     images: Any = None,
     reconstructions: Any = None,
+    figure: AnyFigure | None = None,
 ) -> NDArray[np.object_]:
     """Draw anchors with high extrinsic affinity, ordered by rising intrinsic value.
 
     These are the anchors of the lowest 5% of the first extrinsic criterion (Huang, Weng and Yang,
     2025: "aligned conception"). Those far to the right are reproduced well, although the model
-    never samples from where they lie.
-
-    Args:
-        explanation: What ``PXGen.explain`` returned, or the same read from JSON.
-        n: Number of anchors, thinned evenly from the strip of the explanation (at most 20).
-        ax: Axes to draw in; a new figure by default.
-        images: Anything that gives the anchor at an index into the anchor set; the examples of the
-            explanation by default.
-        reconstructions: Likewise; without any, only the originals are drawn.
-
-    Returns:
-        One Axes; every picture in it is an image of its own, or a curve when anchors are flat.
-
-    Raises:
-        ParameterError: The anchors are neither in the explanation nor given; ``n`` is below 1.
-
-    Cost: O(n) pictures, however many anchors there are.
+    never samples from where they lie. Arguments, result and errors are those of
+    :func:`plot_delusion`.
 
     Example:
         >>> import numpy as np
@@ -122,49 +119,48 @@ def plot_alignment(
         >>> len(ax.images)
         2
     """
-    return _strip(explanation, n, ax, images, reconstructions, "alignment", "plot_alignment")
+    return layout.array_of(
+        *_draw_strip("alignment", explanation, n, images, reconstructions, figure)
+    )
 
 
-def _strip(
+def _draw_strip(
+    name: str,
     explanation: Any,
     n: int,
-    ax: Axes | None,
     images: Any,
     reconstructions: Any,
-    name: str,
-    where: str,
-) -> NDArray[np.object_]:
-    n = integer(n, "n", where, minimum=1)
-    reading = read(explanation, where)
-    strips = reading.data.get("strips") or {}
-    if name not in strips:
+    figure: AnyFigure | None,
+) -> list[Axes]:
+    n = integer(n, "n", minimum=1)
+    result = Result.of(explanation)
+    if name not in result.strips:
         hint = "Explain again with this version of the package."
-        raise ParameterError("explanation", where, f"one with the strip {name!r}", "none", hint)
-    rows = _thinned(indices(strips[name]), n)
-    kinds = ("intrinsic", "extrinsic") if name == "delusion" else ("extrinsic", "intrinsic")
-    held, rising = (reading.first(kind) for kind in kinds)
-    shown = [column for column in (rising, held) if column is not None]
-    columns = [_column(reading, int(row), shown) for row in rows]
-    headers = [reading.title(column) for column in shown]
-    heads = ["group", *headers, *(["label"] if reading.labels is not None else []), "anchor"]
-    notes = []
-    if held is not None and rising is not None and len(rows):
-        low, high = (layout_name(reading, column) for column in (held, rising))
-        notes.append(f"Anchors with the lowest 5 % of {low}, by rising {high}.")
+        raise ParameterError("explanation", f"one with the strip {name!r}", "none", hint)
+    strip = result.strips[name]
+    rows = strip[evenly_spaced(len(strip), n)]
+    low, rising = (result.first(kind) for kind in _KINDS[name])
+    shown = [column for column in (rising, low) if column is not None]
+    columns = [_column(result, int(row), shown) for row in rows]
+    titles = [criterion_title(result, column) for column in shown]
+    heads = [*titles, *(["label"] if result.labels is not None else [])]
+    heads = ["group", *heads, "anchor"]
+    note = ""
+    if low is not None and rising is not None and len(rows):
+        along, lowest = (title.split(" (")[0].split(" = ")[0] for title in titles)
+        note = f"Anchors with the lowest 5 % of {lowest}, by rising {along}."
     empty = "No anchors in this strip: all are invalid, or there are none."
-    texts = texts_of(reading) if images is None else None
+    texts = example_texts(result) if images is None else None
     if texts is not None:
         entries = [
             (f"{column.title}, {_cells(heads, column)}:", texts.get(int(row), "(not kept)"))
             for column, row in zip(columns, rows, strict=True)
         ]
-        heading = notes[0] if notes else name
-        section = Section(name, heading, GROUPS["HILE"].colour, entries, empty)
-        return layout.array_of(draw_lines(ax, _WIDTH, [section], where))
-    gallery = collect(reading, rows, images, reconstructions, where)
-    notes.append(gallery.note)
-    axes = draw_rows(ax, _WIDTH, columns, gallery, heads, notes, empty, where)
-    return layout.array_of(axes)
+        section = Section(name, note or name, STYLES["HILE"].colour, entries, empty)
+        return draw_sections(figure, [section])
+    gallery = collect(result, rows, images, reconstructions)
+    row = Row(columns, empty)
+    return draw_rows(figure, [row], gallery, heads if len(rows) else [], [note, gallery.note])
 
 
 def _cells(heads: list[str], column: Column) -> str:
@@ -172,26 +168,11 @@ def _cells(heads: list[str], column: Column) -> str:
     return ", ".join(f"{head.split(' (')[0]} {cell}" for head, cell in pairs)
 
 
-def layout_name(reading: Reading, column: int) -> str:
-    """Name of a criterion without its unit."""
-    return reading.title(column).split(" (")[0].split(" = ")[0]
-
-
-def _thinned(rows: NDArray[np.int64], n: int) -> NDArray[np.int64]:
-    """Keep n of the rows, evenly spread over their order, both ends included."""
-    if len(rows) <= n:
-        return rows
-    if n == 1:
-        return rows[:1]
-    spread = np.rint(np.linspace(0, len(rows) - 1, n)).astype(np.int64)
-    return np.asarray(rows[spread])
-
-
-def _column(reading: Reading, row: int, shown: list[int]) -> Column:
-    group = str(reading.group[row])
-    cells = [number(float(reading.values[row, column])) for column in shown]
-    if reading.labels is not None:
-        cells.append(clean(reading.labels[row], 10))
-    cells.append(reading.name(row))
-    colour = GROUPS[group].dark if group in GROUPS else MUTED
-    return Column(title=group, colour=colour, cells=cells)
+def _column(result: Result, row: int, shown: list[int]) -> Column:
+    group = str(result.group[row])
+    cells = [number(float(result.values[row, column]), 3) for column in shown]
+    if result.labels is not None:
+        cells.append(clean(result.labels[row], 10))
+    cells.append(anchor_name(result, row))
+    colour = STYLES[group].dark if group in STYLES else MUTED
+    return Column(cells, title=group, colour=colour)

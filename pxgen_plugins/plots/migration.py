@@ -11,51 +11,47 @@ from matplotlib.patches import PathPatch, Rectangle
 from matplotlib.path import Path
 from numpy.typing import NDArray
 
-from pxgen_plugins.groups import INVALID
+from pxgen_plugins.groups import GROUPS, INVALID
 from pxgen_plugins.plots import _layout as layout
-from pxgen_plugins.plots._style import BASE, FAINT, GROUPS, INK, MUTED, ORDER, TINY, share_text
-from pxgen_plugins.plots._text import wrap
-from pxgen_plugins.utils.errors import ParameterError, short_repr
+from pxgen_plugins.plots._protocols import Changes
+from pxgen_plugins.plots.style import BASE, FAINT, INK, MUTED, STYLES, TINY, share_text
+from pxgen_plugins.utils.errors import ParameterError, caller, short_repr
 
 __all__ = ["plot_migration"]
 
-_WHERE = "plot_migration"
-_STATES = (*ORDER, INVALID)
-_SIZE = (5.6, 4.0)  # inches
-_BAR = 0.16
-_MARGIN = 0.06
-_LINE = TINY * layout.LINE / 72.0
+_STATES = (*GROUPS, INVALID)
+_SIZE = (5.6, 4.0)  # inches of a new figure
+_BAR = 0.05  # width of a bar, of the distance of the two sides
+_GAP = 0.055  # between two bars, of all anchors: a line of text in a new figure
+_TALL = 0.035  # of all anchors; lower bands have no number
 _SIDES = ("before", "after")
 
 
 @dataclass(frozen=True)
 class _Plan:
-    """Measures in inches: y of each group's bar on both sides, and x of the bars' inner edges."""
+    """Counts of moves, the states that occur, and the top of each state's bar on both sides."""
 
     counts: NDArray[np.int64]
     used: tuple[int, ...]
     tops: tuple[dict[int, float], dict[int, float]]
-    scale: float
-    left: float
-    right: float
-    texts: tuple[dict[int, str], dict[int, str]]
 
 
-def plot_migration(changes: Any, *, ax: Axes | None = None) -> NDArray[np.object_]:
+@caller("plot_migration")
+def plot_migration(changes: Changes, *, ax: Axes | None = None) -> NDArray[np.object_]:
     """Draw the groups before at the left, after at the right, and bands between them.
 
     A band is as high as its number of anchors and has the colour of the group it comes from; those
-    that stayed are pale. Numbers stand in bands that are high enough; all moves are listed below,
-    where there is room. Invalid anchors have a grey bar when there are any.
+    that stayed are pale. Numbers stand in bands that are high enough; all moves are listed below.
+    Invalid anchors have a grey bar when there are any.
 
     Args:
-        changes: What :func:`pxgen_plugins.audit.changes.compare_runs` returned; only its ``matrix``
+        changes: What :func:`pxgen_plugins.audit.compare_runs` returned; only its ``matrix``
             of counts is read, (5, 5), rows before and columns after, in the order HIHE, HILE, LIHE,
             LILE, invalid.
         ax: Axes to draw in; a new figure by default.
 
     Returns:
-        One Axes, in inches, y downwards.
+        One Axes; y counts anchors, downwards, x runs from 0 (before) to 1 (after).
 
     Raises:
         ParameterError: ``changes`` has no such matrix.
@@ -71,141 +67,99 @@ def plot_migration(changes: Any, *, ax: Axes | None = None) -> NDArray[np.object
         5
     """
     counts = _matrix(changes)
-    layout.check(ax, _WHERE)
-    size = _SIZE if ax is None else layout.inches(ax)
-    page = layout.sheet(ax, *size, _WHERE)
+    axes = layout.axes_or_new(ax, *_SIZE)
+    axes.set(xlim=(-_BAR, 1.0 + _BAR), xticks=[], yticks=[])
+    axes.spines[:].set_visible(False)
     if not counts.any():
-        text = layout.write(page, size[0] / 2, size[1] / 2, "No anchors.", color=MUTED)
-        text.set_gid("empty")
-        return layout.array_of(page)
-    note = _note(counts, size)
-    plan = _plan(counts, size, note.count("\n") + 1 if note else 0)
-    _draw_bands(page, plan)
+        look: dict[str, Any] = {"transform": axes.transAxes, "ha": "center", "fontsize": TINY}
+        axes.text(0.5, 0.5, "No anchors.", color=MUTED, **look).set_gid("empty")
+        return layout.array_of(axes)
+    plan = _plan(counts)
+    _draw_bands(axes, plan)
     for side in (0, 1):
-        _draw_bars(page, plan, side)
-    if note:
-        below = size[1] - _MARGIN
-        look: dict[str, Any] = {"color": MUTED, "va": "bottom", "linespacing": layout.LINE}
-        layout.write(page, size[0] / 2, below, note, **look).set_gid("caption")
-    return layout.array_of(page)
+        _draw_bars(axes, plan, side)
+    layout.caption(axes, _notes(counts), layout.inches(axes)[0])
+    return layout.array_of(axes)
 
 
 def _matrix(changes: Any) -> NDArray[np.int64]:
-    found = np.asarray(getattr(changes, "matrix", None))
+    matrix = np.asarray(getattr(changes, "matrix", None))
     size = (len(_STATES), len(_STATES))
-    if found.shape != size or found.dtype.kind not in "iu" or (found < 0).any():
+    if matrix.shape != size or matrix.dtype.kind not in "iu" or (matrix < 0).any():
         hint = "Pass what compare_runs returned."
         allowed = "changes between two runs, with a matrix of counts (5, 5)"
-        raise ParameterError("changes", _WHERE, allowed, short_repr(changes), hint)
-    return found.astype(np.int64)
+        raise ParameterError("changes", allowed, short_repr(changes), hint)
+    return matrix.astype(np.int64)
 
 
-def _note(counts: NDArray[np.int64], size: tuple[float, float]) -> str:
-    """Return how many moved and where, in no more lines than a third of the height holds."""
+def _notes(counts: NDArray[np.int64]) -> list[str]:
+    """Return how many anchors moved, and where, the most frequent move first."""
     n = int(counts.sum())
     moves = [(i, j) for i in range(len(_STATES)) for j in range(len(_STATES)) if i != j]
-    moves = [move for move in moves if counts[move]]
-    moves.sort(key=lambda move: -counts[move])
-    total = sum(int(counts[move]) for move in moves)
-    said = f"{share_text(total, total / n)} of {n:,} anchors changed their group."
+    moves = sorted((move for move in moves if counts[move]), key=lambda move: -counts[move])
+    total = share_text(sum(int(counts[move]) for move in moves), 1.0 - np.trace(counts) / n)
+    notes = [f"{total} of {n:,} anchors changed their group.".replace(" %", "\u00a0%")]
     each = [f"{_STATES[i]}\u00a0to\u00a0{_STATES[j]}\u00a0{counts[i, j]:,}" for i, j in moves]
-    width = max(16, int((size[0] - 2 * _MARGIN) / layout.text_width("n") * 1.08))
-    room = size[1] / 3
-    for text in (f"{said} {', '.join(each)}." if each else said, said):
-        lines = wrap([text.replace(" %", "\u00a0%")], width)
-        widest = max(map(layout.text_width, lines.split("\n")))
-        if (lines.count("\n") + 1) * _LINE <= room and widest <= size[0]:
-            return lines
-    return ""
+    return [*notes, ", ".join(each) + "."] if each else notes
 
 
-def _plan(counts: NDArray[np.int64], size: tuple[float, float], n_lines: int) -> _Plan:
+def _plan(counts: NDArray[np.int64]) -> _Plan:
     used = tuple(
-        k for k in range(len(_STATES)) if k < len(ORDER) or (counts[k] + counts[:, k]).any()
+        k for k in range(len(_STATES)) if k < len(GROUPS) or (counts[k] + counts[:, k]).any()
     )
-    totals = (counts.sum(axis=1), counts.sum(axis=0))
-    head = 1.6 * BASE * layout.LINE / 72.0 + _MARGIN
-    foot = n_lines * _LINE + 2 * _MARGIN + (0.06 if n_lines else 0.0)
-    room = max(size[1] - head - foot, 0.2 * size[1])
-    # a line of text between two bars keeps the words beside them apart, however thin they are
-    gap = min(1.25 * _LINE, 0.5 * room / len(used))
-    scale = (room - gap * (len(used) - 1)) / int(counts.sum())
+    # the gap keeps the words beside two bars apart, however low the bars are
+    gap = _GAP * int(counts.sum())
     tops = []
-    for total in totals:
-        places, top = {}, head
+    for totals in (counts.sum(axis=1), counts.sum(axis=0)):
+        places, top = {}, 0.0
         for k in used:
             places[k] = top
-            top += scale * int(total[k]) + gap
+            top += int(totals[k]) + gap
         tops.append(places)
-    texts, beside = _texts(totals, used, size[0])
-    bar = min(_BAR, 0.1 * size[0])
-    edge = beside + bar + _MARGIN
-    found = (tops[0], tops[1])
-    return _Plan(counts, used, found, scale, edge, size[0] - edge, texts)
+    return _Plan(counts, used, (tops[0], tops[1]))
 
 
-def _texts(
-    totals: tuple[NDArray[np.int64], NDArray[np.int64]], used: tuple[int, ...], width: float
-) -> tuple[tuple[dict[int, str], dict[int, str]], float]:
-    """Return the words beside the bars, as many as fit, and the width they take."""
-    n = int(totals[0].sum())
-    names = {k: _STATES[k] for k in used}
-    full = [
-        {k: f"{_STATES[k]}  {share_text(int(t[k]), int(t[k]) / n)}" for k in used} for t in totals
-    ]
-    for texts in (full, [names, names]):
-        widest = max(layout.text_width(text) for side in texts for text in side.values())
-        if 2 * widest < 0.62 * width:
-            return (texts[0], texts[1]), widest + 2 * _MARGIN
-    nothing: dict[int, str] = {}
-    return (nothing, nothing), _MARGIN
-
-
-def _draw_bars(page: Axes, plan: _Plan, side: int) -> None:
-    bar = min(_BAR, 0.1 * page.get_xlim()[1])
-    outer = plan.left - bar if side == 0 else plan.right + bar
-    start = outer if side == 0 else plan.right
+def _draw_bars(ax: Axes, plan: _Plan, side: int) -> None:
+    start, outer = (-_BAR, -_BAR) if side == 0 else (1.0, 1.0 + _BAR)
+    look: dict[str, Any] = {"ha": "right" if side == 0 else "left", "textcoords": "offset points"}
+    look |= {"va": "center", "annotation_clip": False, "xytext": (-4.0 if side == 0 else 4.0, 0.0)}
     totals = plan.counts.sum(axis=1 - side)
+    n = int(totals.sum())
     for k in plan.used:
-        name, top, tall = _STATES[k], plan.tops[side][k], plan.scale * int(totals[k])
-        box = Rectangle((start, top), bar, tall, color=_colour(k), zorder=3)
+        name, top, tall = _STATES[k], plan.tops[side][k], int(totals[k])
+        bar = Rectangle((start, top), _BAR, tall, color=_colour(k), zorder=3, clip_on=False)
         # the edge keeps a few anchors among very many in sight, as in the bands
-        box.set(linewidth=0.5 if totals[k] else 0.0, gid=f"bar:{_SIDES[side]}:{name}")
-        page.add_patch(box)
-        if k in plan.texts[side]:
-            at = outer + (-_MARGIN if side == 0 else _MARGIN)
-            look: dict[str, Any] = {"ha": "right" if side == 0 else "left", "color": _dark(k)}
-            text = layout.write(page, at, top + tall / 2, plan.texts[side][k], **look)
-            text.set_gid(f"count:{_SIDES[side]}:{name}")
-    if sum(layout.text_width(text, BASE, "bold") for text in _SIDES) < plan.right - plan.left:
-        above = min(plan.tops[side].values()) - 0.8 * _LINE
-        look = {"ha": "left" if side == 0 else "right", "weight": "bold", "color": INK}
-        text = layout.write(page, outer, above, _SIDES[side], BASE, **look)
-        text.set_gid(f"title:{_SIDES[side]}")
+        bar.set(linewidth=0.5 if tall else 0.0, gid=f"bar:{_SIDES[side]}:{name}")
+        ax.add_patch(bar)
+        words, at = f"{name}  {share_text(tall, tall / n)}", (outer, top + tall / 2)
+        text = ax.annotate(words, at, color=_dark(k), fontsize=TINY, **look)
+        text.set_gid(f"count:{_SIDES[side]}:{name}")
+    title = ax.set_title(
+        _SIDES[side], loc="left" if side == 0 else "right", fontsize=BASE, weight="bold", color=INK
+    )
+    title.set_gid(f"title:{_SIDES[side]}")
+    ax.set_ylim(max(top for tops in plan.tops for top in tops.values()) + n * _GAP, -0.01 * n)
 
 
-def _draw_bands(page: Axes, plan: _Plan) -> None:
+def _draw_bands(ax: Axes, plan: _Plan) -> None:
     starts, ends = dict(plan.tops[0]), dict(plan.tops[1])
     for i in plan.used:
         for j in plan.used:
             count = int(plan.counts[i, j])
-            tall = plan.scale * count
             if count:
-                _draw_band(page, plan, (i, j), starts[i], ends[j], tall)
-            starts[i] += tall
-            ends[j] += tall
+                _draw_band(ax, plan, (i, j), starts[i], ends[j])
+            starts[i] += count
+            ends[j] += count
 
 
-def _draw_band(
-    page: Axes, plan: _Plan, move: tuple[int, int], start: float, end: float, tall: float
-) -> None:
+def _draw_band(ax: Axes, plan: _Plan, move: tuple[int, int], start: float, end: float) -> None:
     i, j = move
+    tall, n = int(plan.counts[i, j]), int(plan.counts.sum())
     way = f"{_STATES[i]}:{_STATES[j]}"
-    middle = (plan.left + plan.right) / 2
     points = [
-        (plan.left, start), (middle, start), (middle, end), (plan.right, end),
-        (plan.right, end + tall), (middle, end + tall), (middle, start + tall),
-        (plan.left, start + tall), (plan.left, start),
+        (0.0, start), (0.5, start), (0.5, end), (1.0, end),
+        (1.0, end + tall), (0.5, end + tall), (0.5, start + tall),
+        (0.0, start + tall), (0.0, start),
     ]  # fmt: skip
     curve = [Path.CURVE4] * 3
     path = Path(points, [Path.MOVETO, *curve, Path.LINETO, *curve, Path.CLOSEPOLY])
@@ -213,19 +167,17 @@ def _draw_band(
         path, facecolor=_colour(i), alpha=0.22 if i == j else 0.62, zorder=1 + (i != j)
     )
     band.set(edgecolor=_colour(i), linewidth=0.0 if i == j else 0.5, gid=f"band:{way}")
-    page.add_patch(band)
-    text = f"{int(plan.counts[i, j]):,}"
-    if tall > 0.9 * _LINE and plan.right - plan.left > 4 * layout.text_width(text):
+    ax.add_patch(band)
+    if tall > _TALL * n:
         # the bands lie side by side at their starts, and cross further on
-        at = plan.left + 0.05
-        colour = INK if i == j or i >= len(ORDER) else GROUPS[ORDER[i]].on
-        look: dict[str, Any] = {"ha": "left", "color": colour, "zorder": 4}
-        layout.write(page, at, start + tall / 2, text, **look).set_gid(f"count:{way}")
+        colour = INK if i == j or i >= len(GROUPS) else STYLES[GROUPS[i]].on
+        look: dict[str, Any] = {"va": "center", "color": colour, "fontsize": TINY, "zorder": 4}
+        ax.text(0.012, start + tall / 2, f"{tall:,}", **look).set_gid(f"count:{way}")
 
 
 def _colour(state: int) -> str:
-    return GROUPS[ORDER[state]].colour if state < len(ORDER) else FAINT
+    return STYLES[GROUPS[state]].colour if state < len(GROUPS) else FAINT
 
 
 def _dark(state: int) -> str:
-    return GROUPS[ORDER[state]].dark if state < len(ORDER) else MUTED
+    return STYLES[GROUPS[state]].dark if state < len(GROUPS) else MUTED

@@ -12,14 +12,16 @@ from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
 from pxgen_plugins.plots import _layout as layout
-from pxgen_plugins.plots._style import BASE, BLOCK, INK, MUTED, SMALL, TINY
+from pxgen_plugins.plots._layout import AnyFigure
+from pxgen_plugins.plots._protocols import Removal
 from pxgen_plugins.plots._text import clean
+from pxgen_plugins.plots.style import BASE, BLOCK, INK, MUTED, SMALL, TINY
+from pxgen_plugins.utils.errors import caller
+from pxgen_plugins.utils.sequences import evenly_spaced
 
 __all__ = ["plot_removal"]
 
-_WHERE = "plot_removal"
 _WIDTH, _HEIGHT = 3.6, 2.9  # of one panel
-_GAP = 0.14  # between panels, of the width of the frame
 _TICKS = 6  # amounts named on the x axis, at most
 # Okabe and Ito (2008); grey is the floor's. Markers tell them apart in black and white.
 _LOOKS = (
@@ -37,8 +39,10 @@ _TITLES = {
 }
 
 
+@caller("plot_removal")
+@layout.panels_only
 def plot_removal(
-    result: Any, distance: str | None = None, *, ax: Axes | None = None
+    result: Removal, distance: str | None = None, *, figure: AnyFigure | None = None
 ) -> NDArray[np.object_]:
     """Draw the distance to the original by the number of samples removed, a line per ranking.
 
@@ -49,7 +53,7 @@ def plot_removal(
     Args:
         result: What ``RemovalExperiment.run`` returned, or ``RemovalResult.from_json`` read.
         distance: One of ``result.distances``; the first by default.
-        ax: Axes to draw in; they become the frame of the panels. A new figure by default.
+        figure: An empty figure or subfigure to draw in; a new figure by default.
 
     Returns:
         One Axes per schedule, in the order of ``result.schedules``; they share the y axis.
@@ -77,9 +81,8 @@ def plot_removal(
     name = result.distances[0] if distance is None else distance
     floor = result.floor(name)
     schedules = list(result.schedules)
-    frame = layout.canvas(ax, _WIDTH * len(schedules), _HEIGHT + 0.9, _WHERE)
-    frame.set_axis_off()
-    panels = _panels(frame, len(schedules))
+    figure = layout.figure_or_new(figure, _WIDTH * len(schedules), _HEIGHT + 0.9)
+    panels = list(figure.subplots(1, len(schedules), sharey=True, squeeze=False)[0])
     for panel, schedule in zip(panels, schedules, strict=True):
         curves = [result.curve(ranking, schedule, name) for ranking in result.rankings]
         _draw_floor(panel, floor)
@@ -89,23 +92,11 @@ def plot_removal(
         _label_amounts(panel, curves[0])
         panel.set_title(_TITLES[schedule], loc="left", fontsize=SMALL, color=INK)
     panels[0].set_ylabel(f"{clean(name, 60)} to the original", fontsize=BASE, color=INK)
-    for panel in panels[1:]:
-        panel.tick_params(labelleft=False)
-    _draw_key(panels[0], result.rankings, floor)
+    _draw_key(figure, result.rankings, floor)
     n = floor["seed_to_seed"].n
     seeds = f"Lines: means over {n} seeds; bands: 95 % intervals." if n > 1 else "One seed."
-    layout.caption(panels[0], [seeds], layout.inches(frame)[0], frame)
+    layout.footnote(figure, [seeds])
     return layout.array_of(*panels)
-
-
-def _panels(frame: Axes, n: int) -> list[Axes]:
-    width = (1.0 - _GAP * (n - 1) / 2) / n
-    panels: list[Axes] = []
-    for place in range(n):
-        left = place * (width + _GAP / 2)
-        shared = panels[0] if panels else None
-        panels.append(frame.inset_axes((left, 0.0, width, 1.0), sharey=shared))
-    return panels
 
 
 def _draw_floor(ax: Axes, floor: Any) -> None:
@@ -129,13 +120,13 @@ def _draw_curve(ax: Axes, curve: Any, place: int) -> None:
 
 
 def _label_amounts(ax: Axes, curve: Any) -> None:
-    some = np.unique(np.linspace(0, len(curve.amount) - 1, _TICKS).round().astype(int))
+    some = evenly_spaced(len(curve.amount), _TICKS)
     labels = [f"{100 * curve.fraction[i]:.0f} %\n{curve.amount[i]:,}" for i in some]
     ax.set_xticks(100 * curve.fraction[some], labels)
     ax.set_xlabel("training samples removed", fontsize=BASE, color=INK)
 
 
-def _draw_key(ax: Axes, rankings: Any, floor: Any) -> None:
+def _draw_key(figure: AnyFigure, rankings: Any, floor: Any) -> None:
     handles: list[Artist] = []
     for place, ranking in enumerate(rankings):
         colour, marker = _LOOKS[place % len(_LOOKS)]
@@ -145,16 +136,5 @@ def _draw_key(ax: Axes, rankings: Any, floor: Any) -> None:
         handles.append(Patch(facecolor=BLOCK, label="nothing removed, another seed"))
     same = "the original, other samples of it"
     handles.append(Line2D([], [], color=MUTED, linewidth=0.8, linestyle=":", label=same))
-    ax.legend(
-        handles=handles,
-        loc="lower left",
-        bbox_to_anchor=(0.0, 1.0),
-        bbox_transform=layout.shifted(ax, 0.0, 16.0),
-        ncols=2,
-        frameon=False,
-        fontsize=TINY,
-        handlelength=1.8,
-        borderpad=0.0,
-        borderaxespad=0.0,
-        columnspacing=1.4,
-    )
+    look = {"frameon": False, "fontsize": TINY, "handlelength": 1.8, "columnspacing": 1.4}
+    figure.legend(handles=handles, loc="outside upper left", ncols=2, **look)

@@ -11,16 +11,17 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
-from pxgen_plugins.groups import INVALID, wilson_interval
+from pxgen_plugins.groups import GROUPS, INVALID, wilson_interval
 from pxgen_plugins.plots import _layout as layout
-from pxgen_plugins.plots._reading import Reading, read
-from pxgen_plugins.plots._style import BASE, GROUPS, INK, MUTED, ORDER, SMALL, TINY
+from pxgen_plugins.plots._names import invalid_note
 from pxgen_plugins.plots._text import clean
+from pxgen_plugins.plots.style import BASE, INK, MUTED, SMALL, STYLES, TINY
+from pxgen_plugins.result import Result
+from pxgen_plugins.utils.errors import caller
 from pxgen_plugins.utils.validation import choice
 
 __all__ = ["plot_label_shares"]
 
-_WHERE = "plot_label_shares"
 _SORTS = ("label", "share", "count")
 _MOST = 30
 _WIDTH = 5.2
@@ -46,6 +47,7 @@ class _Row:
         return [count / max(self.total, 1) for count in self.counts]
 
 
+@caller("plot_label_shares")
 def plot_label_shares(
     explanation: Any, *, sort: str = "label", ax: Axes | None = None
 ) -> NDArray[np.object_]:
@@ -88,35 +90,35 @@ def plot_label_shares(
         >>> [text.get_text() for text in ax.get_yticklabels()]
         ['cat', 'dog']
     """
-    choice(sort, "sort", _WHERE, _SORTS)
-    reading = read(explanation, _WHERE)
-    rows = _rows(reading)
+    choice(sort, "sort", _SORTS)
+    result = Result.of(explanation)
+    rows = _rows(result)
     total = sum(row.total for row in rows)
     frequent = sorted(rows, key=lambda row: -row.total)
-    left_out, rows = frequent[_MOST:], _sorted(frequent[:_MOST], sort)
-    axes = layout.canvas(ax, _WIDTH, 0.95 + 0.215 * max(len(rows), 2), _WHERE)
+    rest, rows = frequent[_MOST:], _in_order(frequent[:_MOST], sort)
+    axes = layout.axes_or_new(ax, _WIDTH, 0.95 + 0.215 * max(len(rows), 2))
     width = layout.inches(axes)[0]
     for at, row in enumerate(rows):
         _draw_bar(axes, row, at, width)
     _finish(axes, rows, width)
     notes = ["Whisker: 95\u00a0% Wilson interval of HIHE."]
-    if left_out:
-        missing = sum(row.total for row in left_out)
-        notes.append(f"{len(left_out):,} rarer labels with {missing:,} anchors not shown.")
+    if rest:
+        missing = sum(row.total for row in rest)
+        notes.append(f"{len(rest):,} rarer labels with {missing:,} anchors not shown.")
     if not total:
         notes = ["No anchors in any group."]
-    layout.caption(axes, [*notes, reading.invalid_note()], width)
+    layout.caption(axes, [*notes, invalid_note(result)], width)
     return layout.array_of(axes)
 
 
-def _rows(reading: Reading) -> list[_Row]:
-    columns = (*ORDER, INVALID)
-    if reading.labels is None:
-        counts = [int(np.count_nonzero(reading.group == name)) for name in columns]
+def _rows(result: Result) -> list[_Row]:
+    columns = (*GROUPS, INVALID)
+    if result.labels is None:
+        counts = [int(np.count_nonzero(result.group == name)) for name in columns]
         return [_Row("all anchors", tuple(counts[:-1]), counts[-1])]
-    names, code = np.unique(reading.labels, return_inverse=True)
+    names, code = np.unique(result.labels, return_inverse=True)
     table = np.stack(
-        [np.bincount(code[reading.group == name], minlength=len(names)) for name in columns], axis=1
+        [np.bincount(code[result.group == name], minlength=len(names)) for name in columns], axis=1
     )
     return [
         _Row(str(name), tuple(counts[:-1]), counts[-1])
@@ -124,7 +126,7 @@ def _rows(reading: Reading) -> list[_Row]:
     ]
 
 
-def _sorted(rows: list[_Row], sort: str) -> list[_Row]:
+def _in_order(rows: list[_Row], sort: str) -> list[_Row]:
     rows = sorted(rows, key=lambda row: _natural(row.label))
     if sort == "share":
         return sorted(rows, key=lambda row: -row.shares[0])
@@ -141,10 +143,10 @@ def _natural(label: str) -> tuple[bool, float, str]:
 def _draw_bar(ax: Axes, row: _Row, at: int, width: float) -> None:
     low, high = wilson_interval(row.counts[0], row.total) or (0.0, 0.0)
     start = 0.0
-    for name, count, share in zip(ORDER, row.counts, row.shares, strict=True):
+    for name, count, share in zip(GROUPS, row.counts, row.shares, strict=True):
         if not count:
             continue
-        style = GROUPS[name]
+        style = STYLES[name]
         (bar,) = ax.barh(
             at, share, left=start, height=_BAR, color=style.colour, edgecolor="white", linewidth=0.4
         )
@@ -153,11 +155,15 @@ def _draw_bar(ax: Axes, row: _Row, at: int, width: float) -> None:
         left, right = (0.0, low) if name == "HIHE" else (max(start, high), start + share)
         text = f"{count:,}"
         if layout.text_width(text, TINY) + 0.08 < (right - left) * width:
-            layout.write(ax, (left + right) / 2, at, text, TINY, color=style.on)
+            _write(ax, (left + right) / 2, at, text, ha="center", color=style.on)
         start += share
     if row.total:
         _draw_whisker(ax, row.shares[0], low, high, at)
-    layout.write(ax, 1.012, at, f"{row.total:,}", TINY, ha="left", color=MUTED)
+    _write(ax, 1.012, at, f"{row.total:,}", ha="left", color=MUTED)
+
+
+def _write(ax: Axes, x: float, y: float, text: str, **look: Any) -> None:
+    ax.text(x, y, text, va="center", fontsize=TINY, **look)
 
 
 def _draw_whisker(ax: Axes, share: float, low: float, high: float, at: int) -> None:
@@ -185,29 +191,27 @@ def _finish(ax: Axes, rows: list[_Row], width: float) -> None:
     ax.set_yticks(range(len(rows)), [clean(row.label) for row in rows], fontsize=SMALL)
     ax.tick_params(axis="y", length=0)
     ax.set_xlabel("share of the label's anchors (%)", fontsize=BASE)
-    ax.text(
-        1.0,
-        1.0,
+    ax.annotate(
         "anchors",
-        transform=layout.shifted(ax, 2.0, 2.0),
+        (1.0, 1.0),
+        xycoords="axes fraction",
+        xytext=(2.0, 2.0),
+        textcoords="offset points",
         fontsize=TINY,
         color=MUTED,
-        ha="left",
-        va="bottom",
     )
-    words = [f"{name} {GROUPS[name].words}" for name in ORDER]
+    words = [f"{name} {STYLES[name].words}" for name in GROUPS]
     columns = 4 if sum(map(layout.text_width, words)) + 1.6 < width else 2
     if max(map(layout.text_width, words)) * 2 + 0.8 > width:
-        words = list(ORDER)
+        words = list(GROUPS)
         columns = 4 if width > 2.2 else 2
     legend = ax.legend(
         handles=[
-            Patch(facecolor=GROUPS[name].colour, label=text)
-            for name, text in zip(ORDER, words, strict=True)
+            Patch(facecolor=STYLES[name].colour, label=text)
+            for name, text in zip(GROUPS, words, strict=True)
         ],
         loc="lower center",
         bbox_to_anchor=(0.5, 1.0),
-        bbox_transform=layout.shifted(ax, 0.0, 9.0),
         ncols=columns,
         frameon=False,
         fontsize=TINY,
@@ -215,7 +219,7 @@ def _finish(ax: Axes, rows: list[_Row], width: float) -> None:
         handleheight=0.9,
         columnspacing=1.2,
         handletextpad=0.5,
-        borderaxespad=0.0,
+        borderaxespad=1.4,
         borderpad=0.0,
     )
     legend.set_gid("legend")

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from pxgen_plugins.plots._layout import array_of, canvas, tidy
-from pxgen_plugins.plots._style import BASE, FAINT, GROUPS, INK, SMALL, TINY
+from pxgen_plugins.plots._layout import array_of, axes_or_new, tidy
+from pxgen_plugins.plots._protocols import Study
 from pxgen_plugins.plots._text import clean
+from pxgen_plugins.plots.style import BASE, FAINT, INK, SMALL, STYLES, TINY
+from pxgen_plugins.utils.errors import caller
 
 __all__ = ["plot_study"]
 
@@ -17,7 +18,8 @@ _ROW = 0.42  # inches
 _OFFSET = 0.18
 
 
-def plot_study(study: Any, *, ax: Axes | None = None) -> NDArray[Any]:
+@caller("plot_study")
+def plot_study(study: Study, *, ax: Axes | None = None) -> NDArray[np.object_]:
     """Draw each group's share with its 95% interval, a row for each setting.
 
     Args:
@@ -29,30 +31,30 @@ def plot_study(study: Any, *, ax: Axes | None = None) -> NDArray[Any]:
         One Axes.
     """
     rows = study.rows
-    base = canvas(ax, 7.5, 1.1 + _ROW * len(rows), "plot_study")
+    axes = axes_or_new(ax, 7.5, 1.1 + _ROW * len(rows))
     for place, row in enumerate(rows):
-        base.axhline(place + 0.5, color=FAINT, linewidth=0.4, zorder=0)
-        for k, (name, look) in enumerate(GROUPS.items()):
+        axes.axhline(place + 0.5, color=FAINT, linewidth=0.4, zorder=0)
+        for k, (name, look) in enumerate(STYLES.items()):
             if name not in row["fractions"]:
                 continue
             y = place + (k - 1.5) * _OFFSET
             interval = row["intervals"][name]
             if interval is not None:
-                base.plot(interval, [y, y], color=look.dark, linewidth=1.4, zorder=2)
+                axes.plot(interval, [y, y], color=look.dark, linewidth=1.4, zorder=2)
             label = f"{name}, {look.words}" if place == 0 else None
-            base.plot(
+            axes.plot(
                 [row["fractions"][name]], [y], marker=look.marker, color=look.colour,
                 markeredgecolor=look.dark, markersize=5, linestyle="", label=label, zorder=3,
             )  # fmt: skip
     names = [clean(str(row["case"]), 60) for row in rows]
-    base.set_yticks(range(len(rows)), names, fontsize=TINY, color=INK)
-    base.set_ylim(len(rows) - 0.5, -0.5)
-    base.set_xlim(-0.02, 1.02)
-    tidy(base)
-    base.tick_params(axis="y", length=0)
-    base.set_xlabel("share of the anchors, with 95% interval", fontsize=BASE, color=INK)
+    axes.set_yticks(range(len(rows)), names, fontsize=TINY, color=INK)
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.set_xlim(-0.02, 1.02)
+    tidy(axes)
+    axes.tick_params(axis="y", length=0)
+    axes.set_xlabel("share of the anchors, with 95% interval", fontsize=BASE, color=INK)
     if rows:
-        base.legend(
+        axes.legend(
             fontsize=SMALL, frameon=False, ncols=2, loc="lower left", bbox_to_anchor=(0.0, 1.0)
         )
-    return array_of(base)
+    return array_of(axes)

@@ -10,26 +10,23 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
+from pxgen_plugins.groups import GROUPS
 from pxgen_plugins.plots import _layout as layout
-from pxgen_plugins.plots._reading import floats, indices
-from pxgen_plugins.plots._style import (
+from pxgen_plugins.plots._text import clean
+from pxgen_plugins.plots.style import (
     BASE,
     FAINT,
-    GROUPS,
     MUTED,
-    ORDER,
+    STYLES,
     TINY,
     criterion_text,
-    number,
-    percent,
 )
-from pxgen_plugins.plots._text import clean
-from pxgen_plugins.utils.errors import ParameterError
+from pxgen_plugins.utils.errors import ParameterError, caller
+from pxgen_plugins.utils.text import number, percent
 from pxgen_plugins.utils.validation import choice
 
 __all__ = ["plot_views"]
 
-_WHERE = "plot_views"
 _WIDTH, _HEIGHT = 4.6, 4.4
 _NEEDED = ("coordinates", "method", "trustworthiness")
 _MARKERS = 2_000  # up to this, markers are large enough to tell their shapes apart
@@ -53,6 +50,7 @@ _MOST = len(_COLOURS) * len(_SHAPES)
 Look = tuple[str, str, str, NDArray[np.bool_]]
 
 
+@caller("plot_views")
 def plot_views(
     explanation: Any, colour_by: str = "group", *, ax: Axes | None = None
 ) -> NDArray[np.object_]:
@@ -88,29 +86,28 @@ def plot_views(
     if not isinstance(data, Mapping) or any(key not in data for key in _NEEDED):
         hint = "Pass what LatentView.explain returned, or Explanation.from_json of its JSON."
         got = type(explanation).__name__
-        raise ParameterError("explanation", _WHERE, "a view of LatentView", got, hint)
-    points = floats(data["coordinates"])
+        raise ParameterError("explanation", "a view of LatentView", got, hint)
+    points = np.asarray(data["coordinates"], dtype=np.float64)
     if len(points) == 0:  # JSON has lost the second axis
         points = np.empty((0, 2))
     criteria = [str(name) for name in data.get("criteria") or []]
-    carried = [*(["label"] if data.get("labels") is not None else []), *criteria]
-    choice(colour_by, "colour_by", _WHERE, ["group", *carried])
-    shown = np.isfinite(points[:, :2]).all(axis=1)
-    axes = layout.canvas(ax, _WIDTH, _HEIGHT, _WHERE)
+    names = [*(["label"] if data.get("labels") is not None else []), *criteria]
+    choice(colour_by, "colour_by", ["group", *names])
+    visible = np.isfinite(points[:, :2]).all(axis=1)
+    axes = layout.axes_or_new(ax, _WIDTH, _HEIGHT)
     width = layout.inches(axes)[0]
     notes = _trust(data)
     if colour_by in criteria and colour_by not in ("group", "label"):
-        column = floats(data["values"]).reshape(len(points), len(criteria))[
-            :, criteria.index(colour_by)
-        ]
-        notes += _draw_values(axes, points, column, shown, _title(data, criteria, colour_by))
+        values = np.asarray(data["values"], dtype=np.float64).reshape(len(points), len(criteria))
+        column = values[:, criteria.index(colour_by)]
+        notes += _draw_values(axes, points, column, visible, _title(data, criteria, colour_by))
     else:
         looks, more = _looks(data, colour_by, len(points))
-        _draw_names(axes, points, looks, shown)
-        _legend(axes, [look for look in looks if (look[3] & shown).any()], width)
+        _draw_names(axes, points, looks, visible)
+        _legend(axes, [look for look in looks if (look[3] & visible).any()], width)
         notes += more
     _finish(axes, data)
-    hidden = int(np.count_nonzero(~shown))
+    hidden = int(np.count_nonzero(~visible))
     if hidden:
         notes.append(f"{hidden:,} anchor{'' if hidden == 1 else 's'} invalid, not shown.")
     if not len(points):
@@ -123,10 +120,10 @@ def _trust(data: Mapping[str, Any]) -> list[str]:
     worth, kept = data.get("trustworthiness"), data.get("neighbour_preservation")
     if worth is None or kept is None:
         return []
-    k, judged = data.get("n_neighbors"), int(data.get("n_judged") or 0)
+    k, n = data.get("n_neighbors"), int(data.get("n_judged") or 0)
     return [
-        f"Trustworthiness {number(float(worth))}; {percent(float(kept))} of {k} nearest kept "
-        f"({judged:,} anchors judged)."
+        f"Trustworthiness {number(float(worth), 3)}; {percent(float(kept))} of {k} nearest kept "
+        f"({n:,} anchors judged)."
     ]
 
 
@@ -151,9 +148,9 @@ def _looks(data: Mapping[str, Any], colour_by: str, n: int) -> tuple[list[Look],
     if data.get("group") is None:
         return [("", MUTED, "o", np.ones(n, dtype=np.bool_))], []
     group = np.asarray([str(name) for name in data["group"]], dtype=np.str_)
-    other = ~np.isin(group, ORDER)
+    other = ~np.isin(group, GROUPS)
     looks = [("in no group", FAINT, ".", other)] if other.any() else []
-    looks += [(name, GROUPS[name].colour, GROUPS[name].marker, group == name) for name in ORDER]
+    looks += [(name, STYLES[name].colour, STYLES[name].marker, group == name) for name in GROUPS]
     return looks, []
 
 
@@ -171,17 +168,17 @@ def _size(n: int) -> tuple[float, float]:
 
 
 def _draw_names(
-    ax: Axes, points: NDArray[np.float64], looks: list[Look], shown: NDArray[np.bool_]
+    ax: Axes, points: NDArray[np.float64], looks: list[Look], visible: NDArray[np.bool_]
 ) -> None:
-    n = int(np.count_nonzero(shown))
+    n = int(np.count_nonzero(visible))
     size, opacity = _size(n)
     for order, (name, colour, marker, member) in enumerate(looks):
         dots = ax.scatter(
-            points[member & shown, 0],
-            points[member & shown, 1],
+            points[member & visible, 0],
+            points[member & visible, 1],
             s=size,
             c=colour,
-            marker=marker if n <= _MARKERS or name not in GROUPS else "o",
+            marker=marker if n <= _MARKERS or name not in STYLES else "o",
             alpha=opacity,
             linewidths=0.0,
             rasterized=n > _MARKERS,
@@ -194,16 +191,16 @@ def _draw_values(
     ax: Axes,
     points: NDArray[np.float64],
     values: NDArray[np.float64],
-    shown: NDArray[np.bool_],
+    visible: NDArray[np.bool_],
     title: str,
 ) -> list[str]:
-    some = shown & np.isfinite(values)
+    some = visible & np.isfinite(values)
     size, opacity = _size(int(np.count_nonzero(some)))
     # one far value must not turn all others into one colour
     low, high = np.quantile(values[some], [0.01, 0.99]) if some.any() else (0.0, 1.0)
     if low == high:
         low, high = low - 0.5, high + 0.5
-    order = indices(np.flatnonzero(some))
+    order = np.flatnonzero(some)
     dots = ax.scatter(
         points[order, 0],
         points[order, 1],
@@ -228,7 +225,7 @@ def _draw_values(
     bar.ax.xaxis.set_label_position("top")
     bar.ax.tick_params(labelsize=TINY, length=2, color=FAINT, pad=1)
     bar.ax.set_xlabel(title, fontsize=BASE, labelpad=2)
-    left = int(np.count_nonzero(shown & ~some))
+    left = int(np.count_nonzero(visible & ~some))
     ends = "Colours end at the 1% and 99% quantiles." if some.any() else ""
     return [ends, f"{left:,} without a value not shown." if left else ""]
 
@@ -246,14 +243,13 @@ def _legend(ax: Axes, looks: list[Look], width: float) -> None:
         ],
         loc="lower center",
         bbox_to_anchor=(0.5, 1.0),
-        bbox_transform=layout.shifted(ax, 0.0, 5.0),
         ncols=max(1, min(len(named), int(width / widest))),
         frameon=False,
         fontsize=TINY,
         handlelength=0.8,
         columnspacing=1.0,
         handletextpad=0.4,
-        borderaxespad=0.0,
+        borderaxespad=0.7,
         borderpad=0.0,
     )
     legend.set_gid("legend")
@@ -263,8 +259,8 @@ def _finish(ax: Axes, data: Mapping[str, Any]) -> None:
     layout.tidy(ax)
     method = str(data["method"])
     name = _NAMES.get(method, clean(method))
-    found = data.get("explained_variance_ratio")
-    ratio = floats([] if found is None else found)
+    shares = data.get("explained_variance_ratio")
+    ratio = np.asarray([] if shares is None else shares, dtype=np.float64)
     for at, axis in enumerate((ax.xaxis, ax.yaxis)):
         share = f" ({percent(float(ratio[at]))} of the variance)" if at < len(ratio) else ""
         axis.set_label_text(f"{name} {at + 1}{share}", fontsize=BASE)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,7 +17,7 @@ from pxgen_plugins.representatives import Choice, select
 from pxgen_plugins.result.result import CalibrationSummary, Examples, Group, Result
 from pxgen_plugins.scoring import Scorer, Scores
 from pxgen_plugins.thresholds import Calibration
-from pxgen_plugins.utils.errors import PXGenWarning
+from pxgen_plugins.utils.errors import warn
 from pxgen_plugins.utils.seeds import derive
 from pxgen_plugins.utils.sequences import evenly_spaced
 
@@ -174,10 +173,8 @@ def _group(
 def _warn_invalid(invalid: NDArray[np.int64], n: int, reasons: Mapping[int, str]) -> None:
     if len(invalid):
         first = ", ".join(f"{i} ({reasons[int(i)]})" for i in invalid[:3])
-        warnings.warn(
-            f"PXGen: {len(invalid)} of {n} anchors are in no group (see invalid, reasons): {first}",
-            PXGenWarning,
-            stacklevel=4,
+        warn(
+            f"PXGen: {len(invalid)} of {n} anchors are in no group (see invalid, reasons): {first}"
         )
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from typing import Any
 
 from pxgen_plugins.anchors import Anchors, open_for
 from pxgen_plugins.criteria.base import Batch
-from pxgen_plugins.criteria.fitted import Fitted
+from pxgen_plugins.criteria.fitted_criterion import FittedCriterion
 from pxgen_plugins.models.base import require
 from pxgen_plugins.scoring.scorer import Scorer
 from pxgen_plugins.utils.errors import (
@@ -16,7 +15,8 @@ from pxgen_plugins.utils.errors import (
     ModelError,
     ParameterError,
     PXGenError,
-    PXGenWarning,
+    caller,
+    warn,
 )
 from pxgen_plugins.utils.progress import bar
 from pxgen_plugins.utils.seeds import derive
@@ -24,8 +24,9 @@ from pxgen_plugins.utils.seeds import derive
 __all__ = ["fit_criteria"]
 
 
+@caller("PXGen.fit")
 def fit_criteria(scorer: Scorer, X: Any, seed: int, verbose: bool = False) -> None:
-    """Let every :class:`~pxgen_plugins.criteria.Fitted` criterion of ``scorer`` learn.
+    """Let every :class:`~pxgen_plugins.criteria.FittedCriterion` criterion of ``scorer`` learn.
 
     Args:
         scorer: Model and criteria.
@@ -43,19 +44,19 @@ def fit_criteria(scorer: Scorer, X: Any, seed: int, verbose: bool = False) -> No
     Cost: one pass over the data, or ``n_fit`` samples, for each such criterion.
     """
     for criterion in scorer.criteria:
-        if not isinstance(criterion, Fitted):
+        if not isinstance(criterion, FittedCriterion):
             continue
         asker = f"criterion {criterion.name!r}"
         if X is None and criterion.learns_from == "data":
             hint = "Call fit(X) with data of the kind the model was trained on."
             allowed = f"given, as reference data for {asker}"
-            raise ParameterError("X", "PXGen.fit", allowed, "None", hint)
+            raise ParameterError("X", allowed, "None", hint)
         if X is None or criterion.learns_from == "samples":
             require(scorer.model, ["sample"], asker, "Use a criterion that needs no samples.")
             named = derive(seed, "criterion", criterion.name)
             batches = _samples(scorer, criterion.n_fit, named, criterion.name, verbose)
         else:
-            anchors = open_for(scorer.model, X, where="PXGen.fit")
+            anchors = open_for(scorer.model, X)
             batches = _data(scorer, anchors, seed, criterion.name, verbose)
         try:
             criterion.fit(batches)
@@ -65,7 +66,7 @@ def fit_criteria(scorer: Scorer, X: Any, seed: int, verbose: bool = False) -> No
             got = f"{type(error).__name__}: {str(error)[:300]}"
             hint = "Call the model by hand on this data to find the instance, and leave it out."
             allowed = "callable on the instances to learn from"
-            raise ModelError("model", asker, allowed, got, hint) from error
+            raise ModelError("model", allowed, got, hint, where=asker) from error
 
 
 def _samples(scorer: Scorer, n: int, seed: int, name: str, verbose: bool) -> Iterator[Batch]:
@@ -88,13 +89,11 @@ def _data(scorer: Scorer, anchors: Anchors, seed: int, name: str, verbose: bool)
             progress.update(len(x))
     if reasons and seen:
         first = next(iter(reasons.items()))
-        warnings.warn(
+        warn(
             f"PXGen.fit: {len(reasons)} of {len(anchors)} reference instances are left out, the "
-            f"first at {first[0]}: {first[1]}",
-            PXGenWarning,
-            stacklevel=2,
+            f"first at {first[0]}: {first[1]}"
         )
     if not seen:
         hint = "Give reference data of the kind the model was trained on."
         got = f"{len(anchors)} instances, {len(reasons)} of them unreadable or not finite"
-        raise AnchorError("X", "PXGen.fit", "at least one finite instance", got, hint)
+        raise AnchorError("X", "at least one finite instance", got, hint)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,16 +13,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pxgen_plugins.anchors import Anchors
-from pxgen_plugins.anchors.conversion import convert, warn_of_dark
+from pxgen_plugins.anchors.conversion import warn_of_dark
 from pxgen_plugins.criteria.base import Batch, Criterion
-from pxgen_plugins.models._device import usable_device
-from pxgen_plugins.models._precision import Halved
-from pxgen_plugins.models.base import require
-from pxgen_plugins.utils import validation
-from pxgen_plugins.utils.errors import ModelError, PXGenError, short_repr
+from pxgen_plugins.models.runtime import Autocast
+from pxgen_plugins.scoring.reader import Reader, always_raises
+from pxgen_plugins.utils.errors import ModelError, PXGenError, caller, short_repr
 from pxgen_plugins.utils.memory import out_of_memory
 from pxgen_plugins.utils.progress import bar
-from pxgen_plugins.utils.seeds import derive
 
 __all__ = ["PRECISIONS", "RECONSTRUCTIONS", "Scorer", "Scores"]
 
@@ -31,9 +27,6 @@ logger = logging.getLogger(__name__)
 
 PRECISIONS = ("float32", "bfloat16")
 RECONSTRUCTIONS = ("mean", "sample")
-_BATCH_ELEMENTS = 2**19  # elements of a batch that still fit a core's cache, measured on CPUs
-_SAMPLE_BLOCK = 512  # most samples drawn per seed: not batch_size, which must not decide samples
-_SAMPLE_ELEMENTS = 2**22
 
 
 @dataclass(frozen=True)
@@ -49,7 +42,7 @@ class Scores:
     reasons: dict[int, str]
 
 
-class Scorer:
+class Scorer(Reader):
     """Computes criteria for a model, one model pass per batch for all of them.
 
     Args:
@@ -83,18 +76,15 @@ class Scorer:
     ) -> None:
         for criterion in criteria:
             criterion.check(model)
-        self.model = model
+        super().__init__(model, batch_size, device)
         self.criteria = list(criteria)
-        self.device = model.device if device is None else usable_device(device, "PXGen")
         self.seed = seed
         self.reconstruction = reconstruction
         self.precision = precision
         if precision == "bfloat16":
-            self.model = Halved(model, self.device.type)
-        if batch_size is not None:
-            batch_size = validation.integer(batch_size, "batch_size", "Scorer", minimum=1)
-        self.batch_size = batch_size or _batch_size(model.sample_shape)
+            self.model = Autocast(model, self.device.type)
 
+    @caller("scoring")
     def score(self, anchors: Anchors, verbose: bool = False, rows: range | None = None) -> Scores:
         """Return the values of all anchors, or of those at ``rows``.
 
@@ -114,28 +104,29 @@ class Scorer:
 
         Cost: n model passes; memory O(n m) for the table plus one batch.
         """
-        wanted = range(len(anchors)) if rows is None else rows
+        positions = range(len(anchors)) if rows is None else rows
         highest: list[int] = []
-        table = np.full((len(wanted), len(self.criteria)), np.nan)
+        table = np.full((len(positions), len(self.criteria)), np.nan)
         reasons: dict[int, str] = {}
-        with bar(len(wanted), "scoring", "anchor", verbose) as progress:
-            for start, x in self.batches(anchors, wanted, reasons, highest):
+        with bar(len(positions), "scoring", "anchor", verbose) as progress:
+            for start, x in self.batches(anchors, positions, reasons, highest):
                 part = table[start : start + len(x)]
                 unread = len(reasons)  # in the first batch, those of it
-                failed = self._fill(x, start, part, reasons, wanted.start)
+                failed = self._fill(x, start, part, reasons, positions.start)
                 if start == 0 and failed is not None and unread < len(x) and np.isnan(part).all():
-                    raise _always_raises(self.model, failed) from (failed.__cause__ or failed)
+                    raise always_raises(self.model, failed) from (failed.__cause__ or failed)
                 progress.update(len(x))
         table[list(reasons)] = np.nan  # a row that stood in for a bad anchor has no value
         for index in np.flatnonzero(~np.isfinite(table).all(axis=1)):
             if int(index) not in reasons:
                 bad = np.flatnonzero(~np.isfinite(table[index]))
-                shown = ", ".join(f"{self.criteria[j].name} is {table[index, j]:g}" for j in bad)
-                reasons[int(index)] = shown
+                values = (f"{self.criteria[j].name} is {table[index, j]:g}" for j in bad)
+                reasons[int(index)] = ", ".join(values)
         if rows is None:
             warn_of_dark(highest)
         return Scores(table, reasons)
 
+    @caller("calibration")
     def score_samples(
         self, n: int, seed: int, update: Callable[[int], object] | None = None
     ) -> NDArray[np.float64]:
@@ -149,39 +140,10 @@ class Scorer:
         for first, x in self.samples(n, seed):
             failed = self._fill(x, first, table[first : first + len(x)], {})
             if failed is not None:
-                raise _always_raises(self.model, failed) from (failed.__cause__ or failed)
+                raise always_raises(self.model, failed) from (failed.__cause__ or failed)
             if update is not None:
                 update(len(x))
         return table
-
-    def samples(self, n: int, seed: int, *, learning: bool = False) -> Iterator[tuple[int, Tensor]]:
-        """Yield ``n`` of the model's own samples in batches, the same whatever the batch size.
-
-        Args:
-            n: How many.
-            seed: Seed of the samples.
-            learning: Whether criteria learn from them: a model with a finite number of samples
-                has others for this (see :class:`~pxgen_plugins.models.Model`).
-
-        Yields:
-            Position of the batch's first sample, and the batch, (b, *sample_shape).
-
-        Raises:
-            CapabilityError: When the model cannot sample.
-            ModelError: When it raises, or returns samples of another shape.
-        """
-        require(self.model, ["sample"], "calibration", "Use threshold=Fixed(...) instead.")
-        size = math.prod(self.model.sample_shape or (1,))
-        most = max(1, min(_SAMPLE_BLOCK, _SAMPLE_ELEMENTS // size))
-        finite = getattr(self.model, "portion", None)
-        draw = self.model.sample if finite is None else finite(n, seed, learning)
-        for block, start in enumerate(range(0, n, most)):
-            drawn = self._draw(draw, min(most, n - start), derive(seed, block))
-            low = 0
-            while low < len(drawn):  # the batch size may shrink on the way
-                x = drawn[low : low + self.batch_size]
-                yield start + low, x
-                low += len(x)
 
     def features(
         self, anchors: Anchors, index: NDArray[np.int64], function: Callable[[Batch], Any]
@@ -203,15 +165,13 @@ class Scorer:
         for start, x in self.batches(anchors, index, {}):
             with torch.no_grad():
                 returned = function(self._batch(x, start, index))
-            rows = (
-                returned.detach().float().cpu().numpy()
-                if isinstance(returned, Tensor)
-                else (np.asarray(returned, dtype=np.float32))
-            )
+            if isinstance(returned, Tensor):
+                returned = returned.detach().float().cpu()
+            rows = np.asarray(returned, dtype=np.float32)
             if rows.ndim < 1 or len(rows) != len(x):
                 hint = "Return one row of features per anchor."
                 got = short_repr(returned)
-                raise ModelError("the features", "PXGen", f"of {len(x)} rows", got, hint)
+                raise ModelError("the features", f"of {len(x)} rows", got, hint)
             rows = rows.reshape(len(x), -1)
             if matrix is None:
                 matrix = _allocate(len(index), rows.shape[1])
@@ -231,16 +191,6 @@ class Scorer:
                     parts.append(batch.reconstruction.float().cpu().numpy())
         return np.concatenate(parts)
 
-    def inputs(self, anchors: Anchors, index: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Return the given anchors as the model takes them, (len(index), *sample_shape)."""
-        parts = [x.float().cpu().numpy().copy() for _, x in self.batches(anchors, index, {})]
-        none = np.empty((0, *(self.model.sample_shape or (1,))), dtype=np.float32)
-        return (
-            np.concatenate([none, *parts])
-            if self.model.sample_shape or not parts
-            else (np.concatenate(parts))
-        )
-
     def _batch(self, x: Tensor, start: int, index: NDArray[np.int64] | None = None) -> Batch:
         first = start if index is None or not len(index) else int(index[start])
         return Batch(self.model, x, first=first, seed=self.seed, reconstruction=self.reconstruction)
@@ -252,10 +202,10 @@ class Scorer:
             for criterion in self.criteria:
                 column = criterion(batch)
                 if tuple(column.shape) != (len(x),):
-                    where = f"criterion {criterion.name!r}"
                     hint = "Return one value per anchor of the batch."
-                    got = short_repr(column)
-                    raise ModelError("the result", where, f"of shape ({len(x)},)", got, hint)
+                    allowed, got = f"of shape ({len(x)},)", short_repr(column)
+                    where = f"criterion {criterion.name!r}"
+                    raise ModelError("the result", allowed, got, hint, where=where)
                 columns.append(column.double())
             values: NDArray[np.float64] = torch.stack(columns, 1).cpu().numpy()
             return values
@@ -283,13 +233,9 @@ class Scorer:
                 raise
             memory = out_of_memory(error)
             if len(x) == 1 and memory:
-                raise ModelError(
-                    "memory",
-                    "scoring",
-                    "enough for one anchor",
-                    f"{type(error).__name__} at a batch of one",
-                    "Use a smaller model, another device or more memory.",
-                ) from error
+                got = f"{type(error).__name__} at a batch of one"
+                hint = "Use a smaller model, another device or more memory."
+                raise ModelError("memory", "enough for one anchor", got, hint) from error
             if len(x) == 1:
                 rows[:] = np.nan
                 # what could not be read has its own reason: a row stood in for it
@@ -305,87 +251,6 @@ class Scorer:
             part = slice(low, low + half)
             raised = self._fill(x[part], first + low, rows[part], reasons, offset) or raised
         return raised
-
-    def _draw(self, draw: Callable[[int, int], Any], n: int, seed: int) -> Tensor:
-        try:
-            with torch.no_grad():
-                drawn = torch.as_tensor(draw(n, seed))
-        except PXGenError:
-            raise
-        except Exception as error:
-            raise _always_raises(self.model, error) from error
-        shape = self.model.sample_shape
-        if len(drawn) != n or (shape is not None and tuple(drawn.shape[1:]) != tuple(shape)):
-            allowed = f"{n} instances" + ("" if shape is None else f" of shape {tuple(shape)}")
-            hint = "Correct sample(n, seed) or sample_shape."
-            raise ModelError("sample's result", "calibration", allowed, short_repr(drawn), hint)
-        return drawn.to(self.device, self.model.dtype)
-
-    def batches(
-        self,
-        anchors: Anchors,
-        index: NDArray[np.int64] | range | None,
-        reasons: dict[int, str],
-        highest: list[int] | None = None,
-    ) -> Iterator[tuple[int, Tensor]]:
-        """Yield anchors as the model takes them, batch by batch, in one buffer that is used again.
-
-        Args:
-            anchors: The anchor set.
-            index: Which anchors, in which order; None for all. A range of consecutive ones is read
-                as slices.
-            reasons: Gains an entry, by position, for every anchor that cannot be read or is not
-                finite; in its place stands a row of the lowest value.
-            highest: Gains the highest value of each batch of bytes that are scaled to a range.
-
-        Yields:
-            Position of the batch's first row, and the batch, (b, *sample_shape).
-
-        Raises:
-            AnchorError: When anchors lie outside the model's range.
-        """
-        index = range(len(anchors)) if index is None else index
-        n = len(index)
-        first = index.start if isinstance(index, range) else 0
-        buffer: Tensor | None = None
-        start = 0
-        while start < n:
-            stop = min(start + self.batch_size, n)
-            consecutive = slice(first + start, first + stop)
-            raw, failed = anchors.read(
-                consecutive if isinstance(index, range) else index[start:stop]
-            )
-            if buffer is None or len(buffer) < len(raw):
-                buffer = torch.empty(raw.shape, dtype=self.model.dtype, device=self.device)
-            x = buffer[: len(raw)]
-            reasons.update({start + position: why for position, why in failed.items()})
-            if failed and raw.dtype != np.uint8 and self.model.data_range is not None:
-                raw[list(failed)] = self.model.data_range[0]
-            bounds = self.model.data_range
-            if highest is not None and raw.dtype == np.uint8 and bounds is not None and raw.size:
-                highest.append(int(raw.max()))
-            for position, why in convert(raw, x, bounds, first + start, anchors).items():
-                reasons.setdefault(start + position, why)
-            yield start, x
-            start = stop
-
-
-def _always_raises(model: Any, error: Exception) -> PXGenError:
-    if isinstance(error, PXGenError):
-        return error
-    return ModelError(
-        "model",
-        "scoring",
-        "callable on a batch of instances",
-        f"{type(error).__name__} from {type(model).__name__}: {str(error)[:300]}",
-        "Call the model by hand on one batch to find the cause.",
-    )
-
-
-def _batch_size(sample_shape: tuple[int, ...] | None) -> int:
-    if sample_shape is None:
-        return 256
-    return max(16, min(512, _BATCH_ELEMENTS // math.prod(sample_shape)))
 
 
 def _allocate(n: int, d: int) -> NDArray[np.float32]:

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from pxgen_plugins.selection.base import REGISTRY as REGISTRY
 from pxgen_plugins.selection.base import (
+    Properties,
     Selection,
     Selector,
-    default_space,
+    properties,
     register,
-    starts_lowest,
 )
 
 if TYPE_CHECKING:
@@ -24,17 +24,17 @@ get = REGISTRY.get
 names = REGISTRY.names
 
 __all__ = [
+    "Properties",
     "Selection",
     "Selector",
-    "default_space",
     "get",
     "k_center",
     "k_dispersion",
     "k_means",
     "k_medoids",
     "names",
+    "properties",
     "register",
-    "starts_lowest",
     "top",
 ]
 

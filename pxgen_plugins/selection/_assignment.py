@@ -49,25 +49,25 @@ def nearest(points: Points, centres: Indices) -> Indices:
         limit = torch.amin(products, 0).mul_(1 + alpha).add_(points.norms[span], alpha=beta)
         torch.le(products, limit, out=within)
         torch.mv(within.t(), code, out=codes[span])
-    found = codes.numpy()
-    np.subtract(found, k, out=assignment, casting="unsafe")
-    several = np.flatnonzero(found >= 2 * k)
+    sums = codes.numpy()
+    np.subtract(sums, k, out=assignment, casting="unsafe")
+    several = np.flatnonzero(sums >= 2 * k)
     assignment[several] = _by_differences(points, several, centres)
     return assignment
 
 
 def _by_differences(points: Points, rows: Indices, centres: Indices) -> Indices:
-    found = np.empty(len(rows), dtype=np.int64)
+    assignment = np.empty(len(rows), dtype=np.int64)
     step = max(1, (1 << 18) // points.d)
     for first in range(0, len(rows), step):
         values = points.rows(rows[first : first + step])
         best = np.full(len(values), np.inf)
-        where = np.zeros(len(values), dtype=np.int64)
+        positions = np.zeros(len(values), dtype=np.int64)
         for position, centre in enumerate(points.rows(centres)):
             difference = values - centre
             squares = np.einsum("ij,ij->i", difference, difference)
             closer = squares < best
-            where[closer] = position
+            positions[closer] = position
             best[closer] = squares[closer]
-        found[first : first + step] = where
-    return found
+        assignment[first : first + step] = positions
+    return assignment

@@ -1,4 +1,4 @@
-"""The rows of a table as the selectors read them: in blocks, about their mean."""
+"""A table read in blocks, centred at its mean, in float32 with error bounds and in float64."""
 
 from __future__ import annotations
 
@@ -27,7 +27,6 @@ class Points:
 
     Args:
         X: Array or tensor of shape (n, d), never changed.
-        where: Who was given it, for the errors.
 
     Attributes:
         raw: The table as a numpy array.
@@ -40,13 +39,13 @@ class Points:
             rows x and c about the mean.
     """
 
-    def __init__(self, X: object, where: str) -> None:
-        self.raw: Array = matrix(X, where)
+    def __init__(self, X: object) -> None:
+        self.raw: Array = matrix(X)
         self.n, self.d = self.raw.shape
         # Errors of a sum of d products grow like d at worst and like its root in practice
         # (Higham & Mary 2019); eight roots are never reached, and d is the bound for small d.
         self.gamma = (16 + 2 * min(self.d, 8 * self.d**0.5)) * 2.0**-24
-        self._survey(where)
+        self._survey()
         norms = torch.empty(self.n, dtype=torch.float32)
         ones = torch.ones(self.d + 1, dtype=torch.float32)
         ones[self.d] = 0.0
@@ -57,7 +56,7 @@ class Points:
             torch.mv(square, ones, out=norms[first : first + len(block)])
         self.norms = norms
 
-    def _survey(self, where: str) -> None:
+    def _survey(self) -> None:
         total = torch.zeros(self.d, dtype=torch.float64)
         ones = torch.ones(_SURVEY_ROWS, dtype=torch.float64)
         low, high = np.inf, -np.inf
@@ -69,7 +68,7 @@ class Points:
             low = low if low <= float(least) else float(least)
             high = high if high >= float(most) else float(most)
         if not (abs(low) <= 1e150 and abs(high) <= 1e150):
-            check_finite(self.raw, where)
+            check_finite(self.raw)
         spread = high - low
         extreme = spread > 0 and not 1e-12 < spread < 1e12
         self.scale = 2.0 ** np.ceil(np.log2(spread)) if extreme else 1.0
@@ -107,6 +106,9 @@ class Points:
 
     def coefficients(self, centres: Indices) -> Tensor:
         """Return a matrix C of shape (p, d + 1) with C @ block.T = squared distances - norms."""
+        # |x - c|^2 = |x|^2 - 2 x.c + |c|^2: the row (-2 c, |c|^2) times (x, 1) gives all but |x|^2,
+        # which is the same for all centres and added later. About the mean the terms, and so their
+        # rounding errors, are of the size of the spread, however far the table is from zero.
         rows = self.gather(centres)
         features = rows[:, : self.d].double()
         rows[:, self.d] = (features * features).sum(1).float()

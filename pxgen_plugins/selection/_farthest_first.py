@@ -115,10 +115,10 @@ class _Search:
         if n <= _FRONT + self.skip or n * d <= _ALL_IN_FRONT:
             self.front = _Front(self.points, np.arange(n), self.picks)
         while True:
-            found = self._certain()
-            if found is None:
+            farthest = self._farthest()
+            if farthest is None:
                 return _plain(self)
-            square, position, beyond = found
+            square, position, beyond = farthest
             self.squares.append(square)
             assert self.front is not None
             self.row = int(self.front.rows[position])
@@ -128,9 +128,14 @@ class _Search:
             self.picks.append(self.row)
             self.front.add(self.row)
 
-    def _certain(self) -> tuple[float, int, Indices] | None:
+    def _farthest(self) -> tuple[float, int, Indices] | None:
         """Return (square, position in the front, rows beyond) of the next pick, or None."""
-        # Each stage costs more than the one before and certifies more.
+        # The front knows its squares to a float64 rounding error, every row outside has an upper
+        # bound. If the front's (skip + 1)-th largest square, rounded down, exceeds all bounds
+        # outside, no row outside can be farther: the pick is certain, and `resolve` settles ties
+        # inside. If not, the bounds are stale. Each stage lowers more of them and costs more:
+        # keep the front, update the field and take a new front from it, update all rows and take
+        # a new field, take in every row whose bound reaches the front's best.
         for stage in (self._keep, self._refill, self._refresh, self._widen):
             if not stage() or self.front is None:
                 continue
@@ -166,8 +171,8 @@ class _Search:
                 span = slice(first, first + len(block))
                 lower(block, points.norms[span], self.bounds[span])
             self.applied = len(self.picks)
-        wanted = max(points.n // _FIELD, 4 * (_FRONT + self.skip))
-        self.field, self.outside_field = _largest(self.bounds.numpy(), wanted)
+        size = max(points.n // _FIELD, 4 * (_FRONT + self.skip))
+        self.field, self.outside_field = _largest(self.bounds.numpy(), size)
         self.field_fast = points.gather(self.field)
         index = torch.from_numpy(self.field)
         self.field_norms, self.field_bounds = points.norms[index], self.bounds[index]
@@ -209,7 +214,7 @@ class _Front:
         self.gamma = (2 * points.d + 16) * _EPS
         self.squares = np.full(len(rows), np.inf)
         self.exact = np.full(len(rows), np.inf)
-        self.settled = np.zeros(len(rows), dtype=np.int64)
+        self.n_done = np.zeros(len(rows), dtype=np.int64)
         for first in range(0, len(picks), _CHUNK):
             self._apply(np.asarray(picks[first : first + _CHUNK]))
 
@@ -228,6 +233,7 @@ class _Front:
         self._apply(np.asarray([pick]))
 
     def _interval(self) -> tuple[Floats, Floats]:
+        """Return lower and upper bounds of the exact squares."""
         error = self.gamma * (8 * self.norms + 2 * np.abs(self.squares))
         return self.squares - error, self.squares + error
 
@@ -249,13 +255,13 @@ class _Front:
 
     def _settle(self, positions: Indices) -> Floats:
         """Return exact squares of some rows; what was computed for a row before is not repeated."""
-        done = self.settled[positions]
+        done = self.n_done[positions]
         for start in np.unique(done):
             part = positions[done == start]
             if start < len(self.picks):
                 new = self.points.exact(self.rows[part], np.asarray(self.picks[start:]))
                 self.exact[part] = np.minimum(self.exact[part], new)
-        self.settled[positions] = len(self.picks)
+        self.n_done[positions] = len(self.picks)
         return self.exact[positions]
 
 
@@ -265,8 +271,8 @@ def _plain(search: _Search) -> Traversal:
     step = max(1, (1 << 18) // points.d)
     spans = [np.arange(a, min(a + step, points.n)) for a in range(0, points.n, step)]
     distances = np.concatenate([points.exact(span, np.asarray(picks)) for span in spans])
-    taken = np.zeros(points.n, dtype=bool)
-    taken[picks] = True
+    is_pick = np.zeros(points.n, dtype=bool)
+    is_pick[picks] = True
     while True:
         threshold = _rank(distances, search.skip)
         # Rows that are left at zero are repeats; before one is picked twice, a skipped row is.
@@ -274,7 +280,7 @@ def _plain(search: _Search) -> Traversal:
         edge = _rank(distances, rank)
         above = np.flatnonzero(distances > edge)
         tied = np.flatnonzero(distances == edge)
-        pick = int(tied[rank - len(above)]) if edge > 0 else int(np.argmin(taken))
+        pick = int(tied[rank - len(above)]) if edge > 0 else int(np.argmin(is_pick))
         squares.append(threshold)
         search.row = pick
         if len(picks) == search.k:
@@ -284,7 +290,7 @@ def _plain(search: _Search) -> Traversal:
             radii = np.sqrt(np.asarray(squares)) * points.scale
             return Traversal(np.asarray(picks, dtype=np.int64), radii, beyond.astype(np.int64))
         picks.append(pick)
-        taken[pick] = True
+        is_pick[pick] = True
         for span in spans if edge > 0 else ():
             new = points.exact(span, np.asarray([pick]))
             distances[span] = np.minimum(distances[span], new)
@@ -331,8 +337,7 @@ def _largest(values: Array, size: int) -> tuple[Indices, float]:
     place = max(0, len(sample) - 1 - size * len(sample) // len(values))
     edge = np.partition(sample, place)[place]
     inside = values >= edge
-    found = int(np.count_nonzero(inside))
-    if not size // 2 <= found <= 2 * size:
+    if not size // 2 <= np.count_nonzero(inside) <= 2 * size:
         edge = np.partition(values, len(values) - size)[len(values) - size]
         inside = values >= edge
         if np.count_nonzero(inside) > 2 * size:

@@ -58,13 +58,13 @@ def swap_centres(
     for _ in range(_ROUNDS):
         some = far if len(far) <= _JUDGES else rng.choice(far, _JUDGES, replace=False)
         judges = np.setdiff1d(np.concatenate([judges[:_JUDGES], now, some]), beyond)
-        now, reached = _exchange(points, judges, now, rng)
-        covered = cover(points, now, skip=len(beyond))
-        if covered.radius < best[1]:
-            best = (now, covered.radius, covered.beyond)
-        if covered.radius <= reached * (1 + 1e-9) or len(judges) == points.n:
+        now, sample_radius = _exchange(points, judges, now, rng)
+        coverage = cover(points, now, skip=len(beyond))
+        if coverage.radius < best[1]:
+            best = (now, coverage.radius, coverage.beyond)
+        if coverage.radius <= sample_radius * (1 + 1e-9) or len(judges) == points.n:
             break
-        far = covered.far
+        far = coverage.far
     return best
 
 
@@ -90,8 +90,8 @@ def _exchange(
         if len(near) > limit:
             near = np.sort(rng.choice(near, limit, replace=False))
         new = distances(values[near], values)
-        reached, row, out = _best_exchange(new, owner, first, second)
-        if reached >= first[worst]:
+        radius, row, out = _best_exchange(new, owner, first, second)
+        if radius >= first[worst]:
             break
         picks[out] = judges[near[row]]
         table[out] = new[row]
@@ -104,17 +104,18 @@ def _best_exchange(
     """Return the least radius of one exchange, the row of ``new`` that comes and who goes."""
     order = np.argsort(owner, kind="stable")
     owners, starts = np.unique(owner[order], return_index=True)
-    kept = np.maximum.reduceat(np.minimum(new, first)[:, order], starts, axis=1)
-    gone = np.maximum.reduceat(np.minimum(new, second)[:, order], starts, axis=1)
+    # Radius of each old cluster with the new row, while its centre stays and when it leaves.
+    with_centre = np.maximum.reduceat(np.minimum(new, first)[:, order], starts, axis=1)
+    without = np.maximum.reduceat(np.minimum(new, second)[:, order], starts, axis=1)
     # The radius without centre j: its own rows fall back to the second, all others stay.
     if len(owners) == 1:
-        others = np.zeros_like(kept)
+        others = np.zeros_like(with_centre)
     else:
-        top = np.partition(kept, -2, axis=1)
-        others = np.where(kept == top[:, -1:], top[:, -2:-1], top[:, -1:])
-        tied = (kept == top[:, -1:]).sum(axis=1) > 1
+        top = np.partition(with_centre, -2, axis=1)
+        others = np.where(with_centre == top[:, -1:], top[:, -2:-1], top[:, -1:])
+        tied = (with_centre == top[:, -1:]).sum(axis=1) > 1
         others[tied] = top[tied, -1:]
-    radii = np.maximum(others, gone)
+    radii = np.maximum(others, without)
     row, column = np.unravel_index(int(radii.argmin()), radii.shape)
     return float(radii[row, column]), int(row), int(owners[column])
 
@@ -151,13 +152,13 @@ def swap_spread(points: Points, picks: Indices, skip: int) -> Indices:
         np.fill_diagonal(table, np.inf)
         least = table.min()
         ends = np.unravel_index(int(table.argmin()), table.shape)
-        found = []
+        exchanges = []
         for end in map(int, ends):
             others = np.delete(picks, end)
-            reached = cover(points, others, skip=skip)
+            coverage = cover(points, others, skip=skip)
             rest = np.delete(np.delete(table, end, axis=0), end, axis=1).min()
-            found.append((min(reached.radius / points.scale, rest), end, reached.row))
-        gap, end, row = max(found, key=lambda entry: entry[0])
+            exchanges.append((min(coverage.radius / points.scale, rest), end, coverage.row))
+        gap, end, row = max(exchanges, key=lambda entry: entry[0])
         if gap <= least * (1 + 1e-12):
             break
         picks[end] = row

@@ -15,14 +15,14 @@ __all__ = ["largest_sum"]
 _EXACT_VALUES = 1 << 20
 _ROWS = 8192
 _CLOSE = 256
-_TRIED = 1 << 14
+_CANDIDATES = 1 << 14
 _CHUNK = 1024
 _GAIN = 1e-12
 _WORTH_REPEATS = 1.15
 
 
 def largest_sum(
-    points: Points, k: int, starts: list[int], ignored: Indices
+    points: Points, k: int, starts: list[int], excluded: Indices
 ) -> tuple[Indices, float]:
     """Pick k rows with a large sum of pairwise distances.
 
@@ -36,27 +36,27 @@ def largest_sum(
         points: The table.
         k: Number of picks.
         starts: First picks to try; the best result is kept, of equal ones the first.
-        ignored: Rows not to pick, while others are left.
+        excluded: Rows not to pick, while others are left.
 
     Returns:
         The picks, and the sum of the distances of all their pairs.
     """
-    found, total, repeated = _best(points, k, starts, ignored, repeats=False)
-    if repeated:
-        other, other_total, _ = _best(points, k, starts, ignored, repeats=True)
+    picks, total, any_repeat = _best(points, k, starts, excluded, repeats=False)
+    if any_repeat:
+        other, other_total, _ = _best(points, k, starts, excluded, repeats=True)
         if other_total > _WORTH_REPEATS * total:
             return other, other_total
-    return found, total
+    return picks, total
 
 
 def _best(
-    points: Points, k: int, starts: list[int], ignored: Indices, *, repeats: bool
+    points: Points, k: int, starts: list[int], excluded: Indices, *, repeats: bool
 ) -> tuple[Indices, float, bool]:
     """Return the best picks of all starts, their sum, and whether any repeat was passed over."""
     best: tuple[Indices, float] | None = None
-    repeated = False
+    any_repeat = False
     for start in dict.fromkeys(starts):
-        search = _Sums(points, ignored, repeats)
+        search = _Sums(points, excluded, repeats)
         search.add(start)
         while len(search.picks) < k:
             search.add(search.choose())
@@ -64,22 +64,22 @@ def _best(
             if not search.exchange():
                 break
         total = search.total() * points.scale
-        repeated |= int(np.count_nonzero(search.repeats)) > len(search.picks)
+        any_repeat |= int(np.count_nonzero(search.repeats)) > len(search.picks)
         if best is None or total > best[1] * (1 + _GAIN):
             best = (np.asarray(search.picks, dtype=np.int64), total)
     assert best is not None
-    return *best, repeated
+    return *best, any_repeat
 
 
 class _Sums:
     """The picks, and for each row the sum of its distances to them."""
 
-    def __init__(self, points: Points, ignored: Indices, free: bool) -> None:
+    def __init__(self, points: Points, excluded: Indices, free: bool) -> None:
         self.points = points
         self.free = free
         self.picks: list[int] = []
         self.sums = np.zeros(points.n)
-        self.ignored = ignored
+        self.excluded = excluded
         # How many picks each row equals: such a row is barred while others are left.
         self.repeats = np.zeros(points.n, dtype=np.int32)
         self.exact = points.n * points.d <= _EXACT_VALUES
@@ -111,12 +111,12 @@ class _Sums:
         return squares.clamp_(min=0).sqrt_().double().numpy(), equal
 
     def _allowed(self) -> NDArray[np.bool_]:
-        """Return which rows may be picked: new ones, or else repeats, or else ignored ones."""
-        for repeats, ignored in ((self.free, False), (True, False), (True, True)):
+        """Return which rows may be picked: new ones, or else repeats, or else excluded ones."""
+        for repeats, all_rows in ((self.free, False), (True, False), (True, True)):
             allowed = np.ones(self.points.n, dtype=bool) if repeats else self.repeats == 0
             allowed[self.picks] = False
-            if not ignored:
-                allowed[self.ignored] = False
+            if not all_rows:
+                allowed[self.excluded] = False
             if allowed.any():
                 return allowed
         return allowed
@@ -139,9 +139,9 @@ class _Sums:
         values = self.points.rows(picks)
         own = distances(values, values).sum(axis=1)
         rows = np.flatnonzero(self._allowed() & (self.sums > own.min() * (1 - 1e-5)))
-        rows = rows[np.argsort(-self.sums[rows], kind="stable")[:_TRIED]]
+        rows = rows[np.argsort(-self.sums[rows], kind="stable")[:_CANDIDATES]]
         floor = _GAIN * float(own.sum())
-        best, come, go = floor, -1, -1
+        best, new, old = floor, -1, -1
         for first in range(0, len(rows), _CHUNK):
             part = rows[first : first + _CHUNK]
             if self.sums[part[0]] * (1 + 1e-5) - own.min() <= best:
@@ -154,12 +154,12 @@ class _Sums:
                 gains[np.ix_(self.repeats[part] > 0, lone)] = -np.inf
             row, column = np.unravel_index(int(gains.argmax()), gains.shape)
             if gains[row, column] > best:
-                best, come, go = float(gains[row, column]), int(part[row]), int(column)
-        if come < 0:
+                best, new, old = float(gains[row, column]), int(part[row]), int(column)
+        if new < 0:
             return False
-        column_out, equal_out = self._column(self.picks[go])
+        column_out, equal_out = self._column(self.picks[old])
         self.sums -= column_out
         self.repeats[equal_out] -= 1
-        del self.picks[go]
-        self.add(come)
+        del self.picks[old]
+        self.add(new)
         return True

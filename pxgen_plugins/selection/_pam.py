@@ -6,12 +6,12 @@ import numpy as np
 
 from pxgen_plugins.selection.base import Floats, Indices
 
-__all__ = ["partition_around_medoids", "spread_out"]
+__all__ = ["initial_medoids", "partition_around_medoids"]
 
 _CELLS = 1 << 20
 
 
-def spread_out(table: Floats, weights: Floats, k: int, rng: np.random.Generator) -> Indices:
+def initial_medoids(table: Floats, weights: Floats, k: int, rng: np.random.Generator) -> Indices:
     """Draw different medoids, each with a chance that grows with its distance from those before.
 
     This is the seeding of k-means++ (Arthur & Vassilvitskii 2007) for plain distances.
@@ -61,9 +61,9 @@ def partition_around_medoids(table: Floats, weights: Floats, picks: Indices) -> 
     owner, near, next_ = _two_nearest(table, picks)
     while quiet < m and budget:
         new = table[first_row : first_row + slice_rows]
-        kept = np.minimum(new, near)
-        gain = (kept - near) @ weights
-        loss = ((np.minimum(new, next_) - kept) * weights) @ np.eye(k)[owner]
+        nearer = np.minimum(new, near)
+        gain = (nearer - near) @ weights
+        loss = ((np.minimum(new, next_) - nearer) * weights) @ np.eye(k)[owner]
         change = loss + gain[:, None]
         row, out = np.unravel_index(int(change.argmin()), change.shape)
         quiet += len(new)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
@@ -10,21 +9,21 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from pxgen_plugins.utils.errors import ParameterError, PXGenWarning, short_repr
+from pxgen_plugins.utils.errors import ParameterError, caller, short_repr, warn
 from pxgen_plugins.utils.registry import Registry
 from pxgen_plugins.utils.validation import integer
 
 __all__ = [
     "REGISTRY",
+    "Properties",
     "Selection",
     "Selector",
     "check_finite",
     "count",
-    "default_space",
     "matrix",
+    "properties",
     "register",
     "row",
-    "starts_lowest",
 ]
 
 Array = NDArray[Any]
@@ -83,74 +82,91 @@ class Selector(Protocol):
         """Pick k of the n rows of a table."""
 
 
+@dataclass(frozen=True)
+class Properties:
+    """What a selector declares of itself; the conformance suite holds it to that.
+
+    Attributes:
+        space: The feature space that it works in when the user names none; None leaves the choice
+            to the caller. ``"anchor_value"`` is one column, the anchor values.
+        starts_lowest: Whether PXGen passes the member with the lowest anchor value as ``start``;
+            otherwise ``start`` is None.
+        uses_start: Whether ``start`` has an effect. It is checked in any case.
+        uses_seed: Whether ``seed`` has an effect. It is checked in any case.
+        repeats: Whether it may pick a row that equals a pick while other rows are left.
+        order_matters: Whether other rows may be picked when the rows come in another order,
+            though ``start`` is the same row.
+    """
+
+    space: str | None = None
+    starts_lowest: bool = False
+    uses_start: bool = True
+    uses_seed: bool = True
+    repeats: bool = False
+    order_matters: bool = False
+
+
 REGISTRY: Registry[Selector] = Registry(
     "selector", "pxgen_plugins.selection", "pxgen_plugins.selectors"
 )
-_SPACES: dict[str, str] = {}
-_LOWEST: set[str] = set()
+_PROPERTIES: dict[str, Properties] = {}
 
 F = TypeVar("F", bound=Callable[..., Selection])
 
 
 def register(
-    name: str, *, space: str | None = None, starts_lowest: bool = False
+    name: str,
+    *,
+    space: str | None = None,
+    starts_lowest: bool = False,
+    uses_start: bool = True,
+    uses_seed: bool = True,
+    repeats: bool = False,
+    order_matters: bool = False,
 ) -> Callable[[F], F]:
-    """Return a decorator that registers a selector as ``name``.
+    """Return a decorator that registers a selector as ``name``; its errors begin with that name.
 
     Put the function into a module of its own whose name differs from the function's, because
     Python binds a submodule's name in its package.
 
     Args:
         name: A lower-case identifier.
-        space: The feature space that the selector works in when the user names none; None leaves
-            the choice to the caller. ``"anchor_value"`` is one column, the anchor values.
-        starts_lowest: Whether PXGen has it start at the member with the lowest anchor value; else
-            it starts where its own default says.
+        space: See :class:`Properties`, like all that follow.
+        starts_lowest: Whether PXGen passes the lowest member as ``start``.
+        uses_start: Whether ``start`` has an effect.
+        uses_seed: Whether ``seed`` has an effect.
+        repeats: Whether equal rows may be picked while others are left.
+        order_matters: Whether the picks may depend on the order of the rows.
 
     Raises:
         ParameterError: When the name is no lower-case identifier, or is taken.
     """
+    declared = Properties(space, starts_lowest, uses_start, uses_seed, repeats, order_matters)
 
     def add(function: F) -> F:
-        REGISTRY.register(name)(function)
-        if space is not None:
-            _SPACES[name] = space
-        if starts_lowest:
-            _LOWEST.add(name)
-        return function
+        selector: F = caller(name)(function)
+        REGISTRY.register(name)(selector)
+        _PROPERTIES[name] = declared
+        return selector
 
     return add
 
 
-def default_space(name: str) -> str | None:
-    """Return the feature space that the selector ``name`` asks for, or None when it does not care.
+def properties(name: str) -> Properties:
+    """Return what the selector ``name`` declares; the defaults where it declares nothing.
 
     Raises:
         ParameterError: When no selector has that name.
 
     Example:
-        >>> default_space("top")
-        'anchor_value'
+        >>> properties("top").space, properties("k_dispersion").starts_lowest
+        ('anchor_value', True)
     """
     REGISTRY.get(name)
-    return _SPACES.get(name)
+    return _PROPERTIES.get(name, Properties())
 
 
-def starts_lowest(name: str) -> bool:
-    """Return whether the selector ``name`` starts at the lowest anchor value.
-
-    Raises:
-        ParameterError: When no selector has that name.
-
-    Example:
-        >>> starts_lowest("k_dispersion"), starts_lowest("k_center")
-        (True, False)
-    """
-    REGISTRY.get(name)
-    return name in _LOWEST
-
-
-def matrix(X: Any, where: str) -> Array:
+def matrix(X: Any) -> Array:
     """Return ``X`` as a 2-D numpy array without copying what is an array already.
 
     One dimension is read as one column. Memory-mapped arrays stay on disk. Values are not looked
@@ -158,7 +174,6 @@ def matrix(X: Any, where: str) -> Array:
 
     Args:
         X: An array, tensor or nested sequence of real numbers, shape (n, d) or (n,).
-        where: Who was given it, for the error.
 
     Raises:
         ParameterError: When it is no real table, or has no rows or no columns.
@@ -171,27 +186,26 @@ def matrix(X: Any, where: str) -> Array:
         array: Array = np.asanyarray(X)
     except Exception as error:
         hint = "Pass a numpy array or a tensor with one row per anchor."
-        raise ParameterError("X", where, allowed, short_repr(X), hint) from error
+        raise ParameterError("X", allowed, short_repr(X), hint) from error
     if array.dtype.kind not in "fiub":
         hint = "Pass real numbers; encode labels and dates as numbers first."
-        raise ParameterError("X", where, allowed, short_repr(array), hint)
+        raise ParameterError("X", allowed, short_repr(array), hint)
     if array.ndim == 1:
         array = array[:, None]
     if array.ndim != 2:
         hint = "Flatten each anchor to one row: X.reshape(len(X), -1)."
-        raise ParameterError("X", where, allowed, short_repr(X), hint)
+        raise ParameterError("X", allowed, short_repr(X), hint)
     if 0 in array.shape:
         hint = "Give at least one row and one column."
-        raise ParameterError("X", where, allowed, short_repr(array), hint)
+        raise ParameterError("X", allowed, short_repr(array), hint)
     return array
 
 
-def check_finite(X: Array, where: str) -> None:
+def check_finite(X: Array) -> None:
     """Raise unless every value is finite and small enough for its square to be finite.
 
     Args:
         X: Table of shape (n, d), read block by block.
-        where: Who was given it, for the error.
 
     Raises:
         ParameterError: Naming the first rows that hold NaN, infinity or more than 1e150.
@@ -209,23 +223,23 @@ def check_finite(X: Array, where: str) -> None:
         more = f" and {total - len(bad)} more" if total > len(bad) else ""
         got = f"NaN, infinity or a value over 1e150 in rows {', '.join(map(str, bad))}{more}"
         hint = "Leave these rows out, or correct them."
-        raise ParameterError("X", where, "finite", got, hint)
+        raise ParameterError("X", "finite", got, hint)
 
 
-def count(k: Any, n: int, where: str) -> int:
+def count(k: Any, n: int) -> int:
     """Return how many rows to pick, at most n; asking for more warns.
 
     Raises:
         ParameterError: When ``k`` is no integer >= 1.
     """
-    wanted = integer(k, "k", where, minimum=1, hint="Ask for at least one representative.")
+    wanted = integer(k, "k", minimum=1, hint="Ask for at least one representative.")
     if wanted > n:
-        message = f"{where}: k must be at most the number of rows; got {wanted}. All {n} are used."
-        warnings.warn(message, PXGenWarning, stacklevel=3)
+        message = f"k must be at most the number of rows; got {wanted}. All {n} are used."
+        warn(message)
     return min(wanted, n)
 
 
-def row(start: Any, n: int, where: str) -> int | None:
+def row(start: Any, n: int) -> int | None:
     """Return ``start`` as the index of a row, or None when it is None.
 
     Raises:
@@ -234,7 +248,7 @@ def row(start: Any, n: int, where: str) -> int | None:
     if start is None:
         return None
     hint = f"Pass an index from 0 to {n - 1}, or None."
-    index = integer(start, "start", where, minimum=0, hint=hint)
+    index = integer(start, "start", minimum=0, hint=hint)
     if index >= n:
-        raise ParameterError("start", where, f"an integer < {n}", short_repr(start), hint)
+        raise ParameterError("start", f"an integer < {n}", short_repr(start), hint)
     return index

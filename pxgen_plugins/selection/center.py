@@ -73,39 +73,38 @@ def k_center(
         >>> k_center([[0.0], [1.0], [10.0], [99.0]], 2, start=0, outliers=1).outliers
         array([3])
     """
-    where = "k_center"
-    points = Points(X, where)
-    k = count(k, points.n, where)
-    boolean(refine, "refine", where)
-    skip = outlier_count(outliers, points.n, where)
-    seed = integer(seed, "seed", where, minimum=0)
-    first = row(start, points.n, where)
+    points = Points(X)
+    k = count(k, points.n)
+    boolean(refine, "refine")
+    skip = outlier_count(outliers, points.n)
+    seed = integer(seed, "seed", minimum=0)
+    first = row(start, points.n)
     if first is None:
         first = points.nearest_to(points.mean) if skip == 0 else robust_start(points)
-    found = farthest_first(points, k, first, skip=skip)
-    indices, radii, beyond = found.indices, found.radii, found.beyond
+    indices, radii, beyond = farthest_first(points, k, first, skip=skip)
     radius = float(radii[-1])
+    prefix_radii: Floats | None = radii
     lower = radius / 2 if skip == 0 else _bound_with_outliers(points, k, skip, first)
     if refine:
         better, radius, beyond = swap_centres(points, indices, radius, beyond, seed)
-        kept = better is indices
+        prefix_radii = radii if better is indices else None
         indices = better
     return Selection(
         indices=indices,
         objective=radius,
         assignment=nearest(points, indices),
         lower_bound=lower,
-        radii=None if refine and not kept else radii,
+        radii=prefix_radii,
         outliers=np.sort(beyond) if skip else None,
     )
 
 
-def outlier_count(outliers: Any, n: int, where: str) -> int:
+def outlier_count(outliers: Any, n: int) -> int:
     """Return the number of outliers, an integer in [0, n)."""
-    number = integer(outliers, "outliers", where, minimum=0)
+    number = integer(outliers, "outliers", minimum=0)
     if number >= n:
         hint = f"Leave at least one of the {n} rows."
-        raise ParameterError("outliers", where, f"an integer < {n}", str(number), hint)
+        raise ParameterError("outliers", f"an integer < {n}", str(number), hint)
     return number
 
 
@@ -124,5 +123,5 @@ def _bound_with_outliers(points: Points, k: int, skip: int, start: int) -> float
         return 0.0
     if points.n > _CERTIFICATE_ROWS:
         rows = np.linspace(0, points.n - 1, _CERTIFICATE_ROWS).astype(np.int64)
-        points, start = Points(points.raw[rows], "k_center"), 0
+        points, start = Points(points.raw[rows]), 0
     return float(farthest_first(points, k + skip, start).radii[-1]) / 2

@@ -20,7 +20,7 @@ _MANY_STARTS = 2048
 _STARTS = 8
 
 
-@register("k_dispersion", starts_lowest=True)
+@register("k_dispersion", starts_lowest=True, uses_seed=False)
 def k_dispersion(
     X: Any,
     k: int,
@@ -80,15 +80,13 @@ def k_dispersion(
         >>> k_dispersion([0.0, 1.0, 5.0, 9.0, 10.0], 4, "max_sum").indices
         array([4, 0, 1, 3])
     """
-    where = "k_dispersion"
-    points = Points(X, where)
-    k = count(k, points.n, where)
-    objective = choice(objective, "objective", where, ("max_min", "max_sum"))
-    boolean(refine, "refine", where)
-    skip = outlier_count(outliers, points.n, where)
-    integer(seed, "seed", where, minimum=0)
-    first = row(start, points.n, where)
-    given = first is not None
+    points = Points(X)
+    k = count(k, points.n)
+    objective = choice(objective, "objective", ("max_min", "max_sum"))
+    boolean(refine, "refine")
+    skip = outlier_count(outliers, points.n)
+    integer(seed, "seed", minimum=0)
+    first = row(start, points.n)
     if first is None:
         first = points.nearest_to(points.mean) if skip == 0 else robust_start(points)
         for _ in range(2):
@@ -100,15 +98,15 @@ def k_dispersion(
         middle = robust_start(points)
         beyond = np.sort(farthest_first(points, k, middle, skip=skip).beyond)
     starts = [first]
-    if not given and points.n <= _MANY_STARTS:
+    if start is None and points.n <= _MANY_STARTS:
         starts += farthest_first(points, min(_STARTS, points.n), first).indices.tolist()
     indices, total = largest_sum(points, k, starts, beyond)
     return Selection(indices, total, outliers=beyond if skip else None)
 
 
 def _max_min(points: Points, k: int, start: int, skip: int, refine: bool) -> Selection:
-    found = farthest_first(points, k, start, skip=skip)
-    indices, beyond = found.indices, found.beyond
+    traversal = farthest_first(points, k, start, skip=skip)
+    indices, beyond = traversal.indices, traversal.beyond
     if refine:
         indices = swap_spread(points, indices, skip)
         beyond = cover(points, indices, skip=skip).beyond if skip else beyond

@@ -13,7 +13,7 @@ from pxgen_plugins.utils.validation import integer
 __all__ = ["top"]
 
 
-@register("top", space="anchor_value")
+@register("top", space="anchor_value", uses_start=False, uses_seed=False, repeats=True)
 def top(X: Any, k: int, *, start: int | None = None, seed: int = 0) -> Selection:
     """Pick the k rows with the smallest values of one column, smallest first.
 
@@ -39,14 +39,13 @@ def top(X: Any, k: int, *, start: int | None = None, seed: int = 0) -> Selection
         >>> top([3.0, 1.0, 2.0, 1.0], 3).indices
         array([1, 3, 2])
     """
-    where = "top"
-    values = matrix(X, where)
+    values = matrix(X)
     if values.shape[1] != 1:
         hint = "Pass the anchor values, or k_center for several features."
-        raise ParameterError("X", where, "one column", short_repr(values), hint)
-    check_finite(values, where)
-    integer(seed, "seed", where, minimum=0)
-    k = count(k, len(values), where)
-    row(start, len(values), where)
+        raise ParameterError("X", "one column", short_repr(values), hint)
+    check_finite(values)
+    integer(seed, "seed", minimum=0)
+    k = count(k, len(values))
+    row(start, len(values))
     indices = np.argsort(values[:, 0], kind="stable")[:k].astype(np.int64)
     return Selection(indices, float(values[indices, 0].astype(np.float64).mean()))

@@ -48,17 +48,16 @@ def k_means(X: Any, k: int, *, start: int | None = None, seed: int = 0) -> Selec
         >>> k_means([0.0, 1.0, 2.0, 10.0, 11.0], 2).indices
         array([1, 3])
     """
-    where = "k_means"
-    points = Points(X, where)
-    k = count(k, points.n, where)
-    first = row(start, points.n, where)
-    seed = integer(seed, "seed", where, minimum=0)
+    points = Points(X)
+    k = count(k, points.n)
+    first = row(start, points.n)
+    seed = integer(seed, "seed", minimum=0)
     values = points.rows(np.arange(points.n)) - points.mean / points.scale
     spread = farthest_first(points, k, 0 if first is None else first)
     # scikit-learn warns when k clusters cannot be had, because rows repeat but for rounding.
     clusters = 1 + int(np.count_nonzero(spread.radii[:-1] > 1e-7 * spread.radii[0]))
-    placed = "k-means++" if first is None else values[spread.indices[:clusters]]
-    labels, centroids, inertia = _cluster(values, clusters, placed, seed)
+    initial = "k-means++" if first is None else values[spread.indices[:clusters]]
+    labels, centroids, inertia = _cluster(values, clusters, initial, seed)
     indices = _members(values, labels, centroids)
     if len(indices) < k:
         indices = farthest_first(points, k, indices.tolist()).indices
@@ -70,14 +69,14 @@ def k_means(X: Any, k: int, *, start: int | None = None, seed: int = 0) -> Selec
     return Selection(indices, inertia * points.scale**2, assignment)
 
 
-def _cluster(values: Floats, k: int, placed: Any, seed: int) -> tuple[Indices, Floats, float]:
+def _cluster(values: Floats, k: int, initial: Any, seed: int) -> tuple[Indices, Floats, float]:
     try:
         from sklearn.cluster import KMeans
     except Exception as error:
         hint = "Install it: pip install scikit-learn."
         got = f"{type(error).__name__}: {error}"
-        raise MissingDependencyError("scikit-learn", "k_means", "importable", got, hint) from error
-    model = KMeans(n_clusters=k, init=placed, n_init=1, random_state=seed % 2**32).fit(values)
+        raise MissingDependencyError("scikit-learn", "importable", got, hint) from error
+    model = KMeans(n_clusters=k, init=initial, n_init=1, random_state=seed % 2**32).fit(values)
     return model.labels_.astype(np.int64), model.cluster_centers_, float(model.inertia_)
 
 
@@ -97,6 +96,6 @@ def _members(values: Floats, labels: Indices, centroids: Floats) -> Indices:
     sizes = np.bincount(labels, minlength=len(centroids))[labels[rows]]
     members: Indices = rows[np.lexsort((rows, -sizes))].astype(np.int64)
     # Rounding can put equal rows into two clusters.
-    _, different = np.unique(values[members], axis=0, return_index=True)
-    kept: Indices = members[np.sort(different)]
-    return kept
+    _, places = np.unique(values[members], axis=0, return_index=True)
+    distinct: Indices = members[np.sort(places)]
+    return distinct

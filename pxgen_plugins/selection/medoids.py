@@ -9,7 +9,7 @@ import torch
 
 from pxgen_plugins.selection._blocked_table import Points
 from pxgen_plugins.selection._farthest_first import farthest_first
-from pxgen_plugins.selection._pam import partition_around_medoids, spread_out
+from pxgen_plugins.selection._pam import initial_medoids, partition_around_medoids
 from pxgen_plugins.selection.base import Floats, Indices, Selection, count, register, row
 from pxgen_plugins.utils.validation import choice, integer
 
@@ -22,7 +22,7 @@ _JUDGES = 50_000
 _CELLS = 1 << 20
 
 
-@register("k_medoids")
+@register("k_medoids", order_matters=True)
 def k_medoids(
     X: Any, k: int, *, start: int | None = None, seed: int = 0, metric: str = "l1"
 ) -> Selection:
@@ -57,20 +57,19 @@ def k_medoids(
         >>> k_medoids([0.0, 1.0, 2.0, 10.0, 11.0, 30.0], 2)
         Selection(k=2, objective=20, indices=[2, 5])
     """
-    where = "k_medoids"
-    points = Points(X, where)
-    k = count(k, points.n, where)
-    metric = choice(metric, "metric", where, ("l1", "l2"))
-    first = row(start, points.n, where)
-    rng = np.random.default_rng(integer(seed, "seed", where, minimum=0))
+    points = Points(X)
+    k = count(k, points.n)
+    metric = choice(metric, "metric", ("l1", "l2"))
+    first = row(start, points.n)
+    rng = np.random.default_rng(integer(seed, "seed", minimum=0))
     power = 1.0 if metric == "l1" else 2.0
-    placed = None
+    initial = None
     if first is not None:
-        placed = farthest_first(points, k, first).indices
+        initial = farthest_first(points, k, first).indices
     if points.n <= _WHOLE:
-        picks = _search(points, np.arange(points.n), k, placed, power, rng)
+        picks = _search(points, np.arange(points.n), k, initial, power, rng)
     else:
-        picks = _sampled(points, k, placed, power, rng)
+        picks = _search_samples(points, k, initial, power, rng)
     if len(picks) < k:
         picks = farthest_first(points, k, picks.tolist()).indices
     assignment, total = _assign(points, np.arange(points.n), picks, power)
@@ -80,8 +79,8 @@ def k_medoids(
     return Selection(picks[order], total * points.scale, back[assignment])
 
 
-def _sampled(
-    points: Points, k: int, placed: Indices | None, power: float, rng: np.random.Generator
+def _search_samples(
+    points: Points, k: int, initial: Indices | None, power: float, rng: np.random.Generator
 ) -> Indices:
     size = min(points.n, max(_SAMPLE, 5 * k))
     judges = np.arange(points.n)
@@ -90,9 +89,9 @@ def _sampled(
     best, least = np.empty(0, dtype=np.int64), np.inf
     for _ in range(_SAMPLES):
         rows = np.sort(rng.choice(points.n, size, replace=False))
-        if placed is not None:
-            rows = np.union1d(rows, placed)
-        picks = _search(points, rows, k, placed, power, rng)
+        if initial is not None:
+            rows = np.union1d(rows, initial)
+        picks = _search(points, rows, k, initial, power, rng)
         _, total = _assign(points, judges, picks, power)
         if total < least:
             best, least = picks, total
@@ -103,24 +102,24 @@ def _search(
     points: Points,
     rows: Indices,
     k: int,
-    placed: Indices | None,
+    initial: Indices | None,
     power: float,
     rng: np.random.Generator,
 ) -> Indices:
     """Return at most k medoids out of some rows; fewer when these hold fewer different ones."""
-    values, found, counts = np.unique(
+    values, places, counts = np.unique(
         points.rows(rows), axis=0, return_index=True, return_counts=True
     )
-    order = np.argsort(found, kind="stable")
-    chosen, weights = rows[found[order]], counts[order].astype(np.float64)
+    order = np.argsort(places, kind="stable")
+    distinct, weights = rows[places[order]], counts[order].astype(np.float64)
     table = _distances(values[order], values[order], power)
-    first = spread_out(table, weights, k, rng)
-    if placed is not None:
+    first = initial_medoids(table, weights, k, rng)
+    if initial is not None:
         # A repeat may have been placed for want of other rows; its first row stands for it.
-        known = np.flatnonzero(np.isin(chosen, placed))
-        if len(known) == len(first):
-            first = known
-    medoids: Indices = chosen[partition_around_medoids(table, weights, first)]
+        positions = np.flatnonzero(np.isin(distinct, initial))
+        if len(positions) == len(first):
+            first = positions
+    medoids: Indices = distinct[partition_around_medoids(table, weights, first)]
     return medoids
 
 

@@ -27,6 +27,11 @@ if TYPE_CHECKING:
     from pxgen_plugins.testing.explainers import check_explainer, explainer_checks
     from pxgen_plugins.testing.models import ModelCase, check_model, model_checks
     from pxgen_plugins.testing.selectors import SelectorCase, check_selector, selector_checks
+    from pxgen_plugins.testing.thresholds import (
+        ThresholdCase,
+        check_threshold_rule,
+        threshold_checks,
+    )
 
 __all__ = [
     "Check",
@@ -34,15 +39,18 @@ __all__ = [
     "ExplainerCase",
     "ModelCase",
     "SelectorCase",
+    "ThresholdCase",
     "check_criterion",
     "check_explainer",
     "check_model",
     "check_selector",
+    "check_threshold_rule",
     "criterion_checks",
     "explainer_checks",
     "model_checks",
     "parametrize_with_checks",
     "selector_checks",
+    "threshold_checks",
 ]
 
 _HOMES = {
@@ -60,6 +68,9 @@ _HOMES = {
     "SelectorCase": "selectors",
     "check_selector": "selectors",
     "selector_checks": "selectors",
+    "ThresholdCase": "thresholds",
+    "check_threshold_rule": "thresholds",
+    "threshold_checks": "thresholds",
 }
 
 __getattr__, __dir__ = attach(__name__, _HOMES)

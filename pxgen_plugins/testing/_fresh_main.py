@@ -1,4 +1,4 @@
-"""The child of :mod:`pxgen_plugins.testing.fresh`: one request a line in, one reply a line out."""
+"""The separate process of :mod:`pxgen_plugins.testing.fresh`: one request, one reply per line."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from typing import Any
 import numpy as np
 
 
-def _predictor(where: dict[str, str]) -> Any:
+def _predictor(home: dict[str, str]) -> Any:
     try:
-        module = importlib.import_module(where["module"]) if where["module"] != "__main__" else None
+        module = importlib.import_module(home["module"]) if home["module"] != "__main__" else None
     except ImportError:
         module = None
     if module is None:  # a script, or a module that only its runner can import by name
-        spec = importlib.util.spec_from_file_location("pxgen_checked_module", where["file"])
+        spec = importlib.util.spec_from_file_location("pxgen_checked_module", home["file"])
         if spec is None or spec.loader is None:
-            raise ImportError(f"cannot import {where['module']} from {where['file']!r}")
+            raise ImportError(f"cannot import {home['module']} from {home['file']!r}")
         module = importlib.util.module_from_spec(spec)
         sys.modules[spec.name] = module
         spec.loader.exec_module(module)
-    return attrgetter(where["name"])(module)()
+    return attrgetter(home["name"])(module)()
 
 
 def _serve(request: dict[str, Any]) -> None:

@@ -77,8 +77,8 @@ class Suite(Generic[T]):
 
         def add(function: Callable[[T], None]) -> Callable[[T], None]:
             name = function.__name__
-            known = self._checks.get(name)
-            if known is not None and known.function.__module__ != function.__module__:
+            present = self._checks.get(name)
+            if present is not None and present.function.__module__ != function.__module__:
                 raise ValueError(f"{self.kind} checks: the name {name!r} is used twice")
             self._checks[name] = Check(name, points, function)
             return function
@@ -108,11 +108,11 @@ class Suite(Generic[T]):
         Raises:
             AssertionError: Naming every check that failed, with its message.
         """
-        expected, left_out = dict(expected_failures or {}), dict(not_run or {})
-        unknown = sorted({*expected, *left_out} - set(self._checks))
+        expected, absent = dict(expected_failures or {}), dict(not_run or {})
+        unknown = sorted({*expected, *absent} - set(self._checks))
         problems = [f"- {one}: named by the case, but there is no such check" for one in unknown]
         for check in self.checks():
-            if check.name in left_out:
+            if check.name in absent:
                 continue
             try:
                 check(subject)
@@ -177,14 +177,14 @@ def parametrize_with_checks(
             if expected_failures is not None
             else getattr(subject, "expected_failures", {})
         )
-        left_out = getattr(subject, "not_run", {})
-        unknown = sorted({*reasons, *left_out} - {check.name for check in checks})
+        not_run = getattr(subject, "not_run", {})
+        unknown = sorted({*reasons, *not_run} - {check.name for check in checks})
         if unknown:
             raise ValueError(f"{name}: there are no checks {unknown}")
         for check in checks:
             marks: list[Any] = []
-            if check.name in left_out:
-                marks.append(pytest.mark.xfail(reason=left_out[check.name], run=False))
+            if check.name in not_run:
+                marks.append(pytest.mark.xfail(reason=not_run[check.name], run=False))
             elif check.name in reasons:
                 marks.append(pytest.mark.xfail(reason=reasons[check.name], strict=True))
             parameters.append(pytest.param(subject, check, marks=marks, id=f"{name}-{check.name}"))

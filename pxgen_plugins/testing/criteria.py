@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pxgen_plugins.criteria import Batch, Criterion, Fitted, for_model, make
+from pxgen_plugins.criteria import Batch, Criterion, FittedCriterion, for_model, make
 from pxgen_plugins.criteria.base import KINDS, REGISTRY
 from pxgen_plugins.models.base import CAPABILITIES, capabilities
 from pxgen_plugins.testing.checks import Check, Suite, expect, skip
@@ -22,7 +22,7 @@ from pxgen_plugins.utils.errors import CapabilityError
 __all__ = ["CriterionCase", "check_criterion", "criterion_checks"]
 
 _ROWS = 9
-_TAUGHT = 40  # instances of each kind that a fitted criterion learns from
+_LEARNING = 40  # instances of each kind that a fitted criterion learns from
 _RTOL = 1e-4
 
 
@@ -48,7 +48,7 @@ class CriterionCase:
 
     def ready(self) -> Criterion:
         """Return a new criterion that has learned what it needs."""
-        return taught(self.make(), self.model)
+        return fit(self.make(), self.model)
 
     def anchors(self) -> Tensor:
         """Return a few ordinary anchors: noise and, when the model can sample, its samples."""
@@ -92,7 +92,7 @@ def parameters_rebuild_it(case: CriterionCase) -> None:
     """``params`` is JSON, and a criterion built from it gives the same values."""
     criterion = case.make()
     params = json.loads(json.dumps(criterion.params, allow_nan=False))
-    rebuilt = taught(type(criterion)(**params), case.model)
+    rebuilt = fit(type(criterion)(**params), case.model)
     expect(rebuilt.params == criterion.params, f"{rebuilt.params} against {criterion.params}")
     x = case.anchors()
     same = _close(rebuilt(Batch(case.model, x)), case.values(x), 0.0)
@@ -285,14 +285,14 @@ def criterion_case(criterion: Any, model: Any = None) -> CriterionCase:
     return CriterionCase(label, lambda: make(criterion), used)
 
 
-def taught(criterion: Criterion, model: Any) -> Criterion:
+def fit(criterion: Criterion, model: Any) -> Criterion:
     """Return ``criterion`` after it has learned from instances inside the model's range."""
-    if isinstance(criterion, Fitted):
+    if isinstance(criterion, FittedCriterion):
         able = "sample" in capabilities(model)
-        drawn = [torch.as_tensor(model.sample(_TAUGHT, 1)).detach()] if able else []
-        x = torch.cat([noise(model, _TAUGHT, 7), *drawn])
-        parts = torch.split(x.to(model.device, model.dtype), _TAUGHT // 2)
-        firsts = range(0, len(x), _TAUGHT // 2)
+        drawn = [torch.as_tensor(model.sample(_LEARNING, 1)).detach()] if able else []
+        x = torch.cat([noise(model, _LEARNING, 7), *drawn])
+        parts = torch.split(x.to(model.device, model.dtype), _LEARNING // 2)
+        firsts = range(0, len(x), _LEARNING // 2)
         batches = (Batch(model, part, first=n) for n, part in zip(firsts, parts, strict=True))
         criterion.fit(batches)
     return criterion

@@ -1,4 +1,4 @@
-"""Tiny models that the checks use when the caller gives none."""
+"""Tiny deterministic models, for checks and examples."""
 
 from __future__ import annotations
 
@@ -79,8 +79,8 @@ class AbleModel(LinearModel):
 
     def noise_loss(self, x: Tensor, t: float, seed: int) -> Tensor:
         """Return the squared error of the reconstruction of noisy ``x``."""
-        drawn = torch.randn(x.shape[1:], generator=torch.Generator().manual_seed(seed))
-        noisy = (1.0 - t) * x + t * drawn.to(x.device, x.dtype)
+        gauss = torch.randn(x.shape[1:], generator=torch.Generator().manual_seed(seed))
+        noisy = (1.0 - t) * x + t * gauss.to(x.device, x.dtype)
         return (self.reconstruct(noisy) - x).square().flatten(1).mean(1)
 
     def score(self, x: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""What the suite needs to know about an explainer to check it."""
+"""An explainer with what is needed to build, fit and use it: the subject of its suite."""
 
 from __future__ import annotations
 
@@ -90,23 +90,23 @@ class ExplainerCase:
             explainer.fit(*copy.deepcopy(self.fit_args))
         return explainer
 
-    def fitted(self, predictor: Any = None, **options: Any) -> Any:
+    def fit_new(self, predictor: Any = None, **options: Any) -> Any:
         """Return a new explainer, fitted."""
         return self.fit(self.new(predictor, **options))
 
     def kwargs(self, X: NDArray[Any]) -> dict[str, Any]:
         """Return the further arguments of ``explain`` for the input ``X``, as own copies."""
-        given = self.explain_kwargs
-        return copy.deepcopy(dict(given(X) if callable(given) else given))
+        kwargs = self.explain_kwargs
+        return copy.deepcopy(dict(kwargs(X) if callable(kwargs) else kwargs))
 
     def explain(self, explainer: Any, X: NDArray[Any] | None = None) -> Any:
         """Return the explanation of ``X`` (default: a copy of the case's)."""
-        used = self.X.copy() if X is None else X
-        return explainer.explain(used, **self.kwargs(used))
+        rows = self.X.copy() if X is None else X
+        return explainer.explain(rows, **self.kwargs(rows))
 
-    def explained(self, X: NDArray[Any] | None = None) -> Any:
+    def explain_new(self, X: NDArray[Any] | None = None) -> Any:
         """Return the explanation of ``X`` (default: the case's) by a new, fitted explainer."""
-        return self.explain(self.fitted(), X)
+        return self.explain(self.fit_new(), X)
 
     def rows(self, n: int) -> NDArray[Any]:
         """Return ``n`` instances: the rows of X repeated, each slightly different."""

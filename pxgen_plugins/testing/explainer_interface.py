@@ -33,7 +33,7 @@ def class_is_an_alibi_explainer(case: ExplainerCase) -> None:
 
 @SUITE.check(1)
 def predictor_is_the_first_argument(case: ExplainerCase) -> None:
-    """The first argument of ``__init__`` is ``predictor`` and is kept under that name."""
+    """The first argument of ``__init__`` is ``predictor`` and is attribute under that name."""
     parameters = list(case.init_parameters().values())
     expect(parameters, "__init__ takes no argument")
     first = parameters[0]
@@ -41,8 +41,8 @@ def predictor_is_the_first_argument(case: ExplainerCase) -> None:
     expect(first.kind in positional, f"the first argument, {first.name}, is not positional")
     expect(first.name == "predictor", f"the first argument is {first.name!r}, not 'predictor'")
     predictor = case.make_predictor()
-    kept = getattr(case.new(predictor), "predictor", None)
-    expect(kept is not None, "there is no attribute 'predictor' after __init__")
+    attribute = getattr(case.new(predictor), "predictor", None)
+    expect(attribute is not None, "there is no attribute 'predictor' after __init__")
 
 
 @SUITE.check(2)
@@ -73,18 +73,18 @@ def own_version_is_recorded(case: ExplainerCase) -> None:
     if _belongs_to_alibi(explainer):
         skip("alibi's own explainer: meta['version'] is its version")
     places = {**explainer.meta.get("params", {}), **explainer.meta}
-    found = [key for key in places if "version" in str(key) and key != "version"]
-    expect(found, "no key of meta or meta['params'] names the plugin's version")
+    keys = [key for key in places if "version" in str(key) and key != "version"]
+    expect(keys, "no key of meta or meta['params'] names the plugin's version")
 
 
 @SUITE.check(3)
 def init_arguments_are_in_params(case: ExplainerCase) -> None:
     """Every argument of ``__init__`` but models and callables is in ``meta['params']``."""
-    explainer = case.fitted()
+    explainer = case.fit_new()
     variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
     names = [name for name, p in case.init_parameters().items() if p.kind not in variadic]
-    wanted = [name for name in names[1:] if name not in case.not_in_params]
-    missing = [name for name in wanted if name not in explainer.meta["params"]]
+    arguments = [name for name in names[1:] if name not in case.not_in_params]
+    missing = [name for name in arguments if name not in explainer.meta["params"]]
     expect(not missing, f"meta['params'] lacks {', '.join(missing)}")
     if case.has_option(case.seed_option):
         params = case.new(**{case.seed_option: 3}).meta["params"]
@@ -110,7 +110,7 @@ def metadata_is_json_at_every_stage(case: ExplainerCase) -> None:
 @SUITE.check(4)
 def instances_share_no_metadata(case: ExplainerCase) -> None:
     """Two instances share no mutable part of their metadata."""
-    one, other = case.fitted(), case.fitted()
+    one, other = case.fit_new(), case.fit_new()
     parts, others = mutable_parts(one.meta), mutable_parts(other.meta)
     shared = sorted(parts[key] or "meta" for key in parts.keys() & others.keys())
     expect(not shared, f"two instances share the objects {shared}")
@@ -124,10 +124,10 @@ def default_tables_stay_unchanged(case: ExplainerCase) -> None:
     """Module tables of defaults (``DEFAULT_*``) are the same after init, fit and explain."""
     case.new()  # imports whatever holds the tables
     before = _default_tables(case)
-    case.explained()
+    case.explain_new()
     after = _default_tables(case)
-    changed = differences(before, after)
-    expect(not changed, f"use of the explainer changed {changed[:3]}")
+    changes = differences(before, after)
+    expect(not changes, f"use of the explainer changed {changes[:3]}")
 
 
 @SUITE.check(5)
@@ -170,8 +170,8 @@ def class_name_is_free(case: ExplainerCase) -> None:
     hooks = [f"{verb}{name}" for verb in ("_save_", "_load_") if _has(alibi.saving, verb + name)]
     expect(not hooks, f"alibi.saving has {hooks}, which would take over {name}")
     expect(name not in alibi.saving.NOT_SUPPORTED, f"alibi refuses to save a class named {name}")
-    taken = _has(alibi.explainers, name) or _has(alibi.prototypes, name)
-    expect(not taken, f"alibi has a class {name} of its own")
+    clash = _has(alibi.explainers, name) or _has(alibi.prototypes, name)
+    expect(not clash, f"alibi has a class {name} of its own")
 
 
 @SUITE.check(28)
@@ -201,9 +201,9 @@ def explain_arguments_survive_json(case: ExplainerCase) -> None:
     kwargs = case.kwargs(X)
     if not kwargs:
         skip("explain is used without further arguments")
-    sent = json.loads(json.dumps(kwargs, cls=NumpyEncoder))
-    found = differences(case.explained().data, case.fitted().explain(X, **sent).data)
-    expect(not found, f"the result differs: {found[:3]}")
+    read_back = json.loads(json.dumps(kwargs, cls=NumpyEncoder))
+    changes = differences(case.explain_new().data, case.fit_new().explain(X, **read_back).data)
+    expect(not changes, f"the result differs: {changes[:3]}")
 
 
 def _belongs_to_alibi(explainer: Any) -> bool:

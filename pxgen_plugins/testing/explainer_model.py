@@ -24,17 +24,17 @@ def model_is_left_as_it_was(case: ExplainerCase) -> None:
     """Weights, gradients, flags of every submodule and hooks are the same after use."""
     predictor, module = _mixed_module(case)
     before = module_state(module)
-    explainer = case.fitted(predictor)
+    explainer = case.fit_new(predictor)
     case.explain(explainer)
-    changed = module_changes(before, module_state(module))
-    expect(not changed, f"changed: {', '.join(changed[:5])}")
+    changes = module_changes(before, module_state(module))
+    expect(not changes, f"changed: {', '.join(changes[:5])}")
 
 
 @SUITE.check(15)
 def model_is_left_as_it_was_after_a_failure(case: ExplainerCase) -> None:
     """The model is also as it was when ``explain`` fails half-way."""
     predictor, module = _mixed_module(case)
-    explainer = case.fitted(predictor)
+    explainer = case.fit_new(predictor)
     before = module_state(module)
     leaf = [part for part in module.modules() if not list(part.children())][-1]
     calls = 0
@@ -55,35 +55,35 @@ def model_is_left_as_it_was_after_a_failure(case: ExplainerCase) -> None:
         hook.remove()
     if not (failed or calls):
         skip("explain does not call the last layer")
-    changed = module_changes(before, module_state(module))
-    expect(not changed, f"changed: {', '.join(changed[:5])}")
+    changes = module_changes(before, module_state(module))
+    expect(not changes, f"changed: {', '.join(changes[:5])}")
 
 
 @SUITE.check(16)
 def float_types_give_the_same_result(case: ExplainerCase) -> None:
     """float64 and float32 input gives the same result, or one type is refused clearly."""
-    expected = case.explained().data
+    expected = case.explain_new().data
     for dtype in (np.float32, np.float64):
         X = case.X.astype(dtype)
-        explainer = case.fitted()
+        explainer = case.fit_new()
         returned = _result_or_refusal(explainer, partial(case.explain, explainer, X))
         if returned is not None:
-            found = differences(returned.data, expected, rtol=case.rtol, atol=case.atol)
-            expect(not found, f"{np.dtype(dtype)} against {case.X.dtype}: {found[:3]}")
+            changes = differences(returned.data, expected, rtol=case.rtol, atol=case.atol)
+            expect(not changes, f"{np.dtype(dtype)} against {case.X.dtype}: {changes[:3]}")
 
 
 @SUITE.check(16)
 def memory_layouts_give_the_same_result(case: ExplainerCase) -> None:
     """Strided, Fortran-ordered and read-only input gives the result of contiguous input."""
-    expected = case.explained().data
+    expected = case.explain_new().data
     wide = np.repeat(case.X, 2, axis=-1)
     strided = wide[..., ::2]
     frozen = case.X.copy()
     frozen.setflags(write=False)
     layouts = {"strided": strided, "Fortran": np.asfortranarray(case.X), "read-only": frozen}
     for name, X in layouts.items():
-        found = differences(case.explained(X).data, expected, rtol=case.rtol, atol=case.atol)
-        expect(not found, f"{name} input: {found[:3]}")
+        changes = differences(case.explain_new(X).data, expected, rtol=case.rtol, atol=case.atol)
+        expect(not changes, f"{name} input: {changes[:3]}")
 
 
 @SUITE.check(16)
@@ -92,9 +92,9 @@ def input_is_not_modified(case: ExplainerCase) -> None:
     X = case.X.copy()
     explainer = case.new()
     if case.fit_args is not None:
-        given = [np.array(part) if _is_array(part) else part for part in case.fit_args]
-        explainer.fit(*given)
-        for part, original in zip(given, case.fit_args, strict=True):
+        arrays = [np.array(part) if _is_array(part) else part for part in case.fit_args]
+        explainer.fit(*arrays)
+        for part, original in zip(arrays, case.fit_args, strict=True):
             same = not _is_array(part) or np.array_equal(part, original)
             expect(same, "fit changed an array it was given")
     case.explain(explainer, X)
@@ -106,14 +106,14 @@ def single_instance_is_a_batch_of_one(case: ExplainerCase) -> None:
     """One instance without a batch axis is a batch of one, or is refused clearly."""
     if not case.batched:
         skip("explain takes one instance")
-    explainer = case.fitted()
+    explainer = case.fit_new()
     one = partial(explainer.explain, case.X[0].copy(), **case.kwargs(case.X[:1]))
     returned = _result_or_refusal(explainer, one)
     if returned is None:
         return
-    expected = case.explained(case.X[:1].copy())
-    found = differences(returned.data, expected.data, rtol=case.rtol, atol=case.atol)
-    expect(not found, f"against a batch of one: {found[:3]}")
+    expected = case.explain_new(case.X[:1].copy())
+    changes = differences(returned.data, expected.data, rtol=case.rtol, atol=case.atol)
+    expect(not changes, f"against a batch of one: {changes[:3]}")
 
 
 @SUITE.check(16)
@@ -121,7 +121,7 @@ def empty_batch_is_defined(case: ExplainerCase) -> None:
     """A batch of no instances has a result, or is refused clearly."""
     if not case.batched:
         skip("explain takes one instance")
-    explainer = case.fitted()
+    explainer = case.fit_new()
     _result_or_refusal(explainer, partial(case.explain, explainer, case.X[:0].copy()))
 
 
@@ -131,10 +131,10 @@ def batch_size_does_not_matter(case: ExplainerCase) -> None:
     if not case.has_option(case.batch_option):
         skip("no batch size to choose")
     sizes = (1, 7, max(1, len(case.X)))
-    results = [case.explain(case.fitted(**{case.batch_option: size})).data for size in sizes]
+    results = [case.explain(case.fit_new(**{case.batch_option: size})).data for size in sizes]
     for size, data in zip(sizes[:-1], results[:-1], strict=True):
-        found = differences(data, results[-1], rtol=case.rtol, atol=case.atol)
-        expect(not found, f"batch size {size} against {sizes[-1]}: {found[:3]}")
+        changes = differences(data, results[-1], rtol=case.rtol, atol=case.atol)
+        expect(not changes, f"batch size {size} against {sizes[-1]}: {changes[:3]}")
 
 
 @SUITE.check(17)
@@ -147,12 +147,12 @@ def batches_stay_as_small_as_asked(case: ExplainerCase) -> None:
     if case.module is not None:
         for part in case.module(predictor).modules():
             part.register_forward_pre_hook(_recorder(sizes))
-        watched = predictor
+        observed = predictor
     elif callable(predictor):
-        watched = _counting(predictor, sizes)
+        observed = _counter(predictor, sizes)
     else:
         skip("neither a module nor a callable to watch")
-    explainer = case.fitted(watched, **{case.batch_option: 5})
+    explainer = case.fit_new(observed, **{case.batch_option: 5})
     sizes.clear()  # probes at construction are allowed to be of any size
     case.explain(explainer, case.rows(23) if case.batched else None)
     expect(sizes, "explain did not call the model")
@@ -200,12 +200,12 @@ def _recorder(sizes: list[int]) -> Callable[..., None]:
     return record
 
 
-def _counting(predictor: Callable[..., Any], sizes: list[int]) -> Callable[..., Any]:
-    def counted(X: NDArray[Any], *rest: Any, **named: Any) -> Any:
+def _counter(predictor: Callable[..., Any], sizes: list[int]) -> Callable[..., Any]:
+    def count(X: NDArray[Any], *rest: Any, **named: Any) -> Any:
         sizes.append(len(X))
         return predictor(X, *rest, **named)
 
-    return counted
+    return count
 
 
 def _is_array(value: Any) -> bool:

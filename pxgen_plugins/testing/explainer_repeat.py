@@ -29,8 +29,8 @@ def init_leaves_global_random_state(case: ExplainerCase) -> None:
     predictor = case.make_predictor()
     before = random_state()
     case.new(predictor)
-    moved = moved_generators(before)
-    expect(not moved, f"__init__ moved the global state of {', '.join(moved)}")
+    generators = moved_generators(before)
+    expect(not generators, f"__init__ moved the global state of {', '.join(generators)}")
 
 
 @SUITE.check(18)
@@ -41,39 +41,39 @@ def fit_leaves_global_random_state(case: ExplainerCase) -> None:
     explainer = case.new()
     before = random_state()
     case.fit(explainer)
-    moved = moved_generators(before)
-    expect(not moved, f"fit moved the global state of {', '.join(moved)}")
+    generators = moved_generators(before)
+    expect(not generators, f"fit moved the global state of {', '.join(generators)}")
 
 
 @SUITE.check(18)
 def explain_leaves_global_random_state(case: ExplainerCase) -> None:
     """``explain`` leaves the generators of random, numpy and torch alone."""
-    explainer = case.fitted()
+    explainer = case.fit_new()
     before = random_state()
     case.explain(explainer)
-    moved = moved_generators(before)
-    expect(not moved, f"explain moved the global state of {', '.join(moved)}")
+    generators = moved_generators(before)
+    expect(not generators, f"explain moved the global state of {', '.join(generators)}")
 
 
 @SUITE.check(19)
 def new_instances_agree(case: ExplainerCase) -> None:
     """Two instances with the same arguments agree, whatever the global random state is."""
-    one = case.explained().data
+    one = case.explain_new().data
     with other_random_state():
-        other = case.explained().data
-    found = differences(one, other)
-    expect(not found, f"two instances differ: {found[:3]}")
+        other = case.explain_new().data
+    changes = differences(one, other)
+    expect(not changes, f"two instances differ: {changes[:3]}")
 
 
 @SUITE.check(19)
 def second_explain_agrees(case: ExplainerCase) -> None:
     """A second ``explain`` of the same input on the same instance agrees with the first."""
-    explainer = case.fitted()
+    explainer = case.fit_new()
     one = case.explain(explainer).data
     with other_random_state():
         other = case.explain(explainer).data
-    found = differences(one, other)
-    expect(not found, f"the second explanation differs: {found[:3]}")
+    changes = differences(one, other)
+    expect(not changes, f"the second explanation differs: {changes[:3]}")
 
 
 @SUITE.check(19)
@@ -81,8 +81,8 @@ def another_seed_differs(case: ExplainerCase) -> None:
     """Another seed gives another explanation where sampling is used."""
     if not (case.seed_matters and case.has_option(case.seed_option)):
         skip("no seed that matters")
-    one = case.explain(case.fitted(**{case.seed_option: 1})).data
-    other = case.explain(case.fitted(**{case.seed_option: 2})).data
+    one = case.explain(case.fit_new(**{case.seed_option: 1})).data
+    other = case.explain(case.fit_new(**{case.seed_option: 2})).data
     expect(differences(one, other), "seeds 1 and 2 give the same explanation")
 
 
@@ -92,14 +92,14 @@ def threads_agree(case: ExplainerCase) -> None:
     inputs = [case.X.copy() for _ in range(2 * _THREADS)]
     if case.batched:
         inputs = [np.roll(X, shift, axis=0) for shift, X in enumerate(inputs)]
-    alone = case.fitted()
-    expected = [case.explain(alone, X.copy()).data for X in inputs]
-    shared = case.fitted()
+    single = case.fit_new()
+    expected = [case.explain(single, X.copy()).data for X in inputs]
+    shared = case.fit_new()
     with ThreadPoolExecutor(_THREADS) as pool:
         results = list(pool.map(lambda X: case.explain(shared, X).data, inputs))
-    for number, (result, wanted) in enumerate(zip(results, expected, strict=True)):
-        found = differences(result, wanted, rtol=case.rtol, atol=case.atol)
-        expect(not found, f"call {number} differs from the sequential one: {found[:3]}")
+    for number, (result, alone) in enumerate(zip(results, expected, strict=True)):
+        changes = differences(result, alone, rtol=case.rtol, atol=case.atol)
+        expect(not changes, f"call {number} differs from the sequential one: {changes[:3]}")
 
 
 @SUITE.check(29)
@@ -108,7 +108,7 @@ def use_is_silent(case: ExplainerCase) -> None:
     options = {case.verbose_option: False} if case.has_option(case.verbose_option) else {}
     predictor = case.make_predictor()
     with captured_output() as output:
-        explainer = case.fitted(predictor, **options)
+        explainer = case.fit_new(predictor, **options)
         case.explain(explainer)
         repr(explainer)
     text = " ".join(output.text.split())
@@ -120,5 +120,5 @@ def logging_is_not_configured(case: ExplainerCase) -> None:
     """Use adds no handler to the root logger and leaves its level."""
     root = logging.getLogger()
     before = (root.level, list(root.handlers))
-    case.explained()
+    case.explain_new()
     expect((root.level, list(root.handlers)) == before, "use of the explainer configured logging")

@@ -21,13 +21,13 @@ _LONGEST_REPR = 15_000  # characters, without the white space of alibi's indenta
 @SUITE.check(6)
 def representations_stay_short(case: ExplainerCase) -> None:
     """``repr`` of explainer and explanation works and stays short for many instances."""
-    explainer = case.fitted()
+    explainer = case.fit_new()
     # numpy writes arrays of up to 1,000 elements in full, so fewer instances may be the worse case
     for n in (case.many // 4, case.many) if case.batched else (1,):
         explanation = case.explain(explainer, case.rows(n) if case.batched else None)
-        length = _visible(explanation)
+        length = _length(explanation)
         expect(0 < length <= _LONGEST_REPR, f"repr of {n} explained: {length} characters")
-    length = _visible(explainer)
+    length = _length(explainer)
     expect(0 < length <= _LONGEST_REPR, f"repr of the explainer: {length} characters")
 
 
@@ -36,7 +36,7 @@ def result_is_alibis_explanation(case: ExplainerCase) -> None:
     """``explain`` returns exactly alibi's Explanation, with the documented keys in its data."""
     from alibi.api.interfaces import Explanation
 
-    explanation = case.explained()
+    explanation = case.explain_new()
     expect(type(explanation) is Explanation, f"it returned {type(explanation)}")
     if case.data_keys is not None:
         extra, missing = (
@@ -50,7 +50,7 @@ def result_is_alibis_explanation(case: ExplainerCase) -> None:
 @SUITE.check(7)
 def data_keys_are_attributes(case: ExplainerCase) -> None:
     """Every data key is an identifier that hides nothing and reads as an attribute."""
-    explanation = case.explained()
+    explanation = case.explain_new()
     for key, value in explanation.data.items():
         expect(isinstance(key, str) and key.isidentifier(), f"{key!r} is no identifier")
         expect(key not in _RESERVED, f"the data key {key!r} hides alibi's own attribute")
@@ -61,8 +61,8 @@ def data_keys_are_attributes(case: ExplainerCase) -> None:
 def values_are_plain(case: ExplainerCase) -> None:
     """Metadata and data hold no tensor, ``np.bool_`` scalar, bytes, function or tuple key."""
     for explanation in _explanations(case):
-        found = foreign_values({"meta": explanation.meta, "data": explanation.data})
-        expect(not found, f"not plain data: {'; '.join(found[:5])}")
+        foreign = foreign_values({"meta": explanation.meta, "data": explanation.data})
+        expect(not foreign, f"not plain data: {'; '.join(foreign[:5])}")
 
 
 @SUITE.check(9)
@@ -84,8 +84,8 @@ def json_round_trip_keeps_values(case: ExplainerCase) -> None:
     for explanation in _explanations(case):
         back = Explanation.from_json(explanation.to_json())
         for part in ("meta", "data"):
-            found = differences(getattr(explanation, part), getattr(back, part), json=True)
-            expect(not found, f"{part} differs after the round trip: {found[:3]}")
+            changes = differences(getattr(explanation, part), getattr(back, part), json=True)
+            expect(not changes, f"{part} differs after the round trip: {changes[:3]}")
 
 
 @SUITE.check(11)
@@ -94,7 +94,7 @@ def json_holds_no_copy_of_the_input(case: ExplainerCase) -> None:
     if not case.batched:
         skip("explain takes one instance")
     few, many = case.rows(case.many // 4), case.rows(case.many)
-    explainer = case.fitted()
+    explainer = case.fit_new()
     growth = len(case.explain(explainer, many).to_json()) - len(
         case.explain(explainer, few).to_json()
     )
@@ -109,7 +109,7 @@ def json_holds_no_copy_of_the_input(case: ExplainerCase) -> None:
 @SUITE.check(12)
 def explanation_metadata_is_a_superset(case: ExplainerCase) -> None:
     """The explanation's metadata holds all of the explainer's."""
-    explainer = case.fitted()
+    explainer = case.fit_new()
     missing = superset(case.explain(explainer).meta, explainer.meta)
     expect(not missing, f"against the explainer's metadata: {missing[:5]}")
 
@@ -117,33 +117,33 @@ def explanation_metadata_is_a_superset(case: ExplainerCase) -> None:
 @SUITE.check(12)
 def explanation_metadata_is_independent(case: ExplainerCase) -> None:
     """Writing to the explanation's metadata changes nothing in the explainer's."""
-    explainer = case.fitted()
+    explainer = case.fit_new()
     explanation = case.explain(explainer)
     before = plain(explainer.meta)
     for part in _dicts(explanation.meta):
         part["written_by_the_check"] = True
-    changed = differences(before, explainer.meta)
-    expect(not changed, f"the explainer's metadata changed: {changed[:3]}")
+    changes = differences(before, explainer.meta)
+    expect(not changes, f"the explainer's metadata changed: {changes[:3]}")
 
 
 @SUITE.check(12)
 def explain_leaves_metadata_alone(case: ExplainerCase) -> None:
     """``explain`` leaves the explainer's own metadata as it was."""
-    explainer = case.fitted()
+    explainer = case.fit_new()
     before = plain(explainer.meta)
     case.explain(explainer)
-    changed = differences(before, explainer.meta)
-    expect(not changed, f"explain changed the explainer's metadata: {changed[:3]}")
+    changes = differences(before, explainer.meta)
+    expect(not changes, f"explain changed the explainer's metadata: {changes[:3]}")
 
 
 def _explanations(case: ExplainerCase) -> Iterator[Any]:
-    explainer = case.fitted()
+    explainer = case.fit_new()
     yield case.explain(explainer)
     if case.X_invalid is not None:
         yield case.explain(explainer, case.X_invalid.copy())
 
 
-def _visible(thing: Any) -> int:
+def _length(thing: Any) -> int:
     return len("".join(repr(thing).split()))
 
 

@@ -25,8 +25,8 @@ def loads_in_a_fresh_process(case: ExplainerCase) -> None:
     """``load_explainer`` in another process gives the same class, metadata and explanation."""
     from alibi.saving import save_explainer
 
-    explainer = case.fitted()
-    expected = case.explained()
+    explainer = case.fit_new()
+    expected = case.explain_new()
     meta = plain(explainer.meta, json=True)
     with _folder() as path:
         save_explainer(explainer, path / "saved")
@@ -35,12 +35,12 @@ def loads_in_a_fresh_process(case: ExplainerCase) -> None:
         )
     own = f"{type(explainer).__module__}.{type(explainer).__qualname__}"
     expect(loaded["class"] == own, f"the loaded class is {loaded['class']}, the saved one {own}")
-    found = differences(meta, loaded["meta"], json=True)
-    expect(not found, f"metadata differs: {found[:3]}")
-    found = differences(
+    changes = differences(meta, loaded["meta"], json=True)
+    expect(not changes, f"metadata differs: {changes[:3]}")
+    changes = differences(
         loaded["explanation"]["data"], expected.data, rtol=1e-6, atol=1e-9, json=True
     )
-    expect(not found, f"the explanation differs: {found[:3]}")
+    expect(not changes, f"the explanation differs: {changes[:3]}")
 
 
 @SUITE.check(22)
@@ -48,13 +48,13 @@ def fitted_state_survives_loading(case: ExplainerCase) -> None:
     """A loaded explainer explains without another ``fit``, with the same result."""
     from alibi.saving import load_explainer, save_explainer
 
-    explainer = case.fitted()
+    explainer = case.fit_new()
     with _folder() as path:
         save_explainer(explainer, path)
         loaded = load_explainer(path, case.make_predictor())
-    expected = case.explained().data
-    found = differences(case.explain(loaded).data, expected, rtol=1e-6, atol=1e-9)
-    expect(not found, f"the explanation differs: {found[:3]}")
+    expected = case.explain_new().data
+    changes = differences(case.explain(loaded).data, expected, rtol=1e-6, atol=1e-9)
+    expect(not changes, f"the explanation differs: {changes[:3]}")
 
 
 @SUITE.check(21)
@@ -64,7 +64,7 @@ def saved_files_hold_no_model(case: ExplainerCase) -> None:
 
     if case.make_grown is None:
         skip("no larger predictor of the same shapes (make_grown)")
-    small, large = case.fitted(), case.fitted(case.make_grown())
+    small, large = case.fit_new(), case.fit_new(case.make_grown())
     sizes = []
     for explainer in (small, large):
         with _folder() as path:
@@ -81,7 +81,7 @@ def reset_predictor_is_overridden(case: ExplainerCase) -> None:
     """``reset_predictor`` works and puts the new predictor in ``predictor``."""
     from alibi.api.interfaces import Explainer
 
-    explainer = case.fitted()
+    explainer = case.fit_new()
     method = getattr(type(explainer), "reset_predictor", None)
     expect(method is not None, "there is no reset_predictor")
     expect(method is not getattr(Explainer, "reset_predictor", None), "it is not overridden")
@@ -97,8 +97,8 @@ def another_predictor_leaves_nothing_stale(case: ExplainerCase) -> None:
     if case.make_other is None:
         skip("no other predictor (make_other)")
     other = case.make_other()
-    expected = case.explain(case.fitted(other)).data
-    explainer = case.fitted()
+    expected = case.explain(case.fit_new(other)).data
+    explainer = case.fit_new()
     before = case.explain(explainer).data
     expect(differences(before, expected), "make_other gives the same explanation: nothing to see")
     explainer.reset_predictor(other)
@@ -106,14 +106,14 @@ def another_predictor_leaves_nothing_stale(case: ExplainerCase) -> None:
         after = case.explain(explainer).data
     except NotFittedError:
         after = case.explain(case.fit(explainer)).data
-    found = differences(after, expected, rtol=1e-6, atol=1e-9)
-    expect(not found, f"against a new explainer of that model: {found[:3]}")
+    changes = differences(after, expected, rtol=1e-6, atol=1e-9)
+    expect(not changes, f"against a new explainer of that model: {changes[:3]}")
 
 
 @SUITE.check(23)
 def predictor_can_be_none(case: ExplainerCase) -> None:
     """``explainer.predictor = None`` is accepted, as alibi's saving needs."""
-    explainer = case.fitted()
+    explainer = case.fit_new()
     explainer.predictor = None
 
 
@@ -122,7 +122,7 @@ def saving_twice_works(case: ExplainerCase) -> None:
     """Saving twice to the same place works, and the explainer is usable afterwards."""
     from alibi.saving import load_explainer, save_explainer
 
-    explainer = case.fitted()
+    explainer = case.fit_new()
     with _folder() as path:
         save_explainer(explainer, path)
         save_explainer(explainer, path)
@@ -136,7 +136,7 @@ def failed_write_keeps_the_predictor(case: ExplainerCase) -> None:
     """When the file cannot be written, the explainer still has its predictor."""
     from alibi.saving import save_explainer
 
-    explainer = case.fitted()
+    explainer = case.fit_new()
     with _folder() as path:
         (path / "explainer.dill").mkdir()  # stands for a full disk: opening the file fails
         try:
@@ -154,7 +154,7 @@ def failed_pickling_keeps_the_predictor(case: ExplainerCase) -> None:
     """When a part of the state cannot be pickled, the explainer still has its predictor."""
     from alibi.saving import save_explainer
 
-    explainer = case.fitted()
+    explainer = case.fit_new()
     unpicklable: Iterator[int] = (number for number in range(0))
     try:
         explainer.put_by_the_check = unpicklable
@@ -178,12 +178,12 @@ def saved_state_holds_no_tensor(case: ExplainerCase) -> None:
     torch = sys.modules.get("torch")
     if torch is None:
         skip("torch is not imported")
-    explainer = case.fitted()
+    explainer = case.fit_new()
     case.explain(explainer)
     saved = _saved_state(explainer)
     kinds = (torch.Tensor, torch.nn.Module, torch.device)
-    found = [path for path, leaf in leaves(saved) if isinstance(leaf, kinds)]
-    expect(not found, f"torch objects in the state: {', '.join(found[:5])}")
+    tensors = [path for path, leaf in leaves(saved) if isinstance(leaf, kinds)]
+    expect(not tensors, f"torch objects in the state: {', '.join(tensors[:5])}")
 
 
 def _saved_state(explainer: Any) -> dict[str, Any]:
@@ -191,8 +191,8 @@ def _saved_state(explainer: Any) -> dict[str, Any]:
     explainer.predictor = None
     hook = getattr(type(explainer), "__getstate__", None)
     state = hook(explainer) if hook is not None else None
-    found = _dicts(state) or [dict(vars(explainer))]
-    return {key: value for part in found for key, value in part.items()}
+    parts = _dicts(state) or [dict(vars(explainer))]
+    return {key: value for part in parts for key, value in part.items()}
 
 
 def _dicts(state: Any) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""A process that knows nothing but what was saved, to load explainers in.
+"""Load saved explainers in a separate process, which knows nothing but what was saved.
 
 Importing alibi takes seconds, so one child serves all requests of this process; it is started on
 the first one and ends with this process.
@@ -74,15 +74,15 @@ def explain_in_fresh_process(
             "result": str(result),
         }
         with _lock:
-            reply = _ask(json.dumps(request))
+            reply = _reply_to(json.dumps(request))
         if reply != "done":
             raise AssertionError(f"the fresh process failed: {reply}")
         loaded: dict[str, Any] = json.loads(result.read_text(encoding="utf-8"))
     return loaded
 
 
-def _ask(line: str) -> str:
-    child = _started()
+def _reply_to(line: str) -> str:
+    child = _running_child()
     stdin, stdout = cast("IO[str]", child.stdin), cast("IO[str]", child.stdout)
     replies: list[str] = []
     reader = threading.Thread(target=lambda: replies.append(stdout.readline()), daemon=True)
@@ -100,7 +100,7 @@ def _ask(line: str) -> str:
     return str(json.loads(replies[0]))
 
 
-def _started() -> subprocess.Popen[str]:
+def _running_child() -> subprocess.Popen[str]:
     global _child
     if _child is None or _child.poll() is not None:
         paths = [str(Path(entry or ".").resolve()) for entry in sys.path]

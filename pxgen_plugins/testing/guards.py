@@ -1,4 +1,4 @@
-"""What must be the same before and after: random state, modules, output, default tables."""
+"""State that a check compares before and after: random generators, torch modules, output."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ def random_state() -> dict[str, Any]:
 def moved_generators(before: dict[str, Any]) -> list[str]:
     """Return the names of the global generators whose state differs from ``before``."""
     after = random_state()
-    moved = []
+    names = []
     if before["random"] != after["random"]:
-        moved.append("random")
+        names.append("random")
     if any(not np.array_equal(a, b) for a, b in zip(before["numpy"], after["numpy"], strict=True)):
-        moved.append("numpy.random")
+        names.append("numpy.random")
     if "torch" in before and not bool((before["torch"] == after["torch"]).all()):
-        moved.append("torch")
-    return moved
+        names.append("torch")
+    return names
 
 
 @contextmanager
@@ -99,7 +99,7 @@ def module_state(module: Any) -> dict[str, Any]:
 
 def module_changes(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
     """Return what differs between two results of :func:`module_state`."""
-    changed = sorted(set(before) ^ set(after))
+    names = sorted(set(before) ^ set(after))
     for name in sorted(set(before) & set(after)):
         one, other = before[name], after[name]
         if hasattr(one, "equal") and hasattr(other, "equal"):
@@ -107,8 +107,8 @@ def module_changes(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
         else:
             same = type(one) is type(other) and one == other
         if not same:
-            changed.append(name)
-    return changed
+            names.append(name)
+    return names
 
 
 class Output:
@@ -125,15 +125,15 @@ def captured_output() -> Iterator[Output]:
     python = io.StringIO()
     with tempfile.TemporaryFile() as sink:
         _flush()
-        kept = [(descriptor, os.dup(descriptor)) for descriptor in (1, 2)]
+        copies = [(descriptor, os.dup(descriptor)) for descriptor in (1, 2)]
         try:
-            for descriptor, _ in kept:
+            for descriptor, _ in copies:
                 os.dup2(sink.fileno(), descriptor)
             with redirect_stdout(python), redirect_stderr(python):
                 yield output
         finally:
             _flush()
-            for descriptor, copy in kept:
+            for descriptor, copy in copies:
                 os.dup2(copy, descriptor)
                 os.close(copy)
             sink.seek(0)

@@ -54,15 +54,15 @@ class ModelCase:
             self.needs("sample")
             return torch.as_tensor(self.model.sample(n, 5)).detach()
         low, high = self.model.data_range or (-1.0, 1.0)
-        drawn = torch.rand(n, *shape, generator=torch.Generator().manual_seed(0))
-        return (low + (high - low) * drawn).to(self.model.device, self.model.dtype)
+        uniform = torch.rand(n, *shape, generator=torch.Generator().manual_seed(0))
+        return (low + (high - low) * uniform).to(self.model.device, self.model.dtype)
 
     def z(self, n: int = _ROWS) -> Tensor:
         """Return ``n`` standard normal latent codes."""
         shape = self.model.latent_shape
         expect(shape is not None, "the model has a latent space, but no latent_shape")
-        drawn = torch.randn(n, *shape, generator=torch.Generator().manual_seed(0))
-        return drawn.to(self.model.device, self.model.dtype)
+        codes = torch.randn(n, *shape, generator=torch.Generator().manual_seed(0))
+        return codes.to(self.model.device, self.model.dtype)
 
     def use(self) -> None:
         """Call everything that the model declares, once."""
@@ -113,10 +113,10 @@ def capabilities_are_methods(case: ModelCase) -> None:
     expect(not unknown, f"declares the unknown capabilities {unknown}")
     expect(have, "declares nothing")
     for name in sorted(have):
-        found = getattr(case.model, name, None)
-        refused = getattr(type(case.model), name, None) is getattr(GenerativeModel, name, 0)
-        expect(found is not None and not refused, f"declares {name!r}, but has no such method")
-        expect(name == "layers" or callable(found), f"{name!r} is not callable")
+        method = getattr(case.model, name, None)
+        absent = getattr(type(case.model), name, None) is getattr(GenerativeModel, name, 0)
+        expect(method is not None and not absent, f"declares {name!r}, but has no such method")
+        expect(name == "layers" or callable(method), f"{name!r} is not callable")
     if have & {"encode", "embed", "decode"}:
         expect(case.model.latent_shape is not None, "encodes or decodes, but has no latent_shape")
 
@@ -154,9 +154,9 @@ def samples_are_instances(case: ModelCase) -> None:
     """Samples have the declared shape and range, and are finite."""
     case.needs("sample")
     for n in (1, _ROWS):
-        drawn = torch.as_tensor(case.model.sample(n, 0))
-        expect(len(drawn) == n, f"sample({n}) gave {len(drawn)} instances")
-        _expect_instances(case, drawn, n, "samples")
+        samples = torch.as_tensor(case.model.sample(n, 0))
+        expect(len(samples) == n, f"sample({n}) gave {len(samples)} instances")
+        _expect_instances(case, samples, n, "samples")
 
 
 @SUITE.check()
@@ -166,9 +166,9 @@ def encode_gives_mean_and_log_variance(case: ModelCase) -> None:
     x = case.x()
     returned = case.model.encode(x)
     expect(len(returned) == 2, f"encode gave {len(returned)} results, not mean and log_var")
-    wanted = (len(x), *(case.model.latent_shape or ()))
+    shape = (len(x), *(case.model.latent_shape or ()))
     for name, value, again in zip(("mean", "log_var"), returned, case.model.encode(x), strict=True):
-        expect(tuple(value.shape) == wanted, f"{name} has shape {tuple(value.shape)}, not {wanted}")
+        expect(tuple(value.shape) == shape, f"{name} has shape {tuple(value.shape)}, not {shape}")
         expect(bool(value.isfinite().all()), f"{name} is not finite")
         expect(torch.equal(value, again), f"{name} differs between two calls")
 
@@ -179,8 +179,8 @@ def embed_gives_codes(case: ModelCase) -> None:
     case.needs("embed")
     x = case.x()
     code = case.model.embed(x)
-    wanted = (len(x), *(case.model.latent_shape or ()))
-    expect(tuple(code.shape) == wanted, f"codes have shape {tuple(code.shape)}, not {wanted}")
+    shape = (len(x), *(case.model.latent_shape or ()))
+    expect(tuple(code.shape) == shape, f"codes have shape {tuple(code.shape)}, not {shape}")
     expect(bool(code.isfinite().all()), "codes are not finite")
     expect(torch.equal(code, case.model.embed(x)), "embed differs between two calls")
     if "encode" in capabilities(case.model):
@@ -194,19 +194,19 @@ def embed_gives_codes(case: ModelCase) -> None:
 def codes_are_indices(case: ModelCase) -> None:
     """``codes`` gives one row of non-negative integers per instance."""
     case.needs("codes")
-    found = case.model.codes(case.x())
-    expect(found.ndim == 2 and len(found) == _ROWS, f"codes have shape {tuple(found.shape)}")
-    good = not found.is_floating_point() and bool((found >= 0).all())
-    expect(good, f"codes are {found.dtype}, or negative")
+    codes = case.model.codes(case.x())
+    expect(codes.ndim == 2 and len(codes) == _ROWS, f"codes have shape {tuple(codes.shape)}")
+    good = not codes.is_floating_point() and bool((codes >= 0).all())
+    expect(good, f"codes are {codes.dtype}, or negative")
 
 
 @SUITE.check()
 def continuations_are_pairs_of_token_ids(case: ModelCase) -> None:
     """``continuation`` gives two rows of integers per instance."""
     case.needs("continuation")
-    found = case.model.continuation(case.x(2))
-    expect(len(found) == 2, f"2 instances gave {len(found)} continuations")
-    for pair in found:
+    pairs = case.model.continuation(case.x(2))
+    expect(len(pairs) == 2, f"2 instances gave {len(pairs)} continuations")
+    for pair in pairs:
         good = len(pair) == 2 and all(p.ndim == 1 and not p.is_floating_point() for p in pair)
         expect(good, "a continuation is no pair of one-dimensional integer tensors")
 
@@ -216,9 +216,9 @@ def decode_gives_instances(case: ModelCase) -> None:
     """``decode`` gives instances of the declared shape and range, the same each time."""
     case.needs("decode")
     z = case.z()
-    decoded = case.model.decode(z)
-    _expect_instances(case, decoded, len(z), "decoded codes")
-    expect(torch.equal(decoded, case.model.decode(z)), "decode differs between two calls")
+    instances = case.model.decode(z)
+    _expect_instances(case, instances, len(z), "decoded codes")
+    expect(torch.equal(instances, case.model.decode(z)), "decode differs between two calls")
 
 
 @SUITE.check()
@@ -226,9 +226,9 @@ def reconstruct_gives_instances(case: ModelCase) -> None:
     """``reconstruct`` gives one instance for each it is given."""
     case.needs("reconstruct")
     x = case.x()
-    rebuilt = case.model.reconstruct(x)
-    _expect_instances(case, rebuilt, len(x), "reconstructions")
-    expect(rebuilt.shape == x.shape, f"reconstructions have shape {tuple(rebuilt.shape)}")
+    copies = case.model.reconstruct(x)
+    _expect_instances(case, copies, len(x), "reconstructions")
+    expect(copies.shape == x.shape, f"reconstructions have shape {tuple(copies.shape)}")
 
 
 @SUITE.check()
@@ -249,18 +249,18 @@ def scalars_are_one_per_instance(case: ModelCase) -> None:
 def rows_are_independent(case: ModelCase) -> None:
     """Each instance gives the same result alone as in a batch."""
     have = capabilities(case.model)
-    found = 0
+    methods = 0
     for name in ("decode", *_ON_INSTANCES):
         if name not in have:
             continue
-        found += 1
-        given = case.z() if name == "decode" else case.x()
-        whole = _tensors(case.model_on(name, given))
-        alone = _tensors(case.model_on(name, given[2:3]))
+        methods += 1
+        batch = case.z() if name == "decode" else case.x()
+        whole = _tensors(case.model_on(name, batch))
+        alone = _tensors(case.model_on(name, batch[2:3]))
         for one, other in zip(whole, alone, strict=True):
             same = torch.allclose(one[2:3], other, rtol=1e-4, atol=1e-5)
             expect(same, f"{name} of an instance depends on the others in its batch")
-    if not found:
+    if not methods:
         skip("nothing takes a batch")
 
 
@@ -268,10 +268,10 @@ def rows_are_independent(case: ModelCase) -> None:
 def input_is_not_modified(case: ModelCase) -> None:
     """No method changes the batch it is given."""
     for name in sorted(capabilities(case.model) - {"sample", "layers"}):
-        given = case.z() if name == "decode" else case.x()
-        before = given.clone()
-        case.model_on(name, given)
-        expect(torch.equal(given, before), f"{name} changed its input")
+        batch = case.z() if name == "decode" else case.x()
+        before = batch.clone()
+        case.model_on(name, batch)
+        expect(torch.equal(batch, before), f"{name} changed its input")
 
 
 @SUITE.check()
@@ -289,12 +289,12 @@ def modules_are_left_as_they_were(case: ModelCase) -> None:
     finally:
         for part, flag in flags:
             part.training = flag
-    changed = [
+    changes = [
         name
         for one, other in zip(before, after, strict=True)
         for name in module_changes(one, other)
     ]
-    expect(not changed, f"changed: {', '.join(changed[:5])}")
+    expect(not changes, f"changed: {', '.join(changes[:5])}")
 
 
 @SUITE.check()
@@ -321,8 +321,8 @@ def global_random_state_is_left_alone(case: ModelCase) -> None:
     """Use leaves the generators of random, numpy and torch alone."""
     before = random_state()
     case.use()
-    moved = moved_generators(before)
-    expect(not moved, f"it moved the global state of {', '.join(moved)}")
+    generators = moved_generators(before)
+    expect(not generators, f"it moved the global state of {', '.join(generators)}")
 
 
 def model_checks() -> list[Check[ModelCase]]:
@@ -355,17 +355,17 @@ def check_model(
         >>> from pxgen_plugins.testing.examples import LinearModel
         >>> check_model(LinearModel())
     """
-    given = (modules,) if isinstance(modules, nn.Module) else tuple(modules)
-    case = ModelCase(type(model).__name__, model, given)
+    parts = (modules,) if isinstance(modules, nn.Module) else tuple(modules)
+    case = ModelCase(type(model).__name__, model, parts)
     SUITE.run(case, case.name, expected_failures)
 
 
 def _expect_instances(case: ModelCase, value: Any, n: int, what: str) -> None:
     expect(isinstance(value, Tensor), f"{what} are {type(value).__name__}, no tensor")
     shape = case.model.sample_shape
-    wanted = None if shape is None else (n, *shape)
-    good = wanted is None or tuple(value.shape) == wanted
-    expect(good, f"{what} have shape {tuple(value.shape)}, not {wanted}")
+    shape = None if shape is None else (n, *shape)
+    good = shape is None or tuple(value.shape) == shape
+    expect(good, f"{what} have shape {tuple(value.shape)}, not {shape}")
     expect(bool(value.isfinite().all()), f"{what} are not finite")
     if case.model.data_range is not None:
         low, high = case.model.data_range
@@ -381,11 +381,11 @@ def _tensors(value: Any) -> list[Tensor]:
 
 def _results(case: ModelCase) -> list[Tensor]:
     have = capabilities(case.model)
-    found: list[Tensor] = []
+    results: list[Tensor] = []
     if "sample" in have:
-        found += _tensors(case.model.sample(3, 0))
+        results += _tensors(case.model.sample(3, 0))
     for name in ("decode", *_ON_INSTANCES):
         if name in have:
-            given = case.z() if name == "decode" else case.x()
-            found += _tensors(case.model_on(name, given))
-    return found
+            batch = case.z() if name == "decode" else case.x()
+            results += _tensors(case.model_on(name, batch))
+    return results

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import tempfile
 import warnings
@@ -14,7 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pxgen_plugins.selection.base import REGISTRY, Selection, default_space
+from pxgen_plugins.selection.base import REGISTRY, Properties, Selection
+from pxgen_plugins.selection.base import properties as properties_of
 from pxgen_plugins.testing.checks import Check, Suite, expect
 from pxgen_plugins.testing.guards import moved_generators, other_random_state, random_state
 from pxgen_plugins.utils.errors import ParameterError, PXGenWarning
@@ -32,21 +34,26 @@ class SelectorCase:
         name: Name of the case.
         select: The selector.
         options: Further arguments for every call.
-        columns: Features of the tables it is tried on.
         registered: Name under which it is registered; None when it is not.
+        properties: What it declares.
         expected_failures: Reasons, by name of the checks that fail today.
     """
 
     name: str
     select: Callable[..., Selection]
     options: Mapping[str, Any] = field(default_factory=dict)
-    columns: int = 3
     registered: str | None = None
+    properties: Properties = field(default_factory=Properties)
     expected_failures: Mapping[str, str] = field(default_factory=dict)
 
     def __call__(self, X: Any, k: Any, **more: Any) -> Selection:
         """Select, with the case's options."""
         return self.select(X, k, **{**self.options, **more})
+
+    @property
+    def columns(self) -> int:
+        """Features of the tables it is tried on."""
+        return 1 if self.properties.space == "anchor_value" else 3
 
     def table(self, n: int = 40, seed: int = 0) -> Table:
         """Return n different rows; exact in float32, so that types agree."""
@@ -61,8 +68,20 @@ SUITE: Suite[SelectorCase] = Suite("selector")
 def registered_name_stands_for_it(case: SelectorCase) -> None:
     """The name it is registered under stands for this function."""
     if case.registered is not None:
-        found = REGISTRY.get(case.registered)
-        expect(found is case.select, f"{case.registered!r} is registered for another function")
+        function = REGISTRY.get(case.registered)
+        expect(function is case.select, f"{case.registered!r} is registered for another function")
+
+
+@SUITE.check()
+def start_and_seed_are_keywords(case: SelectorCase) -> None:
+    """``start`` and ``seed`` are taken by name, by default None and 0."""
+    parameters = inspect.signature(case.select).parameters
+    if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+        return  # handed on to another function
+    for name, default in (("start", None), ("seed", 0)):
+        expect(name in parameters, f"it takes no {name}")
+        value = parameters[name].default
+        expect(value == default and type(value) is type(default), f"{name} is {value!r} by default")
 
 
 @SUITE.check()
@@ -77,14 +96,15 @@ def picks_are_different_rows(case: SelectorCase) -> None:
 def assignment_points_to_picks(case: SelectorCase) -> None:
     """Where rows are assigned, each is to one of the picks, and a pick to itself."""
     X = case.table()
-    found = case(X, 5)
-    if found.assignment is None:
+    selection = case(X, 5)
+    if selection.assignment is None:
         return
-    given = np.asarray(found.assignment)
-    expect(given.shape == (len(X),), f"assignment has shape {given.shape}")
-    expect(given.dtype.kind == "i", f"assignment is {given.dtype}")
-    expect(bool(((given >= 0) & (given < 5)).all()), "assignment leaves the range of the picks")
-    own = given[np.asarray(found.indices)]
+    position = np.asarray(selection.assignment)
+    expect(position.shape == (len(X),), f"assignment has shape {position.shape}")
+    expect(position.dtype == np.int64, f"assignment is {position.dtype}")
+    inside = (position >= 0) & (position < 5)
+    expect(bool(inside.all()), "assignment leaves the range of the picks")
+    own = position[np.asarray(selection.indices)]
     expect(np.array_equal(own, np.arange(5)), f"the picks are assigned to {own.tolist()}")
 
 
@@ -101,8 +121,8 @@ def too_many_are_all_with_a_warning(case: SelectorCase) -> None:
     X = case.table(4)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        found = case(X, 9)
-    expect(sorted(np.asarray(found.indices).tolist()) == [0, 1, 2, 3], f"picked {found.indices}")
+        picks = np.asarray(case(X, 9).indices)
+    expect(sorted(picks.tolist()) == [0, 1, 2, 3], f"picked {picks}")
     kinds = [w.category for w in caught]
     expect(any(issubclass(kind, PXGenWarning) for kind in kinds), f"warnings were {kinds}")
 
@@ -117,7 +137,7 @@ def wrong_numbers_are_refused(case: SelectorCase) -> None:
 
 @SUITE.check()
 def wrong_tables_are_refused(case: SelectorCase) -> None:
-    """NaN, infinity, no rows, no columns, three dimensions and text raise ParameterError."""
+    """NaN, infinity and what is no table of real numbers raise ParameterError."""
     for bad in (np.nan, np.inf, -np.inf):
         X = case.table()
         X[11, -1] = bad
@@ -126,6 +146,10 @@ def wrong_tables_are_refused(case: SelectorCase) -> None:
     _expect_refused(partial(case, np.empty((4, 0)), 1), "a table without columns")
     _expect_refused(partial(case, np.zeros((4, 2, 2)), 1), "a table of three dimensions")
     _expect_refused(partial(case, np.full((4, case.columns), "a"), 1), "a table of text")
+    _expect_refused(partial(case, np.zeros((4, case.columns), complex), 1), "complex numbers")
+    _expect_refused(partial(case, [[1.0], [1.0, 2.0]], 1), "rows of different lengths")
+    for other in (5.0, None):
+        _expect_refused(partial(case, other, 1), f"{other} in the place of a table")
 
 
 @SUITE.check()
@@ -135,6 +159,40 @@ def start_is_a_row(case: SelectorCase) -> None:
     _expect_selection(case(X, 3, start=17), X, 3)
     for start in (len(X), -1, 1.5):
         _expect_refused(partial(case, X, 3, start=start), f"start={start!r}")
+
+
+@SUITE.check()
+def seed_is_a_number(case: SelectorCase) -> None:
+    """Only an integer >= 0 is taken as seed, also where it has no effect."""
+    X = case.table()
+    _expect_selection(case(X, 3, seed=2**63 - 1), X, 3)
+    for seed in (-1, 1.5, "0", None):
+        _expect_refused(partial(case, X, 3, seed=seed), f"seed={seed!r}")
+
+
+@SUITE.check()
+def what_is_declared_unused_has_no_effect(case: SelectorCase) -> None:
+    """Where ``uses_seed`` or ``uses_start`` is False, the argument changes nothing."""
+    X = case.table()
+    one = case(X, 6)
+    others = [] if case.properties.uses_seed else [case(X, 6, seed=5)]
+    others += [] if case.properties.uses_start else [case(X, 6, start=17)]
+    for other in others:
+        expect(np.array_equal(one.indices, other.indices), "other rows were picked")
+        expect(one.objective == other.objective, "the objective changed")
+
+
+@SUITE.check()
+def rows_may_come_in_any_order(case: SelectorCase) -> None:
+    """From the same start the same rows are picked, unless ``order_matters`` is declared."""
+    if case.properties.order_matters:
+        return
+    X = case.table(200)  # so many that nothing is decided by a tie, as in a cluster of two rows
+    order = np.random.default_rng(1).permutation(len(X))
+    picks = np.asarray(case(X, 9, start=17).indices)
+    others = np.asarray(case(X[order], 9, start=int(np.flatnonzero(order == 17)[0])).indices)
+    same = np.array_equal(np.sort(order[others]), np.sort(picks))
+    expect(same, f"{np.sort(order[others])} against {np.sort(picks)} in another order")
 
 
 @SUITE.check()
@@ -161,14 +219,12 @@ def global_random_state_is_left_alone(case: SelectorCase) -> None:
 
 @SUITE.check()
 def duplicates_are_picked_last(case: SelectorCase) -> None:
-    """While distinct rows remain, no row is picked twice by value."""
+    """No row is picked that equals a pick while others are left, unless ``repeats`` is declared."""
     distinct = case.table(6, seed=2)
     X = np.repeat(distinct, 5, axis=0)
-    found = np.asarray(case(X, 6).indices)
-    values = {tuple(row) for row in X[found]}
-    # selectors by value alone (the lowest, say) may well take equal rows
-    needed = 6 if case.registered is None or default_space(case.registered) is None else 1
-    expect(len(values) >= needed, f"6 picks out of 6 distinct rows have {len(values)} values")
+    values = {tuple(row) for row in X[np.asarray(case(X, 6).indices)]}
+    least = 1 if case.properties.repeats else 6
+    expect(len(values) >= least, f"6 picks out of 6 distinct rows have {len(values)} values")
     _expect_selection(case(X, 10), X, 10)
 
 
@@ -179,12 +235,12 @@ def rounding_decides_nothing(case: SelectorCase) -> None:
     for trial in range(8):
         centres = 10.0 * rng.normal(size=(5, case.columns))
         X = np.repeat(centres, 2, axis=0) + rng.normal(size=(10, case.columns))  # pairs
-        wanted = np.asarray(case(X, 5, seed=trial).indices)
+        picks = np.asarray(case(X, 5, seed=trial).indices)
         for factor in (1.0, 7.0, 1.0 / 3.0):
-            shaken = factor * X * (1.0 + 1e-13 * rng.normal(size=X.shape))
-            found = np.asarray(case(shaken, 5, seed=trial).indices)
-            same = np.array_equal(found, wanted)
-            expect(same, f"{found} against {wanted} after errors of 1e-13")
+            noisy = factor * X * (1.0 + 1e-13 * rng.normal(size=X.shape))
+            others = np.asarray(case(noisy, 5, seed=trial).indices)
+            same = np.array_equal(others, picks)
+            expect(same, f"{others} against {picks} after errors of 1e-13")
 
 
 @SUITE.check()
@@ -197,12 +253,11 @@ def equal_rows_are_fine(case: SelectorCase) -> None:
 
 @SUITE.check()
 def number_types_agree(case: SelectorCase) -> None:
-    """float32, float16, integers, bools and lists work as float64 of the same values does."""
-    for dtype in (np.float32, np.float16, np.int64, np.int16, np.uint8, bool):
+    """Other number types and lists work as float64 of the same values does."""
+    for dtype in (np.float32, np.float16, ">f8", np.int64, np.int16, np.uint8, bool):
         X = np.abs(4 * case.table(30)).astype(dtype)
-        wanted, found = case(X.astype(np.float64), 5), case(X, 5)
-        same = np.array_equal(wanted.indices, found.indices)
-        expect(same, f"{np.dtype(dtype)}: {found.indices} against {wanted.indices}")
+        picks, others = (np.asarray(case(Y, 5).indices) for Y in (X.astype(np.float64), X))
+        expect(np.array_equal(others, picks), f"{np.dtype(dtype)}: {others} against {picks}")
     X = case.table(30)
     expect(np.array_equal(case(X.tolist(), 5).indices, case(X, 5).indices), "lists differ")
 
@@ -213,26 +268,36 @@ def memory_layouts_agree(case: SelectorCase) -> None:
     import torch
 
     X = case.table()
-    wanted = np.asarray(case(X, 6).indices)
-    frozen = X.copy()
-    frozen.setflags(write=False)
+    picks = np.asarray(case(X, 6).indices)
+    read_only = X.copy()
+    read_only.setflags(write=False)
     strided = np.repeat(np.repeat(X, 2, axis=0), 2, axis=1)[::2, ::2]
     tables: dict[str, Any] = {
         "strided": strided,
         "Fortran": np.asfortranarray(X),
-        "read-only": frozen,
+        "reversed": X[::-1].copy()[::-1],
+        "read-only": read_only,
         "torch": torch.tensor(X),
+        "torch with gradients": torch.tensor(X, requires_grad=True),
     }
     for name, table in tables.items():
-        found = np.asarray(case(table, 6).indices)
-        expect(np.array_equal(found, wanted), f"{name}: {found} against {wanted}")
+        others = np.asarray(case(table, 6).indices)
+        expect(np.array_equal(others, picks), f"{name}: {others} against {picks}")
     with tempfile.TemporaryDirectory(prefix="pxgen-check-") as folder:
         path = Path(folder, "table.npy")
         np.save(path, X, allow_pickle=False)
         mapped = np.load(path, mmap_mode="r", allow_pickle=False)
-        found = np.asarray(case(mapped, 6).indices)
-        expect(np.array_equal(found, wanted), f"memory-mapped: {found} against {wanted}")
+        others = np.asarray(case(mapped, 6).indices)
+        expect(np.array_equal(others, picks), f"memory-mapped: {others} against {picks}")
         del mapped
+
+
+@SUITE.check()
+def one_dimension_is_one_column(case: SelectorCase) -> None:
+    """A table of shape (n,) is read as one of shape (n, 1)."""
+    values = case.table(30)[:, 0]
+    one, other = (np.asarray(case(X, 4).indices) for X in (values, values[:, None]))
+    expect(np.array_equal(one, other), f"{one} against {other}")
 
 
 @SUITE.check()
@@ -258,6 +323,7 @@ def check_selector(
     selector: str | Callable[..., Selection],
     *,
     options: Mapping[str, Any] | None = None,
+    properties: Properties | None = None,
     expected_failures: Mapping[str, str] | None = None,
 ) -> None:
     """Check that a selector does what every part of the package expects of it.
@@ -266,39 +332,43 @@ def check_selector(
         selector: A registered name, or a function
             ``f(X, k, *, start=None, seed=0, **options) -> Selection``.
         options: Further arguments for every call.
+        properties: What it declares; None takes what it was registered with.
         expected_failures: Reasons, by the names of checks that fail today.
 
     Raises:
         AssertionError: Naming every check that failed, with its message.
         ParameterError: When no selector has that name.
     """
-    case = selector_case(selector, options or {})
+    case = selector_case(selector, options, properties)
     SUITE.run(case, case.name, expected_failures)
 
 
 def selector_case(
-    selector: str | Callable[..., Selection], options: Mapping[str, Any] | None = None
+    selector: str | Callable[..., Selection],
+    options: Mapping[str, Any] | None = None,
+    properties: Properties | None = None,
 ) -> SelectorCase:
     """Return the case that :func:`check_selector` runs on."""
-    given = dict(options or {})
+    options = dict(options or {})
     if not isinstance(selector, str):
-        return SelectorCase(getattr(selector, "__name__", repr(selector)), selector, given)
-    inside = "".join(f" {key}={value}" for key, value in given.items())
-    columns = 3 if default_space(selector) is None else 1
-    return SelectorCase(selector + inside, REGISTRY.get(selector), given, columns, selector)
+        name = getattr(selector, "__name__", repr(selector))
+        return SelectorCase(name, selector, options, properties=properties or Properties())
+    name = selector + "".join(f" {key}={value}" for key, value in options.items())
+    properties = properties or properties_of(selector)
+    return SelectorCase(name, REGISTRY.get(selector), options, selector, properties)
 
 
-def _expect_selection(found: Any, X: Table, k: int) -> None:
-    expect(isinstance(found, Selection), f"it returned {type(found).__name__}, no Selection")
-    indices = np.asarray(found.indices)
+def _expect_selection(result: Any, X: Table, k: int) -> None:
+    expect(isinstance(result, Selection), f"it returned {type(result).__name__}, no Selection")
+    indices = np.asarray(result.indices)
     expect(indices.shape == (k,), f"k={k} gave indices of shape {indices.shape}")
     expect(indices.dtype == np.int64, f"indices are {indices.dtype}")
     expect(len(set(indices.tolist())) == k, f"a row is picked twice: {indices.tolist()}")
     expect(bool(((indices >= 0) & (indices < len(X))).all()), f"out of range: {indices.tolist()}")
-    expect(isinstance(found.objective, float), f"objective is {type(found.objective).__name__}")
+    expect(isinstance(result.objective, float), f"objective is {type(result.objective).__name__}")
     # a smallest distance between picks is infinite where there is one pick only
-    bounded = math.isfinite(found.objective) or (k == 1 and not math.isnan(found.objective))
-    expect(bounded, f"objective is {found.objective} for k={k}")
+    bounded = math.isfinite(result.objective) or (k == 1 and not math.isnan(result.objective))
+    expect(bounded, f"objective is {result.objective} for k={k}")
 
 
 def _expect_refused(call: Callable[[], Any], what: str, mention: str = "") -> None:

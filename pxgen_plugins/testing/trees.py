@@ -1,4 +1,4 @@
-"""Nested results compared leaf by leaf: explanations, metadata, JSON read back."""
+"""Compare nested results leaf by leaf: explanations, metadata, JSON that was read back."""
 
 from __future__ import annotations
 
@@ -48,25 +48,25 @@ def differences(
         >>> differences({"a": [1.0, 2.0]}, {"a": np.array([1.0, 2.5])})
         ['a.1: 2.0 against 2.5']
     """
-    found: list[str] = []
-    _compare(plain(one, json=json), plain(other, json=json), "", (rtol, atol), found)
-    return found
+    entries: list[str] = []
+    _compare(plain(one, json=json), plain(other, json=json), "", (rtol, atol), entries)
+    return entries
 
 
-def _compare(one: Any, other: Any, path: str, tol: tuple[float, float], found: list[str]) -> None:
+def _compare(one: Any, other: Any, path: str, tol: tuple[float, float], entries: list[str]) -> None:
     if isinstance(one, dict) and isinstance(other, dict):
         for key in (key for key in (*one, *other) if key not in one or key not in other):
-            found += [f"{_join(path, key)}: only in {'one' if key in one else 'the other'}"]
+            entries += [f"{_join(path, key)}: only in {'one' if key in one else 'the other'}"]
         for key in (key for key in one if key in other):
-            _compare(one[key], other[key], _join(path, key), tol, found)
+            _compare(one[key], other[key], _join(path, key), tol, entries)
     elif isinstance(one, list) and isinstance(other, list):
         if len(one) != len(other):
-            found.append(f"{path}: {len(one)} against {len(other)} entries")
+            entries.append(f"{path}: {len(one)} against {len(other)} entries")
             return
         for index, (left, right) in enumerate(zip(one, other, strict=True)):
-            _compare(left, right, _join(path, index), tol, found)
+            _compare(left, right, _join(path, index), tol, entries)
     elif not _agree(one, other, tol):
-        found.append(f"{path or 'value'}: {_short(one)} against {_short(other)}")
+        entries.append(f"{path or 'value'}: {_short(one)} against {_short(other)}")
 
 
 def _agree(one: Any, other: Any, tol: tuple[float, float]) -> bool:
@@ -85,15 +85,15 @@ def _agree(one: Any, other: Any, tol: tuple[float, float]) -> bool:
 
 def superset(big: Mapping[Any, Any], small: Mapping[Any, Any]) -> list[str]:
     """Return what of ``small`` is missing or different in ``big``, entry by entry."""
-    found: list[str] = []
+    entries: list[str] = []
     for key, value in small.items():
         if key not in big:
-            found.append(f"{key}: missing")
+            entries.append(f"{key}: missing")
         elif isinstance(value, Mapping) and isinstance(big[key], Mapping):
-            found += [f"{key}.{text}" for text in superset(big[key], value)]
+            entries += [f"{key}.{text}" for text in superset(big[key], value)]
         else:
-            found += [_join(str(key), text) for text in differences(big[key], value)]
-    return found
+            entries += [_join(str(key), text) for text in differences(big[key], value)]
+    return entries
 
 
 def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
@@ -114,23 +114,23 @@ def foreign_values(value: Any) -> list[str]:
     of numbers, bools and strings, lists, tuples, sets, and dicts with keys that are str, int or
     float. An array of objects counts by its members.
     """
-    found = []
+    entries = []
     for path, leaf in leaves(value):
         if isinstance(leaf, Mapping):
             keys = [key for key in leaf if not isinstance(key, str | int | float)]
             keys += [key for key in leaf if isinstance(key, np.generic)]
-            found += [f"{path}: key {_short(key)} of type {type(key).__name__}" for key in keys]
+            entries += [f"{path}: key {_short(key)} of type {type(key).__name__}" for key in keys]
         elif isinstance(leaf, np.ndarray) and leaf.dtype == object:
-            found += [_join(path, text) for text in foreign_values(leaf.ravel().tolist())]
+            entries += [_join(path, text) for text in foreign_values(leaf.ravel().tolist())]
         elif isinstance(leaf, np.ndarray):
             if leaf.dtype.kind not in "biufU" or leaf.dtype == np.longdouble:
-                found.append(f"{path}: array of dtype {leaf.dtype}")
+                entries.append(f"{path}: array of dtype {leaf.dtype}")
         elif isinstance(leaf, np.generic):
             if leaf.dtype.kind not in "iuf" or isinstance(leaf, np.longdouble):
-                found.append(f"{path}: scalar of type {type(leaf).__name__}")
+                entries.append(f"{path}: scalar of type {type(leaf).__name__}")
         elif not isinstance(leaf, (*_ALLOWED, list, tuple, set, frozenset)):
-            found.append(f"{path or 'value'}: object of type {type(leaf).__name__}")
-    return found
+            entries.append(f"{path or 'value'}: object of type {type(leaf).__name__}")
+    return entries
 
 
 def mutable_parts(value: Any) -> dict[int, str]:

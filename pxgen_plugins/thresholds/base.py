@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -15,9 +14,9 @@ from pxgen_plugins.utils import validation
 from pxgen_plugins.utils.errors import (
     ModelError,
     ParameterError,
-    PXGenWarning,
     caller,
     short_repr,
+    warn,
 )
 from pxgen_plugins.utils.progress import bar
 from pxgen_plugins.utils.registry import Registry
@@ -42,9 +41,14 @@ class Rule(ABC):
         n_samples: Samples per repeat, >= 1.
         n_repeats: Repeats, >= 1; their spread tells how firmly the threshold stands.
 
+    Attributes:
+        samples: Whether the rule draws samples, from which the criteria get a scale.
+
     Raises:
         ParameterError: When an argument is not allowed.
     """
+
+    samples: ClassVar[bool] = True
 
     def __init__(self, n_samples: int = 10_000, n_repeats: int = 10) -> None:
         with caller(type(self).__name__):
@@ -79,6 +83,7 @@ class Rule(ABC):
         """Return whether the repeats done so far (r, m) suffice."""
         return False
 
+    @caller("calibration")
     def calibrate(self, scorer: Scorer, seed: int, verbose: bool = False) -> Calibration:
         """Draw samples from the scorer's model and return their thresholds.
 
@@ -155,7 +160,6 @@ def _all_invalid(values: Floats, names: Sequence[str]) -> ModelError:
     bad = [name for j, name in enumerate(names) if not np.isfinite(values[:, j]).any()]
     return ModelError(
         "the values of the model's own samples",
-        "calibration",
         "finite for at least one sample",
         "NaN or infinity for " + (", ".join(repr(name) for name in bad) or "every sample"),
         "Check the model's weights and its decode on draws from the prior.",
@@ -163,9 +167,7 @@ def _all_invalid(values: Floats, names: Sequence[str]) -> ModelError:
 
 
 def _warn_invalid(invalid: int, drawn: int) -> None:
-    warnings.warn(
+    warn(
         f"calibration: {invalid} of {drawn} samples of the model had values that are not finite "
-        "and were left out",
-        PXGenWarning,
-        stacklevel=4,
+        "and were left out"
     )

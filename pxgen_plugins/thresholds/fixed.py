@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 import numpy as np
 
@@ -29,6 +30,8 @@ class Fixed(Rule):
         >>> Fixed({"kld": 30.0, "mse": 0.04}).params
         {'values': {'kld': 30.0, 'mse': 0.04}}
     """
+
+    samples: ClassVar[bool] = False
 
     @caller("Fixed")
     def __init__(self, values: float | Mapping[str, float]) -> None:

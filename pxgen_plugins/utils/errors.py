@@ -8,7 +8,10 @@ given, and what to do about it::
 
 from __future__ import annotations
 
+import sys
+import warnings
 from contextlib import ContextDecorator
+from types import FrameType
 from typing import Any
 
 __all__ = [
@@ -21,9 +24,11 @@ __all__ = [
     "ParameterError",
     "caller",
     "short_repr",
+    "warn",
 ]
 
 _LONGEST = 120
+_INSIDE = ("pxgen_plugins", "contextlib")  # modules of frames that are not the user's
 
 
 def short_repr(value: Any) -> str:
@@ -134,3 +139,16 @@ class MissingDependencyError(PXGenError, ImportError):
 
 class PXGenWarning(UserWarning):
     """Base of the package's warnings: the result is defined, but not what was asked for."""
+
+
+def warn(message: str) -> None:
+    """Warn with :class:`PXGenWarning`, at the line of the user's code that called the package."""
+    frame: FrameType = sys._getframe(1)
+    level = 2
+    while frame.f_back is not None and _module(frame).partition(".")[0] in _INSIDE:
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, PXGenWarning, stacklevel=level)
+
+
+def _module(frame: FrameType) -> str:
+    return str(frame.f_globals.get("__name__", ""))

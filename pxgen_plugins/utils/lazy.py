@@ -20,7 +20,7 @@ def attach(
         homes: For each lazy name the module of the package that defines it.
 
     Example:
-        >>> get, _ = attach("pxgen_plugins", {"derive": "seeds"})
+        >>> get, _ = attach("pxgen_plugins.utils", {"derive": "seeds"})
         >>> get("derive").__name__
         'derive'
     """

@@ -14,7 +14,17 @@ from typing import Any
 
 from pxgen_plugins.utils.errors import ParameterError, short_repr
 
-__all__ = ["LARGEST", "boolean", "choice", "function", "integer", "nearest", "real", "shape"]
+__all__ = [
+    "LARGEST",
+    "boolean",
+    "choice",
+    "data_range",
+    "function",
+    "integer",
+    "nearest",
+    "real",
+    "shape",
+]
 
 LARGEST = 2**63 - 1
 """The largest integer that is taken anywhere: 64 bits, with a sign."""
@@ -129,3 +139,17 @@ def shape(value: Any, parameter: str, where: str = "") -> tuple[int, ...]:
         allowed = "a tuple of positive integers"
         raise ParameterError(parameter, allowed, short_repr(value), hint, where=where)
     return tuple(int(s) for s in sizes)
+
+
+def data_range(value: Any) -> tuple[float, float] | None:
+    """Return ``data_range`` as two floats, lowest value first, or None; else raise."""
+    if value is None:
+        return None
+    try:
+        low, high = (float(bound) for bound in value)
+    except (TypeError, ValueError):
+        low, high = 0.0, 0.0
+    if not low < high:
+        hint = "Give the range the model was trained on, as in (0.0, 1.0) or (-1.0, 1.0)."
+        raise ParameterError("data_range", "(low, high) or None", short_repr(value), hint)
+    return low, high

@@ -23,7 +23,7 @@ def airplane_vae() -> VAE:
 
     net = AirplaneNet()
     net.load_state_dict(load_file(CHECKPOINTS[-1]))
-    return VAE(net.encode, net.decode, latent_shape=(64,), sample_shape=(3, 64, 64))
+    return VAE(net, latent_shape=(64,), sample_shape=(3, 64, 64))
 
 
 def airplanes(n: int) -> np.ndarray:

@@ -22,7 +22,7 @@ def face_vae() -> VAE:
 
     net = BurgessNet(3, 64)
     net.load_state_dict(load_file(str(_PATH)))
-    return VAE(net.encode, net.decode, latent_shape=(10,), sample_shape=(3, 64, 64))
+    return VAE(net, latent_shape=(10,), sample_shape=(3, 64, 64))
 
 
 def faces(model: VAE, n: int) -> np.ndarray:

@@ -85,7 +85,7 @@ class ConvNet(nn.Module):
 
 
 def _wrap(net: MLPNet | ConvNet) -> VAE:
-    return VAE(encode=net.encode, decode=net.decode, latent_shape=(4,), sample_shape=(1, 8, 8))
+    return VAE(net, latent_shape=(4,), sample_shape=(1, 8, 8))
 
 
 def mlp_vae(seed: int = 0, hidden: int = 16) -> VAE:

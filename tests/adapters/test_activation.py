@@ -245,7 +245,11 @@ def test_a_decoder_without_gradient_is_refused():
             return net(z)
 
     model = VAE(
-        lambda x: (x[:, :2], -x[:, 2:]), decode, latent_shape=(2,), sample_shape=(4,), modules=[net]
+        encode=lambda x: (x[:, :2], -x[:, 2:]),
+        decode=decode,
+        latent_shape=(2,),
+        sample_shape=(4,),
+        modules=[net],
     )
     with pytest.raises(ModelError, match="differentiable"):
         ActivationMaximisation(model).explain(None)
@@ -255,7 +259,7 @@ def test_the_shipped_vae_is_explained():
     from pxgen_plugins.datasets import load_mnist, load_mnist_vae
 
     net = load_mnist_vae()
-    model = VAE(net.encode, net.decode, latent_shape=(200,), sample_shape=(1, 28, 28))
+    model = VAE(net, latent_shape=(200,), sample_shape=(1, 28, 28))
     images = load_mnist()[0][:40]
     found = ActivationMaximisation(model, units=[0, 1], n_steps=30, n_restarts=2).explain(images)
     assert found.layer == "decoder.2"

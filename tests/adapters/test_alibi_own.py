@@ -188,6 +188,7 @@ def test_a_collapsed_dimension_has_a_flat_effect_and_no_error():
     model = VAE(
         encode=lambda x: (torch.stack([x[:, 0], x[:, 0] * 0 + 0.3], 1), torch.zeros(len(x), 2)),
         decode=lambda z: torch.cat([z, z], 1).sigmoid(),
+        modules=(),
         latent_shape=(2,),
         sample_shape=(4,),
     )
@@ -249,6 +250,7 @@ def test_a_kept_region_really_keeps_the_answer():
     model = VAE(
         encode=lambda x: (x[:, 0, :4, :4].flatten(1), torch.zeros(len(x), 16)),
         decode=lambda z: torch.full((len(z), 1, 8, 8), 0.5) + 0 * z.sum(),
+        modules=(),
         latent_shape=(16,),
         sample_shape=(1, 8, 8),
     )
@@ -403,7 +405,12 @@ def test_errors_name_parameter_place_and_remedy():
     with pytest.raises(NotFittedError):
         AlibiGradientSimilarity(model).explain(X)
     flat = VAE(
-        lambda x: (x, x), lambda z: z.sigmoid(), latent_shape=(4,), sample_shape=(4,), check=False
+        encode=lambda x: (x, x),
+        decode=lambda z: z.sigmoid(),
+        modules=(),
+        latent_shape=(4,),
+        sample_shape=(4,),
+        check=False,
     )
     with pytest.raises(ParameterError, match="of images"):
         GroupAnchorImage(flat, BOUNDS)
@@ -413,7 +420,7 @@ def test_the_shipped_vae_is_explained():
     from pxgen_plugins.datasets import load_mnist, load_mnist_vae
 
     net = load_mnist_vae()
-    model = VAE(net.encode, net.decode, latent_shape=(200,), sample_shape=(1, 28, 28))
+    model = VAE(net, latent_shape=(200,), sample_shape=(1, 28, 28))
     images = load_mnist()[0][:12]
     ale = LatentALE(model, ["kld", "mse"], [0, 1]).explain(images)
     assert np.isfinite(ale.effect_range).all()

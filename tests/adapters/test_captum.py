@@ -129,7 +129,7 @@ class Decoder(nn.Module):
 
 def test_deep_lift_equals_captum_and_its_sum_is_exact_for_network_outputs():
     net = ConvNet(1).eval()
-    model = VAE(net.encode, net.decode, latent_shape=(4,), sample_shape=(1, 8, 8))
+    model = VAE(net, latent_shape=(4,), sample_shape=(1, 8, 8))
     found = DeepLift(model, Latent(1), baseline=0.2, batch_size=4).explain(X)
     x = anchors()
     expected = captum.DeepLift(Direct(net)).attribute(x, torch.full_like(x, 0.2), target=1)
@@ -274,7 +274,7 @@ def test_no_model_call_exceeds_the_batch_size():
         return net.decode(z)
 
     shapes = {"latent_shape": (4,), "sample_shape": (1, 8, 8), "modules": net}
-    model = VAE(encode, decode, **shapes)
+    model = VAE(encode=encode, decode=decode, **shapes)
     for kind in ALL:
         for batch_size in (2, 3, 7):
             sizes.clear()

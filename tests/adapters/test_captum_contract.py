@@ -73,8 +73,9 @@ def test_what_cannot_be_explained_is_told():
     with pytest.raises(ParameterError, match="labels and ids"):
         Saliency(model).explain(X, target="kld")
     flat = VAE(
-        lambda x: (np.asarray(x).reshape(len(x), -1)[:, :4], np.zeros((len(x), 4), "f4")),
-        lambda z: np.zeros((len(z), 1, 8, 8), "f4"),
+        encode=lambda x: (np.asarray(x).reshape(len(x), -1)[:, :4], np.zeros((len(x), 4), "f4")),
+        decode=lambda z: np.zeros((len(z), 1, 8, 8), "f4"),
+        modules=(),
         latent_shape=(4,),
         sample_shape=(1, 8, 8),
     )
@@ -84,8 +85,9 @@ def test_what_cannot_be_explained_is_told():
         Saliency(flat, "mse").explain(X)  # the anchor's own term in it has a gradient
     down, up = torch.nn.Linear(64, 8), torch.nn.Linear(4, 64)  # weights with gradients
     cut = VAE(
-        lambda x: down(x.detach().flatten(1)).chunk(2, 1),
-        lambda z: up(z).sigmoid().reshape(-1, 1, 8, 8),
+        encode=lambda x: down(x.detach().flatten(1)).chunk(2, 1),
+        decode=lambda z: up(z).sigmoid().reshape(-1, 1, 8, 8),
+        modules=[down, up],
         latent_shape=(4,),
         sample_shape=(1, 8, 8),
     )
@@ -152,7 +154,7 @@ def test_nothing_is_left_behind_also_when_it_raises(kind):
     net = ConvNet()
     net.decoder.train()
     next(iter(net.parameters())).requires_grad_(False)
-    model = VAE(net.encode, net.decode, latent_shape=(4,), sample_shape=(1, 8, 8))
+    model = VAE(net, latent_shape=(4,), sample_shape=(1, 8, 8))
     weights = {name: value.clone() for name, value in net.state_dict().items()}
     before = state(net)
     draws = random_state()

@@ -233,6 +233,7 @@ def test_kernel_shap_keeps_more_than_ten_dimensions():
     pixels = VAE(
         encode=lambda x: (x[:, :16], torch.zeros_like(x[:, :16])),
         decode=lambda z: torch.cat([z, z], dim=1).sigmoid(),
+        modules=(),
         latent_shape=(16,),
         sample_shape=(32,),
     )
@@ -363,7 +364,7 @@ def test_the_shipped_vae_is_explained(method):
     from pxgen_plugins.models import VAE
 
     net = load_mnist_vae()
-    model = VAE(net.encode, net.decode, latent_shape=(200,), sample_shape=(1, 28, 28))
+    model = VAE(net, latent_shape=(200,), sample_shape=(1, 28, 28))
     images = load_mnist()[0][:14]
     if method == "lime":
         found = LatentLIME(model, "kld", 300, n_features=5).fit(images).explain(images[:1])

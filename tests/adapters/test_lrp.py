@@ -83,7 +83,7 @@ def chains(net):
 
 
 def double(net):
-    return VAE(net.encode, net.decode, latent_shape=(4,), sample_shape=(1, 8, 8))
+    return VAE(net, latent_shape=(4,), sample_shape=(1, 8, 8))
 
 
 @pytest.mark.parametrize("rule", ["epsilon", "gamma", "z+"])
@@ -155,8 +155,8 @@ def test_the_start_is_the_outputs_own_value(rule, space):
 def chain_vae(*layers, d=6, out=3):
     net = nn.Sequential(*layers).eval()
     return VAE(
-        lambda x: (net(x).flatten(1), torch.zeros(len(x), out) - 1),
-        lambda z: z.sum(1, keepdim=True).expand(-1, d),
+        encode=lambda x: (net(x).flatten(1), torch.zeros(len(x), out) - 1),
+        decode=lambda z: z.sum(1, keepdim=True).expand(-1, d),
         latent_shape=(out,),
         sample_shape=(d,),
         data_range=None,
@@ -209,8 +209,8 @@ def test_every_convolution_equals_its_dense_matrix(
     x = np.random.default_rng(seed).normal(size=(1, *shape))
     out = layer(torch.from_numpy(x)).numel()
     model = VAE(
-        lambda a: (layer(a).flatten(1), torch.zeros(len(a), out)),
-        lambda z: z[:, :1].expand(-1, int(np.prod(shape))).reshape(-1, *shape),
+        encode=lambda a: (layer(a).flatten(1), torch.zeros(len(a), out)),
+        decode=lambda z: z[:, :1].expand(-1, int(np.prod(shape))).reshape(-1, *shape),
         latent_shape=(out,),
         sample_shape=shape,
         data_range=None,
@@ -246,8 +246,8 @@ def test_it_agrees_with_captum_where_captum_has_rules():
 
     head = Head().eval()
     model = VAE(
-        lambda x: (head(x), torch.zeros(len(x), 3)),
-        lambda z: z[:, :1, None, None].expand(-1, 1, 8, 8),
+        encode=lambda x: (head(x), torch.zeros(len(x), 3)),
+        decode=lambda z: z[:, :1, None, None].expand(-1, 1, 8, 8),
         latent_shape=(3,),
         sample_shape=(1, 8, 8),
         data_range=None,

@@ -46,7 +46,7 @@ class Plain(nn.Module):
 def plain_vae():
     net = Plain().double()
     shapes = {"latent_shape": (3,), "sample_shape": (1, 8, 8), "data_range": None}
-    return VAE(net.encode, net.decode, **shapes)
+    return VAE(net, **shapes)
 
 
 @pytest.mark.parametrize("rule", ["epsilon", "gamma"])
@@ -73,8 +73,9 @@ def test_gamma_zero_is_epsilon():
 
 def test_a_sum_shares_relevance_in_proportion_to_the_summands():
     model = VAE(
-        lambda x: (3 * x + x.flip(1), 0 * x - 1),
-        lambda z: z,
+        encode=lambda x: (3 * x + x.flip(1), 0 * x - 1),
+        decode=lambda z: z,
+        modules=(),
         latent_shape=(2,),
         sample_shape=(2,),
         data_range=None,
@@ -96,9 +97,9 @@ def test_functional_code_is_followed_as_modules_are():
         return mean, net.log_var(h)
 
     shapes = {"latent_shape": (4,), "sample_shape": (1, 8, 8)}
-    functional = VAE(encode, net.decode, modules=net, **shapes)
+    functional = VAE(encode=encode, decode=net.decode, modules=net, **shapes)
     one = LRP(functional, "kld", epsilon=0.0).explain(X)
-    two = LRP(VAE(net.encode, net.decode, **shapes), "kld", epsilon=0.0).explain(X)
+    two = LRP(VAE(net, **shapes), "kld", epsilon=0.0).explain(X)
     np.testing.assert_allclose(one.attributions, two.attributions, rtol=1e-3, atol=1e-5)
 
 
@@ -132,7 +133,7 @@ class Overwrites(nn.Module):
 def odd_vae(odd):
     net = Odd(odd)
     shapes = {"latent_shape": (3,), "sample_shape": (6,), "data_range": None}
-    return VAE(net.encode, net.decode, **shapes), net
+    return VAE(net, **shapes), net
 
 
 Z = np.random.default_rng(2).normal(size=(2, 6)).astype("f4")
@@ -174,8 +175,9 @@ def test_what_cannot_be_followed_is_refused():
     with pytest.raises(ModelError, match="eager torch module"):
         LRP(model, Latent(0)).explain(Z)
     flat = VAE(
-        lambda x: (np.asarray(x)[:, :3], np.zeros((len(x), 3), "f4")),
-        lambda z: np.repeat(np.asarray(z), 2, 1),
+        encode=lambda x: (np.asarray(x)[:, :3], np.zeros((len(x), 3), "f4")),
+        decode=lambda z: np.repeat(np.asarray(z), 2, 1),
+        modules=(),
         latent_shape=(3,),
         sample_shape=(6,),
         data_range=None,

@@ -211,6 +211,7 @@ def test_callables_that_hide_their_modules_give_the_same_and_keep_their_weights(
     hidden = VAE(
         encode=lambda x: net.encode(x),
         decode=lambda z: net.decode(z),
+        modules=net,
         latent_shape=(4,),
         sample_shape=(1, 8, 8),
     )
@@ -234,7 +235,7 @@ def test_two_modules_have_numbered_names() -> None:
             hidden = self.encoder(x)
             return self.mean(hidden), self.log_var(hidden)
 
-    model = VAE(Encoder(), net.decoder, latent_shape=(4,), sample_shape=(1, 8, 8))
+    model = VAE(encode=Encoder(), decode=net.decoder, latent_shape=(4,), sample_shape=(1, 8, 8))
     state = {f"0.{k}": v for k, v in Encoder().state_dict().items()}
     state |= {f"1.{k}": v for k, v in net.decoder.state_dict().items()}
     found = VAETracIn(model, [(state, 1.0)]).fit(TRAIN).explain(X)
@@ -250,7 +251,9 @@ def test_a_model_that_vmap_cannot_follow_goes_one_by_one() -> None:
             raise ValueError
         return net.encode(x)
 
-    model = VAE(encode, net.decode, latent_shape=(4,), sample_shape=(1, 8, 8), modules=net)
+    model = VAE(
+        encode=encode, decode=net.decode, latent_shape=(4,), sample_shape=(1, 8, 8), modules=net
+    )
     found = VAETracIn(model).fit(TRAIN).explain(X)
     expected = VAETracIn(mlp_vae()).fit(TRAIN).explain(X)
     np.testing.assert_allclose(found.influence, expected.influence, rtol=1e-4, atol=1e-5)
@@ -299,8 +302,8 @@ def test_a_model_whose_weights_are_out_of_reach_is_refused() -> None:
 
     box = Box()
     model = VAE(
-        lambda x: box.net.encode(x),
-        lambda z: box.net.decode(z),
+        encode=lambda x: box.net.encode(x),
+        decode=lambda z: box.net.decode(z),
         latent_shape=(4,),
         sample_shape=(1, 8, 8),
         modules=MLPNet(1),

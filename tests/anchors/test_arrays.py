@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from pxgen_plugins.anchors import open_anchors
-from pxgen_plugins.anchors.memmaps import MappedAnchors
-from pxgen_plugins.utils.errors import AnchorError
+from pxgen_plugins.anchors.memmaps import MemmapAnchors
+from pxgen_plugins.utils.errors import AnchorError, caller
 
 HANDED_OVER = {
     **{name: name for name in ("uint8", "float16", "float32", "float64")},
@@ -87,7 +87,7 @@ MASKED = _masked([[1.0, 2.0]], [[False, True]])
     ids=lambda wrong: type(wrong).__name__,
 )
 def test_what_holds_no_numbers_is_one_clear_error(wrong: Any) -> None:
-    with pytest.raises(AnchorError, match=r"^PXGen.explain: X must be .*; got .*\. [A-Z].*\.$"):
+    with pytest.raises(AnchorError, match=r"^X must be .*; got .*\. [A-Z].*\.$"):
         open_anchors(wrong, sample_shape=(2,))
 
 
@@ -95,8 +95,9 @@ def test_what_holds_no_numbers_is_one_clear_error(wrong: Any) -> None:
     "wrong", [None, {}, {"x": 1}, {1, 2}, b"abc", "no such file", Path("no"), __file__]
 )
 def test_what_is_no_source_at_all_is_one_clear_error(wrong: Any) -> None:
-    with pytest.raises(AnchorError, match=r"^here: X must be .*; got .*\. [A-Z].*\.$"):
-        open_anchors(wrong, sample_shape=(2,), where="here")
+    message = r"^here: X must be .*; got .*\. [A-Z].*\.$"
+    with pytest.raises(AnchorError, match=message), caller("here"):
+        open_anchors(wrong, sample_shape=(2,))
 
 
 def test_an_array_whose_conversion_raises_is_one_clear_error() -> None:
@@ -147,7 +148,7 @@ def test_a_memory_map_keeps_the_users_changes(mode: Any, tmp_path: Path) -> None
         mapped[::7] = 3
     expected = np.array(mapped)
     anchors = open_anchors(mapped, sample_shape=(1024,))
-    assert isinstance(anchors, MappedAnchors) == (mode == "r")
+    assert isinstance(anchors, MemmapAnchors) == (mode == "r")
     for _ in range(2):
         for start in range(0, 500, 50):
             rows, _ = anchors.read(slice(start, start + 50))

@@ -36,7 +36,7 @@ def test_a_registered_class_opens_its_own_type(monkeypatch: pytest.MonkeyPatch) 
             return isinstance(X, Constant)
 
         @classmethod
-        def open(cls, X: Any, sample_shape: Any, where: str) -> Anchors:
+        def open(cls, X: Any, sample_shape: Any) -> Anchors:
             return cls(X.n)
 
         def __len__(self) -> int:

@@ -52,12 +52,12 @@ def _header(text: str) -> bytes:
 def test_a_damaged_file_is_one_clear_error(content: bytes, suffix: str, tmp_path: Path) -> None:
     path = tmp_path / f"a{suffix}"
     path.write_bytes(content)
-    with pytest.raises(AnchorError, match=r"^PXGen.explain: X must be (a|real) "):
+    with pytest.raises(AnchorError, match=r"^X must be (a|real) "):
         _open(path)
     if suffix == ".npz":
         with zipfile.ZipFile(path, "w") as archive:
             archive.writestr("x.npy", content)
-        with pytest.raises(AnchorError, match=r"^PXGen.explain: X must be (a|real) "):
+        with pytest.raises(AnchorError, match=r"^X must be (a|real) "):
             _open(path)
 
 
@@ -109,6 +109,13 @@ def test_a_single_array_and_known_names_are_found(name: str, tmp_path: Path) -> 
     if more:
         assert anchors.labels.tolist() == ["1", ""]
         assert anchors.ids.tolist() == ["a", "b"]
+
+
+def test_of_two_arrays_of_labels_the_longer_name_counts(tmp_path: Path) -> None:
+    texts = {"y": ["a", "b"], "labels": ["c", "d"], "id": [1, 2], "ids": [3, 4]}
+    np.savez(tmp_path / "a.npz", x=np.zeros((2, 3)), **texts)
+    anchors = _open(tmp_path / "a.npz")
+    assert (anchors.labels.tolist(), anchors.ids.tolist()) == (["c", "d"], ["3", "4"])
 
 
 def test_labels_of_another_length_are_refused(tmp_path: Path) -> None:

@@ -79,9 +79,9 @@ def test_any_other_shape_is_refused_and_both_are_named(
     shape: tuple[int, ...], sample: tuple[int, ...]
 ) -> None:
     with pytest.raises(AnchorError) as caught:
-        fit_shape(np.zeros(shape), sample, "PXGen.explain")
+        fit_shape(np.zeros(shape), sample)
     text = str(caught.value)
-    assert text.startswith("PXGen.explain: X must be of shape (n, ")
+    assert text.startswith("X must be of shape (n, ")
     assert ", ".join(str(size) for size in sample) in text
     assert f"got shape {shape}." in text
 

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pxgen_plugins.anchors import Anchors, blocks, open_anchors
-from pxgen_plugins.anchors.columns import choose
+from pxgen_plugins.anchors import Anchors, _blocks, open_anchors
+from pxgen_plugins.anchors.tables import choose
 from pxgen_plugins.utils.errors import AnchorError, PXGenWarning
 
 
@@ -42,17 +42,17 @@ def _open(path: Any, shape: Any) -> Anchors:
 def test_columns_play_the_documented_parts(
     columns: Any, chosen: str, label: Any, identity: Any
 ) -> None:
-    found = choose(columns.items(), "here")
+    found = choose(columns.items())
     assert found.names == tuple(chosen.split())
-    assert (found.label, found.id) == (label, identity)
+    assert (found.texts.get("label"), found.texts.get("id")) == (label, identity)
 
 
 @pytest.mark.parametrize(
     "columns", [{"v": "list", "w": "image"}, {"a": "other", "y": "number"}, {}]
 )
 def test_a_table_that_does_not_say_where_the_anchors_are_is_refused(columns: Any) -> None:
-    with pytest.raises(AnchorError, match=r"^here: X must be a table with .*'anchor'"):
-        choose(columns.items(), "here")
+    with pytest.raises(AnchorError, match=r"^X must be a table with .*'anchor'"):
+        choose(columns.items())
 
 
 def test_columns_that_are_no_numbers_are_left_out_with_a_warning(tmp_path: Path) -> None:
@@ -274,7 +274,7 @@ def test_any_reads_in_any_order_agree_with_the_table(
     values = np.arange(rows * 2.0).reshape(rows, 2)
     _write(tmp_path / "a.parquet", {"anchor": list(values)}, row_group_size=group)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(blocks, "_BLOCK", block)
+        patch.setattr(_blocks, "BLOCK_BYTES", block)
         anchors = _open(tmp_path / "a.parquet", (2,))
         for read in reads:
             index = np.array(read, np.int64) % rows
@@ -288,14 +288,14 @@ def test_reading_forwards_decodes_each_row_group_once(
         tmp_path / "a.parquet", {"anchor": [[float(i)] for i in range(100)]}, row_group_size=40
     )
     anchors = _open(path, (1,))
-    entered = []
-    enter = blocks.Blocks._enter
+    entered: list[int] = []
+    iter_batches = pq.ParquetFile.iter_batches
 
-    def noted(self: blocks.Blocks, part: blocks.Part) -> None:
-        entered.append(part.group)
-        enter(self, part)
+    def note(file: pq.ParquetFile, *args: Any, row_groups: list[int], **options: Any) -> Any:
+        entered.extend(row_groups)
+        return iter_batches(file, *args, row_groups=row_groups, **options)
 
-    monkeypatch.setattr(blocks.Blocks, "_enter", noted)
+    monkeypatch.setattr(pq.ParquetFile, "iter_batches", note)
     for start in range(0, 100, 7):
         anchors.read(slice(start, start + 7))
     assert entered in ([0, 1, 2], [1, 2])

@@ -53,7 +53,7 @@ class Colour(enum.Enum):
     ],
 )
 def test_become_strings(given: Any, expected: list[str]) -> None:
-    found = as_labels(given, 3, "here")
+    found = as_labels(given, 3)
     assert found.tolist() == expected
     assert found.dtype.kind == "U"
 
@@ -67,7 +67,7 @@ def test_an_enumeration_keeps_its_name() -> None:
 def test_an_object_array_and_a_list_give_the_same(values: list[Any]) -> None:
     array = np.empty(len(values), object)
     array[:] = values
-    one, other = as_labels(values, len(values), "here"), as_labels(array, len(values), "here")
+    one, other = as_labels(values, len(values)), as_labels(array, len(values))
     assert one.tolist() == other.tolist()
 
 
@@ -75,31 +75,31 @@ def test_an_object_array_and_a_list_give_the_same(values: list[Any]) -> None:
 @given(st.lists(st.integers(-(2**53), 2**53) | st.floats(width=32)))
 def test_a_float_array_and_its_values_one_by_one_give_the_same(values: list[float]) -> None:
     array = np.array(values, np.float64)
-    assert as_labels(array, len(values), "here").tolist() == [as_text(v) for v in array.tolist()]
+    assert as_labels(array, len(values)).tolist() == [as_text(v) for v in array.tolist()]
 
 
 @pytest.mark.parametrize("wrong", ["abc", b"abc", {"a": 1, "b": 2, "c": 3}, 3, np.eye(3), 1.5])
 def test_what_is_no_sequence_of_scalars_is_refused(wrong: Any) -> None:
     with pytest.raises(AnchorError, match="labels must be one of labels per anchor"):
-        as_labels(wrong, 3, "here")
+        as_labels(wrong, 3)
 
 
 @pytest.mark.parametrize("wrong", [[[1], [2], [3]], [{}, {}, {}], [np.zeros(2)] * 3])
 def test_a_sequence_of_groups_is_refused(wrong: Any) -> None:
     with pytest.raises(AnchorError, match="labels must be"):
-        as_labels(wrong, 3, "here")
+        as_labels(wrong, 3)
 
 
 def test_an_overlong_label_is_refused_before_it_fills_the_memory() -> None:
     with pytest.raises(AnchorError, match="at most 1024 characters; got one of 5000"):
-        as_labels(["a", "b" * 5000], 2, "here")
+        as_labels(["a", "b" * 5000], 2)
 
 
 def test_another_length_names_both() -> None:
     with pytest.raises(AnchorError) as caught:
-        open_anchors(np.zeros((3, 2)), sample_shape=(2,), labels=[1, 2], where="PXGen.explain")
+        open_anchors(np.zeros((3, 2)), sample_shape=(2,), labels=[1, 2])
     assert str(caught.value) == (
-        "PXGen.explain: labels must be of length 3, the number of anchors; got length 2. "
+        "labels must be of length 3, the number of anchors; got length 2. "
         "Pass as many labels as there are anchors, in the same order."
     )
 
@@ -107,13 +107,13 @@ def test_another_length_names_both() -> None:
 @pytest.mark.parametrize("twice", [["a", "b", "a"], [1, 2, 1.0], np.array([5, 4, 5])])
 def test_an_id_that_occurs_twice_is_named(twice: Any) -> None:
     with pytest.raises(AnchorError, match=r"ids must be distinct.*again at position 2"):
-        as_ids(twice, 3, "here")
+        as_ids(twice, 3)
 
 
 def test_an_empty_id_is_refused() -> None:
     with pytest.raises(AnchorError, match="empty id at position 1"):
-        as_ids(["a", None, "b"], 3, "here")
+        as_ids(["a", None, "b"], 3)
 
 
 def test_none_at_all_is_an_empty_array() -> None:
-    assert as_labels([], 0, "here").shape == (0,)
+    assert as_labels([], 0).shape == (0,)

@@ -40,7 +40,7 @@ def test_every_text_comes_back_from_its_row(texts):
     ids=lambda X: type(X).__name__,
 )
 def test_texts_are_taken_from_whatever_holds_them(X):
-    anchors = open_texts(X, 10, "test")
+    anchors = open_texts(X, 10)
     rows, failed = anchors.read(slice(None))
     assert (from_rows(rows), failed) == (TEXTS, {})
     rows, _ = anchors.read(np.array([2, 0]))
@@ -55,15 +55,30 @@ def test_columns_beside_the_text_are_labels_and_ids(tmp_path):
     frame.to_csv(tmp_path / "texts.csv", index=False)
     files = [tmp_path / f"texts.{kind}" for kind in ("parquet", "csv")]
     for X in (frame, *files, str(tmp_path / "texts.jsonl")):
-        anchors = open_texts(X, 10, "test")
+        anchors = open_texts(X, 10)
         assert from_rows(anchors.read(slice(None))[0]) == TEXTS
         assert anchors.labels.tolist() == ["1", "2", "2"]
         assert anchors.ids.tolist() == ["a", "b", "c"]
 
 
+@pytest.mark.parametrize("kind", ["csv", "jsonl"])
+def test_a_file_without_a_row_holds_no_text(kind, tmp_path):
+    path = tmp_path / f"texts.{kind}"
+    path.write_text("text,label\n" if kind == "csv" else "\n", encoding="utf-8")
+    assert len(open_texts(path, 10)) == 0
+
+
+def test_a_key_that_some_lines_lack_is_no_column(tmp_path):
+    lines = ['{"text": "a", "label": 1, "id": "x"}', '{"text": "b", "id": "y"}']
+    (tmp_path / "texts.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    anchors = open_texts(tmp_path / "texts.jsonl", 10)
+    assert anchors.labels is None
+    assert anchors.ids.tolist() == ["x", "y"]
+
+
 def test_a_text_file_has_one_text_per_line(tmp_path):
     (tmp_path / "texts.txt").write_text("\n".join(TEXTS) + "\n", encoding="utf-8")
-    assert from_rows(open_texts(tmp_path / "texts.txt", 10, "test").read(slice(None))[0]) == TEXTS
+    assert from_rows(open_texts(tmp_path / "texts.txt", 10).read(slice(None))[0]) == TEXTS
 
 
 def test_a_bad_text_is_one_named_row_and_none_is_cut():
@@ -77,7 +92,7 @@ def test_a_bad_text_is_one_named_row_and_none_is_cut():
 
 def test_numbers_pass_through():
     for X in (np.ones((2, 10)), torch.ones(2, 10), Texts(TEXTS, 10)):
-        assert open_texts(X, 10, "test") is X
+        assert open_texts(X, 10) is X
 
 
 def test_what_holds_no_texts_is_refused(tmp_path):
@@ -101,4 +116,4 @@ def test_what_holds_no_texts_is_refused(tmp_path):
         7,
     ):
         with pytest.raises(AnchorError, match="X"):
-            open_texts(X, 10, "test")
+            open_texts(X, 10)

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
 
-from pxgen_plugins.anchors import open_anchors
+from pxgen_plugins.anchors import _blocks, open_anchors
 from pxgen_plugins.utils.errors import AnchorError, PXGenWarning
 from tests.attacks import corpus
 from tests.attacks.corpus import ANCHORS, IMAGES, MARKER, SHAPE
@@ -93,9 +93,7 @@ def test_a_parquet_file_that_repeats_one_large_value_is_read_in_small_blocks(
 
 
 def test_a_parquet_row_of_endless_length_is_not_decoded(tmp_path: Path, bounded, monkeypatch):
-    from pxgen_plugins.anchors import blocks
-
-    monkeypatch.setattr(blocks, "_MOST_VALUES", 1 << 20)
+    monkeypatch.setattr(_blocks, "MOST_VALUES", 1 << 20)
     path = corpus.table(tmp_path / "a.parquet", x=[np.zeros((1 << 20) + 1, np.int8)])
     _, failed = open_anchors(path, sample_shape=SHAPE).read(slice(None))
     assert "values a row" in failed[0]

@@ -64,8 +64,11 @@ def test_a_changed_result_is_one_clear_error(name: str, kind: str, folder: Path,
 
 
 @pytest.mark.parametrize("name", ["changes.json", "evidence.json"])
-def test_a_changed_file_of_the_report_alone_is_one_clear_error(name: str, folder: Path, capsys):
-    (folder / "run" / name).write_bytes(b"[" * 100_000)
+@pytest.mark.parametrize("content", [b"[" * 100_000, b"[[1, [2]]]", b'{"n": 1}', b"7", b"\xff"])
+def test_a_changed_file_of_the_report_alone_is_one_clear_error(
+    name: str, content: bytes, folder: Path, capsys
+):
+    (folder / "run" / name).write_bytes(content)
     assert run(["report", str(folder / "run")]) == USAGE
     assert name in capsys.readouterr().err
 
@@ -149,6 +152,7 @@ sys.exit(run(["audit", {settings!r}, "--quiet", "--fresh"]))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("executor", ["serial", "processes"])
 def test_a_whole_audit_opens_no_socket(executor: str, folder: Path):
     text = SETTINGS + f"executor: {{name: {executor}, workers: 2}}\nadapters: {{names: [lrp]}}\n"

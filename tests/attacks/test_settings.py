@@ -44,6 +44,8 @@ YAML = {
     "path with NUL": LEAST.replace("run", '"a\\0b"'),
     "several documents": LEAST + "---\n" + LEAST,
     "text": "just text",
+    "a list": "- a list",
+    "broken line": "a: b: c",
     "nothing": "",
 }
 TOML = {

@@ -7,7 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pxgen_plugins.audit.verdicts import Judgement
+from pxgen_plugins.audit.writers.report import build_report
 from pxgen_plugins.groups import assign
+from pxgen_plugins.result import Result
 
 PAYLOADS = [
     "</script><img src=x onerror=alert(1)>", "<svg onload=alert(1)>",
@@ -63,20 +66,32 @@ def pictures_of(indices: list[int], shape: tuple[int, ...] = (1, 12, 12)) -> dic
     }
 
 
-def judgement(state: str = "failed", **other: Any) -> dict[str, Any]:
-    """A judgement as ``Judgement.as_dict`` gives it."""
-    return {
-        "name": "",
-        "text": "HILE.fraction <= 0.02",
-        "severity": "error",
-        "state": state,
-        "observed": 0.3,
-        "low": 0.25,
-        "high": 0.36,
-        "bound": 0.36,
-        "limit": 0.02,
-        "n": 401,
-        "reason": "above the limit",
-        "anchors": [10, 11, 12],
-        **other,
-    }
+def report(
+    manifest: dict[str, Any], data: dict[str, Any], pictures: Any = None, *rest: Any, **options: Any
+) -> str:
+    """The report of an explanation's data, and of pictures as an explanation holds them."""
+    return build_report(manifest, Result.of(data | {"examples": pictures}), *rest, **options)
+
+
+def judgement(state: str = "failed", **other: Any) -> Judgement:
+    """A judgement on the share of HILE."""
+    return Judgement(
+        **{
+            "name": "",
+            "text": "HILE.fraction <= 0.02",
+            "severity": "error",
+            "state": state,
+            "observed": 0.3,
+            "low": 0.25,
+            "high": 0.36,
+            "bound": 0.36,
+            "limit": 0.02,
+            "n": 401,
+            "reason": "above the limit",
+            "anchors": (10, 11, 12),
+            "n_against": 0,
+            "confidence": 0.95,
+            "min_count": 1,
+            **other,
+        }
+    )

@@ -12,9 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pxgen_plugins.audit.changes import STATES, Changes, compare_runs
+from pxgen_plugins.audit.changes import STATES, Changes
 from pxgen_plugins.audit.escaping import code, visible
-from pxgen_plugins.audit.paired_intervals import paired_interval
+from pxgen_plugins.audit.intervals import paired_interval
+from pxgen_plugins.audit.run_comparison import compare_runs
 from pxgen_plugins.utils.errors import ParameterError
 
 HOSTILE = [
@@ -32,7 +33,9 @@ def run(group: Any, **other: Any) -> dict[str, Any]:
         "kinds": ["intrinsic", "extrinsic"],
         "rule": "all",
         "thresholds": {"kld": 20.0, "mse": 0.1},
+        "values": None,
         "group": np.asarray(group, dtype=str),
+        "groups": {},
         "ids": None,
         "labels": None,
         **other,
@@ -337,6 +340,10 @@ def test_changes_are_strict_json(names):
     assert back["moved"] == {"HIHE->HILE": changes.moved.tolist()}
     assert back["n"] == len(names) - 1
     assert back["states"] == list(STATES)
+    again = Changes.from_dict(back)
+    assert again.to_dict() == back
+    assert again.to_markdown() == changes.to_markdown()
+    assert again.moved.tolist() == changes.moved.tolist()
 
 
 def test_changes_draw_themselves():

@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 import pytest
 
 from pxgen_plugins.audit.cli import FAILED, INTERNAL, PASSED, USAGE
-from pxgen_plugins.audit.run_folder import FILES
+from pxgen_plugins.audit.writers.base import file_names
 
 yaml = pytest.importorskip("yaml")
 pytest.importorskip("jinja2")
@@ -71,6 +71,7 @@ def failed(tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_github_shows_the_summary_and_keeps_the_run_of_a_failing_audit(failed, tmp_path):
     page = tmp_path / "summary.md"
     page.write_text("before\n", encoding="utf-8")
@@ -100,6 +101,7 @@ def test_the_workflow_may_only_read_and_names_its_actions_with_versions():
     assert all(("uses" in step) != ("run" in step) for step in STEPS)
 
 
+@pytest.mark.slow
 def test_gitlab_runs_the_same_and_finds_its_reports(failed):
     job = GITLAB["audit"]
     assert job["script"] == [script_of("Install"), script_of("Audit")]
@@ -127,6 +129,7 @@ def test_another_shell_tells_a_failed_model_from_a_broken_audit(code, said, tmp_
     assert said in done.stdout
 
 
+@pytest.mark.slow
 def test_monitoring_gets_a_whole_file(failed, tmp_path):
     done = shell(MONITORING, failed, "-u", TEXTFILE_DIR=str(tmp_path))
     assert done.returncode == 0, done.stderr
@@ -134,6 +137,7 @@ def test_monitoring_gets_a_whole_file(failed, tmp_path):
     assert written == {"pxgen.prom": (failed / "run/metrics.prom").read_bytes()}
 
 
+@pytest.mark.slow
 def test_the_test_on_the_page_runs_and_fails_for_its_conditions(failed, pytester, monkeypatch):
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     pytester.makepyfile(TEST)
@@ -147,6 +151,6 @@ def test_the_test_on_the_page_runs_and_fails_for_its_conditions(failed, pytester
 def test_the_page_names_files_of_a_run_and_exit_codes_as_they_are():
     table = re.findall(r"^\| `([a-z.]+)` \|", PAGE, re.MULTILINE)
     assert set(table) == {"report.html", "summary.md", "junit.xml", "metrics.prom"}
-    assert set(table) <= set(FILES)
+    assert set(table) <= set(file_names())
     rows = re.findall(r"^\| (\d(?:, \d)*) \|", PAGE, re.MULTILINE)
     assert sorted(int(n) for row in rows for n in row.split(",")) == [0, 1, 2, 3, 4]

@@ -132,17 +132,16 @@ def test_methods_say_what_works(audit, capsys):
 
 
 def test_methods_that_cannot_run_say_what_is_missing(monkeypatch):
-    from pxgen_plugins.audit import installed
     from pxgen_plugins.models import BlackBox
 
     def lacks(name: str) -> str:
-        return {one.name: one.lacks for one in installed.adapters_for(model)}[name]
+        return {one.name: one.lacks for one in cli.available_adapters(model)}[name]
 
     model = BlackBox(lambda x: x)
     assert lacks("latent_ale") == "the model's decode, encode"
     assert lacks("lrp") == "the model's gradients"
-    assert lacks("occlusion") == ("" if installed.find_spec("captum") else "the package captum")
-    monkeypatch.setattr(installed, "find_spec", lambda name: None)
+    assert lacks("occlusion") == ("" if cli.find_spec("captum") else "the package captum")
+    monkeypatch.setattr(cli, "find_spec", lambda name: None)
     assert lacks("occlusion") == "the package captum"
 
 

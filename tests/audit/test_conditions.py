@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pxgen_plugins.audit.conditions import Condition, Parsed, parse
+from pxgen_plugins.audit.conditions import Comparison, Condition, parse
 from pxgen_plugins.groups import GROUPS
 from pxgen_plugins.utils.errors import ParameterError
 
@@ -17,49 +17,49 @@ OPS = st.sampled_from(["<=", ">=", "<", ">"])
 LIMITS = st.floats(-1e6, 1e6)
 CHANGES = st.sampled_from([None, "drop", "rise", "change"])
 NAMES = st.from_regex(r"[a-z_]{1,12}", fullmatch=True)
-PARSED = st.one_of(
+COMPARISONS = st.one_of(
     st.builds(
-        Parsed, st.just("group"), st.just("count"), OPS, LIMITS,
+        Comparison, st.just("group"), st.just("count"), OPS, LIMITS,
         label=st.none() | st.text(max_size=12), group=STATES, change=CHANGES,
     ),
-    st.builds(Parsed, st.just("threshold"), st.just("value"), OPS, LIMITS, criterion=NAMES,
+    st.builds(Comparison, st.just("threshold"), st.just("value"), OPS, LIMITS, criterion=NAMES,
               change=CHANGES),
-    st.builds(Parsed, st.just("median"), st.just("value"), OPS, LIMITS, criterion=NAMES,
+    st.builds(Comparison, st.just("median"), st.just("value"), OPS, LIMITS, criterion=NAMES,
               group=st.none() | STATES, change=CHANGES),
-    st.builds(Parsed, st.just("group"), st.just("fraction"), OPS, st.floats(0, 1),
+    st.builds(Comparison, st.just("group"), st.just("fraction"), OPS, st.floats(0, 1),
               label=st.none() | st.text(max_size=12), group=STATES, change=CHANGES),
-    st.builds(Parsed, st.just("moved"), st.sampled_from(["fraction", "count"]), OPS,
+    st.builds(Comparison, st.just("moved"), st.sampled_from(["fraction", "count"]), OPS,
               st.floats(0, 1),
               group=STATES, end=STATES),
-    st.builds(Parsed, st.just("stability"), st.just("mean"), OPS, st.floats(0, 1)),
+    st.builds(Comparison, st.just("stability"), st.just("mean"), OPS, st.floats(0, 1)),
 )  # fmt: skip
 
 
-@given(PARSED)
-def test_a_condition_comes_back_from_its_text(parsed):
-    assert parse(str(parsed)) == parsed
+@given(COMPARISONS)
+def test_a_condition_comes_back_from_its_text(comparison):
+    assert parse(str(comparison)) == comparison
 
 
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("HILE.fraction <= 0.02", Parsed("group", "fraction", "<=", 0.02, group="HILE")),
-        ("HIHE.count>10", Parsed("group", "count", ">", 10.0, group="HIHE")),
-        ("invalid.fraction < 1%", Parsed("group", "fraction", "<", 0.01, group="invalid")),
+        ("HILE.fraction <= 0.02", Comparison("group", "fraction", "<=", 0.02, group="HILE")),
+        ("HIHE.count>10", Comparison("group", "count", ">", 10.0, group="HIHE")),
+        ("invalid.fraction < 1%", Comparison("group", "fraction", "<", 0.01, group="invalid")),
         ("label:0.HIHE.fraction >= 0.9",
-         Parsed("group", "fraction", ">=", 0.9, label="0", group="HIHE")),
+         Comparison("group", "fraction", ">=", 0.9, label="0", group="HIHE")),
         ('label:"a.b \\"c\\"".LILE.count < 2',
-         Parsed("group", "count", "<", 2.0, label='a.b "c"', group="LILE")),
-        ("threshold.kld <= 30", Parsed("threshold", "value", "<=", 30.0, criterion="kld")),
-        ("median.mse < 1", Parsed("median", "value", "<", 1.0, criterion="mse")),
+         Comparison("group", "count", "<", 2.0, label='a.b "c"', group="LILE")),
+        ("threshold.kld <= 30", Comparison("threshold", "value", "<=", 30.0, criterion="kld")),
+        ("median.mse < 1", Comparison("median", "value", "<", 1.0, criterion="mse")),
         ("median.HIHE.mse < 1",
-         Parsed("median", "value", "<", 1.0, criterion="mse", group="HIHE")),
-        ("stability.mean >= .8", Parsed("stability", "mean", ">=", 0.8)),
+         Comparison("median", "value", "<", 1.0, criterion="mse", group="HIHE")),
+        ("stability.mean >= .8", Comparison("stability", "mean", ">=", 0.8)),
         ("HIHE.fraction drop <= 5%",
-         Parsed("group", "fraction", "<=", 0.05, group="HIHE", change="drop")),
+         Comparison("group", "fraction", "<=", 0.05, group="HIHE", change="drop")),
         ("moved(HIHE -> HILE).count <= 10",
-         Parsed("moved", "count", "<=", 10.0, group="HIHE", end="HILE")),
-        ("moved.fraction < 0.1", Parsed("moved", "fraction", "<", 0.1)),
+         Comparison("moved", "count", "<=", 10.0, group="HIHE", end="HILE")),
+        ("moved.fraction < 0.1", Comparison("moved", "fraction", "<", 0.1)),
     ],
 )  # fmt: skip
 def test_conditions_are_understood(text, expected):

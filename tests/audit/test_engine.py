@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ import pytest
 from pxgen_plugins import PXGen
 from pxgen_plugins.audit import engine, shards
 from pxgen_plugins.audit.digests import plan_digest
-from pxgen_plugins.audit.run_folder import Run
+from pxgen_plugins.audit.run_folder import Run, mark_complete, write_results
 from pxgen_plugins.audit.settings import Config, config_of
 from pxgen_plugins.datasets import load_mnist, load_mnist_vae
 from pxgen_plugins.models import wrap
@@ -49,7 +50,7 @@ def settings(folder: Path, **changes) -> Config:
 def audited(config: Config, **options) -> list[str]:
     plan, explainer = engine.make_plan(config)
     assert engine.score(config, plan, explainer, **options)
-    return [judged["state"] for judged in engine.finish(config, plan).conditions]
+    return [judgement.state for judgement in engine.finish(config, plan).judgements]
 
 
 def content(folder: Path) -> dict[str, bytes]:
@@ -70,15 +71,15 @@ def test_a_run_has_every_file_and_says_what_pxgen_says(undisturbed):
     explainer = PXGen(model, threshold=Quantile(0.99, 100, 2), selectors=["k_center"])
     direct = explainer.fit().explain(images[:300, None], labels=labels[:300])
     found = Run.open(undisturbed)
-    assert np.array_equal(found.data["group"], direct.group)
-    assert np.allclose(found.data["values"], direct.values, rtol=1e-5)
-    assert found.data["thresholds"] == pytest.approx(direct.thresholds, rel=1e-5)
-    assert found.data["labels"].tolist() == direct.labels.tolist()
+    assert np.array_equal(found.result.group, direct.group)
+    assert np.allclose(found.result.values, direct.values, rtol=1e-5)
+    assert found.result.to_data()["thresholds"] == pytest.approx(direct.thresholds, rel=1e-5)
+    assert found.result.labels.tolist() == direct.labels.tolist()
     for name, group in direct.groups.items():
         picked = group["representatives"]["k_center"]
-        assert found.data["groups"][name]["representatives"]["k_center"] == picked.tolist()
-        assert np.array_equal(found.data["groups"][name]["indices"], group["indices"])
-    assert [one["state"] for one in found.conditions] == ["passed", "passed"]
+        assert found.result.groups[name].representatives["k_center"].tolist() == picked.tolist()
+        assert np.array_equal(found.result.groups[name].indices, group["indices"])
+    assert [one.state for one in found.judgements] == ["passed", "passed"]
     assert found.manifest["n_anchors"] == 300
 
 
@@ -103,7 +104,14 @@ def test_parts_come_together_in_any_order(undisturbed, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "workers"), [("serial", 4), ("processes", 1), ("processes", 4), ("ray", 1), ("ray", 4)]
+    ("name", "workers"),
+    [
+        ("serial", 4),
+        ("processes", 1),
+        pytest.param("processes", 4, marks=pytest.mark.slow),
+        pytest.param("ray", 1, marks=pytest.mark.slow),
+        pytest.param("ray", 4, marks=pytest.mark.slow),
+    ],
 )
 def test_every_executor_gives_the_same_bytes(name, workers, undisturbed, tmp_path):
     if name == "ray":
@@ -177,7 +185,7 @@ def test_anchors_that_moved_have_pictures(undisturbed, tmp_path):
     config = settings(tmp_path / "run", threshold=strict, baseline=str(undisturbed), **none)
     audited(config)
     ways = json.loads((config.output / "changes.json").read_text())["moved"]
-    pictured = set(Run.open(config.output).pictures["indices"].tolist())
+    pictured = set(Run.open(config.output).result.examples.indices.tolist())
     assert ways
     counts = [len(moved) for moved in ways.values()]
     assert counts == sorted(counts, reverse=True)
@@ -236,8 +244,8 @@ def test_bad_anchors_are_named_and_counted(tmp_path):
     )
     assert audited(config) == ["failed"]
     found = Run.open(tmp_path / "run")
-    assert found.data["invalid"].tolist() == [3]
-    assert "NaN" in found.data["reasons"][0]
+    assert found.result.invalid.tolist() == [3]
+    assert "NaN" in found.result.reasons[0]
 
 
 KILLED = """
@@ -248,6 +256,7 @@ audited(settings(Path(sys.argv[1])))
 """
 
 
+@pytest.mark.slow
 def test_a_run_that_is_killed_again_and_again_ends_with_the_same_bytes(undisturbed, tmp_path):
     folder = tmp_path / "run"
     root = Path(__file__).parents[2]
@@ -286,6 +295,18 @@ def test_a_folder_that_is_no_run_is_refused(undisturbed, tmp_path):
     (copy / "manifest.json").write_text(json.dumps(manifest | {"format": 99}))
     with pytest.raises(ParameterError, match="format"):
         Run.open(copy)
+
+
+def test_a_criterion_may_have_the_name_of_a_column(undisturbed, tmp_path):
+    run = Run.open(undisturbed)
+    named = replace(run, path=tmp_path, result=replace(run.result, criteria=["reason", "group"]))
+    write_results(named)
+    mark_complete(named)
+    found = Run.open(tmp_path).result
+    assert found.criteria == ["reason", "group"]
+    assert np.array_equal(found.values, run.result.values)
+    assert np.array_equal(found.affinity, run.result.affinity)
+    assert np.array_equal(found.group, run.result.group)
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binom, binomtest
 
-from pxgen_plugins.audit.changes import compare_runs
 from pxgen_plugins.audit.conditions import Condition
-from pxgen_plugins.audit.verdicts import judge
+from pxgen_plugins.audit.run_comparison import compare_runs
+from pxgen_plugins.audit.verdicts import Judgement, judge, overall_verdict
+from pxgen_plugins.result import Result
+from pxgen_plugins.utils.errors import ParameterError
+from tests.audit.reported import judgement
 
 
 def run(groups, values=None, labels=None, repeats=((19.0, 0.1), (21.0, 0.1)), kld=20.0):
@@ -24,6 +27,7 @@ def run(groups, values=None, labels=None, repeats=((19.0, 0.1), (21.0, 0.1)), kl
         "values": table,
         "anchor_value": table.sum(1),
         "group": np.array(groups),
+        "groups": {},
         "group_stability": np.ones(n),
         "labels": None if labels is None else np.array(labels),
         "ids": None,
@@ -33,8 +37,9 @@ def run(groups, values=None, labels=None, repeats=((19.0, 0.1), (21.0, 0.1)), kl
 
 
 def one(text, data, baseline=None, **settings):
-    changes = None if baseline is None else compare_runs(baseline, data)
-    (found,) = judge([Condition(text, **settings)], data, baseline, changes)
+    before = None if baseline is None else Result.of(baseline)
+    changes = None if before is None else compare_runs(before, data)
+    (found,) = judge([Condition(text, **settings)], Result.of(data), before, changes)
     return found
 
 
@@ -137,6 +142,52 @@ def test_a_judgement_is_json():
     found = one("HIHE.fraction >= 0.95", run(["HIHE"] * 9 + ["HILE"]))
     again = json.loads(json.dumps(found.as_dict(), allow_nan=False))
     assert again["anchors"] == [9]
+    assert Judgement.from_dict(again) == found
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"state": "good"}, "state must be one of"),
+        ({"state": "pass"}, "Did you mean 'passed'"),
+        ({"observed": "1"}, "observed must be a number"),
+        ({"limit": None}, "limit must be a number"),
+        ({"n": 1.5}, "n must be an integer"),
+        ({"n_against": True}, "n_against must be an integer"),
+        ({"anchors": ["x"]}, "anchors must be a list of indices"),
+        ({"anchors": {"x": 1}}, "anchors must be a list of indices"),
+        ({"reason": None}, "reason must be a text"),
+        ({"high": 10**400}, "high must be a number"),
+    ],
+)
+def test_a_file_that_holds_something_else_than_a_judgement_is_refused(change, words):
+    content = one("HIHE.fraction >= 0.95", run(["HIHE"])).as_dict()
+    with pytest.raises(ParameterError, match=words):
+        Judgement.from_dict(content | change)
+
+
+@pytest.mark.parametrize("content", [{"text": "x"}, None, [], "failed"])
+def test_what_is_no_judgement_is_refused(content):
+    with pytest.raises(ParameterError, match=r"one without .*'severity'"):
+        Judgement.from_dict(content)
+
+
+def test_the_overall_verdict_is_the_worst_state():
+    def states(*names):
+        return overall_verdict([judgement(name) for name in names])
+
+    assert states("passed", "warning") == ("warning", {"warning": 1, "passed": 1})
+    assert states("passed", "skipped")[0] == "passed"
+    assert states("skipped")[0] == states()[0] == "skipped"
+    assert states("warning", "error", "failed", "failed")[1] == {
+        "failed": 2, "error": 1, "warning": 1,
+    }  # fmt: skip
+
+
+def test_an_observed_value_stands_with_its_interval():
+    found = judgement(observed=0.123456789, low=0.125, high=None)
+    assert found.observed_text == "0.123457 (0.125 to no end)"
+    assert judgement(observed=None, low=None, high=None).observed_text == "n/a"
 
 
 def blind(known: int, invalid: int):

@@ -132,6 +132,7 @@ def test_other_versions_are_another_plan(project: Project, monkeypatch):
     assert "other versions" in project.error
 
 
+@pytest.mark.slow
 def test_a_factory_that_draws_its_weights_anew_is_found_out(project: Project):
     project.model(scale="0.0", loading="net = Net(); net.scale.data.fill_(os.getpid() % 97 + 1.0);"
                   " return net")  # fmt: skip
@@ -168,6 +169,7 @@ def test_of_two_audits_that_begin_at_once_one_goes_on(project: Project, monkeypa
         engine.score(config, plan, explainer)
 
 
+@pytest.mark.slow
 def test_workers_end_with_a_driver_that_is_killed(project: Project):
     project.model(encoding="import time; time.sleep(0.3)")
     settings = project.folder / "audit.yaml"
@@ -189,6 +191,7 @@ def test_workers_end_with_a_driver_that_is_killed(project: Project):
     assert len(list(written.iterdir())) == left
 
 
+@pytest.mark.slow
 def test_a_worker_that_dies_leaves_the_audit_incomplete(project: Project):
     project.model(encoding="os._exit(3) if 'spawn_main' in ' '.join(sys.orig_argv) else None")
     assert project.audit("--set", "executor={name: processes, workers: 1}") == INCOMPLETE

@@ -8,13 +8,13 @@ import shutil
 import socket
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from pxgen_plugins.audit.cli import run as command
 from pxgen_plugins.audit.run_folder import Run
-from pxgen_plugins.audit.writers import mlflow as logging
 from pxgen_plugins.audit.writers.mlflow import log_run
 from pxgen_plugins.utils.errors import MissingDependencyError, ParameterError
 
@@ -83,10 +83,10 @@ def test_a_run_is_logged_whole_into_a_folder(finished, tmp_path, allowed):
     assert found.data.params["pxgen.n_anchors"] == "100"
     assert json.loads(found.data.params["pxgen.intrinsic"]) == ["kld"]
     metrics = found.data.metrics
-    for name, group in run.data["groups"].items():
-        assert metrics[f"pxgen/count/{name}"] == group["count"]
-        assert metrics[f"pxgen/fraction/{name}"] == group["count"] / 100
-    for name, value in run.data["thresholds"].items():
+    for name, group in run.result.groups.items():
+        assert metrics[f"pxgen/count/{name}"] == group.count
+        assert metrics[f"pxgen/fraction/{name}"] == group.count / 100
+    for name, value in run.result.to_data()["thresholds"].items():
         assert metrics[f"pxgen/threshold/{name}"] == pytest.approx(value)
     assert metrics["pxgen/conditions/passed"] == 3
     assert metrics["pxgen/conditions/failed"] == 1
@@ -124,8 +124,8 @@ def test_names_and_values_keep_to_the_limits_of_mlflow(finished, tmp_path, allow
     run.manifest["settings"] = {
         "model": {"arguments": {"k" * 999: "v" * 99_999, "k" * 998: "\ud800", "é" * 400: [1]}}
     }
-    many = [{**run.conditions[0], "name": f"{'语' * 300}{i}"} for i in range(250)]
-    run.conditions[:] = [*many, {**many[0], "observed": None, "state": "error", "name": ""}]
+    many = [replace(run.judgements[0], name=f"{'语' * 300}{i}") for i in range(250)]
+    run.judgements[:] = [*many, replace(many[0], observed=None, state="error", name="")]
     found = stored(tmp_path / "store", log_run(run, tracking_uri=tmp_path / "store"))
     assert len(found.data.params) == 4
     assert {len(value) for value in found.data.params.values()} == {3, 5_000, 6}
@@ -148,18 +148,19 @@ def test_a_run_is_logged_once_per_experiment_and_another_anew(finished, tmp_path
     assert {"pxgen", "nightly"} <= names
 
 
-def test_what_was_cut_off_is_completed_under_the_same_id(finished, tmp_path, allowed, monkeypatch):
+def test_what_was_cut_off_does_not_count_as_logged(finished, tmp_path, allowed, monkeypatch):
     uri = tmp_path / "store"
     with monkeypatch.context() as patch:
-        patch.setattr(mlflow.MlflowClient, "log_artifact", lambda *given: 1 / 0)
+        patch.setattr(mlflow, "log_artifact", lambda *given: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             log_run(finished, tracking_uri=uri)
-    (before,) = mlflow.MlflowClient(str(uri)).search_runs(
-        ["0"] + [e.experiment_id for e in mlflow.MlflowClient(str(uri)).search_experiments()]
-    )
-    assert before.info.status == "RUNNING"
-    assert log_run(finished, tracking_uri=uri) == before.info.run_id
-    assert stored(uri, before.info.run_id).info.status == "FINISHED"
+    client = mlflow.MlflowClient(str(uri))
+    (before,) = client.search_runs([e.experiment_id for e in client.search_experiments()])
+    assert before.info.status == "FAILED"
+    run_id = log_run(finished, tracking_uri=uri)
+    assert run_id != before.info.run_id
+    assert log_run(finished, tracking_uri=uri) == run_id
+    assert stored(uri, run_id).info.status == "FINISHED"
 
 
 def test_an_active_run_is_written_to_and_left_open(finished, tmp_path, allowed):
@@ -181,6 +182,19 @@ def test_an_active_run_is_written_to_and_left_open(finished, tmp_path, allowed):
     assert found.data.params["seed"] == "7"
     assert found.data.params["pxgen.seed"] == "0"
     assert found.data.metrics["after"] == 1.0
+
+
+def test_the_store_of_the_process_is_as_before(finished, tmp_path, allowed, monkeypatch):
+    log_run(finished, tracking_uri=tmp_path / "store")
+    assert not mlflow.is_tracking_uri_set()
+    mlflow.set_tracking_uri(str(tmp_path / "mine"))
+    log_run(finished, tracking_uri=tmp_path / "store")
+    assert mlflow.get_tracking_uri() == str(tmp_path / "mine")
+    mlflow.set_tracking_uri(None)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", str(tmp_path / "other"))
+    log_run(finished, tracking_uri=tmp_path / "store")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", str(tmp_path / "later"))
+    assert mlflow.get_tracking_uri() == str(tmp_path / "later")
 
 
 def test_the_run_and_the_experiment_that_the_environment_names_are_used(
@@ -232,16 +246,16 @@ def test_telemetry_is_off_during_the_call_and_the_environment_is_as_before(
 ):
     monkeypatch.setenv("DO_NOT_TRACK", "0")
     before = dict(os.environ)
-    seen = []
-    original = logging._logged
+    during = {}
+    original = mlflow.log_params
 
-    def spied(*given):
-        seen.append({name: os.environ.get(name) for name in logging._ALWAYS})
-        return original(*given)
+    def spied(*given, **options):
+        during.update(os.environ)
+        return original(*given, **options)
 
-    monkeypatch.setattr(logging, "_logged", spied)
+    monkeypatch.setattr(mlflow, "log_params", spied)
     log_run(finished, tracking_uri=tmp_path / "store")
-    assert seen == [dict.fromkeys(logging._ALWAYS, "true")]
+    assert during["MLFLOW_DISABLE_TELEMETRY"] == during["DO_NOT_TRACK"] == "true"
     assert dict(os.environ) == before
     monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "false")  # a house rule stays one
     with pytest.raises(ParameterError, match="MLFLOW_ALLOW_FILE_STORE"):

@@ -19,12 +19,14 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from pxgen_plugins.audit.changes import compare_runs
-from pxgen_plugins.audit.writers.report import build_report, page
-from pxgen_plugins.audit.writers.report.points import Axis, pick
+from pxgen_plugins.audit.run_comparison import compare_runs
+from pxgen_plugins.audit.run_folder import Evidence
+from pxgen_plugins.audit.writers.report import page
+from pxgen_plugins.audit.writers.report.points import Axis, choose_points
 from pxgen_plugins.audit.writers.report.sprites import Sprites, pack_pictures
+from pxgen_plugins.result import Examples
 from pxgen_plugins.utils.errors import MissingDependencyError, ParameterError
-from tests.audit.reported import PAYLOADS, data_of, grid, judgement, pictures_of
+from tests.audit.reported import PAYLOADS, data_of, grid, judgement, pictures_of, report
 
 TAGS = {
     "html", "head", "meta", "title", "style", "body", "header", "main", "section", "article", "nav",
@@ -74,11 +76,11 @@ def hostile() -> str:
     data["groups"]["HILE"]["representatives"][joined] = [10]
     texts = {"indices": np.arange(10, 24), "texts": PAYLOADS, "reconstructed_texts": PAYLOADS}
     before = {**data, "group": np.roll(data["group"], 7)}
-    changes = compare_runs(before, data, match="position", min_label=1).to_dict()
+    changes = compare_runs(before, data, match="position", min_label=1)
     judged = [judgement(name=one, text=one, reason=one) for one in PAYLOADS]
-    evidence = [(joined, [PAYLOADS, PAYLOADS])]
+    evidence = Evidence([(joined, [PAYLOADS, PAYLOADS])])
     manifest = {"name": joined, "seed": 0, "digests": {joined: joined}}
-    return build_report(manifest, data, texts, judged, changes, evidence)
+    return report(manifest, data, texts, judged, changes, evidence)
 
 
 def embedded(text: str) -> Any:
@@ -90,8 +92,9 @@ def embedded(text: str) -> Any:
 
 def test_the_verdict_comes_first_and_every_part_has_its_section() -> None:
     data = data_of(grid(), labels=["a", "b"])
-    changes = compare_runs(data, data, match="position").to_dict()
-    text = build_report({"seed": 0}, data, None, [judgement()], changes, [("LIME", [["a"], ["b"]])])
+    changes = compare_runs(data, data, match="position")
+    evidence = Evidence([("LIME", [["a"], ["b"]])])
+    text = report({"seed": 0}, data, None, [judgement()], changes, evidence)
     parsed = Page(text)
     headings = [name for name, _ in parsed.elements if name in {"h1", "h2"}]
     assert headings[0] == "h1"
@@ -116,7 +119,7 @@ def test_the_verdict_comes_first_and_every_part_has_its_section() -> None:
 def test_the_verdict_is_the_worst_state_and_an_error_is_no_pass(
     states: list[str], word: str
 ) -> None:
-    text = build_report({}, data_of(grid()), None, [judgement(state) for state in states])
+    text = report({}, data_of(grid()), None, [judgement(state) for state in states])
     assert Page(text).inside["h1"] == [word]
 
 
@@ -125,13 +128,13 @@ def test_a_failing_condition_shows_its_anchors_and_a_passed_one_does_not() -> No
     bare = data_of(grid()) | {"groups": {}, "strips": {}}
     shown = {}
     for state in ("failed", "error", "warning", "passed", "skipped"):
-        text = build_report({}, bare, pictures, [judgement(state)])
+        text = report({}, bare, pictures, [judgement(state)])
         shown[state] = text.count('aria-label="anchor ')
     assert shown == {"failed": 3, "error": 3, "warning": 3, "passed": 0, "skipped": 0}
 
 
 def test_anchors_of_another_run_are_passed_over() -> None:
-    text = build_report({}, data_of(grid()), None, [judgement(anchors=[10**6, 3])])
+    text = report({}, data_of(grid()), None, [judgement(anchors=[10**6, 3])])
     assert "#3</span>" in text
     assert "1000000" not in text
 
@@ -152,7 +155,7 @@ def test_payloads_everywhere_are_inert() -> None:
 
 
 def test_the_page_loads_nothing_and_has_no_inline_style_or_handler() -> None:
-    for text in (hostile(), build_report({}, data_of(grid()), pictures_of([10]), [judgement()])):
+    for text in (hostile(), report({}, data_of(grid()), pictures_of([10]), [judgement()])):
         for name, attributes in Page(text).elements:
             links = [
                 attributes[key] or "" for key in ("src", "href", "action") if key in attributes
@@ -182,7 +185,7 @@ def test_the_policy_allows_the_style_and_the_script_inside_and_nothing_else() ->
 
 def test_the_same_arguments_give_the_same_bytes() -> None:
     given = {}, data_of(grid(), labels=["a", "b"]), pictures_of([10, 11]), [judgement()]
-    assert build_report(*given) == build_report(*given)
+    assert report(*given) == report(*given)
 
 
 def many(n: int) -> dict[str, Any]:
@@ -192,7 +195,7 @@ def many(n: int) -> dict[str, Any]:
 
 
 def test_100_000_anchors_are_drawn_in_full_within_the_limit() -> None:
-    text = build_report({}, many(100_000), pictures_of(list(range(100)), (3, 64, 64)), [])
+    text = report({}, many(100_000), pictures_of(list(range(100)), (3, 64, 64)), [])
     assert len(text.encode()) <= page.LIMIT == 5_000_000
     points = embedded(text)["points"]
     assert points["n"] == points["n_sample"] == 100_000
@@ -201,7 +204,7 @@ def test_100_000_anchors_are_drawn_in_full_within_the_limit() -> None:
 
 def test_a_million_anchors_are_sampled_within_the_limit_and_the_page_says_so() -> None:
     data = many(1_000_000)
-    text = build_report({"seed": 3}, data, None, [])
+    text = report({"seed": 3}, data, None, [])
     assert len(text.encode()) <= page.LIMIT
     points = embedded(text)["points"]
     index = np.frombuffer(base64.b64decode(points["index"]), "<u4")
@@ -215,7 +218,7 @@ def test_long_tables_and_texts_are_cut_to_keep_the_limit_and_the_page_says_so() 
     judged = [judgement(name="&" * 3000, reason="&" * 5000, anchors=[1] * 50) for _ in range(300)]
     data = data_of(grid(), labels=[f"{k}" + "&" * 500 for k in range(400)])
     tables = [("table", [["&" * 1000] * 30] * 500)] * 30
-    text = build_report({}, data, None, judged, None, tables)
+    text = report({}, data, None, judged, None, Evidence(tables))
     assert len(text.encode()) <= page.LIMIT
     assert re.search(r"\d+ more conditions are in conditions.json", text)
     assert re.search(r"\d+ rarer labels are left out", text)
@@ -226,21 +229,21 @@ def test_long_tables_and_texts_are_cut_to_keep_the_limit_and_the_page_says_so() 
 def test_what_cannot_fit_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(page, "LIMIT", 1_000)
     with pytest.raises(ParameterError, match="1,000 bytes"):
-        build_report({}, data_of(grid()))
+        report({}, data_of(grid()))
 
 
 def test_without_jinja_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "jinja2", None)
     with pytest.raises(MissingDependencyError, match=r"pxgen-plugins\[audit\]"):
-        build_report({}, data_of(grid()))
+        report({}, data_of(grid()))
 
 
 def test_no_anchors_and_invalid_anchors_are_reported() -> None:
-    assert "0 anchors" in build_report({}, data_of(np.empty((0, 2))))
+    assert "0 anchors" in report({}, data_of(np.empty((0, 2))))
     values = grid()
     values[5] = np.nan, 1.0
     values[6] = 1.0, np.inf
-    text = build_report({}, data_of(values))
+    text = report({}, data_of(values))
     assert '<div class="tile" data-group="invalid">' in text
     codes = embedded(text)["points"]["criteria"][0]["codes"]
     assert np.frombuffer(base64.b64decode(codes), "<u2")[5] == 65535
@@ -248,7 +251,7 @@ def test_no_anchors_and_invalid_anchors_are_reported() -> None:
 
 def test_shares_of_labels_are_those_counted_by_hand() -> None:
     data = data_of(grid(), labels=["a", "b", "c"])
-    text = build_report({}, data)
+    text = report({}, data)
     label, group = data["labels"], data["group"]
     share = 100 * sum(group[i] == "HILE" for i in range(401) if label[i] == "b")
     share /= sum(label == "b")
@@ -281,11 +284,11 @@ def test_a_sample_has_each_anchor_once_and_all_that_are_always_held(
     n: int, limit: int, seed: int, data: st.DataObject
 ) -> None:
     always = np.array(data.draw(st.lists(st.integers(0, n - 1), unique=True)), dtype=np.int64)
-    held, n_sample = pick(n, limit, seed, always)
+    held, n_sample = choose_points(n, limit, seed, always)
     assert n_sample == min(n, limit)
     assert len(np.unique(held)) == len(held)
     assert set(always.tolist()) <= set(held.tolist())
-    np.testing.assert_array_equal(held, pick(n, limit, seed, always)[0])
+    np.testing.assert_array_equal(held, choose_points(n, limit, seed, always)[0])
 
 
 def cut_out(sprites: Sprites, index: int) -> list[NDArray[np.uint8]]:
@@ -300,7 +303,7 @@ def cut_out(sprites: Sprites, index: int) -> list[NDArray[np.uint8]]:
 @pytest.mark.parametrize("shape", [(1, 12, 10), (12, 10), (3, 12, 10), (12, 10, 3)])
 def test_small_pictures_come_back_pixel_by_pixel_from_their_cells(shape: tuple[int, ...]) -> None:
     pictures = pictures_of(list(range(100, 130)), shape)
-    sprites = pack_pictures(pictures, [117, 104], 1_000_000)
+    sprites = pack_pictures(Examples.of(pictures), [117, 104], 1_000_000)
     assert [sprites.place[117], sprites.place[104]] == [0, 1]
     for row, index in enumerate(range(100, 130)):
         for kind, shown in zip(
@@ -316,24 +319,24 @@ def test_small_pictures_come_back_pixel_by_pixel_from_their_cells(shape: tuple[i
 def test_pictures_grow_smaller_and_then_fewer_to_keep_the_budget_the_wanted_ones_last() -> None:
     pictures = pictures_of(list(range(8)), (3, 128, 128))
     for budget in (120_000, 12_000, 2_500):
-        sprites = pack_pictures(pictures, [6, 2], budget)
+        sprites = pack_pictures(Examples.of(pictures), [6, 2], budget)
         assert sum(len(sheet.url) for sheet in sprites.sheets) <= budget
         assert 6 in sprites.place
     assert len(sprites.place) < 8
-    assert pack_pictures(pictures, [], 10).place == {}
+    assert pack_pictures(Examples.of(pictures), [], 10).place == {}
 
 
 def test_flat_anchors_become_bars() -> None:
     pictures = pictures_of([0], (7,)) | {"reconstructions": None}
     pictures["anchors"][0] = [0, 255, 0, 0, 0, 0, 0]
-    (bars,) = cut_out(pack_pictures(pictures, [], 100_000), 0)
+    (bars,) = cut_out(pack_pictures(Examples.of(pictures), [], 100_000), 0)
     width = bars.shape[1] // 7
     assert bars[0, :, 0].reshape(7, width).min(axis=1).tolist() == [40, 220, 40, 40, 40, 40, 40]
 
 
 def test_texts_are_shown_as_texts_cut_where_they_are_long() -> None:
     texts = {"indices": np.array([10, 11]), "texts": ["one\ntwo", "x" * 5000]}
-    text = build_report({}, data_of(grid()), texts, [judgement(anchors=[10, 11])])
+    text = report({}, data_of(grid()), texts, [judgement(anchors=[10, 11])])
     assert '<p class="words">one\ntwo</p>' in text
     assert "x" * 990 in text
     assert "x" * 1001 not in text
@@ -344,6 +347,5 @@ def test_texts_are_shown_as_texts_cut_where_they_are_long() -> None:
 )
 def test_a_figure_that_is_no_png_or_too_large_is_left_out(figure: bytes) -> None:
     tables = [("methods", [["a"], ["b"]])]
-    assert build_report({}, data_of(grid()), evidence=tables, figure=figure) == build_report(
-        {}, data_of(grid()), evidence=tables
-    )
+    without = report({}, data_of(grid()), evidence=Evidence(tables))
+    assert report({}, data_of(grid()), evidence=Evidence(tables, figure)) == without

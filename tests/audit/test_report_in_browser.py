@@ -11,9 +11,10 @@ import pytest
 
 from pxgen_plugins.audit.conditions import Condition, parse
 from pxgen_plugins.audit.verdicts import judge
-from pxgen_plugins.audit.writers.report import build_report
+from pxgen_plugins.result import Result
 from tests.audit.browser import Browser, find
 from tests.audit.reported import PAYLOADS, data_of, grid, judgement, pictures_of
+from tests.audit.reported import report as report_text
 from tests.audit.test_report import hostile
 
 pytestmark = pytest.mark.skipif(find() is None, reason="no Chromium is installed")
@@ -34,7 +35,7 @@ def report(browser: Browser, tmp_path: Path) -> Iterator[Browser]:
     """The browser at a report of 401 anchors, the last far from all others."""
     path = tmp_path / "report.html"
     data = data_of(grid(), labels=PAYLOADS)
-    text = build_report({"seed": 0}, data, pictures_of([0, 10, 11, 12, 400]), [judgement()])
+    text = report_text({"seed": 0}, data, pictures_of([0, 10, 11, 12, 400]), [judgement()])
     path.write_text(text, encoding="utf-8")
     yield from visit(browser, path)
 
@@ -153,13 +154,13 @@ def test_the_conditions_that_the_page_proposes_hold_on_its_own_run(
     data["calibration"]["repeats"] = np.array([[10.0, 10.1], [11.0, 10.9]])
     data["anchor_value"] = values.sum(1)
     path = tmp_path / "report.html"
-    path.write_text(build_report({"seed": 0}, data), encoding="utf-8")
+    path.write_text(report_text({"seed": 0}, data), encoding="utf-8")
     browser.open(path)
     browser.settle()
     yaml = pytest.importorskip("yaml")
     found = yaml.safe_load(browser.run("document.getElementById('yaml').value"))["conditions"]
     assert len(found) == 4
-    for judged in judge([Condition(text) for text in found], data):
+    for judged in judge([Condition(text) for text in found], Result.of(data)):
         assert judged.state == "passed", judged
 
 

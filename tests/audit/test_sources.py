@@ -96,7 +96,9 @@ conditions: ["invalid.count < 1"]
     return run(["audit", str(folder / "audit.yaml"), "--quiet"])
 
 
-@pytest.mark.parametrize("kind", [factory, onnx, diffusers, pythae])
+@pytest.mark.parametrize(
+    "kind", [factory, pytest.param(onnx, marks=pytest.mark.slow), diffusers, pythae]
+)
 def test_every_kind_of_model_is_audited_and_told_from_another(kind, tmp_path, monkeypatch, capsys):
     np.save(tmp_path / "anchors.npy", PIXELS[:, None] / np.float32(255))
     for seed, code in ((0, PASSED), (0, PASSED), (1, USAGE)):
@@ -104,7 +106,7 @@ def test_every_kind_of_model_is_audited_and_told_from_another(kind, tmp_path, mo
             torch.random.set_rng_state(torch.Generator().manual_seed(seed).get_state())
             model = kind(tmp_path, seed, monkeypatch)
         assert audit(tmp_path, model, "anchors.npy") == code, capsys.readouterr().err
-    assert np.isfinite(Run.open(tmp_path / "run").data["values"]).all()
+    assert np.isfinite(Run.open(tmp_path / "run").result.values).all()
     assert "other model" in capsys.readouterr().err
 
 
@@ -153,13 +155,13 @@ def table(folder: Path) -> str:
 def test_every_kind_of_anchors_gives_the_same_values(kind, tmp_path, monkeypatch, capsys):
     model = factory(tmp_path, 0, monkeypatch)
     assert audit(tmp_path, model, kind(tmp_path)) == PASSED, capsys.readouterr().err
-    data = Run.open(tmp_path / "run").data
+    result = Run.open(tmp_path / "run").result
     order = np.argsort(np.array(LABELS), kind="stable") if kind is images else slice(None)
-    assert data["labels"].tolist() == np.array(LABELS)[order].tolist()
+    assert result.labels.tolist() == np.array(LABELS)[order].tolist()
     np.save(tmp_path / "plain.npy", PIXELS[:, None])
     (tmp_path / "other").mkdir()
     for name in ("weights.safetensors", "plain.npy"):
         (tmp_path / "other" / name).write_bytes((tmp_path / name).read_bytes())
     assert audit(tmp_path / "other", model, "plain.npy") == PASSED
-    plain = Run.open(tmp_path / "other" / "run").data
-    assert np.array_equal(data["values"], plain["values"][order])
+    plain = Run.open(tmp_path / "other" / "run").result
+    assert np.array_equal(result.values, plain.values[order])

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pxgen_plugins.audit.changes import compare_runs
 from pxgen_plugins.audit.escaping import visible
-from pxgen_plugins.audit.writers.markdown import summary
+from pxgen_plugins.audit.run_comparison import compare_runs
+from pxgen_plugins.audit.writers.markdown import invalid_by_reason, summary
+from pxgen_plugins.result import Result
 
 from .reported import judgement
 
@@ -25,12 +26,17 @@ DATA = {
     "criteria": ["kld", "mse"],
     "kinds": ["intrinsic", "extrinsic"],
     "thresholds": {"kld": 20.0, "mse": 0.1},
+    "values": None,
     "group": ["HIHE"] * 6 + ["HILE"] * 3 + ["invalid"],
     "groups": {
         "HIHE": {"count": 6, "fraction": 0.6, "interval": [0.31, 0.83]},
         "HILE": {"count": 3, "fraction": 0.3, "interval": [0.11, 0.6]},
     },
 }
+
+
+def text(data, *rest):
+    return summary(Result.of(data), *rest)
 
 
 judged = partial(
@@ -76,13 +82,13 @@ def table(lines: list[str], head: str) -> list[list[str]]:
     ],
 )
 def test_the_verdict_comes_first_and_is_that_of_the_worst(states, words):
-    first = summary(DATA, [judged(state) for state in states], "digits").split("\n")[0]
+    first = text(DATA, [judged(state) for state in states], "digits").split("\n")[0]
     assert first == f"## PXGen audit `digits`: {words}"
 
 
 def test_conditions_stand_the_worst_first_with_what_was_seen():
     states = ["passed", "warning", "failed", "skipped", "error"]
-    lines = summary(DATA, [judged(state) for state in states], "x").split("\n")
+    lines = text(DATA, [judged(state) for state in states], "x").split("\n")
     assert lines[2] == "5 conditions: 1 failed, 1 error, 1 warning, 1 skipped, 1 passed."
     rows = table(lines, "state")
     assert [row[0] for row in rows] == ["**failed**", "**error**", "warning", "skipped", "passed"]
@@ -93,14 +99,22 @@ def test_conditions_stand_the_worst_first_with_what_was_seen():
 
 
 def test_groups_have_their_intervals_and_invalid_anchors_a_row():
-    rows = table(summary(DATA, [], "x").split("\n"), "group")
+    rows = table(text(DATA, [], "x").split("\n"), "group")
     assert rows[0] == ["HIHE", "6", "60.0%", "31.0% to 83.0%"]
     assert rows[-1] == ["invalid", "1", "10.0%", "n/a"]
 
 
+def test_invalid_anchors_are_counted_by_reason_the_commonest_first():
+    reasons = {"invalid": [3, 5, 9], "reasons": ["too long", "NaN", "too long"]}
+    assert invalid_by_reason(Result.of({**DATA, **reasons})) == [("too long", 2, 3), ("NaN", 1, 5)]
+    lines = text({**DATA, **reasons}, [], "x").split("\n")
+    assert "Not scored: 2, `too long`, the first #3." in lines
+    assert invalid_by_reason(Result.of(DATA)) == []
+
+
 def test_many_conditions_are_cut_and_counted():
     found = [judged("passed")] * 70 + [judged("failed")]
-    lines = summary(DATA, found, "x").split("\n")
+    lines = text(DATA, found, "x").split("\n")
     rows = table(lines, "state")
     assert len(rows) == 50
     assert rows[0][0] == "**failed**"
@@ -110,16 +124,16 @@ def test_many_conditions_are_cut_and_counted():
 def test_what_changed_stands_below():
     moved = {**DATA, "group": ["HILE"] * 9 + ["invalid"]}
     changes = compare_runs(DATA, moved)
-    lines = summary(DATA, [], "x", changes).split("\n")
+    lines = text(DATA, [], "x", changes).split("\n")
     assert lines.index("### What changed") > lines.index("No conditions.")
     assert table(lines, "before")[0] == ["HIHE", "0", "6", "0", "0", "0", "6"]
     other = SimpleNamespace(to_markdown=lambda: "as it says\n")
-    assert summary(DATA, [], "x", other).endswith("### What changed\n\nas it says\n")
+    assert text(DATA, [], "x", other).endswith("### What changed\n\nas it says\n")
 
 
 @given(st.lists(judgements, min_size=1, max_size=5), texts)
 def test_text_of_users_breaks_no_row_and_stands_in_code(found, name):
-    words = summary(DATA, found, name)
+    words = text(DATA, found, name)
     lines = words.split("\n")
     assert words.encode()
     assert all(visible(line) == line for line in lines)
@@ -140,4 +154,4 @@ def test_the_longest_summary_fits_into_a_comment():
     labels = [f"{k % 40}{'y' * 500}" for k in range(400)]
     data = {**DATA, "group": group, "labels": labels, "ids": [f"{k}{'z' * 99}" for k in range(400)]}
     changes = compare_runs(data, data)
-    assert len(summary(data, found, "x" * 500, changes)) < 65_536
+    assert len(text(data, found, "x" * 500, changes)) < 65_536

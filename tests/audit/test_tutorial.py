@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pxgen_plugins.audit.cli import run
+from pxgen_plugins.audit.cli import USAGE, run
 from pxgen_plugins.audit.conditions import Condition
 from pxgen_plugins.audit.settings import load_config
 
@@ -44,3 +44,13 @@ def test_the_settings_on_the_page_are_valid(tmp_path):
     assert load_config(path)["model"]["factory"] == "my_package.models:load"
     for condition in re.findall(r"`([^`]*(?:drop|moved)[^`]* <= [^`]*)`", PAGE):
         Condition(condition)
+
+
+def test_the_message_on_the_page_is_the_one_that_is_printed(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (block,) = re.findall(r"```\n(pxgen: .*?)```", PAGE, re.DOTALL)
+    faults = {"anchors": {"shipped": "mnist", "lmit": 4}, "seed": -1}
+    settings = {"model": {"shipped": "mnist_vae"}, "output": "run"} | faults
+    (tmp_path / "audit.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
+    assert run(["audit", "audit.yaml"]) == USAGE
+    assert capsys.readouterr().err == block

@@ -72,9 +72,7 @@ class Outside:
 def wrap(net: TinyVAE) -> Any:
     from pxgen_plugins.models import VAE
 
-    model: Any = VAE(
-        encode=net.encode, decode=net.decode, latent_shape=(LATENT,), sample_shape=SAMPLE_SHAPE
-    )
+    model: Any = VAE(net, latent_shape=(LATENT,), sample_shape=SAMPLE_SHAPE)
     model.net = net
     return model
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 
 import matplotlib as mpl
 import numpy as np
@@ -63,11 +64,13 @@ def test_a_figure_is_an_array_of_axes(name, explanation):
 
 
 @pytest.mark.parametrize("name", ONE_EXPLANATION)
-def test_a_given_axes_is_used_and_no_other_figure_made(name, explanation):
+def test_a_given_place_is_used_and_no_other_figure_made(name, explanation):
     import matplotlib.pyplot as plt
 
-    figure, ax = plt.subplots()
-    axes = getattr(plots, name)(explanation, ax=ax)
+    plot = getattr(plots, name)
+    panels = "figure" in inspect.signature(plot).parameters
+    figure = plt.figure(figsize=(8, 8), layout="constrained")
+    axes = plot(explanation, **({"figure": figure} if panels else {"ax": figure.add_subplot()}))
     assert {panel.figure for panel in axes.flat} == {figure}
     assert plt.get_fignums() == [figure.number]
 

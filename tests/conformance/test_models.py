@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from pxgen_plugins import PXGen, criteria, models
-from pxgen_plugins.criteria import Batch, Fitted, for_model
+from pxgen_plugins.criteria import Batch, FittedCriterion, for_model
 from pxgen_plugins.models.inversion import Inversion
 from pxgen_plugins.models.logit import Logit
 from pxgen_plugins.result.explanation import from_json
@@ -35,7 +35,7 @@ def vae_cases() -> list[ModelCase]:
         return np.broadcast_to(grey[:, None, None, None], (len(z), *SAMPLE_SHAPE)).copy()
 
     arrays = models.VAE(
-        encode=encode, decode=decode, latent_shape=(LATENT,), sample_shape=SAMPLE_SHAPE
+        encode=encode, decode=decode, modules=(), latent_shape=(LATENT,), sample_shape=SAMPLE_SHAPE
     )
     conditional = models.VAE(
         encode=lambda x, y: plain.net.encode(x),
@@ -129,7 +129,7 @@ def flow_cases() -> list[ModelCase]:
         return -0.5 * z.square().flatten(1).sum(1) + pixels * slope().log()
 
     model = models.Flow(
-        log_prob,
+        log_prob=log_prob,
         embed=lambda y: y * slope() + net.bias,
         decode=lambda z: (z - net.bias) / slope(),
         sample_shape=SAMPLE_SHAPE,
@@ -138,7 +138,10 @@ def flow_cases() -> list[ModelCase]:
         modules=net,
     )
     density = models.Flow(
-        log_prob, sample=lambda n, seed: sampler(n, seed), sample_shape=SAMPLE_SHAPE, modules=net
+        log_prob=log_prob,
+        sample=lambda n, seed: sampler(n, seed),
+        sample_shape=SAMPLE_SHAPE,
+        modules=net,
     )
     return [ModelCase("flow", model, (net,)), ModelCase("flow of a density", density, (net,))]
 
@@ -149,10 +152,11 @@ def language_cases() -> list[ModelCase]:
         return ["".join(draws.choice(list("abc"), size=6)) for _ in range(n)]
 
     model = models.LanguageModel(
-        lambda texts: [[-0.1 * ord(c) for c in text] or [-1.0] for text in texts],
+        log_probs=lambda texts: [[-0.1 * ord(c) for c in text] or [-1.0] for text in texts],
         generate=lambda prompts, counts: ["b" * count for count in counts],
         sample=sample,
         embed=lambda texts: torch.tensor([[t.count("a"), len(t)] for t in texts]).float(),
+        modules=(),
         max_chars=8,
     )
     return [ModelCase("language model", model)]
@@ -187,10 +191,10 @@ def tabular_cases() -> list[ModelCase]:
     pair = {"encode": lambda frame: (encode(frame), -encode(frame).abs()), "decode": decode}
     return [
         ModelCase("tabular", models.Tabular(Bootstrap(), like)),
-        ModelCase("tabular vae", models.Tabular(Bootstrap(), like, **pair), (net,)),
+        ModelCase("tabular vae", models.Tabular(Bootstrap(), like, modules=net, **pair), (net,)),
         ModelCase(
             "tabular autoencoder",
-            models.Tabular(Bootstrap(), like, encode=encode, decode=decode),
+            models.Tabular(Bootstrap(), like, encode=encode, decode=decode, modules=net),
             (net,),
         ),
         ModelCase(
@@ -200,12 +204,13 @@ def tabular_cases() -> list[ModelCase]:
                 like,
                 reconstruct=lambda frame: frame.assign(size=0.0),
                 log_prob=lambda frame: -np.square(frame["size"]),
+                modules=(),
             ),
         ),
     ]
 
 
-# One small instance of every registered family; a new family adds its own here.
+# Several instances of a family; of any other family, its own example() is checked.
 EXAMPLES = {
     "autoencoder": autoencoder_cases,
     "black_box": black_box_cases,
@@ -220,13 +225,19 @@ EXAMPLES = {
 }
 
 
-def test_every_registered_family_has_an_example():
-    assert set(models.names()) == set(EXAMPLES)
+def cases(name: str) -> list[ModelCase]:
+    return EXAMPLES[name]() if name in EXAMPLES else [ModelCase(name, models.get(name).example())]
 
 
-@parametrize_with_checks(
-    [case for name in sorted(EXAMPLES) for case in EXAMPLES[name]()], model_checks()
-)
+def test_a_family_without_an_example_is_told_to_have_one():
+    class Shy(models.GenerativeModel):
+        pass
+
+    with pytest.raises(NotImplementedError, match=r"Shy has no example\(\)"):
+        Shy.example()
+
+
+@parametrize_with_checks([case for name in models.names() for case in cases(name)], model_checks())
 def test_a_registered_model_keeps_the_contract(subject, check):
     check(subject)
 
@@ -274,7 +285,7 @@ def test_every_criterion_said_to_work_with_a_family_does(case):
     for name in for_model(case.model):
         criterion = criteria.make({"name": name})
         criterion.check(case.model)
-        if isinstance(criterion, Fitted):
+        if isinstance(criterion, FittedCriterion):
             criterion.fit(iter([Batch(case.model, x)]))
         with torch.no_grad():
             values = criterion(Batch(case.model, x[:4]))

@@ -34,11 +34,11 @@ FORMS = {
 }
 
 
-def caught(function, *args, **kwargs):
-    with warnings.catch_warnings(record=True) as found:
+def result_and_warnings(function, *args, **kwargs):
+    with warnings.catch_warnings(record=True) as messages:
         warnings.simplefilter("always")
         result = function(*args, **kwargs)
-    return result, found
+    return result, messages
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -91,17 +91,17 @@ def test_the_same_versions_load_without_a_warning(tmp_path):
     explainer = make_white(white()).fit()
     save_explainer(explainer, tmp_path / "alibi")
     explainer.save(tmp_path / "own")
-    assert caught(load_explainer, tmp_path / "alibi", white())[1] == []
-    assert caught(PXGen.load, tmp_path / "own", white())[1] == []
+    assert result_and_warnings(load_explainer, tmp_path / "alibi", white())[1] == []
+    assert result_and_warnings(PXGen.load, tmp_path / "own", white())[1] == []
 
 
 def test_another_alibi_version_gives_alibis_warning_and_no_other(tmp_path):
     explainer = make_white(white()).fit()
     explainer.meta["version"] = "0.0.1"
     save_explainer(explainer, tmp_path)
-    loaded, found = caught(load_explainer, tmp_path, white())
-    assert [w.category for w in found] == [UserWarning]
-    assert str(found[0].message).startswith("Trying to load explainer from version 0.0.1")
+    loaded, messages = result_and_warnings(load_explainer, tmp_path, white())
+    assert [w.category for w in messages] == [UserWarning]
+    assert str(messages[0].message).startswith("Trying to load explainer from version 0.0.1")
     assert loaded.explain(anchors()).values.shape == (24, 2)
 
 
@@ -110,12 +110,12 @@ def test_another_plugin_version_gives_our_warning_and_no_other(tmp_path):
     explainer.meta["params"]["pxgen_plugins_version"] = "0.0.1"
     save_explainer(explainer, tmp_path / "alibi")
     explainer.save(tmp_path / "own")
-    for found in (
-        caught(load_explainer, tmp_path / "alibi", white())[1],
-        caught(PXGen.load, tmp_path / "own", white())[1],
+    for messages in (
+        result_and_warnings(load_explainer, tmp_path / "alibi", white())[1],
+        result_and_warnings(PXGen.load, tmp_path / "own", white())[1],
     ):
-        assert [w.category for w in found] == [PXGenWarning]
-        assert "0.0.1" in str(found[0].message)
+        assert [w.category for w in messages] == [PXGenWarning]
+        assert "0.0.1" in str(messages[0].message)
 
 
 def test_the_predictor_is_there_for_other_threads_while_saving(tmp_path, monkeypatch):
@@ -146,8 +146,9 @@ def test_the_saved_state_is_made_of_numpy_and_plain_values(tmp_path):
     explainer.explain(anchors())
     explainer.predictor = None
     state = explainer.__getstate__()
-    found = [path for path, leaf in leaves(state) if isinstance(leaf, torch.Tensor | torch.device)]
-    assert found == []
+    kinds = (torch.Tensor, torch.device)
+    tensors = [path for path, leaf in leaves(state) if isinstance(leaf, kinds)]
+    assert tensors == []
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from pxgen_plugins import selection
-from pxgen_plugins.selection import Selection
+from pxgen_plugins.selection import Properties, Selection
 from pxgen_plugins.testing import (
     SelectorCase,
     check_selector,
@@ -30,7 +30,8 @@ CASES = [
             "sum has to stay within 1.2 of the best"
         },
     ),
-    selector_case("k_center", {"refine": True}),
+    # which exchanges are tried follows the order of the rows
+    selector_case("k_center", {"refine": True}, Properties(order_matters=True)),
 ]
 
 
@@ -40,15 +41,16 @@ def test_a_registered_selector_keeps_the_contract(subject, check):
 
 
 def refuse(parameter, got):
-    raise ParameterError(parameter, "good", "allowed", repr(got), "Change it.")
+    raise ParameterError(parameter, "allowed", repr(got), "Change it.")
 
 
 def good(X, k, *, start=None, seed=0):
     """The k lowest rows by their first column; `start` first."""
     try:
-        X = np.asarray(X, dtype=np.float64)
-    except ValueError:
-        refuse("X", "text")
+        X = np.asarray(X.detach() if hasattr(X, "detach") else X)
+        X = (X[:, None] if X.ndim == 1 else X).astype(np.float64, casting="same_kind")
+    except (ValueError, TypeError):
+        refuse("X", "no numbers")
     if X.ndim != 2 or 0 in X.shape:
         refuse("X", X.shape)
     if not np.isfinite(X).all():
@@ -58,6 +60,8 @@ def good(X, k, *, start=None, seed=0):
     bad = not isinstance(start, int) or not 0 <= start < len(X)
     if start is not None and bad:
         refuse("start", start)
+    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+        refuse("seed", seed)
     if k > len(X):
         warnings.warn("too many", PXGenWarning, stacklevel=2)
         k = len(X)
@@ -87,6 +91,32 @@ def same_row_again(X, k, **options):
 def assigns_nowhere(X, k, **options):
     found = good(X, k, **options)
     return Selection(found.indices, found.objective, np.zeros(len(X), dtype=np.int64))
+
+
+def no_seed(X, k, *, start=None):
+    return good(X, k, start=start)
+
+
+def any_seed(X, k, *, start=None, seed=0):
+    return good(X, k, start=start)
+
+
+def start_by_seed(X, k, *, start=None, seed=0):
+    found = good(X, k, start=start, seed=seed)
+    return good(X, k, start=seed % len(X)) if start is None and seed < 2**32 else found
+
+
+def two_dimensions_only(X, k, **options):
+    if np.ndim(X) == 1:
+        raise IndexError("one dimension")
+    return good(X, k, **options)
+
+
+def rows_as_they_come(X, k, **options):
+    found = good(X, k, **options)
+    first = np.sort(np.unique(np.asarray(X), axis=0, return_index=True)[1])
+    rest = np.setdiff1d(np.arange(len(X)), first)
+    return Selection(np.concatenate([first, rest])[: len(found)], 0.0)
 
 
 def no_warning(X, k, **options):
@@ -164,6 +194,10 @@ MUTANTS = {
     any_k: "wrong_numbers_are_refused",
     any_table: "wrong_tables_are_refused",
     any_start: "start_is_a_row",
+    no_seed: "start_and_seed_are_keywords",
+    any_seed: "seed_is_a_number",
+    two_dimensions_only: "one_dimension_is_one_column",
+    rows_as_they_come: "rows_may_come_in_any_order",
     random_start: "same_arguments_give_the_same_picks",
     first_rows: "duplicates_are_picked_last",
     doubles_only: "number_types_agree",
@@ -189,8 +223,27 @@ def test_a_name_registered_for_another_function_is_noticed():
     assert failing(selector_checks(), case) == {"registered_name_stands_for_it"}
 
 
+@pytest.mark.parametrize("mutant", [start_by_seed, good], ids=["seed", "start"])
+def test_an_argument_that_is_declared_unused_and_is_not_is_noticed(mutant):
+    declared = Properties(uses_seed=mutant is good, uses_start=mutant is not good)
+    case = selector_case(mutant, properties=declared)
+    assert failing(selector_checks(), case) == {"what_is_declared_unused_has_no_effect"}
+
+
+def test_what_is_declared_is_not_asked():
+    declared = Properties(repeats=True, order_matters=True)
+    assert not failing(selector_checks(), selector_case(first_rows, properties=declared)) & {
+        "duplicates_are_picked_last",
+        "rows_may_come_in_any_order",
+    }
+
+
 def test_every_check_is_shown_to_fail():
-    elsewhere = {"registered_name_stands_for_it", "global_random_state_is_left_alone"}
+    elsewhere = {
+        "registered_name_stands_for_it",
+        "global_random_state_is_left_alone",
+        "what_is_declared_unused_has_no_effect",
+    }
     assert {*MUTANTS.values(), *elsewhere} == {check.name for check in selector_checks()}
 
 

@@ -13,7 +13,7 @@ from alibi.api.interfaces import Explanation
 from alibi.exceptions import NotFittedError, PredictorCallError, PredictorReturnTypeError
 
 from pxgen_plugins import PXGen, groups
-from pxgen_plugins.criteria import MSE, Batch, Fitted
+from pxgen_plugins.criteria import MSE, Batch, FittedCriterion
 from pxgen_plugins.result.explanation import DEFAULT_DATA_PXGEN, from_json, read_json, write_json
 from pxgen_plugins.result.tables import anchor_table, write_parquet
 from pxgen_plugins.selection import Selection
@@ -201,7 +201,7 @@ def test_wrong_arguments_are_named(vae, arguments, text):
 
 def test_a_bare_module_is_told_how_to_be_wrapped():
     for module in (TinyNet(), torch.nn.Linear(2, 2)):
-        with pytest.raises(ParameterError, match=r"VAE\(encode=net.encode"):
+        with pytest.raises(ParameterError, match=r"VAE\(net, sample_shape=\.\.\.\)"):
             PXGen(module)
 
 
@@ -456,7 +456,7 @@ class TestBlackBox:
             self.make(intrinsic=MSE())
 
 
-class Reference(Fitted):
+class Reference(FittedCriterion):
     """Distance to the mean of reference data."""
 
     name, kind, unit, requires = "to_reference", "extrinsic", "value", frozenset({"reconstruct"})

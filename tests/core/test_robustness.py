@@ -49,8 +49,8 @@ def test_bfloat16_rounds_the_model_and_not_the_criteria(vae):
 
 def test_two_models_around_one_network_do_not_disturb_each_other():
     net = TinyNet().train()
-    one = VAE(encode=net.encode, decode=net.decode, **SHAPES)
-    other = VAE(encode=net.encode, decode=net.decode, **SHAPES)
+    one = VAE(net, **SHAPES)
+    other = VAE(net, **SHAPES)
     with one._evaluating():
         with other._evaluating():
             assert not net.training
@@ -62,7 +62,7 @@ def test_an_adapter_beside_an_evaluation_restores_the_flags_of_the_user():
     from pxgen_plugins.adapters.base import traceless
 
     net = TinyNet().train()
-    vae = VAE(encode=net.encode, decode=net.decode, **SHAPES)
+    vae = VAE(net, **SHAPES)
     with vae._evaluating():
         guard = traceless(vae)
         guard.__enter__()
@@ -132,7 +132,7 @@ def test_numpy_and_torch_callables_can_be_mixed(net):
         flat = x.reshape(len(x), -1).astype(np.float64)
         return flat[:, :3] * 2, -flat[:, :3]
 
-    vae = VAE(encode=encode, decode=net.decode, **SHAPES)
+    vae = VAE(net, encode=encode, **SHAPES)
     assert vae.reconstruct(torch.rand(2, 1, 8, 8)).dtype == torch.float32
 
 
@@ -151,7 +151,7 @@ def test_labels_with_dots_come_back_as_arrays():
 
 def test_too_few_finite_samples_for_a_conformal_level_is_an_error(net):
     broken = VAE(
-        encode=net.encode,
+        net,
         decode=lambda z: net.decode(z) / (z[:, 0] < 0.3).float()[:, None, None, None].sqrt(),
         check=False,
         **SHAPES,
@@ -184,8 +184,8 @@ def test_unreadable_rows_do_not_count_as_out_of_range(tmp_path):
 def test_torchs_default_type_does_not_matter(selector):
     def explained():
         model = VAE(
-            lambda x: (4 * x[:, :2] - 2, x[:, 2:] - 3), lambda z: torch.cat([z, z], 1).sigmoid(),
-            latent_shape=(2,), sample_shape=(4,),
+            encode=lambda x: (4 * x[:, :2] - 2, x[:, 2:] - 3),
+            decode=lambda z: torch.cat([z, z], 1).sigmoid(), modules=(), sample_shape=(4,),
         )  # fmt: skip
         X = np.random.default_rng(1).random((300, 4))
         explainer = PXGen(model, threshold=Quantile(0.9, 64, 2), selectors=(selector,))

@@ -29,7 +29,7 @@ def score(vae, X, *names, **kwargs):
 @torch.no_grad()
 def test_values_are_those_of_each_criterion_alone(vae, images):
     known = criteria.for_model(vae)
-    names = [name for name in known if not issubclass(criteria.get(name), criteria.Fitted)]
+    names = [name for name in known if not issubclass(criteria.get(name), criteria.FittedCriterion)]
     table = score(vae, images, *names).values
     x = torch.from_numpy(images)
     for j, name in enumerate(names):
@@ -69,7 +69,7 @@ def test_one_model_pass_serves_all_criteria(images):
         calls["decode"] += len(z)
         return net.decode(z)
 
-    vae = VAE(encode=encode, decode=decode, latent_shape=(3,), sample_shape=(1, 8, 8))
+    vae = VAE(encode=encode, decode=decode, modules=net, sample_shape=(1, 8, 8))
     calls.update(encode=0, decode=0)
     score(vae, images, "kld", "mahalanobis", "mse", "mae", "ssim", "dssim", "bce", "psnr")
     assert calls == {"encode": 60, "decode": 60}
@@ -81,6 +81,7 @@ def test_bytes_are_scaled_to_the_range_of_the_model(images):
     wide = VAE(
         encode=lambda x: unit.encode((x + 1) / 2),
         decode=lambda z: unit.decode(z) * 2 - 1,
+        modules=(),
         latent_shape=(3,),
         sample_shape=(1, 8, 8),
         data_range=(-1.0, 1.0),
@@ -201,7 +202,7 @@ def test_out_of_memory_for_one_anchor_is_an_error(net, images):
 
 def test_a_model_that_returns_nan_names_the_criterion(net, images):
     vae = VAE(
-        encode=net.encode,
+        net,
         decode=lambda z: net.decode(z) / 0.0 * 0.0,
         latent_shape=(3,),
         sample_shape=(1, 8, 8),
@@ -278,7 +279,7 @@ def test_reconstructions_are_those_that_were_scored(vae, images, mode):
 def test_the_model_is_left_as_it_was(images):
     net = TinyNet().train()
     net.mean.eval()
-    vae = VAE(encode=net.encode, decode=net.decode, latent_shape=(3,), sample_shape=(1, 8, 8))
+    vae = VAE(net, latent_shape=(3,), sample_shape=(1, 8, 8))
     state = {k: v.clone() for k, v in net.state_dict().items()}
     flags = [m.training for m in net.modules()]
     score(vae, images)

@@ -211,7 +211,7 @@ def test_a_model_that_cannot_sample_is_told_about_fixed():
 def broken_vae(net, when):
     """Samples whose first latent exceeds ``when`` decode to NaN."""
     return VAE(
-        encode=net.encode,
+        net,
         decode=lambda z: net.decode(z) / (z[:, 0] < when).float()[:, None, None, None].sqrt(),
         latent_shape=(3,),
         sample_shape=(1, 8, 8),

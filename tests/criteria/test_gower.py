@@ -36,7 +36,7 @@ class Bootstrap:
 
 
 def model(back=None):
-    return Tabular(Bootstrap(), LIKE, reconstruct=back)
+    return Tabular(Bootstrap(), LIKE, reconstruct=back, modules=())
 
 
 def row(age, city, income, planet=3.0):
@@ -58,7 +58,7 @@ def by_hand(one, other):
     return sum(parts) / len(parts)
 
 
-def taught(used, frame, size=3, **params):
+def fit(used, frame, size=3, **params):
     criterion = GowerNearest(**{"k": 1, "n_fit": 50} | params)
     criterion.fit(iter([Batch(used, part) for part in torch.split(used.rows(frame), size)]))
     return criterion
@@ -97,9 +97,9 @@ class TestGower:
 
     def test_the_scale_and_origin_of_a_number_do_not_matter(self):
         other = LIKE.assign(age=LIKE["age"] * 1000.0 - 7.0)
-        one = taught(model(), LIKE.iloc[:2])(Batch(model(), model().rows(LIKE)))
+        one = fit(model(), LIKE.iloc[:2])(Batch(model(), model().rows(LIKE)))
         scaled = Tabular(Bootstrap(), other)
-        two = taught(scaled, other.iloc[:2])(Batch(scaled, scaled.rows(other)))
+        two = fit(scaled, other.iloc[:2])(Batch(scaled, scaled.rows(other)))
         np.testing.assert_allclose(one, two, atol=1e-12)
 
     def test_elements_of_a_model_without_columns_are_numbers_in_its_range(self):
@@ -130,25 +130,25 @@ class TestNearest:
     )  # fmt: skip
     def test_it_is_the_kth_smallest_distance(self, bank, rows, k):
         used = model()
-        found = taught(used, table(*bank), k=k)(Batch(used, used.rows(table(*rows))))
+        found = fit(used, table(*bank), k=k)(Batch(used, used.rows(table(*rows))))
         slow = [sorted(by_hand(one, other) for other in bank)[k - 1] for one in rows]
         np.testing.assert_allclose(found, slow, atol=1e-12)
 
     def test_a_sample_has_itself_as_its_nearest(self):
         used = model()
-        assert taught(used, LIKE)(Batch(used, used.rows(LIKE))).tolist() == [0.0] * 4
+        assert fit(used, LIKE)(Batch(used, used.rows(LIKE))).tolist() == [0.0] * 4
 
     def test_blocks_do_not_change_the_values(self, monkeypatch):
         used = model()
         drawn = Bootstrap().sample(30)
-        whole = taught(used, drawn, k=3)(Batch(used, used.rows(LIKE)))
+        whole = fit(used, drawn, k=3)(Batch(used, used.rows(LIKE)))
         monkeypatch.setattr(neighbours, "_BLOCK", 1)
-        torch.testing.assert_close(taught(used, drawn, k=3)(Batch(used, used.rows(LIKE))), whole)
+        torch.testing.assert_close(fit(used, drawn, k=3)(Batch(used, used.rows(LIKE))), whole)
 
     def test_a_table_of_categories_alone_counts_those_that_differ(self):
         like = pd.DataFrame({"a": list("xyz"), "b": list("xxy")})
         used = Tabular(Bootstrap(like), like)
-        found = taught(used, like)(Batch(used, used.rows({"a": ["z"], "b": ["x"]})))
+        found = fit(used, like)(Batch(used, used.rows({"a": ["z"], "b": ["x"]})))
         assert found.tolist() == [0.5]
 
     def test_gradients_follow_the_numbers_to_the_sample(self):
@@ -162,13 +162,13 @@ class TestNearest:
     def test_too_few_or_broken_samples_are_told(self):
         used = model()
         with pytest.raises(ModelError, match="at least k=5"):
-            taught(used, LIKE, k=5)
+            fit(used, LIKE, k=5)
         with pytest.raises(ModelError, match="at least k=1"):
             GowerNearest(k=1).fit(iter([]))
         with pytest.raises(ModelError, match="1 of 4 that are not"):
-            taught(used, LIKE.astype({"income": float}).replace({"income": {2.0: np.inf}}))
+            fit(used, LIKE.astype({"income": float}).replace({"income": {2.0: np.inf}}))
         with pytest.raises(ModelError, match="of 4 columns"):
-            taught(used, LIKE)(Batch(EchoModel((2,), (0.0, 1.0)), torch.rand(1, 2)))
+            fit(used, LIKE)(Batch(EchoModel((2,), (0.0, 1.0)), torch.rand(1, 2)))
 
     @pytest.mark.parametrize("params", [{"k": 0}, {"k": 7, "n_fit": 6}, {"k": 1.5}])
     def test_a_wrong_parameter_is_named(self, params):
@@ -188,7 +188,7 @@ class TestContributions:
 
     def test_they_belong_to_the_nearest_sample(self):
         used = model()
-        criterion = taught(used, LIKE)
+        criterion = fit(used, LIKE)
         parts = contributions(criterion, used, table(row(30, "Rome", 1.5)))
         # to the last row of the table, 3/4 in all; to the second, whose city is another, 1
         assert parts.iloc[0].tolist() == [0.25, 0.0, 0.5, 0.0]

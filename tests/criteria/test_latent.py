@@ -37,7 +37,7 @@ def rows(seed, n, d, shift=0.0):
     return torch.from_numpy(rng.normal(size=(n, d)) @ rng.normal(size=(d, d)) + shift)
 
 
-def taught(criterion, reference, size=7):
+def fit(criterion, reference, size=7):
     parts = torch.split(reference, size)
     criterion.fit(iter([Batch(Echo(), part, first=size * k) for k, part in enumerate(parts)]))
     return criterion
@@ -47,7 +47,7 @@ def taught(criterion, reference, size=7):
 @pytest.mark.parametrize("shift", [0.0, 1e4])
 def test_aggregate_mahalanobis_is_that_of_the_ledoit_wolf_covariance(n, d, shift):
     reference, x = rows(0, n, d, shift), rows(1, 6, d, shift)
-    found = taught(criteria.get("aggregate_mahalanobis")(), reference)(Batch(Echo(), x))
+    found = fit(criteria.get("aggregate_mahalanobis")(), reference)(Batch(Echo(), x))
     oracle = LedoitWolf().fit(reference.numpy() - shift)
     expected = np.sqrt(oracle.mahalanobis(x.numpy() - shift))
     np.testing.assert_allclose(found, expected, rtol=1e-5)
@@ -55,13 +55,13 @@ def test_aggregate_mahalanobis_is_that_of_the_ledoit_wolf_covariance(n, d, shift
 
 def test_aggregate_mahalanobis_needs_different_codes():
     with pytest.raises(AnchorError, match="different codes"):
-        taught(criteria.get("aggregate_mahalanobis")(), torch.ones(5, 2))
+        fit(criteria.get("aggregate_mahalanobis")(), torch.ones(5, 2))
 
 
 @pytest.mark.parametrize("k", [1, 3])
 def test_latent_neighbours_is_the_k_th_smallest_distance(k):
     reference, x = rows(0, 30, 3, 1e3), rows(1, 8, 3, 1e3)
-    found = taught(criteria.get("latent_neighbours")(k=k), reference)(Batch(Echo(), x))
+    found = fit(criteria.get("latent_neighbours")(k=k), reference)(Batch(Echo(), x))
     expected = [sorted(math.dist(a, b) for b in reference.tolist())[k - 1] for a in x.tolist()]
     np.testing.assert_allclose(found, expected, rtol=1e-9)
 
@@ -70,7 +70,7 @@ def test_latent_neighbours_are_the_nearest_within_far_clusters():
     clusters = [torch.tensor(rows(seed, 200, 16), dtype=torch.float32) for seed in (0, 1, 2, 3)]
     reference = torch.cat([0.1 * clusters[0], 1000 + 0.1 * clusters[1]])
     x = torch.cat([0.1 * clusters[2], 1000 + 0.1 * clusters[3]])
-    found = taught(criteria.get("latent_neighbours")(k=1), reference)(Batch(Echo(), x))
+    found = fit(criteria.get("latent_neighbours")(k=1), reference)(Batch(Echo(), x))
     expected = cdist(x.numpy().astype(float), reference.numpy().astype(float)).min(1)
     np.testing.assert_allclose(found, expected, rtol=1e-4)
 
@@ -82,12 +82,12 @@ def test_codes_that_are_not_finite_are_left_out_and_counted(name):
     spoilt[[2, 17], 1] = torch.tensor([torch.nan, torch.inf], dtype=spoilt.dtype)
     kept = [i for i in range(30) if i not in (2, 17)]
     with pytest.warns(PXGenWarning, match="2 of 30 instances"):
-        found = taught(criteria.get(name)(), spoilt)
+        found = fit(criteria.get(name)(), spoilt)
     x = Batch(Echo(), torch.as_tensor(rows(1, 8, 3)))
-    clean = taught(criteria.get(name)(), reference[kept])
+    clean = fit(criteria.get(name)(), reference[kept])
     np.testing.assert_allclose(found(x), clean(x), rtol=1e-9)
     with pytest.raises(AnchorError, match=r"0|none"):
-        taught(criteria.get(name)(), torch.full((5, 3), torch.nan))
+        fit(criteria.get(name)(), torch.full((5, 3), torch.nan))
 
 
 def test_typical_nll_leaves_out_where_there_is_no_density():
@@ -109,13 +109,13 @@ def test_typical_nll_leaves_out_where_there_is_no_density():
 def test_a_bank_is_a_subset_that_does_not_depend_on_the_batches():
     reference = rows(0, 50, 2)
     banks = [
-        taught(criteria.get("latent_neighbours")(k=1, bank=10), reference, size).state["codes"]
+        fit(criteria.get("latent_neighbours")(k=1, bank=10), reference, size).state["codes"]
         for size in (3, 50)
     ]
     assert banks[0].shape == (10, 2)
     np.testing.assert_array_equal(*banks)
     with pytest.raises(AnchorError, match="at least k=5"):
-        taught(criteria.get("latent_neighbours")(), reference[:4])
+        fit(criteria.get("latent_neighbours")(), reference[:4])
 
 
 def test_prior_nll_is_scipys_log_density_and_typicality_the_chi_square_score():
@@ -133,7 +133,7 @@ def test_code_usage_counts_by_hand(pooled, smoothing):
     rng = np.random.default_rng(0)
     reference, x = rng.integers(0, 3, (20, 5)), rng.integers(0, 4, (6, 5))
     usage = criteria.get("code_usage")(pooled=pooled, smoothing=smoothing)
-    found = taught(usage, torch.from_numpy(reference).double())(
+    found = fit(usage, torch.from_numpy(reference).double())(
         Batch(Echo(), torch.from_numpy(x).double())
     )
     expected = []
@@ -147,7 +147,7 @@ def test_code_usage_counts_by_hand(pooled, smoothing):
 
 
 def test_code_usage_names_other_lengths_and_wrong_parameters():
-    usage = taught(criteria.get("code_usage")(), torch.zeros(4, 3))
+    usage = fit(criteria.get("code_usage")(), torch.zeros(4, 3))
     with pytest.raises(ModelError, match="at 3 positions"):
         usage(Batch(Echo(), torch.zeros(2, 5)))
     with pytest.raises(ParameterError, match="smoothing"):

@@ -15,10 +15,11 @@ from skimage.metrics import structural_similarity
 from torch.distributions import Independent, Normal, kl_divergence
 
 from pxgen_plugins import criteria
-from pxgen_plugins.criteria import ELBO, MSE, PSNR, Batch, Fitted
+from pxgen_plugins.criteria import ELBO, MSE, PSNR, Batch, FittedCriterion
 from pxgen_plugins.criteria.ssim import similarity
 from pxgen_plugins.models import VAE
-from pxgen_plugins.utils.errors import CapabilityError, ParameterError
+from pxgen_plugins.testing.examples import EchoModel
+from pxgen_plugins.utils.errors import CapabilityError, ModelError, ParameterError
 from tests.conftest import tiny_vae
 
 
@@ -46,6 +47,7 @@ def test_kld_keeps_its_digits_at_a_posterior_close_to_the_prior():
     close = VAE(
         encode=lambda x: (torch.zeros(len(x), 1), torch.full((len(x), 1), 1e-3)),
         decode=lambda z: z.expand(-1, 4).sigmoid(),
+        modules=(),
         latent_shape=(1,),
         sample_shape=(4,),
         check=False,
@@ -83,6 +85,7 @@ def test_bce_scales_by_the_range_of_the_model(images):
     wide = VAE(
         encode=lambda x: unit.encode((x + 1) / 2),
         decode=lambda z: unit.decode(z) * 2 - 1,
+        modules=(),
         latent_shape=(3,),
         sample_shape=(1, 8, 8),
         data_range=(-1.0, 1.0),
@@ -190,6 +193,7 @@ def test_elbo_with_many_draws_approaches_the_integral():
     model = VAE(
         encode=lambda x: (x[:, :1] - 0.5, torch.full((len(x), 1), -1.0)),
         decode=lambda z: torch.sigmoid(z @ weight),
+        modules=(),
         latent_shape=(1,),
         sample_shape=(3,),
     )
@@ -274,6 +278,19 @@ def test_wrong_parameters_are_named(build, text):
         build()
 
 
+def test_an_error_begins_with_the_name_of_the_criterion_or_of_its_class():
+    density = criteria.get("density")(k=2)
+    density.name = "mine"
+    with pytest.raises(ParameterError, match=r"^criterion 'mine': what it learned must be there"):
+        density(Batch(EchoModel(), torch.rand(2, 1, 8, 8)))
+    with pytest.raises(ModelError, match=r"^criterion 'mine': the number of samples"):
+        density.fit(iter([]))
+    with pytest.raises(ParameterError, match=r"^MAE: reduction must be one of"):
+        criteria.get("mae")(reduction="median")
+    with pytest.raises(CapabilityError, match=r"^criterion 'bce': model must be"):
+        criteria.get("bce")()(Batch(EchoModel((3,), None), torch.rand(2, 3)))
+
+
 def test_image_criteria_refuse_models_of_vectors():
     class Echo:
         capabilities = frozenset({"reconstruct"})
@@ -303,7 +320,7 @@ def test_gradients_reach_the_anchor_through_every_criterion(vae, images):
     for name in sorted({*criteria.for_model(vae)} - counts):
         x = torch.from_numpy(images[:3]).requires_grad_()
         criterion = criteria.get(name)()
-        if isinstance(criterion, Fitted):
+        if isinstance(criterion, FittedCriterion):
             criterion.fit(iter([Batch(vae, torch.from_numpy(images))]))
         criterion(Batch(vae, x)).sum().backward()
         assert bool(x.grad.abs().sum() > 0), name

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from pxgen_plugins import datasets
-from pxgen_plugins.datasets import load_mnist, shipped
+from pxgen_plugins.datasets import data_files, load_mnist
 from pxgen_plugins.utils.errors import ParameterError
 
 # Of the raw pixels of the original files, row by row, whatever container they come in.
@@ -88,7 +88,7 @@ def copy(tmp_path: Path) -> Path:
 
 
 def test_a_whole_file_is_read_with_its_card(copy: Path) -> None:
-    content, card = shipped.read("small.bin", "a test", copy)
+    content, card = data_files.read("small.bin", copy)
     assert content == b"some bytes"
     assert list(card) == ["sha256"]
 
@@ -96,16 +96,16 @@ def test_a_whole_file_is_read_with_its_card(copy: Path) -> None:
 @pytest.mark.parametrize("damaged", [b"some bytez", b"some byte", b"", b"some bytes "])
 def test_a_damaged_file_is_named_and_refused(copy: Path, damaged: bytes) -> None:
     (copy / "small.bin").write_bytes(damaged)
-    pattern = r"a test: small\.bin must be a file with SHA-256 .*; got .*Install .* again\."
-    with pytest.raises(shipped.DataFileError, match=pattern):
-        shipped.read("small.bin", "a test", copy)
+    pattern = r"small\.bin must be a file with SHA-256 .*; got .*Install .* again\."
+    with pytest.raises(data_files.DataFileError, match=pattern):
+        data_files.read("small.bin", copy)
 
 
 @pytest.mark.parametrize("gone", ["small.bin", "small.json"])
 def test_a_missing_file_or_card_is_named(copy: Path, gone: str) -> None:
     (copy / gone).unlink()
-    with pytest.raises(shipped.DataFileError, match=f"got no file '{gone}'"):
-        shipped.read("small.bin", "a test", copy)
+    with pytest.raises(data_files.DataFileError, match=f"got no file '{gone}'"):
+        data_files.read("small.bin", copy)
 
 
 def test_every_shipped_file_has_a_card_with_its_licence() -> None:
@@ -114,7 +114,7 @@ def test_every_shipped_file_has_a_card_with_its_licence() -> None:
     assert "mnist.npz" in names
     assert len(names) >= 2
     for name in names:
-        _, card = shipped.read(name, "a test", folder)
+        _, card = data_files.read(name, folder)
         assert card["licence"] in {"CC-BY-SA-3.0", "Apache-2.0"}
     notice = (folder / "mnist.LICENSE.txt").read_text()
     assert all(creator in notice for creator in ("Yann LeCun", "Corinna Cortes", "Burges"))

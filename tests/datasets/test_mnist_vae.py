@@ -70,8 +70,7 @@ def test_held_out_zeros_are_reconstructed_and_other_digits_are_not(shipped: MNIS
 
 def test_it_is_a_model_of_the_package_as_it_stands(shipped: MNISTVAE) -> None:
     model = VAE(
-        encode=shipped.encode,
-        decode=shipped.decode,
+        shipped,
         latent_shape=(200,),
         sample_shape=(1, 28, 28),
         data_range=(0.0, 1.0),

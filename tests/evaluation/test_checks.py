@@ -16,15 +16,17 @@ from hypothesis.extra import numpy as hnp
 from torch import nn
 
 from pxgen_plugins import PXGen
-from pxgen_plugins.anchors import open_anchors
-from pxgen_plugins.criteria import Fitted
+from pxgen_plugins.anchors import Subset, open_anchors
+from pxgen_plugins.criteria import FittedCriterion
 from pxgen_plugins.evaluation import checks, evaluate
 from pxgen_plugins.evaluation.checks import Agreement, Context, Row
-from pxgen_plugins.evaluation.checks.calibration_coverage import promised
-from pxgen_plugins.evaluation.checks.perturbations import shifted
-from pxgen_plugins.evaluation.checks.transformed_anchors import Changed, Chosen, draws
-from pxgen_plugins.evaluation.copies import copied
-from pxgen_plugins.evaluation.quality import randomised, weights_by_layer
+from pxgen_plugins.evaluation.checks.calibration_coverage import coverage_bounds
+from pxgen_plugins.evaluation.checks.perturbations import shift
+from pxgen_plugins.evaluation.checks.transformed_anchors import (
+    TransformedAnchors,
+    generators,
+)
+from pxgen_plugins.evaluation.permutation import permuted_weights, weights_by_layer
 from pxgen_plugins.models import VAE
 from pxgen_plugins.testing.guards import module_state, moved_generators, random_state
 from pxgen_plugins.thresholds import Conformal, Fixed, MeanMax, Median, Quantile
@@ -56,7 +58,9 @@ class TestAgreement:
             assert math.isnan(found.rand)
         elif most != expected:  # Hubert and Arabie 1985, equation 5
             assert found.rand == pytest.approx(((a & b).sum() - expected) / (most - expected))
-        assert found.kept == pytest.approx(np.mean([one[i] == other[i] for i in range(len(one))]))
+        assert found.same_share == pytest.approx(
+            np.mean([one[i] == other[i] for i in range(len(one))])
+        )
 
     @given(groupings)
     def test_chance_is_the_mean_agreement_over_all_orders(self, one):
@@ -71,77 +75,97 @@ class TestAgreement:
         assert Agreement.of(same, np.arange(5, dtype=np.int8)).rand == 0.0
 
 
-class TestCopies:
-    """A copy runs its own networks, however the callables reach them."""
+class TestPermutation:
+    """Permuted weights are those that the model computes with, however its callables reach them."""
 
     def models(self):
         net, holder = TinyNet(1), SimpleNamespace(parts={"vae": TinyNet(2)})
+        hidden = holder.parts["vae"]
         inner = lambda x: net.encode(x)  # noqa: E731
-        return {
-            "methods": (net, VAE(net.encode, net.decode, **SHAPES)),
-            "closures": (net, VAE(lambda x: net.encode(x), lambda z: net.decode(z), **SHAPES)),
-            "functions of functions": (net, VAE(lambda x: inner(x), net.decode, **SHAPES)),
-            "globals": (NET, VAE(lambda x: NET.encode(x), lambda z: NET.decode(z), **SHAPES)),
+        ways = {
+            "methods": (net, net.encode, net.decode),
+            "closures": (net, lambda x: net.encode(x), lambda z: net.decode(z)),
+            "functions of functions": (net, lambda x: inner(x), net.decode),
+            "globals": (NET, lambda x: NET.encode(x), lambda z: NET.decode(z)),
             "partials": (
                 net,
-                VAE(functools.partial(_encode, net), functools.partial(_decode, net=net), **SHAPES),
+                functools.partial(_encode, net),
+                functools.partial(_decode, net=net),
             ),
             "objects": (
-                holder.parts["vae"],
-                VAE(
-                    lambda x: holder.parts["vae"].encode(x),
-                    lambda z: holder.parts["vae"].decode(z),
-                    modules=holder.parts["vae"],
-                    **SHAPES,
-                ),
+                hidden,
+                lambda x: holder.parts["vae"].encode(x),
+                lambda z: holder.parts["vae"].decode(z),
             ),
+        }
+        return {
+            kind: (module, VAE(encode=encode, decode=decode, modules=module, **SHAPES))
+            for kind, (module, encode, decode) in ways.items()
         }
 
     @pytest.mark.parametrize(
         "kind", ["methods", "closures", "functions of functions", "globals", "partials", "objects"]
     )
-    def test_the_copy_gives_the_same_until_its_weights_change(self, kind):
+    def test_the_model_changes_inside_the_block_and_is_as_before_after_it(self, kind):
         net, model = self.models()[kind]
         net.train()
         before, drawn = module_state(net), random_state()
         x = torch.rand(4, 1, 8, 8, generator=torch.Generator().manual_seed(0))
         own = [*model.encode(x), model.sample(3, 0)]
-        other = copied(model)
-        for a, b in zip(own, [*other.encode(x), other.sample(3, 0)], strict=True):
-            torch.testing.assert_close(a, b)
-        mixed = randomised(model)
-        first, again = ([*mixed.encode(x), mixed.sample(3, 0)] for _ in range(2))
+        with permuted_weights(model.layers):
+            first, again = ([*model.encode(x), model.sample(3, 0)] for _ in range(2))
         assert not any(torch.allclose(a, b) for a, b in zip(own, first, strict=True))
-        # the original has dropout in training mode, and would differ from itself
+        # the network has dropout in training mode, and would differ from itself
         assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
         assert str(module_state(net)) == str(before)
         assert not moved_generators(drawn)
         for a, b in zip(own, [*model.encode(x), model.sample(3, 0)], strict=True):
             assert torch.equal(a, b)
 
-    def test_what_cannot_be_copied_gives_none(self):
-        import threading
-
-        lock = threading.Lock()
-        assert copied(SimpleNamespace(lock=lock)) is None
+    def test_an_exception_leaves_the_weights_as_they_were_to_the_bit(self):
+        model = tiny_vae()
+        with torch.no_grad():
+            model.layers["out"].bias[:2] = torch.tensor([-0.0, float("nan")])
+        before = weights_of(model)
+        with pytest.raises(KeyError), permuted_weights(model.layers, seed=3):
+            raise KeyError
+        after = weights_of(model)
+        assert [a.tobytes() for a in before.values()] == [a.tobytes() for a in after.values()]
 
     def test_only_the_named_layers_are_permuted(self):
         model = tiny_vae()
-        other, whole = randomised(model, seed=0, only=["out"]), randomised(model, seed=0)
-        for name, layer in other.layers.items():
-            same = all(
-                torch.equal(a, b)
-                for a, b in zip(layer.parameters(), model.layers[name].parameters(), strict=True)
-            )
-            assert same == (name != "out")
-        assert torch.equal(other.layers["out"].weight, whole.layers["out"].weight)
+        before = weights_of(model)
+        with permuted_weights(model.layers, seed=0, only=["out"]):
+            one = weights_of(model)
+        with permuted_weights(model.layers, seed=0):
+            every = weights_of(model)
+        assert {name for name in before if not np.array_equal(one[name], before[name])} == {
+            ("out", "weight"),
+            ("out", "bias"),
+        }
+        assert np.array_equal(one["out", "weight"], every["out", "weight"])
+
+    def test_equal_seeds_give_equal_permutations(self):
+        model = tiny_vae()
+        weights = []
+        for seed in (0, 0, 1):
+            with permuted_weights(model.layers, seed):
+                weights.append(weights_of(model)["out", "weight"])
+        assert np.array_equal(weights[0], weights[1])
+        assert not np.array_equal(weights[0], weights[2])
 
     def test_a_weight_belongs_to_its_innermost_layer(self):
         attention = nn.MultiheadAttention(4, 2)
-        found = weights_by_layer(
-            SimpleNamespace(layers=dict(nn.ModuleDict({"a": attention}).named_modules()))
-        )
+        found = weights_by_layer(dict(nn.ModuleDict({"a": attention}).named_modules()))
         assert {name: len(weights) for name, weights in found.items()} == {"a": 2, "a.out_proj": 2}
+
+
+def weights_of(model):
+    return {
+        (name, key): weight.detach().numpy().copy()
+        for name, layer in model.layers.items()
+        for key, weight in layer.named_parameters(recurse=False)
+    }
 
 
 def _encode(net, x):
@@ -152,20 +176,20 @@ def _decode(z, net):
     return net.decode(z)
 
 
-class TestChanged:
+class TestTransformedAnchors:
     def test_no_change_gives_the_same_bits(self, vae):
         images = np.random.default_rng(0).integers(0, 256, (50, 8, 8), dtype=np.uint8)
         explainer = PXGen(vae, threshold=RULE).fit()
         context = Context(explainer, images)
         np.testing.assert_array_equal(
-            context.score(context.changed(lambda rows: rows)), context.values
+            context.score(context.transform(lambda rows: rows)), context.values
         )
 
     def test_rows_are_read_from_the_chosen_anchors(self, vae):
         images = np.random.default_rng(0).random((9, 1, 8, 8), dtype=np.float32)
         base = open_anchors(images, sample_shape=(1, 8, 8), labels=range(9))
-        chosen = Chosen(base, np.array([7, 2, 5]))
-        half = Changed(chosen, vae, lambda rows: rows / 2)
+        chosen = Subset(base, np.array([7, 2, 5]))
+        half = TransformedAnchors(chosen, vae, lambda rows: rows / 2)
         np.testing.assert_allclose(half.read(np.array([2, 0]))[0], images[[5, 7]] / 2)
         np.testing.assert_allclose(half.read(slice(0, 2))[0], images[[7, 2]] / 2)
         assert chosen.labels.tolist() == ["7", "2", "5"]
@@ -173,21 +197,21 @@ class TestChanged:
     @given(st.permutations(range(6)))
     def test_draws_follow_the_rows(self, order):
         rows = np.random.default_rng(0).random((6, 3))
-        one = np.array([g.random() for g in draws(rows, 4)])
-        assert [g.random() for g in draws(rows[order], 4)] == one[order].tolist()
+        one = np.array([g.random() for g in generators(rows, 4)])
+        assert [g.random() for g in generators(rows[order], 4)] == one[order].tolist()
         assert len(set(one.tolist())) == 6
 
     @given(st.integers(-3, 3), st.sampled_from([-1, -2]))
     def test_a_shift_moves_every_pixel_and_repeats_the_edge(self, by, axis):
         rows = np.random.default_rng(0).random((2, 1, 5, 4))
-        found = shifted(rows, by, axis)
+        found = shift(rows, by, axis)
         for n, h, w in itertools.product(range(2), range(5), range(4)):
             from_h = min(max(h - by, 0), 4) if axis == -2 else h
             from_w = min(max(w - by, 0), 3) if axis == -1 else w
             assert found[n, 0, h, w] == rows[n, 0, from_h, from_w]
 
 
-class TestPromise:
+class TestCoverageBounds:
     @pytest.mark.parametrize(
         "rule",
         [
@@ -208,7 +232,7 @@ class TestPromise:
                 values = draw(size=(rule.n_repeats, 200, 1))
                 repeats = np.array([rule.threshold(one) for one in values])
                 found = calibrated(rule.combine(repeats), repeats, values[0])
-                low, high = promised(rule, found, 500)
+                low, high = coverage_bounds(rule, found, 500)
                 share = float((draw(size=500) < found.thresholds[0]).mean())
                 left += not low <= share <= (1.0 if high is None else high)
                 shares.append(share)
@@ -217,24 +241,28 @@ class TestPromise:
         assert np.mean(shares) - np.mean(lows) < 0.12  # and it says something
 
     def test_a_fixed_threshold_promises_nothing(self):
-        assert promised(Fixed(1.0), calibrated(np.ones(1), np.ones((1, 1)), None), 10) is None
+        assert (
+            coverage_bounds(Fixed(1.0), calibrated(np.ones(1), np.ones((1, 1)), None), 10) is None
+        )
 
     def test_two_criteria_may_miss_twice_as_often(self):
         values = np.random.default_rng(0).normal(size=(1000, 2))
         cut = np.quantile(values, 0.9, axis=0)
-        one = promised(Quantile(0.9, 1000, 1), calibrated(cut[:1], cut[None, :1], values), 1000)
-        two = promised(Quantile(0.9, 1000, 1), calibrated(cut, cut[None], values), 1000)
+        one = coverage_bounds(
+            Quantile(0.9, 1000, 1), calibrated(cut[:1], cut[None, :1], values), 1000
+        )
+        two = coverage_bounds(Quantile(0.9, 1000, 1), calibrated(cut, cut[None], values), 1000)
         assert 1 - two[0] == pytest.approx(2 * (1 - one[0]), rel=0.1)
 
     def test_thresholds_of_other_weights_are_found_out(self):
         net = TinyNet()
-        model = VAE(net.encode, net.decode, **SHAPES)
+        model = VAE(net, **SHAPES)
         explainer = PXGen(model, threshold=RULE).fit()
         X = model.sample(30, 0).detach().numpy()
-        assert rows_of(explainer, X, "planted")[OWN].state == "passed"
+        assert rows_of(explainer, X, "known_groups")[OWN].state == "passed"
         with torch.no_grad():
             net.out.weight.mul_(3.0)  # trained on, as it were, after calibration
-        assert rows_of(explainer, X, "planted")[OWN].state == "failed"
+        assert rows_of(explainer, X, "known_groups")[OWN].state == "failed"
 
 
 OWN = ("the model's own samples", "share in HIHE")
@@ -265,7 +293,7 @@ class TestChecks:
         assert found["label 1", "share in HIHE"].note == f"the explainer says {share:.3f}"
 
     def test_a_criterion_that_learns_from_samples_learns_from_others(self, vae, images):
-        class FromSamples(Fitted):
+        class FromSamples(FittedCriterion):
             name, kind, unit = "to_samples", "extrinsic", "value"
             requires, learns_from, n_fit = frozenset({"sample"}), "samples", 20
 
@@ -302,23 +330,27 @@ class TestChecks:
                 return torch.sigmoid(z.repeat(1, 32).reshape(-1, 1, 8, 8))
 
         net = Still()
-        model = VAE(net.encode, net.decode, latent_shape=(2,), sample_shape=(1, 8, 8))
+        model = VAE(net, latent_shape=(2,), sample_shape=(1, 8, 8))
         explainer = PXGen(model, threshold=Quantile(0.5, 400, 3)).fit()
         row = rows_of(explainer, images, "randomisation")["all layers", "adjusted Rand index"]
         assert row.state == "failed"
         assert row.value == pytest.approx(1.0)
 
-    def test_a_copy_that_is_not_reached_is_skipped(self, images, monkeypatch):
-        from pxgen_plugins.evaluation.checks import randomisation
-
-        model = tiny_vae()
-        monkeypatch.setattr(randomisation, "randomised", lambda *_: model)
-        (row,) = rows_of(PXGen(model, threshold=RULE).fit(), images, "randomisation").values()
+    def test_layers_that_the_model_does_not_compute_with_are_skipped(self, images):
+        hidden = SimpleNamespace(parts={"vae": TinyNet().eval()})
+        model = VAE(
+            encode=lambda x: hidden.parts["vae"].encode(x),
+            decode=lambda z: hidden.parts["vae"].decode(z),
+            modules=TinyNet(1),
+            **SHAPES,
+        )
+        explainer = PXGen(model, threshold=RULE).fit()
+        (row,) = rows_of(explainer, images, "randomisation").values()
         assert row.state == "skipped"
-        assert "run other networks" in row.note
+        assert "run other ones" in row.note
 
     def test_noise_that_jumps_over_thresholds_fails(self, vae, images):
-        class Jumpy(Fitted):
+        class Jumpy(FittedCriterion):
             """Smooth up to noise of 0.7% of the range, and not beyond."""
 
             name, kind, unit, requires = "jumpy", "extrinsic", "value", frozenset({"reconstruct"})
@@ -352,6 +384,7 @@ class TestChecks:
         model = VAE(
             encode=lambda x: (x[:, :2] * 4 - 2, torch.zeros_like(x[:, :2]) - 1),
             decode=lambda z: torch.cat([z, z], 1).sigmoid(),
+            modules=(),
             latent_shape=(2,),
             sample_shape=(4,),
         )
@@ -369,7 +402,7 @@ class TestChecks:
             evaluate(
                 PXGen(model, threshold=MeanMax(100, 2), batch_size=size).fit(),
                 images,
-                checks=["perturbations", "planted"],
+                checks=["perturbations", "known_groups"],
                 seed=seed,
             )
             for size in (7, 30)
@@ -379,7 +412,7 @@ class TestChecks:
     def test_checks_of_others_are_run_by_name(self, vae, images):
         @checks.register("my_check")
         def mine(context):
-            return [Row.judged("my_check", "anchors", "count", len(context.codes), low=60)]
+            return [Row.of("my_check", "anchors", "count", len(context.codes), low=60)]
 
         try:
             card = evaluate(PXGen(vae, threshold=RULE).fit(), images, checks=["my_check"])
@@ -390,14 +423,14 @@ class TestChecks:
 
 class TestRow:
     def test_it_is_judged_where_a_bound_is_given(self):
-        row = Row.judged("c", "case", "m", float("nan"), low=0.0)
+        row = Row.of("c", "case", "m", float("nan"), low=0.0)
         assert (row.state, row.value) == ("failed", None)
-        assert Row.judged("c", "case", "m", 0.5, low=0.5, high=0.5).state == "passed"
-        assert Row.judged("c", "case", "m", 0.5).state == "reported"
+        assert Row.of("c", "case", "m", 0.5, low=0.5, high=0.5).state == "passed"
+        assert Row.of("c", "case", "m", 0.5).state == "reported"
 
     def test_what_is_expected_is_said(self):
         said = [
-            Row.judged("c", "case", "m", 0.5, **bounds).expected
+            Row.of("c", "case", "m", 0.5, **bounds).expected
             for bounds in ({}, {"low": 0.1}, {"high": 0.1}, {"low": 0.1, "high": 0.2})
         ]
         assert said == ["", "at least 0.1", "at most 0.1", "0.1 to 0.2"]

@@ -64,11 +64,6 @@ class TestMoments:
             expected = np.cov(X, rowvar=False)
             np.testing.assert_allclose(moments.covariance, expected, rtol=1e-6, atol=1e-9)
 
-    def test_parts_can_be_merged(self):
-        X = rows(0, 50, 4, shift=100.0)
-        merged = Moments.of(X[:20]).merge(Moments.of(X[20:])).merge(Moments(4))
-        np.testing.assert_allclose(merged.covariance, np.cov(X, rowvar=False), rtol=1e-9)
-
     def test_what_is_no_finite_matrix_is_refused(self):
         with pytest.raises(ParameterError, match="1 of 3 rows with NaN"):
             Moments.of(np.array([[0.0], [np.nan], [1.0]]))
@@ -76,10 +71,6 @@ class TestMoments:
             Moments.of(np.zeros(3))
         with pytest.raises(ParameterError, match="of 2 columns, like the rows before"):
             Moments(2).update(np.zeros((1, 3)))
-        with pytest.raises(ParameterError, match="other must be a Moments"):
-            Moments(2).merge(np.zeros((1, 2)))
-        with pytest.raises(ParameterError, match="of 2 columns"):
-            Moments(2).merge(Moments(3))
         with pytest.raises(ParameterError, match="d must be an integer >= 0"):
             Moments("2")
 

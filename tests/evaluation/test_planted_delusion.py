@@ -19,6 +19,7 @@ def example(monkeypatch):
     return importlib.import_module("planted_delusion")
 
 
+@pytest.mark.slow
 def test_the_planted_digit_enters_hihe(example, tmp_path):
     # with so little training ones gain too, as blurred sevens; the full run ranks sevens first
     small = ["--n-images", "2500", "--epochs", "18", "--share", "0.2", "--n-anchors", "2000"]

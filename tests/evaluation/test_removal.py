@@ -119,7 +119,7 @@ def test_a_larger_amount_drops_the_same_samples_and_more(
         for seed in seeds:
             before = set(range(n))
             for amount in amounts:
-                kept = plan.kept(Point("steps", ranking, amount, seed))
+                kept = plan.indices(Point("steps", ranking, amount, seed))
                 assert len(kept) == n - amount
                 assert (np.diff(kept) > 0).all()
                 assert set(kept.tolist()) < before
@@ -130,10 +130,10 @@ def test_a_larger_amount_drops_the_same_samples_and_more(
 
 def test_random_removal_is_another_for_each_seed_and_the_same_for_each_schedule() -> None:
     plan = toy.experiment().plan
-    kept = [plan.kept(Point("epochs", "random", 16, seed)).tolist() for seed in toy.SEEDS]
+    kept = [plan.indices(Point("epochs", "random", 16, seed)).tolist() for seed in toy.SEEDS]
     assert len({tuple(k) for k in kept}) == len(toy.SEEDS)
     for seed, one in zip(toy.SEEDS, kept, strict=True):
-        assert plan.kept(Point("steps", "random", 16, seed)).tolist() == one
+        assert plan.indices(Point("steps", "random", 16, seed)).tolist() == one
 
 
 # Statistics
@@ -350,6 +350,7 @@ def running(pid: int) -> bool:
     return state != "Z"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at processes in /proc")
 def test_a_killed_run_leaves_no_process_and_goes_on_where_it_was(
     tmp_path: Path, result: RemovalResult

@@ -26,21 +26,42 @@ def widened(z: Tensor) -> Tensor:
 normal = torch.distributions.Normal(0.0, 1.0)
 CASES = {
     "encode": lambda: VAE(
-        lambda x: posterior(mixed(x)), widened, latent_shape=(2,), sample_shape=(6,)
+        encode=lambda x: posterior(mixed(x)),
+        decode=widened,
+        modules=(),
+        latent_shape=(2,),
+        sample_shape=(6,),
     ),
     "decode": lambda: VAE(
-        posterior, lambda z: widened(mixed(z)), latent_shape=(2,), sample_shape=(6,)
+        encode=posterior,
+        decode=lambda z: widened(mixed(z)),
+        modules=(),
+        latent_shape=(2,),
+        sample_shape=(6,),
     ),
     "encode of an autoencoder": lambda: Autoencoder(
-        lambda x: mixed(x)[:, :2], widened, latent_shape=(2,), sample_shape=(6,)
+        encode=lambda x: mixed(x)[:, :2],
+        decode=widened,
+        modules=(),
+        latent_shape=(2,),
+        sample_shape=(6,),
     ),
-    "generator": lambda: GAN(lambda z: widened(mixed(z)), latent_shape=(2,), sample_shape=(6,)),
+    "generator": lambda: GAN(
+        lambda z: widened(mixed(z)), modules=(), latent_shape=(2,), sample_shape=(6,)
+    ),
     "discriminator": lambda: GAN(
-        widened, discriminator=lambda x: mixed(x)[:, :1], latent_shape=(2,), sample_shape=(6,)
+        widened,
+        discriminator=lambda x: mixed(x)[:, :1],
+        modules=(),
+        latent_shape=(2,),
+        sample_shape=(6,),
     ),
-    "network": lambda: Diffusion(lambda x, t: mixed(x), sample_shape=(6,)),
+    "network": lambda: Diffusion(lambda x, t: mixed(x), modules=(), sample_shape=(6,)),
     "log_prob": lambda: Flow(
-        lambda y: normal.log_prob(mixed(y)).sum(1), sample_shape=(6,), data_range=None
+        log_prob=lambda y: normal.log_prob(mixed(y)).sum(1),
+        modules=(),
+        sample_shape=(6,),
+        data_range=None,
     ),
 }
 
@@ -57,6 +78,6 @@ def test_batch_normalisation_without_running_statistics_is_one():
         net = nn.Sequential(nn.Linear(6, 4), nn.BatchNorm1d(4, track_running_stats=False))
     settings = {"latent_shape": (2,), "sample_shape": (6,)}
     with pytest.raises(ModelError, match="running statistics"):
-        VAE(lambda x: net(x).chunk(2, 1), widened, **settings)
+        VAE(encode=lambda x: net(x).chunk(2, 1), decode=widened, modules=net, **settings)
     net[1] = nn.BatchNorm1d(4)
-    VAE(lambda x: net(x).chunk(2, 1), widened, **settings)
+    VAE(encode=lambda x: net(x).chunk(2, 1), decode=widened, modules=net, **settings)

@@ -40,7 +40,7 @@ def gaussian(kind: str = "epsilon", **settings) -> Diffusion:
     left = settings.pop("schedule", linear(1000))
     settings = {"steps": 200, "data_range": None} | settings
     return Diffusion(
-        exact(kind, left), sample_shape=(6,), schedule=left, prediction=kind, **settings
+        exact(kind, left), modules=(), sample_shape=(6,), schedule=left, prediction=kind, **settings
     )
 
 
@@ -158,7 +158,12 @@ def test_diffusers_ddim_scheduler_draws_the_same_samples():
     left = scheduler.alphas_cumprod.double()
     # all timesteps, because with fewer theirs takes T/steps for the distance to the next one
     model = Diffusion(
-        exact("epsilon", left), sample_shape=(6,), schedule=left, steps=1000, data_range=None
+        exact("epsilon", left),
+        modules=(),
+        sample_shape=(6,),
+        schedule=left,
+        steps=1000,
+        data_range=None,
     )
     x = z = torch.randn(8, 6, generator=torch.Generator().manual_seed(1))
     scheduler.set_timesteps(1000)
@@ -176,7 +181,7 @@ def test_clipped_sampling_is_that_of_diffusers(schedule):
     left = scheduler.alphas_cumprod.double()
     network = exact("epsilon", left)
     model = Diffusion(
-        lambda x, t: network(x, t) + 0.05, sample_shape=(6,), schedule=left, steps=1000
+        lambda x, t: network(x, t) + 0.05, modules=(), sample_shape=(6,), schedule=left, steps=1000
     )
     x = z = torch.randn(8, 6, generator=torch.Generator().manual_seed(1))
     scheduler.set_timesteps(1000)
@@ -200,7 +205,13 @@ def test_a_schedule_may_end_without_any_signal(kind):
         return clean if kind == "x0" else signal * epsilon - noise * clean
 
     model = Diffusion(
-        network, sample_shape=(6,), schedule=left, prediction=kind, steps=200, data_range=None
+        network,
+        modules=(),
+        sample_shape=(6,),
+        schedule=left,
+        prediction=kind,
+        steps=200,
+        data_range=None,
     )
     drawn = model.sample(3000, 0)
     assert float(drawn.mean()) == pytest.approx(MEAN, abs=0.01)
@@ -213,7 +224,9 @@ def test_a_small_error_of_the_network_does_not_push_samples_out_of_the_data():
     network = exact("epsilon", left)
     settings = {"sample_shape": (6,), "schedule": left, "data_range": (-1.0, 1.0)}
     clipped, plain = (
-        Diffusion(lambda x, t: network(x, t) + 0.01, clip=clip, **settings).sample(500, 0)
+        Diffusion(lambda x, t: network(x, t) + 0.01, modules=(), clip=clip, **settings).sample(
+            500, 0
+        )
         for clip in (True, False)
     )
     assert float(clipped.mean()) == pytest.approx(MEAN, abs=0.05)
@@ -250,16 +263,16 @@ def test_named_schedules_are_those_of_diffusers():
 )
 def test_what_is_not_allowed_is_named(settings, named):
     with pytest.raises(ParameterError, match=named):
-        Diffusion(lambda x, t: x, sample_shape=(2,), **settings)
+        Diffusion(lambda x, t: x, modules=(), sample_shape=(2,), **settings)
 
 
 def test_a_network_of_another_shape_or_without_numbers_is_refused():
     with pytest.raises(ModelError, match="network's result"):
-        Diffusion(lambda x, t: x[:, :1], sample_shape=(2,))
+        Diffusion(lambda x, t: x[:, :1], modules=(), sample_shape=(2,))
     with pytest.raises(ModelError, match="network"):
-        Diffusion(lambda x, t: x * float("nan"), sample_shape=(2,))
+        Diffusion(lambda x, t: x * float("nan"), modules=(), sample_shape=(2,))
     with pytest.raises(ModelError, match="network"):
-        Diffusion(lambda x: x, sample_shape=(2,))
+        Diffusion(lambda x: x, modules=(), sample_shape=(2,))
     with pytest.raises(ParameterError, match="t"):
         gaussian().noise_loss(torch.zeros(1, 6), 1.5, 0)
 

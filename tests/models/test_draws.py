@@ -21,16 +21,21 @@ def widened(z: Tensor) -> Tensor:
 def made(family: str, draw):
     shapes = {"latent_shape": (2,), "sample_shape": (4,)}
     if family == "GAN":
-        return GAN(widened, prior=draw, **shapes)
+        return GAN(widened, modules=(), prior=draw, **shapes)
     if family == "Autoencoder":
-        return Autoencoder(lambda x: x[:, :2], widened, prior=draw, **shapes)
+        return Autoencoder(
+            encode=lambda x: x[:, :2], decode=widened, modules=(), prior=draw, **shapes
+        )
     if family == "Flow":
         return Flow(
-            lambda x: -x.square().sum(1), sample=lambda n, s: widened(draw(n, s)), sample_shape=(4,)
+            log_prob=lambda x: -x.square().sum(1),
+            modules=(),
+            sample=lambda n, s: widened(draw(n, s)),
+            sample_shape=(4,),
         )
     codebook = torch.linspace(-1, 1, 10).reshape(5, 2)
     return VQVAE(
-        lambda x: x[:, :2], widened, codebook=codebook, axis=0,
+        encode=lambda x: x[:, :2], decode=widened, modules=(), codebook=codebook, axis=0,
         prior=lambda n, s: (draw(n, s)[:, :1].abs() * 10).long() % 5, **shapes,
     )  # fmt: skip
 
@@ -76,7 +81,8 @@ def test_seeds_handed_to_functions_are_those_that_numpys_older_generators_take()
                       threshold=Quantile(0.9, 50, 3))  # fmt: skip
     explainer.fit().explain(np.random.default_rng(0).random((9, 3)))
     texts = LanguageModel(
-        lambda texts: [[-1.0] * len(text) for text in texts],
+        log_probs=lambda texts: [[-1.0] * len(text) for text in texts],
+        modules=(),
         sample=lambda n, seed: seen.append(seed) or ["a"] * n,
         max_chars=4,
     )
@@ -88,7 +94,7 @@ def test_seeds_handed_to_functions_are_those_that_numpys_older_generators_take()
 def test_criteria_of_a_normal_prior_are_not_for_a_uniform_one():
     settings = {"latent_shape": (2,), "sample_shape": (4,)}
     for prior, works in (("normal", True), ("uniform", False)):
-        model = GAN(widened, prior=prior, **settings)
+        model = GAN(widened, modules=(), prior=prior, **settings)
         assert ({"prior_nll", "typicality"} <= set(for_model(model))) == works
     with pytest.raises(CapabilityError, match="another prior"):
         PXGen(model, "typicality", "mse", threshold=Quantile(0.9, 50, 2))

@@ -40,9 +40,10 @@ def normal(x: torch.Tensor) -> torch.Tensor:
 def affine(**settings) -> Flow:
     """N(1, 4 I) as a flow."""
     return Flow(
-        lambda x: normal((x - 1) / 2) - x.shape[1] * math.log(2),
+        log_prob=lambda x: normal((x - 1) / 2) - x.shape[1] * math.log(2),
         embed=lambda x: (x - 1) / 2,
         decode=lambda z: 2 * z + 1,
+        modules=(),
         sample_shape=(3,),
         **settings,
     )
@@ -119,7 +120,12 @@ def test_the_logit_step_is_undone_and_counts_its_volume(levels, alpha, low, widt
 
 def test_a_density_behind_the_logit_step_integrates_to_one():
     model = Flow(
-        normal, sample_shape=(1,), data_range=(0.0, 2.0), preprocess=Logit(None, 1e-6), check=False
+        log_prob=normal,
+        modules=(),
+        sample_shape=(1,),
+        data_range=(0.0, 2.0),
+        preprocess=Logit(None, 1e-6),
+        check=False,
     )
     x = torch.linspace(1e-4, 2 - 1e-4, 20001)[:, None]
     total = torch.trapezoid(model.log_prob(x).exp(), x[:, 0])
@@ -210,7 +216,8 @@ def test_nflows_contexts_pass_through_their_embedding_net():
 @pytest.mark.parametrize("levels", [2, 32, 256])
 def test_a_uniform_flow_needs_the_bits_of_its_levels(levels):
     model = Flow(
-        lambda y: torch.zeros(len(y)),
+        log_prob=lambda y: torch.zeros(len(y)),
+        modules=(),
         sample_shape=(4,),
         data_range=(0.0, 1.0),
         preprocess=Logit(levels=levels),
@@ -253,7 +260,7 @@ def test_normflows_codes_are_standardised_by_a_learned_base():
 )
 def test_what_is_not_allowed_is_named(arguments, error, named):
     with pytest.raises(error, match=named):
-        Flow(**({"log_prob": normal, "sample_shape": (3,)} | arguments))
+        Flow(**({"log_prob": normal, "modules": (), "sample_shape": (3,)} | arguments))
 
 
 def test_what_is_no_flow_of_a_library_is_refused():

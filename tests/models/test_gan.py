@@ -22,7 +22,7 @@ def linear_generator(d=8, q=3):
 
 def linear_gan(weight, **options):
     shapes = {"latent_shape": (len(weight),), "sample_shape": (weight.shape[1],)}
-    return GAN(lambda z: z @ weight, data_range=None, **shapes, **options)
+    return GAN(lambda z: z @ weight, modules=(), data_range=None, **shapes, **options)
 
 
 class TestInversion:
@@ -50,7 +50,11 @@ class TestInversion:
     def test_without_a_gradient_the_nearest_sample_is_taken(self):
         weight = linear_generator().numpy()
         model = GAN(
-            lambda z: np.asarray(z) @ weight, latent_shape=(3,), sample_shape=(8,), data_range=None
+            lambda z: np.asarray(z) @ weight,
+            modules=(),
+            latent_shape=(3,),
+            sample_shape=(8,),
+            data_range=None,
         )
         x = model.sample(4, seed=5)
         near = (model.reconstruct(x) - x).norm(dim=1)
@@ -59,6 +63,7 @@ class TestInversion:
         with pytest.raises(ModelError, match="differentiable"):
             GAN(
                 lambda z: np.asarray(z) @ weight,
+                modules=(),
                 latent_shape=(3,),
                 sample_shape=(8,),
                 data_range=None,
@@ -73,10 +78,10 @@ class TestInversion:
             return z @ weight + centres[y]
 
         common = {"latent_shape": (3,), "sample_shape": (8,), "data_range": None}
-        model = GAN(generate, n_classes=2, **common)
+        model = GAN(generate, modules=(), n_classes=2, **common)
         x = generate(torch.zeros(2, 3), torch.tensor([1, 0]))
         assert (model.reconstruct(x) - x).abs().max() < 0.2
-        one = GAN(generate, n_classes=2, condition=1, **common)
+        one = GAN(generate, modules=(), n_classes=2, condition=1, **common)
         assert (one.reconstruct(x[:1]) - x[:1]).abs().max() < 0.2
         assert (one.reconstruct(x[1:]) - x[1:]).abs().max() > 1.0
         with pytest.raises(CapabilityError, match="condition"):
@@ -110,7 +115,11 @@ class TestOnTheShippedGAN:
     def model(self):
         generator, discriminator = load_mnist_gan()
         return GAN(
-            generator, discriminator=discriminator, latent_shape=(32,), sample_shape=(1, 28, 28)
+            generator,
+            discriminator=discriminator,
+            modules=(),
+            latent_shape=(32,),
+            sample_shape=(1, 28, 28),
         )
 
     def test_its_own_samples_are_recovered(self, model):
@@ -137,8 +146,9 @@ class TestOnTheShippedGAN:
 class TestAutoencoder:
     def make(self, **options):
         return Autoencoder(
-            lambda x: x[:, :2],
-            lambda z: torch.cat([z, z], 1),
+            encode=lambda x: x[:, :2],
+            decode=lambda z: torch.cat([z, z], 1),
+            modules=(),
             latent_shape=(2,),
             sample_shape=(4,),
             data_range=None,
@@ -169,8 +179,9 @@ class TestVQVAE:
     def make(self, **options):
         book = torch.tensor([[0.0, 0.0], [1.0, 1.0], [0.0, 1.0]])
         return VQVAE(
-            lambda x: x.reshape(-1, 3, 2),
-            lambda z: z.flatten(1),
+            encode=lambda x: x.reshape(-1, 3, 2),
+            decode=lambda z: z.flatten(1),
+            modules=(),
             codebook=nn.Embedding.from_pretrained(book),
             axis=-1,
             latent_shape=(3, 2),
@@ -212,6 +223,6 @@ class TestVQVAE:
     def test_a_wrong_codebook_or_axis_is_named(self):
         with pytest.raises(ParameterError, match="an axis of latent_shape"):
             VQVAE(
-                lambda x: x, lambda z: z, codebook=torch.zeros(4, 5), latent_shape=(3, 2),
-                sample_shape=(6,),
+                encode=lambda x: x, decode=lambda z: z, modules=(), codebook=torch.zeros(4, 5),
+                latent_shape=(3, 2), sample_shape=(6,),
             )  # fmt: skip

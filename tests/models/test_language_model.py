@@ -29,10 +29,11 @@ def unigram() -> LanguageModel:
                 for _ in range(n)]  # fmt: skip
 
     return LanguageModel(
-        lambda texts: [[math.log(chances.get(c, 1e-6)) for c in text] for text in texts],
+        log_probs=lambda texts: [[math.log(chances.get(c, 1e-6)) for c in text] for text in texts],
         generate=lambda prompts, counts: ["a" * count for count in counts],
         sample=sample,
         embed=lambda texts: torch.tensor([[t.count("a"), t.count("b")] for t in texts]).float(),
+        modules=(),
         max_chars=20,
     )
 
@@ -70,8 +71,9 @@ def test_prompts_end_between_tokens():
 
     for prompt in (0.1, 0.3, 0.5, 0.7, 0.9):
         model = LanguageModel(
-            lambda texts: [[-1.0] * len(text.split()) for text in texts],
+            log_probs=lambda texts: [[-1.0] * len(text.split()) for text in texts],
             generate=generate,
+            modules=(),
             tokenize=lambda text: [words.index(w) if w in words else -1 for w in text.split()],
             prompt=prompt,
         )
@@ -85,14 +87,16 @@ def test_prompts_end_between_tokens():
     ("given", "named"), [([0.5, 0.5], "logarithms"), (None, "sequences of numbers")]
 )
 def test_what_is_no_log_probability_is_refused(given, named):
-    model = LanguageModel(lambda texts: [given for _ in texts], max_chars=2)
+    model = LanguageModel(log_probs=lambda texts: [given for _ in texts], modules=(), max_chars=2)
     with pytest.raises(ModelError, match=named):
         model.token_loss(model.rows(["ab"]))
 
 
 def test_an_embedding_that_raises_is_told_when_the_model_is_made():
     with pytest.raises(ModelError, match="KeyError"):
-        LanguageModel(lambda texts: [[-1.0] for _ in texts], embed=lambda texts: {}["a"])
+        LanguageModel(
+            log_probs=lambda texts: [[-1.0] for _ in texts], embed=lambda texts: {}["a"], modules=()
+        )
 
 
 def test_values_are_what_the_letters_say():
@@ -129,11 +133,11 @@ def test_texts_are_explained_end_to_end_and_shown(tmp_path):
     again = type(found).from_json(found.to_json())
     for explanation in (found, again):
         for figure in (plots.plot_representatives, plots.plot_delusion, plots.plot_alignment):
-            (ax,) = figure(explanation)
-            ax.figure.savefig(tmp_path / "figure.png")
-            written = [text.get_text() for text in ax.texts]
+            axes = figure(explanation)
+            axes[0].figure.savefig(tmp_path / "figure.png")
+            written = [text.get_text() for ax in axes for text in ax.texts]
             assert any("own" in text or "HIHE" in text for text in written)
-            plt.close(ax.figure)
+            plt.close(axes[0].figure)
     explainer.save(str(tmp_path / "saved"))
     loaded = PXGen.load(str(tmp_path / "saved"), model)
     assert np.array_equal(np.asarray(loaded.explain(known).values), np.asarray(found.values)[:60])
@@ -225,24 +229,28 @@ def test_what_is_no_text_keeps_its_own_reason_where_the_model_raises_for_it(gpt)
 )
 def test_what_is_not_allowed_is_named(arguments, named):
     with pytest.raises(ParameterError, match=named):
-        LanguageModel(**({"log_probs": lambda texts: [[0.0]] * len(texts)} | arguments))
+        LanguageModel(
+            **({"log_probs": lambda texts: [[0.0]] * len(texts), "modules": ()} | arguments)
+        )
 
 
 def test_what_functions_return_is_checked():
     fine = lambda texts: [[0.0]] * len(texts)  # noqa: E731
     x = torch.tensor([[97.0, 98.0]])
     with pytest.raises(ModelError, match="log_probs"):
-        LanguageModel(lambda texts: [], max_chars=2).token_loss(x)
+        LanguageModel(log_probs=lambda texts: [], modules=(), max_chars=2).token_loss(x)
     with pytest.raises(ModelError, match="log_probs"):
-        LanguageModel(lambda texts: [["a"]], max_chars=2).token_loss(x)
+        LanguageModel(log_probs=lambda texts: [["a"]], modules=(), max_chars=2).token_loss(x)
     with pytest.raises(ModelError, match="generate"):
-        LanguageModel(fine, generate=lambda p, n: [1], max_chars=2).continuation(x)
+        LanguageModel(
+            log_probs=fine, generate=lambda p, n: [1], modules=(), max_chars=2
+        ).continuation(x)
     with pytest.raises(ModelError, match="sample"):
-        LanguageModel(fine, sample=lambda n, seed: ["a"]).sample(2, 0)
+        LanguageModel(log_probs=fine, modules=(), sample=lambda n, seed: ["a"]).sample(2, 0)
     with pytest.raises(ModelError, match="embed"):
-        LanguageModel(fine, embed=lambda texts: [1.0, 2.0])
+        LanguageModel(log_probs=fine, embed=lambda texts: [1.0, 2.0], modules=())
     with pytest.raises(CapabilityError, match="continuation"):
-        LanguageModel(fine).continuation(x)
+        LanguageModel(log_probs=fine, modules=()).continuation(x)
     with pytest.raises(ParameterError, match="tokenizer"):
         from_transformers(type("Net", (), {"config": 1, "__call__": len})(), tokenizer=None)
 

@@ -87,7 +87,9 @@ def pictures(n: int = 7) -> torch.Tensor:
 def test_a_vae_gives_the_values_and_groups_of_the_modules(paths, tmp_path):
     encoder, decoder, files = paths
     stored = from_onnx(files)
-    live = models.VAE(encoder, decoder, latent_shape=(3,), sample_shape=SHAPE)
+    live = models.VAE(
+        encode=encoder, decode=decoder, modules=(), latent_shape=(3,), sample_shape=SHAPE
+    )
     assert type(stored) is models.VAE
     assert (stored.sample_shape, stored.latent_shape) == (SHAPE, (3,))
     check_model(stored)

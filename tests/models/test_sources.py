@@ -296,17 +296,13 @@ def test_a_module_is_what_its_encoder_returns(results, family):
 
 def test_roles_make_the_family_that_they_name():
     book = torch.eye(2)
-    shape = {"sample_shape": (4,), "data_range": None}
+    shape = {"sample_shape": (4,), "data_range": None, "modules": ()}
     up = lambda z: torch.cat([z, z], 1)  # noqa: E731
     made = [
         wrap({"encode": lambda x: x[:, :2], "decode": up}, **shape),
         wrap({"encode": lambda x: (x[:, :2], -x[:, :2].abs()), "decode": up}, **shape, check=False),
-        wrap(
-            {"encode": lambda x: x[:, :2], "decode": up, "codebook": book},
-            latent_shape=(2,),
-            **shape,
-        ),
-        wrap({"generator": up}, latent_shape=(2,), **shape),
+        wrap({"encode": lambda x: x[:, :2], "decode": up, "codebook": book}, **shape),
+        wrap({"generator": up}, latent_shape=(2,), data_range=None, modules=()),
         wrap({"network": lambda x, t: x}, **shape),
         wrap({"predictor": lambda X: X}),
         wrap(

@@ -127,7 +127,7 @@ class TestRows:
     )
     def test_a_row_with_a_gap_is_a_bad_anchor_that_names_the_column(self, changes, why):
         model = Bag(LIKE)
-        anchors = model.open_anchors(with_row(**changes), "here")
+        anchors = model.open_anchors(with_row(**changes))
         numbers, failed = anchors.read(slice(None))
         assert set(failed) == {1}
         assert why in failed[1]
@@ -179,7 +179,7 @@ class TestRows:
 
     def test_a_column_of_the_reference_is_no_label(self):
         like = PLAIN.rename(columns={"city": "label"})
-        anchors = Bag(like).open_anchors(like.assign(y=range(200)), "here")
+        anchors = Bag(like).open_anchors(like.assign(y=range(200)))
         assert anchors.labels.tolist() == [str(i) for i in range(200)]
         assert anchors.ids is None
 
@@ -341,10 +341,10 @@ class TestSynthesizer:
         with pytest.raises(ParameterError, match="synthesizer"):
             Tabular(PLAIN.to_numpy(), PLAIN)
         with pytest.raises(ParameterError, match="reconstruct must be callable"):
-            Tabular(bag, PLAIN, reconstruct=3)
+            Tabular(bag, PLAIN, reconstruct=3, modules=())
         for more in ({}, {"encode": len, "reconstruct": len}):
             with pytest.raises(ParameterError, match="together with encode"):
-                Tabular(bag, PLAIN, decode=len, **more)
+                Tabular(bag, PLAIN, decode=len, modules=(), **more)
 
 
 class TestCallables:
@@ -353,17 +353,19 @@ class TestCallables:
         back = lambda z: PLAIN.head(len(z)).assign(age=z[:, 0], income=z[:, 1])  # noqa: E731
         plain = {"sample"}
         assert Bag(PLAIN).capabilities == plain
-        assert Bag(PLAIN, encode=codes).capabilities == plain | {"embed"}
-        assert Bag(PLAIN, encode=codes, decode=back).capabilities == plain | {
+        assert Bag(PLAIN, encode=codes, modules=()).capabilities == plain | {"embed"}
+        assert Bag(PLAIN, encode=codes, decode=back, modules=()).capabilities == plain | {
             "embed", "decode", "reconstruct",
         }  # fmt: skip
-        pair = Bag(PLAIN, encode=lambda table: (codes(table), codes(table) * 0), decode=back)
+        pair = Bag(
+            PLAIN, encode=lambda table: (codes(table), codes(table) * 0), decode=back, modules=()
+        )
         assert pair.capabilities == plain | {"embed", "encode", "decode", "reconstruct"}
         assert pair.latent_shape == (2,)
         x = pair.rows(PLAIN.tail(4))
         torch.testing.assert_close(pair.encode(x)[0], x[:, :2])
         torch.testing.assert_close(pair.reconstruct(x)[:, :2], x[:, :2])
-        density = Bag(PLAIN, log_prob=lambda table: -table["age"])
+        density = Bag(PLAIN, log_prob=lambda table: -table["age"], modules=())
         torch.testing.assert_close(density.log_prob(x), -x[:, 0])
         with pytest.raises(CapabilityError, match="decode"):
             density.decode(torch.zeros(1, 2))
@@ -377,8 +379,8 @@ class TestCallables:
 
         arrays = lambda table: table[["age"]].to_numpy(np.float32)  # noqa: E731
         tensors = lambda table: torch.tensor(table[["age"]].to_numpy())  # noqa: E731
-        Bag(PLAIN, encode=arrays, decode=back)
-        Bag(PLAIN, encode=tensors, decode=back)
+        Bag(PLAIN, encode=arrays, decode=back, modules=())
+        Bag(PLAIN, encode=tensors, decode=back, modules=())
         assert seen == [(np.ndarray, np.float32), (torch.Tensor, torch.int64)]
 
     @pytest.mark.parametrize(
@@ -394,14 +396,16 @@ class TestCallables:
     )
     def test_what_does_not_fit_is_told_at_once(self, functions, message):
         with pytest.raises(ModelError, match=message):
-            Bag(PLAIN, **functions)
+            Bag(PLAIN, modules=(), **functions)
 
     def test_modules_behind_the_callables_are_evaluated_and_put_back(self):
         net = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.Dropout(0.5))
         encode = lambda table: net(  # noqa: E731
             torch.tensor(table[["age", "income"]].to_numpy(np.float32))
         )
-        model = Bag(PLAIN, encode=encode)
+        with pytest.raises(ParameterError, match="Tabular: modules must be given"):
+            Bag(PLAIN, encode=encode)
+        model = Bag(PLAIN, encode=encode, modules=net)
         x = model.rows(PLAIN.head(5))
         assert torch.equal(model.embed(x), model.embed(x))
         assert net.training
@@ -423,7 +427,7 @@ class TestExplanations:
         back = lambda z: pd.DataFrame(  # noqa: E731
             {"age": z[:, 1] / 100, "income": z[:, 1], "city": "Rome"}
         )
-        return Tabular(GaussianCopula(PLAIN), PLAIN, encode=codes, decode=back)
+        return Tabular(GaussianCopula(PLAIN), PLAIN, encode=codes, decode=back, modules=())
 
     def test_rows_are_explained_with_the_labels_and_ids_of_the_frame(self, tmp_path):
         model = self.model()

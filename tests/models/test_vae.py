@@ -43,42 +43,108 @@ def test_samples_are_decoded_prior_draws(net, vae):
 @pytest.mark.parametrize(
     "wrap",
     [
-        lambda net: (net.encode, net.decode),
-        lambda net: (lambda x: net.encode(x), lambda z: net.decode(z)),
-        lambda net: (functools.partial(net.encode), functools.partial(net.decode)),
+        lambda net: {"module": net},
+        lambda net: {"encode": net.encode, "decode": net.decode},
+        lambda net: {"module": net, "encode": lambda x: net.encode(x)},
+        lambda net: {
+            "encode": lambda x: net.encode(x),
+            "decode": functools.partial(net.decode),
+            "modules": net,
+        },
     ],
-    ids=["methods", "closures", "partials"],
+    ids=["module", "methods", "module and function", "functions"],
 )
 def test_dropout_is_off_during_calls_and_every_flag_restored(wrap):
     net = TinyNet().train()
     net.mean.eval()
     before = [m.training for m in net.modules()]
-    encode, decode = wrap(net)
-    vae = VAE(encode=encode, decode=decode, **SHAPES)
+    vae = VAE(**wrap(net), **SHAPES)
+    assert vae.modules == (net,)
     x = torch.rand(3, 1, 8, 8)
     assert torch.equal(vae.encode(x)[0], vae.encode(x)[0])
     assert [m.training for m in net.modules()] == before
 
 
-def test_a_module_out_of_sight_is_named_by_the_user():
-    holder = [{"net": TinyNet().train()}]
+NET, HIDDEN = TinyNet().eval(), TinyNet().train()
 
-    def encode(x):
-        return holder[0]["net"].encode(x)
 
-    def decode(z):
-        return holder[0]["net"].decode(z)
+class Holder:
+    def encode(self, x):
+        return HIDDEN.encode(x)
 
-    with pytest.raises(ModelError, match=r"repeatable.*modules="):
+    def decode(self, z):
+        return HIDDEN.decode(z)
+
+
+@pytest.mark.parametrize(
+    ("encode", "decode"),
+    [
+        (lambda x: HIDDEN.encode(x), HIDDEN.decode),
+        (functools.partial(HIDDEN.encode), HIDDEN.decode),
+        (HIDDEN.encode, Holder().decode),
+        (torch.sigmoid, torch.sigmoid),
+    ],
+    ids=["lambda", "partial", "method of a plain object", "built-in"],
+)
+def test_a_function_that_may_hide_a_network_needs_modules(encode, decode):
+    with pytest.raises(ParameterError, match=r"VAE: modules must be given.*modules=\(\) for"):
         VAE(encode=encode, decode=decode, **SHAPES)
-    vae = VAE(encode=encode, decode=decode, modules=holder[0]["net"], **SHAPES)
-    assert holder[0]["net"].training
+
+
+def test_the_modules_inside_functions_are_evaluated_and_found():
+    held = Holder()
+    with pytest.raises(ModelError, match=r"repeatable.*modules="):
+        VAE(held, modules=(), **SHAPES)
+    vae = VAE(held, modules=HIDDEN, **SHAPES)
+    assert HIDDEN.training
     assert vae.layers.keys() >= {"body.0", "mean"}
+    for wrong in ("net", 3, [HIDDEN, "net"]):
+        with pytest.raises(ParameterError, match="modules must be a torch module"):
+            VAE(held, modules=wrong, **SHAPES)
+
+
+def test_modules_are_counted_once_and_the_outermost_only():
+    net = TinyNet()
+    vae = VAE(net, encode=net.encode, modules=[net.body, net.out], **SHAPES)
+    assert vae.modules == (net,)
+
+
+class TestShapes:
+    def test_one_is_found_from_the_other(self):
+        assert VAE(NET, sample_shape=(1, 8, 8)).latent_shape == (3,)
+        assert VAE(NET, latent_shape=(3,)).sample_shape == (1, 8, 8)
+
+    def test_one_of_them_is_needed(self):
+        with pytest.raises(ParameterError, match="sample_shape must be given, or latent_shape"):
+            VAE(NET)
+
+    def test_what_cannot_be_asked_is_named(self):
+        with pytest.raises(ModelError, match=r"batch of shape \(2, 3, 3\)"):
+            VAE(NET, sample_shape=(3, 3))
+        with pytest.raises(ModelError, match="decode must be a callable that returns instances"):
+            VAE(NET, decode=lambda z: None, latent_shape=(3,))
+
+    def test_both_are_checked_when_given(self):
+        with pytest.raises(ModelError, match="decode"):
+            VAE(NET, latent_shape=(4,), sample_shape=(1, 8, 8))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        ({}, "'encode' and no module"),
+        ({"module": nn.Identity()}, "which Identity has not"),
+        ({"module": nn.Identity(), "encode": "forward"}, "decode must be callable"),
+    ],
+)
+def test_a_method_that_is_not_there_is_named(arguments, text):
+    with pytest.raises(ParameterError, match=text):
+        VAE(**arguments, **SHAPES)
 
 
 def test_flags_are_restored_after_an_exception():
     net = TinyNet().train()
-    vae = VAE(encode=net.encode, decode=net.decode, **SHAPES)
+    vae = VAE(net, **SHAPES)
     with pytest.raises(RuntimeError):
         vae.encode(torch.rand(2, 5))
     assert all(m.training for m in net.modules())
@@ -86,7 +152,7 @@ def test_flags_are_restored_after_an_exception():
 
 def test_threads_do_not_disturb_each_others_mode():
     net = TinyNet().train()
-    vae = VAE(encode=net.encode, decode=net.decode, **SHAPES)
+    vae = VAE(net, **SHAPES)
     x = torch.rand(8, 1, 8, 8)
     expected = vae.encode(x)[0]
     wrong = []
@@ -125,9 +191,10 @@ def test_numpy_callables_give_the_same_as_torch_ones(images):
     torch_vae = VAE(
         encode=lambda x: (x.flatten(1) @ tw, -(x.flatten(1) @ tw).abs() * 0.1),
         decode=lambda z: torch.sigmoid(z @ tv).reshape(-1, 1, 8, 8),
+        modules=(),
         **SHAPES,
     )
-    numpy_vae = VAE(encode=encode, decode=decode, **SHAPES)
+    numpy_vae = VAE(encode=encode, decode=decode, modules=(), **SHAPES)
     x = torch.from_numpy(images)
     for a, b in zip(numpy_vae.encode(x), torch_vae.encode(x), strict=True):
         torch.testing.assert_close(a, b)
@@ -142,19 +209,16 @@ def test_other_spreads_are_turned_into_log_variances(net, vae, scale):
         mean, log_var = net.encode(x)
         return mean, (power * log_var).exp()
 
-    other = VAE(encode=encode, decode=net.decode, scale=scale, **SHAPES)
+    other = VAE(net, encode=encode, scale=scale, **SHAPES)
     x = torch.rand(4, 1, 8, 8)
     torch.testing.assert_close(other.encode(x)[1], vae.encode(x)[1], rtol=1e-4, atol=1e-4)
 
 
 def test_a_float64_model_is_fed_float64():
     net = TinyNet().double()
-    vae = VAE(encode=net.encode, decode=net.decode, **SHAPES)
+    vae = VAE(net, **SHAPES)
     assert vae.dtype == torch.float64
     assert vae.sample(2, 0).dtype == torch.float64
-
-
-NET = TinyNet().eval()
 
 
 @pytest.mark.parametrize(
@@ -178,7 +242,7 @@ NET = TinyNet().eval()
     ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
 )
 def test_the_self_check_names_what_is_wrong(change, text):
-    good = {"encode": NET.encode, "decode": NET.decode, **SHAPES}
+    good = {"module": NET, **SHAPES}
     with pytest.raises(ModelError, match=text):
         VAE(**{**good, **change})
 
@@ -196,7 +260,7 @@ def test_the_self_check_names_what_is_wrong(change, text):
     ],
 )
 def test_wrong_arguments_are_named(change, text):
-    good = {"encode": NET.encode, "decode": NET.decode, **SHAPES}
+    good = {"module": NET, **SHAPES}
     with pytest.raises(ParameterError, match=text):
         VAE(**{**good, **change})
 
@@ -210,6 +274,7 @@ def test_an_untrained_vae_with_positive_log_variances_is_not_mistaken_for_sigma(
     VAE(
         encode=lambda x: (head(x).flip(1), head(x)),
         decode=lambda z: torch.cat([z, z], 1).sigmoid(),
+        modules=head,
         latent_shape=(2,),
         sample_shape=(4,),
     )
@@ -220,6 +285,7 @@ def test_a_conditional_vae_with_such_log_variances_is_not_mistaken_either():
     VAE(
         encode=lambda x, y: (x[:, :2], 0.1 - 3.0 * (x[:, :2].abs() > 5)),
         decode=lambda z, y: torch.cat([z, z], 1).sigmoid(),
+        modules=(),
         condition=1,
         latent_shape=(2,),
         sample_shape=(4,),
@@ -257,7 +323,13 @@ def test_torch_functions_that_return_ndarrays_are_given_tensors():
         with torch.no_grad():
             return tuple(part.numpy() for part in down(x).chunk(2, 1))
 
-    model = VAE(encode, lambda z: up(z).sigmoid(), latent_shape=(2,), sample_shape=(6,))
+    model = VAE(
+        encode=encode,
+        decode=lambda z: up(z).sigmoid(),
+        modules=[down, up],
+        latent_shape=(2,),
+        sample_shape=(6,),
+    )
     x = torch.rand(3, 6)
     assert torch.equal(model.encode(x)[0], down(x)[:, :2])
 
@@ -266,8 +338,8 @@ def test_torch_functions_that_return_ndarrays_are_given_tensors():
 def test_criteria_of_a_half_precision_network_are_computed_in_single_precision(kind):
     down, up = nn.Linear(6, 4).to(kind), nn.Linear(2, 6).to(kind)
     model = VAE(
-        lambda x: down(x).chunk(2, 1), lambda z: up(z).sigmoid(), latent_shape=(2,),
-        sample_shape=(6,),
+        encode=lambda x: down(x).chunk(2, 1), decode=lambda z: up(z).sigmoid(),
+        modules=[down, up], sample_shape=(6,),
     )  # fmt: skip
     x = torch.rand(400, 6, generator=torch.Generator().manual_seed(0))
     assert model.dtype == torch.float32
@@ -297,12 +369,12 @@ def test_the_type_is_that_of_most_parameters():
 
 
 def test_the_check_can_be_left_out():
-    VAE(encode=NET.encode, decode=lambda z: 5 * NET.decode(z), check=False, **SHAPES)
+    VAE(NET, decode=lambda z: 5 * NET.decode(z), check=False, **SHAPES)
 
 
 def test_the_first_error_of_the_callable_is_kept_as_the_cause():
     with pytest.raises(ModelError) as caught:
-        VAE(encode=NET.encode, decode=NET.decode, latent_shape=(3,), sample_shape=(2, 8, 8))
+        VAE(NET, latent_shape=(3,), sample_shape=(2, 8, 8))
     assert isinstance(caught.value.__cause__, RuntimeError)
 
 
@@ -353,12 +425,12 @@ def test_a_conditional_vae_is_called_with_its_class():
         return torch.cat([z, z], 1) * (1 + y[:, None])
 
     common = {"latent_shape": (2,), "sample_shape": (4,), "data_range": None}
-    model = VAE(encode, decode, condition=3, **common)
+    model = VAE(encode=encode, decode=decode, modules=(), condition=3, **common)
     x = torch.rand(5, 4)
     assert torch.equal(model.embed(x), x[:, :2] + 3)
     assert torch.equal(model.reconstruct(x), decode(x[:, :2] + 3, torch.full((5,), 3)))
     assert all(y.dtype == torch.int64 and bool((y == 3).all()) for y in asked)
-    other = VAE(encode, decode, condition=1, **common)
+    other = VAE(encode=encode, decode=decode, modules=(), condition=1, **common)
     assert torch.allclose(model.sample(2, 0), other.sample(2, 0) * 2)
     with pytest.raises(ParameterError, match="condition"):
-        VAE(encode, decode, condition=-1, **common)
+        VAE(encode=encode, decode=decode, modules=(), condition=-1, **common)

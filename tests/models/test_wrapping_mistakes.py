@@ -36,14 +36,16 @@ def test_networks_of_a_plain_object_are_evaluated_and_keep_their_statistics(nest
     made = Plain(nested)
     net = made.net or made.parts["net"]
     before = net[1].running_mean.clone()
-    model = wrap(made, sample_shape=(4,))
+    with pytest.raises(ParameterError, match="modules must be given"):
+        wrap(made, sample_shape=(4,))
+    model = wrap(made, sample_shape=(4,), modules=[net, made.up])
     model.encode(torch.rand(9, 4))
     assert torch.equal(net[1].running_mean, before)
     assert net[1].training
     assert model.layers
 
 
-def test_a_callable_object_is_looked_into():
+def test_a_callable_object_names_its_modules():
     class Encoder:
         def __init__(self):
             self.net = nn.Sequential(nn.Linear(4, 4), nn.Dropout(0.9))
@@ -52,7 +54,10 @@ def test_a_callable_object_is_looked_into():
             return self.net(x).chunk(2, 1)
 
     up = nn.Linear(2, 4)
-    model = VAE(Encoder(), lambda z: up(z).sigmoid(), latent_shape=(2,), sample_shape=(4,))
+    parts = {"encode": Encoder(), "decode": lambda z: up(z).sigmoid()}
+    with pytest.raises(ParameterError, match="modules must be given"):
+        VAE(**parts, sample_shape=(4,))
+    model = VAE(**parts, modules=[parts["encode"].net, up], sample_shape=(4,))
     assert len(model.modules) == 2
 
 
@@ -98,7 +103,7 @@ def test_rows_on_which_a_tables_function_raises_are_invalid_and_the_others_are_n
             raise ValueError("too large")
         return table.where(table["a"] < 0.955)  # and gaps for some
 
-    model = Tabular(Resampled(), like, reconstruct=rebuild)
+    model = Tabular(Resampled(), like, reconstruct=rebuild, modules=())
     explainer = PXGen(
         model, {"name": "sample_rank", "n_fit": 80}, "gower", threshold=Quantile(0.9, 64, 2)
     ).fit()
@@ -115,7 +120,12 @@ def test_an_encoder_that_raises_on_data_to_learn_from_is_told():
         return x[:, :2]
 
     model = Autoencoder(
-        encode, lambda z: torch.cat([z, z], 1), latent_shape=(2,), sample_shape=(4,), check=False
+        encode=encode,
+        decode=lambda z: torch.cat([z, z], 1),
+        modules=(),
+        latent_shape=(2,),
+        sample_shape=(4,),
+        check=False,
     )
     X = np.random.default_rng(0).random((300, 4), dtype=np.float32)
     explainer = PXGen(
@@ -143,8 +153,13 @@ def test_networks_that_work_in_place_leave_the_anchors_as_they_are(kind):
         return up(torch.as_tensor(z)).tanh().detach().numpy()
 
     settings = {"latent_shape": (2,), "sample_shape": (4,), "data_range": (-1.0, 1.0)}
-    model = VAE(encode, decode, modules=[down, up], **settings)
-    copied = VAE(lambda x: down(x.relu()).chunk(2, 1), lambda z: up(z.relu()).tanh(), **settings)
+    model = VAE(encode=encode, decode=decode, modules=[down, up], **settings)
+    copied = VAE(
+        encode=lambda x: down(x.relu()).chunk(2, 1),
+        decode=lambda z: up(z.relu()).tanh(),
+        modules=[down, up],
+        **settings,
+    )
     x = 2 * torch.rand(30, 4) - 1
     with torch.no_grad():
         for name in ("mse", "kld"):
@@ -174,7 +189,8 @@ def test_a_network_of_features_that_works_in_place_changes_no_anchor():
     ("roles", "options", "named"),
     [
         ({"network": lambda x, t: x}, {}, "sample_shape"),
-        ({"generator": lambda z: z}, {"latent_shape": (4,)}, "sample_shape"),
+        ({"generator": lambda z: z}, {}, "sample_shape"),
+        ({"generator": lambda z: z}, {"sample_shape": (4,)}, "latent_shape"),
         ({"network": lambda x, t: x}, {"sample_shape": (4,), "scale": "std"}, "scale"),
         (
             {"encode": lambda x: (x, x - 3), "decode": torch.sigmoid},
@@ -185,7 +201,7 @@ def test_a_network_of_features_that_works_in_place_changes_no_anchor():
 )
 def test_options_of_another_family_and_missing_ones_are_named(roles, options, named):
     with pytest.raises(ParameterError, match=named):
-        wrap(roles, **options)
+        wrap(roles, modules=(), **options)
 
 
 def test_a_generator_whose_backward_pass_fails_is_inverted_by_its_nearest_sample():
@@ -194,5 +210,5 @@ def test_a_generator_whose_backward_pass_fails_is_inverted_by_its_nearest_sample
     def generate(z):
         return torch.exp(z @ weight).mul_(0.5).tanh()
 
-    model = GAN(generate, latent_shape=(2,), sample_shape=(6,), check=False)
+    model = GAN(generate, modules=(), latent_shape=(2,), sample_shape=(6,), check=False)
     assert model.inversion.steps == 0

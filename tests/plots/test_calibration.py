@@ -56,7 +56,7 @@ def test_missing_scores_of_samples_are_said(build: Any, by_gid: Any, texts: Any)
 
 def test_the_caption_says_how_the_thresholds_were_found(build: Any, texts: Any) -> None:
     shown = texts(plot_calibration(build())[0]).replace("\n", " ")
-    assert "KLD 2.00 \u00b1 0.200, MSE 1.50 \u00b1 0.100 (MeanMax, 500 samples \u00d7 7)" in shown
+    assert "KLD 2 \u00b1 0.2, MSE 1.5 \u00b1 0.1 (MeanMax, 500 samples \u00d7 7)" in shown
 
 
 def test_an_unknown_scale_is_refused(build: Any) -> None:

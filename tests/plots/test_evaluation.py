@@ -17,9 +17,9 @@ HOSTILE = "$x^2$ \\frac{ <script>\x1b[31m\u202e" + "y" * 300
 def card() -> Scorecard:
     return Scorecard(
         [
-            Row.judged("planted", HOSTILE, "share", 0.4, interval=(0.3, 0.5), low=0.2),
-            Row.judged("planted", "b", "index", -0.3, high=-0.5),
-            Row.skipped("other", "c", "no reason"),
+            Row.of("planted", HOSTILE, "share", 0.4, interval=(0.3, 0.5), low=0.2),
+            Row.of("planted", "b", "index", -0.3, high=-0.5),
+            Row.skip("other", "c", "no reason"),
         ]
     )
 
@@ -38,10 +38,10 @@ def samples() -> Any:
 
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("make", [card, study, samples])
-def test_a_given_axes_is_used_and_every_name_is_drawn(make):
+def test_a_given_place_is_used_and_every_name_is_drawn(make):
     plt.close("all")  # what other tests of the process left open
-    figure, ax = plt.subplots()
-    axes = make().plot(ax=ax)
+    figure = plt.figure(figsize=(9, 5))
+    axes = make().plot(**({"figure": figure} if make is samples else {"ax": figure.add_subplot()}))
     assert {panel.figure for panel in axes.flat} == {figure}
     assert plt.get_fignums() == [figure.number]
     figure.canvas.draw()

@@ -25,6 +25,8 @@ NAMES = [
     "plot_label_shares",
     "plot_representatives",
 ]
+PANELS = ["plot_alignment", "plot_calibration", "plot_delusion", "plot_representatives"]
+ONE_AXES = ["plot_groups", "plot_label_shares"]
 HOSTILE = [
     "$x^2$",
     "$",
@@ -150,7 +152,7 @@ def test_figures_are_arrays_of_axes(name: str, build: Any) -> None:
     assert len(plt.get_fignums()) == 1
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", ONE_AXES)
 @pytest.mark.parametrize("size", [(7.0, 4.0), (1.2, 1.0)])
 def test_a_given_ax_holds_the_figure(
     name: str, size: tuple[float, float], build: Any, draw: Any
@@ -167,16 +169,59 @@ def test_a_given_ax_holds_the_figure(
     draw(axes)
 
 
+@pytest.mark.parametrize("name", [*PANELS, "plot_groups"])
+@pytest.mark.parametrize("size", [(9.0, 5.0), (4.0, 2.5)])
+def test_a_given_subfigure_holds_the_panels(
+    name: str, size: tuple[float, float], build: Any, draw: Any
+) -> None:
+    figure = plt.figure(figsize=size, layout="constrained")
+    left, right = figure.subfigures(1, 2)
+    other = plt.figure()
+    children, current = set(map(id, right.get_children())), plt.gcf()
+    axes = getattr(plots, name)(build(labels=["a", "b"] * 30), figure=left)
+    assert all(one.figure is left for one in axes)
+    assert left.axes == list(axes)
+    assert plt.gcf() is current is other
+    assert len(plt.get_fignums()) == 2
+    assert set(map(id, right.get_children())) == children
+    draw(axes)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_figure_outside_pyplot_can_hold_it(name: str, build: Any) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(5, 4))
+    figure = Figure(figsize=(7, 7))
     FigureCanvasAgg(figure)
-    getattr(plots, name)(build(), ax=figure.add_subplot())
+    place = {"figure": figure} if name in PANELS else {"ax": figure.add_subplot()}
+    getattr(plots, name)(build(), **place)
     figure.canvas.draw()
     assert plt.get_fignums() == []
+
+
+@pytest.mark.parametrize("name", PANELS)
+def test_a_figure_without_layout_gets_the_constrained_one(name: str, build: Any) -> None:
+    for layout in ("tight", "compressed", None):
+        figure = plt.figure(figsize=(7, 9), layout=layout)
+        before = figure.get_layout_engine()
+        getattr(plots, name)(build(), figure=figure)
+        engine = figure.get_layout_engine()
+        assert engine is before if layout else type(engine).__name__ == "ConstrainedLayoutEngine"
+
+
+@pytest.mark.parametrize("name", [*PANELS, "plot_groups"])
+def test_panels_touch_neither_each_other_nor_the_edge(name: str, build: Any) -> None:
+    axes = getattr(plots, name)(build(n=200, labels=["a", "long label"] * 100))
+    figure = axes[0].get_figure(root=True)
+    figure.canvas.draw()
+    page, boxes = figure.bbox, [one.get_tightbbox() for one in axes]
+    for at, box in enumerate(boxes):
+        assert box.x0 >= page.x0 - 1
+        assert box.y0 >= page.y0 - 1
+        assert box.x1 <= page.x1 + 1
+        assert box.y1 <= page.y1 + 1
+        assert name == "plot_groups" or not any(box.overlaps(other) for other in boxes[:at])
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -196,7 +241,7 @@ def test_nothing_is_shown(name: str, build: Any, monkeypatch: pytest.MonkeyPatch
     getattr(plots, name)(build())
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", ONE_AXES)
 @pytest.mark.parametrize("layout", ["constrained", "tight", None])
 def test_given_axes_work_under_every_layout_engine(
     name: str, layout: str | None, build: Any
@@ -213,13 +258,39 @@ def test_something_else_than_an_explanation_is_refused(name: str, wrong: Any) ->
         getattr(plots, name)(wrong)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", ONE_AXES)
 @pytest.mark.parametrize("wrong", [3, "ax", [1]])
 def test_something_else_than_an_ax_is_refused(name: str, wrong: Any, build: Any) -> None:
     with pytest.raises(ParameterError, match=f"{name}: ax must be"):
         getattr(plots, name)(build(), ax=wrong)
     with pytest.raises(ParameterError, match=f"{name}: ax must be"):
         getattr(plots, name)(build(), ax=plt.subplots(2)[1])
+
+
+@pytest.mark.parametrize("name", [*PANELS, "plot_groups"])
+@pytest.mark.parametrize("wrong", [3, "figure", [1]])
+def test_something_else_than_a_figure_is_refused(name: str, wrong: Any, build: Any) -> None:
+    with pytest.raises(ParameterError, match=f"{name}: figure must be an empty"):
+        getattr(plots, name)(build(), figure=wrong)
+    figure, ax = plt.subplots()
+    with pytest.raises(ParameterError, match=f"{name}: figure must be an empty"):
+        getattr(plots, name)(build(), figure=figure)
+    with pytest.raises(ParameterError, match=f"{name}: figure must be an empty"):
+        getattr(plots, name)(build(), figure=ax)
+
+
+@pytest.mark.parametrize("name", PANELS)
+def test_a_figure_of_panels_takes_no_ax(name: str, build: Any) -> None:
+    with pytest.raises(ParameterError, match=f"{name}: ax must be left out, .* Pass figure="):
+        getattr(plots, name)(build(), ax=plt.subplots()[1])
+
+
+def test_the_scatter_takes_an_ax_without_marginals_or_a_figure(build: Any) -> None:
+    ax = plt.figure().add_subplot()
+    assert plots.plot_groups(build(), ax=ax).tolist() == [ax]
+    for more in ({"marginals": True}, {"figure": plt.figure()}):
+        with pytest.raises(ParameterError, match="plot_groups: ax must be left out where"):
+            plots.plot_groups(build(), ax=ax, **more)
 
 
 @pytest.mark.parametrize("name", NAMES)

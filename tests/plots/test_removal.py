@@ -92,15 +92,18 @@ def test_many_rankings_and_hostile_names_are_drawn(draw: Any) -> None:
     assert draw(axes).std() > 0
 
 
-@pytest.mark.parametrize("size", [(8.0, 4.0), (1.2, 1.0)])
-def test_a_given_ax_holds_the_figure(
+@pytest.mark.parametrize("size", [(12.0, 4.0), (6.0, 3.0)])
+def test_a_given_subfigure_holds_the_panels(
     result: RemovalResult, size: tuple[float, float], draw: Any
 ) -> None:
-    figure, (left, right) = plt.subplots(1, 2, figsize=size)
+    figure = plt.figure(figsize=size, layout="constrained")
+    left, right = figure.subfigures(1, 2)
     children = set(map(id, right.get_children()))
-    axes = plot_removal(result, ax=left)
-    assert all(ax.get_figure(root=True) is figure for ax in axes)
+    axes = plot_removal(result, figure=left)
+    assert all(ax.figure is left for ax in axes)
     assert set(map(id, right.get_children())) == children
     draw(axes)
-    with pytest.raises(ParameterError, match="ax must be a matplotlib Axes or None"):
-        plot_removal(result, ax=3)
+    with pytest.raises(ParameterError, match="figure must be an empty matplotlib Figure"):
+        plot_removal(result, figure=3)
+    with pytest.raises(ParameterError, match="plot_removal: ax must be left out"):
+        plot_removal(result, ax=plt.subplots()[1])

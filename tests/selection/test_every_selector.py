@@ -17,12 +17,15 @@ from pxgen_plugins import selection
 from pxgen_plugins.utils.errors import ParameterError, PXGenWarning
 
 NAMES = selection.names()
-SEVERAL = [name for name in NAMES if name != "top"]
+OWN = {"k_center", "k_dispersion", "k_means", "k_medoids", "top"}
+
+
+def columns(name, d):
+    return 1 if selection.properties(name).space == "anchor_value" else d
 
 
 def table(name, n=40, d=3, seed=0):
-    X = np.random.default_rng(seed).normal(size=(n, d))
-    return X[:, :1] if name == "top" else X
+    return np.random.default_rng(seed).normal(size=(n, d))[:, : columns(name, d)]
 
 
 def same(one, other):
@@ -33,28 +36,33 @@ def same(one, other):
 
 
 def test_the_five_selectors_are_registered():
-    assert NAMES == ["k_center", "k_dispersion", "k_means", "k_medoids", "top"]
+    assert set(NAMES) >= OWN
     for name in NAMES:
         assert selection.get(name) is getattr(selection, name)
 
 
-def test_only_top_asks_for_a_space():
-    assert [selection.default_space(name) for name in NAMES] == [None] * 4 + ["anchor_value"]
+def test_of_the_five_only_top_asks_for_a_space():
+    spaces = {name: selection.properties(name).space for name in OWN}
+    assert spaces == dict.fromkeys(OWN) | {"top": "anchor_value"}
     with pytest.raises(ParameterError, match="k_center"):
-        selection.default_space("k_centre")
+        selection.properties("k_centre")
 
 
 def test_a_selector_is_one_registered_function():
-    @selection.register("first_rows_of_a_test", space="pixel")
+    @selection.register("first_rows_of_a_test", space="pixel", order_matters=True)
     def first_rows(X, k, *, start=None, seed=0):
+        if seed < 0:
+            raise ParameterError("seed", "an integer >= 0", str(seed), "Pass another.")
         return selection.Selection(np.arange(k), 0.0)
 
     try:
         assert selection.get("first_rows_of_a_test") is first_rows
-        assert selection.default_space("first_rows_of_a_test") == "pixel"
+        declared = selection.properties("first_rows_of_a_test")
+        assert declared == selection.Properties(space="pixel", order_matters=True)
+        with pytest.raises(ParameterError, match="first_rows_of_a_test: seed must be"):
+            first_rows([1.0], 1, seed=-1)
     finally:
         selection.base.REGISTRY._items.pop("first_rows_of_a_test")
-        selection.base._SPACES.pop("first_rows_of_a_test")
 
 
 def test_importing_the_package_does_not_load_torch():
@@ -66,7 +74,7 @@ def test_importing_the_package_does_not_load_torch():
 @given(data=st.data())
 @settings(max_examples=40, deadline=None)
 def test_the_result_is_k_different_rows(name, data):
-    n, d = data.draw(st.integers(1, 25)), 1 if name == "top" else data.draw(st.integers(1, 4))
+    n, d = data.draw(st.integers(1, 25)), columns(name, data.draw(st.integers(1, 4)))
     kind = data.draw(st.sampled_from([np.float64, np.float32, np.int64, np.uint8]))
     values = (
         st.integers(0, 3) if np.issubdtype(kind, np.integer) else st.floats(-1e6, 1e6, width=32)
@@ -80,12 +88,12 @@ def test_the_result_is_k_different_rows(name, data):
     assert found.indices.shape == (k,)
     assert len(set(found.indices.tolist())) == k
     assert set(found.indices.tolist()) <= set(range(n))
-    assert found.objective >= 0 or name == "top"
+    assert found.objective >= 0 or name not in OWN - {"top"}  # theirs are distances
     if found.assignment is not None:
         assert found.assignment.dtype == np.int64
         assert found.assignment.shape == (n,)
         assert set(found.assignment.tolist()) <= set(range(k))
-    if name not in ("top",):
+    if not selection.properties(name).repeats:
         different = len(np.unique(X, axis=0))
         assert len(np.unique(X[found.indices], axis=0)) == min(k, different)
     same(found, selection.get(name)(X, k))
@@ -104,17 +112,12 @@ def test_scaling_and_shifting_a_grid_change_nothing(name, seed, power, shift):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_order_of_the_rows_does_not_matter_where_nothing_is_drawn(name):
+    if selection.properties(name).order_matters:
+        return
     X = table(name, 200)
     order = np.random.default_rng(1).permutation(200)
-    option = {} if name == "top" else {"start": 17}
-    one = selection.get(name)(X, 9, **option)
-    if option:
-        option = {"start": int(np.flatnonzero(order == 17)[0])}
-    other = selection.get(name)(X[order], 9, **option)
-    if name == "k_medoids":
-        # The order of the search does matter there, the size of the result hardly.
-        assert other.objective == pytest.approx(one.objective, rel=0.05)
-        return
+    one = selection.get(name)(X, 9, start=17)
+    other = selection.get(name)(X[order], 9, start=int(np.flatnonzero(order == 17)[0]))
     np.testing.assert_array_equal(np.sort(order[other.indices]), np.sort(one.indices))
 
 
@@ -150,7 +153,7 @@ def test_containers_and_layouts_change_nothing(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_integers_are_taken_as_they_are(name, kind):
     X = np.random.default_rng(0).integers(0, 2 if kind == "?" else 100, size=(50, 2)).astype(kind)
-    X = X[:, :1] if name == "top" else X
+    X = X[:, : columns(name, 2)]
     run = selection.get(name)
     np.testing.assert_array_equal(run(X, 4).indices, run(X.astype(float), 4).indices)
 
@@ -212,7 +215,7 @@ def test_what_is_no_table_is_refused(name, bad):
 
 
 @pytest.mark.parametrize("bad", [-1, 40, 1.5, "0", True])
-@pytest.mark.parametrize("name", SEVERAL)
+@pytest.mark.parametrize("name", NAMES)
 def test_a_start_outside_the_rows_is_refused(name, bad):
     with pytest.raises(ParameterError, match=f"{name}: start must be"):
         selection.get(name)(table(name), 3, start=bad)

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 
-from pxgen_plugins.selection import _farthest_first as farthest
 from pxgen_plugins.selection import k_center
 from pxgen_plugins.selection._assignment import nearest
 from pxgen_plugins.selection._blocked_table import Points
@@ -63,14 +62,11 @@ def test_the_trimmed_picks_are_those_of_the_plain_loop(name, skip):
     np.testing.assert_array_equal(found.outliers, np.sort(beyond))
 
 
-def test_the_picks_do_not_depend_on_the_sizes_of_the_sets(monkeypatch):
-    X = np.round(np.random.default_rng(3).normal(size=(4000, 3)) * 4)
-    expected = k_center(X, 60, start=0).indices
-    monkeypatch.setattr(farthest, "_FRONT", 16)
-    monkeypatch.setattr(farthest, "_FIELD", 40)
-    monkeypatch.setattr(farthest, "_ALL_IN_FRONT", 0)
+@pytest.mark.parametrize("n", [4_000, 60_000])  # all rows in the front, and a small part of them
+def test_many_ties_are_settled_as_in_the_plain_loop(n):
+    X = np.round(np.random.default_rng(3).normal(size=(n, 3)) * 4)
+    expected, _ = plain_farthest_first(X, 60, 0)
     np.testing.assert_array_equal(k_center(X, 60, start=0).indices, expected)
-    np.testing.assert_array_equal(plain_farthest_first(X, 60, 0)[0], expected)
 
 
 @pytest.mark.parametrize("d", [1, 3, 40])
@@ -78,7 +74,7 @@ def test_the_picks_do_not_depend_on_the_sizes_of_the_sets(monkeypatch):
 def test_the_assignment_is_the_nearest_pick_and_the_first_of_equal_ones(d, grid):
     X = np.random.default_rng(d).normal(size=(5000, d)) * 3 + 100
     X = np.round(X) if grid else X
-    points = Points(X, "test")
+    points = Points(X)
     centres = np.unique(X, axis=0, return_index=True)[1][:30]
     table = ((X[:, None] - X[centres][None]) ** 2).sum(axis=-1)
     np.testing.assert_array_equal(nearest(points, centres), table.argmin(axis=1))

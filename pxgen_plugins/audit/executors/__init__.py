@@ -1,10 +1,9 @@
-"""Executors: who scores the shards of an audit. One file each."""
+"""Executors: how the shards of an audit are distributed. One file each."""
 
 from __future__ import annotations
 
-from pxgen_plugins.audit.executors.base import REGISTRY, Executor, WorkerLostError
+from pxgen_plugins.audit.executors.base import REGISTRY, Executor, WorkerLostError, register
 
-register = REGISTRY.register
 get = REGISTRY.get
 names = REGISTRY.names
 

@@ -1,4 +1,4 @@
-"""What an executor is."""
+"""The base class of executors, and their registry."""
 
 from __future__ import annotations
 
@@ -6,13 +6,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from pxgen_plugins.utils.processes import WorkerLostError
 from pxgen_plugins.utils.registry import Registry
 
-__all__ = ["REGISTRY", "Executor", "WorkerLostError"]
-
-
-class WorkerLostError(Exception):
-    """A worker died: killed, or out of memory. What was written is kept; run again to go on."""
+__all__ = ["REGISTRY", "Executor", "WorkerLostError", "register"]
 
 
 class Executor(ABC):
@@ -39,3 +36,4 @@ class Executor(ABC):
 
 
 REGISTRY: Registry[type[Executor]] = Registry("executor", "pxgen_plugins.audit.executors")
+register = REGISTRY.register

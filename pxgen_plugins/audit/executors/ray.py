@@ -7,14 +7,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from pxgen_plugins.audit.executors.base import REGISTRY, Executor, WorkerLostError
+from pxgen_plugins.audit.executors.base import Executor, WorkerLostError, register
 from pxgen_plugins.audit.shards import score_shard
 from pxgen_plugins.utils import optional
 
 __all__ = ["RayExecutor"]
 
 
-@REGISTRY.register("ray")
+@register("ray")
 class RayExecutor(Executor):
     """Scores shards as tasks of Ray; the run folder must be one that all machines see.
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from pxgen_plugins.audit.executors.base import REGISTRY, Executor
+from pxgen_plugins.audit.executors.base import Executor, register
 from pxgen_plugins.audit.shards import score_shard
 
 __all__ = ["Serial"]
 
 
-@REGISTRY.register("serial")
+@register("serial")
 class Serial(Executor):
     """Scores shards one after the other."""
 

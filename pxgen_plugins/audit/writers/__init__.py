@@ -1,1 +1,1 @@
-"""The files of a run folder that people and other tools read."""
+"""What an audit writes for readers: one file per writer, see :mod:`.base`."""

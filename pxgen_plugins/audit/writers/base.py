@@ -1,57 +1,54 @@
-"""What is written for readers: conditions, JUnit, Markdown, metrics and the report."""
+"""Writers of files for readers of a finished run: one file each, found by the registry."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Any
+from typing import ClassVar
 
-from pxgen_plugins.audit.changes import Changes
-from pxgen_plugins.audit.other_methods import Evidence
-from pxgen_plugins.audit.run_folder import write_json
-from pxgen_plugins.audit.writers.junit import junit
-from pxgen_plugins.audit.writers.markdown import summary
-from pxgen_plugins.audit.writers.metrics import openmetrics
-from pxgen_plugins.audit.writers.report import build_report
-from pxgen_plugins.utils.files import write_atomic
+from pxgen_plugins.audit.run_folder import RESULTS, Run
+from pxgen_plugins.utils.registry import Registry
 
-__all__ = ["write_outputs"]
+__all__ = ["REGISTRY", "Writer", "file_names", "register", "write_outputs"]
 
 
-def write_outputs(
-    folder: Path,
-    manifest: Mapping[str, Any],
-    data: Mapping[str, Any],
-    judged: Sequence[Mapping[str, Any]],
-    changes: Changes | None = None,
-    evidence: Evidence | None = None,
-) -> None:
-    """Write the files for readers, report.html among them.
+class Writer(ABC):
+    """Writes files for readers into a run folder.
 
-    Args:
-        folder: The run folder.
-        manifest: What was run.
-        data: The explanation's data.
-        judged: The judged conditions, as mappings.
-        changes: Since the baseline, where there is one.
-        evidence: What other methods say.
+    It is made without arguments, and gets a run that has everything but these files. The same run
+    gives the same bytes; text from users is made inert
+    (:func:`pxgen_plugins.audit.escaping.visible`).
+
+    Attributes:
+        files: Names of every file that it may write. What an audit starts anew with ``--fresh``
+            loses these, and nothing else of the folder's.
     """
-    name = str(manifest["name"])
-    found = list(judged)
-    write_atomic(folder / "junit.xml", junit(found, name))
-    write_atomic(folder / "summary.md", summary(data, found, name, changes).encode())
-    write_atomic(folder / "metrics.prom", openmetrics(data, found, name))
-    since = None if changes is None else changes.to_dict()
-    if since is None:
-        (folder / "changes.json").unlink(missing_ok=True)
-    else:
-        write_json(folder / "changes.json", since)
-    tables, figure = ([], None) if evidence is None else evidence
-    write_json(folder / "evidence.json", tables)
-    if figure is None:
-        (folder / "evidence.png").unlink(missing_ok=True)
-    else:
-        write_atomic(folder / "evidence.png", figure)
-    page = build_report(manifest, data, data.get("examples"), found, since, tables, figure)
-    write_atomic(folder / "report.html", page.encode())
-    write_json(folder / "conditions.json", found)  # last: with it the run is complete
+
+    files: ClassVar[tuple[str, ...]]
+
+    @abstractmethod
+    def write(self, folder: Path, run: Run) -> None:
+        """Write the files.
+
+        Args:
+            folder: The run folder.
+            run: The run.
+        """
+
+
+REGISTRY: Registry[type[Writer]] = Registry(
+    "writer", "pxgen_plugins.audit.writers", "pxgen_plugins.writers"
+)
+register = REGISTRY.register
+
+
+def file_names() -> list[str]:
+    """Return the name of every file that a run may hold beside its plan and its shards."""
+    names = {name for key in REGISTRY.names() for name in REGISTRY.get(key).files}
+    return sorted(names.union(RESULTS))
+
+
+def write_outputs(run: Run) -> None:
+    """Write the files for readers, each writer its own."""
+    for name in REGISTRY.names():
+        REGISTRY.get(name)().write(run.path, run)

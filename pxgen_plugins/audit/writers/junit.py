@@ -1,20 +1,35 @@
-"""Judgements as JUnit XML, which continuous integration shows as tests."""
+"""junit.xml: judgements as JUnit XML, which continuous integration shows as tests."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Sequence
+from pathlib import Path
 from xml.etree import ElementTree
 
 from pxgen_plugins.audit.escaping import visible
-from pxgen_plugins.audit.writers.shared import interval_text, number, read, title
+from pxgen_plugins.audit.run_folder import Run
+from pxgen_plugins.audit.verdicts import Judgement
+from pxgen_plugins.audit.writers.base import Writer, register
+from pxgen_plugins.utils.files import write_atomic
+from pxgen_plugins.utils.text import number
 
 __all__ = ["junit"]
 
 _OUTCOMES = {"failed": "failure", "error": "error", "skipped": "skipped"}
 
 
-def junit(judgements: Iterable[Mapping[str, Any]], name: str) -> bytes:
+@register("junit")
+class JUnitWriter(Writer):
+    """Judgements for a CI's view of tests."""
+
+    files = ("junit.xml",)
+
+    def write(self, folder: Path, run: Run) -> None:
+        """Write ``junit.xml``."""
+        write_atomic(folder / "junit.xml", junit(run.judgements, run.manifest["name"]))
+
+
+def junit(judgements: Sequence[Judgement], name: str) -> bytes:
     r"""Return judgements as one test suite, a test case for each condition.
 
     A failed condition is a failure, one that could not be judged an error, a skipped one skipped.
@@ -24,76 +39,74 @@ def junit(judgements: Iterable[Mapping[str, Any]], name: str) -> bytes:
     XML 1.0 forbids, and invisible ones, stand as escapes such as ``\x1b``.
 
     Args:
-        judgements: Dicts as ``Judgement.as_dict`` returns them.
+        judgements: Of the conditions.
         name: Of the suite, and the class of its cases.
 
     Returns:
         UTF-8 with an XML declaration.
 
-    Raises:
-        ParameterError: When a judgement lacks a key or has an unknown state.
-
     Example:
-        >>> one = {
-        ...     "name": "", "text": "HILE.fraction <= 0.02", "severity": "error", "state": "failed",
-        ...     "observed": 0.1, "low": 0.05, "high": 0.2, "bound": 0.2, "limit": 0.02, "n": 100,
-        ...     "reason": "0.2 > 0.02", "anchors": (3, 5),
-        ... }
-        >>> print(junit([one], "digits").decode())
+        >>> from pxgen_plugins.audit.conditions import Condition
+        >>> from pxgen_plugins.audit.verdicts import judge
+        >>> from pxgen_plugins.result import Result
+        >>> result = Result.of({
+        ...     "criteria": ["kld"], "kinds": ["intrinsic"], "thresholds": {"kld": 20.0},
+        ...     "values": [[1.0], [2.0]], "group": ["HIHE", "HILE"], "groups": {},
+        ... })
+        >>> judgements = judge([Condition("HILE.count < 1")], result)
+        >>> print(junit(judgements, "digits").decode())
         <?xml version='1.0' encoding='utf-8'?>
         <testsuites tests="1" failures="1" errors="0" time="0">
           <testsuite name="digits" tests="1" failures="1" errors="0" skipped="0" time="0">
-            <testcase classname="digits" name="HILE.fraction &lt;= 0.02" time="0">
-              <failure message="0.2 &gt; 0.02" type="failed">condition: HILE.fraction &lt;= 0.02
-        observed: 0.1 (0.05 to 0.2)
-        limit: 0.02
-        n: 100
-        anchors: 3, 5</failure>
+            <testcase classname="digits" name="HILE.count &lt; 1" time="0">
+              <failure message="1 is not &lt; 1" type="failed">condition: HILE.count &lt; 1
+        observed: 1
+        limit: 1
+        n: 2
+        anchors: 1</failure>
             </testcase>
           </testsuite>
         </testsuites>
     """
-    found = read(judgements, "junit")
-    states = [one["state"] for one in found]
+    states = [judgement.state for judgement in judgements]
     totals = {
-        "tests": str(len(found)),
+        "tests": str(len(states)),
         "failures": str(states.count("failed")),
         "errors": str(states.count("error")),
         "skipped": str(states.count("skipped")),
         "time": "0",
     }
-    shown = visible(name)
-    allowed = {name: value for name, value in totals.items() if name != "skipped"}
+    allowed = {key: value for key, value in totals.items() if key != "skipped"}
     root = ElementTree.Element("testsuites", allowed)
-    suite = ElementTree.SubElement(root, "testsuite", {"name": shown, **totals})
-    for one in found:
-        _add_case(suite, one, shown)
+    suite = ElementTree.SubElement(root, "testsuite", {"name": visible(name), **totals})
+    for judgement in judgements:
+        _add_case(suite, judgement, visible(name))
     ElementTree.indent(root)
-    written: bytes = ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
-    return written + b"\n"
+    content: bytes = ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
+    return content + b"\n"
 
 
-def _add_case(suite: ElementTree.Element, one: Mapping[str, Any], suite_name: str) -> None:
-    head = {"classname": suite_name, "name": visible(title(one)), "time": "0"}
+def _add_case(suite: ElementTree.Element, judgement: Judgement, suite_name: str) -> None:
+    head = {"classname": suite_name, "name": visible(judgement.title), "time": "0"}
     case = ElementTree.SubElement(suite, "testcase", head)
-    state = one["state"]
+    state, details = judgement.state, _details(judgement)
     if state in _OUTCOMES:
-        said = {"message": visible(one["reason"] or state), "type": state}
+        attributes = {"message": visible(judgement.reason or state), "type": state}
         if state == "skipped":
-            del said["type"]  # the schema allows it a message only
-        ElementTree.SubElement(case, _OUTCOMES[state], said).text = _details(one)
+            del attributes["type"]  # the schema allows it a message only
+        ElementTree.SubElement(case, _OUTCOMES[state], attributes).text = details
     elif state == "warning":
-        text = f"warning: {visible(one['reason'] or '')}\n{_details(one)}"
+        text = f"warning: {visible(judgement.reason)}\n{details}"
         ElementTree.SubElement(case, "system-out").text = text
 
 
-def _details(one: Mapping[str, Any]) -> str:
+def _details(judgement: Judgement) -> str:
     lines = [
-        f"condition: {visible(one['text'])}",
-        f"observed: {interval_text(one)}",
-        f"limit: {number(one['limit'])}",
-        f"n: {number(one['n'])}",
+        f"condition: {visible(judgement.text)}",
+        f"observed: {judgement.observed_text}",
+        f"limit: {number(judgement.limit, 6)}",
+        f"n: {number(judgement.n)}",
     ]
-    if one.get("anchors"):
-        lines.append("anchors: " + ", ".join(visible(index) for index in one["anchors"]))
+    if judgement.anchors:
+        lines.append("anchors: " + ", ".join(map(str, judgement.anchors)))
     return "\n".join(lines)

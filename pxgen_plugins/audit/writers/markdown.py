@@ -1,19 +1,21 @@
-"""An audit in Markdown, short enough for the comment on a pull request."""
+"""summary.md: an audit in Markdown, short enough for the comment on a pull request."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
-import numpy as np
-
+from pxgen_plugins.audit.changes import Changes
 from pxgen_plugins.audit.escaping import code
-from pxgen_plugins.audit.invalid import unscored
-from pxgen_plugins.audit.writers.shared import STATES, interval_text, number, read, verdict
+from pxgen_plugins.audit.run_folder import Run
+from pxgen_plugins.audit.verdicts import STATES, Judgement, overall_verdict
+from pxgen_plugins.audit.writers.base import Writer, register
 from pxgen_plugins.groups import GROUPS, INVALID
-from pxgen_plugins.utils.text import markdown_table
+from pxgen_plugins.result import Result
+from pxgen_plugins.utils.files import write_atomic
+from pxgen_plugins.utils.text import markdown_table, number
 
-__all__ = ["summary"]
+__all__ = ["invalid_by_reason", "summary"]
 
 _MOST = 50  # rows of conditions: GitHub takes comments of 65,536 characters
 _MOST_ANCHORS = 10
@@ -26,31 +28,44 @@ _WORDS = {
 }
 
 
+@register("markdown")
+class MarkdownWriter(Writer):
+    """A summary for a pull request."""
+
+    files = ("summary.md",)
+
+    def write(self, folder: Path, run: Run) -> None:
+        """Write ``summary.md``."""
+        text = summary(run.result, run.judgements, run.manifest["name"], run.changes)
+        write_atomic(folder / "summary.md", text.encode())
+
+
 def summary(
-    data: Mapping[str, Any],
-    judgements: Iterable[Mapping[str, Any]],
+    result: Result,
+    judgements: Sequence[Judgement],
     name: str,
-    changes: Any = None,
+    changes: Changes | None = None,
 ) -> str:
     """Return the verdict, the conditions (the worst first), the groups and what changed.
 
     Text from users stands in code spans, where no Markdown, HTML, link or mention works.
 
     Args:
-        data: Data of the run's explanation.
-        judgements: Dicts as ``Judgement.as_dict`` returns them.
+        result: Of the run.
+        judgements: Of the conditions.
         name: Of the audit.
-        changes: What :func:`~pxgen_plugins.audit.changes.compare_runs` found, or None.
+        changes: From :func:`~pxgen_plugins.audit.compare_runs`, or None.
 
     Returns:
         GitHub Flavored Markdown that ends with a newline.
 
-    Raises:
-        ParameterError: When a judgement lacks a key or has an unknown state.
-
     Example:
-        >>> groups = {"HIHE": {"count": 3, "fraction": 0.75, "interval": [0.3, 0.95]}}
-        >>> print(summary({"group": ["HIHE"] * 3 + ["invalid"], "groups": groups}, [], "digits"))
+        >>> result = Result.of({
+        ...     "criteria": ["kld"], "kinds": ["intrinsic"], "thresholds": {"kld": 20.0},
+        ...     "values": [[1.0], [2.0], [3.0], [None]], "group": ["HIHE"] * 3 + ["invalid"],
+        ...     "groups": {"HIHE": {"count": 3, "fraction": 0.75, "interval": [0.3, 0.95]}},
+        ... })
+        >>> print(summary(result, [], "digits"))
         ## PXGen audit `digits`: not judged: nothing was checked
         <BLANKLINE>
         No conditions.
@@ -64,62 +79,76 @@ def summary(
         | invalid | 1 | 25.0% | n/a |
         <BLANKLINE>
     """
-    found = read(judgements, "summary")
-    state, counts = verdict(found)
+    state, counts = overall_verdict(judgements)
     lines = [f"## PXGen audit {code(name)}: {_WORDS[state]}", ""]
-    lines += _conditions(found, counts)
-    lines += ["", *_groups(data)]
+    lines += _conditions(judgements, counts)
+    lines += ["", *_groups(result)]
     if changes is not None:
         lines += ["", "### What changed", "", changes.to_markdown().rstrip("\n")]
     return "\n".join(lines) + "\n"
 
 
-def _conditions(found: list[Mapping[str, Any]], counts: Mapping[str, int]) -> list[str]:
-    if not found:
+def invalid_by_reason(result: Result, most: int = 5) -> list[tuple[str, int, int]]:
+    """Count invalid anchors by reason.
+
+    Args:
+        result: Of the run.
+        most: Most reasons.
+
+    Returns:
+        For each reason, the commonest first: the reason, the number of anchors, the first's index.
+    """
+    anchors: dict[str, list[int]] = {}
+    for index, reason in zip(result.invalid.tolist(), result.reasons, strict=False):
+        anchors.setdefault(reason, []).append(index)
+    rows = [(reason, len(among), among[0]) for reason, among in anchors.items()]
+    return sorted(rows, key=lambda row: (-row[1], row[2]))[:most]
+
+
+def _conditions(judgements: Sequence[Judgement], counts: Mapping[str, int]) -> list[str]:
+    if not judgements:
         return ["No conditions."]
-    said = ", ".join(f"{count:,} {state}" for state, count in counts.items())
-    ordered = sorted(found, key=lambda one: STATES.index(one["state"]))
+    states = ", ".join(f"{count:,} {state}" for state, count in counts.items())
+    ordered = sorted(judgements, key=lambda one: STATES.index(one.state))
     head = ["state", "condition", "reason", "which anchors", "observed", "limit", "n"]
-    lines = [f"{len(found):,} conditions: {said}.", ""]
+    lines = [f"{len(judgements):,} conditions: {states}.", ""]
     lines += markdown_table(head, [_row(one) for one in ordered[:_MOST]], n_left=4)
     if len(ordered) > _MOST:
         lines += ["", f"{len(ordered) - _MOST:,} more conditions are left out here."]
     return lines
 
 
-def _row(one: Mapping[str, Any]) -> list[str]:
-    state = one["state"]
-    named = f"{code(one['name'])}: " if one.get("name") and one["name"] != one["text"] else ""
+def _row(judgement: Judgement) -> list[str]:
+    state, name = judgement.state, judgement.name
     return [
-        f"**{state}**" if state in ("failed", "error") else str(state),
-        named + code(one["text"], 100),
-        code(one["reason"], 160) if one["reason"] else "",
-        _anchors(one.get("anchors") or ()),
-        interval_text(one),
-        number(one["limit"]),
-        number(one["n"]),
+        f"**{state}**" if state in ("failed", "error") else state,
+        (f"{code(name)}: " if name not in ("", judgement.text) else "") + code(judgement.text, 100),
+        code(judgement.reason, 160) if judgement.reason else "",
+        _anchors(judgement.anchors),
+        judgement.observed_text,
+        number(judgement.limit, 6),
+        number(judgement.n),
     ]
 
 
-def _anchors(indices: Any) -> str:
-    shown = ", ".join(f"#{int(index)}" for index in indices[:_MOST_ANCHORS])
-    return f"{shown}, ..." if len(indices) > _MOST_ANCHORS else shown
+def _anchors(indices: Sequence[int]) -> str:
+    listed = ", ".join(f"#{index}" for index in indices[:_MOST_ANCHORS])
+    return f"{listed}, ..." if len(indices) > _MOST_ANCHORS else listed
 
 
-def _groups(data: Mapping[str, Any]) -> list[str]:
-    n = len(data["group"])
+def _groups(result: Result) -> list[str]:
     rows = []
     for name in GROUPS:
-        entry = data["groups"].get(name) or {}
-        ends = entry.get("interval")
-        spread = "n/a" if ends is None else f"{ends[0]:.1%} to {ends[1]:.1%}"
-        rows.append([name, f"{entry.get('count') or 0:,}", _share(entry.get("fraction")), spread])
-    bad = int(np.count_nonzero(np.asarray(data["group"], dtype=np.str_) == INVALID))
-    if bad:
-        rows.append([INVALID, f"{bad:,}", _share(bad / n), "n/a"])
+        group = result.groups[name]
+        ends = group.interval
+        interval = "n/a" if ends is None else f"{ends[0]:.1%} to {ends[1]:.1%}"
+        rows.append([name, f"{group.count:,}", _share(group.fraction), interval])
+    n_invalid = int(result.is_invalid.sum())
+    if n_invalid:
+        rows.append([INVALID, f"{n_invalid:,}", _share(n_invalid / result.n), "n/a"])
     table = markdown_table(["group", "anchors", "share", "95% interval"], rows, n_left=1)
-    for why, count, first in unscored(data):
-        table += ["", f"Not scored: {count:,}, {code(why, 160)}, the first #{first}."]
+    for reason, count, first in invalid_by_reason(result):
+        table += ["", f"Not scored: {count:,}, {code(reason, 160)}, the first #{first}."]
     return table
 
 

@@ -1,25 +1,39 @@
-"""An audit as metrics, in text that monitoring reads."""
+"""metrics.prom: an audit as metrics, in text that monitoring reads."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 
-from pxgen_plugins.audit.escaping import visible
-from pxgen_plugins.audit.writers.shared import STATES, distinct, read, title
+from pxgen_plugins.audit.escaping import distinct, visible
+from pxgen_plugins.audit.run_folder import Run
+from pxgen_plugins.audit.verdicts import STATES, Judgement
+from pxgen_plugins.audit.writers.base import Writer, register
 from pxgen_plugins.groups import GROUPS, INVALID
+from pxgen_plugins.result import Result
+from pxgen_plugins.utils.files import write_atomic
 
 __all__ = ["openmetrics"]
 
 _Sample = tuple[dict[str, str], float]
 
 
-def openmetrics(
-    data: Mapping[str, Any], judgements: Iterable[Mapping[str, Any]], name: str
-) -> bytes:
+@register("metrics")
+class MetricsWriter(Writer):
+    """Metrics for Prometheus and what else reads OpenMetrics."""
+
+    files = ("metrics.prom",)
+
+    def write(self, folder: Path, run: Run) -> None:
+        """Write ``metrics.prom``."""
+        content = openmetrics(run.result, run.judgements, run.manifest["name"])
+        write_atomic(folder / "metrics.prom", content)
+
+
+def openmetrics(result: Result, judgements: Sequence[Judgement], name: str) -> bytes:
     r"""Return fractions, counts, thresholds and states of conditions as gauges.
 
     OpenMetrics 1.0 text (RFC draft of 2020, its section "Text Format"). All families are gauges
@@ -29,33 +43,30 @@ def openmetrics(
     control characters and invisible ones stand as ``\x1b`` before that.
 
     Args:
-        data: Data of the run's explanation.
-        judgements: Dicts as ``Judgement.as_dict`` returns them.
+        result: Of the run.
+        judgements: Of the conditions.
         name: Of the audit.
 
     Returns:
         UTF-8 that ends with ``# EOF``. It holds no time: the reader's clock counts.
 
-    Raises:
-        ParameterError: When a judgement lacks a key or has an unknown state.
-
     Example:
-        >>> run = {"group": ["HIHE", "HIHE", "LILE"], "thresholds": {"kld": 20.0}}
-        >>> print(openmetrics(run, [], "digits").decode())  # doctest: +ELLIPSIS
+        >>> result = Result.of({
+        ...     "criteria": ["kld"], "kinds": ["intrinsic"], "thresholds": {"kld": 20.0},
+        ...     "values": [[1.0], [2.0], [30.0]], "group": ["HIHE", "HIHE", "LILE"], "groups": {},
+        ... })
+        >>> print(openmetrics(result, [], "digits").decode())  # doctest: +ELLIPSIS
         # TYPE pxgen_anchors gauge
         # HELP pxgen_anchors Anchors in each group.
         pxgen_anchors{audit="digits",group="HIHE"} 2
         ...
         # EOF
     """
-    found = read(judgements, "openmetrics")
-    group = np.asarray(data["group"], dtype=np.str_)
-    counts = {state: int(np.count_nonzero(group == state)) for state in (*GROUPS, INVALID)}
-    n = len(group)
-    shares = {state: count / n if n else math.nan for state, count in counts.items()}
-    thresholds = data["thresholds"]
-    criteria = distinct(map(visible, thresholds), " #")
-    names = distinct((visible(title(one)) for one in found), " #")
+    names = (*GROUPS, INVALID)
+    counts = {name: int(np.count_nonzero(result.group == name)) for name in names}
+    shares = {state: count / result.n if result.n else math.nan for state, count in counts.items()}
+    criteria = distinct(map(visible, result.criteria), " #")
+    titles = distinct((visible(one.title) for one in judgements), " #")
     families: list[tuple[str, str, list[_Sample]]] = [
         ("anchors", "Anchors in each group.", [({"group": k}, c) for k, c in counts.items()]),
         (
@@ -67,55 +78,60 @@ def openmetrics(
             "threshold",
             "Threshold of each criterion, in its unit.",
             [
-                ({"criterion": k}, _number(value))
-                for k, value in zip(criteria, thresholds.values(), strict=True)
+                ({"criterion": k}, value if math.isfinite(value) else math.nan)
+                for k, value in zip(criteria, result.thresholds.tolist(), strict=True)
             ],
         ),
         (
             "condition_state",
             "1 for the state of each condition, 0 for the others.",
             [
-                ({"condition": k, "severity": str(one["severity"]), "state": state}, hit)
-                for k, one in zip(names, found, strict=True)
+                ({"condition": k, "severity": one.severity, "state": state}, state == one.state)
+                for k, one in zip(titles, judgements, strict=True)
                 for state in STATES
-                for hit in [float(state == one["state"])]
             ],
         ),
         (
             "condition_observed",
             "Value that each condition is about.",
-            [({"condition": k}, _number(o["observed"])) for k, o in zip(names, found, strict=True)],
+            [
+                ({"condition": k}, _number(one.observed))
+                for k, one in zip(titles, judgements, strict=True)
+            ],
         ),
         (
             "condition_limit",
             "Limit that each condition sets.",
-            [({"condition": k}, _number(o["limit"])) for k, o in zip(names, found, strict=True)],
+            [
+                ({"condition": k}, _number(one.limit))
+                for k, one in zip(titles, judgements, strict=True)
+            ],
         ),
     ]
     lines = []
     for family, words, samples in families:
         lines += [f"# TYPE pxgen_{family} gauge", f"# HELP pxgen_{family} {words}"]
         lines += [
-            f"pxgen_{family}{_labels({'audit': name, **labels})} {_written(value)}"
+            f"pxgen_{family}{_labels({'audit': name, **labels})} {_value_text(value)}"
             for labels, value in samples
         ]
     return ("\n".join([*lines, "# EOF"]) + "\n").encode()
 
 
 def _labels(labels: Mapping[str, str]) -> str:
-    pairs = (f'{key}="{_escaped(value)}"' for key, value in labels.items())
+    pairs = (f'{key}="{_escape(value)}"' for key, value in labels.items())
     return "{" + ",".join(pairs) + "}"
 
 
-def _escaped(value: str) -> str:
+def _escape(value: str) -> str:
     return visible(value).replace("\\", "\\\\").replace('"', '\\"')
 
 
-def _number(value: Any) -> float:
+def _number(value: float | None) -> float:
     return math.nan if value is None else float(value)
 
 
-def _written(value: float) -> str:
+def _value_text(value: float) -> str:
     if math.isnan(value):
         return "NaN"
     if math.isinf(value):

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import adjusted_rand_score
 
-__all__ = ["KEPT", "RAND", "TRIVIAL", "Agreement", "Codes"]
+__all__ = ["RAND", "SAME_GROUP", "TRIVIAL", "Agreement", "Codes"]
 
 Codes = NDArray[np.int8]
-KEPT = "share that keeps its group"
+SAME_GROUP = "share that keeps its group"
 RAND = "adjusted Rand index"
 TRIVIAL = "both groupings put all anchors in one group, so their index says nothing"
 
@@ -32,8 +32,8 @@ class Agreement:
 
     Example:
         >>> one = np.array([0, 0, 1, 1], dtype=np.int8)
-        >>> found = Agreement.of(one, 1 - one)
-        >>> found.kept, found.chance, found.rand
+        >>> agreement = Agreement.of(one, 1 - one)
+        >>> agreement.same_share, agreement.chance, agreement.rand
         (0.0, 0.5, 1.0)
     """
 
@@ -52,6 +52,6 @@ class Agreement:
         return cls(one == other, chance, rand)
 
     @property
-    def kept(self) -> float:
+    def same_share(self) -> float:
         """Share of the anchors that keep their group."""
         return float(self.same.mean())

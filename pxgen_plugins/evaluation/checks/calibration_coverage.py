@@ -1,4 +1,4 @@
-"""How many of a model's own fresh samples a threshold rule lets fall outside HIHE."""
+"""Share of fresh model samples that a threshold rule should leave in HIHE."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from scipy.stats import betabinom
 from pxgen_plugins.thresholds import Conformal, MeanMax, Quantile
 from pxgen_plugins.thresholds.calibration import Calibration
 
-__all__ = ["promised"]
+__all__ = ["coverage_bounds"]
 
-_ALARM = 0.001  # chance that the interval misses, were the promise kept
+_ALARM = 0.001  # chance that a correct explainer is outside
 
 
-def promised(
+def coverage_bounds(
     rule: Any, calibration: Calibration, k: int, *, several: bool = False
 ) -> tuple[float | None, float | None] | None:
     """Return the share of ``k`` fresh samples that HIHE must hold, lowest and highest.
@@ -43,14 +43,15 @@ def promised(
 
     Returns:
         (lowest, highest) share, highest None where nothing is too high; None without samples. An
-        explainer that keeps the promise leaves them with a chance of 0.1%.
+        correctly calibrated explainer leaves them with a chance of 0.1%.
 
     Example:
         >>> import numpy as np
         >>> values = np.arange(1000.0)[:, None]
-        >>> found = Calibration("Quantile", {}, ["kld"], np.array([900.0]), np.array([[900.0]]),
-        ...                     values, 1000, 0, 0)
-        >>> [round(share, 3) for share in promised(Quantile(0.9, 1000, 1), found, 500)]
+        >>> rule, threshold = Quantile(0.9, 1000, 1), np.array([900.0])
+        >>> calibration = Calibration("Quantile", {}, ["kld"], threshold, threshold[None],
+        ...                           values, 1000, 0, 0)
+        >>> [round(share, 3) for share in coverage_bounds(rule, calibration, 500)]
         [0.84, 0.948]
     """
     reference = calibration.reference

@@ -1,4 +1,4 @@
-"""Groups must not hang on which of the model's samples set the thresholds."""
+"""Check that groups depend little on which samples of the model set the thresholds."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from pxgen_plugins.evaluation.checks import register
-from pxgen_plugins.evaluation.checks.agreement import KEPT, RAND, TRIVIAL, Agreement, Codes
+from pxgen_plugins.evaluation.checks.agreement import RAND, SAME_GROUP, TRIVIAL, Agreement, Codes
+from pxgen_plugins.evaluation.checks.base import register
 from pxgen_plugins.evaluation.checks.context import Context
 from pxgen_plugins.evaluation.checks.row import Row
 from pxgen_plugins.thresholds import Fixed
@@ -26,12 +26,12 @@ def calibration_seeds(context: Context) -> list[Row]:
 
     The adjusted Rand index with the explainer's own groups must be 0.8 at least, which Steinley
     (2004) calls good. The mean share of anchors that keep their group must not be under what the
-    explainer's own repeats foretell, whose mean is the mean ``group_stability``: a threshold that
+    explainer's own repeats predict, whose mean is the mean ``group_stability``: a threshold that
     is a mean over repeats moves less than that of its worst repeat. With labels, the share of each
     label in HIHE is reported: the numbers that people quote.
     """
     if isinstance(context.explainer.threshold, Fixed):
-        return [Row.skipped(NAME, "other seeds", "thresholds are fixed; nothing is sampled")]
+        return [Row.skip(NAME, "other seeds", "thresholds are fixed; nothing is sampled")]
     own = [
         Agreement.of(context.codes, context.codes_of(context.values, repeat))
         for repeat in _repeats(context.calibration)
@@ -59,24 +59,27 @@ def _repeats(calibration: Calibration) -> list[Calibration]:
 def _own_repeats(own: list[Agreement]) -> list[Row]:
     case = "own repeats, one by one"
     if len(own) < 2:
-        return [Row.skipped(NAME, case, "there is one repeat only")]
-    kept = [agreement.kept for agreement in own]
-    rows = [Row.spread(NAME, case, KEPT, kept, note="the mean is the mean group_stability")]
-    known = [agreement.rand for agreement in own if not np.isnan(agreement.rand)]
-    return [*rows, Row.spread(NAME, case, RAND, known)] if known else rows
+        return [Row.skip(NAME, case, "there is one repeat only")]
+    shares = [agreement.same_share for agreement in own]
+    rows = [Row.spread(NAME, case, SAME_GROUP, shares, note="the mean is the mean group_stability")]
+    finite = [agreement.rand for agreement in own if not np.isnan(agreement.rand)]
+    return [*rows, Row.spread(NAME, case, RAND, finite)] if finite else rows
 
 
 def _other_seeds(others: list[Agreement], own: list[Agreement]) -> list[Row]:
     case = "other seeds"
-    low, note = None, "fewer than three own repeats foretell nothing"
+    low, note = None, "fewer than three own repeats predict nothing"
     if len(own) >= _REPEATS:
-        low, note = min(agreement.kept for agreement in own), "at least the worst own repeat's"
-    kept = [agreement.kept for agreement in others]
-    rows = [Row.spread(NAME, case, KEPT, kept, low=low, note=note)]
-    known = [agreement.rand for agreement in others if not np.isnan(agreement.rand)]
-    if not known:
-        return [*rows, Row.skipped(NAME, case, TRIVIAL)]
-    return [*rows, Row.spread(NAME, case, RAND, known, low=_LOWEST)]
+        low, note = (
+            min(agreement.same_share for agreement in own),
+            "at least the worst own repeat's",
+        )
+    shares = [agreement.same_share for agreement in others]
+    rows = [Row.spread(NAME, case, SAME_GROUP, shares, low=low, note=note)]
+    finite = [agreement.rand for agreement in others if not np.isnan(agreement.rand)]
+    if not finite:
+        return [*rows, Row.skip(NAME, case, TRIVIAL)]
+    return [*rows, Row.spread(NAME, case, RAND, finite, low=_LOWEST)]
 
 
 def _labels(context: Context, others: list[Codes]) -> list[Row]:
@@ -89,7 +92,7 @@ def _labels(context: Context, others: list[Codes]) -> list[Row]:
     for name in sorted(frequent.tolist()):
         of = labels == name
         shares = [float((other[of] == 0).mean()) for other in others]
-        said = float((context.codes[of] == 0).mean())
-        note = f"the explainer says {said:.3f}"
+        own = float((context.codes[of] == 0).mean())
+        note = f"the explainer says {own:.3f}"
         rows.append(Row.spread(NAME, f"label {name}", "share in HIHE", shares, note=note))
     return rows

@@ -1,28 +1,30 @@
-"""What a check is given: the explainer, its valid anchors, and what checks need again and again."""
+"""What a check works on: the explainer, its valid anchors, and what several checks need."""
 
 from __future__ import annotations
 
 import copy
-import warnings
 from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
 import numpy as np
-from alibi.exceptions import NotFittedError
 from numpy.typing import NDArray
 
 from pxgen_plugins import groups
-from pxgen_plugins.anchors import Anchors, open_for
-from pxgen_plugins.criteria import Fitted
+from pxgen_plugins.anchors import Anchors, Subset, open_for
+from pxgen_plugins.criteria import FittedCriterion
 from pxgen_plugins.evaluation.checks.agreement import Codes
-from pxgen_plugins.evaluation.checks.transformed_anchors import Changed, Chosen
+from pxgen_plugins.evaluation.checks.transformed_anchors import (
+    Transformation,
+    TransformedAnchors,
+)
 from pxgen_plugins.explainer import PXGen
+from pxgen_plugins.host import NotFittedError
 from pxgen_plugins.scoring import Scorer
 from pxgen_plugins.scoring.fitting import fit_criteria
 from pxgen_plugins.thresholds import Rule
 from pxgen_plugins.thresholds.calibration import Calibration
-from pxgen_plugins.utils.errors import AnchorError, ParameterError, PXGenWarning
+from pxgen_plugins.utils.errors import AnchorError, ParameterError, warn
 
 __all__ = ["Context"]
 
@@ -75,56 +77,56 @@ class Context:
         self.model = self.scorer.model
         self.n_seeds, self.seed = n_seeds, seed
         self.training, self.out_of_domain = training, dict(out_of_domain or {})
-        everything = open_for(self.model, X, labels=labels, where="evaluate")
+        everything = open_for(self.model, X, labels=labels)
         values = self.scorer.score(everything).values
         valid = np.flatnonzero(np.isfinite(values).all(axis=1)).astype(np.int64)
         self.n_invalid = len(everything) - len(valid)
         if not len(valid):
             hint = "Give some anchors; explain(X).reasons says why these have no values."
             got = f"{len(everything)} anchors"
-            raise AnchorError("X", "evaluate", "at least one anchor with finite values", got, hint)
+            raise AnchorError("X", "at least one anchor with finite values", got, hint)
         if self.n_invalid:
             text = f"evaluate: {self.n_invalid} of {len(everything)} anchors are in no group"
-            warnings.warn(f"{text} and were left out", PXGenWarning, stacklevel=3)
-        self.anchors = Chosen(everything, valid)
+            warn(f"{text} and were left out")
+        self.anchors = Subset(everything, valid)
         self.values: Floats = values[valid]
         self.codes = self.codes_of(self.values)
 
     def codes_of(self, values: Floats, calibration: Calibration | None = None) -> Codes:
         """Return the groups of criterion values (n, m), under this or another calibration."""
         calibration = self.calibration if calibration is None else calibration
-        ruled = (self.kinds, self.explainer.rule, calibration.scale)
-        found: Codes = groups.codes(values, calibration.thresholds, *ruled)
-        return found
+        settings = (self.kinds, self.explainer.rule, calibration.scale)
+        codes: Codes = groups.codes(values, calibration.thresholds, *settings)
+        return codes
 
     def score(self, X: Any, scorer: Scorer | None = None) -> Floats:
         """Return the criterion values of any anchors, under this or another model."""
         scorer = self.scorer if scorer is None else scorer
-        return scorer.score(open_for(scorer.model, X, where="evaluate")).values
+        return scorer.score(open_for(scorer.model, X)).values
 
     def group(self, X: Any) -> Codes:
         """Return the groups of any anchors."""
         return self.codes_of(self.score(X))
 
-    def with_model(self, model: Any) -> Scorer:
-        """Return a scorer for another model, whose criteria learn anew where they learn at all.
+    def refit(self) -> Scorer:
+        """Return a scorer whose criteria learnt anew, from the model with its present weights.
 
         Raises:
             ParameterError: When a criterion learns from data and there is no ``training``.
         """
-        scorer = self._twin(model)
+        scorer = self._twin()
         if self.training is None:
             for criterion in scorer.criteria:
-                if isinstance(criterion, Fitted) and criterion.learns_from == "data":
+                if isinstance(criterion, FittedCriterion) and criterion.learns_from == "data":
                     hint = "Pass the data that the explainer was fitted on."
                     allowed = f"given, so that criterion {criterion.name!r} can learn anew"
-                    raise ParameterError("training", "evaluate", allowed, "None", hint)
+                    raise ParameterError("training", allowed, "None", hint)
         fit_criteria(scorer, self.training, self.explainer.seed)
         return scorer
 
     def with_seed(self, seed: int) -> Scorer:
         """Return a scorer whose criteria learnt from other samples, where they learn from them."""
-        scorer = self._twin(self.explainer.predictor)
+        scorer = self._twin()
         learning = copy.copy(scorer)
         learning.criteria = [c for c in scorer.criteria if _samples(c)]
         fit_criteria(learning, None, seed)
@@ -158,26 +160,26 @@ class Context:
         ]
         return min(low for low, _ in ends), max(high for _, high in ends)
 
-    def changed(self, change: Any) -> Anchors:
-        """Return the anchors, changed (see :class:`.changed.Changed`)."""
-        return Changed(self.anchors, self.model, change)
+    def transform(self, transform: Transformation) -> Anchors:
+        """Return the anchors, each row transformed (see :class:`.TransformedAnchors`)."""
+        return TransformedAnchors(self.anchors, self.model, transform)
 
     @staticmethod
-    def shares(found: Codes) -> dict[str, float]:
+    def shares(codes: Codes) -> dict[str, float]:
         """Return the share of each group that occurs."""
-        counts = np.bincount(found, minlength=len(_ALL))
+        counts = np.bincount(codes, minlength=len(_ALL))
         return {
-            name: float(count / len(found))
+            name: float(count / len(codes))
             for name, count in zip(_ALL, counts, strict=True)
             if count
         }
 
-    def _twin(self, model: Any) -> Scorer:
+    def _twin(self) -> Scorer:
+        """Return a scorer with criteria of its own."""
         twin = copy.copy(self.explainer)
-        twin._predictor = model
         twin.criteria = [copy.copy(criterion) for criterion in self.explainer.criteria]
         return twin.scorer()
 
 
 def _samples(criterion: Any) -> bool:
-    return isinstance(criterion, Fitted) and criterion.learns_from == "samples"
+    return isinstance(criterion, FittedCriterion) and criterion.learns_from == "samples"

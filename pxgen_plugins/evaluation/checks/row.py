@@ -1,4 +1,4 @@
-"""What a check gives back: measured numbers, and what they should be."""
+"""The rows of a scorecard: measured numbers, and what they should be."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Row:
     note: str = ""
 
     @classmethod
-    def judged(
+    def of(
         cls,
         check: str,
         case: str,
@@ -58,13 +58,13 @@ class Row:
         high: float | None = None,
         note: str = "",
     ) -> Row:
-        """Return a row, which is judged where a bound is given and only reported without.
+        """Return a row that passes or fails where a bound is given, and only reports without.
 
         It passes if ``low <= value <= high`` and fails otherwise; a value that is not finite fails
         and is shown as None.
 
         Example:
-            >>> Row.judged("planted", "noise", "share in HIHE", 0.02, high=0.1).state
+            >>> Row.of("known_groups", "noise", "share in HIHE", 0.02, high=0.1).state
             'passed'
         """
         state = "reported"
@@ -72,8 +72,8 @@ class Row:
             good = (low is None or low <= value) and (high is None or value <= high)
             state = "passed" if good and math.isfinite(value) else "failed"
         ends = None if interval is None else (float(interval[0]), float(interval[1]))
-        shown = float(value) if math.isfinite(value) else None
-        return cls(check, case, measure, shown, ends, low, high, state, note)
+        number = float(value) if math.isfinite(value) else None
+        return cls(check, case, measure, number, ends, low, high, state, note)
 
     @classmethod
     def share(
@@ -82,7 +82,7 @@ class Row:
         """Return a row for the share of True in ``hits``, bool (n,) with n >= 1."""
         n = len(hits)
         interval = wilson_interval(int(hits.sum()), n)
-        return cls.judged(check, case, measure, float(hits.mean()), interval=interval, **more)
+        return cls.of(check, case, measure, float(hits.mean()), interval=interval, **more)
 
     @classmethod
     def spread(
@@ -93,10 +93,10 @@ class Row:
         A single value has none.
         """
         ends = (min(values), max(values)) if len(values) > 1 else None
-        return cls.judged(check, case, measure, float(np.mean(values)), interval=ends, **more)
+        return cls.of(check, case, measure, float(np.mean(values)), interval=ends, **more)
 
     @classmethod
-    def skipped(cls, check: str, case: str, why: str) -> Row:
+    def skip(cls, check: str, case: str, why: str) -> Row:
         """Return a row that says why nothing was measured."""
         return cls(check, case, "", None, state="skipped", note=why)
 
@@ -105,7 +105,7 @@ class Row:
         """What the value should be, in words; empty when nothing is expected.
 
         Example:
-            >>> Row.judged("planted", "noise", "share in HIHE", 0.02, high=0.1).expected
+            >>> Row.of("known_groups", "noise", "share in HIHE", 0.02, high=0.1).expected
             'at most 0.1'
         """
         if self.low is not None and self.high is not None:

@@ -1,4 +1,4 @@
-"""Anchors seen through a change, read in batches: an anchor's change does not hang on its place."""
+"""An anchor set with a deterministic transformation of each row."""
 
 from __future__ import annotations
 
@@ -11,68 +11,47 @@ import torch
 from numpy.typing import NDArray
 
 from pxgen_plugins.anchors import Anchors
-from pxgen_plugins.anchors.base import positions
 from pxgen_plugins.anchors.conversion import convert
 
-__all__ = ["Change", "Changed", "Chosen", "Rows", "draws"]
+__all__ = ["Rows", "Transformation", "TransformedAnchors", "generators"]
 
 Rows = NDArray[Any]
-Change = Callable[[Rows], Rows]
+Transformation = Callable[[Rows], Rows]
 
 
-class Chosen(Anchors):
-    """Some of the anchors of another set.
-
-    Args:
-        anchors: The set.
-        index: Which ones, in which order, (k,).
-    """
-
-    def __init__(self, anchors: Anchors, index: NDArray[np.int64]) -> None:
-        self._anchors, self._index = anchors, index
-        self.labels = None if anchors.labels is None else anchors.labels[index]
-
-    def __len__(self) -> int:
-        return len(self._index)
-
-    def read(self, index: slice | NDArray[np.int64]) -> tuple[Rows, dict[int, str]]:
-        """Return the rows of the chosen anchors."""
-        return self._anchors.read(self._index[positions(index, len(self))])
-
-
-class Changed(Anchors):
-    """Valid anchors of a model, changed after they were brought into its range.
+class TransformedAnchors(Anchors):
+    """Valid anchors of a model, transformed after they were brought into its range.
 
     Args:
         anchors: The set.
         model: The model they are for.
-        change: From rows (b, *sample_shape) to rows of the same shape, each on its own.
+        transform: From rows (b, *sample_shape) to rows of the same shape, each on its own.
     """
 
-    def __init__(self, anchors: Anchors, model: Any, change: Change) -> None:
-        self._anchors, self._model, self._change = anchors, model, change
+    def __init__(self, anchors: Anchors, model: Any, transform: Transformation) -> None:
+        self._anchors, self._model, self._transform = anchors, model, transform
 
     def __len__(self) -> int:
         return len(self._anchors)
 
     def read(self, index: slice | NDArray[np.int64]) -> tuple[Rows, dict[int, str]]:
-        """Return the changed rows; none fails."""
+        """Return the transformed rows; none fails."""
         raw, _ = self._anchors.read(index)
         x = torch.empty(raw.shape, dtype=self._model.dtype)
         convert(raw, x, self._model.data_range, 0, self._anchors)
         exact = x if x.dtype == torch.float64 else x.float()
-        return self._change(exact.numpy()), {}
+        return self._transform(exact.numpy()), {}
 
 
-def draws(rows: Rows, seed: int) -> Iterator[np.random.Generator]:
+def generators(rows: Rows, seed: int) -> Iterator[np.random.Generator]:
     """Yield a generator for each row, which its content and ``seed`` decide, not its place.
 
     So what is done to an anchor is the same in whatever order the anchors come.
 
     Example:
         >>> rows = np.arange(6.0).reshape(3, 2)
-        >>> one = [g.random() for g in draws(rows, 0)]
-        >>> one[::-1] == [g.random() for g in draws(rows[::-1], 0)]
+        >>> one = [g.random() for g in generators(rows, 0)]
+        >>> one[::-1] == [g.random() for g in generators(rows[::-1], 0)]
         True
     """
     for row in rows:

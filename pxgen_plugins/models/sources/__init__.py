@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from pxgen_plugins.models.sources.base import REGISTRY, Source, wrap
+from pxgen_plugins.models.sources.base import REGISTRY, Source, register, wrap
 
-register = REGISTRY.register
 get = REGISTRY.get
 names = REGISTRY.names
 

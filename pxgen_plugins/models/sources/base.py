@@ -8,11 +8,11 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from pxgen_plugins.models.base import CAPABILITIES, Model
-from pxgen_plugins.utils.errors import ParameterError, short_repr
+from pxgen_plugins.utils.errors import ParameterError, caller, short_repr
 from pxgen_plugins.utils.registry import Registry
 from pxgen_plugins.utils.validation import nearest
 
-__all__ = ["REGISTRY", "Source", "is_of", "wrap"]
+__all__ = ["REGISTRY", "Source", "is_of", "register", "wrap"]
 
 _KEYWORD = inspect.Parameter.KEYWORD_ONLY
 logger = logging.getLogger(__name__)
@@ -25,12 +25,16 @@ class Source:
         order: When it is asked, lower first.
         what: What it recognises, for messages.
         families: Classes whose arguments ``build`` takes as further options.
+        roles: Of these arguments, the functions that ``build`` finds by itself.
         build: Function from the object, and keyword options, to a model.
     """
 
     order: ClassVar[int] = 50
     what: ClassVar[str]
     families: ClassVar[tuple[type[Any], ...]] = ()
+    roles: ClassVar[frozenset[str]] = frozenset(
+        {"encode", "decode", "codebook", "log_prob", "embed", "sample"}
+    )
     build: ClassVar[Callable[..., Any]]
 
     @classmethod
@@ -40,6 +44,7 @@ class Source:
 
 
 REGISTRY: Registry[type[Source]] = Registry("model source", "pxgen_plugins.models.sources")
+register = REGISTRY.register
 
 
 def is_of(obj: Any, library: str) -> bool:
@@ -47,6 +52,7 @@ def is_of(obj: Any, library: str) -> bool:
     return any(kind.__module__.partition(".")[0] == library for kind in type(obj).__mro__)
 
 
+@caller("wrap")
 def wrap(obj: Any, **options: Any) -> Any:
     """Return the model that ``obj`` is, behind the protocol of :mod:`pxgen_plugins.models`.
 
@@ -72,22 +78,21 @@ def wrap(obj: Any, **options: Any) -> Any:
     Example:
         >>> import torch
         >>> model = wrap({"encode": lambda x: x[:, :2], "decode": lambda z: torch.cat([z, z], 1)},
-        ...              latent_shape=(2,), sample_shape=(4,), data_range=None)
+        ...              modules=(), sample_shape=(4,), data_range=None)
         >>> type(model).__name__, model.origin
         ('Autoencoder', 'functions by role: encode, decode')
     """
-    known = [(name, REGISTRY.get(name)) for name in REGISTRY.names()]
-    for _, source in sorted(known, key=lambda pair: (pair[1].order, pair[0])):
-        if source.matches(obj):
-            _check_options(source, options)
-            model = source.build(obj, **options)
-            logger.info("%s: %s", type(model).__name__, model.origin)
-            return model
+    source = REGISTRY.first_match(obj)
+    if source is not None:
+        _check_options(source, options)
+        model = source.build(obj, **options)
+        logger.info("%s: %s", type(model).__name__, model.origin)
+        return model
     if _declares(obj) and not options:
         return obj
-    listed = "; ".join(sorted(source.what for _, source in known))
-    hint = "Use a family of pxgen_plugins.models by name, such as VAE(encode=..., decode=...)."
-    raise ParameterError("obj", "wrap", f"one of: {listed}", short_repr(obj), hint)
+    kinds = "; ".join(sorted(REGISTRY.get(name).what for name in REGISTRY.names()))
+    hint = "Use a family of pxgen_plugins.models by name, such as VAE(net, sample_shape=...)."
+    raise ParameterError("obj", f"one of: {kinds}", short_repr(obj), hint)
 
 
 def _declares(obj: Any) -> bool:
@@ -100,12 +105,13 @@ def _check_options(source: type[Source], options: dict[str, Any]) -> None:
     for family in source.families:
         parameters = inspect.signature(family).parameters.values()
         names += [p.name for p in parameters if p.kind is _KEYWORD and p.name not in names]
+    names = [name for name in names if name not in source.roles]
     for name in options:
         if name not in names:
             allowed = f"an option for {source.what}: " + (", ".join(names) or "none")
-            raise ParameterError(name, "wrap", allowed, "an unknown option", nearest(name, names))
+            raise ParameterError(name, allowed, "an unknown option", nearest(name, names))
     for parameter in own:
         if parameter.default is parameter.empty and parameter.name not in options:
             allowed = f"given, for {source.what}"
             hint = f"Pass {parameter.name}=... to wrap."
-            raise ParameterError(parameter.name, "wrap", allowed, "nothing", hint)
+            raise ParameterError(parameter.name, allowed, "nothing", hint)

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from pxgen_plugins.models.diffusion import Diffusion
-from pxgen_plugins.models.sources.base import REGISTRY, Source, is_of
+from pxgen_plugins.models.sources.base import Source, is_of, register
 from pxgen_plugins.models.vae import VAE
 from pxgen_plugins.models.vqvae import VQVAE
 from pxgen_plugins.utils import optional
-from pxgen_plugins.utils.errors import ModelError, ParameterError, short_repr
+from pxgen_plugins.utils.errors import ModelError, ParameterError, caller, short_repr
 
 __all__ = ["from_diffusers"]
 
@@ -23,6 +23,7 @@ _PREDICTIONS = {"epsilon": "epsilon", "v_prediction": "v", "sample": "x0"}
 _RANGE = (-1.0, 1.0)  # in which all of them take their images
 
 
+@caller("from_diffusers")
 def from_diffusers(
     obj: Any,
     *,
@@ -63,7 +64,7 @@ def from_diffusers(
         if getattr(obj, "vae", None) is not None or hasattr(obj, "vqvae"):
             hint = "Wrap its autoencoder, pipe.vae, or its UNet with functions of your own."
             got = f"{type(obj).__name__}, whose UNet works on latents"
-            raise ModelError("obj", "from_diffusers", "a model of images", got, hint)
+            raise ModelError("obj", "a model of images", got, hint)
         obj, scheduler = obj.unet, scheduler or obj.scheduler
     if hasattr(obj, "quantize"):
         model: VAE | VQVAE | Diffusion = _vqvae(obj, sample_shape, prior, settings)
@@ -74,7 +75,7 @@ def from_diffusers(
     else:
         hint = "For others, use a family of pxgen_plugins.models with functions of your own."
         allowed = "one of " + ", ".join(_CLASSES)
-        raise ParameterError("obj", "from_diffusers", allowed, short_repr(obj), hint)
+        raise ParameterError("obj", allowed, short_repr(obj), hint)
     model.origin = f"diffusers {type(obj).__name__}, images {model.sample_shape} in [-1, 1]"
     return model
 
@@ -86,17 +87,17 @@ def _vae(net: Any, sample_shape: Any, settings: dict[str, Any]) -> VAE:
     shift = float(getattr(config, "shift_factor", None) or 0.0)
 
     def encode(x: Any) -> tuple[Any, Any]:
-        found = net.encode(x).latent_dist
-        log_var = found.logvar + 2.0 * math.log(factor)
-        return (found.mean - shift) * factor, log_var.expand_as(found.mean)
+        posterior = net.encode(x).latent_dist
+        log_var = posterior.logvar + 2.0 * math.log(factor)
+        return (posterior.mean - shift) * factor, log_var.expand_as(posterior.mean)
 
     def decode(z: Any) -> Any:
         return net.decode(z / factor + shift).sample.clamp(*_RANGE)
 
     latent = (int(config.latent_channels), *_down(config, shape))
     return VAE(
-        encode, decode, latent_shape=latent, sample_shape=shape, data_range=_RANGE, modules=net,
-        **settings,
+        net, encode=encode, decode=decode, latent_shape=latent, sample_shape=shape,
+        data_range=_RANGE, **settings,
     )  # fmt: skip
 
 
@@ -105,14 +106,14 @@ def _vqvae(net: Any, sample_shape: Any, prior: Any, settings: dict[str, Any]) ->
     shape = _shape(config, sample_shape)
     book = net.quantize.embedding
     return VQVAE(
-        lambda x: net.encode(x).latents,
-        lambda z: net.decode(z, force_not_quantize=True).sample.clamp(*_RANGE),
+        net,
+        encode=lambda x: net.encode(x).latents,
+        decode=lambda z: net.decode(z, force_not_quantize=True).sample.clamp(*_RANGE),
         codebook=book,
         latent_shape=(book.weight.shape[1], *_down(config, shape)),
         sample_shape=shape,
         data_range=_RANGE,
         prior=prior,
-        modules=net,
         **settings,
     )
 
@@ -123,16 +124,16 @@ def _diffusion(
     if scheduler is None or not hasattr(scheduler, "alphas_cumprod"):
         allowed = "given, with alphas_cumprod, beside a UNet alone"
         hint = "Pass scheduler=DDPMScheduler.from_config(...), the one it was trained with."
-        raise ParameterError("scheduler", "from_diffusers", allowed, short_repr(scheduler), hint)
+        raise ParameterError("scheduler", allowed, short_repr(scheduler), hint)
     if net.config.out_channels != net.config.in_channels:
         hint = "Use a Diffusion with a function that returns the mean prediction alone."
         got = f"{net.config.in_channels} channels in and {net.config.out_channels} out"
-        raise ModelError("obj", "from_diffusers", "a UNet that predicts no variance", got, hint)
+        raise ModelError("obj", "a UNet that predicts no variance", got, hint)
     kind = scheduler.config.prediction_type
     if kind not in _PREDICTIONS:
         hint = "Use a Diffusion with a function of your own."
         allowed = "a prediction_type of " + ", ".join(_PREDICTIONS)
-        raise ModelError("scheduler", "from_diffusers", allowed, repr(kind), hint)
+        raise ModelError("scheduler", allowed, repr(kind), hint)
 
     def network(x: Any, t: Any) -> Any:
         if class_label is None:
@@ -158,7 +159,7 @@ def _shape(config: Any, given: Any) -> tuple[int, ...]:
     if size is None:
         hint = "Pass sample_shape=(channels, height, width)."
         allowed = "given where the configuration has no sample_size"
-        raise ParameterError("sample_shape", "from_diffusers", allowed, "None", hint)
+        raise ParameterError("sample_shape", allowed, "None", hint)
     height, width = size if isinstance(size, Sequence) else (size, size)
     return (int(config.in_channels), int(height), int(width))
 
@@ -172,11 +173,11 @@ def _down(config: Any, shape: tuple[int, ...]) -> tuple[int, int]:
 def _class_name(folder: Path) -> str | None:
     for name in ("model_index.json", "config.json"):
         try:
-            found = json.loads((folder / name).read_text(encoding="utf-8"))
+            config = json.loads((folder / name).read_text(encoding="utf-8"))
         except (OSError, ValueError):
             continue
-        if isinstance(found, dict) and "_diffusers_version" in found:
-            return str(found.get("_class_name"))
+        if isinstance(config, dict) and "_diffusers_version" in config:
+            return str(config.get("_class_name"))
     return None
 
 
@@ -185,19 +186,17 @@ def _load(folder: Path) -> Any:
     if name not in _CLASSES:
         allowed = "a folder written by save_pretrained of " + ", ".join(_CLASSES)
         hint = "Check the path; load other models yourself and pass them."
-        raise ModelError("obj", "from_diffusers", allowed, f"{folder.name!r}, of {name}", hint)
+        raise ModelError("obj", allowed, f"{folder.name!r}, of {name}", hint)
     kind = getattr(optional.load("diffusers", "diffusers", "from_diffusers"), name)
     try:
         return kind.from_pretrained(str(folder), use_safetensors=True, local_files_only=True)
     except Exception as error:
         hint = "Save the model anew by save_pretrained, which writes safetensors."
         got = f"{type(error).__name__}: {str(error)[:200]}"
-        raise ModelError(
-            "obj", "from_diffusers", "a complete folder with safetensors", got, hint
-        ) from error
+        raise ModelError("obj", "a complete folder with safetensors", got, hint) from error
 
 
-@REGISTRY.register("diffusers")
+@register("diffusers")
 class Diffusers(Source):
     """Autoencoders, UNets and pipelines of diffusers, and folders of them."""
 

@@ -8,7 +8,7 @@ from torch import nn
 
 from pxgen_plugins.models.autoencoder import Autoencoder
 from pxgen_plugins.models.gan import GAN
-from pxgen_plugins.models.sources.base import REGISTRY, Source
+from pxgen_plugins.models.sources.base import Source, register
 from pxgen_plugins.models.sources.roles import from_roles
 from pxgen_plugins.models.vae import VAE
 
@@ -25,13 +25,15 @@ def from_module(obj: Any, **settings: Any) -> Any:
 
     Args:
         obj: The module; anything else with these methods will do.
-        settings: Arguments of the family. ``sample_shape`` is needed.
+        settings: Arguments of the family, such as ``sample_shape``; ``modules`` where the object
+            itself is none.
 
     Raises:
-        ParameterError: When ``sample_shape`` is missing.
+        ParameterError: When an argument is missing.
         ModelError: When the methods do not give what they should.
     """
-    settings.setdefault("modules", obj if isinstance(obj, nn.Module) else None)
+    if isinstance(obj, nn.Module):
+        settings.setdefault("modules", obj)
     if hasattr(obj, "encode") and hasattr(obj, "decode"):
         model = from_roles({"encode": _two(obj.encode), "decode": obj.decode}, **settings)
     else:
@@ -51,7 +53,7 @@ def _two(encode: Any) -> Any:
     return first_two
 
 
-@REGISTRY.register("modules")
+@register("modules")
 class Modules(Source):
     """Modules with ``encode`` and ``decode``, and generators with ``encoding_dims``."""
 

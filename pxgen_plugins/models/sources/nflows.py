@@ -6,12 +6,13 @@ from typing import Any
 
 from pxgen_plugins.models._global_rng import with_seed
 from pxgen_plugins.models.flow import Flow
-from pxgen_plugins.models.sources.base import REGISTRY, Source, is_of
-from pxgen_plugins.utils.errors import ParameterError, short_repr
+from pxgen_plugins.models.sources.base import Source, is_of, register
+from pxgen_plugins.utils.errors import ParameterError, caller, short_repr
 
 __all__ = ["from_nflows"]
 
 
+@caller("from_nflows")
 def from_nflows(
     obj: Any, *, sample_shape: tuple[int, ...], context: Any = None, **settings: Any
 ) -> Flow:
@@ -31,36 +32,36 @@ def from_nflows(
     """
     if not hasattr(obj, "transform_to_noise") or not is_of(obj, "nflows"):
         hint = "Pass the flow itself, as nflows.flows.Flow(transform, distribution)."
-        raise ParameterError("obj", "from_nflows", "a flow of nflows", short_repr(obj), hint)
+        raise ParameterError("obj", "a flow of nflows", short_repr(obj), hint)
 
     def rows(n: int) -> Any:
         return None if context is None else context.expand(n, -1)
 
-    settings.setdefault("modules", obj)
+    def log_prob(x: Any) -> Any:
+        return obj.log_prob(x, context=rows(len(x)))
+
     if type(obj._distribution).__name__ == "StandardNormal":
         settings["embed"] = lambda x: obj.transform_to_noise(x, context=rows(len(x)))
 
         def decode(z: Any) -> Any:
-            given = rows(len(z))
-            given = None if given is None else obj._embedding_net(given)
-            return obj._transform.inverse(z, context=given)[0]
+            row = rows(len(z))
+            row = None if row is None else obj._embedding_net(row)
+            return obj._transform.inverse(z, context=row)[0]
 
         settings["decode"] = decode
     else:
 
         def draw(n: int) -> Any:
-            drawn = obj.sample(n, context=context)
-            return drawn if context is None else drawn[0]
+            samples = obj.sample(n, context=context)
+            return samples if context is None else samples[0]
 
         settings["sample"] = with_seed(draw)
-    model = Flow(
-        lambda x: obj.log_prob(x, context=rows(len(x))), sample_shape=sample_shape, **settings
-    )
+    model = Flow(obj, log_prob=log_prob, sample_shape=sample_shape, **settings)
     model.origin = f"nflows {type(obj).__name__}, base {type(obj._distribution).__name__}"
     return model
 
 
-@REGISTRY.register("nflows")
+@register("nflows")
 class NFlows(Source):
     """Flows of nflows."""
 

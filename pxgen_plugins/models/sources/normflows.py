@@ -6,12 +6,13 @@ from typing import Any
 
 from pxgen_plugins.models._global_rng import with_seed
 from pxgen_plugins.models.flow import Flow
-from pxgen_plugins.models.sources.base import REGISTRY, Source, is_of
-from pxgen_plugins.utils.errors import ParameterError, short_repr
+from pxgen_plugins.models.sources.base import Source, is_of, register
+from pxgen_plugins.utils.errors import ParameterError, caller, short_repr
 
 __all__ = ["from_normflows"]
 
 
+@caller("from_normflows")
 def from_normflows(obj: Any, *, sample_shape: tuple[int, ...], **settings: Any) -> Flow:
     """Return a flow of normflows as a :class:`~pxgen_plugins.models.Flow`.
 
@@ -29,20 +30,19 @@ def from_normflows(obj: Any, *, sample_shape: tuple[int, ...], **settings: Any) 
     """
     if not hasattr(obj, "q0") or not hasattr(obj, "log_prob") or not is_of(obj, "normflows"):
         hint = "Pass the flow itself, as normflows.NormalizingFlow(q0, flows)."
-        raise ParameterError("obj", "from_normflows", "a flow of normflows", short_repr(obj), hint)
+        raise ParameterError("obj", "a flow of normflows", short_repr(obj), hint)
     base = obj.q0
-    settings.setdefault("modules", obj)
     if type(base).__name__ == "DiagGaussian" and hasattr(obj, "inverse"):
         settings["embed"] = lambda x: (obj.inverse(x) - base.loc) / base.log_scale.exp()
         settings["decode"] = lambda z: obj.forward(z * base.log_scale.exp() + base.loc)
     else:
         settings["sample"] = with_seed(lambda n: obj.sample(n)[0])
-    model = Flow(obj.log_prob, sample_shape=sample_shape, **settings)
+    model = Flow(obj, sample_shape=sample_shape, **settings)
     model.origin = f"normflows {type(obj).__name__}, base {type(base).__name__}"
     return model
 
 
-@REGISTRY.register("normflows")
+@register("normflows")
 class NormFlows(Source):
     """Flows of normflows."""
 

@@ -11,13 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pxgen_plugins.models.sources._files import FAMILIES, from_files, is_by_role
-from pxgen_plugins.models.sources.base import REGISTRY, Source
+from pxgen_plugins.models.autoencoder import Autoencoder
+from pxgen_plugins.models.diffusion import Diffusion
+from pxgen_plugins.models.gan import GAN
+from pxgen_plugins.models.sources.base import Source, register
+from pxgen_plugins.models.vae import VAE
 from pxgen_plugins.utils import optional, validation
-from pxgen_plugins.utils.errors import ModelError
+from pxgen_plugins.utils.errors import ModelError, ParameterError, caller, short_repr
 
-__all__ = ["OnnxFile", "from_onnx"]
+__all__ = ["from_onnx"]
 
+_ROLES = ("encoder", "decoder", "generator", "discriminator", "network")
 _TYPES = {
     "tensor(float)": np.float32,
     "tensor(double)": np.float64,
@@ -59,9 +63,7 @@ class OnnxFile:
         options = runtime.SessionOptions()
         options.log_severity_level = 4  # what goes wrong is raised
         if n_threads is not None:
-            options.intra_op_num_threads = validation.integer(
-                n_threads, "n_threads", "from_onnx", minimum=1
-            )
+            options.intra_op_num_threads = validation.integer(n_threads, "n_threads", minimum=1)
         try:
             self._session = runtime.InferenceSession(
                 os.fspath(path), options, providers=providers or ["CPUExecutionProvider"]
@@ -69,18 +71,18 @@ class OnnxFile:
         except Exception as error:
             hint = "Export it again, as by torch.onnx.export, without custom operators."
             got = f"{Path(path).name!r} ({type(error).__name__}: {str(error)[:160]})"
-            raise ModelError(role, "from_onnx", "an ONNX file", got, hint) from error
-        self._where = f"from_onnx, {role}"
+            raise ModelError(role, "an ONNX file", got, hint) from error
         self.inputs = [self._input(part) for part in self._session.get_inputs()]
         sizes = self.inputs[0][2][1:]
         free = any(not isinstance(size, int) for size in sizes)
         self.shape = None if free else tuple(sizes)
-        self.n_inputs, self.n_outputs = len(self.inputs), len(self._session.get_outputs())
+        self.n_outputs = len(self._session.get_outputs())
 
-    def __call__(self, *given: Any) -> Any:
+    def __call__(self, *batches: Any) -> Any:
         """Return the first output, or all of several, as ndarrays, for a batch of each input."""
         arrays = [
-            np.asarray(part.detach().cpu() if isinstance(part, Tensor) else part) for part in given
+            np.asarray(part.detach().cpu() if isinstance(part, Tensor) else part)
+            for part in batches
         ]
         if len(arrays) != len(self.inputs):
             wanted = ", ".join(name for name, _, _ in self.inputs)
@@ -103,19 +105,20 @@ class OnnxFile:
             if all(isinstance(size, int) for size in wanted[1:]):
                 array = array.reshape(wanted)
             feed[name] = np.ascontiguousarray(array, dtype)
-        found = [np.asarray(part) for part in self._session.run(None, feed)]
+        results = [np.asarray(part) for part in self._session.run(None, feed)]
         return [
-            part[:n].astype(np.float32) if part.dtype.kind == "f" else part[:n] for part in found
+            part[:n].astype(np.float32) if part.dtype.kind == "f" else part[:n] for part in results
         ]
 
     def _input(self, part: Any) -> tuple[str, Any, list[Any]]:
         if part.type not in _TYPES:
             hint = "Export it with floating inputs."
             allowed = "inputs of " + ", ".join(_TYPES)
-            raise ModelError(part.name, self._where, allowed, str(part.type), hint)
+            raise ModelError(part.name, allowed, str(part.type), hint)
         return str(part.name), _TYPES[part.type], list(part.shape)
 
 
+@caller("from_onnx")
 def from_onnx(
     obj: Mapping[str, str | os.PathLike[str]],
     *,
@@ -136,7 +139,8 @@ def from_onnx(
 
     Args:
         obj: Paths of the files by role.
-        sample_shape: Shape of one instance; None reads it from the files, where they fix it.
+        sample_shape: Shape of one instance; None reads it from the files, where they fix it, or
+            runs one.
         latent_shape: Shape of one code; likewise.
         n_threads: Threads of onnxruntime; None takes its default, all cores.
         providers: Execution providers of onnxruntime; None takes the processor.
@@ -147,28 +151,67 @@ def from_onnx(
         ModelError: When a file cannot be opened, or does not give what its role should.
         MissingDependencyError: When onnxruntime is not installed.
     """
-    return from_files(
-        obj,
-        lambda path, role: OnnxFile(path, role, n_threads, providers),
-        "from_onnx",
-        "ONNX files",
-        ".onnx",
-        sample_shape,
-        latent_shape,
-        settings,
-    )
+    unknown = sorted(set(obj) - set(_ROLES)) if isinstance(obj, Mapping) else ["obj"]
+    if unknown or not obj:
+        allowed = "paths by role, roles out of " + ", ".join(_ROLES)
+        hint = "Pass {'encoder': 'encoder.onnx', 'decoder': 'decoder.onnx'}."
+        raise ParameterError("obj", allowed, short_repr(obj), hint)
+    for role, path in obj.items():
+        if not os.path.isfile(path):
+            hint = "Check the spelling, and the directory that a relative path starts from."
+            raise ParameterError(role, "the path of a file", short_repr(str(path)), hint)
+    files = {role: OnnxFile(path, role, n_threads, providers) for role, path in obj.items()}
+    settings |= {
+        "sample_shape": sample_shape or _shape(files, "encoder", "discriminator", "network"),
+        "modules": (),
+    }
+    if "network" not in files:
+        settings["latent_shape"] = latent_shape or _shape(files, "decoder", "generator")
+    model = _family(files, settings)
+    names = [f"{role} {Path(path).name}" for role, path in obj.items()]
+    model.origin = "ONNX files: " + ", ".join(names)
+    return model
 
 
-@REGISTRY.register("onnx")
+def _shape(files: Mapping[str, OnnxFile], *roles: str) -> tuple[int, ...] | None:
+    """Return the shape that the first of these files takes; None where it leaves it open."""
+    return next((files[role].shape for role in roles if role in files), None)
+
+
+def _family(files: Mapping[str, OnnxFile], settings: dict[str, Any]) -> Any:
+    if "network" in files:
+        return Diffusion(files["network"], **settings)
+    if "generator" in files:
+        others: dict[str, Any] = {
+            role: files[role] for role in ("discriminator", "encoder") if role in files
+        }
+        return GAN(files["generator"], **others, **settings)
+    if "encoder" not in files or "decoder" not in files:
+        allowed = "encoder and decoder, or a generator, or a network"
+        raise ParameterError("obj", allowed, ", ".join(files), "Pass the missing file too.")
+    encoder, decoder = files["encoder"], files["decoder"]
+    if encoder.n_outputs == 1:
+        return Autoencoder(encode=encoder, decode=decoder, **settings)
+    return VAE(encode=lambda x: encoder(x)[:2], decode=decoder, **settings)
+
+
+@register("onnx")
 class Onnx(Source):
     """ONNX files by role."""
 
     order = 30
     what = "ONNX files by role, as in {'encoder': path, 'decoder': path}"
-    families = FAMILIES
+    families = (VAE, Autoencoder, GAN, Diffusion)
     build = staticmethod(from_onnx)
 
     @classmethod
     def matches(cls, obj: Any) -> bool:
         """Return whether ``obj`` maps roles to paths that end in ``.onnx``."""
-        return is_by_role(obj, ".onnx")
+        return (
+            isinstance(obj, Mapping)
+            and bool(obj)
+            and all(
+                isinstance(path, (str, os.PathLike)) and os.fspath(path).endswith(".onnx")
+                for path in obj.values()
+            )
+        )

@@ -9,13 +9,13 @@ from typing import Any
 
 import torch
 
-from pxgen_plugins.models._eval_mode import EvaluationMode
 from pxgen_plugins.models.autoencoder import Autoencoder
-from pxgen_plugins.models.sources.base import REGISTRY, Source, is_of
+from pxgen_plugins.models.runtime import EvaluationMode
+from pxgen_plugins.models.sources.base import Source, is_of, register
 from pxgen_plugins.models.vae import VAE
 from pxgen_plugins.models.vqvae import VQVAE
 from pxgen_plugins.utils import optional
-from pxgen_plugins.utils.errors import ModelError, ParameterError, short_repr
+from pxgen_plugins.utils.errors import ModelError, ParameterError, caller, short_repr
 
 __all__ = ["from_pythae"]
 
@@ -25,6 +25,7 @@ _CURVED = {"SVAE", "PoincareVAE"}  # whose codes live on a sphere or a hyperboli
 _CONFIG, _WEIGHTS = "model_config.json", "model.pt"
 
 
+@caller("from_pythae")
 def from_pythae(
     obj: Any,
     *,
@@ -61,13 +62,13 @@ def from_pythae(
         obj = _load(Path(obj))
     if not hasattr(obj, "encoder") or not hasattr(obj, "decoder") or not is_of(obj, "pythae"):
         hint = "Pass the trained model itself, as AutoModel.load_from_folder returns it."
-        raise ParameterError("obj", "from_pythae", "a model of pythae", short_repr(obj), hint)
+        raise ParameterError("obj", "a model of pythae", short_repr(obj), hint)
     name = str(obj.model_name)
     if name in _CURVED:
         hint = "Use an Autoencoder with functions of your own."
-        raise ModelError("obj", "from_pythae", "a model with codes in a flat space", name, hint)
+        raise ModelError("obj", "a model with codes in a flat space", name, hint)
     shape = tuple(int(size) for size in obj.model_config.input_dim)
-    settings |= {"sample_shape": shape, "data_range": data_range, "modules": obj}
+    settings |= {"sample_shape": shape, "data_range": data_range}
 
     def decode(z: Any) -> Any:
         return obj.decoder(z).reconstruction.reshape(len(z), *shape)
@@ -78,14 +79,21 @@ def from_pythae(
         settings["latent_shape"] = (int(obj.latent_dim),)
         probe = _probe(obj)
         if "log_covariance" in probe and name not in _NOT_GAUSSIAN:
-            model = VAE(lambda x: _posterior(obj.encoder(x)), decode, **settings)
+            encode = lambda x: _posterior(obj.encoder(x))  # noqa: E731
+            model = VAE(obj, encode=encode, decode=decode, **settings)
         else:
             if prior is None and name == "WAE_MMD":
                 size = int(obj.latent_dim)
                 prior = lambda n, seed: torch.randn(  # noqa: E731
                     n, size, generator=torch.Generator().manual_seed(seed)
                 )
-            model = Autoencoder(lambda x: obj.encoder(x).embedding, decode, prior=prior, **settings)
+            model = Autoencoder(
+                obj,
+                encode=lambda x: obj.encoder(x).embedding,
+                decode=decode,
+                prior=prior,
+                **settings,
+            )
     model.origin = f"pythae {name}, instances {shape}, codes {model.latent_shape}"
     return model
 
@@ -108,11 +116,12 @@ def _vqvae(obj: Any, decode: Any, prior: Any, settings: dict[str, Any]) -> VQVAE
     latent = tuple(int(size) for size in _probe(obj).embedding.shape[1:])
     if len(latent) > 1:
         encode = lambda x: obj.encoder(x).embedding  # noqa: E731
-        return VQVAE(encode, decode, latent_shape=latent, **settings)
+        return VQVAE(obj, encode=encode, decode=decode, latent_shape=latent, **settings)
     # a flat code is quantised number by number
     return VQVAE(
-        lambda x: obj.encoder(x).embedding[:, :, None],
-        lambda z: decode(z.flatten(1)),
+        obj,
+        encode=lambda x: obj.encoder(x).embedding[:, :, None],
+        decode=lambda z: decode(z.flatten(1)),
         latent_shape=(*latent, 1),
         axis=-1,
         **settings,
@@ -121,10 +130,10 @@ def _vqvae(obj: Any, decode: Any, prior: Any, settings: dict[str, Any]) -> VQVAE
 
 def _config_name(folder: Path) -> str | None:
     try:
-        found = json.loads((folder / _CONFIG).read_text(encoding="utf-8"))
+        config = json.loads((folder / _CONFIG).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         return None
-    return str(found["name"]) if isinstance(found, dict) and "name" in found else None
+    return str(config["name"]) if isinstance(config, dict) and "name" in config else None
 
 
 def _load(folder: Path) -> Any:
@@ -132,31 +141,31 @@ def _load(folder: Path) -> Any:
     if name is None:
         hint = "Check the path: it is the folder final_model of a training."
         got = f"{short_repr(folder.name)} without a readable {_CONFIG}"
-        raise ModelError("obj", "from_pythae", "a folder that pythae saved", got, hint)
+        raise ModelError("obj", "a folder that pythae saved", got, hint)
     pythae = optional.load("pythae.models", "pythae", "from_pythae")
     kind: Any = getattr(pythae, name.removesuffix("Config").removesuffix("_"), None)
     known = name.endswith("Config") and name in vars(pythae) and isinstance(kind, type)
     if not known or "RHVAE" in name:  # RHVAE keeps its metric outside of its weights
         hint = "Load it yourself and pass the model."
-        raise ModelError("obj", "from_pythae", "a model of pythae.models", short_repr(name), hint)
+        raise ModelError("obj", "a model of pythae.models", short_repr(name), hint)
     try:
         # pythae's own reader unpickles networks that lie beside the weights
         config = getattr(pythae, name).from_json_file(str(folder / _CONFIG))
-        given = [key for key, value in vars(config).items() if "uses_default" in key and not value]
-        if given:
-            raise ValueError(f"{given[0]} is false: its networks are pickled code")
-        held = torch.load(folder / _WEIGHTS, map_location="cpu", weights_only=True)
+        own = [key for key, value in vars(config).items() if "uses_default" in key and not value]
+        if own:
+            raise ValueError(f"{own[0]} is false: its networks are pickled code")
+        state = torch.load(folder / _WEIGHTS, map_location="cpu", weights_only=True)
         net: Any = kind(config)
-        net.load_state_dict(held["model_state_dict"])
+        net.load_state_dict(state["model_state_dict"])
     except Exception as error:
         hint = "Load a model with networks of your own yourself, and pass it."
         got = f"{type(error).__name__}: {str(error)[:200]}"
         allowed = f"a folder with {_CONFIG} and {_WEIGHTS} of default networks"
-        raise ModelError("obj", "from_pythae", allowed, got, hint) from error
+        raise ModelError("obj", allowed, got, hint) from error
     return net
 
 
-@REGISTRY.register("pythae")
+@register("pythae")
 class Pythae(Source):
     """Models of pythae, and folders of them."""
 

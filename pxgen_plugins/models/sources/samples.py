@@ -9,7 +9,7 @@ import numpy as np
 from torch import Tensor
 
 from pxgen_plugins.models.sample_bank import SampleBank
-from pxgen_plugins.models.sources.base import REGISTRY, Source
+from pxgen_plugins.models.sources.base import Source, register
 
 __all__ = ["from_samples"]
 
@@ -32,7 +32,7 @@ def from_samples(obj: Any, **settings: Any) -> SampleBank:
     return model
 
 
-@REGISTRY.register("samples")
+@register("samples")
 class Samples(Source):
     """Arrays, files and folders of generated instances."""
 

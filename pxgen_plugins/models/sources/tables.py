@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import nn
 
-from pxgen_plugins.models.sources.base import REGISTRY, Source
+from pxgen_plugins.models.sources.base import Source, register
 from pxgen_plugins.models.tabular import Tabular
 
 __all__ = ["from_synthesizer"]
@@ -29,13 +29,14 @@ def from_synthesizer(obj: Any, *, like: Any, **settings: Any) -> Tabular:
     return model
 
 
-@REGISTRY.register("tables")
+@register("tables")
 class Tables(Source):
     """Objects that sample rows of a table."""
 
     order = 80
     what = "a synthesizer of tables, with sample(n)"
     families = (Tabular,)
+    roles = frozenset()
     build = staticmethod(from_synthesizer)
 
     @classmethod

@@ -8,15 +8,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pxgen_plugins.models._eval_mode import EvaluationMode
 from pxgen_plugins.models.language_model import LanguageModel
-from pxgen_plugins.models.sources.base import REGISTRY, Source, is_of
+from pxgen_plugins.models.runtime import EvaluationMode
+from pxgen_plugins.models.sources.base import Source, is_of, register
 from pxgen_plugins.utils import validation
-from pxgen_plugins.utils.errors import ModelError, ParameterError, short_repr
+from pxgen_plugins.utils.errors import ModelError, ParameterError, caller, short_repr
 
 __all__ = ["from_transformers"]
 
 
+@caller("from_transformers")
 def from_transformers(
     obj: Any,
     *,
@@ -54,28 +55,28 @@ def from_transformers(
     A text with more tokens than the model takes is one bad anchor, and so is one with fewer than
     two where nothing stands for the beginning.
     """
-    where = "from_transformers"
     if not callable(obj) or not hasattr(obj, "config"):
         hint = "Pass the model, as AutoModelForCausalLM.from_pretrained(folder) returns it."
-        raise ParameterError("obj", where, "a causal model of transformers", short_repr(obj), hint)
+        raise ParameterError("obj", "a causal model of transformers", short_repr(obj), hint)
     if not callable(tokenizer) or not hasattr(tokenizer, "decode"):
         hint = "Pass AutoTokenizer.from_pretrained(folder)."
-        raise ParameterError("tokenizer", where, "its tokenizer", short_repr(tokenizer), hint)
-    validation.integer(max_tokens, "max_tokens", where, minimum=1)
-    inside = _Causal(obj, tokenizer, max_tokens, None if prompts is None else list(prompts))
-    if not inside.is_causal():
+        raise ParameterError("tokenizer", "its tokenizer", short_repr(tokenizer), hint)
+    validation.integer(max_tokens, "max_tokens", minimum=1)
+    texts = _Causal(obj, tokenizer, max_tokens, None if prompts is None else list(prompts))
+    if not texts.is_causal():
         hint = "Load it by AutoModelForCausalLM; a model of BERT's kind needs is_decoder=True."
         got = f"a {type(obj).__name__}, whose logits depend on later tokens"
-        raise ModelError("obj", where, "a causal model of transformers", got, hint)
-    able = inside.start or prompts
+        raise ModelError("obj", "a causal model of transformers", got, hint)
+    able = texts.start or prompts
     model = LanguageModel(
-        inside.log_probs,
-        generate=inside.generate,
-        sample=inside.sample if able else None,
-        embed=inside.embed,
-        tokenize=lambda text: inside.encode([text])[0],
+        log_probs=texts.log_probs,
+        generate=texts.generate,
+        sample=texts.sample if able else None,
+        embed=texts.embed,
+        tokenize=lambda text: texts.encode([text])[0],
         max_chars=max_chars,
         prompt=prompt,
+        modules=obj,
     )
     model.origin = f"transformers {type(obj).__name__}, {obj.config.vocab_size} tokens"
     return model
@@ -100,8 +101,8 @@ class _Causal:
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """Return the token ids of texts, without special ones."""
-        found = self.tokenizer(list(texts), add_special_tokens=False)["input_ids"]
-        return [[int(token) for token in ids] for ids in found]
+        rows = self.tokenizer(list(texts), add_special_tokens=False)["input_ids"]
+        return [[int(token) for token in ids] for ids in rows]
 
     def log_probs(self, texts: list[str]) -> list[Tensor]:
         rows = [self.scored + ids for ids in self.encode(texts)]
@@ -109,12 +110,12 @@ class _Causal:
             if len(ids) < 2:
                 raise ValueError("a text of fewer than two tokens, and nothing stands before it")
         logits = self._forward(rows).logits.float()
-        found = []
+        chances = []
         for ids, row in zip(rows, logits, strict=True):
             tokens = torch.tensor(ids[1:], device=self.device)
             each = row[: len(ids) - 1].log_softmax(1)
-            found.append(each.gather(1, tokens[:, None])[:, 0])
-        return found
+            chances.append(each.gather(1, tokens[:, None])[:, 0])
+        return chances
 
     def embed(self, texts: list[str]) -> Tensor:
         """Return the mean of the last hidden states over the tokens, (n, d)."""
@@ -125,8 +126,8 @@ class _Causal:
 
     def generate(self, prompts: list[str], n_tokens: list[int]) -> list[str]:
         heads = self.encode(prompts)
-        made = self._extend([self.start + ids for ids in heads], n_tokens, None)
-        return [self._text_after(*pair) for pair in zip(heads, made, strict=True)]
+        ends = self._extend([self.start + ids for ids in heads], n_tokens, None)
+        return [self._text_after(*pair) for pair in zip(heads, ends, strict=True)]
 
     def sample(self, n: int, seed: int) -> list[str]:
         generator = torch.Generator().manual_seed(seed)
@@ -136,12 +137,12 @@ class _Causal:
             chosen = torch.randint(len(self.prompts), (n,), generator=generator)
             heads = self.encode([self.prompts[int(which)] for which in chosen])
         rows = [self.start + ids for ids in heads]
-        made = []
+        ends = []
         for low in range(0, n, 64):  # a block at a time bounds the memory of the logits
             part = slice(low, low + 64)
             lengths = [self.max_tokens] * len(rows[part])
-            made += self._extend(rows[part], lengths, draws[part])
-        return [self._text(head + ids) for head, ids in zip(heads, made, strict=True)]
+            ends += self._extend(rows[part], lengths, draws[part])
+        return [self._text(head + ids) for head, ids in zip(heads, ends, strict=True)]
 
     def _text(self, ids: list[int]) -> str:
         return str(self.tokenizer.decode(ids, skip_special_tokens=True))
@@ -177,7 +178,7 @@ class _Causal:
                 logits[..., self._never(step == 0)] = -1e9
             for i, row in zip(active, logits, strict=True):
                 last = row[len(rows[i]) - 1]
-                token = int(last.argmax() if draws is None else _drawn(last, draws[i, step]))
+                token = int(last.argmax() if draws is None else _token_at(last, draws[i, step]))
                 if token == self.end:
                     done[i] = True
                     continue
@@ -211,14 +212,14 @@ class _Causal:
             )
 
 
-def _drawn(logits: Tensor, number: Tensor) -> Tensor:
+def _token_at(logits: Tensor, number: Tensor) -> Tensor:
     """Return the token at which the cumulative probability first exceeds ``number``."""
     cumulative = logits.double().softmax(0).cumsum(0)
     at = torch.searchsorted(cumulative, number.double().to(cumulative.device) * cumulative[-1])
     return at.clamp(max=len(logits) - 1)
 
 
-@REGISTRY.register("transformers")
+@register("transformers")
 class Transformers(Source):
     """Causal language models of transformers."""
 

@@ -8,12 +8,13 @@ import torch
 
 from pxgen_plugins.models._global_rng import with_seed
 from pxgen_plugins.models.flow import Flow
-from pxgen_plugins.models.sources.base import REGISTRY, Source, is_of
-from pxgen_plugins.utils.errors import ParameterError, short_repr
+from pxgen_plugins.models.sources.base import Source, is_of, register
+from pxgen_plugins.utils.errors import ParameterError, caller, short_repr
 
 __all__ = ["from_zuko"]
 
 
+@caller("from_zuko")
 def from_zuko(obj: Any, *, context: Any = None, **settings: Any) -> Flow:
     """Return a flow of zuko as a :class:`~pxgen_plugins.models.Flow`.
 
@@ -29,24 +30,23 @@ def from_zuko(obj: Any, *, context: Any = None, **settings: Any) -> Flow:
     """
     if not callable(obj) or not is_of(obj, "zuko"):
         hint = "Pass the flow itself, as zuko.flows.NSF(features=2)."
-        raise ParameterError("obj", "from_zuko", "a flow of zuko", short_repr(obj), hint)
+        raise ParameterError("obj", "a flow of zuko", short_repr(obj), hint)
 
-    def given() -> Any:
+    def distribution() -> Any:
         return obj() if context is None else obj(context)
 
     with torch.no_grad():
-        first = given()
+        first = distribution()
     size = tuple(int(part) for part in first.event_shape)
     shape = tuple(settings.pop("sample_shape", None) or size)
     settings |= {"sample_shape": shape, "latent_shape": size}
-    settings.setdefault("modules", obj)
     base = getattr(first, "base", None)
     if hasattr(first, "transform") and _is_standard(base):
-        settings["embed"] = lambda x: given().transform(x.reshape(-1, *size))
-        settings["decode"] = lambda z: given().transform.inv(z).reshape(-1, *shape)
+        settings["embed"] = lambda x: distribution().transform(x.reshape(-1, *size))
+        settings["decode"] = lambda z: distribution().transform.inv(z).reshape(-1, *shape)
     else:
-        settings["sample"] = with_seed(lambda n: given().sample((n,)).reshape(n, *shape))
-    model = Flow(lambda x: given().log_prob(x.reshape(-1, *size)), **settings)
+        settings["sample"] = with_seed(lambda n: distribution().sample((n,)).reshape(n, *shape))
+    model = Flow(obj, log_prob=lambda x: distribution().log_prob(x.reshape(-1, *size)), **settings)
     model.origin = f"zuko {type(obj).__name__}, {size[-1]} features"
     return model
 
@@ -60,7 +60,7 @@ def _is_standard(base: Any) -> bool:
     return bool((loc == 0).all() and (scale == 1).all())
 
 
-@REGISTRY.register("zuko")
+@register("zuko")
 class Zuko(Source):
     """Flows of zuko."""
 

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
-from pxgen_plugins.utils.lazy import attach
+from pxgen_plugins.audit.run_folder import Run
+from pxgen_plugins.audit.writers.base import Writer, register
+from pxgen_plugins.audit.writers.report.page import build_report
+from pxgen_plugins.utils.files import write_atomic
 
-if TYPE_CHECKING:
-    from pxgen_plugins.audit.writers.report.page import build_report
+__all__ = ["ReportWriter", "build_report"]
 
-__all__ = ["build_report"]
 
-__getattr__, __dir__ = attach(__name__, {"build_report": "page"})
+@register("report")
+class ReportWriter(Writer):
+    """The page for people."""
+
+    files = ("report.html",)
+
+    def write(self, folder: Path, run: Run) -> None:
+        """Write ``report.html``."""
+        page = build_report(run.manifest, run.result, run.judgements, run.changes, run.evidence)
+        write_atomic(folder / "report.html", page.encode())

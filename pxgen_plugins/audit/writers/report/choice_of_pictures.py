@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,58 +11,55 @@ from numpy.typing import NDArray
 from pxgen_plugins.anchors import Anchors
 from pxgen_plugins.audit.changes import Changes
 from pxgen_plugins.audit.verdicts import Judgement
+from pxgen_plugins.result import Result
+from pxgen_plugins.utils.sequences import evenly_spaced
 
-__all__ = ["pictured"]
+__all__ = ["choose_pictures"]
 
 _SAMPLE = 150  # anchors of each group whose pictures the report shows when they are brushed
 _EVIDENCE = 24
-_WAYS, _MOVED = 4, 12  # anchors that moved, of each of the commonest ways
+_WAYS, _MOVES = 4, 12  # anchors that moved, of each of the commonest ways
 
 
-def pictured(
+def choose_pictures(
     anchors: Anchors,
-    data: dict[str, Any],
-    judged: Sequence[Judgement],
+    result: Result,
+    judgements: Sequence[Judgement],
     changes: Changes | None,
 ) -> NDArray[np.int64]:
-    """Return the anchors whose pictures the report shows: picked, evidence, moved, a sample.
+    """Return the anchors whose pictures the report shows.
 
-    Of what cannot be read there is no picture.
+    These are representatives, strips, evidence against conditions, anchors that changed their
+    group, and a sample of each group. Of what cannot be read there is no picture.
 
     Args:
         anchors: The anchor set.
-        data: Data of its explanation.
-        judged: The conditions' judgements.
+        result: What PXGen found out about it.
+        judgements: Of the conditions.
         changes: Since the baseline, or None.
 
     Returns:
         Their indices, rising.
     """
-    shown = np.unique(np.concatenate(_shown(data, judged, changes)))
-    suspects = np.intersect1d(shown, data["invalid"]).astype(np.int64)
+    parts = [np.asarray(part, dtype=np.int64) for part in _parts(result, judgements, changes)]
+    chosen = np.unique(np.concatenate(parts))
+    suspects = np.intersect1d(chosen, result.invalid)
     if not len(suspects):
-        return shown
-    unread = suspects[sorted(anchors.read(suspects)[1])]
-    return np.setdiff1d(shown, unread)
+        return chosen
+    unreadable = suspects[sorted(anchors.read(suspects)[1])]
+    return np.setdiff1d(chosen, unreadable)
 
 
-def _shown(
-    data: dict[str, Any], judged: Sequence[Judgement], changes: Changes | None
-) -> list[NDArray[np.int64]]:
-    found = [np.asarray(judgement.anchors[:_EVIDENCE], dtype=np.int64) for judgement in judged]
-    found += [np.asarray(strip, dtype=np.int64) for strip in data["strips"].values()]
+def _parts(
+    result: Result, judgements: Sequence[Judgement], changes: Changes | None
+) -> Iterator[Any]:
+    for judgement in judgements:
+        yield judgement.anchors[:_EVIDENCE]
+    yield from result.strips.values()
     if changes is not None:
-        found += [_evenly(moved, _MOVED) for moved in list(changes.ways.values())[:_WAYS]]
-    for group in data["groups"].values():
-        found += [
-            np.asarray(picked, dtype=np.int64) for picked in group["representatives"].values()
-        ]
-        found.append(_evenly(group["indices"], _SAMPLE))
-    return found
-
-
-def _evenly(members: NDArray[np.int64], most: int) -> NDArray[np.int64]:
-    """Return some, evenly over the order of anchors, which is no order of values."""
-    if len(members) <= most:
-        return members
-    return members[np.linspace(0, len(members) - 1, most).round().astype(np.int64)]
+        for moved in list(changes.ways.values())[:_WAYS]:
+            yield moved[evenly_spaced(len(moved), _MOVES)]
+    for group in result.groups.values():
+        yield from group.representatives.values()
+        members = group.indices  # in the order of anchors, which is no order of values
+        yield members[evenly_spaced(len(members), _SAMPLE)]

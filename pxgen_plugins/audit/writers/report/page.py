@@ -1,11 +1,11 @@
-"""The report's page: everything in one file, and nothing that a browser would fetch or obey."""
+"""report.html: everything in one file, and nothing that a browser would fetch or obey."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -13,19 +13,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pxgen_plugins.audit.changes import Changes, finite
 from pxgen_plugins.audit.escaping import visible
+from pxgen_plugins.audit.run_folder import NO_EVIDENCE, Evidence
+from pxgen_plugins.audit.verdicts import Judgement, overall_verdict
 from pxgen_plugins.audit.writers.report import sections
 from pxgen_plugins.audit.writers.report.points import pack_points
 from pxgen_plugins.audit.writers.report.sections import LABEL, Detail
 from pxgen_plugins.audit.writers.report.sprites import Sprites, pack_pictures
-from pxgen_plugins.audit.writers.shared import read, verdict
-from pxgen_plugins.plots._style import criterion_name, number
-from pxgen_plugins.utils.errors import ParameterError
+from pxgen_plugins.plots.style import criterion_name
+from pxgen_plugins.result import Result
+from pxgen_plugins.utils.errors import ParameterError, caller
 from pxgen_plugins.utils.files import plain
 from pxgen_plugins.utils.optional import load
+from pxgen_plugins.utils.text import number
 
 __all__ = ["LIMIT", "build_report"]
 
+_SCRIPTS = ("plot.js", "cards.js", "main.js")  # one module, in this order
 LIMIT = 5_000_000
 """Most bytes of a report."""
 
@@ -37,7 +42,8 @@ _TRIES = (
     (600_000, 900_000, Detail(conditions=100, anchors=12, labels=100, rows=20, cell=100)),
     (100_000, 300_000, Detail(conditions=50, anchors=4, labels=20, rows=5, cell=40)),
 )
-_CARD_VALUES = 6  # criteria told below a picture
+_CARD_VALUES = 6  # criteria below a picture
+_MOST_STRIP = 40  # anchors
 _MOST_FIGURE = 600_000  # bytes
 _LONGEST = 400  # characters of a text from users, besides the texts that are anchors
 
@@ -50,14 +56,13 @@ _VERDICTS = {
 }
 
 
+@caller("build_report")
 def build_report(
     manifest: Mapping[str, Any],
-    data: Mapping[str, Any],
-    pictures: Mapping[str, Any] | None = None,
-    conditions: Iterable[Mapping[str, Any]] = (),
-    changes: Mapping[str, Any] | None = None,
-    evidence: Iterable[tuple[str, Any]] | None = None,
-    figure: bytes | None = None,
+    result: Result,
+    judgements: Sequence[Judgement] = (),
+    changes: Changes | None = None,
+    evidence: Evidence = NO_EVIDENCE,
 ) -> str:
     r"""Return the report of an audit as one HTML page of at most 5,000,000 bytes.
 
@@ -68,97 +73,89 @@ def build_report(
     Args:
         manifest: What was run: versions, digests, seed, machine. ``seed`` seeds the sample that
             is drawn when the anchors are too many; the page says so.
-        data: Data of an explanation, of n anchors and m criteria.
-        pictures: ``indices`` int64 (e,), ``anchors`` uint8 (e, \*shape), ``reconstructions``
-            uint8 (e, \*shape) or None; or ``indices``, ``texts`` and ``reconstructed_texts``; or
-            None. At most 1,000 are shown, made smaller when they are large.
-        conditions: Dicts as ``Judgement.as_dict`` returns them.
-        changes: ``Changes.to_dict()`` since the baseline, or None.
-        evidence: For each adapter a title and its rows of text, the first of which is the head.
-        figure: What the adapters show, as PNG; left out when it is larger than 600,000 bytes.
+        result: Of n anchors and m criteria. At most 1,000 of its examples are shown, made smaller
+            when they are large.
+        judgements: Of the conditions.
+        changes: Since the baseline, or None.
+        evidence: What other methods say; a figure of more than 600,000 bytes is left out.
 
     Raises:
         MissingDependencyError: Without Jinja2.
-        ParameterError: When a judgement lacks a key or has an unknown state, or the page cannot be
-            kept within the limit.
+        ParameterError: When the page cannot be kept within the limit.
 
     Cost: O(n m) time and memory.
 
     Example:
         >>> values = np.array([[1.0, 1.0], [1.0, 9.0], [9.0, 1.0], [9.0, 9.0]])
-        >>> data = {
+        >>> result = Result.of({
         ...     "criteria": ["kld", "mse"],
         ...     "kinds": ["intrinsic", "extrinsic"],
         ...     "values": values,
         ...     "thresholds": {"kld": 5.0, "mse": 5.0},
         ...     "group": np.array(["HIHE", "HILE", "LIHE", "LILE"]),
-        ... }
-        >>> build_report({"seed": 0}, data)[:15]
+        ...     "groups": {},
+        ... })
+        >>> build_report({"seed": 0}, result)[:15]
         '<!doctype html>'
     """
-    found = read(conditions, "build_report")
-    tables = list(evidence or ())
-    pictured = set() if pictures is None else {int(index) for index in pictures["indices"]}
+    examples = result.examples
+    with_picture = set() if examples is None else set(examples.indices.tolist())
     for picture_bytes, point_bytes, detail in _TRIES:
+        tables = sections.evidence_section(evidence.tables, detail)
         context = {
-            "judged": sections.conditions_section(found, detail),
-            "groups": sections.groups_section(data),
-            "unscored": sections.unscored_section(data),
-            "labels": sections.labels_section(data, detail),
-            "changes": sections.changes_section(changes, pictured),
-            "evidence": (shown := sections.evidence_section(tables, detail)),
-            "n_tables_left": len(tables) - len(shown),
-            "figure": _embedded(figure),
-            "provenance": sections.provenance_section(manifest, data),
-            "strips": _strips(data),
+            "conditions": sections.conditions_section(judgements, detail),
+            "groups": sections.groups_section(result),
+            "invalid": sections.invalid_section(result),
+            "labels": sections.labels_section(result, detail),
+            "changes": sections.changes_section(changes, with_picture),
+            "evidence": tables,
+            "n_tables_left": len(evidence.tables) - len(tables),
+            "figure": _image_url(evidence.figure),
+            "provenance": sections.provenance_section(manifest, result),
+            "strips": {k: at[:_MOST_STRIP].tolist() for k, at in result.strips.items()},
         }
-        sprites = pack_pictures(pictures, _wanted(context), picture_bytes)
-        page = _render(manifest, data, found, context, sprites, point_bytes)
+        sprites = pack_pictures(examples, _anchors(context), picture_bytes)
+        page = _render(manifest, result, judgements, context, sprites, point_bytes)
         if len(page.encode()) <= LIMIT:
             return page
     got = f"{len(page.encode()):,} bytes at the least"
     hint = "Audit with fewer criteria, or give fewer conditions and adapters."
-    raise ParameterError("data", "build_report", f"what fits into {LIMIT:,} bytes", got, hint)
+    raise ParameterError("result", f"what fits into {LIMIT:,} bytes", got, hint)
 
 
-def _embedded(figure: bytes | None) -> str | None:
+def _image_url(figure: bytes | None) -> str | None:
     """Return a picture as an address; None for what is no PNG, or too large."""
     if figure is None or len(figure) > _MOST_FIGURE or not figure.startswith(b"\x89PNG\r\n\x1a\n"):
         return None
     return "data:image/png;base64," + base64.b64encode(figure).decode()
 
 
-def _strips(data: Mapping[str, Any]) -> dict[str, list[int]]:
-    strips = data.get("strips") or {}
-    return {name: [int(index) for index in picked][:40] for name, picked in strips.items()}
-
-
-def _wanted(context: Mapping[str, Any]) -> list[int]:
+def _anchors(context: Mapping[str, Any]) -> list[int]:
     """Return the anchors that the page shows, evidence first."""
-    wanted: list[int] = [i for row in context["judged"]["rows"] for i in row["anchors"]]
+    anchors: list[int] = [i for row in context["conditions"]["rows"] for i in row["anchors"]]
     for group in context["groups"]:
-        wanted += [i for picked in group["representatives"] for i in picked["anchors"]]
-    wanted += [i for strip in context["strips"].values() for i in strip]
+        anchors += [i for selection in group["representatives"] for i in selection["anchors"]]
+    anchors += [i for strip in context["strips"].values() for i in strip]
     if context["changes"] is not None:
-        wanted += [i for way in context["changes"]["ways"] for i in way["anchors"]]
-    return wanted
+        anchors += [i for way in context["changes"]["ways"] for i in way["anchors"]]
+    return anchors
 
 
 def _render(
     manifest: Mapping[str, Any],
-    data: Mapping[str, Any],
-    found: Sequence[Mapping[str, Any]],
+    result: Result,
+    judgements: Sequence[Judgement],
     context: Mapping[str, Any],
     sprites: Sprites,
     point_bytes: int,
 ) -> str:
     jinja2 = load("jinja2", "audit", "build_report")
-    style, script = (_asset(name) for name in ("report.css", "report.js"))
-    shown = np.array(sorted(sprites.place), dtype=np.int64)
+    style, script = _asset("report.css"), "\n".join(map(_asset, _SCRIPTS))
+    with_picture = np.array(sorted(sprites.place), dtype=np.int64)
     seed = manifest.get("seed")
-    points = pack_points(data, shown, seed if isinstance(seed, int) else 0, point_bytes)
-    embedded = {"points": points, "pictures": _pictures(sprites, data)}
-    state, counts = verdict(found)
+    points = pack_points(result, with_picture, seed if isinstance(seed, int) else 0, point_bytes)
+    embedded = {"points": points, "pictures": _pictures(sprites, result)}
+    state, counts = overall_verdict(judgements)
     environment = jinja2.Environment(
         autoescape=True,
         undefined=jinja2.StrictUndefined,
@@ -179,60 +176,55 @@ def _render(
         state=state,
         verdict=_VERDICTS[state],
         counts=counts,
-        n_conditions=len(found),
+        n_conditions=len(judgements),
         sprites=sprites,
         sampled=points["n_sample"] < points["n"],
         n_sample=f"{points['n_sample']:,}",
         n=f"{points['n']:,}",
         manifest=manifest,
-        card=_cards(data),
+        card=_cards(result),
         text=trusted,
     )
     return page
 
 
 def _finalize(value: Any) -> Any:
-    """Make text from users inert; markup of ours is kept."""
+    """Escape text from users; our own markup is kept."""
     ours = not isinstance(value, str) or hasattr(value, "__html__")
     return value if ours else visible(value, _LONGEST)
 
 
-def _cards(data: Mapping[str, Any]) -> Any:
-    """Return a function that tells of an anchor what stands below its picture."""
-    values = np.asarray(data["values"], dtype=np.float64)
-    names = [visible(criterion_name(str(name)), LABEL) for name in data["criteria"]]
-    group = np.asarray(data["group"])
-    columns: dict[str, NDArray[Any] | None] = {
-        key: None if data.get(key) is None else np.asarray(data[key]) for key in ("labels", "ids")
-    }
+def _cards(result: Result) -> Any:
+    """Return a function that gives what stands below the picture of an anchor."""
+    names = [visible(criterion_name(name), LABEL) for name in result.criteria[:_CARD_VALUES]]
+
+    def text(column: NDArray[np.str_] | None, index: int) -> str | None:
+        return None if column is None else visible(column[index], LABEL)
 
     def card(index: int) -> dict[str, Any] | None:
-        if not 0 <= index < len(values):  # a condition may come from another run
+        if not 0 <= index < result.n:  # a condition may come from another run
             return None
-        told = {
-            key: None if of is None else visible(of[index], LABEL) for key, of in columns.items()
-        }
+        values = result.values[index].tolist()
         return {
             "index": index,
-            "group": str(group[index]),
-            "label": told["labels"],
-            "id": told["ids"],
+            "group": str(result.group[index]),
+            "label": text(result.labels, index),
+            "id": text(result.ids, index),
             "values": [
-                (name, number(float(value)))
-                for name, value in list(zip(names, values[index], strict=True))[:_CARD_VALUES]
+                (name, number(finite(value), 3)) for name, value in zip(names, values, strict=False)
             ],
         }
 
     return card
 
 
-def _pictures(sprites: Sprites, data: Mapping[str, Any]) -> dict[str, Any]:
+def _pictures(sprites: Sprites, result: Result) -> dict[str, Any]:
     """Return what the script needs to show pictures: where they are, not the pixels."""
-    ids = data.get("ids")
+    ids = result.ids
     places = sorted(sprites.place, key=sprites.place.__getitem__)
     return {
         "indices": places,
-        "ids": None if ids is None else [visible(np.asarray(ids)[i], LABEL) for i in places],
+        "ids": None if ids is None else [visible(ids[i], LABEL) for i in places],
         "width": sprites.width,
         "height": sprites.height,
         "each": sprites.each,

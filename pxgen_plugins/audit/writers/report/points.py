@@ -1,9 +1,8 @@
-"""The anchors as a browser draws them: values on a grid of 16 bits, sampled when they are many."""
+"""Points of the report's plot: values on a grid of 16 bits, a sample when they are many."""
 
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -12,10 +11,11 @@ from numpy.typing import NDArray
 from pxgen_plugins.audit.escaping import visible
 from pxgen_plugins.audit.intervals import of_repeats, repeats_of
 from pxgen_plugins.groups import GROUPS, INVALID
-from pxgen_plugins.plots._style import criterion_name, criterion_text
+from pxgen_plugins.plots.style import criterion_name, criterion_text
+from pxgen_plugins.result import Result
 from pxgen_plugins.utils.seeds import derive
 
-__all__ = ["INVALID_CODE", "Axis", "pack_points", "pick"]
+__all__ = ["INVALID_CODE", "Axis", "choose_points", "pack_points"]
 
 INVALID_CODE = 65535
 """The code of a value that is not finite."""
@@ -83,7 +83,7 @@ class Axis:
         return packed
 
 
-def pick(n: int, limit: int, seed: int, always: Integers) -> tuple[Integers, int]:
+def choose_points(n: int, limit: int, seed: int, always: Integers) -> tuple[Integers, int]:
     """Return the anchors to draw and how many of them, the first, are a random sample.
 
     Args:
@@ -93,10 +93,10 @@ def pick(n: int, limit: int, seed: int, always: Integers) -> tuple[Integers, int
         always: Anchors that come after the sample, where it lacks them.
 
     Example:
-        >>> held, sampled = pick(10, 4, 0, np.array([3]))
-        >>> sampled, 3 in held.tolist()
+        >>> points, n_sample = choose_points(10, 4, 0, np.array([3]))
+        >>> n_sample, 3 in points.tolist()
         (4, True)
-        >>> pick(3, 4, 0, np.array([1]))[0].tolist()
+        >>> choose_points(3, 4, 0, np.array([1]))[0].tolist()
         [0, 1, 2]
     """
     if n <= limit:
@@ -106,92 +106,84 @@ def pick(n: int, limit: int, seed: int, always: Integers) -> tuple[Integers, int
     return np.concatenate([sample, np.setdiff1d(always, sample)]).astype(np.int64), limit
 
 
-def pack_points(
-    data: Mapping[str, Any], always: Integers, seed: int, budget: int
-) -> dict[str, Any]:
+def pack_points(result: Result, always: Integers, seed: int, budget: int) -> dict[str, Any]:
     """Return the points for the page's script, arrays little-endian in base64.
 
     Args:
-        data: Data of an explanation, n anchors and m criteria.
-        always: Anchors to hold even when they are not sampled, those with pictures.
+        result: Of n anchors and m criteria.
+        always: Anchors that are drawn in any case, those with pictures.
         seed: Seed of the sample.
         budget: Most bytes of the sample before base64.
 
     Returns:
-        A dict for strict JSON. Cost: O(n m); of n anchors at most ``budget / (2 m + 8)`` are held,
+        A dict for strict JSON. Cost: O(n m); at most ``budget / (2 m + 8)`` of n anchors are in it,
         and those of ``always``.
     """
-    values = np.asarray(data["values"], dtype=np.float64).reshape(-1, len(data["criteria"]))
-    n = len(values)
-    limit = max(1, budget // (2 * values.shape[1] + 8))
-    held, n_sample = pick(n, limit, seed, always)
-    thresholds = data.get("thresholds") or {}
+    n, values = result.n, result.values
+    limit = max(1, budget // (2 * len(result.criteria) + 8))
+    index, n_sample = choose_points(n, limit, seed, always)
     criteria = []
-    scales = (data.get("calibration") or {}).get("scale")
-    for j, name in enumerate(data["criteria"]):
-        axis = Axis(values[:, j], thresholds.get(name))
-        spread = None if scales is None else float(np.asarray(scales, dtype=np.float64)[j])
-        units = data.get("units") or [""] * values.shape[1]
+    scales = None if result.calibration is None else result.calibration.scale
+    for j, name in enumerate(result.criteria):
+        axis = Axis(values[:, j], float(result.thresholds[j]))
+        spread = None if scales is None else float(scales[j])
         criteria.append(
             {
                 "name": visible(name, 80),
-                "shown": visible(criterion_name(str(name)), 80),
-                "text": visible(criterion_text(str(name), str(units[j])), 100),
-                "kind": str(data["kinds"][j]),
+                "title": visible(criterion_name(name), 80),
+                "text": visible(criterion_text(name, result.units[j]), 100),
+                "kind": result.kinds[j],
                 "threshold": axis.threshold,
-                "slack": _slack(data, j, axis.threshold),
+                "slack": _slack(result, j, axis.threshold),
                 "spread": spread if spread is not None and np.isfinite(spread) else None,
                 "cut": axis.cut,
                 "origin": axis.origin,
                 "step": axis.step,
                 "scale": axis.scale,
-                "codes": _base64(axis.codes(values[held, j]), "<u2"),
+                "codes": _base64(axis.codes(values[index, j]), "<u2"),
             }
         )
-    group = np.asarray(data["group"])
     codes = np.full(n, len(GROUPS), dtype=np.uint8)
     for code, name in enumerate(GROUPS):
-        codes[group == name] = code
-    stability = data.get("group_stability")
-    labels, label = _labels(data.get("labels"))
+        codes[result.group == name] = code
+    labels, label = _labels(result.labels)
     return {
         "n": n,
         "n_sample": n_sample,
         "groups": [*GROUPS, INVALID],
-        "rule": str(data.get("rule") or "all"),
-        "index": None if n_sample == n else _base64(held, "<u4"),
+        "rule": result.rule,
+        "index": None if n_sample == n else _base64(index, "<u4"),
         "criteria": criteria,
-        "group": _base64(codes[held], "u1"),
-        "stability": None if stability is None else _stability(np.asarray(stability)[held]),
+        "group": _base64(codes[index], "u1"),
+        "stability": _stability(result.group_stability[index]),
         "labels": labels,
-        "label": None if label is None else _base64(label[held], "<u2"),
+        "label": None if label is None else _base64(label[index], "<u2"),
     }
 
 
-def _slack(data: Mapping[str, Any], j: int, threshold: float | None) -> float:
+def _slack(result: Result, j: int, threshold: float | None) -> float:
     """Return how far a threshold's interval, by which conditions are judged, reaches above it."""
     if threshold is None:
         return 0.0
-    found = of_repeats(threshold, repeats_of(data)[:, j], 0.95)
-    return 0.0 if found is None or not np.isfinite(found[1]) else found[1] - threshold
+    interval = of_repeats(threshold, repeats_of(result)[:, j], 0.95)
+    return 0.0 if interval is None or not np.isfinite(interval[1]) else interval[1] - threshold
 
 
 def _stability(share: NDArray[Any]) -> str:
     """Percent, 255 where there is none."""
-    share = share.astype(np.float64)
     percent = np.where(np.isfinite(share), np.rint(100 * np.nan_to_num(share)), 255)
     return _base64(percent, "u1")
 
 
-def _labels(labels: Any) -> tuple[list[str], Integers | None]:
+def _labels(labels: NDArray[np.str_] | None) -> tuple[list[str], Integers | None]:
     if labels is None:
         return [], None
-    names, codes, counts = np.unique(np.asarray(labels), return_inverse=True, return_counts=True)
+    names, codes, counts = np.unique(labels, return_inverse=True, return_counts=True)
     most = np.sort(np.argsort(-counts, kind="stable")[:_LABELS])
     place = np.full(len(names), len(most))
     place[most] = np.arange(len(most))
-    shown = [visible(names[k], _LABEL_LENGTH) for k in most]
-    return [*shown, "(another label)"], place[codes.reshape(-1)]
+    texts = [visible(names[k], _LABEL_LENGTH) for k in most]
+    return [*texts, "(another label)"], place[codes.reshape(-1)]
 
 
 def _base64(array: NDArray[Any], dtype: str) -> str:

@@ -1,4 +1,4 @@
-"""What the template shows besides pictures: numbers and words, none of them escaped yet."""
+"""The report's texts and numbers, section by section; the template escapes them."""
 
 from __future__ import annotations
 
@@ -10,14 +10,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pxgen_plugins.audit.changes import Changes, ShareChange
 from pxgen_plugins.audit.conditions import parse
 from pxgen_plugins.audit.escaping import visible
-from pxgen_plugins.audit.invalid import unscored
-from pxgen_plugins.audit.writers.shared import STATES, title
+from pxgen_plugins.audit.verdicts import STATES, Judgement
+from pxgen_plugins.audit.writers.markdown import invalid_by_reason
 from pxgen_plugins.groups import GROUPS, INVALID, wilson_interval
-from pxgen_plugins.plots._style import GROUPS as STYLES
-from pxgen_plugins.plots._style import number, percent
+from pxgen_plugins.plots.style import STYLES
+from pxgen_plugins.result import Group, Result
 from pxgen_plugins.utils.errors import ParameterError
+from pxgen_plugins.utils.text import number, percent, points
 
 __all__ = [
     "LABEL",
@@ -26,12 +28,13 @@ __all__ = [
     "conditions_section",
     "evidence_section",
     "groups_section",
+    "invalid_section",
     "labels_section",
     "provenance_section",
 ]
 
 _MOST_SELECTORS, _MOST_REPRESENTATIVES = 4, 12
-_MOST_MOVED = 12
+_MOST_WAYS, _MOST_MOVED = 4, 12
 _MOST_CHANGED_LABELS = 40
 _MOST_TABLES, _MOST_COLUMNS = 20, 12
 _MOST_FACTS, _FACT = 100, 300
@@ -39,14 +42,8 @@ LABEL = 80
 """Longest label or id in characters."""
 _BAR = 160.0  # width of the drawn interval, and of a stacked bar
 
-_STATE_WORDS = {
-    "failed": "failed",
-    "error": "error",
-    "warning": "warning",
-    "skipped": "skipped",
-    "passed": "passed",
-}
 _WRONG = ("failed", "error", "warning")
+_DIGITS = 3  # of a number in a table
 
 
 @dataclass(frozen=True)
@@ -68,29 +65,26 @@ class Detail:
     cell: int = 300
 
 
-def conditions_section(judgements: Sequence[Mapping[str, Any]], detail: Detail) -> dict[str, Any]:
+def conditions_section(judgements: Sequence[Judgement], detail: Detail) -> dict[str, Any]:
     """Return the rows of the conditions, the worst first, each with its anchors."""
-    ordered = sorted(judgements, key=lambda one: STATES.index(one["state"]))
+    ordered = sorted(judgements, key=lambda one: STATES.index(one.state))
     rows = []
     for one in ordered[: detail.conditions]:
-        share = _is_share(one["text"])
-        anchors = [int(index) for index in one.get("anchors") or ()]
+        share = _is_share(one.text)
         rows.append(
             {
-                "title": title(one),
-                "text": one["text"],
-                "state": one["state"],
-                "word": _STATE_WORDS[one["state"]],
-                "severity": one["severity"],
-                "observed": _value(one["observed"], share),
-                "low": _value(one.get("low"), share),
-                "high": _value(one.get("high"), share),
-                "limit": _limit(one, share),
-                "n": _count(one["n"]),
-                "reason": one["reason"] or "",
+                "title": one.title,
+                "text": one.text,
+                "state": one.state,
+                "observed": _value(one.observed, share),
+                "low": _value(one.low, share),
+                "high": _value(one.high, share),
+                "limit": _value(one.limit, share),
+                "n": number(one.n),
+                "reason": one.reason,
                 "bar": _interval_bar(one),
-                "anchors": anchors[: detail.anchors] if one["state"] in _WRONG else [],
-                "n_anchors": max(len(anchors), int(one.get("n_against") or 0)),
+                "anchors": one.anchors[: detail.anchors] if one.state in _WRONG else (),
+                "n_anchors": max(len(one.anchors), one.n_against),
             }
         )
     return {"rows": rows, "n_left": len(ordered) - len(rows)}
@@ -103,94 +97,76 @@ def _is_share(text: str) -> bool:
         return False
 
 
-def _value(value: Any, share: bool) -> str:
-    if not isinstance(value, (int, float)) or not math.isfinite(value):
+def _value(value: float | None, share: bool = False) -> str:
+    if value is None or not math.isfinite(value):
         return "n/a"
-    if isinstance(value, int) and not share:
-        return f"{value:,}"
-    # a change of a share may be negative
-    return ("-" if value < 0 else "") + percent(abs(value)) if share else number(value)
+    if share:
+        return percent(value)
+    whole = float(value).is_integer()  # counts in full
+    return number(int(value) if whole else value, _DIGITS)
 
 
-def _limit(one: Mapping[str, Any], share: bool) -> str:
-    limit = one["limit"]
-    whole = isinstance(one["observed"], int) and float(limit).is_integer()
-    return _value(int(limit) if whole else limit, share)
-
-
-def _count(value: Any) -> str:
-    return f"{value:,}" if isinstance(value, int) else "n/a"
-
-
-def _interval_bar(one: Mapping[str, Any]) -> dict[str, float] | None:
+def _interval_bar(judgement: Judgement) -> dict[str, float] | None:
     """Return where to draw the interval, the observed value and the limit, 0 to ``_BAR``."""
-    observed, limit = one["observed"], one["limit"]
-    ends = [one.get("low"), one.get("high"), observed, limit]
-    finite = [float(end) for end in ends if isinstance(end, (int, float)) and math.isfinite(end)]
-    if observed is None or limit is None or len(finite) < 2 or min(finite) == max(finite):
+    observed, limit = judgement.observed, judgement.limit
+    if observed is None or not (math.isfinite(observed) and math.isfinite(limit)):
         return None
-    if not (math.isfinite(observed) and math.isfinite(limit)):
+    ends = [
+        end if end is not None and math.isfinite(end) else observed
+        for end in (judgement.low, judgement.high)
+    ]
+    low, high = min(*ends, observed, limit), max(*ends, observed, limit)
+    if low == high:
         return None
-    low, high = min(finite), max(finite)
-
-    def place(value: Any) -> float:
-        given = isinstance(value, (int, float)) and math.isfinite(value)
-        share = (float(value if given else observed) - low) / (high - low)
-        return round(6 + (_BAR - 12) * share, 1)
-
+    places = zip(("low", "high", "observed", "limit"), (*ends, observed, limit), strict=True)
     return {
-        "low": place(one.get("low")),
-        "high": place(one.get("high")),
-        "observed": place(observed),
-        "limit": place(limit),
+        name: round(6 + (_BAR - 12) * (value - low) / (high - low), 1) for name, value in places
     }
 
 
-def unscored_section(data: Mapping[str, Any]) -> list[dict[str, str]]:
+def invalid_section(result: Result) -> list[dict[str, str]]:
     """Return why anchors have no group, each reason with its count and the first such anchor."""
-    ids = data.get("ids")
+    ids = result.ids
     return [
         {
-            "why": visible(why, 200),
+            "reason": visible(reason, 200),
             "count": f"{count:,}",
             "first": f"#{first}" + ("" if ids is None else f", {visible(ids[first], 80)}"),
         }
-        for why, count, first in unscored(data)
+        for reason, count, first in invalid_by_reason(result)
     ]
 
 
-def groups_section(data: Mapping[str, Any]) -> list[dict[str, Any]]:
+def groups_section(result: Result) -> list[dict[str, Any]]:
     """Return count, share and interval of each group, and its representatives by selector."""
-    group = np.asarray(data["group"])
-    n = len(group)
-    found = []
+    n = result.n
+    sections = []
     for name in (*GROUPS, INVALID):
-        count = int((group == name).sum())
+        count = int((result.group == name).sum())
         if name == INVALID and not count:
             continue
-        held = (data.get("groups") or {}).get(name) or {}
-        representatives = held.get("representatives") or {}
-        found.append(
+        group = result.groups.get(name, Group())
+        sections.append(
             {
                 "name": name,
                 "words": STYLES[name].words if name in STYLES else "could not be scored",
                 "count": f"{count:,}",
                 "share": percent(count / n) if n else "n/a",
-                "interval": interval_words(held.get("interval") or wilson_interval(count, n)),
-                "bootstrap": interval_words(held.get("bootstrap")),
+                "interval": interval_words(group.interval or wilson_interval(count, n)),
+                "bootstrap": interval_words(group.bootstrap),
                 "representatives": [
-                    _picked(str(selector), np.asarray(picked).reshape(-1))
-                    for selector, picked in list(representatives.items())[:_MOST_SELECTORS]
+                    _representatives(selector, indices)
+                    for selector, indices in list(group.representatives.items())[:_MOST_SELECTORS]
                 ],
-                "n_selectors_left": max(0, len(representatives) - _MOST_SELECTORS),
+                "n_selectors_left": max(0, len(group.representatives) - _MOST_SELECTORS),
             }
         )
-    return found
+    return sections
 
 
-def _picked(selector: str, picked: NDArray[np.int64]) -> dict[str, Any]:
-    shown = [int(index) for index in picked[:_MOST_REPRESENTATIVES]]
-    return {"selector": selector, "anchors": shown, "n_left": len(picked) - len(shown)}
+def _representatives(selector: str, indices: NDArray[np.int64]) -> dict[str, Any]:
+    first = indices[:_MOST_REPRESENTATIVES].tolist()
+    return {"selector": selector, "anchors": first, "n_left": len(indices) - len(first)}
 
 
 def interval_words(interval: Any) -> str:
@@ -205,16 +181,13 @@ def interval_words(interval: Any) -> str:
     return f"{percent(interval[0])} to {percent(interval[1])}"
 
 
-def labels_section(data: Mapping[str, Any], detail: Detail) -> dict[str, Any]:
+def labels_section(result: Result, detail: Detail) -> dict[str, Any]:
     """Return the shares of every group by label, the most frequent labels in their own order."""
-    if data.get("labels") is None:
+    if result.labels is None:
         return {"rows": [], "n_left": 0}
-    names, codes = np.unique(np.asarray(data["labels"]), return_inverse=True)
-    group = np.asarray(data["group"])
-    counts = np.stack(
-        [np.bincount(codes[group == name], minlength=len(names)) for name in (*GROUPS, INVALID)],
-        axis=1,
-    )
+    names, codes = np.unique(result.labels, return_inverse=True)
+    members = [result.group == name for name in (*GROUPS, INVALID)]
+    counts = np.stack([np.bincount(codes[mask], minlength=len(names)) for mask in members], axis=1)
     totals = counts.sum(axis=1)
     most = np.sort(np.argsort(-totals, kind="stable")[: detail.labels])
     rows = []
@@ -237,29 +210,28 @@ def labels_section(data: Mapping[str, Any], detail: Detail) -> dict[str, Any]:
     return {"rows": rows, "n_left": len(names) - len(rows)}
 
 
-def changes_section(changes: Mapping[str, Any] | None, pictured: Set[int]) -> dict[str, Any] | None:
+def changes_section(changes: Changes | None, with_picture: Set[int]) -> dict[str, Any] | None:
     """Return the migration matrix and the shifts for the template.
 
     Args:
-        changes: ``Changes.to_dict()``, or None.
-        pictured: Anchors that there are pictures of; of those that moved they are shown first.
+        changes: Since the baseline, or None.
+        with_picture: Anchors that there are pictures of; of those that moved they come first.
     """
     if changes is None:
         return None
-    matrix = np.asarray(changes["matrix"], dtype=np.int64)
+    matrix, n = changes.matrix, changes.n
     states = [*GROUPS, INVALID]
     if not (matrix[-1].any() or matrix[:, -1].any()):
         states.pop()
     used = range(len(states))
-    n = int(changes["n"])
-    moved = n - int(np.trace(matrix))
-    intervals = changes.get("intervals")
+    n_moved = n - int(np.trace(matrix))
+    intervals = changes.intervals
     cells = [
         [
             {
-                "count": f"{int(matrix[i, j]):,}",
+                "count": f"{matrix[i, j]:,}",
                 "share": percent(matrix[i, j] / n) if n else "n/a",
-                "interval": interval_words(intervals[i][j]) if intervals is not None else "",
+                "interval": interval_words(intervals[i, j]),
                 # shades in five steps by the share of the row that went there
                 "shade": math.ceil(5 * matrix[i, j] / max(1, matrix[i].sum())),
                 "stayed": i == j,
@@ -268,97 +240,78 @@ def changes_section(changes: Mapping[str, Any] | None, pictured: Set[int]) -> di
         ]
         for i in used
     ]
-    ways = sorted((changes.get("moved") or {}).items(), key=lambda item: -len(item[1]))
+    groups = [
+        share
+        for share in changes.groups.values()
+        if share.name != INVALID or share.before or share.after
+    ]
     return {
         "n": f"{n:,}",
-        "moved": f"{moved:,}",
-        "moved_share": percent(moved / n) if n else "n/a",
-        "moved_interval": interval_words(wilson_interval(moved, n)),
+        "moved": f"{n_moved:,}",
+        "moved_share": percent(n_moved / n) if n else "n/a",
+        "moved_interval": interval_words(wilson_interval(n_moved, n)),
         "states": states,
         "cells": cells,
         "ways": [
             {
                 "name": way.replace("->", " → "),
                 "count": f"{len(indices):,}",
-                "anchors": sorted(map(int, indices), key=lambda index: index not in pictured)[
+                "anchors": sorted(indices.tolist(), key=lambda at: at not in with_picture)[
                     :_MOST_MOVED
                 ],
             }
-            for way, indices in ways[:4]
+            for way, indices in list(changes.ways.items())[:_MOST_WAYS]
         ],
-        "groups": [
-            _share_row(one)
-            for one in _listed(changes.get("groups"))
-            if one["name"] != INVALID or one["before"] or one["after"]
-        ],
-        "labels": [_share_row(one) for one in _listed(changes.get("labels"))][
-            :_MOST_CHANGED_LABELS
-        ],
-        "n_labels": len(_listed(changes.get("labels"))),
+        "groups": [_share_row(share) for share in groups],
+        "labels": [_share_row(share) for share in changes.labels[:_MOST_CHANGED_LABELS]],
+        "n_labels": len(changes.labels),
         "thresholds": [
-            {
-                "name": name,
-                "before": _value(one["before"], False),
-                "after": _value(one["after"], False),
-                "ratio": _value(one["ratio"], False),
-            }
-            for name, one in (changes.get("thresholds") or {}).items()
+            {"name": name, **{key: _value(value) for key, value in shift._asdict().items()}}
+            for name, shift in changes.thresholds.items()
         ],
-        "only_before": f"{len(changes.get('ids_only_before') or ()):,}",
-        "only_after": f"{len(changes.get('ids_only_after') or ()):,}",
+        "only_before": f"{len(changes.ids_only_before):,}",
+        "only_after": f"{len(changes.ids_only_after):,}",
     }
 
 
-def _listed(rows: Any) -> list[Mapping[str, Any]]:
-    return list(rows.values()) if isinstance(rows, Mapping) else list(rows or ())
-
-
-def _share_row(one: Mapping[str, Any]) -> dict[str, str]:
-    ends = [_points(one.get(key)) for key in ("low", "high")]
+def _share_row(share: ShareChange) -> dict[str, str]:
+    ends = [points(share.low), points(share.high)]
     return {
-        "name": one["name"],
-        "n": f"{int(one['n']):,}",
-        "before": percent(one["before"]),
-        "after": percent(one["after"]),
-        "change": _points(one["change"]),
+        "name": share.name,
+        "n": f"{share.n:,}",
+        "before": percent(share.before),
+        "after": percent(share.after),
+        "change": points(share.change),
         "interval": "" if "n/a" in ends else f"{ends[0]} to {ends[1]}",
     }
 
 
-def _points(change: Any) -> str:
-    if change is None or not math.isfinite(change):
-        return "n/a"
-    return f"{100 * change:+.1f}"
-
-
-def evidence_section(evidence: Sequence[tuple[str, Any]], detail: Detail) -> list[dict[str, Any]]:
+def evidence_section(
+    tables: Sequence[tuple[str, Sequence[Any]]], detail: Detail
+) -> list[dict[str, Any]]:
     """Return the tables of the adapters; the first row of each is its head."""
-    tables = []
-    for title_, rows in evidence[:_MOST_TABLES]:
-        listed = [[row] if isinstance(row, str) else list(row) for row in rows]
-        shown = [
-            [visible(cell, detail.cell) for cell in row[:_MOST_COLUMNS]]
-            for row in listed[: detail.rows + 1]
+    sections = []
+    for title, rows in tables[:_MOST_TABLES]:
+        cells = [
+            [visible(cell, detail.cell) for cell in list(row)[:_MOST_COLUMNS]]
+            for row in rows[: detail.rows + 1]
         ]
-        tables.append(
+        sections.append(
             {
-                "title": str(title_),
-                "head": shown[0] if shown else [],
-                "rows": shown[1:],
-                "n_left": max(0, len(listed) - len(shown)),
+                "title": str(title),
+                "head": cells[0] if cells else [],
+                "rows": cells[1:],
+                "n_left": max(0, len(rows) - len(cells)),
             }
         )
-    return tables
+    return sections
 
 
-def provenance_section(
-    manifest: Mapping[str, Any], data: Mapping[str, Any]
-) -> list[tuple[str, str]]:
+def provenance_section(manifest: Mapping[str, Any], result: Result) -> list[tuple[str, str]]:
     """Return what was run, as (name, value), nested names joined by a dot."""
-    calibration = data.get("calibration") or {}
     kept = ("method", "params", "n_samples", "n_repeats", "n_invalid", "seed")
-    told = {key: calibration[key] for key in kept if calibration.get(key) is not None}
-    rows = [*_flat("", manifest), *_flat("calibration", told)]
+    facts = {name: getattr(result.calibration, name, None) for name in kept}
+    rows = [*_flat("", manifest), *_flat("calibration", facts)]
     return [(name, value[:_FACT]) for name, value in rows[:_MOST_FACTS]]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image, features
 
 from pxgen_plugins.audit.escaping import visible
+from pxgen_plugins.result import Examples
 
 __all__ = ["Cell", "Sheet", "Sprites", "pack_pictures"]
 
@@ -83,48 +84,48 @@ class Sprites:
         """Return where the pictures of an anchor are, its reconstruction's last."""
         if index not in self.place or not self.sheets:
             return []
-        found = []
+        cells = []
         for which in range(self.each):
             sheet, at = divmod(self.place[index] * self.each + which, self.columns * self.rows)
             row, column = divmod(at, self.columns)
-            found.append(
+            cells.append(
                 Cell(sheet, column * self.width, row * self.height, self.width, self.height)
             )
-        return found
+        return cells
 
     def text(self, index: int) -> tuple[str, str | None] | None:
         """Return the texts of an anchor."""
         return self.texts[self.place[index]] if self.texts and index in self.place else None
 
 
-def pack_pictures(
-    pictures: Mapping[str, Any] | None, wanted: Sequence[int], budget: int
-) -> Sprites:
+def pack_pictures(examples: Examples | None, wanted: Sequence[int], budget: int) -> Sprites:
     """Return as many pictures as fit, those of ``wanted`` first.
 
     Pictures are made smaller and coarser before any is left out. Flat anchors are drawn as bars.
 
     Args:
-        pictures: ``indices`` (e,), ``anchors`` and ``reconstructions`` (e, *shape) uint8, or
-            ``texts`` and ``reconstructed_texts``; None for none.
+        examples: Pixels or texts of e anchors; None for none.
         wanted: Indices of anchors, the most wanted first.
         budget: Most bytes of the sheets, or of the texts.
 
     Example:
-        >>> given = {"indices": np.array([4]), "anchors": np.zeros((1, 1, 8, 8), dtype=np.uint8)}
-        >>> [(cell.x, cell.width) for cell in pack_pictures(given, [4], 10_000).cells(4)]
+        >>> examples = Examples(np.array([4]), anchors=np.zeros((1, 1, 8, 8), dtype=np.uint8))
+        >>> [(cell.x, cell.width) for cell in pack_pictures(examples, [4], 10_000).cells(4)]
         [(0, 8)]
     """
-    if pictures is None or not len(pictures["indices"]):
+    if examples is None or not len(examples.indices):
         return Sprites({})
-    indices = [int(index) for index in pictures["indices"]]
+    indices = examples.indices.tolist()
     row = {index: at for at, index in enumerate(indices)}
     order = [row[index] for index in dict.fromkeys([*wanted, *indices]) if index in row][:_MOST]
-    if pictures.get("texts") is not None:
-        return _texts(pictures, indices, order, budget)
-    pairs = [np.asarray(pictures["anchors"])[order]]
-    if pictures.get("reconstructions") is not None:
-        pairs.append(np.asarray(pictures["reconstructions"])[order])
+    if examples.texts is not None:
+        texts, reconstructions = examples.texts, examples.reconstructed_texts
+        return _texts(texts, reconstructions, indices, order, budget)
+    if examples.anchors is None:
+        return Sprites({})
+    pairs = [examples.anchors[order]]
+    if examples.reconstructions is not None:
+        pairs.append(examples.reconstructions[order])
     both = _drawable(np.stack(pairs, axis=1))
     kept = len(order)
     while kept:
@@ -138,14 +139,17 @@ def pack_pictures(
 
 
 def _texts(
-    pictures: Mapping[str, Any], indices: Sequence[int], order: Sequence[int], budget: int
+    texts: Sequence[str],
+    reconstructions: Sequence[str] | None,
+    indices: Sequence[int],
+    order: Sequence[int],
+    budget: int,
 ) -> Sprites:
-    rebuilt = pictures.get("reconstructed_texts")
     kept: list[tuple[str, str | None]] = []
     place: dict[int, int] = {}
     left = budget
     for at in order:
-        pair = _lines(pictures["texts"][at]), None if rebuilt is None else _lines(rebuilt[at])
+        pair = _lines(texts[at]), None if reconstructions is None else _lines(reconstructions[at])
         left -= sum(len(text.encode()) for text in pair if text is not None)
         if left < 0:
             break
@@ -156,8 +160,10 @@ def _texts(
 
 def _lines(text: Any) -> str:
     lines = str(text)[: _TEXT_LENGTH + 1].split("\n")
-    shown = "\n".join(visible(line) for line in lines)
-    return shown if len(shown) <= _TEXT_LENGTH else shown[: _TEXT_LENGTH - 1] + "…"
+    visible_text = "\n".join(map(visible, lines))
+    if len(visible_text) <= _TEXT_LENGTH:
+        return visible_text
+    return visible_text[: _TEXT_LENGTH - 1] + "…"
 
 
 def _drawable(pixels: NDArray[Any]) -> Pixels:

@@ -1,0 +1,190 @@
+"""Comparing two runs: the same anchors under two models."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pxgen_plugins.audit.changes import STATES, AnchorChanges, ShareChange, ThresholdShift, finite
+from pxgen_plugins.audit.intervals import paired_interval, paired_table
+from pxgen_plugins.audit.matching import AnchorPairs, match_anchors
+from pxgen_plugins.result import Result
+from pxgen_plugins.utils.errors import ParameterError, caller, short_repr
+from pxgen_plugins.utils.validation import boolean, integer, real
+
+__all__ = ["compare_runs"]
+
+_NEEDED = ("criteria", "kinds", "thresholds", "group")
+
+Integers = NDArray[np.int64]
+
+
+@caller("compare_runs")
+def compare_runs(
+    before: Any,
+    after: Any,
+    *,
+    match: str | None = None,
+    partial: bool = False,
+    min_label: int = 10,
+    confidence: float = 0.95,
+) -> AnchorChanges:
+    """Compare the groups of the same anchors under two models.
+
+    Args:
+        before: Result of the first run, its explanation, or the explanation's data.
+        after: The same of the second.
+        match: ``"ids"``, ``"position"``, or None: by ids when both runs have them, by position when
+            neither has.
+        partial: Compare the anchors in both runs when others are in one only; they are named in
+            the result. Needs ids.
+        min_label: Anchors that a label needs to be compared by itself.
+        confidence: Of each interval.
+
+    Raises:
+        ParameterError: When the anchors differ (and ``partial`` is False) or cannot be matched, the
+            criteria or the rule differ, or a run is none.
+
+    Cost: O(n log n) time, O(n) memory.
+
+    Example:
+        >>> def run(groups):
+        ...     return {
+        ...         "criteria": ["kld", "mse"],
+        ...         "kinds": ["intrinsic", "extrinsic"],
+        ...         "thresholds": {"kld": 20.0, "mse": 0.1},
+        ...         "values": np.zeros((3, 2)),
+        ...         "group": groups,
+        ...         "groups": {},
+        ...         "ids": ["a", "b", "c"],
+        ...     }
+        >>> changes = compare_runs(run(["HIHE", "HIHE", "LILE"]), run(["HIHE", "HILE", "LILE"]))
+        >>> changes.moved_between("HIHE", "HILE").tolist()
+        [1]
+    """
+    boolean(partial, "partial")
+    min_label = integer(min_label, "min_label", minimum=1)
+    confidence = real(confidence, "confidence", above=0.0, below=1.0)
+    first, second = _result("before", before), _result("after", after)
+    _check_same_criteria(first, second)
+    pairs = match_anchors(first, second, match, partial)
+    start = _codes("before", first)[pairs.before]
+    end = _codes("after", second)[pairs.after]
+    size = len(STATES)
+    # A pair of groups is one number, so that one count over all anchors gives the matrix.
+    cell = size * start.astype(np.int64) + end
+    labels, n_small = _label_changes(pairs, start == 0, end == 0, min_label, confidence)
+    return AnchorChanges(
+        n=len(start),
+        matched_by=pairs.by,
+        confidence=confidence,
+        matrix=np.bincount(cell, minlength=size * size).reshape(size, size).astype(np.int64),
+        ways=_ways(cell, pairs.after),
+        index_before=pairs.before,
+        index_after=pairs.after,
+        code_before=start,
+        code_after=end,
+        groups={
+            name: _share_change(name, *paired_table(start == k, end == k), confidence)
+            for k, name in enumerate(STATES)
+        },
+        labels=labels,
+        min_label=min_label,
+        n_small_labels=n_small,
+        n_relabelled=pairs.n_relabelled,
+        thresholds=dict(
+            zip(second.criteria, map(_shift, first.thresholds, second.thresholds), strict=True)
+        ),
+        ids_only_before=pairs.only_before,
+        ids_only_after=pairs.only_after,
+    )
+
+
+def _ways(cell: Integers, index: Integers) -> dict[str, Integers]:
+    """Return the positions of the anchors of each cell off the diagonal, the commonest first."""
+    ways = {
+        f"{before}->{after}": index[cell == len(STATES) * i + j]
+        for i, before in enumerate(STATES)
+        for j, after in enumerate(STATES)
+        if i != j
+    }
+    commonest = sorted(ways.items(), key=lambda item: -len(item[1]))
+    return {way: moved for way, moved in commonest if len(moved)}
+
+
+def _result(name: str, source: Any) -> Result:
+    """Return the result of a run; ``name`` is the parameter that gave it."""
+    if isinstance(source, Result):
+        return source
+    data = getattr(source, "data", source)
+    given = data if isinstance(data, Mapping) else {}
+    missing = [repr(key) for key in _NEEDED if given.get(key) is None]
+    if missing:
+        got = f"{type(source).__name__} without {', '.join(missing)}"
+        hint = "Pass an explanation of PXGen, or its data."
+        raise ParameterError(name, "an explanation", got, hint)
+    return Result.of(given)
+
+
+def _check_same_criteria(before: Result, after: Result) -> None:
+    """Raise unless groups mean the same in both runs."""
+    for name in ("criteria", "kinds", "units", "rule"):
+        first, second = getattr(before, name), getattr(after, name)
+        if first != second:
+            got = f"{short_repr(first)} before and {short_repr(second)} after"
+            hint = "Audit both models with the same criteria and rule, or groups mean two things."
+            raise ParameterError(name, "the same in both runs", got, hint)
+
+
+def _codes(name: str, result: Result) -> NDArray[np.int8]:
+    codes = np.full(result.n, -1, dtype=np.int8)
+    for k, state in enumerate(STATES):
+        codes[result.group == state] = k
+    wrong = np.flatnonzero(codes < 0)
+    if len(wrong):
+        allowed = "HIHE, HILE, LIHE, LILE or invalid for every anchor"
+        got = f"{short_repr(str(result.group[wrong[0]]))} for anchor {wrong[0]}"
+        raise ParameterError(f"{name}['group']", allowed, got, "Check the run's data.")
+    return codes
+
+
+def _share_change(
+    name: str, both: int, first: int, second: int, neither: int, confidence: float
+) -> ShareChange:
+    n = both + first + second + neither
+    interval = paired_interval(both, first, second, neither, confidence)
+    if interval is None:
+        return ShareChange(name, 0, None, None, None, None, None)
+    shares = ((both + first) / n, (both + second) / n)
+    return ShareChange(name, n, *shares, (second - first) / n, *interval)
+
+
+def _label_changes(
+    pairs: AnchorPairs,
+    before: NDArray[np.bool_],
+    after: NDArray[np.bool_],
+    least: int,
+    confidence: float,
+) -> tuple[tuple[ShareChange, ...], int]:
+    if pairs.labels is None:
+        return (), 0
+    names, code = np.unique(pairs.labels, return_inverse=True)
+    # columns: neither, first only, second only, both
+    cell = 4 * code.reshape(-1) + before + 2 * after
+    counts = np.bincount(cell, minlength=4 * len(names)).reshape(-1, 4)
+    large = np.flatnonzero(counts.sum(axis=1) >= least)
+    changes = []
+    for k in large:
+        neither, first, second, both = counts[k].tolist()
+        changes.append(_share_change(str(names[k]), both, first, second, neither, confidence))
+    changes.sort(key=lambda one: (-one.certainty, -abs(one.change or 0.0), one.name))
+    return tuple(changes), len(names) - len(large)
+
+
+def _shift(before: float, after: float) -> ThresholdShift:
+    first, second = finite(before), finite(after)
+    ratio = None if first is None or second is None or first == 0.0 else second / first
+    return ThresholdShift(first, second, ratio)

@@ -1,0 +1,88 @@
+"""Criteria that learn before they are used: statistics of a data set, a bank of samples."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pxgen_plugins.criteria.base import Batch, Criterion, named_caller
+from pxgen_plugins.utils.errors import ParameterError, warn
+
+__all__ = ["FittedCriterion"]
+
+Source = Literal["data", "samples", "any"]
+
+
+class FittedCriterion(Criterion):
+    """A criterion with learned state, which ``PXGen.fit`` fills and ``PXGen.save`` keeps.
+
+    A subclass says in ``learns_from`` where its batches come from and turns them into named tensors
+    in :meth:`learn`; when it is called it reads them by :meth:`learned`.
+
+    Attributes:
+        learns_from: ``"data"``, the reference data given to ``fit(X)``; ``"samples"``, the model's
+            own; ``"any"``, the data where given, else samples.
+        n_fit: How many samples are drawn when it learns from samples.
+    """
+
+    learns_from: Source = "data"
+    n_fit: int = 1_000
+    _state: dict[str, Tensor] | None = None
+    _n_seen = _n_left_out = 0
+
+    @abstractmethod
+    def learn(self, batches: Iterator[Batch]) -> dict[str, Tensor]:
+        """Return what is needed later, from batches in constant memory where possible."""
+
+    @named_caller
+    def fit(self, batches: Iterator[Batch]) -> None:
+        """Learn from ``batches``; what was learned before is forgotten.
+
+        Instances for which the model gives nothing finite (see :meth:`finite`) are left out, with
+        a warning.
+        """
+        self._n_seen = self._n_left_out = 0
+        with torch.no_grad():
+            self._state = {name: value.detach() for name, value in self.learn(batches).items()}
+        if self._n_left_out:
+            warn(
+                f"criterion {self.name!r}: {self._n_left_out} of {self._n_seen} instances to learn "
+                "from are left out, because what the model makes of them is not finite",
+            )
+
+    def finite(self, values: Tensor) -> Tensor:
+        """Return which rows of a batch's values are finite, bool (b,); the others are counted."""
+        good = (
+            values.detach().flatten(1).isfinite().all(1) if values.ndim > 1 else values.isfinite()
+        )
+        self._n_seen += len(values)
+        self._n_left_out += int((~good).sum())
+        return good
+
+    @property
+    def state(self) -> dict[str, NDArray[np.generic]]:
+        """What was learned, as arrays; empty before :meth:`fit`."""
+        return {name: value.cpu().numpy() for name, value in (self._state or {}).items()}
+
+    def restore(self, state: Mapping[str, NDArray[np.generic]]) -> None:
+        """Take over what another instance learned (see :attr:`state`)."""
+        self._state = {name: torch.tensor(value) for name, value in state.items()}
+
+    @named_caller
+    def learned(self, name: str, like: Tensor) -> Tensor:
+        """Return a learned tensor on the device of ``like``, in its type unless integer.
+
+        Raises:
+            ParameterError: Before :meth:`fit`.
+        """
+        if self._state is None:
+            hint = "Call fit on the explainer, or on the criterion where there is no explainer."
+            raise ParameterError("what it learned", "there", "nothing yet", hint)
+        value = self._state[name]
+        return value.to(like.device, like.dtype if value.is_floating_point() else value.dtype)

@@ -1,0 +1,110 @@
+"""What the figures read of objects from rooms above: comparison, evaluation and audit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Changes", "Comparison", "Outcome", "Removal", "Row", "Scorecard", "Study", "Training"]
+
+
+class Changes(Protocol):
+    """Changes between two runs."""
+
+    @property
+    def matrix(self) -> NDArray[np.int64]: ...  # (5, 5): rows before, columns after
+
+
+class Outcome(Protocol):
+    """One method of a comparison; no explanation where it failed."""
+
+    @property
+    def label(self) -> str: ...
+    @property
+    def evidence(self) -> str | None: ...
+    @property
+    def explanation(self) -> Any: ...
+    @property
+    def error(self) -> str | None: ...
+
+
+class Comparison(Protocol):
+    """What several methods say of the same anchors."""
+
+    @property
+    def groups(self) -> Any: ...  # PXGen's explanation of all anchors
+    @property
+    def anchors(self) -> NDArray[np.float32]: ...  # those that local methods explained
+    @property
+    def indices(self) -> NDArray[np.int64]: ...
+    @property
+    def reconstructions(self) -> NDArray[np.float32] | None: ...
+    @property
+    def outcomes(self) -> Sequence[Outcome]: ...
+    @property
+    def pictures(self) -> Mapping[str, NDArray[np.float32]]: ...
+
+
+class Removal(Protocol):
+    """The result of a removal experiment."""
+
+    @property
+    def distances(self) -> Sequence[str]: ...
+    @property
+    def rankings(self) -> Sequence[str]: ...
+    @property
+    def schedules(self) -> Sequence[str]: ...
+    def curve(self, ranking: str, schedule: str, distance: str | None = None) -> Any: ...
+    def floor(self, distance: str | None = None) -> Mapping[str, Any]: ...
+
+
+class Row(Protocol):
+    """A measured number, and what it should be."""
+
+    @property
+    def check(self) -> str: ...
+    @property
+    def case(self) -> str: ...
+    @property
+    def measure(self) -> str: ...
+    @property
+    def value(self) -> float | None: ...
+    @property
+    def interval(self) -> tuple[float, float] | None: ...
+    @property
+    def low(self) -> float | None: ...
+    @property
+    def high(self) -> float | None: ...
+    @property
+    def state(self) -> str: ...
+    @property
+    def note(self) -> str: ...
+    @property
+    def expected(self) -> str: ...
+
+
+class Scorecard(Protocol):
+    """The rows of a scorecard."""
+
+    @property
+    def rows(self) -> Sequence[Row]: ...
+    def counts(self) -> dict[str, int]: ...
+
+
+class Study(Protocol):
+    """Shares of the groups, setting by setting."""
+
+    @property
+    def rows(self) -> Sequence[Mapping[str, Any]]: ...
+
+
+class Training(Protocol):
+    """Training samples by method, and rows that measure them."""
+
+    @property
+    def images(self) -> Mapping[str, NDArray[Any]]: ...
+    @property
+    def rows(self) -> Sequence[Mapping[str, Any]]: ...

@@ -1,0 +1,95 @@
+"""Folders of long runs that go on where they were killed: ``plan.json`` says which run it is."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from pxgen_plugins.utils.files import plain, write_atomic
+
+__all__ = ["PLAN", "begin", "read_plan"]
+
+PLAN = "plan.json"
+
+Plan = Mapping[str, Any]
+
+
+def begin(folder: Path, plan: Plan, identity: Callable[[Plan], Plan] = dict) -> list[str]:
+    """Begin a run in a folder, or go on with one whose plan has the same identity.
+
+    The plan appears whole. Of two processes that begin at once one writes it, and the other
+    compares its own with it. Where a run goes on, the parts of the plan that are no identity are
+    brought up to date.
+
+    Args:
+        folder: The folder; it is made.
+        plan: What the run does, of JSON types.
+        identity: From a plan to what must be equal, by name; it is given plans as JSON holds them.
+
+    Returns:
+        The names in which the plan in the folder differs; then nothing was written. Empty when the
+        folder is this run's.
+
+    Raises:
+        ValueError: When ``plan.json`` is no plan.
+        OSError: When the folder cannot be read or written.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as name:
+        ...     folder = Path(name, "run")
+        ...     [begin(folder, {"seed": seed, "n": 5}) for seed in (1, 1, 2)]
+        [[], [], ['seed']]
+    """
+    content = (json.dumps(plain(plan), indent=1, allow_nan=False) + "\n").encode()
+    own = json.loads(content)
+    known = read_plan(folder)
+    if known is None:
+        if _create(folder / PLAN, content):
+            return []
+        known = read_plan(folder) or {}
+    ours = identity(own)
+    try:
+        theirs = identity(known)
+        differences = [name for name in ours if theirs.get(name) != ours[name]]
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{PLAN} is no plan") from error
+    if not differences and known != own:
+        write_atomic(folder / PLAN, content)
+    return differences
+
+
+def read_plan(folder: Path) -> dict[str, Any] | None:
+    """Return the plan in a folder; None without one.
+
+    Raises:
+        ValueError: When ``plan.json`` holds something else.
+        OSError: When it cannot be read.
+    """
+    path = folder / PLAN
+    if not os.path.lexists(path):
+        return None
+    try:
+        plan = json.loads(path.read_text(encoding="utf-8"))
+    except RecursionError as error:
+        raise ValueError(f"{PLAN} is no plan") from error
+    if not isinstance(plan, dict):
+        raise ValueError(f"{PLAN} is no plan")
+    return plan
+
+
+def _create(path: Path, content: bytes) -> bool:
+    """Write a file that is not there yet, whole; return False when another process was faster."""
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    write_atomic(draft, content)
+    try:
+        os.link(draft, path)  # unlike a rename, this fails where the name is taken
+    except FileExistsError:
+        return False
+    finally:
+        draft.unlink(missing_ok=True)
+    return True

@@ -53,7 +53,7 @@ class AnchorReader:
         labels: Any = None,
         ids: Any = None,
     ) -> None:
-        self.anchors = open_for(model, X, labels=labels, ids=ids, where="")
+        self.anchors = open_for(model, X, labels=labels, ids=ids)
         self.model, self.seed = model, seed
         self.errors: dict[int, str] = {}
         self._scorer = Scorer(model, [], batch_size=batch_size)
@@ -183,7 +183,7 @@ def check_space(space: Any, spaces: tuple[str, ...], model: Any = None) -> None:
     if model is not None:
         with caller(f"space={space!r}"):
             hint = "Use space='pixel', or a callable from a batch to features."
-            require(model, _NEEDS[space], "", hint)
+            require(model, _NEEDS[space], hint)
 
 
 def as_array(values: Any) -> Any:

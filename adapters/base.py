@@ -9,6 +9,7 @@ from dataclasses import KW_ONLY, InitVar, dataclass, field, fields
 from typing import Any, ClassVar
 
 from pxgen_plugins import __version__
+from pxgen_plugins.adapters._anchors import AnchorReader
 from pxgen_plugins.adapters._isolation import traceless
 from pxgen_plugins.adapters.targets import Target, resolve
 from pxgen_plugins.host import Explainer, Explanation, FitMixin, NotFittedError, PredictorHolder
@@ -23,6 +24,7 @@ __all__ = [
     "EVIDENCE",
     "REGISTRY",
     "Adapter",
+    "AnchorReader",
     "NotFittedError",
     "TargetAdapter",
     "register",
@@ -183,7 +185,7 @@ class Adapter(PredictorHolder, Explainer, FitMixin):  # type: ignore[misc]  # al
                     allowed = "a model of pxgen_plugins.models"
                     raise ParameterError("predictor", allowed, type(predictor).__name__, hint)
                 hint = f"{type(self).__name__} cannot explain this model."
-                require(predictor, sorted(self.requires), "", hint)
+                require(predictor, sorted(self.requires), hint)
                 self._check_model(predictor)
                 if self.predictor is not None and self.predictor is not predictor:
                     self._forget()

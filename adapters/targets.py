@@ -152,15 +152,15 @@ def resolve(target: Any, model: Any) -> Target:
     target = _by_name(target)
     hint = "Use a criterion the model can serve."
     if isinstance(target, Latent):
-        require(model, ["encode"], "", hint)
+        require(model, ["encode"], hint)
         return _latent(target, model)
     if isinstance(target, Pixel):
-        require(model, ["reconstruct"], "", hint)
+        require(model, ["reconstruct"], hint)
         return _pixel(target, model)
     if callable(target) and not isinstance(target, Criterion):
         label = getattr(target, "__name__", type(target).__name__)
         return Target(label, target, short_repr(target))
-    criterion = make(target, "target", "")
+    criterion = make(target, "target")
     criterion.check(model)
     return Target(criterion.name, criterion, {"name": criterion.name, **criterion.params})
 

@@ -230,7 +230,7 @@ class PXGen(PredictorHolder, Explainer, FitMixin):  # type: ignore[misc]  # alib
         )
         meta = copy.deepcopy(self.meta)
         meta["params"]["n_anchors"] = len(anchors)
-        meta["params"]["model"] = _described(scorer.model)
+        meta["params"]["model"] = _model_summary(scorer.model)
         return build(meta, result.to_data(), copy_arrays=False)
 
     @caller("PXGen")
@@ -270,7 +270,7 @@ class PXGen(PredictorHolder, Explainer, FitMixin):  # type: ignore[misc]  # alib
         states = [c.state if isinstance(c, FittedCriterion) else {} for c in self.criteria]
         params, shape = self.meta["params"], self._shape
         name = type(self).__name__
-        saving.write(saving.Saved(name, params, shape, self.calibration, states), path)
+        saving.write(saving.ExplainerState(name, params, shape, self.calibration, states), path)
 
     @classmethod
     @caller("PXGen.load")
@@ -360,7 +360,7 @@ def _is_function(predictor: Any) -> bool:
     )
 
 
-def _described(model: Any) -> dict[str, Any]:
+def _model_summary(model: Any) -> dict[str, Any]:
     """Return what a reader of the explanation must know of the model."""
     have = capabilities(model)
     return {

@@ -122,7 +122,7 @@ def select(
             features[key] = _features(choice.space, members, values, anchor_value, scorer, anchors)
         matrix = features[key]
         if choice.standardize or (choice.standardize is None and choice.space == "criterion"):
-            matrix = _standardized(matrix)
+            matrix = _standardize(matrix)
         options = dict(choice.options)
         if "outliers" in options:  # a small group cannot leave out more than it does not need
             spare = len(members) - min(k, len(members))
@@ -187,14 +187,15 @@ def _features(
         return anchor_value[members, None]
     if space == "latent":
         code = "encode" if "encode" in capabilities(scorer.model) else "embed"
-        require(scorer.model, [code], "space 'latent'", "Use space='criterion' or 'pixel'.")
+        with caller("space 'latent'"):
+            require(scorer.model, [code], "Use space='criterion' or 'pixel'.")
         return scorer.features(anchors, members, lambda batch: batch.code)
     if space == "pixel":
         return scorer.features(anchors, members, lambda batch: batch.x)
     return scorer.features(anchors, members, lambda batch: space(batch.x))
 
 
-def _standardized(matrix: NDArray[Any]) -> NDArray[Any]:
+def _standardize(matrix: NDArray[Any]) -> NDArray[Any]:
     """Scale columns to zero mean and unit variance; constant ones become zero."""
     deviation = matrix.std(axis=0, dtype=np.float64)
     scaled: NDArray[Any] = matrix - matrix.mean(axis=0, dtype=np.float64)

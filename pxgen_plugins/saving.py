@@ -16,7 +16,7 @@ from pxgen_plugins.thresholds import Calibration
 from pxgen_plugins.utils.errors import ParameterError, short_repr
 from pxgen_plugins.utils.files import write_atomic
 
-__all__ = ["Saved", "read", "write"]
+__all__ = ["ExplainerState", "read", "write"]
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -26,7 +26,7 @@ _ARRAYS = "calibration.safetensors"
 
 
 @dataclass(frozen=True)
-class Saved:
+class ExplainerState:
     """What the files of an explainer hold.
 
     Attributes:
@@ -44,7 +44,7 @@ class Saved:
     states: Sequence[Mapping[str, NDArray[Any]]] = field(default=())
 
 
-def write(saved: Saved, path: str | os.PathLike[str]) -> None:
+def write(saved: ExplainerState, path: str | os.PathLike[str]) -> None:
     """Write ``pxgen.json`` and, with a calibration, ``calibration.safetensors`` into a folder.
 
     Raises:
@@ -81,7 +81,7 @@ def write(saved: Saved, path: str | os.PathLike[str]) -> None:
         raise ParameterError("path", "writable", short_repr(str(path)), hint) from error
 
 
-def read(path: str | os.PathLike[str]) -> Saved:
+def read(path: str | os.PathLike[str]) -> ExplainerState:
     """Return what :func:`write` wrote to ``path``.
 
     Raises:
@@ -99,7 +99,7 @@ def read(path: str | os.PathLike[str]) -> Saved:
             hint = f"Save the explainer again ({type(error).__name__}: {str(error)[:100]})."
             got = short_repr(str(folder / _ARRAYS))
             raise ParameterError("path", "intact", got, hint) from error
-    return Saved(
+    return ExplainerState(
         explainer=str(content.get("explainer")),
         params=content["params"],
         sample_shape=None if shape is None else tuple(int(side) for side in shape),

@@ -117,7 +117,7 @@ class Attribution(TargetAdapter):
     def _check_model(self, model: Any) -> None:
         if self.space == "latent":
             with caller(f"{type(self).__name__} in latent space"):
-                require(model, ["encode", "decode"], "", "Use 'input'.")
+                require(model, ["encode", "decode"], "Use 'input'.")
         super()._check_model(model)
 
     def fit(self, X: Any = None) -> Attribution:

@@ -189,7 +189,7 @@ class GroupAnchorImage(Adapter):
     def _read(self, thresholds: Any) -> tuple[list[Criterion], dict[str, float] | None]:
         """Return the criteria and their thresholds by name."""
         if isinstance(thresholds, Mapping):
-            criteria = [make(name, "thresholds", "") for name in thresholds]
+            criteria = [make(name, "thresholds") for name in thresholds]
             bounds = {
                 criterion.name: validation.real(value, f"threshold {criterion.name!r}")
                 for criterion, value in zip(criteria, thresholds.values(), strict=True)

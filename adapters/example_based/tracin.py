@@ -250,7 +250,7 @@ class VAETracIn(Adapter):
         mean, log_var = model.encode(x)
         decoded = model.decode(mean + (0.5 * log_var).exp() * noise)
         if self.loss == "bce":
-            low, width = span(Batch(model, x), "bce")
+            low, width = span(Batch(model, x))
             errors = cross_entropy(x, decoded, low, width)
         else:
             errors = (x - decoded).square()

@@ -209,7 +209,7 @@ def thresholds_of(boundary: Any) -> tuple[list[Criterion], NDArray[np.float64], 
     if isinstance(boundary, Mapping) and boundary:
         names = list(boundary)
         values = [validation.real(boundary[name], f"boundary[{name!r}]") for name in names]
-        return [make(name, "boundary", "") for name in names], np.array(values), "all", None
+        return [make(name, "boundary") for name in names], np.array(values), "all", None
     hint = "Pass PXGen(model).fit(), or a mapping like {'kld': 30.0, 'mse': 0.02}."
     allowed = "a fitted PXGen or a mapping from criteria to thresholds"
     got = "one that is not fitted" if hasattr(boundary, "calibration") else short_repr(boundary)

@@ -56,7 +56,7 @@ class PCAMap:
         return scores
 
 
-class _Reduced:
+class _AfterPCA:
     """Principal components first, where there are more dimensions than neighbours need."""
 
     def __init__(self, rows: Floats, seed: int) -> None:
@@ -68,7 +68,7 @@ class _Reduced:
         return rows if self.first is None else self.first.transform(rows)
 
 
-class OpenTSNEMap(_Reduced):
+class OpenTSNEMap(_AfterPCA):
     """t-SNE by openTSNE (Policar, Strazar and Zupan 2019), which can place new rows."""
 
     def __init__(self, rows: Floats, components: int, seed: int, *, perplexity: float) -> None:
@@ -101,7 +101,7 @@ class OpenTSNEMap(_Reduced):
         return np.asarray(points, dtype=np.float64)
 
 
-class SklearnTSNEMap(_Reduced):
+class SklearnTSNEMap(_AfterPCA):
     """t-SNE by scikit-learn, which cannot place new rows."""
 
     def __init__(self, rows: Floats, components: int, seed: int, *, perplexity: float) -> None:
@@ -128,7 +128,7 @@ class SklearnTSNEMap(_Reduced):
         raise ParameterError("backend", allowed, "'sklearn'", hint)
 
 
-class UMAPMap(_Reduced):
+class UMAPMap(_AfterPCA):
     """UMAP (McInnes, Healy and Melville 2018); costs 10 to 45 s of compilation per process.
 
     Its own object cannot be kept as arrays, so a map that was loaded is made anew, with the same

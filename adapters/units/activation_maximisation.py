@@ -93,7 +93,7 @@ class ActivationMaximisation(Adapter):
         >>> net = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 4), nn.Sigmoid())
         >>> _ = nn.init.constant_(net[0].weight, 1.0)
         >>> model = VAE(encode=lambda x: (x[:, :2], x[:, :2]), decode=net.forward,
-        ...             latent_shape=(2,), sample_shape=(4,), modules=[net], check=False)
+        ...             latent_shape=(2,), modules=net, check=False)
         >>> result = ActivationMaximisation(model, "0", 1, n_steps=100).explain(None)
         >>> bool(abs(result.codes[0] - result.radius / 2**0.5).max() < 0.05)  # border, along (1, 1)
         True

@@ -9,7 +9,7 @@ from typing import Any
 from pxgen_plugins.anchors.base import REGISTRY, Anchors, fit_shape
 from pxgen_plugins.anchors.label_text import as_ids, as_labels
 from pxgen_plugins.anchors.subset import Subset
-from pxgen_plugins.utils.errors import AnchorError, caller, short_repr
+from pxgen_plugins.utils.errors import AnchorError, short_repr
 
 register = REGISTRY.register
 names = REGISTRY.names
@@ -29,7 +29,6 @@ def open_anchors(
     sample_shape: tuple[int, ...] | None,
     labels: Any = None,
     ids: Any = None,
-    where: str = "",
 ) -> Anchors:
     """Return the anchor set that ``X`` holds; nothing but names and labels is loaded yet.
 
@@ -54,7 +53,6 @@ def open_anchors(
         labels: n labels of any type, instead of those of ``X``. They become strings: 3 and 3.0
             both "3", a missing one (None, NaN) the empty string.
         ids: n distinct names, instead of those of ``X``.
-        where: TRANSITION: who asks, from callers that do not add their name by themselves yet.
 
     Returns:
         The anchor set, its ``labels`` and ``ids`` checked.
@@ -71,19 +69,16 @@ def open_anchors(
         >>> rows.shape, failed, anchors.labels.tolist()
         ((2, 1, 28, 28), {}, ['0', '1', '2', '3', '4'])
     """
-    with caller(where):  # TRANSITION
-        anchors = _open(X, sample_shape)
-        if labels is not None:
-            anchors.labels = as_labels(labels, len(anchors))
-        ids = anchors.ids if ids is None else ids
-        if ids is not None:
-            anchors.ids = as_ids(ids, len(anchors))
+    anchors = _open(X, sample_shape)
+    if labels is not None:
+        anchors.labels = as_labels(labels, len(anchors))
+    ids = anchors.ids if ids is None else ids
+    if ids is not None:
+        anchors.ids = as_ids(ids, len(anchors))
     return anchors
 
 
-def open_for(
-    model: Any, X: Any, *, labels: Any = None, ids: Any = None, where: str = ""
-) -> Anchors:
+def open_for(model: Any, X: Any, *, labels: Any = None, ids: Any = None) -> Anchors:
     """Return the anchor set that ``X`` holds, as ``model`` takes it.
 
     Like :func:`open_anchors`, but a model whose instances are no arrays may open ``X`` by itself,
@@ -94,16 +89,14 @@ def open_for(
         X: Where the anchors are.
         labels: n labels, instead of those of ``X``.
         ids: n distinct names, instead of those of ``X``.
-        where: TRANSITION: who asks, from callers that do not add their name by themselves yet.
 
     Raises:
         AnchorError: As for :func:`open_anchors`.
     """
     own = getattr(model, "open_anchors", None)
-    with caller(where):  # TRANSITION
-        if own is not None and not isinstance(X, Anchors):
-            X = own(X)
-        return open_anchors(X, sample_shape=model.sample_shape, labels=labels, ids=ids)
+    if own is not None and not isinstance(X, Anchors):
+        X = own(X)
+    return open_anchors(X, sample_shape=model.sample_shape, labels=labels, ids=ids)
 
 
 def _open(X: Any, sample_shape: tuple[int, ...] | None) -> Anchors:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import os
 import platform
-import secrets
 import shutil
 import warnings
 from collections.abc import Callable
@@ -21,7 +18,7 @@ from pxgen_plugins.audit.digests import anchors_digest, model_digest, plan_diges
 from pxgen_plugins.audit.inputs import build_model, open_set
 from pxgen_plugins.audit.other_methods import evidence_of
 from pxgen_plugins.audit.run_comparison import compare_runs
-from pxgen_plugins.audit.run_folder import FORMAT, Run, mark_complete, write_json, write_results
+from pxgen_plugins.audit.run_folder import FORMAT, Run, mark_complete, write_results
 from pxgen_plugins.audit.settings import Config
 from pxgen_plugins.audit.verdicts import judge
 from pxgen_plugins.audit.writers.base import file_names, write_outputs
@@ -39,6 +36,7 @@ from pxgen_plugins.utils.errors import (
     short_repr,
 )
 from pxgen_plugins.utils.progress import bar
+from pxgen_plugins.utils.resumable import PLAN, begin, read_plan
 from pxgen_plugins.utils.threads import one_thread
 
 __all__ = ["Plan", "audit", "finish", "make_plan", "score"]
@@ -322,40 +320,38 @@ def _claim(folder: Path, plan: Plan, fresh: bool, say: Callable[[str], None]) ->
 
 
 def _begin_or_resume(folder: Path, plan: Plan, fresh: bool, say: Callable[[str], None]) -> None:
-    path = folder / shards.PLAN
     content = {"settings": plan.settings, "digests": plan.digests, "n_anchors": plan.n_anchors}
-    if not path.exists():
-        if folder.is_dir() and _has_files(folder):
-            hint = "Choose an empty folder; nothing of others is written over."
-            raise ParameterError("output", "empty, or a run", "other files", hint)
-        return _write_plan(path, content)
-    before = _digests(path)  # so that it is a run
-    shards.sweep(folder)
-    if fresh:
+    is_new = not _is_run(folder)
+    if is_new and folder.is_dir() and _has_files(folder):
+        hint = "Choose an empty folder; nothing of others is written over."
+        raise ParameterError("output", "empty, or a run", "other files", hint)
+    if not is_new:
+        shards.sweep(folder)
+    if not is_new and fresh:
         _clear(folder)
-        return _write_plan(path, content)
-    other = [name for name, digest in plan.digests.items() if before.get(name) != digest]
-    if other:
+        is_new = True
+    different = begin(folder, content, identity=lambda plan: plan["digests"])
+    if different and is_new:
+        got = "another run, begun at the same time"
+        raise ParameterError("output", "a folder of one run", got, "Choose another output.")
+    if different:
         hint = "Choose another output, or start over with --fresh."
-        got = "other " + ", ".join(other)
+        got = "other " + ", ".join(different)
         raise ParameterError("output", "a run of the same plan", got, hint)
-    say(f"going on in {folder}")
-    return write_json(path, content)  # where paths are now
+    if not is_new:
+        say(f"going on in {folder}")
 
 
-def _write_plan(path: Path, content: dict[str, Any]) -> None:
-    """Write the plan of a new run; of two that begin at once, one is refused."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    write_json(temporary, content)
+def _is_run(folder: Path) -> bool:
+    """Return whether a folder holds a plan; raise where it is none of an audit."""
     try:
-        os.link(temporary, path)  # fails where the other's plan is, which a rename would replace
-    except FileExistsError:
-        if _digests(path) != content["digests"]:
-            hint = "Choose another output."
-            got = "another run, begun at the same time"
-            raise ParameterError("output", "a folder of one run", got, hint) from None
-    finally:
-        temporary.unlink(missing_ok=True)
+        plan = read_plan(folder)
+        if plan is None or plan.keys() == {"settings", "digests", "n_anchors"}:
+            return plan is not None
+    except (OSError, ValueError):
+        pass
+    hint = "Choose an empty folder; nothing of others is written over."
+    raise ParameterError("output", "empty, or a run", f"a {PLAN} that is none of ours", hint)
 
 
 def _clear(folder: Path) -> None:
@@ -364,20 +360,7 @@ def _clear(folder: Path) -> None:
         shutil.rmtree(folder / name, ignore_errors=True)
     for name in file_names():
         (folder / name).unlink(missing_ok=True)
-    (folder / shards.PLAN).unlink()
-
-
-def _digests(path: Path) -> dict[str, str]:
-    """Return the digests of the plan in a run folder."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if set(content) == {"settings", "digests", "n_anchors"}:
-            return dict(content["digests"])
-    except (OSError, ValueError, TypeError, RecursionError):
-        pass
-    hint = "Choose an empty folder; nothing of others is written over."
-    got = f"a {path.name} that is none of ours"
-    raise ParameterError("output", "empty, or a run", got, hint)
+    (folder / PLAN).unlink()
 
 
 def _has_files(folder: Path) -> bool:

@@ -68,7 +68,7 @@ def read_yaml(text: str, name: str, faults: Faults) -> Any:
         ParameterError: When it is not YAML, or has tags, which could run code.
         MissingDependencyError: When pyyaml is absent.
     """
-    yaml: Any = optional.load("yaml", "audit", "pxgen audit")
+    yaml: Any = optional.load("yaml", "audit")
 
     class Loader(yaml.SafeLoader):  # type: ignore[misc]
         """Notices keys that occur twice, of which YAML would keep the last."""

@@ -21,11 +21,11 @@ from pxgen_plugins.explainer import PXGen
 from pxgen_plugins.scoring import Scores
 from pxgen_plugins.utils.errors import AnchorError, ModelError, caller
 from pxgen_plugins.utils.files import write_atomic
+from pxgen_plugins.utils.resumable import PLAN
 from pxgen_plugins.utils.threads import one_thread
 
 __all__ = [
     "FIT",
-    "PLAN",
     "SHARDS",
     "Work",
     "count",
@@ -37,7 +37,7 @@ __all__ = [
     "work_of",
 ]
 
-PLAN, FIT, SHARDS = "plan.json", "fit", "shards"
+FIT, SHARDS = "fit", "shards"
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{16}")  # as write_atomic names what is not whole yet
 _MIN_AGE = 3600  # seconds
 

@@ -165,7 +165,7 @@ def compare(
         allowed = "a model of pxgen_plugins.models"
         raise ParameterError("model", allowed, type(model).__name__, hint)
     parsed = methods_of(methods)
-    anchors = open_for(model, X, labels=labels, where="compare")
+    anchors = open_for(model, X, labels=labels)
     explanation, cost = _explain_groups(model, anchors, groups, seed)
     result = Result.of(explanation)
     scorer = Scorer(model, [], seed=seed)

@@ -161,7 +161,7 @@ class Criterion(ABC):
         """Raise unless ``model`` has what this criterion needs (see :func:`require`)."""
         usable = for_model(model)
         hint = "Use one that works with this model: " + (", ".join(usable) or "none does") + "."
-        require(model, sorted(self.requires), f"criterion {self.name!r}", hint)
+        require(model, sorted(self.requires), hint)
         lacking = sorted(self.needs - properties(model))
         if lacking:
             values = (
@@ -187,14 +187,13 @@ def _name_of(function: Any) -> str:
     return str(getattr(function, "__qualname__", type(function).__name__))
 
 
-def make(spec: Any, parameter: str = "criterion", where: str = "") -> Criterion:
+def make(spec: Any, parameter: str = "criterion") -> Criterion:
     """Return the criterion that ``spec`` stands for.
 
     Args:
         spec: A registered name, a mapping with a ``"name"`` and parameters (as settings files hold
             it), or a criterion.
         parameter: Name of the parameter, for the error.
-        where: TRANSITION: who was given it, from callers that do not add their name yet.
 
     Raises:
         ParameterError: When it is none of these, or the parameters do not fit.
@@ -203,8 +202,7 @@ def make(spec: Any, parameter: str = "criterion", where: str = "") -> Criterion:
         >>> make({"name": "mse", "reduction": "sum"})
         MSE(reduction='sum')
     """
-    with caller(where):  # TRANSITION
-        criterion: Criterion = REGISTRY.make(spec, Criterion, parameter)
+    criterion: Criterion = REGISTRY.make(spec, Criterion, parameter)
     return criterion
 
 

@@ -18,12 +18,11 @@ REDUCTIONS = ("mean", "sum")
 _CHANNELS = (1, 3, 4)
 
 
-def span(batch: Batch, asker: str = "") -> tuple[float, float]:
+def span(batch: Batch) -> tuple[float, float]:
     """Return the lowest value and the width of the model's range.
 
     Args:
         batch: Anchors and their model.
-        asker: TRANSITION: not used.
 
     Raises:
         CapabilityError: When the model declares none.

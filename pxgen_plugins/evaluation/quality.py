@@ -14,7 +14,7 @@ from scipy.stats import spearmanr
 from torch import Tensor
 
 from pxgen_plugins.utils.seeds import derive
-from pxgen_plugins.utils.sequences import evenly_spaced
+from pxgen_plugins.utils.sequences import even_positions
 
 __all__ = [
     "ablation_agreement",
@@ -235,7 +235,7 @@ def coverage(
     distance = cdist(features.astype(np.float64), centres)
     nearest = distance.argmin(axis=1)
     gaps = cdist(centres, centres)[np.triu_indices(len(picks), 1)]
-    some = features[evenly_spaced(len(features), 2000)]
+    some = features[even_positions(len(features), 2000)]
     width = 2 * np.median(distance) ** 2 or 1.0
     inside = np.exp(-(cdist(centres, centres) ** 2) / width).mean()
     across = np.exp(-(cdist(some, centres) ** 2) / width).mean()

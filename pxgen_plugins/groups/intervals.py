@@ -74,9 +74,9 @@ def bootstrap(
     drawn = rng.integers(r, size=(n_resamples, r)) if r > 1 else np.zeros((1, 1), dtype=np.int64)
     thresholds = np.array([combine(repeats[some]) for some in drawn])
     if sorted(kinds) == ["extrinsic", "intrinsic"]:
-        counts = _counted(values, thresholds, list(kinds).index("intrinsic"))
+        counts = _counts_of_pairs(values, thresholds, list(kinds).index("intrinsic"))
     else:
-        counts = _assigned(values, thresholds, kinds, rule, scale)
+        counts = _counts_by_assignment(values, thresholds, kinds, rule, scale)
     rows = np.resize(np.arange(len(counts)), n_resamples)
     shares = rng.multinomial(n, counts[rows] / n) / n
     tail = (1.0 - confidence) / 2.0
@@ -84,7 +84,7 @@ def bootstrap(
     return {name: [float(low[k]), float(high[k])] for k, name in enumerate(GROUPS)}
 
 
-def _counted(values: Floats, thresholds: Floats, intrinsic: int) -> NDArray[np.int64]:
+def _counts_of_pairs(values: Floats, thresholds: Floats, intrinsic: int) -> NDArray[np.int64]:
     """Return the counts of the groups and of invalid anchors under each row of thresholds, (b, 5).
 
     For one criterion of each kind all counts are sums over a corner of one two-way table, of
@@ -105,7 +105,7 @@ def _counted(values: Floats, thresholds: Floats, intrinsic: int) -> NDArray[np.i
     return np.stack([both, high_in - both, high_ex - both, neither, invalid], axis=1)
 
 
-def _assigned(
+def _counts_by_assignment(
     values: Floats, thresholds: Floats, kinds: Sequence[str], rule: str, scale: Floats | None
 ) -> NDArray[np.int64]:
     """Return the same for any criteria, of the first thresholds only when many anchors are open."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from pxgen_plugins.utils.sequences import evenly_spaced
+from pxgen_plugins.utils.sequences import even_positions
 
 __all__ = ["strips"]
 
@@ -54,5 +54,5 @@ def _strip(
     lowest = valid[np.argsort(values[valid, low], kind="stable")[:kept]]
     lowest.sort()
     ordered = lowest[np.argsort(values[lowest, by], kind="stable")]
-    strip: NDArray[np.int64] = ordered[evenly_spaced(len(ordered), length)]
+    strip: NDArray[np.int64] = ordered[even_positions(len(ordered), length)]
     return strip

@@ -159,7 +159,9 @@ class GenerativeModel:
 
     def _refusal(self, capability: str) -> CapabilityError:
         hint = "Use a model family that has it."
-        return _missing(self, capability, hint, where=type(self).__name__)
+        error = _missing(self, capability, hint)
+        error.where = type(self).__name__
+        return error
 
 
 REGISTRY: Registry[type[GenerativeModel]] = Registry("model", "pxgen_plugins.models")
@@ -206,26 +208,25 @@ def properties(model: Any) -> frozenset[str]:
     return frozenset(name for name, holds in truth.items() if holds)
 
 
-def require(model: Any, needed: Iterable[str], *parts: str) -> None:
+def require(model: Any, needed: Iterable[str], hint: str) -> None:
     """Raise one clear error unless ``model`` has all ``needed`` capabilities.
 
     Args:
         model: Any model.
         needed: Names out of :data:`CAPABILITIES`.
-        parts: What the user can do instead, a full sentence.
+        hint: What the user can do instead, a full sentence.
 
     Raises:
         CapabilityError: Naming the first missing capability.
     """
-    *where, hint = parts  # TRANSITION: (asker, hint)
     have = capabilities(model)
     for capability in needed:
         if capability not in have:
-            raise _missing(model, capability, hint, where="".join(where))
+            raise _missing(model, capability, hint)
 
 
-def _missing(model: Any, capability: str, hint: str, where: str) -> CapabilityError:
+def _missing(model: Any, capability: str, hint: str) -> CapabilityError:
     have = ", ".join(sorted(capabilities(model))) or "nothing"
     allowed = f"able to {capability!r} ({CAPABILITIES[capability]})"
     got = f"a {type(model).__name__} that declares: {have}"
-    return CapabilityError("model", allowed, got, hint, where=where)
+    return CapabilityError("model", allowed, got, hint)

@@ -159,7 +159,7 @@ class Diffusion(Networks):
     def reconstruct(self, x: Tensor) -> Tensor:
         """Return ``x`` after noise up to ``level`` was added and taken away, of the same shape."""
         last = max(1, round(self.level * (self.n_timesteps - 1)))
-        noise = self._shared(derive(self.seed, "reconstruction"))
+        noise = self._common_noise(derive(self.seed, "reconstruction"))
         return self._denoise(self._noisy(x, noise, last), last, self._bounds)
 
     @caller("Diffusion.noise_loss")
@@ -171,7 +171,7 @@ class Diffusion(Networks):
         """
         t = validation.real(t, "t", minimum=0.0, maximum=1.0)
         at = round(t * (self.n_timesteps - 1))
-        noise = self._shared(seed)
+        noise = self._common_noise(seed)
         predicted = self._epsilon(self._noisy(x, noise, at), at)
         error = (predicted - noise).square().flatten(1).mean(1)
         return error if self.loss == "simple" else error * self._weight(at)
@@ -195,7 +195,7 @@ class Diffusion(Networks):
         ratio = before / (1.0 - before) * (1.0 - now) / now
         return 0.5 * self.n_timesteps * (ratio - 1.0)
 
-    def _shared(self, seed: int) -> Tensor:
+    def _common_noise(self, seed: int) -> Tensor:
         return self._put(_first_row(self.sample_shape, seed))
 
     def _noisy(self, x: Tensor, noise: Tensor, at: int) -> Tensor:

@@ -177,14 +177,14 @@ class GAN(Networks):
         """
         if self.autoencodes and "encoder" in self._calls and not self.refine:
             return self._codes_from("encoder", x)
-        return self._inverted(x)[0]
+        return self._invert(x)[0]
 
     @caller("GAN")
     def reconstruct(self, x: Tensor) -> Tensor:
         """Return the instances of the codes of ``x``, (n, *sample_shape)."""
         if self.autoencodes:
             return self.decode(self.embed(x))
-        return self._generate(*self._inverted(x))
+        return self._generate(*self._invert(x))
 
     @caller("GAN")
     def score(self, x: Tensor) -> Tensor:
@@ -250,7 +250,7 @@ class GAN(Networks):
         # clipped where the type cannot tell them from 0 and 1
         return scores.logit(eps=torch.finfo(scores.dtype).eps)
 
-    def _inverted(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def _invert(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return the code and the class of each instance."""
         # inversion differentiates, whatever mode the caller is in
         with torch.inference_mode(False), torch.enable_grad(), self._evaluating():
@@ -263,14 +263,14 @@ class GAN(Networks):
             if how.steps and ("encoder" not in self._calls or self.refine):
                 starts, values = descend(objective, target, owner, starts, y, how)
             else:
-                values = self._valued(objective, target, owner, starts, y)
+                values = self._values_of(objective, target, owner, starts, y)
         best = values.reshape(n, k).nan_to_num(torch.inf).argmin(1)
         chosen = torch.arange(n, device=x.device) * k + best
         codes = starts[chosen]
         codes[~target.flatten(1).isfinite().all(1)] = torch.nan
         return codes, y[chosen]
 
-    def _valued(
+    def _values_of(
         self, objective: Objective, x: Tensor, owner: Tensor, z: Tensor, y: Tensor
     ) -> Tensor:
         with torch.no_grad():

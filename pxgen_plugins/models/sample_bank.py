@@ -95,7 +95,7 @@ class SampleBank(GenerativeModel):
                 samples = _ask(source, self.n_bank)
             self._bank = _open(samples, sample_shape, self.n_bank)
         elif self._draws is None:
-            self._bank = open_anchors(source, sample_shape=sample_shape, where=_WHERE)
+            self._bank = open_anchors(source, sample_shape=sample_shape)
         self._order = np.random.default_rng(derive(self.seed, "halves")).permutation(
             0 if self._bank is None else len(self._bank)
         )
@@ -209,7 +209,7 @@ def _ask(function: Any, *arguments: int) -> Any:
 def _open(samples: Any, sample_shape: tuple[int, ...] | None, n: int) -> Anchors:
     """Return what a function gave, if it is ``n`` instances."""
     try:
-        anchors = open_anchors(samples, sample_shape=sample_shape, where=_WHERE)
+        anchors = open_anchors(samples, sample_shape=sample_shape)
     except AnchorError as error:
         raise ModelError("source's result", error.allowed, error.got, error.hint) from error
     if len(anchors) != n:

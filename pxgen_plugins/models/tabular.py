@@ -234,7 +234,7 @@ class Tabular(GenerativeModel):
     def render(self, x: Tensor) -> list[str]:
         """Return a line for each row, as ``"age=20, city=Rome"``."""
         table = self.frame(x)
-        shown = [[f"{name}={_shown(value)}" for value in table[name]] for name in table.columns]
+        shown = [[f"{name}={_cell_text(value)}" for value in table[name]] for name in table.columns]
         return [", ".join(parts) for parts in zip(*shown, strict=True)]
 
     def features(self, x: Tensor) -> Tensor:
@@ -343,5 +343,5 @@ class Tabular(GenerativeModel):
         return f"Tabular({len(kinds)} columns, {sum(kinds)} of categories)"
 
 
-def _shown(value: Any) -> str:
+def _cell_text(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)

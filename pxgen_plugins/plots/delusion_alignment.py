@@ -18,7 +18,7 @@ from pxgen_plugins.plots._text_rows import Section, draw_sections, example_texts
 from pxgen_plugins.plots.style import MUTED, STYLES
 from pxgen_plugins.result import Result
 from pxgen_plugins.utils.errors import ParameterError, caller
-from pxgen_plugins.utils.sequences import evenly_spaced
+from pxgen_plugins.utils.sequences import even_positions
 from pxgen_plugins.utils.text import number
 from pxgen_plugins.utils.validation import integer
 
@@ -138,7 +138,7 @@ def _draw_strip(
         hint = "Explain again with this version of the package."
         raise ParameterError("explanation", f"one with the strip {name!r}", "none", hint)
     strip = result.strips[name]
-    rows = strip[evenly_spaced(len(strip), n)]
+    rows = strip[even_positions(len(strip), n)]
     low, rising = (result.first(kind) for kind in _KINDS[name])
     shown = [column for column in (rising, low) if column is not None]
     columns = [_column(result, int(row), shown) for row in rows]

@@ -17,7 +17,7 @@ from pxgen_plugins.plots._protocols import Removal
 from pxgen_plugins.plots._text import clean
 from pxgen_plugins.plots.style import BASE, BLOCK, INK, MUTED, SMALL, TINY
 from pxgen_plugins.utils.errors import caller
-from pxgen_plugins.utils.sequences import evenly_spaced
+from pxgen_plugins.utils.sequences import even_positions
 
 __all__ = ["plot_removal"]
 
@@ -120,7 +120,7 @@ def _draw_curve(ax: Axes, curve: Any, place: int) -> None:
 
 
 def _label_amounts(ax: Axes, curve: Any) -> None:
-    some = evenly_spaced(len(curve.amount), _TICKS)
+    some = even_positions(len(curve.amount), _TICKS)
     labels = [f"{100 * curve.fraction[i]:.0f} %\n{curve.amount[i]:,}" for i in some]
     ax.set_xticks(100 * curve.fraction[some], labels)
     ax.set_xlabel("training samples removed", fontsize=BASE, color=INK)

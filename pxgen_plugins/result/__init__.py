@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from pxgen_plugins.utils.lazy import attach
-
-if TYPE_CHECKING:
-    from pxgen_plugins.result.explanation import (
-        DEFAULT_DATA_PXGEN,
-        DEFAULT_META_PXGEN,
-        from_json,
-        read_json,
-        write_json,
-    )
-    from pxgen_plugins.result.result import CalibrationSummary, Examples, Group, Result
-    from pxgen_plugins.result.tables import anchor_table, write_parquet
+from pxgen_plugins.result.explanation import (
+    DEFAULT_DATA_PXGEN,
+    DEFAULT_META_PXGEN,
+    from_json,
+    read_json,
+    write_json,
+)
+from pxgen_plugins.result.result import CalibrationSummary, Examples, Group, Result
+from pxgen_plugins.result.tables import anchor_table, write_parquet
 
 __all__ = [
     "DEFAULT_DATA_PXGEN",
@@ -30,19 +25,3 @@ __all__ = [
     "write_json",
     "write_parquet",
 ]
-
-_HOMES = {
-    "DEFAULT_DATA_PXGEN": "explanation",
-    "DEFAULT_META_PXGEN": "explanation",
-    "CalibrationSummary": "result",
-    "Examples": "result",
-    "Group": "result",
-    "Result": "result",
-    "anchor_table": "tables",
-    "from_json": "explanation",
-    "read_json": "explanation",
-    "write_json": "explanation",
-    "write_parquet": "tables",
-}
-
-__getattr__, __dir__ = attach(__name__, _HOMES)

@@ -19,7 +19,7 @@ from pxgen_plugins.scoring import Scorer, Scores
 from pxgen_plugins.thresholds import Calibration
 from pxgen_plugins.utils.errors import warn
 from pxgen_plugins.utils.seeds import derive
-from pxgen_plugins.utils.sequences import evenly_spaced
+from pxgen_plugins.utils.sequences import even_positions
 
 __all__ = ["assemble", "examples_of"]
 
@@ -190,7 +190,7 @@ def _compact(pixels: NDArray[np.float32], bounds: tuple[float, float] | None) ->
 def _summary(calibration: Calibration) -> CalibrationSummary:
     reference = calibration.reference
     if reference is not None:
-        reference = reference[evenly_spaced(len(reference), _REFERENCE_ROWS)]  # a copy
+        reference = reference[even_positions(len(reference), _REFERENCE_ROWS)]  # a copy
     return CalibrationSummary(
         method=calibration.method,
         params=calibration.params,

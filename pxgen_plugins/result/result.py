@@ -119,8 +119,8 @@ class CalibrationSummary:
             n_repeats=int(entry.get("n_repeats") or 0),
             n_invalid=int(entry.get("n_invalid") or 0),
             seed=int(entry.get("seed") or 0),
-            repeats=_floats(entry.get("repeats")).reshape(-1, m),
-            reference=None if reference is None else _floats(reference).reshape(-1, m),
+            repeats=_rows(entry.get("repeats"), m),
+            reference=None if reference is None else _rows(reference, m),
             scale=None if scale is None else _floats(scale),
         )
 
@@ -278,6 +278,7 @@ class Result:
         std, affinity, calibration = (
             data.get(key) for key in ("threshold_std", "affinity", "calibration")
         )
+        affinity = np.zeros((n, m)) if affinity is None else affinity
         examples = data.get("examples")
 
         def table(key: str) -> Floats:
@@ -291,7 +292,9 @@ class Result:
             values=table("values"),
             thresholds=np.array([_number(data["thresholds"].get(name)) for name in criteria]),
             threshold_std=np.array([_number((std or {}).get(name)) for name in criteria]),
-            affinity=np.asarray([] if affinity is None else affinity, bool).reshape(-1, m),
+            affinity=np.asarray(np.zeros((n, m)) if affinity is None else affinity, bool).reshape(
+                n, m
+            ),
             group=np.asarray(data["group"], dtype=np.str_).reshape(n),
             group_stability=_floats(data.get("group_stability"), (n,)),
             distance=table("distance"),
@@ -332,6 +335,11 @@ def _floats(values: Any, shape: tuple[int, ...] = (-1,)) -> Floats:
         return np.full([max(size, 0) for size in shape], math.nan)
     array: Floats = np.asarray(values, dtype=np.float64)
     return array if shape == (-1,) else array.reshape(shape)
+
+
+def _rows(values: Any, m: int) -> Floats:
+    table = _floats([] if values is None else values)
+    return table.reshape(len(table), m)
 
 
 def _indices(values: Any) -> Indices:

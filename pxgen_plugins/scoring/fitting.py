@@ -46,13 +46,14 @@ def fit_criteria(scorer: Scorer, X: Any, seed: int, verbose: bool = False) -> No
     for criterion in scorer.criteria:
         if not isinstance(criterion, FittedCriterion):
             continue
-        asker = f"criterion {criterion.name!r}"
+        name = f"criterion {criterion.name!r}"
         if X is None and criterion.learns_from == "data":
             hint = "Call fit(X) with data of the kind the model was trained on."
-            allowed = f"given, as reference data for {asker}"
+            allowed = f"given, as reference data for {name}"
             raise ParameterError("X", allowed, "None", hint)
         if X is None or criterion.learns_from == "samples":
-            require(scorer.model, ["sample"], asker, "Use a criterion that needs no samples.")
+            with caller(name):
+                require(scorer.model, ["sample"], "Use a criterion that needs no samples.")
             named = derive(seed, "criterion", criterion.name)
             batches = _samples(scorer, criterion.n_fit, named, criterion.name, verbose)
         else:
@@ -66,7 +67,7 @@ def fit_criteria(scorer: Scorer, X: Any, seed: int, verbose: bool = False) -> No
             got = f"{type(error).__name__}: {str(error)[:300]}"
             hint = "Call the model by hand on this data to find the instance, and leave it out."
             allowed = "callable on the instances to learn from"
-            raise ModelError("model", allowed, got, hint, where=asker) from error
+            raise ModelError("model", allowed, got, hint, where=name) from error
 
 
 def _samples(scorer: Scorer, n: int, seed: int, name: str, verbose: bool) -> Iterator[Batch]:

@@ -111,7 +111,7 @@ class Reader:
             CapabilityError: When the model cannot sample.
             ModelError: When it raises, or returns samples of another shape.
         """
-        require(self.model, ["sample"], "calibration", "Use threshold=Fixed(...) instead.")
+        require(self.model, ["sample"], "Use threshold=Fixed(...) instead.")
         size = math.prod(self.model.sample_shape or (1,))
         most = max(1, min(_SAMPLE_BLOCK, _SAMPLE_ELEMENTS // size))
         finite = getattr(self.model, "portion", None)

@@ -110,7 +110,7 @@ class _Sums:
         equal = close[points.exact(close, np.asarray([pick])) == 0]
         return squares.clamp_(min=0).sqrt_().double().numpy(), equal
 
-    def _allowed(self) -> NDArray[np.bool_]:
+    def _candidates(self) -> NDArray[np.bool_]:
         """Return which rows may be picked: new ones, or else repeats, or else excluded ones."""
         for repeats, all_rows in ((self.free, False), (True, False), (True, True)):
             allowed = np.ones(self.points.n, dtype=bool) if repeats else self.repeats == 0
@@ -123,7 +123,7 @@ class _Sums:
 
     def choose(self) -> int:
         """Return the row with the largest sum, of equal ones the lowest."""
-        allowed = self._allowed()
+        allowed = self._candidates()
         sums = np.where(allowed, self.sums, -np.inf)
         if self.exact:
             return int(sums.argmax())
@@ -138,7 +138,7 @@ class _Sums:
         picks = np.asarray(self.picks)
         values = self.points.rows(picks)
         own = distances(values, values).sum(axis=1)
-        rows = np.flatnonzero(self._allowed() & (self.sums > own.min() * (1 - 1e-5)))
+        rows = np.flatnonzero(self._candidates() & (self.sums > own.min() * (1 - 1e-5)))
         rows = rows[np.argsort(-self.sums[rows], kind="stable")[:_CANDIDATES]]
         floor = _GAIN * float(own.sum())
         best, new, old = floor, -1, -1

@@ -68,10 +68,9 @@ class PXGenError(Exception):
             which adds it.
     """
 
-    def __init__(self, parameter: str, *parts: str, where: str = "") -> None:
-        if len(parts) == 4:  # TRANSITION: (parameter, where, allowed, got, hint)
-            where, *parts = parts  # type: ignore[assignment]
-        allowed, got, hint = parts
+    def __init__(
+        self, parameter: str, allowed: str, got: str, hint: str, *, where: str = ""
+    ) -> None:
         super().__init__(parameter, allowed, got, hint)
         self.parameter = parameter
         self.where = where

@@ -10,19 +10,18 @@ from pxgen_plugins.utils.errors import MissingDependencyError
 __all__ = ["load"]
 
 
-def load(module: str, extra: str, asker: str = "") -> ModuleType:
+def load(module: str, extra: str) -> ModuleType:
     """Return an imported optional module.
 
     Args:
         module: Its full name, as in ``"captum.attr"``.
         extra: The extra of this package that installs it.
-        asker: Who needs it, for the message.
 
     Raises:
         MissingDependencyError: When it does not import, for whatever reason.
 
     Example:
-        >>> load("json", "none", "example").__name__
+        >>> load("json", "none").__name__
         'json'
     """
     try:
@@ -31,7 +30,6 @@ def load(module: str, extra: str, asker: str = "") -> ModuleType:
         name = module.partition(".")[0]
         raise MissingDependencyError(
             name,
-            asker,
             "installed and importable",
             f"{type(error).__name__}: {str(error)[:200]}",
             f"Run: pip install 'pxgen-plugins[{extra}]'",

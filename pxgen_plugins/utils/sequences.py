@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["evenly_spaced"]
+__all__ = ["even_positions"]
 
 
-def evenly_spaced(n: int, most: int) -> NDArray[np.int64]:
+def even_positions(n: int, most: int) -> NDArray[np.int64]:
     """Return at most ``most`` positions out of ``n``, evenly spaced, both ends included.
 
     Example:
-        >>> [evenly_spaced(n, 4).tolist() for n in (10, 2, 0)]
+        >>> [even_positions(n, 4).tolist() for n in (10, 2, 0)]
         [[0, 3, 6, 9], [0, 1], []]
     """
     places: NDArray[np.int64] = np.linspace(0, n - 1, min(n, most)).round().astype(np.int64)

@@ -123,15 +123,12 @@ def html_page(title: str, body: str, style: str = "") -> str:
     )
 
 
-def write(
-    path: str | os.PathLike[str], writers: Mapping[str, Callable[[], str]], where: str = ""
-) -> None:
+def write(path: str | os.PathLike[str], writers: Mapping[str, Callable[[], str]]) -> None:
     """Write a file by the function for its suffix; it appears whole.
 
     Args:
         path: The file.
         writers: Functions that return its content, by suffix.
-        where: Who writes, for the error.
 
     Raises:
         ParameterError: For another suffix.
@@ -140,7 +137,7 @@ def write(
     if suffix not in writers:
         hint = "Choose the format by the file's suffix."
         allowed = "a file name that ends in " + ", ".join(writers)
-        raise ParameterError("path", where, allowed, short_repr(str(path)), hint)
+        raise ParameterError("path", allowed, short_repr(str(path)), hint)
     write_atomic(path, writers[suffix]().encode())
 
 

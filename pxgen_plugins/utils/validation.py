@@ -42,27 +42,22 @@ def nearest(name: str, options: Iterable[str]) -> str:
     return f"Did you mean {close[0]!r}?" if close else "Choose one of these."
 
 
-def integer(
-    value: Any, parameter: str, where: str = "", *, minimum: int | None = None, hint: str = ""
-) -> int:
+def integer(value: Any, parameter: str, *, minimum: int | None = None, hint: str = "") -> int:
     """Return ``value`` as an int, or raise: bools, fractions and strings are refused."""
     allowed = "an integer" + ("" if minimum is None else f" >= {minimum}")
     good = isinstance(value, numbers.Integral) and not isinstance(value, bool)
     if not good or (minimum is not None and value < minimum):
         hint = hint or f"Pass {parameter}={minimum if minimum is not None else 0} or more."
-        raise ParameterError(parameter, allowed, short_repr(value), hint, where=where)
+        raise ParameterError(parameter, allowed, short_repr(value), hint)
     if value > LARGEST:
         hint = "Use a smaller one; generators take no more than 64 bits."
-        raise ParameterError(
-            parameter, f"{allowed} and < 2**63", short_repr(value), hint, where=where
-        )
+        raise ParameterError(parameter, f"{allowed} and < 2**63", short_repr(value), hint)
     return int(value)
 
 
 def real(
     value: Any,
     parameter: str,
-    where: str = "",
     *,
     above: float | None = None,
     below: float | None = None,
@@ -86,31 +81,24 @@ def real(
         )
     if not good:
         hint = f"Pass a {parameter} inside these bounds."
-        raise ParameterError(parameter, allowed, short_repr(value), hint, where=where)
+        raise ParameterError(parameter, allowed, short_repr(value), hint)
     return float(value)
 
 
-def choice(value: Any, parameter: str, *rest: Any) -> str:
-    """Return ``value`` if it is one of the options, or raise with the nearest one.
-
-    Args:
-        value: What was given.
-        parameter: Its name.
-        rest: The options, a sequence of strings.
-    """
-    where, options = rest if len(rest) == 2 else ("", rest[0])  # TRANSITION
+def choice(value: Any, parameter: str, options: Sequence[str]) -> str:
+    """Return ``value`` if it is one of ``options``, or raise with the nearest one."""
     if not isinstance(value, str) or value not in options:
         allowed = "one of " + ", ".join(repr(option) for option in options)
         hint = nearest(str(value), options)
-        raise ParameterError(parameter, allowed, short_repr(value), hint, where=where)
+        raise ParameterError(parameter, allowed, short_repr(value), hint)
     return value
 
 
-def boolean(value: Any, parameter: str, where: str = "") -> bool:
+def boolean(value: Any, parameter: str) -> bool:
     """Return ``value`` if it is a bool, or raise: ``1`` and ``"no"`` are refused."""
     if not isinstance(value, bool):
         hint = f"Pass {parameter}=True or {parameter}=False."
-        raise ParameterError(parameter, "True or False", short_repr(value), hint, where=where)
+        raise ParameterError(parameter, "True or False", short_repr(value), hint)
     return value
 
 
@@ -128,7 +116,7 @@ def function(value: Any, parameter: str, signature: str) -> Any:
     return value
 
 
-def shape(value: Any, parameter: str, where: str = "") -> tuple[int, ...]:
+def shape(value: Any, parameter: str) -> tuple[int, ...]:
     """Return ``value`` as a tuple of positive ints, or raise; a bare int is one dimension."""
     sizes = (value,) if isinstance(value, numbers.Integral) else value
     good = isinstance(sizes, Sequence) and not isinstance(sizes, str) and len(sizes) > 0
@@ -137,7 +125,7 @@ def shape(value: Any, parameter: str, where: str = "") -> tuple[int, ...]:
     ):
         hint = "Give the shape of one instance, without the batch axis, as in (1, 28, 28)."
         allowed = "a tuple of positive integers"
-        raise ParameterError(parameter, allowed, short_repr(value), hint, where=where)
+        raise ParameterError(parameter, allowed, short_repr(value), hint)
     return tuple(int(s) for s in sizes)
 
 

@@ -157,14 +157,14 @@ def test_of_two_audits_that_begin_at_once_one_goes_on(project: Project, monkeypa
     config = load_config(project.folder / "audit.yaml")
     plan, explainer = engine.make_plan(config)
     other = load_config(project.folder / "audit.yaml", ["seed=1"])
-    begun = engine.write_json
+    begin = engine.begin
 
-    def late(path, content):  # the other begins between our look and our plan
-        monkeypatch.setattr(engine, "write_json", begun)
+    def late(folder, content, **options):  # the other begins between our look and our plan
+        monkeypatch.setattr(engine, "begin", begin)
         assert engine.score(other, *engine.make_plan(other))
-        begun(path, content)
+        return begin(folder, content, **options)
 
-    monkeypatch.setattr(engine, "write_json", late)
+    monkeypatch.setattr(engine, "begin", late)
     with pytest.raises(engine.ParameterError, match="at the same time"):
         engine.score(config, plan, explainer)
 

@@ -64,3 +64,9 @@ def test_a_result_of_a_result_is_itself(explanation):
 def test_something_else_is_one_clear_error(other):
     with pytest.raises(ParameterError, match="explanation must be an explanation of PXGen"):
         Result.of(other)
+
+
+def test_no_anchors_and_no_criteria_are_no_error():
+    empty = {"criteria": [], "kinds": [], "values": [], "thresholds": {}, "group": [], "groups": {}}
+    result = Result.of(empty | {"calibration": {"repeats": []}})
+    assert (result.n, result.values.shape, result.affinity.shape) == (0, (0, 0), (0, 0))

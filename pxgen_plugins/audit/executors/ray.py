@@ -27,7 +27,7 @@ class RayExecutor(Executor):
         """Score the shards, ``workers`` at a time."""
         before = os.environ.get("RAY_USAGE_STATS_ENABLED")
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        ray: Any = optional.load("ray", "ray", "executor 'ray'")
+        ray: Any = optional.load("ray", "ray")
         started = not ray.is_initialized()
         if started and os.environ.get("RAY_ADDRESS"):
             ray.init(log_to_driver=False)

@@ -74,7 +74,7 @@ def log_run(
     with _environment():
         if elsewhere:
             os.environ.pop("MLFLOW_RUN_ID", None)
-        mlflow: Any = optional.load("mlflow", "mlflow", "pxgen log")
+        mlflow: Any = optional.load("mlflow", "mlflow")
         try:
             if not elsewhere and mlflow.active_run() is not None:
                 return _log(mlflow, results)

@@ -187,7 +187,7 @@ def _load(folder: Path) -> Any:
         allowed = "a folder written by save_pretrained of " + ", ".join(_CLASSES)
         hint = "Check the path; load other models yourself and pass them."
         raise ModelError("obj", allowed, f"{folder.name!r}, of {name}", hint)
-    kind = getattr(optional.load("diffusers", "diffusers", "from_diffusers"), name)
+    kind = getattr(optional.load("diffusers", "diffusers"), name)
     try:
         return kind.from_pretrained(str(folder), use_safetensors=True, local_files_only=True)
     except Exception as error:

@@ -59,7 +59,7 @@ class OnnxFile:
         n_threads: int | None = None,
         providers: list[str] | None = None,
     ) -> None:
-        runtime: Any = optional.load("onnxruntime", "onnx", "from_onnx")
+        runtime: Any = optional.load("onnxruntime", "onnx")
         options = runtime.SessionOptions()
         options.log_severity_level = 4  # what goes wrong is raised
         if n_threads is not None:

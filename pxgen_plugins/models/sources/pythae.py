@@ -142,7 +142,7 @@ def _load(folder: Path) -> Any:
         hint = "Check the path: it is the folder final_model of a training."
         got = f"{short_repr(folder.name)} without a readable {_CONFIG}"
         raise ModelError("obj", "a folder that pythae saved", got, hint)
-    pythae = optional.load("pythae.models", "pythae", "from_pythae")
+    pythae = optional.load("pythae.models", "pythae")
     kind: Any = getattr(pythae, name.removesuffix("Config").removesuffix("_"), None)
     known = name.endswith("Config") and name in vars(pythae) and isinstance(kind, type)
     if not known or "RHVAE" in name:  # RHVAE keeps its metric outside of its weights

@@ -12,7 +12,7 @@ from pxgen_plugins.anchors import Anchors
 from pxgen_plugins.audit.changes import Changes
 from pxgen_plugins.audit.verdicts import Judgement
 from pxgen_plugins.result import Result
-from pxgen_plugins.utils.sequences import evenly_spaced
+from pxgen_plugins.utils.sequences import even_positions
 
 __all__ = ["choose_pictures"]
 
@@ -58,8 +58,8 @@ def _parts(
     yield from result.strips.values()
     if changes is not None:
         for moved in list(changes.ways.values())[:_WAYS]:
-            yield moved[evenly_spaced(len(moved), _MOVES)]
+            yield moved[even_positions(len(moved), _MOVES)]
     for group in result.groups.values():
         yield from group.representatives.values()
         members = group.indices  # in the order of anchors, which is no order of values
-        yield members[evenly_spaced(len(members), _SAMPLE)]
+        yield members[even_positions(len(members), _SAMPLE)]

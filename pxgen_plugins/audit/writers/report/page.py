@@ -149,7 +149,7 @@ def _render(
     sprites: Sprites,
     point_bytes: int,
 ) -> str:
-    jinja2 = load("jinja2", "audit", "build_report")
+    jinja2 = load("jinja2", "audit")
     style, script = _asset("report.css"), "\n".join(map(_asset, _SCRIPTS))
     with_picture = np.array(sorted(sprites.place), dtype=np.int64)
     seed = manifest.get("seed")
@@ -165,7 +165,7 @@ def _render(
         finalize=_finalize,
     )
     # Ours, or made so that nothing in it ends the element: put in as it is.
-    trusted = load("markupsafe", "audit", "build_report").Markup
+    trusted = load("markupsafe", "audit").Markup
     template = environment.from_string(_asset("report.html.jinja"))
     page: str = template.render(
         **{**context, "figure": trusted(context["figure"] or "")},

@@ -6,12 +6,11 @@ import importlib
 import inspect
 import pkgutil
 import threading
-import warnings
 from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Generic, TypeVar, cast
 
-from pxgen_plugins.utils.errors import ParameterError, PXGenWarning, short_repr
+from pxgen_plugins.utils.errors import ParameterError, short_repr, warn
 from pxgen_plugins.utils.validation import nearest
 
 __all__ = ["Registry", "check_options"]
@@ -183,7 +182,7 @@ class Registry(Generic[T]):
             self.register(point.name)(item)
         except Exception as error:  # a third party's fault must not take the package down
             text = f"{self.kind} {point.name!r} of {point.value!r} was left out: {error}"
-            warnings.warn(f"registry: {text}", PXGenWarning, stacklevel=4)
+            warn(f"registry: {text}")
 
     def _import_modules(self) -> None:
         try:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import KW_ONLY, InitVar, dataclass, field, fields
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from pxgen_plugins import __version__
 from pxgen_plugins.adapters._anchors import AnchorReader
@@ -32,7 +32,27 @@ __all__ = [
 ]
 
 REGISTRY: Registry[type[Any]] = Registry("adapter", "pxgen_plugins.adapters", nested=True)
-register = REGISTRY.register
+
+T = TypeVar("T", bound=type[Any])
+
+
+def register(name: str) -> Callable[[T], T]:
+    """Return a decorator that registers an adapter class as ``name``.
+
+    Raises:
+        ParameterError: When the name is no lower-case identifier or is taken, or the class names
+            an unknown kind of evidence or of access.
+    """
+
+    def add(adapter: T) -> T:
+        with caller(f"register {adapter.__name__}"):
+            validation.choice(adapter.evidence, "evidence", EVIDENCE)
+            validation.choice(adapter.access, "access", ACCESS)
+            REGISTRY.register(name)(adapter)
+        return adapter
+
+    return add
+
 
 EVIDENCE = (
     "attribution",

@@ -166,7 +166,7 @@ def _choice(spec: Any, space: Any, standardize: bool | None) -> Choice:
         for option in options:
             if option not in known:
                 allowed = "one of its own: " + (", ".join(known) or "it has none")
-                hint = validation.nearest(option, known)
+                hint = validation.nearest(option, known) if known else "Leave it out."
                 raise ParameterError("option", allowed, short_repr(option), hint)
         if "outliers" in options:
             validation.integer(options["outliers"], "outliers", minimum=0)

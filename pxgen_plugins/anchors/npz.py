@@ -25,7 +25,9 @@ _TEXTS = {"label": ("labels", "y"), "id": ("ids", "id")}
 _CHUNK = 1 << 20
 _MOST_TEXT = 4096  # bytes of one label or id
 _MOST_TEXTS = 1 << 30  # bytes of all of them, which are loaded as a whole
-_HINT = "Save the anchors alone: numpy.save('anchors.npy', array), and pass labels= apart."
+_HINT = (
+    "Name the anchors x, as in numpy.savez(path, x=array); labels and ids may stand beside them."
+)
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from pxgen_plugins.audit.changes import Changes
 from pxgen_plugins.audit.verdicts import Judgement
 from pxgen_plugins.groups import GROUPS, INVALID
 from pxgen_plugins.result import Examples, Result, write_parquet
-from pxgen_plugins.utils.errors import ParameterError, caller, short_repr
+from pxgen_plugins.utils.errors import ParameterError, short_repr
 from pxgen_plugins.utils.files import plain, write_atomic
 
 __all__ = [
@@ -87,7 +87,6 @@ class Run:
     evidence: Evidence = NO_EVIDENCE
 
     @classmethod
-    @caller("pxgen")
     def open(cls, path: str | Path) -> Run:
         """Return the run in a folder.
 

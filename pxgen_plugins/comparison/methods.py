@@ -125,6 +125,9 @@ def _method(entry: Any) -> Method:
 
 def _make(maker: Any, task: Task) -> Any:
     if not isinstance(maker, str):
+        if isinstance(maker, type):
+            hint = f"Pass {maker.__name__}(model)."
+            raise ParameterError("method", "an explainer", f"the class {maker.__name__}", hint)
         explainer = maker if hasattr(maker, "explain") else maker()
         if hasattr(explainer, "evidence") and explainer.predictor is not task.model:
             hint = "Make the explainer with the model that is compared."

@@ -211,9 +211,10 @@ def check_options(function: Any, options: Mapping[str, Any], parameter: str) -> 
     known = inspect.signature(function).parameters
     unknown = [name for name in options if name not in known]
     if unknown:
-        allowed = f"a mapping with keys that {_name(function)} takes: {', '.join(known)}"
-        got = short_repr(dict(options))
-        raise ParameterError(parameter, allowed, got, nearest(unknown[0], known))
+        takes = f"keys that {_name(function)} takes: {', '.join(known)}"
+        allowed = "a mapping with " + (takes if known else f"no option: {_name(function)} has none")
+        hint = nearest(unknown[0], known) if known else f"Leave {unknown[0]!r} out."
+        raise ParameterError(parameter, allowed, short_repr(dict(options)), hint)
     needed = [n for n, p in known.items() if p.default is p.empty and p.kind not in _VARIABLE]
     missing = [name for name in needed if name not in options]
     if missing:

@@ -284,6 +284,7 @@ def load_model(path: Path) -> VAE:
     net.eval()
     return VAE(
         net,
+        modules=(),
         decode=lambda z: net.decode(z).clamp(0.0, 1.0),
         sample_shape=SHAPE,
         data_range=(0.0, 1.0),

@@ -313,6 +313,11 @@ def _claim(folder: Path, plan: Plan, fresh: bool, say: Callable[[str], None]) ->
     """Begin a run in a folder, or go on with one of the same plan."""
     try:
         _begin_or_resume(folder, plan, fresh, say)
+    except ValueError as error:
+        if isinstance(error, ParameterError):
+            raise
+        got = f"{short_repr(str(folder))} ({error})"
+        raise ParameterError("output", "a run folder, or empty", got, "Use --fresh.") from error
     except OSError as error:
         hint = "Choose another output, or mend its permissions."
         got = f"{short_repr(str(folder))} ({type(error).__name__}: {error.strerror})"

@@ -157,4 +157,23 @@ def _expand(text: str, place: str, faults: Faults) -> str:
         if name not in os.environ:
             hint = f"Set the environment variable {name}, or write the value."
             faults.append(ParameterError(place, f"with {name} set", "an unset variable", hint))
-    return _VARIABLE.sub(lambda match: os.environ.get(match[1], match[0]), text)
+    expanded = _VARIABLE.sub(lambda match: os.environ.get(match[1], match[0]), text)
+    return text if expanded == text else _Expanded(expanded, text)
+
+
+class _Expanded(str):
+    """A text with variables put in, which shows itself as it was written.
+
+    So no message repeats what an environment variable holds, also not from inside a table.
+    """
+
+    __slots__ = ("_written",)
+    _written: str
+
+    def __new__(cls, text: str, written: str) -> _Expanded:
+        self = super().__new__(cls, text)
+        self._written = written
+        return self
+
+    def __repr__(self) -> str:
+        return repr(self._written)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 
@@ -11,6 +12,8 @@ from torch import nn
 from pxgen_plugins.utils.seeds import derive
 
 __all__ = ["permuted_weights", "weights_by_layer"]
+
+_LOCK = threading.RLock()
 
 
 @contextmanager
@@ -24,7 +27,8 @@ def permuted_weights(
     also after an exception, every weight has its old value to the bit.
 
     The weights change in place, so that the network is reached by whatever runs it: methods,
-    closures, wrappers. Hence no other thread may use or train the network meanwhile.
+    closures, wrappers. Hence no other thread may run or train the network meanwhile; one that
+    wants to permute weights too waits.
 
     Args:
         layers: The modules by name, as the ``layers`` of a model.
@@ -49,21 +53,22 @@ def permuted_weights(
         if only is None or name in only
         for weight in own
     ]
-    saved = [weight.detach().clone() for _, weight in weights]
-    try:
-        generators: dict[str, torch.Generator] = {}
-        with torch.no_grad():
-            for (name, weight), values in zip(weights, saved, strict=True):
-                if name not in generators:
-                    layer_seed = derive(seed, "randomised", name)
-                    generators[name] = torch.Generator().manual_seed(layer_seed)
-                place = torch.randperm(weight.numel(), generator=generators[name])
-                weight.copy_(values.flatten()[place.to(weight.device)].view_as(weight))
-        yield
-    finally:
-        with torch.no_grad():
-            for (_, weight), values in zip(weights, saved, strict=True):
-                weight.copy_(values)
+    with _LOCK:  # else a second thread would save, and put back, what the first has permuted
+        saved = [weight.detach().clone() for _, weight in weights]
+        try:
+            generators: dict[str, torch.Generator] = {}
+            with torch.no_grad():
+                for (name, weight), values in zip(weights, saved, strict=True):
+                    if name not in generators:
+                        layer_seed = derive(seed, "randomised", name)
+                        generators[name] = torch.Generator().manual_seed(layer_seed)
+                    place = torch.randperm(weight.numel(), generator=generators[name])
+                    weight.copy_(values.flatten()[place.to(weight.device)].view_as(weight))
+            yield
+        finally:
+            with torch.no_grad():
+                for (_, weight), values in zip(weights, saved, strict=True):
+                    weight.copy_(values)
 
 
 def weights_by_layer(layers: Mapping[str, nn.Module]) -> dict[str, list[nn.Parameter]]:

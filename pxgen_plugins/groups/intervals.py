@@ -74,7 +74,7 @@ def bootstrap(
     drawn = rng.integers(r, size=(n_resamples, r)) if r > 1 else np.zeros((1, 1), dtype=np.int64)
     thresholds = np.array([combine(repeats[some]) for some in drawn])
     if sorted(kinds) == ["extrinsic", "intrinsic"]:
-        counts = _counts_of_pairs(values, thresholds, list(kinds).index("intrinsic"))
+        counts = pair_counts(values, thresholds, list(kinds).index("intrinsic"))
     else:
         counts = _counts_by_assignment(values, thresholds, kinds, rule, scale)
     rows = np.resize(np.arange(len(counts)), n_resamples)
@@ -84,7 +84,7 @@ def bootstrap(
     return {name: [float(low[k]), float(high[k])] for k, name in enumerate(GROUPS)}
 
 
-def _counts_of_pairs(values: Floats, thresholds: Floats, intrinsic: int) -> NDArray[np.int64]:
+def pair_counts(values: Floats, thresholds: Floats, intrinsic: int) -> NDArray[np.int64]:
     """Return the counts of the groups and of invalid anchors under each row of thresholds, (b, 5).
 
     For one criterion of each kind all counts are sums over a corner of one two-way table, of

@@ -121,13 +121,17 @@ def modules_behind(
         module: The object that a family is given first; it counts where it is a module.
 
     Raises:
-        ParameterError: When no module is given and a function is neither a module nor a method of
+        ParameterError: When ``modules`` is None and a function is neither a module nor a method of
             one: a network inside it cannot be seen, and would be run in training mode. Or when
             ``modules`` is something else.
     """
-    hint = "Pass modules=net, or modules=() for functions without networks."
     roots = [module] if isinstance(module, nn.Module) else []
-    if modules is None and not roots:
+    hint = "Pass modules=net, or modules=() for functions without networks."
+    if roots:
+        hint = (
+            "Pass modules=() if it uses no further network, or modules=other, the network it uses."
+        )
+    if modules is None:
         hidden = next((role for role, f in functions.items() if not modules_of(f)), None)
         if hidden is not None:
             allowed = f"given where {hidden} is a function, as networks inside it cannot be seen"

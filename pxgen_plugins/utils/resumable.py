@@ -90,6 +90,12 @@ def _create(path: Path, content: bytes) -> bool:
         os.link(draft, path)  # unlike a rename, this fails where the name is taken
     except FileExistsError:
         return False
+    except OSError:  # a file system without hard links, such as exFAT
+        try:
+            with open(path, "xb") as file:
+                file.write(content)
+        except FileExistsError:
+            return False
     finally:
         draft.unlink(missing_ok=True)
     return True

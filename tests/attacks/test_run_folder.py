@@ -139,6 +139,17 @@ def test_an_output_that_is_no_place_for_a_run_is_refused(kind: str, folder: Path
         assert (folder / "run" / "thesis.tex").read_text() == "mine"
 
 
+@pytest.mark.parametrize("digests", [[1], "x", None, {"model": 3}])
+def test_a_plan_whose_digests_were_changed_is_one_clear_error(digests, folder: Path, capsys):
+    path = folder / "run" / "plan.json"
+    plan = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps(plan | {"digests": digests}), encoding="utf-8")
+    assert run(["audit", str(folder / "audit.yaml"), "--quiet"]) == USAGE
+    error = capsys.readouterr().err
+    assert "output must be" in error
+    assert "internal error" not in error
+
+
 BLOCKED = """
 import socket, sys
 def refuse(*args, **options):

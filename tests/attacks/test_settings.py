@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+import traceback
 from pathlib import Path
 
 import pytest
@@ -125,3 +126,23 @@ def test_paths_of_the_settings_may_leave_the_folder_because_the_user_wrote_them(
     found = config_of(content, tmp_path / "inner")
     assert Path(found["anchors"]["path"]).resolve() == tmp_path / "a.npy"
     assert found.output == Path("/x")
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        '[{factory: "a:b", arguments: {token: "${SECRET}"}}]',
+        '"${SECRET}"',
+        '{factory: "a:b", arguments: ["${SECRET}"]}',
+        "{shipped: mnist_vae}\nseed: ${SECRET}",
+        '{shipped: mnist_vae}\nconditions: ["${SECRET}"]',
+    ],
+)
+def test_no_fault_repeats_what_an_environment_variable_holds(model, tmp_path, monkeypatch):
+    monkeypatch.setenv("SECRET", "hunter2")
+    path = tmp_path / "audit.yaml"
+    path.write_text(f"model: {model}\nanchors: {{shipped: mnist}}\noutput: run\n", "utf-8")
+    with pytest.raises(ParameterError) as caught:
+        load_config(path)
+    assert "${SECRET}" in str(caught.value)
+    assert "hunter2" not in "".join(traceback.format_exception(caught.value))

@@ -61,7 +61,7 @@ def test_counts_under_every_threshold_are_those_of_assignment(kinds):
     values[7, 1], values[8, 0], values[9] = np.nan, np.inf, -np.inf
     thresholds = rng.integers(-1, 8, size=(40, 2)).astype(float)
     order = (*groups.GROUPS, groups.INVALID)
-    found = intervals._counted(values, thresholds, kinds.index("intrinsic"))
+    found = intervals.pair_counts(values, thresholds, kinds.index("intrinsic"))
     for row, cut in zip(found, thresholds, strict=True):
         group = groups.assign(values, cut, kinds)
         assert row.tolist() == [(group == name).sum() for name in order]
@@ -83,7 +83,7 @@ def test_the_same_seed_gives_the_intervals_of_assigning_every_anchor(kinds, rule
         found = [groups.codes(values, cut, kinds, rule, scale) for cut in thresholds]
         return np.array([np.bincount(of, minlength=5) for of in found])
 
-    monkeypatch.setattr(intervals, "_counted", slow)
+    monkeypatch.setattr(intervals, "pair_counts", slow)
     assert found == intervals.bootstrap(values, repeats, lowest, kinds, rule, scale, seed=7)
 
 

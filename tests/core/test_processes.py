@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import os
 import signal
+from pathlib import Path
 
 import pytest
 import torch
 
 from pxgen_plugins.utils import processes
+
+
+@pytest.fixture(autouse=True)
+def importable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the workers, which take over this process's path, import the functions below."""
+    monkeypatch.syspath_prepend(Path(__file__).parents[2])
 
 
 def work(base: int, number: int) -> tuple[int, int, int]:

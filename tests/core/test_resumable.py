@@ -58,3 +58,12 @@ def test_of_many_that_begin_at_once_one_gets_the_folder(tmp_path: Path) -> None:
     for thread in threads:
         thread.join()
     assert sorted(results) == [[], *[["seed"]] * 7]
+
+
+def test_a_file_system_without_hard_links_will_do(tmp_path, monkeypatch):
+    def refuse(*_: object) -> None:
+        raise PermissionError("no hard links here")
+
+    monkeypatch.setattr("os.link", refuse)
+    assert resumable.begin(tmp_path, {"seed": 1}) == []
+    assert resumable.begin(tmp_path, {"seed": 2}) == ["seed"]

@@ -132,7 +132,7 @@ def test_numpy_and_torch_callables_can_be_mixed(net):
         flat = x.reshape(len(x), -1).astype(np.float64)
         return flat[:, :3] * 2, -flat[:, :3]
 
-    vae = VAE(net, encode=encode, **SHAPES)
+    vae = VAE(net, modules=(), encode=encode, **SHAPES)
     assert vae.reconstruct(torch.rand(2, 1, 8, 8)).dtype == torch.float32
 
 
@@ -152,6 +152,7 @@ def test_labels_with_dots_come_back_as_arrays():
 def test_too_few_finite_samples_for_a_conformal_level_is_an_error(net):
     broken = VAE(
         net,
+        modules=(),
         decode=lambda z: net.decode(z) / (z[:, 0] < 0.3).float()[:, None, None, None].sqrt(),
         check=False,
         **SHAPES,

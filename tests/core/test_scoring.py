@@ -203,6 +203,7 @@ def test_out_of_memory_for_one_anchor_is_an_error(net, images):
 def test_a_model_that_returns_nan_names_the_criterion(net, images):
     vae = VAE(
         net,
+        modules=(),
         decode=lambda z: net.decode(z) / 0.0 * 0.0,
         latent_shape=(3,),
         sample_shape=(1, 8, 8),

@@ -212,6 +212,7 @@ def broken_vae(net, when):
     """Samples whose first latent exceeds ``when`` decode to NaN."""
     return VAE(
         net,
+        modules=(),
         decode=lambda z: net.decode(z) / (z[:, 0] < when).float()[:, None, None, None].sqrt(),
         latent_shape=(3,),
         sample_shape=(1, 8, 8),

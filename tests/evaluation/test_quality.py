@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import math
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -132,3 +134,17 @@ def test_all_rows_stand_for_themselves():
     assert found["radius"] == 0.0
     assert found["mmd"] == pytest.approx(0.0, abs=1e-12)
     assert found["purity"] is None
+
+
+def test_threads_that_permute_the_same_weights_leave_them_as_they_were():
+    layer = torch.nn.Linear(200, 200)
+    before = layer.weight.detach().clone()
+
+    def permute(seed):
+        with permuted_weights({"layer": layer}, seed):
+            time.sleep(0.01)
+            return not torch.equal(layer.weight, before)
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(permute, range(12)))
+    assert torch.equal(layer.weight, before)

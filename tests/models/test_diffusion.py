@@ -17,6 +17,7 @@ from pxgen_plugins.models import Diffusion
 from pxgen_plugins.models.schedules import cosine, linear
 from pxgen_plugins.thresholds import Quantile
 from pxgen_plugins.utils.errors import ModelError, ParameterError
+from pxgen_plugins.utils.seeds import normal_rows
 
 MEAN, SPREAD = 0.4, 0.3
 SHARED = Path(__file__).resolve().parents[2].parent / "shared"
@@ -113,7 +114,7 @@ def test_the_simple_loss_is_the_error_of_the_noise():
 def test_the_terms_of_the_bound_are_the_divergences_they_stand_for():
     model, x = gaussian(loss="bound"), torch.linspace(-1, 1, 24).reshape(4, 6)
     left, at = linear(1000), 400
-    noise = model._shared(7)
+    noise = normal_rows(0, 1, (6,), 7)  # one draw for the whole batch
     now, before = float(left[at]), float(left[at - 1])
     noisy = math.sqrt(now) * x + math.sqrt(1 - now) * noise
     predicted = exact("epsilon", left)(noisy, torch.full((4,), at))

@@ -137,3 +137,13 @@ def test_what_draws_for_a_seed_needs_no_word(net):
     assert model.sample(2, 0).shape == (2, 4)
     with pytest.raises(ModelError, match="prior's result must be of shape"):
         Autoencoder(net, sample_shape=(4,), prior=lambda n, seed: torch.zeros(n, 3)).sample(2, 0)
+
+
+def test_a_function_beside_a_module_may_hide_a_second_network_and_is_asked_about_it(net):
+    other = Net().train()
+    hidden = {"encode": lambda x: other.encode(x), "sample_shape": (4,)}
+    with pytest.raises(ParameterError, match=r"modules must be given where encode is a function"):
+        Autoencoder(net, **hidden)
+    model = Autoencoder(net, modules=other, **hidden)
+    x = torch.rand(3, 4)
+    assert torch.equal(model.embed(x), other.eval().encode(x))

@@ -45,7 +45,7 @@ def test_samples_are_decoded_prior_draws(net, vae):
     [
         lambda net: {"module": net},
         lambda net: {"encode": net.encode, "decode": net.decode},
-        lambda net: {"module": net, "encode": lambda x: net.encode(x)},
+        lambda net: {"module": net, "encode": lambda x: net.encode(x), "modules": ()},
         lambda net: {
             "encode": lambda x: net.encode(x),
             "decode": functools.partial(net.decode),
@@ -122,7 +122,7 @@ class TestShapes:
         with pytest.raises(ModelError, match=r"batch of shape \(2, 3, 3\)"):
             VAE(NET, sample_shape=(3, 3))
         with pytest.raises(ModelError, match="decode must be a callable that returns instances"):
-            VAE(NET, decode=lambda z: None, latent_shape=(3,))
+            VAE(NET, modules=(), decode=lambda z: None, latent_shape=(3,))
 
     def test_both_are_checked_when_given(self):
         with pytest.raises(ModelError, match="decode"):
@@ -209,7 +209,7 @@ def test_other_spreads_are_turned_into_log_variances(net, vae, scale):
         mean, log_var = net.encode(x)
         return mean, (power * log_var).exp()
 
-    other = VAE(net, encode=encode, scale=scale, **SHAPES)
+    other = VAE(net, modules=(), encode=encode, scale=scale, **SHAPES)
     x = torch.rand(4, 1, 8, 8)
     torch.testing.assert_close(other.encode(x)[1], vae.encode(x)[1], rtol=1e-4, atol=1e-4)
 
@@ -242,7 +242,7 @@ def test_a_float64_model_is_fed_float64():
     ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
 )
 def test_the_self_check_names_what_is_wrong(change, text):
-    good = {"module": NET, **SHAPES}
+    good = {"module": NET, "modules": (), **SHAPES}
     with pytest.raises(ModelError, match=text):
         VAE(**{**good, **change})
 
@@ -369,7 +369,7 @@ def test_the_type_is_that_of_most_parameters():
 
 
 def test_the_check_can_be_left_out():
-    VAE(NET, decode=lambda z: 5 * NET.decode(z), check=False, **SHAPES)
+    VAE(NET, modules=(), decode=lambda z: 5 * NET.decode(z), check=False, **SHAPES)
 
 
 def test_the_first_error_of_the_callable_is_kept_as_the_cause():

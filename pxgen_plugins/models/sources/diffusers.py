@@ -96,7 +96,7 @@ def _vae(net: Any, sample_shape: Any, settings: dict[str, Any]) -> VAE:
 
     latent = (int(config.latent_channels), *_down(config, shape))
     return VAE(
-        net, encode=encode, decode=decode, latent_shape=latent, sample_shape=shape,
+        net, modules=(), encode=encode, decode=decode, latent_shape=latent, sample_shape=shape,
         data_range=_RANGE, **settings,
     )  # fmt: skip
 
@@ -107,6 +107,7 @@ def _vqvae(net: Any, sample_shape: Any, prior: Any, settings: dict[str, Any]) ->
     book = net.quantize.embedding
     return VQVAE(
         net,
+        modules=(),
         encode=lambda x: net.encode(x).latents,
         decode=lambda z: net.decode(z, force_not_quantize=True).sample.clamp(*_RANGE),
         codebook=book,

@@ -56,7 +56,7 @@ def from_nflows(
             return samples if context is None else samples[0]
 
         settings["sample"] = with_seed(draw)
-    model = Flow(obj, log_prob=log_prob, sample_shape=sample_shape, **settings)
+    model = Flow(obj, modules=(), log_prob=log_prob, sample_shape=sample_shape, **settings)
     model.origin = f"nflows {type(obj).__name__}, base {type(obj._distribution).__name__}"
     return model
 

@@ -37,7 +37,7 @@ def from_normflows(obj: Any, *, sample_shape: tuple[int, ...], **settings: Any) 
         settings["decode"] = lambda z: obj.forward(z * base.log_scale.exp() + base.loc)
     else:
         settings["sample"] = with_seed(lambda n: obj.sample(n)[0])
-    model = Flow(obj, sample_shape=sample_shape, **settings)
+    model = Flow(obj, modules=(), sample_shape=sample_shape, **settings)
     model.origin = f"normflows {type(obj).__name__}, base {type(base).__name__}"
     return model
 

@@ -80,7 +80,7 @@ def from_pythae(
         probe = _probe(obj)
         if "log_covariance" in probe and name not in _NOT_GAUSSIAN:
             encode = lambda x: _posterior(obj.encoder(x))  # noqa: E731
-            model = VAE(obj, encode=encode, decode=decode, **settings)
+            model = VAE(obj, modules=(), encode=encode, decode=decode, **settings)
         else:
             if prior is None and name == "WAE_MMD":
                 size = int(obj.latent_dim)
@@ -89,6 +89,7 @@ def from_pythae(
                 )
             model = Autoencoder(
                 obj,
+                modules=(),
                 encode=lambda x: obj.encoder(x).embedding,
                 decode=decode,
                 prior=prior,
@@ -116,10 +117,11 @@ def _vqvae(obj: Any, decode: Any, prior: Any, settings: dict[str, Any]) -> VQVAE
     latent = tuple(int(size) for size in _probe(obj).embedding.shape[1:])
     if len(latent) > 1:
         encode = lambda x: obj.encoder(x).embedding  # noqa: E731
-        return VQVAE(obj, encode=encode, decode=decode, latent_shape=latent, **settings)
+        return VQVAE(obj, modules=(), encode=encode, decode=decode, latent_shape=latent, **settings)
     # a flat code is quantised number by number
     return VQVAE(
         obj,
+        modules=(),
         encode=lambda x: obj.encoder(x).embedding[:, :, None],
         decode=lambda z: decode(z.flatten(1)),
         latent_shape=(*latent, 1),

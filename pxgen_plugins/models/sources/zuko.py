@@ -46,7 +46,12 @@ def from_zuko(obj: Any, *, context: Any = None, **settings: Any) -> Flow:
         settings["decode"] = lambda z: distribution().transform.inv(z).reshape(-1, *shape)
     else:
         settings["sample"] = with_seed(lambda n: distribution().sample((n,)).reshape(n, *shape))
-    model = Flow(obj, log_prob=lambda x: distribution().log_prob(x.reshape(-1, *size)), **settings)
+    model = Flow(
+        obj,
+        modules=(),
+        log_prob=lambda x: distribution().log_prob(x.reshape(-1, *size)),
+        **settings,
+    )
     model.origin = f"zuko {type(obj).__name__}, {size[-1]} features"
     return model
 

@@ -65,5 +65,5 @@ def test_a_file_system_without_hard_links_will_do(tmp_path, monkeypatch):
         raise PermissionError("no hard links here")
 
     monkeypatch.setattr("os.link", refuse)
-    assert resumable.begin(tmp_path, {"seed": 1}) == []
-    assert resumable.begin(tmp_path, {"seed": 2}) == ["seed"]
+    assert begin(tmp_path, {"seed": 1}) == []
+    assert begin(tmp_path, {"seed": 2}) == ["seed"]

@@ -115,7 +115,7 @@ def _memory(folder: Path, quick: bool) -> Iterator[Row]:
 
 def _write_anchors(path: Path, n: int) -> None:
     block = np.random.default_rng(0).random((min(n, 10_000), 64), dtype=np.float32)
-    anchors = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=(n, 1, 8, 8))
+    anchors = np.lib.format.open_memmap(path, "w+", np.float32, (n, 1, 8, 8))  # type: ignore[no-untyped-call]
     for low in range(0, n, len(block)):
         rows = np.roll(block, low // len(block), 1).reshape(-1, 1, 8, 8)
         anchors[low : low + len(block)] = rows

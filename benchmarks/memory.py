@@ -38,7 +38,7 @@ def run(quick: bool = False) -> Iterator[Row]:
 def write_images(path: Path, n: int) -> None:
     """Write ``n`` noisy images as a .npy file, a block at a time."""
     rng = np.random.default_rng(0)
-    images = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=(n, 28, 28))
+    images = np.lib.format.open_memmap(path, "w+", np.uint8, (n, 28, 28))  # type: ignore[no-untyped-call]
     for start in range(0, n, 10_000):
         block = images[start : start + 10_000]
         block[:] = rng.integers(0, 256, block.shape, dtype=np.uint8)

@@ -77,7 +77,7 @@ def _of_others(case: Case) -> Iterator[Row]:
 
 def _of_peers(case: Case) -> Iterator[Row]:
     """Yield a row for each peer, with its radius beside ours; those not installed are named."""
-    ours = k_center(case.X, case.k).objective
+    ours = k_center(case.X, case.k, start=0).objective  # peers begin there too, where they can
     for peer in PEERS:
         yield _of_peer(case, peer, ours)
 
@@ -95,7 +95,7 @@ def _of_peer(case: Case, peer: Peer, radius: float) -> Row:
     except Exception as error:  # another package's failure leaves the other rows in place
         return Row(peer.name, case.setting, None, "", error=describe(error))
     ratio = _radius(case.X, picks[0]) / radius
-    return case.row(peer.name, seconds, note=f"{peer.how}; radius {ratio:.2f} of k_center's")
+    return case.row(peer.name, seconds, note=f"{peer.how}; radius {ratio:.3g} of k_center's")
 
 
 def _table(n: int, d: int, kind: str) -> Table:

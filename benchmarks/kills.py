@@ -19,7 +19,6 @@ from pxgen_plugins.audit import engine, shards
 from pxgen_plugins.audit.writers.base import file_names
 
 POINTS = ("planned", "calibrated", "scored", "written")
-KILLS_PER_RUN = 3
 
 
 def run(quick: bool = False) -> Iterator[Row]:
@@ -29,10 +28,11 @@ def run(quick: bool = False) -> Iterator[Row]:
     after a point drawn at random: the plan, the calibration, one of the shards, the first result.
     """
     with tempfile.TemporaryDirectory() as name:
-        yield _kill(Path(name), 2 if quick else 30, quick)
+        n, per_run = (1, 1) if quick else (30, 3)
+        yield _kill(Path(name), n, per_run, quick)
 
 
-def _kill(folder: Path, n: int, quick: bool) -> Row:
+def _kill(folder: Path, n: int, per_run: int, quick: bool) -> Row:
     whole = folder / "whole"
     _follow(whole, None, 0.0, quick)
     expected = _content(whole)
@@ -42,7 +42,7 @@ def _kill(folder: Path, n: int, quick: bool) -> Row:
     runs = differing = 0
     while phases.total() < n:
         run = folder / f"run{runs}"
-        for _ in range(KILLS_PER_RUN):
+        for _ in range(per_run):
             point = POINTS[draws.integers(len(POINTS))]
             reached = _points(run, int(draws.integers(1, n_shards + 1)))[point]
             if _follow(run, reached, draws.uniform(0.0, 0.02 if quick else 0.3), quick):

@@ -58,7 +58,6 @@ def calibrate(samples: int, repeats: int) -> int:
     """Return the growth while a model is calibrated."""
     with one_thread():
         explainer = _explainer(samples, repeats)
-        explainer.scorer()  # moves the model to its device: not the calibration's memory
         with fresh_process.peak_growth() as growth:
             explainer.fit()
         return growth()

@@ -1,9 +1,10 @@
 """Run the benchmarks: every row is printed, and stored as JSON, as soon as it is there.
 
-    python benchmarks/run.py [--quick] [--only scoring ...] [--output output/benchmarks.json]
+    OMP_NUM_THREADS=1 python benchmarks/run.py [--quick] [--only scoring ...] [--output rows.json]
 
 Times are ratios of two times of one run where that is possible, of processor time on one thread,
-so they compare across machines. ``--quick`` runs the same code on tiny sizes, to see that it
+so they compare across machines; set ``OMP_NUM_THREADS=1``, as ``make bench`` does, or numpy's
+matrix products take all cores. ``--quick`` runs the same code on tiny sizes, to see that it
 works; its numbers mean nothing. A benchmark that fails is a row with its error, the others go on,
 and the exit code is 1.
 """
@@ -86,6 +87,7 @@ def machine() -> dict[str, Any]:
         "architecture": platform.machine(),
         "processor": _processor(),
         "cores": os.cpu_count(),
+        "omp_num_threads": os.environ.get("OMP_NUM_THREADS"),
         "system": f"{platform.system()} {platform.release()}",
     }
 

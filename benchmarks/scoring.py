@@ -62,7 +62,9 @@ def run(quick: bool = False) -> Iterator[Row]:
     bare = best.pop("bare")
     for name, seconds in best.items():
         target = TARGETS.get(name)
-        yield Row(f"scoring {name} / bare loop", setting, seconds / bare, "x CPU time", target)
+        yield Row(
+            f"scoring {name} / bare encode + decode", setting, seconds / bare, "x CPU time", target
+        )
 
 
 def _cases(n: int, size: int) -> dict[str, Callable[[], object]]:

@@ -42,11 +42,13 @@ lint: $(VENV)/.test $(TREE)  ## ruff (rules and format) and import-linter (who m
 		cd $(TREE) && "$(abspath $(BIN))/lint-imports" --no-cache --no-logo ../../pyproject.toml; \
 	else echo "import-linter needs Python 3.11: the arrows were not checked." >&2; fi
 
-type: $(VENV)/.test $(TREE)  ## mypy --strict over the library, the adapters and the examples
+type: $(VENV)/.test $(TREE)  ## mypy --strict over everything but the tests
 	cd $(TREE) && "$(abspath $(BIN))/mypy" --config-file ../../pyproject.toml \
 		--cache-dir ../../.mypy_cache -p pxgen_plugins
 	cd $(TREE) && "$(abspath $(BIN))/mypy" --config-file ../../pyproject.toml \
 		--cache-dir ../../.mypy_cache ../../examples
+	cd $(TREE) && "$(abspath $(BIN))/mypy" --config-file ../../pyproject.toml \
+		--cache-dir ../../.mypy_cache ../../benchmarks
 
 # Readers of source do not see that adapters/ is pxgen_plugins.adapters: they get it as installed.
 $(TREE):
@@ -70,8 +72,8 @@ pytest-all: $(VENV)/.test  ## every test
 test-tensorflow: $(TENSORFLOW)/.test  ## the adapter of Keras models, in an environment with TensorFlow
 	OMP_NUM_THREADS=1 $(TENSORFLOW)/bin/python -m pytest tests/adapters/test_tensorflow.py
 
-bench: $(VENV)/.bench  ## set up, then print the table of benchmarks and store it as JSON
-	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/run.py
+bench: $(VENV)/.bench  ## set up, then measure: a table and JSON, row by row; quick, to try it: BENCH=--quick
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/run.py $(BENCH)
 
 format: $(VENV)/.test  ## let ruff mend what it can
 	$(BIN)/ruff check --fix $(SOURCES)
@@ -116,8 +118,8 @@ $(VENV)/.test: pyproject.toml constraints.txt | $(BIN)/python
 	touch $@ $(VENV)/.demo $(VENV)/.compare $(VENV)/.audit
 
 $(VENV)/.bench: pyproject.toml constraints.txt | $(BIN)/python
-	$(INSTALL) -e . psutil
-	$(INSTALL) -e '.[bench]' || echo "The peers need a C++ compiler to install: going on without them." >&2
+	$(INSTALL) -e '.[audit]' psutil
+	$(INSTALL) -e '.[bench]' || echo "A peer did not install: going on, and its row will say so." >&2
 	touch $@
 
 # Made anew when anything changed: half an environment, left by a broken run, is no start. torch goes

@@ -1,208 +1,137 @@
-"""Audits under stress: killed again and again, a million anchors, and what the frame costs.
-
-    python benchmarks/audit.py kills      # 30 times kill -9 during an audit of 20,000 anchors
-    python benchmarks/audit.py million    # 1,000,000 synthetic anchors: memory, size of the report
-    python benchmarks/audit.py cost       # seconds of an audit's scoring over bare scoring
-
-Each prints one line of JSON.
-"""
+"""What the frame of an audit costs: seconds over bare scoring, and memory for many anchors."""
 
 from __future__ import annotations
 
-import json
 import os
-import resource
-import shutil
-import signal
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import fresh_process
 import numpy as np
+import torch
+from rows import Row
 
 from pxgen_plugins.audit import engine, shards
 from pxgen_plugins.audit.inputs import open_set
 from pxgen_plugins.audit.settings import Config, config_of
-from pxgen_plugins.audit.writers.base import file_names
 from pxgen_plugins.utils.threads import one_thread
 
-HERE = Path(__file__).resolve()
+__all__ = ["run", "settings"]
 
 
-def settings(folder: Path, **changes: Any) -> Config:
-    """Return settings of an audit of 20,000 images."""
+def run(quick: bool = False) -> Iterator[Row]:
+    """Yield the rows of the seconds, then those of the memory."""
+    for measure in (_seconds, _memory):
+        with tempfile.TemporaryDirectory() as folder:
+            yield from measure(Path(folder), quick)
+
+
+def settings(folder: Path, quick: bool, **changes: Any) -> Config:
+    """Return settings of an audit of 20,000 images; of 300 where it should be quick."""
     values: dict[str, Any] = {
         "model": {"shipped": "mnist_vae"},
-        "anchors": {"shipped": "mnist", "split": "train", "limit": 20_000},
-        "threshold": {"name": "MeanMax", "n_samples": 5_000, "n_repeats": 3},
-        "shard_size": 1_024,
+        "anchors": {"shipped": "mnist", "split": "train", "limit": 300 if quick else 20_000},
+        "threshold": {"name": "MeanMax", "n_samples": 200 if quick else 5_000, "n_repeats": 3},
+        "shard_size": 64 if quick else 1_024,
         "conditions": ["label:0.HIHE.fraction >= 0.5"],
         "output": str(folder),
     }
     return config_of(values | changes, folder.parent)
 
 
-def audit(config: Config) -> float:
-    """Run an audit; return the seconds that fitting and scoring took."""
-    plan, explainer = engine.make_plan(config)
-    started = time.perf_counter()
-    engine.score(config, plan, explainer)
-    seconds = time.perf_counter() - started
-    engine.finish(config, plan)
-    return seconds
-
-
-def content(folder: Path) -> dict[str, bytes]:
-    """Return the final files of a run."""
-    return {p.name: p.read_bytes() for p in folder.iterdir() if p.name in file_names()}
-
-
-def kills(folder: Path, n: int = 30) -> dict[str, Any]:
-    """Kill audits ``n`` times at random moments; compare their files with an undisturbed run's.
-
-    Every run is killed three times and then left to end. A kill comes up to 0.3 seconds after a
-    point drawn at random: the plan, the calibration, one of the shards, or the first result.
-    """
-    whole = folder / "whole"
-    _follow(folder, whole, None)
-    wanted = content(whole)
-    n_shards = len(list(whole.glob("shards/*.safetensors")))
-    draws = np.random.default_rng(0)
-    fell: dict[str, int] = {}
-    runs = differing = 0
-    while sum(fell.values()) < n:
-        run = folder / f"run{runs}"
-        for _ in range(3):
-            point = ("planned", "calibrated", "scored", "written")[draws.integers(4)]
-            reached = _points(run, int(draws.integers(1, n_shards + 1)))[point]
-            if _follow(folder, run, reached, draws.uniform(0.0, 0.3)):
-                phase = _phase(run, n_shards)
-                fell[phase] = fell.get(phase, 0) + 1
-        _follow(folder, run, None)
-        differing += content(run) != wanted
-        shutil.rmtree(run)
-        runs += 1
-    return {
-        "kills": sum(fell.values()), "fell_while": dict(sorted(fell.items())), "runs": runs,
-        "runs_that_differ": differing, "files_compared": len(wanted),
-    }  # fmt: skip
-
-
-def _points(run: Path, n_shards: int) -> dict[str, Callable[[], bool]]:
-    """Return what tells that a run has come so far; in one that goes on it may be there at once."""
-    return {
-        "planned": lambda: True,
-        "calibrated": (run / shards.FIT / "pxgen.json").exists,
-        "scored": lambda: len(list(run.glob("shards/*.safetensors"))) >= n_shards,
-        "written": lambda: any((run / name).exists() for name in file_names()),
-    }
-
-
-def _follow(
-    folder: Path, run: Path, reached: Callable[[], bool] | None, delay: float = 0.0
-) -> bool:
-    """Start an audit or go on with it, and kill it after a point; return whether it was killed."""
-    marker = folder / "planned"
-    marker.unlink(missing_ok=True)
-    command = [sys.executable, "-W", "ignore", str(HERE), "run", str(run), str(marker)]
-    process = subprocess.Popen(command)
-    if reached is not None:
-        while process.poll() is None and not (marker.exists() and reached()):
-            time.sleep(0.002)
-        time.sleep(delay)
-        process.send_signal(signal.SIGKILL)
-    code = process.wait()
-    assert code in {0, -signal.SIGKILL}
-    return code != 0
-
-
-def _phase(run: Path, n_shards: int) -> str:
-    """Return what a killed run was doing, by what it had written."""
-    if not (run / shards.FIT / "pxgen.json").exists():
-        return "calibrating"
-    if len(list(run.glob("shards/*.safetensors"))) < n_shards:
-        return "scoring"
-    begun = any((run / name).exists() for name in file_names())
-    return "writing results" if begun else "assembling"
-
-
-def million(folder: Path, n: int = 1_000_000) -> dict[str, Any]:
-    """Audit synthetic anchors from a memory map; return peak memory and sizes."""
-    path = folder / "anchors.npy"
-    block = np.random.default_rng(0).random((10_000, 64), dtype=np.float32)
-    mapped = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=(n, 1, 8, 8))
-    for low in range(0, n, len(block)):
-        mapped[low : low + len(block)] = np.roll(block, low // len(block), 1).reshape(-1, 1, 8, 8)
-    del mapped
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    config = settings(
-        folder / "run",
-        model={"factory": "pxgen_plugins.testing.examples:LinearModel"},
-        anchors={"path": str(path)},
-        shard_size=65_536,
-        conditions=["invalid.count < 1"],
-    )
-    started = time.perf_counter()
-    audit(config)
-    return {
-        "anchors": n,
-        "seconds": round(time.perf_counter() - started, 1),
-        "peak_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
-        "mib_before": round(before),
-        "report_bytes": (folder / "run/report.html").stat().st_size,
-    }
-
-
-def cost(folder: Path) -> dict[str, Any]:
-    """Return what shards add to scoring all anchors at once, as a ratio.
+def _seconds(folder: Path, quick: bool) -> Iterator[Row]:
+    """Yield what shards add to scoring all anchors at once, as ratios.
 
     A worker scores with one thread, whatever the number of cores, so that its values do not depend
-    on it: ``ratio`` is to bare scoring with one thread too, the other to one with torch's threads.
+    on it: the first ratio is to bare scoring with one thread too, the other to one with a thread
+    for each core. Times are wall times: processor time would add up the threads.
     """
-    config = settings(folder / "run", shard_size=8_192)
-    audit(config)
+    size = 128 if quick else 8_192
+    config = settings(folder / "run", quick, shard_size=size)
+    _audit(config)
     work = shards.work_of(folder / "run")
     anchors = open_set(config, "anchors", work.explainer.predictor)
     assert anchors is not None
-    times: dict[str, list[float]] = {"bare": [], "threads": [], "shards": []}
-    for _ in range(7):
-        started = time.perf_counter()
-        work.explainer.scorer().score(anchors)
-        times["threads"].append(time.perf_counter() - started)
-        started = time.perf_counter()
+    score = partial(work.explainer.scorer().score, anchors)
+    cores = os.cpu_count() or 1
+    before = torch.get_num_threads()
+
+    def on_one_thread() -> None:
         with one_thread():
-            work.explainer.scorer().score(anchors)
-        times["bare"].append(time.perf_counter() - started)
-        started = time.perf_counter()
-        for index in range(shards.count(len(anchors), 8_192)):
+            score()
+
+    def on_all_threads() -> None:
+        torch.set_num_threads(cores)
+        try:
+            score()
+        finally:
+            torch.set_num_threads(before)
+
+    def in_shards() -> None:
+        for index in range(shards.count(len(anchors), size)):
             shards.score_shard(folder / "run", index)
-        times["shards"].append(time.perf_counter() - started)
-    best = {name: min(found) for name, found in times.items()}
-    return {
-        "bare_seconds": round(best["bare"], 3),
-        "ratio": round(best["shards"] / best["bare"], 3),
-        "ratio_to_all_threads": round(best["shards"] / best["threads"], 3),
+
+    cases = {"one": on_one_thread, "all": on_all_threads, "shards": in_shards}
+    best = _least_wall_times(cases, 1 if quick else 7)
+    setting = f"{len(anchors):,} anchors, shards of {size:,}"
+    name = "audit: scoring in shards / bare scoring"
+    yield Row(name, f"{setting}, one thread", best["shards"] / best["one"], "x wall time")
+    yield Row(name, f"{setting}, {cores} threads", best["shards"] / best["all"], "x wall time")
+
+
+def _least_wall_times(cases: dict[str, Callable[[], None]], repeats: int) -> dict[str, float]:
+    best = dict.fromkeys(cases, float("inf"))
+    for _ in range(repeats):
+        for name, case in cases.items():
+            start = time.perf_counter()
+            case()
+            best[name] = min(best[name], time.perf_counter() - start)
+    return best
+
+
+def _memory(folder: Path, quick: bool) -> Iterator[Row]:
+    """Yield memory, time and the report's size of an audit of many synthetic anchors."""
+    n = 2_000 if quick else 1_000_000
+    path = folder / "anchors.npy"
+    _write_anchors(path, n)
+    changes = {
+        "model": {"factory": "pxgen_plugins.testing.examples:LinearModel"},
+        "anchors": {"path": str(path)},
+        "shard_size": 1_024 if quick else 65_536,
+        "conditions": ["invalid.count < 1"],
     }
+    config = settings(folder / "run", quick, **changes)
+    growth, seconds = fresh_process.call(_watch, config)
+    setting = f"{n:,} anchors of 8x8, mapped .npy"
+    note = "with what is imported on first use"
+    yield Row("audit: growth of memory", setting, growth / 2**20, "MiB", note=note)
+    yield Row("audit: time", setting, seconds, "s")
+    report = (folder / "run" / "report.html").stat().st_size
+    yield Row("audit: size of the report", setting, report / 2**20, "MiB")
 
 
-def main() -> None:
-    """Run the named benchmark."""
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-    if sys.argv[1] == "run":
-        config = settings(Path(sys.argv[2]), adapters={"names": ["lrp"], "per_group": 2})
-        plan, explainer = engine.make_plan(config)
-        Path(sys.argv[3]).touch()
-        engine.score(config, plan, explainer)
-        engine.finish(config, plan)
-        return
-    named = {"kills": kills, "million": million, "cost": cost}
-    with tempfile.TemporaryDirectory() as folder:
-        print(json.dumps(named[sys.argv[1]](Path(folder))))
+def _write_anchors(path: Path, n: int) -> None:
+    block = np.random.default_rng(0).random((min(n, 10_000), 64), dtype=np.float32)
+    anchors = np.lib.format.open_memmap(path, "w+", np.float32, (n, 1, 8, 8))  # type: ignore[no-untyped-call]
+    for low in range(0, n, len(block)):
+        rows = np.roll(block, low // len(block), 1).reshape(-1, 1, 8, 8)
+        anchors[low : low + len(block)] = rows
+    anchors.flush()
 
 
-if __name__ == "__main__":
-    main()
+def _watch(config: Config) -> tuple[int, float]:
+    """Run an audit; return the growth of memory in bytes, and the seconds."""
+    start = time.perf_counter()
+    with fresh_process.peak_growth() as growth:
+        _audit(config)
+    return growth(), time.perf_counter() - start
+
+
+def _audit(config: Config) -> None:
+    plan, explainer = engine.make_plan(config)
+    engine.score(config, plan, explainer)
+    engine.finish(config, plan)

@@ -2,86 +2,77 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 import tempfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import fresh_process
 import numpy as np
+from rows import Row
 
-_EXPLAIN = """
-import json, resource, sys, threading, time
-import numpy as np, torch, psutil
-torch.set_num_threads(1)
 from pxgen_plugins import PXGen
 from pxgen_plugins.datasets import load_mnist_vae
 from pxgen_plugins.models import VAE
 from pxgen_plugins.thresholds import MeanMax
-net = load_mnist_vae()
-model = VAE(net, sample_shape=(1, 28, 28))
-samples, repeats = int(sys.argv[2]), int(sys.argv[3])
-explainer = PXGen(model, threshold=MeanMax(samples, repeats))
-def size(node):
-    if isinstance(node, dict):
-        return sum(size(child) for child in node.values())
-    return node.nbytes if isinstance(node, np.ndarray) else 0
-process, peak, done = psutil.Process(), [0], threading.Event()
-def watch():
-    while not done.wait(0.02):
-        peak[0] = max(peak[0], process.memory_info().rss)
-explainer.fit() if sys.argv[1] != "-" else explainer._scorer()
-before = process.memory_info().rss
-threading.Thread(target=watch, daemon=True).start()
-table = 0
-if sys.argv[1] != "-":
-    found = explainer.explain(sys.argv[1])
-    table = size(found.data)
-else:
-    explainer.fit()
-done.set()
-print(json.dumps({"growth": peak[0] - before, "table": table}))
-"""
+from pxgen_plugins.utils.threads import one_thread
 
 
-def run(quick: bool = False) -> list[dict[str, Any]]:
-    """Return growth of the resident memory over that before the call, in MiB."""
-    counts = [2_000, 20_000] if quick else [100_000, 1_000_000]
-    rows = []
-    with tempfile.TemporaryDirectory() as folder:
-        for n in counts:
+def run(quick: bool = False) -> Iterator[Row]:
+    """Yield by how much the resident memory grows during a call, in MiB."""
+    for n in (200, 2_000) if quick else (100_000, 1_000_000):
+        with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "anchors.npy"
-            write(path, n)
-            found = measure(str(path), 1_000, 2)
-            rows.append(row(f"explain n={n:,}", "mapped uint8 .npy, 28x28", found))
-            beyond = {"growth": found["growth"] - found["table"]}
-            rows.append(row(f"explain n={n:,}, beyond the result table", "the same run", beyond))
+            write_images(path, n)
+            growth, table = fresh_process.call(explain, str(path), 100 if quick else 1_000)
+        setting = f"n={n:,}, mapped uint8 .npy, 28x28"
+        yield _row("explain: growth of memory", setting, growth)
+        yield _row("explain: growth beyond the result's arrays", setting, growth - table)
+    samples = 200 if quick else 60_000
     for repeats in (2, 20):
-        found = measure("-", 6_000 if quick else 60_000, repeats)
-        rows.append(row(f"calibrate x {repeats} repeats", "samples per repeat as given", found))
-    return rows
+        growth = fresh_process.call(calibrate, samples, repeats)
+        setting = f"{samples:,} samples x {repeats} repeats"
+        yield _row("calibration: growth of memory", setting, growth)
 
 
-def write(path: Path, n: int) -> None:
+def write_images(path: Path, n: int) -> None:
     """Write ``n`` noisy images as a .npy file, a block at a time."""
     rng = np.random.default_rng(0)
-    out = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=(n, 28, 28))
+    images = np.lib.format.open_memmap(path, "w+", np.uint8, (n, 28, 28))  # type: ignore[no-untyped-call]
     for start in range(0, n, 10_000):
-        block = out[start : start + 10_000]
+        block = images[start : start + 10_000]
         block[:] = rng.integers(0, 256, block.shape, dtype=np.uint8)
-    out.flush()
+    images.flush()
 
 
-def measure(path: str, samples: int, repeats: int) -> dict[str, int]:
-    """Run one call in a fresh process; return bytes."""
-    command = [sys.executable, "-c", _EXPLAIN, path, str(samples), str(repeats)]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
-    found: dict[str, int] = json.loads(done.stdout)
-    return found
+def explain(path: str, samples: int) -> tuple[int, int]:
+    """Return the growth while anchors are explained, and the bytes of the result's arrays."""
+    with one_thread():
+        explainer = _explainer(samples, 2).fit()
+        with fresh_process.peak_growth() as growth:
+            explanation = explainer.explain(path)
+        return growth(), _size(explanation.data)
 
 
-def row(name: str, setting: str, found: dict[str, int]) -> dict[str, Any]:
-    """Return one row of the table."""
-    value = found["growth"] / 2**20
-    return {"name": name, "setting": setting, "value": value, "unit": "MiB", "target": ""}
+def calibrate(samples: int, repeats: int) -> int:
+    """Return the growth while a model is calibrated."""
+    with one_thread():
+        explainer = _explainer(samples, repeats)
+        with fresh_process.peak_growth() as growth:
+            explainer.fit()
+        return growth()
+
+
+def _explainer(samples: int, repeats: int) -> PXGen:
+    model = VAE(load_mnist_vae(), sample_shape=(1, 28, 28))
+    return PXGen(model, threshold=MeanMax(samples, repeats))
+
+
+def _size(node: Any) -> int:
+    if isinstance(node, Mapping):
+        return sum(_size(child) for child in node.values())
+    return node.nbytes if isinstance(node, np.ndarray) else 0
+
+
+def _row(name: str, setting: str, size: int) -> Row:
+    return Row(name, setting, size / 2**20, "MiB")

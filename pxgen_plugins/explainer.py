@@ -28,6 +28,7 @@ from pxgen_plugins.host import (
     warn_version,
 )
 from pxgen_plugins.models import BlackBox, Model, capabilities
+from pxgen_plugins.models.runtime import Autocast
 from pxgen_plugins.representatives import parse
 from pxgen_plugins.result.assembly import assemble
 from pxgen_plugins.result.explanation import DEFAULT_META_PXGEN, build
@@ -363,8 +364,9 @@ def _is_function(predictor: Any) -> bool:
 def _model_summary(model: Any) -> dict[str, Any]:
     """Return what a reader of the explanation must know of the model."""
     have = capabilities(model)
+    family = type(model.wrapped if isinstance(model, Autocast) else model)
     return {
-        "family": type(model).__name__,
+        "family": family.__name__,
         "capabilities": sorted(have),
         "latent_access": bool(have & {"encode", "embed", "codes"}),
     }

@@ -49,7 +49,7 @@ DEFAULT_DATA_ALIBI_KERNEL_SHAP: dict[str, Any] = {
 class AlibiKernelShap(ShapleyAdapter):
     """Shapley values of latent dimensions or of groups of them, by alibi's KernelShap.
 
-    As :class:`LatentSHAP` with ``method="kernel"``, but several dimensions may play as one: with
+    As ``LatentSHAP`` with ``method="kernel"``, but several dimensions may play as one: with
     200 of them, a few blocks are estimated far better than single ones (Lundberg and Lee 2017).
 
     Args:

@@ -9,7 +9,7 @@ from typing import Any
 from pxgen_plugins.anchors.base import REGISTRY, Anchors, fit_shape
 from pxgen_plugins.anchors.label_text import as_ids, as_labels
 from pxgen_plugins.anchors.subset import Subset
-from pxgen_plugins.utils.errors import AnchorError, short_repr
+from pxgen_plugins.utils.errors import AnchorError, caller, short_repr
 
 register = REGISTRY.register
 names = REGISTRY.names
@@ -23,6 +23,7 @@ _HINT = (
 )
 
 
+@caller("open_anchors", fallback=True)
 def open_anchors(
     X: Any,
     *,

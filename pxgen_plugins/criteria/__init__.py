@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from pxgen_plugins.criteria.base import REGISTRY as REGISTRY
 from pxgen_plugins.criteria.base import Batch, Criterion, for_model, make
 from pxgen_plugins.criteria.fitted_criterion import FittedCriterion
+from pxgen_plugins.utils.errors import caller
 
 if TYPE_CHECKING:
     from pxgen_plugins.criteria.aggregate import AggregateMahalanobis
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from pxgen_plugins.criteria.text import TokenEdit, TokenNLL
 
 register = REGISTRY.register
-get = REGISTRY.get
+get = caller("criteria.get", fallback=True)(REGISTRY.get)
 names = REGISTRY.names
 
 __all__ = [

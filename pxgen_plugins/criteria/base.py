@@ -187,6 +187,7 @@ def _name_of(function: Any) -> str:
     return str(getattr(function, "__qualname__", type(function).__name__))
 
 
+@caller("criteria.make", fallback=True)
 def make(spec: Any, parameter: str = "criterion") -> Criterion:
     """Return the criterion that ``spec`` stands for.
 

@@ -10,7 +10,7 @@ __all__ = ["markdown"]
 
 
 def markdown(result: Any) -> str:
-    """Return floor, curves, summary and contrasts of a :class:`RemovalResult` as tables."""
+    """Return floor, curves, summary and contrasts of a ``RemovalResult`` as tables."""
     lines = []
     for distance in result.distances:
         lines += [f"## {distance}", "", *_floor(result, distance)]

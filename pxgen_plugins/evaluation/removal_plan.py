@@ -47,7 +47,7 @@ class Point:
 
 
 class Plan:
-    """The points of an experiment, checked; see :class:`RemovalExperiment` for the arguments.
+    """The points of an experiment, checked; see ``RemovalExperiment`` for the arguments.
 
     Attributes:
         points: All points, those without removal first.

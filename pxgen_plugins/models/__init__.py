@@ -13,6 +13,7 @@ from pxgen_plugins.models.base import (
     register,
     require,
 )
+from pxgen_plugins.utils.errors import caller
 from pxgen_plugins.utils.lazy import attach
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from pxgen_plugins.models.vae import VAE
     from pxgen_plugins.models.vqvae import VQVAE
 
-get = REGISTRY.get
+get = caller("models.get", fallback=True)(REGISTRY.get)
 names = REGISTRY.names
 
 __all__ = [

@@ -227,7 +227,7 @@ class Autocast:
     """
 
     def __init__(self, model: Any, device_type: str) -> None:
-        self._model = model
+        self.wrapped = self._model = model
         self._device_type = device_type
 
     def __getattr__(self, name: str) -> Any:

@@ -12,6 +12,7 @@ from pxgen_plugins.selection.base import (
     properties,
     register,
 )
+from pxgen_plugins.utils.errors import caller
 
 if TYPE_CHECKING:
     from pxgen_plugins.selection.center import k_center
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from pxgen_plugins.selection.means import k_means
     from pxgen_plugins.selection.medoids import k_medoids
 
-get = REGISTRY.get
+get = caller("selection.get", fallback=True)(REGISTRY.get)
 names = REGISTRY.names
 
 __all__ = [

@@ -21,7 +21,7 @@ class Points:
     """A table read in blocks, in two precisions.
 
     The *fast* form of a row is float32, about the mean of all rows, with a last column of ones, so
-    that one matrix product gives squared distances; its error is bounded by :attr:`gamma`. The
+    that one matrix product gives squared distances; its error is bounded by ``gamma``. The
     *exact* form is the float64 difference of the raw values. Blocks are converted at each reading:
     that costs less than to allocate a second table, and tables on disk stay there.
 

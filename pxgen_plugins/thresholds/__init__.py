@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from pxgen_plugins.thresholds.base import REGISTRY as REGISTRY
 from pxgen_plugins.thresholds.base import Rule, make, register
 from pxgen_plugins.thresholds.calibration import Calibration
+from pxgen_plugins.utils.errors import caller
 
 if TYPE_CHECKING:
     from pxgen_plugins.thresholds.conformal import Conformal
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from pxgen_plugins.thresholds.median import Median
     from pxgen_plugins.thresholds.quantile import Quantile
 
-get = REGISTRY.get
+get = caller("thresholds.get", fallback=True)(REGISTRY.get)
 names = REGISTRY.names
 
 __all__ = [

@@ -139,6 +139,7 @@ def check_names(given: Mapping[str, float], names: Sequence[str], parameter: str
             raise ParameterError(parameter, allowed, short_repr(dict(given)), hint)
 
 
+@caller("thresholds.make", fallback=True)
 def make(spec: Any) -> Rule:
     """Return the rule that ``spec`` stands for: a rule, its name, or a mapping with its ``"name"``.
 

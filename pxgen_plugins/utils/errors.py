@@ -74,6 +74,7 @@ class PXGenError(Exception):
         super().__init__(parameter, allowed, got, hint)
         self.parameter = parameter
         self.where = where
+        self.fallback = False  # whether a caller further out may put its own name
         self.allowed = allowed
         self.got = got
         self.hint = hint
@@ -93,6 +94,8 @@ class caller(ContextDecorator):
 
     Args:
         name: The public name, such as ``"PXGen.explain"``.
+        fallback: Let a public function around it speak in its own name, as for
+            ``open_anchors``, which users call and ``PXGen.explain`` too.
 
     Example:
         >>> from pxgen_plugins.utils.validation import integer
@@ -105,15 +108,16 @@ class caller(ContextDecorator):
         pxgen_plugins.utils.errors.ParameterError: draw: n must be an integer >= 1; got 0. ...
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, fallback: bool = False) -> None:
         self.name = name
+        self.fallback = fallback
 
     def __enter__(self) -> caller:
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, PXGenError) and not error.where:
-            error.where = self.name
+        if isinstance(error, PXGenError) and (not error.where or error.fallback):
+            error.where, error.fallback = self.name, self.fallback
 
 
 class ParameterError(PXGenError, ValueError):

@@ -87,7 +87,7 @@ MASKED = _masked([[1.0, 2.0]], [[False, True]])
     ids=lambda wrong: type(wrong).__name__,
 )
 def test_what_holds_no_numbers_is_one_clear_error(wrong: Any) -> None:
-    with pytest.raises(AnchorError, match=r"^X must be .*; got .*\. [A-Z].*\.$"):
+    with pytest.raises(AnchorError, match=r"^open_anchors: X must be .*; got .*\. [A-Z].*\.$"):
         open_anchors(wrong, sample_shape=(2,))
 
 

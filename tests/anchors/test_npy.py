@@ -52,12 +52,12 @@ def _header(text: str) -> bytes:
 def test_a_damaged_file_is_one_clear_error(content: bytes, suffix: str, tmp_path: Path) -> None:
     path = tmp_path / f"a{suffix}"
     path.write_bytes(content)
-    with pytest.raises(AnchorError, match=r"^X must be (a|real) "):
+    with pytest.raises(AnchorError, match=r"^open_anchors: X must be (a|real) "):
         _open(path)
     if suffix == ".npz":
         with zipfile.ZipFile(path, "w") as archive:
             archive.writestr("x.npy", content)
-        with pytest.raises(AnchorError, match=r"^X must be (a|real) "):
+        with pytest.raises(AnchorError, match=r"^open_anchors: X must be (a|real) "):
             _open(path)
 
 

@@ -99,7 +99,7 @@ def test_another_length_names_both() -> None:
     with pytest.raises(AnchorError) as caught:
         open_anchors(np.zeros((3, 2)), sample_shape=(2,), labels=[1, 2])
     assert str(caught.value) == (
-        "labels must be of length 3, the number of anchors; got length 2. "
+        "open_anchors: labels must be of length 3, the number of anchors; got length 2. "
         "Pass as many labels as there are anchors, in the same order."
     )
 

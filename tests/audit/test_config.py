@@ -211,8 +211,8 @@ def test_a_long_list_of_faults_is_cut_and_stays_on_its_lines(tmp_path):
     assert len(lines) == 22
 
 
-def test_settings_have_the_digest_of_earlier_versions(tmp_path):
-    # so that runs of 0.1.0 are continued and compared
+def test_the_digest_of_settings_is_pinned(tmp_path):
+    # a change of it means that runs begun before it are not continued: CHANGELOG says so
     digest = "4e333c71567e7f9a38ec568f15e7cfbe81b1a8b4b7b1ac159676e220f37c6d06"
     assert load_config(settings_file(tmp_path, LEAST)).digest() == digest
 

@@ -50,3 +50,18 @@ def test_a_warning_points_to_the_line_outside_the_package():
         warnings.simplefilter("always")
         namespace["f"]()
     assert [(w.category, w.filename) for w in caught] == [(PXGenWarning, __file__)]
+
+
+def test_a_function_that_others_call_lets_them_speak():
+    @caller("open_anchors", fallback=True)
+    def open_anchors():
+        raise ParameterError("X", "set", "None", "Set it.")
+
+    @caller("PXGen.explain")
+    def explain():
+        open_anchors()
+
+    with pytest.raises(ParameterError, match=r"^open_anchors: X must"):
+        open_anchors()
+    with pytest.raises(ParameterError, match=r"^PXGen\.explain: X must"):
+        explain()

@@ -35,7 +35,7 @@ class GradientShap(Attribution):
     Args:
         predictor: The model.
         baseline: ``"fitted"`` draws from the data given to ``fit``; None, a number or an array is
-            one baseline for all draws, as in :class:`~pxgen_plugins.adapters.TorchIntegratedGradients`.
+            one baseline for all draws, as for ``TorchIntegratedGradients``.
         n_samples: Draws per anchor, >= 1.
         noise: Standard deviation of the noise, >= 0, in data (or latent) units.
         n_background: Most instances that ``fit`` keeps, >= 1, drawn with ``seed``.

@@ -31,6 +31,8 @@ _CONVOLUTIONS = (
 def record(layers: Mapping[str, nn.Module]) -> Iterator[dict[str, Tensor]]:
     """Yield a dict that holds the last output of every layer called by this thread.
 
+    Outputs are copies, with gradient: an in-place activation behind a layer overwrites its own.
+
     Args:
         layers: The layers to watch, by name.
 
@@ -48,7 +50,7 @@ def record(layers: Mapping[str, nn.Module]) -> Iterator[dict[str, Tensor]]:
         def hook(_module: nn.Module, _inputs: Any, output: Any) -> None:
             # the model may serve other threads meanwhile, whose outputs are not ours
             if isinstance(output, Tensor) and threading.get_ident() == own:
-                outputs[name] = output
+                outputs[name] = output.clone()
 
         return hook
 

@@ -18,6 +18,7 @@ from pxgen_plugins.adapters.attribution._baselines import anchors_per_call, comp
 from pxgen_plugins.adapters.attribution.base import Attribution, Table
 from pxgen_plugins.adapters.base import register
 from pxgen_plugins.models import capabilities
+from pxgen_plugins.models.runtime import exclusive_use
 from pxgen_plugins.utils.errors import ModelError
 from pxgen_plugins.utils.optional import load
 
@@ -86,7 +87,7 @@ class DeepLift(Attribution):
         captum = load("captum.attr", "captum")
         baseline = self._baseline(point)
         network = _Network(function)
-        with _clean(network), warnings.catch_warnings():
+        with exclusive_use(network.parts), _clean(network), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # captum announces its hooks at every call
             attributions = captum.DeepLift(network).attribute(
                 point, baselines=baseline, additional_forward_args=fixed or None

@@ -1,4 +1,4 @@
-"""One model in several threads: whatever runs beside an adapter that hooks it is right, or waits."""
+"""One model in several threads: what runs beside an adapter that hooks it is right, or waits."""
 
 from __future__ import annotations
 

@@ -130,7 +130,7 @@ class Attribution(TargetAdapter):
         Raises:
             AnchorError: When the mean is wanted and ``X`` holds no finite instance.
         """
-        if self.baseline != "mean" or X is None:
+        if not self._learns("mean") or X is None:
             return self
         total, count = None, 0
         with self._call("fit"):
@@ -141,6 +141,10 @@ class Attribution(TargetAdapter):
         assert total is not None  # without a finite instance _points raises
         self.reference = (total / count).float().cpu().numpy()
         return self
+
+    def _learns(self, word: str) -> bool:
+        """Return whether the baseline is what ``fit`` finds under this name."""
+        return isinstance(self.baseline, str) and self.baseline == word
 
     def _points(self, X: Any) -> Iterator[Tensor]:
         """Yield the finite instances of ``X`` as points of the space, in batches."""

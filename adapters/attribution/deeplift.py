@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,18 +11,33 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from pxgen_plugins.adapters._hooks import watch
 from pxgen_plugins.adapters._isolation import roots
 from pxgen_plugins.adapters._latent_target import TargetFunction
 from pxgen_plugins.adapters.attribution._baselines import anchors_per_call, completeness
 from pxgen_plugins.adapters.attribution.base import Attribution, Table
 from pxgen_plugins.adapters.base import register
 from pxgen_plugins.models import capabilities
+from pxgen_plugins.models.runtime import exclusive_use
 from pxgen_plugins.utils.errors import ModelError
 from pxgen_plugins.utils.optional import load
 
 __all__ = ["DeepLift"]
 
 _LEFT_BEHIND = ("input", "output", "input_ref")  # what captum writes on modules
+RESCALED = (
+    nn.ReLU,
+    nn.ELU,
+    nn.LeakyReLU,
+    nn.Sigmoid,
+    nn.Tanh,
+    nn.Softplus,
+    nn.Softmax,
+    nn.MaxPool1d,
+    nn.MaxPool2d,
+    nn.MaxPool3d,
+)
+"""Types of the modules that captum's rule is applied to, exactly these, no subclasses."""
 
 
 @register("deep_lift")
@@ -71,22 +87,11 @@ class DeepLift(Attribution):
         captum = load("captum.attr", "captum")
         baseline = self._baseline(point)
         network = _Network(function)
-        with _clean(network), warnings.catch_warnings():
+        with exclusive_use(network.parts), _clean(network), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # captum announces its hooks at every call
-            try:
-                attributions = captum.DeepLift(network).attribute(
-                    point, baselines=baseline, additional_forward_args=fixed or None
-                )
-            except RuntimeError as error:
-                if "being reused" not in str(error) and "more than once" not in str(error):
-                    raise
-                raise ModelError(
-                    "target",
-                    "one for which every nonlinear module runs once",
-                    f"{function.target.label!r}, for which one runs again: {str(error)[9:100]}",
-                    "Use {'name': 'elbo', 'n_draws': 1} for the bound, one module object per use "
-                    "in the network, or TorchIntegratedGradients.",
-                ) from error
+            attributions = captum.DeepLift(network).attribute(
+                point, baselines=baseline, additional_forward_args=fixed or None
+            )
         delta = completeness(function, point, fixed, baseline, attributions)
         return {"attributions": attributions, **delta}
 
@@ -100,9 +105,29 @@ class _Network(nn.Module):
         model = function.model
         self.parts = nn.ModuleList(roots(model) if "layers" in capabilities(model) else [])
         self.training = False  # .eval() would reach the model's own flags
+        names = {id(module): name for name, module in getattr(model, "layers", {}).items()}
+        self._rescaled = {
+            names.get(id(module), path): module
+            for path, module in self.parts.named_modules()
+            if type(module) in RESCALED
+        }
 
     def forward(self, point: Tensor, *fixed: Tensor) -> Tensor:
-        return self.function(point, *fixed)
+        runs: Counter[str] = Counter()
+        with watch(self._rescaled, lambda name, _: runs.update([name])):
+            values = self.function(point, *fixed)
+        # captum keeps one input and output per module: those of a second run, also one that the
+        # target does not depend on, would take the place of the first run's
+        again = [f"{name!r} ({count} times)" for name, count in runs.items() if count > 1]
+        if again:
+            raise ModelError(
+                "target",
+                "one for which every nonlinear module runs once",
+                f"{self.function.target.label!r}, which runs {', '.join(again[:3])}",
+                "Use {'name': 'elbo', 'n_draws': 1} for the bound, one module object per use in "
+                "the network, or TorchIntegratedGradients.",
+            )
+        return values
 
 
 @contextmanager

@@ -8,9 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pxgen_plugins.adapters._hooks import watch
+from pxgen_plugins.adapters._isolation import roots
 from pxgen_plugins.adapters._latent_target import TargetFunction
 from pxgen_plugins.adapters.attribution.base import Attribution, Table
 from pxgen_plugins.adapters.base import register
+from pxgen_plugins.models.runtime import exclusive_use
 from pxgen_plugins.utils import validation
 from pxgen_plugins.utils.errors import ModelError, ParameterError, short_repr
 from pxgen_plugins.utils.optional import load
@@ -41,8 +44,8 @@ class GradCAM(Attribution):
     Args:
         predictor: The model; its torch modules must be known to it (``layers``).
         layer: Name of a layer of encoder or decoder, out of ``predictor.layers``; None takes the
-            last convolution (transposed ones count) that runs for the target: in the decoder for
-            ``"mse"``, in the encoder for ``"kld"``.
+            last convolution (transposed ones count) that the target depends on: in the decoder
+            for ``"mse"``, in the encoder for ``"kld"``.
         relu: Cut negative parts, as the paper does for classes. Off by default: for a criterion
             what lowers it counts too.
         target, normalize, seed, batch_size, verbose: See
@@ -101,28 +104,27 @@ class GradCAM(Attribution):
         return torch.full((1, *model.sample_shape), middle, dtype=model.dtype, device=model.device)
 
     def _layer(self, function: TargetFunction, x: Tensor) -> str:
-        """Return the name of the layer, after running the target once at ``x``."""
-        layers: dict[str, nn.Module] = self.predictor.layers
-        runs: list[str] = []
+        """Return the name of the layer, after running the target once at ``x``.
+
+        By default it is the last convolution that the target depends on, and not the last that
+        runs: of an encoder with two heads, the one that counts.
+        """
         candidates = {
             name: module
-            for name, module in layers.items()
+            for name, module in self.predictor.layers.items()
             if name == self.layer or (self.layer is None and isinstance(module, CONVOLUTIONS))
         }
-
-        def note(name: str) -> Any:
-            return lambda module, inputs, output: runs.append(name)
-
-        handles = [module.register_forward_hook(note(name)) for name, module in candidates.items()]
-        try:
-            function.values(x)
-        finally:
-            for handle in handles:
-                handle.remove()
+        runs: list[tuple[str, Any]] = []
+        with torch.enable_grad(), watch(candidates, lambda name, out: runs.append((name, out))):
+            values = function(x.detach().clone().requires_grad_())
+        reached = [name for name, output in runs if _depends(values, output)]
         label = function.target.label
-        name = self.layer or (runs[-1] if runs else None)
-        if name is None or runs.count(name) != 1:
-            what = "no convolution" if name is None else f"{name!r}, which runs {runs.count(name)}x"
+        name = self.layer or (reached[-1] if reached else None)
+        count = sum(name == one for one, _ in runs)
+        if name is None or count != 1 or name not in reached:
+            what = "no convolution" if name is None else f"{name!r}, which runs {count}x"
+            if count == 1:
+                what = f"{name!r}, on which it does not depend"
             raise ModelError(
                 "layer",
                 f"one that runs exactly once for the target {label!r}",
@@ -138,7 +140,8 @@ class GradCAM(Attribution):
         name = self._layer(function, point[:1])
         sides = tuple(point.shape[2:])
         method = captum.LayerGradCam(function, self.predictor.layers[name])
-        maps = method.attribute(point, relu_attributions=self.relu)
+        with exclusive_use(roots(self.predictor)):
+            maps = method.attribute(point, relu_attributions=self.relu)
         if not isinstance(maps, Tensor) or maps.ndim != 2 + len(sides) or len(sides) not in _MODES:
             raise ModelError(
                 "layer",
@@ -149,3 +152,11 @@ class GradCAM(Attribution):
         mode = _MODES[len(sides)]
         large = captum.LayerAttribution.interpolate(maps, sides, interpolate_mode=mode)
         return {"attributions": large.expand_as(point).clone(), "maps": maps}
+
+
+def _depends(values: Tensor, output: Any) -> bool:
+    """Return whether values were computed from what a layer returned."""
+    if not (isinstance(output, Tensor) and output.requires_grad and values.requires_grad):
+        return False
+    (slope,) = torch.autograd.grad(values.sum(), output, retain_graph=True, allow_unused=True)
+    return slope is not None

@@ -83,7 +83,7 @@ class GradientShap(Attribution):
         Raises:
             AnchorError: When ``X`` holds no finite instance.
         """
-        if X is None or self.baseline != "fitted":
+        if X is None or not self._learns("fitted"):
             return self
         rng = np.random.default_rng(derive(self.seed, "background"))
         kept: list[NDArray[np.float32]] = []
@@ -108,7 +108,7 @@ class GradientShap(Attribution):
         rng = np.random.default_rng(derive(self.seed, "gradient_shap"))
         shape = (self.n_samples, *point.shape[1:])
         share = rng.random(self.n_samples)
-        if self.baseline == "fitted":
+        if self._learns("fitted"):
             if self.background is None:
                 raise NotFittedError("GradientShap (baseline='fitted' needs data)")
             chosen = rng.integers(len(self.background), size=self.n_samples)

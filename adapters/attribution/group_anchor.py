@@ -80,7 +80,8 @@ class GroupAnchorImage(Adapter):
         n_draws: Perturbed images per round of the search, >= 1; independent of ``batch_size``.
         coverage_samples: Perturbations that coverage is measured on, >= 1.
         n_background: Most images that :meth:`fit` keeps, >= 1.
-        seed: Seed of all draws; every anchor gets the same ones.
+        seed: Seed of all draws; every anchor gets the same ones. Criteria draw with the seed of
+            the PXGen that the thresholds come from.
         batch_size: Images per model call.
         verbose: Show a progress bar on stderr.
 
@@ -138,7 +139,9 @@ class GroupAnchorImage(Adapter):
         )
         self.n_background = validation.integer(self.n_background, "n_background", minimum=1)
         self.background: NDArray[np.float32] | None = None
-        self.rule, self.reconstruction = "all", "mean"
+        self.rule = "all"
+        # of the PXGen that the thresholds come from: other noise gives other groups
+        self.settings: dict[str, Any] = {"seed": self.seed}
         self.scale: NDArray[np.float64] | None = None
         self._from_pxgen = not isinstance(self.thresholds, Mapping)
         self.criteria, self.thresholds = self._read(self.thresholds)
@@ -209,7 +212,9 @@ class GroupAnchorImage(Adapter):
         calibration = thresholds.calibration
         if calibration is None:
             raise ParameterError("thresholds", "fitted", "a new PXGen", "Call its fit().")
-        self.rule, self.reconstruction = thresholds.rule, thresholds.reconstruction
+        self.rule = thresholds.rule
+        names = ("seed", "reconstruction", "precision")
+        self.settings = {name: getattr(thresholds, name) for name in names}
         self.scale = np.array(calibration.scale)
         bounds = dict(zip(calibration.names, calibration.thresholds.tolist(), strict=True))
         return list(thresholds.criteria), bounds
@@ -219,8 +224,7 @@ class GroupAnchorImage(Adapter):
             self.predictor,
             self.criteria,
             batch_size=self.batch_size,
-            seed=self.seed,
-            reconstruction=self.reconstruction,
+            **self.settings,
         )
         values = scorer.score(open_for(self.predictor, X)).values
         bounds = np.array(list((self.thresholds or {}).values()))

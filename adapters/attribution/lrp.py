@@ -142,7 +142,7 @@ class _Ledger:
 
     def book(self, tensor: Tensor, sign: float) -> None:
         """Add ``sign`` times the relevance of ``tensor`` once its coefficients are known."""
-        values = tensor.detach()
+        values = tensor.detach().clone()  # a target may work on it in place
 
         def note(coefficients: Tensor | None) -> None:
             if coefficients is None:  # one of several results, and the target does not use it

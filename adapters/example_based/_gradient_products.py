@@ -47,6 +47,7 @@ class Totals:
         influence: float64 (n_train, n_test).
         self_influence: float64 (n_train,), exact.
         variance: float64 (n_train, n_test), bound of the projection's; zeros when exact.
+        test_squares: float64 (n_test,), summed squared lengths of the test samples' gradients.
     """
 
     def __init__(
@@ -57,6 +58,21 @@ class Totals:
         self.influence: Floats = np.zeros((len(train), len(test)))
         self.self_influence: Floats = np.zeros(len(train))
         self.variance: Floats = np.zeros((len(train), len(test)))
+        self.test_squares: Floats = np.zeros(len(test))
+
+    def note_not_finite(self) -> None:
+        """Name, in the readers' ``errors``, the samples that have no finite influence."""
+        for reader, squares in (
+            (self.test, self.test_squares),
+            (self.train, self.self_influence),
+        ):
+            for row in np.flatnonzero(~np.isfinite(squares)):
+                reader.errors.setdefault(int(row), "the gradient of its loss is not finite")
+        finite = np.isfinite(self.influence)
+        finite[:, self.test.invalid] = True
+        # both gradients are finite and their product is not: the training sample's is the larger
+        for row in np.flatnonzero(~finite.all(axis=1)):
+            self.train.errors.setdefault(int(row), "its influence is too large for float32")
 
     def blocks(self, width: int) -> list[Indices]:
         """Return the test samples in blocks whose gradients of ``width`` fit the memory."""
@@ -84,6 +100,7 @@ class Totals:
                 lengths.append(squares)
                 progress.update(len(right))
             right, right_squares = torch.cat(parts), np.concatenate(lengths)
+            self.test_squares[block] += right_squares
             for rows, left, squares in self._rows(self.train, None, gradients, weights, sketch):
                 here = np.ix_(rows, block)
                 self.influence[here] += factor * (left @ right.T).double().cpu().numpy()

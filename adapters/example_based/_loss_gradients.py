@@ -14,14 +14,13 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 
 from pxgen_plugins.adapters._isolation import roots as outermost
-from pxgen_plugins.models.runtime import EvaluationMode
+from pxgen_plugins.models.runtime import EvaluationMode, exclusive_use
 from pxgen_plugins.utils.errors import ModelError, ParameterError, short_repr
 
 __all__ = ["LossGradients"]
 
 logger = logging.getLogger(__name__)
 
-_LIVE = threading.RLock()  # held while weights are swapped into modules that could not be copied
 Loss = Callable[[Any, Tensor, Tensor], Tensor]
 Tensors = Mapping[str, Tensor]
 
@@ -61,7 +60,7 @@ class LossGradients:
     Args:
         model: A model with modules behind it. A copy is used; where the callables hide their
             modules from copying (a lambda, say), the weights are swapped into the live modules for
-            the length of each call, under a lock, and always put back.
+            the length of each call, no other thread running them, and always put back.
         loss: From (model, x (b, ...), noise (b, *latent_shape)) to values (b,).
         parameters: Names, prefixes or regular expressions of the parameters; None takes all.
         probe: One sample and its noise, to find out whether the copy can be used.
@@ -79,10 +78,11 @@ class LossGradients:
         probe: tuple[Tensor, Tensor],
     ) -> None:
         self._loop = False
-        with _LIVE:  # never while another thread has weights swapped in
+        self._modules = outermost(model)
+        with exclusive_use(self._modules):  # nobody else may meet weights that are swapped in
             prefixes = list(_named_roots(model))
             self._live = _Sample(model, loss)
-            self._lock: Any = _LIVE
+            self._lock: threading.Lock | None = None
             own = [*self._live.named_parameters(), *self._live.named_buffers()]
             self._names = {name: _public(name, prefixes) for name, _ in own}
             self._start = {name: tensor.detach().clone() for name, tensor in own}
@@ -162,7 +162,7 @@ class LossGradients:
             value: Tensor = functional_call(self._module, {**fixed, **inner}, (sample, draw))
             return value
 
-        with self._lock:
+        with self._lock or exclusive_use(self._modules):
             table = None if self._loop else self._vectorise(loss, trained, x)
             if table is None:
                 rows = [grad(loss)(trained, sample) for sample in x]

@@ -41,6 +41,7 @@ DEFAULT_DATA_TRACIN: dict[str, Any] = {
     "invalid": np.empty(0, dtype=np.int64),
     "reasons": [],
     "invalid_train": np.empty(0, dtype=np.int64),
+    "reasons_train": [],
 }
 """Data of an explanation by :class:`VAETracIn`, for n training samples and t anchors.
 
@@ -48,12 +49,14 @@ DEFAULT_DATA_TRACIN: dict[str, Any] = {
   loss of anchor j, to first order. Positive helped, negative harmed. NaN for invalid ones.
 - ``self_influence``: float64 (n,), a training sample's influence on itself, >= 0; high for samples
   the model had to learn by heart (outliers, wrong labels).
-- ``helpful``, ``harmful``: int64 (t, k), training samples by falling and by rising influence.
+- ``helpful``, ``harmful``: int64 (t, k), training samples by falling and by rising influence; -1
+  where there is no further one with a finite influence.
 - ``standard_error``: float64 (n, t), upper bound of the standard deviation that the random
   projection adds; None without projection.
 - ``checkpoints``: learning rate and weight of each.
 - ``n_parameters``: parameters in the gradients; ``n_draws``: posterior draws averaged over.
-- ``invalid``, ``reasons``: anchors that are not finite; ``invalid_train``: training samples.
+- ``invalid``, ``reasons``: anchors that are not finite, or whose gradient is not, and why;
+  ``invalid_train``, ``reasons_train``: training samples likewise.
 """
 
 
@@ -216,18 +219,16 @@ class VAETracIn(Adapter):
                     sketch = Sketch(gradients.size, self.projection, seed)
                 totals.add(gradients, weights, rate * weight, sketch, progress)
         influence = totals.influence
+        totals.note_not_finite()
         influence[train.invalid] = np.nan
         influence[:, test.invalid] = np.nan
         totals.self_influence[train.invalid] = np.nan
         k = min(self.n_top, len(train))
-        ranked = np.where(np.isfinite(influence), influence, -np.inf).T
-        falling = np.argsort(-ranked, axis=1, kind="stable")[:, :k]
-        ranked = np.where(np.isfinite(influence), influence, np.inf).T
         return {
             "influence": influence,
             "self_influence": totals.self_influence,
-            "helpful": falling,
-            "harmful": np.argsort(ranked, axis=1, kind="stable")[:, :k],
+            "helpful": _ranked(-influence.T)[:, :k],
+            "harmful": _ranked(influence.T)[:, :k],
             "standard_error": None if self.projection is None else np.sqrt(totals.variance),
             "checkpoints": [
                 {"learning_rate": rate, "weight": weight} for _, rate, weight in self.checkpoints
@@ -236,6 +237,7 @@ class VAETracIn(Adapter):
             "n_draws": self.n_draws,
             **test.exclusions(),
             "invalid_train": train.invalid,
+            "reasons_train": train.exclusions()["reasons"],
         }
 
     def _noise(self) -> Tensor:
@@ -266,6 +268,13 @@ class VAETracIn(Adapter):
                 for source, rate, weight in self.checkpoints
             ]
         return state
+
+
+def _ranked(values: Floats) -> NDArray[np.int64]:
+    """Return, per row, the columns by rising value; -1 in the places of those that are NaN."""
+    order = np.argsort(values, axis=1, kind="stable")  # NaN goes last
+    order[np.isnan(np.take_along_axis(values, order, axis=1))] = -1
+    return order
 
 
 _UNSAVED = {"not saved": 0}  # stands for a state dict in a saved explainer

@@ -15,7 +15,7 @@ from pxgen_plugins.criteria import Batch, Criterion, make
 from pxgen_plugins.utils import validation
 from pxgen_plugins.utils.errors import ModelError, ParameterError, short_repr
 
-__all__ = ["Border", "ClassBorder", "GroupBorder", "parse_goal", "thresholds_of"]
+__all__ = ["Border", "ClassBorder", "GroupBorder", "border_of", "parse_goal"]
 
 KINDS = ("intrinsic", "extrinsic")
 
@@ -51,6 +51,8 @@ class GroupBorder:
         goal: "HIHE" and so on, or one kind alone ("HE"); the other is then free.
         rule: How several criteria of a kind decide, as in PXGen.
         scale: Array (m,), for the rule "mean".
+        seed: Seed of the criteria's noise with which the thresholds were found; None for any.
+        precision: In which the model ran then, as PXGen has it.
 
     Raises:
         ParameterError: When the goal names a kind that no criterion has.
@@ -63,10 +65,12 @@ class GroupBorder:
         goal: str,
         rule: str = "all",
         scale: NDArray[np.float64] | None = None,
+        seed: int | None = None,
+        precision: str = "float32",
     ) -> None:
         self.criteria = list(criteria)
         self.thresholds = np.asarray(thresholds, dtype=np.float64)
-        self.rule = rule
+        self.rule, self.seed, self.precision = rule, seed, precision
         # violations are in units of the threshold, so that kinds can be compared
         size = np.abs(self.thresholds)
         self.scale = np.where(size > 0, size, 1.0) if scale is None or rule != "mean" else scale
@@ -196,20 +200,32 @@ def parse_goal(goal: Any, kinds: Sequence[str]) -> list[int]:
     return [{"H": 1, "L": -1, None: 0}[letters[kind]] for kind in kinds]
 
 
-def thresholds_of(boundary: Any) -> tuple[list[Criterion], NDArray[np.float64], str, Any]:
-    """Return criteria, thresholds, rule and scale of a fitted PXGen or of {criterion: threshold}.
+def border_of(boundary: Any, goal: str) -> GroupBorder:
+    """Return the border of a fitted PXGen, with its settings, or of {criterion: threshold}.
 
     Raises:
-        ParameterError: When it is neither, or the explainer is not fitted.
+        ParameterError: When it is neither, the explainer is not fitted, or it scores drawn
+            reconstructions, whose draws belong to an anchor's position.
     """
     calibration = getattr(boundary, "calibration", None)
     if calibration is not None:
-        scale = calibration.scale if boundary.rule == "mean" else None
-        return list(boundary.criteria), calibration.thresholds.copy(), boundary.rule, scale
+        if boundary.reconstruction != "mean":
+            got = f"one with reconstruction={boundary.reconstruction!r}"
+            hint = "A code is moved without noise: fit a PXGen with reconstruction='mean'."
+            raise ParameterError("boundary", "a PXGen of mean reconstructions", got, hint)
+        return GroupBorder(
+            list(boundary.criteria),
+            calibration.thresholds.copy(),
+            goal,
+            boundary.rule,
+            calibration.scale if boundary.rule == "mean" else None,
+            boundary.seed,
+            boundary.precision,
+        )
     if isinstance(boundary, Mapping) and boundary:
         names = list(boundary)
         values = [validation.real(boundary[name], f"boundary[{name!r}]") for name in names]
-        return [make(name, "boundary") for name in names], np.array(values), "all", None
+        return GroupBorder([make(name, "boundary") for name in names], np.array(values), goal)
     hint = "Pass PXGen(model).fit(), or a mapping like {'kld': 30.0, 'mse': 0.02}."
     allowed = "a fitted PXGen or a mapping from criteria to thresholds"
     got = "one that is not fitted" if hasattr(boundary, "calibration") else short_repr(boundary)

@@ -39,8 +39,10 @@ class PCAMap:
         from sklearn.decomposition import PCA
 
         kept = min(components, *rows.shape)
-        pca = PCA(kept, random_state=seed).fit(rows)
-        self.mean: Floats = pca.mean_
+        # centred here: a solver may subtract the mean's square from sums of squares, which far from
+        # 0 are the same up to rounding
+        self.mean: Floats = rows.mean(axis=0)
+        pca = PCA(kept, random_state=seed).fit(rows - self.mean)
         self.loadings: Floats = np.zeros((components, rows.shape[1]))
         self.ratio: Floats = np.zeros(components)
         self.loadings[:kept] = pca.components_

@@ -18,11 +18,11 @@ from pxgen_plugins.adapters.latent._boundary import (
     Border,
     ClassBorder,
     GroupBorder,
-    thresholds_of,
+    border_of,
 )
 from pxgen_plugins.adapters.latent._elastic_net import Settings, search
 from pxgen_plugins.criteria import Batch
-from pxgen_plugins.models.runtime import EvaluationMode, modules_of
+from pxgen_plugins.models.runtime import Autocast, EvaluationMode, modules_of
 from pxgen_plugins.utils import validation
 from pxgen_plugins.utils.errors import AnchorError, ParameterError, short_repr
 from pxgen_plugins.utils.progress import bar
@@ -103,7 +103,7 @@ class LatentContrast(Adapter):
             means of the data given to ``fit``), or a code.
         n_steps: FISTA steps, >= 1.
         step: Length of the first step at weight 1, > 0.
-        seed: Seed of the criteria's own noise.
+        seed: Seed of the criteria's own noise; with a PXGen as boundary that of the PXGen is taken.
         batch_size: Instances per model call; a weight of an anchor counts as one.
         verbose: Show a progress bar on stderr.
 
@@ -217,8 +217,7 @@ class LatentContrast(Adapter):
         return mean
 
     def _group_border(self, boundary: Any) -> GroupBorder:
-        criteria, thresholds, rule, scale = thresholds_of(boundary)
-        return GroupBorder(criteria, thresholds, str(self._goal), rule, scale)
+        return border_of(boundary, str(self._goal))
 
     def _forget(self) -> None:
         self._mean = None
@@ -279,11 +278,11 @@ class LatentContrast(Adapter):
 
     def _batch(self, border: Border, x: Tensor, origin: NDArray[np.float64]) -> dict[str, Any]:
         """Return all keys with one entry per anchor of a batch."""
-        model = self.predictor
+        model = self._model()
         with torch.no_grad():
             mean, log_var = model.encode(x)
             code = mean.flatten(1)
-            scores = border.scores(Batch(model, x, seed=self.seed, posterior=(mean, log_var)))
+            scores = border.scores(self._moved(x, (mean, log_var)))
             decisions = border.decide(scores)
             keep = self.pertinent == "positive"
             goals = border.goals(decisions, keep)
@@ -318,7 +317,7 @@ class LatentContrast(Adapter):
         for name, position in (("start", start), ("end", start + delta)):
             with torch.no_grad():
                 posterior = (position.reshape(mean.shape), log_var)
-                scores = border.scores(Batch(model, x, seed=self.seed, posterior=posterior))
+                scores = border.scores(self._moved(x, posterior))
                 ends[f"{name}_violation"] = border.violation(scores, goals).double().cpu().numpy()
                 names = [border.name(int(one)) for one in border.decide(scores)]
                 ends[f"{name}_decision"] = np.array(names, dtype="<U24")
@@ -336,15 +335,24 @@ class LatentContrast(Adapter):
             **ends,
         }
 
+    def _model(self) -> Any:
+        """Return the model, run in the precision that the thresholds were found in."""
+        model = self.predictor
+        narrow = self._border is not None and self._border.precision == "bfloat16"
+        return Autocast(model, torch.device(model.device).type) if narrow else model
+
+    def _moved(self, x: Tensor, posterior: tuple[Tensor, Tensor]) -> Batch:
+        """Return anchors with their codes moved, and the noise that the thresholds belong to."""
+        seed = None if self._border is None else self._border.seed
+        seed = self.seed if seed is None else seed
+        return Batch(self._model(), x, seed=seed, posterior=posterior)
+
     def _violation(
         self, border: Border, x: Tensor, log_var: Tensor, start: Tensor, goals: Any
     ) -> Callable[[Tensor], Tensor]:
-        model, seed = self.predictor, self.seed
-
         def violation(delta: Tensor) -> Tensor:
             z = (start + delta).reshape(log_var.shape)
-            batch = Batch(model, x, seed=seed, posterior=(z, log_var))
-            return border.violation(border.scores(batch), goals)
+            return border.violation(border.scores(self._moved(x, (z, log_var))), goals)
 
         return violation
 

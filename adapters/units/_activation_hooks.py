@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pxgen_plugins.adapters._hooks import watch
 from pxgen_plugins.utils.errors import ModelError, ParameterError, short_repr
 from pxgen_plugins.utils.validation import nearest
 
@@ -31,6 +31,8 @@ _CONVOLUTIONS = (
 def record(layers: Mapping[str, nn.Module]) -> Iterator[dict[str, Tensor]]:
     """Yield a dict that holds the last output of every layer called by this thread.
 
+    Outputs are copies, with gradient: an in-place activation behind a layer overwrites its own.
+
     Args:
         layers: The layers to watch, by name.
 
@@ -42,22 +44,13 @@ def record(layers: Mapping[str, nn.Module]) -> Iterator[dict[str, Tensor]]:
         torch.Size([1, 3])
     """
     outputs: dict[str, Tensor] = {}
-    own = threading.get_ident()
 
-    def keep(name: str) -> Callable[..., None]:
-        def hook(_module: nn.Module, _inputs: Any, output: Any) -> None:
-            # the model may serve other threads meanwhile, whose outputs are not ours
-            if isinstance(output, Tensor) and threading.get_ident() == own:
-                outputs[name] = output
+    def keep(name: str, output: Any) -> None:
+        if isinstance(output, Tensor):
+            outputs[name] = output.clone()
 
-        return hook
-
-    handles = [layer.register_forward_hook(keep(name)) for name, layer in layers.items()]
-    try:
+    with watch(layers, keep):
         yield outputs
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 def channel_means(output: Tensor, layer: nn.Module) -> Tensor:

@@ -6,7 +6,6 @@ import functools
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from functools import cached_property
 from typing import Any, ClassVar, Literal, TypeVar, cast
 
 import torch
@@ -14,6 +13,7 @@ from torch import Tensor
 
 from pxgen_plugins.models.base import PROPERTIES, capabilities, properties, require
 from pxgen_plugins.utils.errors import CapabilityError, caller
+from pxgen_plugins.utils.properties import lazy_property
 from pxgen_plugins.utils.registry import Registry
 from pxgen_plugins.utils.seeds import derive, normal_rows
 
@@ -68,7 +68,7 @@ class Batch:
     def __len__(self) -> int:
         return len(self.x)
 
-    @cached_property
+    @lazy_property
     def posterior(self) -> tuple[Tensor, Tensor]:
         """Mean and log variance of the posterior, each of shape (b, *latent_shape)."""
         mean, log_var = self.model.encode(self.x)
@@ -84,14 +84,14 @@ class Batch:
         """Log variance of the posterior, shape (b, *latent_shape)."""
         return self.posterior[1]
 
-    @cached_property
+    @lazy_property
     def code(self) -> Tensor:
         """One latent code per anchor, (b, *latent_shape): the posterior mean where there is one."""
         if "encode" in capabilities(self.model):
             return self.mean
         return torch.as_tensor(self.model.embed(self.x))
 
-    @cached_property
+    @lazy_property
     def reconstruction(self) -> Tensor:
         """What the model makes of the anchors, shape (b, *sample_shape)."""
         have = capabilities(self.model)
@@ -108,7 +108,7 @@ class Batch:
         noise = rows.to(mean.device, mean.dtype)
         return torch.as_tensor(self.model.decode(mean + (0.5 * log_var).exp() * noise))
 
-    @cached_property
+    @lazy_property
     def values(self) -> Tensor:
         """Criterion values computed outside the package, shape (b, m)."""
         return torch.as_tensor(self.model.values(self.x))

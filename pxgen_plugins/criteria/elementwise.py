@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 
 import torch
@@ -16,6 +17,7 @@ __all__ = ["BCE", "MAE", "MSE", "PSNR", "channels_first", "cross_entropy", "imag
 
 REDUCTIONS = ("mean", "sum")
 _CHANNELS = (1, 3, 4)
+_LEAST = -100.0  # where logarithms are cut
 
 
 def span(batch: Batch) -> tuple[float, float]:
@@ -72,12 +74,29 @@ def channels_first(x: Tensor) -> Tensor:
 def cross_entropy(x: Tensor, p: Tensor, low: float, width: float) -> Tensor:
     """Return the binary cross-entropy of ``x`` under ``p`` per element, both scaled to [0, 1].
 
-    Logarithms are cut at -100, as torch does; ``p`` is clipped to the range.
+    Logarithms are cut at -100, as torch does; ``p`` is clipped to the range. Gradients are finite
+    wherever the value is: 0 where a logarithm is cut, as that of a constant is.
     """
     target = (x - low) / width
     scaled = ((p - low) / width).clamp(0.0, 1.0)
-    log_p, log_rest = scaled.log().clamp(min=-100.0), (-scaled).log1p().clamp(min=-100.0)
-    return -(target * log_p + (1.0 - target) * log_rest)
+    return -(target * _log(scaled) + (1.0 - target) * _log_rest(scaled))
+
+
+def _log(p: Tensor) -> Tensor:
+    """Return log p, cut at -100.
+
+    Where the logarithm is cut, or its slope 1 / p overflows, the value is a constant: the backward
+    pass of a clamp would multiply that slope by 0 instead, which is NaN. A NaN stays what it is.
+    """
+    small = p < max(math.exp(_LEAST), 1.0 / torch.finfo(p.dtype).max)
+    constant = p.detach().log().clamp(min=_LEAST)
+    return torch.where(small, constant, torch.where(small, 1.0, p).log().clamp(min=_LEAST))
+
+
+def _log_rest(p: Tensor) -> Tensor:
+    """Return log(1 - p), cut at -100, which it falls below only where p is 1."""
+    full = p == 1.0
+    return torch.where(full, _LEAST, (-torch.where(full, 0.0, p)).log1p())
 
 
 class _ElementLoss(Criterion):

@@ -1,12 +1,14 @@
-"""How a user's network is run: in evaluation mode, on its device, row by row, in bfloat16."""
+"""How a user's network is run: in evaluation mode, alone if need be, on its device, by rows."""
 
 from __future__ import annotations
 
 import inspect
 import threading
 import weakref
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -19,6 +21,7 @@ __all__ = [
     "EvaluationMode",
     "Modules",
     "device_and_dtype",
+    "exclusive_use",
     "expect_independent_rows",
     "modules_behind",
     "modules_of",
@@ -33,12 +36,38 @@ Modules = nn.Module | Iterable[nn.Module] | None
 # For each submodule in use: how many use it, and the flag that the last one restores. One table for
 # all models, because two models may wrap the same network.
 _IN_USE: weakref.WeakKeyDictionary[nn.Module, list[Any]] = weakref.WeakKeyDictionary()
-_LOCK = threading.Lock()
+_LOCK = threading.Condition(threading.Lock())
+_OWN = threading.local()  # what the present thread itself uses, innermost last
+_ONE = threading.RLock()  # held by the thread that has, or waits for, modules to itself
 _FEW = 3  # rows that are called again without the rest of their batch
+
+
+@dataclass
+class _Claim:
+    """Modules that one thread wants to itself, or has."""
+
+    thread: int
+    modules: set[nn.Module]
+    granted: bool = False
+
+    def bars(self, modules: Iterable[nn.Module], nested: bool) -> bool:
+        """Return whether the present thread may not begin to use modules now.
+
+        Who is in the middle of using others may go on as long as the claim is not granted: the
+        claimant waits for them.
+        """
+        if self.thread == threading.get_ident() or (nested and not self.granted):
+            return False
+        return not self.modules.isdisjoint(modules)
+
+
+_CLAIM: list[_Claim] = []  # the last one counts; all are of the thread that holds _ONE
 
 
 class EvaluationMode:
     """Puts modules in evaluation mode while anyone uses them, then restores every flag.
+
+    Waits while another thread has one of them to itself, by :func:`exclusive_use`.
 
     The first user of a submodule records its flag and the last restores it, so two threads, or two
     models around one network, never restore each other's temporary state.
@@ -62,7 +91,11 @@ class EvaluationMode:
     def __call__(self) -> Iterator[None]:
         """Return the context in which the modules are in evaluation mode."""
         submodules = [m for root in self.modules for m in root.modules()]
+        own = _own()
         with _LOCK:
+            while _CLAIM and _CLAIM[-1].bars(submodules, nested=bool(own)):
+                _LOCK.wait()
+            own.append(submodules)
             for module in submodules:
                 _IN_USE.setdefault(module, [0, module.training])[0] += 1
                 # not module.train(): that would overwrite the flags of the submodules
@@ -71,12 +104,59 @@ class EvaluationMode:
             yield
         finally:
             with _LOCK:
+                own.pop()
                 for module in submodules:
                     entry = _IN_USE[module]
                     entry[0] -= 1
                     if entry[0] == 0:
                         module.training = entry[1]
                         del _IN_USE[module]
+                if _CLAIM:
+                    _LOCK.notify_all()
+
+
+@contextmanager
+def exclusive_use(modules: Iterable[nn.Module]) -> Iterator[None]:
+    """Keep other threads from running modules, for hooks or weights that only this one may meet.
+
+    Begins when those that run them now are done; who wants to begin meanwhile waits. Models run
+    their modules within :class:`EvaluationMode`, which is where they wait: a network that is called
+    without its model does not. One thread at a time is inside, whatever its modules.
+
+    Args:
+        modules: Root modules; their submodules are kept, too.
+
+    Example:
+        >>> net = nn.Linear(1, 1)
+        >>> with exclusive_use([net]), EvaluationMode([net])():
+        ...     net.training
+        False
+    """
+    with _ONE:
+        claim = _Claim(threading.get_ident(), {m for root in modules for m in root.modules()})
+        if _CLAIM:  # this thread's own, around
+            claim.modules |= _CLAIM[-1].modules
+        own = Counter(module for used in _own() for module in used)
+        with _LOCK:
+            _CLAIM.append(claim)
+        try:
+            with _LOCK:
+                while any(m in _IN_USE and _IN_USE[m][0] > own[m] for m in claim.modules):
+                    _LOCK.wait()
+                claim.granted = True
+            yield
+        finally:
+            with _LOCK:
+                _CLAIM.remove(claim)
+                _LOCK.notify_all()
+
+
+def _own() -> list[list[nn.Module]]:
+    """Return the lists of modules that the present thread uses, innermost last."""
+    if not hasattr(_OWN, "used"):
+        _OWN.used = []
+    used: list[list[nn.Module]] = _OWN.used
+    return used
 
 
 def training_flag(module: nn.Module) -> bool:

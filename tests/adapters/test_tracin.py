@@ -270,7 +270,61 @@ def test_samples_that_are_not_finite_are_named_and_the_others_untouched() -> Non
     good = np.ix_(np.delete(np.arange(8), 2), np.delete(np.arange(5), 1))
     expected = VAETracIn(mlp_vae()).fit(TRAIN).explain(X).influence
     np.testing.assert_allclose(found.influence[good], expected[good], rtol=1e-4, atol=1e-5)
-    assert found.helpful[0, -1] == 2
+    assert found.helpful[0, -1] == found.harmful[0, -1] == -1
+    assert set(found.helpful[0, :-1].tolist()) == {0, 1, 3, 4, 5, 6, 7}
+    assert (found.helpful[1] == -1).all()
+
+
+def test_gradients_that_are_not_finite_are_named_and_never_helpful() -> None:
+    train, anchors = TRAIN.copy(), X.copy()
+    train[3], anchors[2] = 0.0, 0.0
+    net = mlp_vae().modules[0]
+
+    def root(x: torch.Tensor) -> Any:
+        mean, log_var = net.encode(x)
+        # at 0 the root is finite and its slope is not
+        size = (net.mean.weight.sum() * x.flatten(1).sum(1, keepdim=True)).abs()
+        return mean + 0.01 * size.sqrt(), log_var
+
+    model = VAE(encode=root, decode=net.decode, modules=net, sample_shape=(1, 8, 8), check=False)
+    found = VAETracIn(model).fit(train).explain(anchors)
+    assert found.invalid.tolist() == [2]
+    assert found.invalid_train.tolist() == [3]
+    assert found.reasons == found.reasons_train == ["the gradient of its loss is not finite"]
+    assert np.isnan(found.influence[:, 2]).all()
+    assert np.isnan(found.influence[3]).all()
+    assert np.isfinite(np.delete(np.delete(found.influence, 3, 0), 2, 1)).all()
+    assert (found.helpful[2] == -1).all()
+    assert 3 not in found.helpful
+    assert 3 not in found.harmful
+    assert np.isnan(found.self_influence[3])
+
+
+@pytest.mark.parametrize("loss", ["bce", "mse"])
+def test_an_output_that_saturates_has_the_influence_of_float64(loss: str) -> None:
+    class Net(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.down, self.up = torch.nn.Linear(8, 4), torch.nn.Linear(2, 8)
+            self.up.bias.data[0] = 25.0  # sigmoid gives exactly 1 in float32, not in float64
+
+        def encode(self, x: torch.Tensor) -> Any:
+            return self.down(x).chunk(2, 1)
+
+        def decode(self, z: torch.Tensor) -> torch.Tensor:
+            return self.up(z).sigmoid()
+
+    with torch.random.fork_rng([]):
+        torch.manual_seed(0)
+        net = Net()
+    rows = np.random.default_rng(0).random((6, 8), dtype=np.float32)
+    rows[:, 0] = 1.0  # so that the slope at the saturated element is 0 in truth, too
+    results = [
+        VAETracIn(VAE(one, sample_shape=(8,)), loss=loss).fit(rows).explain(rows[:2])
+        for one in (net, copy.deepcopy(net).double())
+    ]
+    assert not len(results[0].invalid)
+    np.testing.assert_allclose(results[0].influence, results[1].influence, rtol=1e-3, atol=1e-5)
 
 
 def test_wrong_checkpoints_are_told_apart(tmp_path: Any) -> None:

@@ -13,6 +13,7 @@ from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE, trustworthiness
 
 from pxgen_plugins import PXGen
+from pxgen_plugins.adapters.latent._projections import PCAMap
 from pxgen_plugins.adapters.latent._view_quality import view_quality
 from pxgen_plugins.adapters.latent.view import DEFAULT_DATA_VIEW, LatentView
 from pxgen_plugins.plots import plot_views
@@ -289,3 +290,15 @@ CASES = [
 @parametrize_with_checks(CASES, explainer_checks())
 def test_views_keep_the_contract(subject: Any, check: Any) -> None:
     check(subject)
+
+
+def test_principal_components_do_not_depend_on_where_the_data_lie() -> None:
+    rows = np.random.default_rng(0).normal(size=(60, 5)) * [3.0, 2.0, 1.0, 0.5, 0.1]
+    near, far = (PCAMap(rows + offset, 2, 0) for offset in (0.0, 1e6))
+    _, singular, axes = np.linalg.svd(rows - rows.mean(axis=0))
+    for one in (near, far):
+        np.testing.assert_allclose(np.abs(one.loadings), np.abs(axes[:2]), atol=1e-6)
+        share = singular[:2] ** 2 / (singular**2).sum()
+        np.testing.assert_allclose(one.ratio, share, rtol=1e-6)
+    np.testing.assert_allclose(far.coordinates, near.coordinates, atol=1e-6)
+    np.testing.assert_allclose(far.transform(rows + 1e6), near.coordinates, atol=1e-6)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -25,6 +24,7 @@ from pxgen_plugins.scoring.fitting import fit_criteria
 from pxgen_plugins.thresholds import Rule
 from pxgen_plugins.thresholds.calibration import Calibration
 from pxgen_plugins.utils.errors import AnchorError, ParameterError, warn
+from pxgen_plugins.utils.properties import lazy_property
 
 __all__ = ["Context"]
 
@@ -149,7 +149,7 @@ class Context:
         """Whether a criterion learns from the model's own samples."""
         return any(_samples(criterion) for criterion in self.scorer.criteria)
 
-    @cached_property
+    @lazy_property
     def bounds(self) -> tuple[float, float]:
         """Lowest and highest value of an instance; those of the anchors when it is unbounded."""
         if self.model.data_range is not None:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
 from torch import nn
 
+from pxgen_plugins.models.runtime import exclusive_use
 from pxgen_plugins.utils.seeds import derive
 
 __all__ = ["permuted_weights", "weights_by_layer"]
-
-_LOCK = threading.RLock()
 
 
 @contextmanager
@@ -27,8 +25,8 @@ def permuted_weights(
     also after an exception, every weight has its old value to the bit.
 
     The weights change in place, so that the network is reached by whatever runs it: methods,
-    closures, wrappers. Hence no other thread may run or train the network meanwhile; one that
-    wants to permute weights too waits.
+    closures, wrappers. Other threads that run it through a model of this package, or want to
+    permute its weights too, wait; none may train it or call it directly meanwhile.
 
     Args:
         layers: The modules by name, as the ``layers`` of a model.
@@ -53,7 +51,7 @@ def permuted_weights(
         if only is None or name in only
         for weight in own
     ]
-    with _LOCK:  # else a second thread would save, and put back, what the first has permuted
+    with exclusive_use(layers.values()):  # a second thread would save what the first permuted
         saved = [weight.detach().clone() for _, weight in weights]
         try:
             generators: dict[str, torch.Generator] = {}

@@ -59,11 +59,14 @@ def helpful_samples(explanation: Any, explainer: Any) -> NDArray[Any] | None:
     data, training = explanation.data, getattr(explainer, "training", None)
     if training is None or evidence_of(explanation) != "influence":
         return None
-    if data.get("influence") is not None:
-        total = np.nansum(np.asarray(data["influence"], dtype=np.float64), axis=1)
-    else:
-        total = np.nansum(np.asarray(data["scores"], dtype=np.float64), axis=0)
-    return np.asarray(training[np.argsort(-total, kind="stable")[:_HELPFUL]], dtype=np.float32)
+    influence = data.get("influence")
+    # one row per training sample; NaN where a gradient was not finite
+    table = (
+        np.asarray(data["scores"], float).T if influence is None else np.asarray(influence, float)
+    )
+    total = np.where(np.isnan(table).all(axis=1), -np.inf, np.nansum(table, axis=1))
+    best = np.argsort(-total, kind="stable")[:_HELPFUL]
+    return np.asarray(training[best[np.isfinite(total[best])]], dtype=np.float32)
 
 
 def _with_next_seed(explainer: Any) -> Any | None:

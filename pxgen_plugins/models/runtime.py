@@ -307,27 +307,27 @@ class Autocast:
     """
 
     def __init__(self, model: Any, device_type: str) -> None:
-        self.wrapped = self._model = model
+        self.wrapped = model
         self._device_type = device_type
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._model, name)
+        return getattr(self.wrapped, name)
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return mean and log variance of the posterior."""
         with self._autocast():
-            mean, log_var = self._model.encode(x)
+            mean, log_var = self.wrapped.encode(x)
         return mean.float(), log_var.float()
 
     def decode(self, z: Tensor) -> Tensor:
         """Return instances for latent codes."""
         with self._autocast():
-            return torch.as_tensor(self._model.decode(z)).float()
+            return torch.as_tensor(self.wrapped.decode(z)).float()
 
     def reconstruct(self, x: Tensor) -> Tensor:
         """Return what the model makes of ``x``."""
         with self._autocast():
-            return torch.as_tensor(self._model.reconstruct(x)).float()
+            return torch.as_tensor(self.wrapped.reconstruct(x)).float()
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self._device_type, torch.bfloat16)

@@ -24,8 +24,9 @@ import torch
 
 from pxgen_plugins import PXGen, plots
 from pxgen_plugins.datasets import MNISTVAE, load_mnist, load_mnist_vae
-from pxgen_plugins.groups import GROUPS, wilson_interval
+from pxgen_plugins.groups import GROUPS
 from pxgen_plugins.models import VAE
+from pxgen_plugins.result import Result
 from pxgen_plugins.result.explanation import write_json
 from pxgen_plugins.result.tables import write_parquet
 from pxgen_plugins.thresholds import MeanMax
@@ -52,17 +53,19 @@ def summarize(explanation: Any) -> dict[str, Any]:
     group = np.asarray(explanation.group)
     values = np.asarray(explanation.values)
     digits = sorted(set(labels.tolist()))
+    intervals_of = Result.of(explanation).shares.intervals
     shares: dict[str, Any] = {}
     for digit in digits:
         of_digit = group[labels == digit]
         counts = {name: int((of_digit == name).sum()) for name in GROUPS}
+        ends = intervals_of(labels == digit)
         shares[digit] = {
             name: {
                 "count": count,
                 "share": count / len(of_digit),
-                "interval": wilson_interval(count, len(of_digit)),
+                "interval": ends[k].tolist(),
             }
-            for name, count in counts.items()
+            for k, (name, count) in enumerate(counts.items())
         }
     mse = values[:, explanation.criteria.index("mse")]
     lowest = labels[np.argsort(mse, kind="stable")[: int(0.05 * len(mse))]]

@@ -16,7 +16,6 @@ from pxgen_plugins.evaluation.quality import nearest_distance
 from pxgen_plugins.evaluation.study import Study
 from pxgen_plugins.explainer import PXGen
 from pxgen_plugins.groups import GROUPS
-from pxgen_plugins.groups.intervals import bootstrap
 from pxgen_plugins.host import NotFittedError
 from pxgen_plugins.scoring import Scorer
 from pxgen_plugins.selection import k_center
@@ -54,7 +53,8 @@ def threshold_study(
 
     Returns:
         A study whose rows hold ``thresholds`` and ``threshold_std`` by criterion, ``fractions`` and
-        bootstrap ``intervals`` of the groups, ``labels`` (HIHE share and Wilson interval by label),
+        ``intervals`` of the groups, ``labels`` (HIHE share and interval by label), all for other
+        anchors and another calibration,
         ``moved`` (share of anchors in another group than under the explainer's own thresholds),
         ``rand_index`` (adjusted, Hubert and Arabie 1985; None when both are one group),
         ``stability`` (mean ``group_stability``) and ``seconds`` of calibration.
@@ -207,7 +207,9 @@ def _row(
     kinds = [str(criterion.kind) for criterion in scorer.criteria]
     settings = (kinds, explainer.rule, cut.scale)
     group = groups.assign(values, cut.thresholds, *settings)
-    stable = groups.stability(values, cut.thresholds, cut.repeats, *settings)
+    floor = None if cut.reference is None else np.median(cut.reference, axis=0)
+    ends = groups.GroupShares(values, cut.thresholds, cut.repeats, *settings, floor=floor)
+    stable = ends.stability()
     inside = group == "HIHE"
     shares = {}
     for label in [] if labels is None else sorted(set(labels.tolist())):
@@ -215,16 +217,14 @@ def _row(
         count, total = int(inside[of].sum()), int(of.sum())
         shares[label] = {
             "share": count / total,
-            "interval": groups.wilson_interval(count, total),
+            "interval": ends.intervals(of)[0].tolist(),
         }
     row = {
         "case": repr(rule),
         "thresholds": dict(zip(cut.names, cut.thresholds.tolist(), strict=True)),
         "threshold_std": dict(zip(cut.names, cut.std.tolist(), strict=True)),
         "fractions": {name: float((group == name).mean()) for name in GROUPS},
-        "intervals": bootstrap(
-            values, cut.repeats, rule.combine, *settings, seed=derive(explainer.seed, "bootstrap")
-        ),
+        "intervals": dict(zip(GROUPS, ends.intervals().tolist(), strict=False)),
         "labels": shares,
         "stability": float(np.nanmean(stable)) if np.isfinite(stable).any() else None,
     }

@@ -51,16 +51,16 @@ def plot_groups(
     same explanation gives the same figure.
 
     With one intrinsic and one extrinsic criterion the quadrants are the groups, and each is named
-    with count, share and 95% interval (the bootstrap's, over anchors and calibration repeats, or
-    Wilson's where that has no width). With more criteria, the group (the colour) is decided by all
-    of them, and the lines shown are those of the two on the axes.
+    with count, share and 95% interval, for other anchors and another calibration. With more
+    criteria, the group (the colour) is decided by all of them, and the lines shown are those of the
+    two on the axes.
 
     Args:
         explanation: What ``PXGen.explain`` returned, or the same read from JSON.
         x: Criterion along the x axis; the first intrinsic one by default.
         y: Criterion along the y axis; the first extrinsic one by default.
-        thresholds: Draw threshold lines, each with a band of one standard deviation over the
-            calibration repeats to both sides.
+        thresholds: Draw threshold lines, each with a band: the 95% interval of the expected
+            threshold, by the calibration repeats.
         marginals: Draw the histograms of both criteria, stacked by group; by default unless ``ax``
             is given.
         samples: Draw where the model's own samples lie (those of the first calibration repeat):

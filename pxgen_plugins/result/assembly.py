@@ -18,7 +18,6 @@ from pxgen_plugins.result.result import CalibrationSummary, Examples, Group, Res
 from pxgen_plugins.scoring import Scorer, Scores
 from pxgen_plugins.thresholds import Calibration
 from pxgen_plugins.utils.errors import warn
-from pxgen_plugins.utils.seeds import derive
 from pxgen_plugins.utils.sequences import even_positions
 
 __all__ = ["assemble", "examples_of"]
@@ -39,7 +38,6 @@ def assemble(
     choices: Sequence[Choice],
     k: int,
     examples: bool | None,
-    combine: grouping.Combine,
 ) -> Result:
     """Return the result; no array of it is held by anyone else.
 
@@ -52,9 +50,8 @@ def assemble(
         choices: The selectors.
         k: Representatives per group and selector.
         examples: Whether to keep pixels; None keeps them while they are small.
-        combine: How the thresholds of repeats become the reported ones.
 
-    Cost: O(n m r) for r calibration repeats, and the selectors'.
+    Cost: that of :class:`pxgen_plugins.groups.GroupShares`, and the selectors'.
     """
     values, thresholds = scores.values, calibration.thresholds
     kinds = [str(criterion.kind) for criterion in scorer.criteria]
@@ -63,10 +60,13 @@ def assemble(
     anchor_value = grouping.anchor_value(values)
     invalid = np.flatnonzero(group == grouping.INVALID).astype(np.int64)
     _warn_invalid(invalid, len(values), scores.reasons)
-    seed = derive(scorer.seed, "bootstrap")
-    intervals = grouping.bootstrap(values, calibration.repeats, combine, *ruled, seed=seed)
+    summary = _summary(calibration)
+    shares = grouping.GroupShares(
+        values, thresholds, calibration.repeats, *ruled, floor=summary.floor
+    )
+    intervals = shares.intervals()
     groups: dict[str, Group] = {}
-    for name in grouping.GROUPS:
+    for place, name in enumerate(grouping.GROUPS):
         members = np.flatnonzero(group == name).astype(np.int64)
         representatives, quality = select(
             choices,
@@ -78,7 +78,7 @@ def assemble(
             anchors=anchors,
         )
         groups[name] = _group(
-            members, values, intervals[name], representatives, quality, scorer, anchors
+            members, values, intervals[place], representatives, quality, scorer, anchors
         )
     strips = grouping.strips(values, kinds)
     picks = [rows for one in groups.values() for rows in one.representatives.values()]
@@ -92,7 +92,7 @@ def assemble(
         threshold_std=calibration.std,
         affinity=grouping.affinity(values, thresholds),
         group=group,
-        group_stability=grouping.stability(values, thresholds, calibration.repeats, *ruled),
+        group_stability=shares.stability(),
         distance=calibration.distance(values),
         p_value=calibration.p_values(values),
         anchor_value=anchor_value,
@@ -103,7 +103,7 @@ def assemble(
         ids=None if anchors.ids is None else anchors.ids.copy(),
         strips=strips,
         examples=examples_of(scorer, anchors, [*picks, *strips.values()], examples),
-        calibration=_summary(calibration),
+        calibration=summary,
     )
 
 
@@ -150,7 +150,7 @@ def examples_of(
 def _group(
     members: NDArray[np.int64],
     values: NDArray[np.float64],
-    interval: list[float] | None,
+    interval: NDArray[np.float64],
     representatives: dict[str, NDArray[np.int64]],
     quality: dict[str, dict[str, float | None]],
     scorer: Scorer,
@@ -160,8 +160,7 @@ def _group(
     return Group(
         count=len(members),
         fraction=len(members) / len(values) if len(values) else None,
-        interval=grouping.wilson_interval(len(members), len(values)),
-        bootstrap=interval,
+        interval=interval.tolist() if len(values) else None,
         indices=members,
         statistics=grouping.statistics(values[members], [c.name for c in scorer.criteria]),
         labels=grouping.label_counts(labels),

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pxgen_plugins.groups import GROUPS, INVALID
+from pxgen_plugins.groups import GROUPS, INVALID, GroupShares
 from pxgen_plugins.utils.errors import ParameterError
 from pxgen_plugins.utils.validation import choice
 
@@ -31,8 +32,9 @@ class Group:
     Attributes:
         count: Number of anchors.
         fraction: Share of the anchor set; None for an empty set.
-        interval: Wilson's 95% interval of the share, had other anchors been drawn.
-        bootstrap: 95% interval of the share, had other anchors and other model samples been drawn.
+        interval: 95% interval of the share, for other anchors and another calibration
+            (:class:`pxgen_plugins.groups.GroupShares`); for other anchors alone where there are
+            fewer than two repeats. None for an empty set.
         indices: The members, (count,).
         statistics: Median, mean, std, min and max by criterion.
         labels: How often each label occurs.
@@ -43,7 +45,6 @@ class Group:
     count: int = 0
     fraction: float | None = None
     interval: Interval | None = None
-    bootstrap: Interval | None = None
     indices: Indices = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     statistics: dict[str, dict[str, float | None]] = field(default_factory=dict)
     labels: dict[str, int] = field(default_factory=dict)
@@ -52,14 +53,8 @@ class Group:
 
     @property
     def share_interval(self) -> tuple[float, float]:
-        """The interval to show: the bootstrap's where it has a width, else Wilson's; NaN without.
-
-        Resamples hardly leave the ends 0 and 1, and have no width where nothing ever moves.
-        """
-        interval = self.bootstrap
-        if interval is None or interval[0] == interval[1] or self.fraction in (0.0, 1.0):
-            interval = self.interval or interval
-        low, high = (None, None) if interval is None else interval
+        """The interval of the share; NaN where there is none."""
+        low, high = (None, None) if self.interval is None else self.interval
         return _number(low), _number(high)
 
     @classmethod
@@ -70,7 +65,6 @@ class Group:
             count=int(entry.get("count") or 0),
             fraction=None if fraction is None else float(fraction),
             interval=entry.get("interval"),
-            bootstrap=entry.get("bootstrap"),
             indices=_indices(entry.get("indices")),
             statistics=dict(entry.get("statistics") or {}),
             labels=dict(entry.get("labels") or {}),
@@ -107,6 +101,23 @@ class CalibrationSummary:
     repeats: Floats
     reference: Floats | None
     scale: Floats | None
+
+    @property
+    def floor(self) -> Floats | None:
+        """Medians of the values on the model's own samples, (m,); None when not sampled."""
+        if self.reference is None or not len(self.reference):
+            return None
+        medians: Floats = np.median(self.reference, axis=0)
+        return medians
+
+    @property
+    def interval_source(self) -> str:
+        """What the intervals of the groups' shares cover, in words."""
+        if self.method == "Fixed":
+            return "other anchors, at the given thresholds"
+        if self.n_repeats < 2:
+            return "other anchors only: one repeat tells nothing of the calibration"
+        return "other anchors and another calibration"
 
     @classmethod
     def of(cls, entry: Mapping[str, Any], m: int) -> CalibrationSummary:
@@ -194,7 +205,8 @@ class Result:
         threshold_std: Standard deviation over calibration repeats, (m,); NaN where unknown.
         affinity: Where a value is strictly below its threshold, bool (n, m).
         group: "HIHE", "HILE", "LIHE", "LILE" or "invalid", (n,).
-        group_stability: Share of calibration repeats under which the group stays, (n,).
+        group_stability: Probability that another calibration keeps the group, (n,): its share
+            among draws of the expected thresholds (:func:`pxgen_plugins.groups.threshold_draws`).
         distance: (value - threshold) / threshold_std, (n, m).
         p_value: Conformal p-value against the model's own samples, (n, m).
         anchor_value: Sum of the values, (n,); lower = more representative.
@@ -240,6 +252,22 @@ class Result:
         """Where an anchor is in no group, (n,)."""
         mask: NDArray[np.bool_] = self.group == INVALID
         return mask
+
+    @cached_property
+    def shares(self) -> GroupShares:
+        """The groups' shares with their intervals, of any anchors and confidence."""
+        calibration = self.calibration
+        floor = None if calibration is None else calibration.floor
+        return GroupShares(
+            self.values,
+            self.thresholds,
+            np.empty((0, len(self.criteria))) if calibration is None else calibration.repeats,
+            self.kinds,
+            self.rule,
+            None if calibration is None else calibration.scale,
+            floor=floor,
+            group=self.group,
+        )
 
     def first(self, kind: str) -> int | None:
         """Return the column of the first criterion of a kind, or None."""

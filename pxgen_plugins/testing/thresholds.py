@@ -152,7 +152,7 @@ def thresholds_lie_among_the_repeats(case: ThresholdCase) -> None:
     repeats = result.repeats
     reported = rule.combine(repeats)
     expect(np.array_equal(result.thresholds, reported), "combine gives other thresholds")
-    # intervals of groups draw the repeats with replacement and combine them again
+    # studies may combine some of the repeats
     for rows in ([0] * len(repeats), [-1] * len(repeats), list(range(len(repeats)))):
         part = repeats[rows]
         cut = rule.combine(part)

@@ -96,26 +96,6 @@ def test_the_regions_say_count_share_and_interval(build: Any, texts: Any) -> Non
         assert f"{low:.1f}\u2013{high:.1f} %" in shown
 
 
-def test_the_interval_is_the_bootstraps_where_it_has_a_width(build: Any, texts: Any) -> None:
-    explanation = build(n=200)
-    wide, flat = explanation.groups["HIHE"], explanation.groups["LILE"]
-    wide["bootstrap"], flat["bootstrap"] = [0.123, 0.456], [0.789, 0.789]
-    shown = texts(plot_groups(explanation)[0])
-    low, high = (100 * end for end in flat["interval"])
-    assert "12.3\u201345.6 %" in shown
-    assert f"{low:.1f}\u2013{high:.1f} %" in shown
-    assert "78.9\u201378.9 %" not in shown
-
-
-def test_the_interval_of_an_empty_group_is_wilsons(build: Any, texts: Any) -> None:
-    explanation = build(n=200)
-    group = explanation.groups["LILE"]
-    group |= {"count": 0, "fraction": 0.0, "interval": [0.0, 0.324], "bootstrap": [0.0, 0.0031]}
-    shown = texts(plot_groups(explanation)[0])
-    assert "0.0\u201332.4 %" in shown
-    assert "0.0\u20130.3 %" not in shown
-
-
 def test_swapped_axes_swap_the_quadrants(build: Any, by_gid: Any) -> None:
     main = plot_groups(build(), x="mse", y="kld")[0]
     (name,) = by_gid(main, "region:LIHE")

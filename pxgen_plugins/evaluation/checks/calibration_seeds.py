@@ -26,9 +26,8 @@ def calibration_seeds(context: Context) -> list[Row]:
 
     The adjusted Rand index with the explainer's own groups must be 0.8 at least, which Steinley
     (2004) calls good. The mean share of anchors that keep their group must not be under what the
-    explainer's own repeats predict, whose mean is the mean ``group_stability``: a threshold that
-    is a mean over repeats moves less than that of its worst repeat. With labels, the share of each
-    label in HIHE is reported: the numbers that people quote.
+    explainer's worst single repeat gives: a threshold that is a mean over repeats moves less. With
+    labels, the share of each label in HIHE is reported: the numbers that people quote.
     """
     if isinstance(context.explainer.threshold, Fixed):
         return [Row.skip(NAME, "other seeds", "thresholds are fixed; nothing is sampled")]
@@ -61,7 +60,7 @@ def _own_repeats(own: list[Agreement]) -> list[Row]:
     if len(own) < 2:
         return [Row.skip(NAME, case, "there is one repeat only")]
     shares = [agreement.same_share for agreement in own]
-    rows = [Row.spread(NAME, case, SAME_GROUP, shares, note="the mean is the mean group_stability")]
+    rows = [Row.spread(NAME, case, SAME_GROUP, shares, note="each repeat as the only one")]
     finite = [agreement.rand for agreement in own if not np.isnan(agreement.rand)]
     return [*rows, Row.spread(NAME, case, RAND, finite)] if finite else rows
 

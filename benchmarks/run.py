@@ -29,6 +29,7 @@ from typing import Any
 from rows import HEADER, Row, describe, line
 
 from pxgen_plugins.utils.files import plain, write_atomic
+from pxgen_plugins.utils.machine import machine
 
 # Each is a file beside this one, with a function run(quick) that yields rows.
 BENCHMARKS = ("scoring", "selection", "tracin", "memory", "start", "audit", "kills")
@@ -50,7 +51,7 @@ def main(argv: list[str] | None = None) -> int:
     about = {
         "quick": options.quick,
         "command": shlex.join(["python", "benchmarks/run.py", *arguments]),
-        "machine": machine(),
+        "machine": {**machine(), "omp_num_threads": os.environ.get("OMP_NUM_THREADS")},
         "versions": versions(),
     }
     records: list[dict[str, Any]] = []
@@ -79,26 +80,6 @@ def rows_of(name: str, quick: bool) -> Iterator[Row]:
     except Exception as error:
         traceback.print_exc()
         yield Row(name, "", None, "", error=describe(error))
-
-
-def machine() -> dict[str, Any]:
-    """Return what the times depend on, as far as it is known."""
-    return {
-        "architecture": platform.machine(),
-        "processor": _processor(),
-        "cores": os.cpu_count(),
-        "omp_num_threads": os.environ.get("OMP_NUM_THREADS"),
-        "system": f"{platform.system()} {platform.release()}",
-    }
-
-
-def _processor() -> str:
-    try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    except OSError:  # not Linux
-        return platform.processor()
-    names = [entry.partition(":")[2] for entry in text.splitlines() if "model name" in entry]
-    return names[0].strip() if names else platform.processor()
 
 
 def versions() -> dict[str, str | None]:

@@ -38,8 +38,8 @@ ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
 RESULTS = "docs/results"
 VOLATILE = (
-    "calibration_seconds", "cpu_seconds", "peak_memory_mib", "peak_mib", "pxgen_plugins_version", "s",
-    "seconds", "train_seconds",
+    "calibration_seconds", "cpu_seconds", "peak_memory_mib", "peak_mib", "pxgen_plugins_version",
+    "s", "seconds", "train_seconds",
 )  # fmt: skip
 
 

@@ -1,0 +1,51 @@
+"""The stored rows as a page: one table, and below it where and by which command it was made."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from pxgen_plugins.utils.text import markdown_table
+
+__all__ = ["page"]
+
+_HEAD = ("benchmark", "setting", "value", "unit", "target", "reached", "note")
+_REACHED = {True: "yes", False: "missed", None: ""}
+_ABOUT = (
+    "Times are ratios of two times of the same run, so that they compare across machines; seconds "
+    "and MiB, where they stand, do not. A target is what the value should be at most."
+)
+
+
+def page(records: Sequence[dict[str, Any]]) -> str:
+    """Return the rows of a run, as ``run.py`` stores them, as Markdown."""
+    rows = [
+        (
+            record["name"],
+            record["setting"],
+            "" if record["value"] is None else f"{record['value']:.3g}",
+            record["unit"],
+            "" if record["target"] is None else f"<= {record['target']:g}",
+            _REACHED[record["reached"]],
+            f"FAILED: {record['error']}" if record["error"] else record["note"],
+        )
+        for record in records
+    ]
+    origins = dict.fromkeys(map(_origin, records))
+    return (
+        "\n".join(["# Benchmarks", "", _ABOUT, "", *markdown_table(_HEAD, rows)])
+        + "".join(f"\n\n{origin}" for origin in origins)
+        + "\n"
+    )
+
+
+def _origin(record: dict[str, Any]) -> str:
+    machine = record["machine"]
+    installed = {name: number for name, number in record["versions"].items() if number}
+    versions = ", ".join(f"{name} {number}" for name, number in installed.items())
+    quick = " QUICK RUN: no number means anything." if record["quick"] else ""
+    return (
+        f"Made by `{record['command']}` on {record['date'][:10]}: {machine['processor']} "
+        f"({machine['architecture']}, {machine['instructions']}), {machine['cores']} cores, "
+        f"OMP_NUM_THREADS={machine['omp_num_threads']}, {machine['system']}; {versions}.{quick}"
+    )

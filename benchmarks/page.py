@@ -31,7 +31,10 @@ def page(records: Sequence[dict[str, Any]]) -> str:
         )
         for record in records
     ]
-    origins = dict.fromkeys(map(_origin, records))
+    runs: dict[str, list[dict[str, Any]]] = {}
+    for record in records:
+        runs.setdefault(record["command"], []).append(record)
+    origins = [_origin(run) for run in runs.values()]
     return (
         "\n".join(["# Benchmarks", "", _ABOUT, "", *markdown_table(_HEAD, rows)])
         + "".join(f"\n\n{origin}" for origin in origins)
@@ -39,13 +42,18 @@ def page(records: Sequence[dict[str, Any]]) -> str:
     )
 
 
-def _origin(record: dict[str, Any]) -> str:
+def _origin(run: Sequence[dict[str, Any]]) -> str:
+    """Return what a run's rows have in common: command, date, machine, load and versions."""
+    record = run[-1]
     machine = record["machine"]
+    loads = [row["load"] for row in run if row.get("load") is not None]
+    load = f"{min(loads):.0f} to {max(loads):.0f}" if loads else "not recorded"
     installed = {name: number for name, number in record["versions"].items() if number}
     versions = ", ".join(f"{name} {number}" for name, number in installed.items())
     quick = " QUICK RUN: no number means anything." if record["quick"] else ""
     return (
         f"Made by `{record['command']}` on {record['date'][:10]}: {machine['processor']} "
         f"({machine['architecture']}, {machine['instructions']}), {machine['cores']} cores, "
-        f"OMP_NUM_THREADS={machine['omp_num_threads']}, {machine['system']}; {versions}.{quick}"
+        f"OMP_NUM_THREADS={machine['omp_num_threads']}, {machine['system']}, "
+        f"load average {load}; {versions}.{quick}"
     )

@@ -67,6 +67,7 @@ def main(argv: list[str] | None = None) -> int:
             reached = None if options.quick else row.reached
             date = datetime.now(timezone.utc).isoformat(timespec="seconds")
             record = {"benchmark": name, **asdict(row), "reached": reached, **about, "date": date}
+            record["load"] = os.getloadavg()[0]  # above the number of cores others disturb
             records.append(plain(record))
             records.sort(key=lambda each: BENCHMARKS.index(each["benchmark"]))
             content = json.dumps({"rows": records}, indent=2, allow_nan=False) + "\n"

@@ -217,7 +217,7 @@ COMMANDS = (
         output="benchmarks.json",
         quick="--quick",
         tolerance=0.25,
-        volatile=("machine", "versions", "date", "command", "note"),
+        volatile=("machine", "versions", "date", "load", "command", "note"),
     ),
 )
 

@@ -121,7 +121,7 @@ def test_a_test_runs_the_code_of_every_page_with_code():
 
 
 def test_nothing_is_installed_by_the_name_of_a_package_that_is_on_no_index():
-    wrong = re.compile(r"pip install [^\n]*pxgen-plugins")
+    wrong = re.compile(r"pip install [^\n`]*pxgen-plugins")
     folders = ("docs", "pxgen_plugins", "adapters", "examples", "benchmarks")
     files = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md"]
     files += [path for folder in folders for path in (ROOT / folder).rglob("*.[mp][dy]")]

@@ -17,8 +17,8 @@ _ABOUT = (
 )
 
 
-def page(records: Sequence[dict[str, Any]]) -> str:
-    """Return the rows of a run, as ``run.py`` stores them, as Markdown."""
+def page(records: Sequence[dict[str, Any]], benchmarks: Sequence[str]) -> str:
+    """Return rows, as ``run.py`` stores them, as Markdown; it names benchmarks without a row."""
     rows = [
         (
             record["name"],
@@ -34,10 +34,13 @@ def page(records: Sequence[dict[str, Any]]) -> str:
     runs: dict[str, list[dict[str, Any]]] = {}
     for record in records:
         runs.setdefault(record["command"], []).append(record)
-    origins = [_origin(run) for run in runs.values()]
+    ends = [_origin(run) for run in runs.values()]
+    absent = [name for name in benchmarks if name not in {row["benchmark"] for row in records}]
+    if absent:
+        ends.insert(0, f"Not run: {', '.join(absent)}.")
     return (
         "\n".join(["# Benchmarks", "", _ABOUT, "", *markdown_table(_HEAD, rows)])
-        + "".join(f"\n\n{origin}" for origin in origins)
+        + "".join(f"\n\n{end}" for end in ends)
         + "\n"
     )
 

@@ -72,7 +72,7 @@ def main(argv: list[str] | None = None) -> int:
             records.sort(key=lambda each: BENCHMARKS.index(each["benchmark"]))
             content = json.dumps({"rows": records}, indent=2, allow_nan=False) + "\n"
             write_atomic(options.output, content.encode())
-            write_atomic(options.output.with_suffix(".md"), page(records).encode())
+            write_atomic(options.output.with_suffix(".md"), page(records, BENCHMARKS).encode())
     if options.quick:
         print(WARNING)
     print(f"wrote {options.output}", file=sys.stderr)

@@ -156,7 +156,8 @@ def _of_lines(
     """Yield the changes of two texts: lines of the same words are compared number by number."""
     before, after = ([*_compared(lines, set(volatile))] for lines in (old, new))
     words = [[_NUMBER.sub("#", line) for line in lines] for lines in (before, after)]
-    for kind, low, high, start, stop in SequenceMatcher(None, *words, autojunk=False).get_opcodes():
+    matcher = SequenceMatcher(None, words[0], words[1], autojunk=False)
+    for kind, low, high, start, stop in matcher.get_opcodes():
         if kind != "equal":
             one, other = ("\n".join(part) for part in (before[low:high], after[start:stop]))
             yield Change(f"{place}, line {low + 1}", one, other)

@@ -77,7 +77,7 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     with one_thread():
         scores = {str(step): influence(images, step, given.n_draws) for step in STEPS}
     scores["sum"] = np.sum(list(scores.values()), axis=0)
-    found = {
+    found: dict[str, Any] = {
         "n_images": given.n_images,
         "n_draws": given.n_draws,
         "share_own_strongest_proponent": {name: own_proponents(s) for name, s in scores.items()},

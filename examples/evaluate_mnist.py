@@ -18,6 +18,7 @@ import matplotlib as mpl
 import matplotlib.pyplot as plt
 import torch
 from mnist_zeros import N_TRAINED, wrap
+from signature import signature
 
 from pxgen_plugins import PXGen
 from pxgen_plugins.datasets import load_mnist, load_mnist_vae
@@ -54,7 +55,8 @@ def main(argv: list[str] | None = None) -> None:
     )
     given.output.mkdir(parents=True, exist_ok=True)
     write_atomic(given.output / "scorecard_mnist.json", card.to_json().encode())
-    write_atomic(given.output / "scorecard_mnist.md", card.to_markdown().encode())
+    text = card.to_markdown() + signature(__file__, argv)
+    write_atomic(given.output / "scorecard_mnist.md", text.encode())
     figure = card.plot()[0].get_figure(root=True)
     figure.savefig(given.output / "scorecard_mnist.png", dpi=120, bbox_inches="tight")
     plt.close(figure)

@@ -19,6 +19,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from mnist_zeros import anchors, wrap
+from signature import signature
 
 from pxgen_plugins import PXGen
 from pxgen_plugins.datasets import load_mnist_vae
@@ -29,10 +30,10 @@ from pxgen_plugins.utils.files import write_atomic
 _log = logging.getLogger("mnist_anchor_study")
 
 
-def write(study: Study, folder: Path, name: str) -> None:
-    """Write the study as JSON, Markdown and figure."""
+def write(study: Study, folder: Path, name: str, command: str) -> None:
+    """Write the study as JSON, Markdown that ends in the line ``command``, and figure."""
     write_atomic(folder / f"{name}.json", study.to_json().encode())
-    write_atomic(folder / f"{name}.md", study.to_markdown().encode())
+    write_atomic(folder / f"{name}.md", (study.to_markdown() + command).encode())
     figure = study.plot()[0].get_figure(root=True)
     figure.savefig(folder / f"{name}.png", dpi=110, bbox_inches="tight")
     plt.close(figure)
@@ -60,10 +61,10 @@ def main(argv: list[str] | None = None) -> None:
     compositions = {"zeros alone": zeros} if zeros.any() else {}
     sizes = (100, 300, 1_000, 3_000, 10_000)
     study = anchor_study(explainer, images, labels, sizes=sizes, compositions=compositions)
-    write(study, given.output, "mnist_anchor_study")
+    write(study, given.output, "mnist_anchor_study", signature(__file__, argv))
     rules = [MeanMax(n // 10, 10), Quantile(0.99, n), Conformal(0.01, n), Median(3.0, n)]
     study = threshold_study(explainer, images, rules, labels, verbose=True)
-    write(study, given.output, "mnist_threshold_study")
+    write(study, given.output, "mnist_threshold_study", signature(__file__, argv))
 
 
 if __name__ == "__main__":

@@ -4,8 +4,8 @@
 
 The model was trained on the first 4,000 zeros; the anchors are all other images of the training
 file, 1,923 zeros among them. Into ``output/mnist_zeros`` go the figures, ``explanation.json``,
-``anchors.parquet`` (a row per anchor) and ``summary.json`` (shares per digit with 95% intervals);
-the shares are also printed.
+``anchors.parquet`` (a row per anchor), ``summary.json`` and ``summary.md`` (shares per digit with
+95% intervals); the shares are also printed.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from pxgen_plugins.result.explanation import write_json
 from pxgen_plugins.result.tables import write_parquet
 from pxgen_plugins.thresholds import MeanMax
 from pxgen_plugins.utils.files import write_atomic
+from pxgen_plugins.utils.text import markdown_table
 
 N_TRAINED = 4_000
 
@@ -103,6 +104,18 @@ def table(summary: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def markdown(summary: dict[str, Any]) -> str:
+    """Return the shares as the table of ``docs/results/mnist_zeros.md``."""
+    rows = []
+    for digit, row in summary["shares"].items():
+        low, high = (f"{100 * bound:.1f}" for bound in row["HIHE"]["interval"])
+        others = [f"{row[name]['share']:.1%}" for name in GROUPS[1:]]
+        name = f"{digit} (held out)" if digit == "0" else digit
+        rows.append([name, f"{row['HIHE']['share']:.1%} ({low} to {high})", *others])
+    header = ["digit", "HIHE, with 95% interval", *GROUPS[1:]]
+    return "\n".join(markdown_table(header, rows, n_left=0)) + "\n"
+
+
 def draw(explanation: Any, folder: Path) -> list[Path]:
     """Draw every figure into ``folder``; return the files."""
     drawings: dict[str, Any] = {
@@ -159,6 +172,7 @@ def main(argv: list[str] | None = None) -> None:
     write_parquet(explanation, folder / "anchors.parquet")
     summary = summarize(explanation)
     write_atomic(folder / "summary.json", json.dumps(summary, indent=2).encode())
+    write_atomic(folder / "summary.md", markdown(summary).encode())
     draw(explanation, folder)
     logging.info("%s", table(summary))
     logging.info("wrote %s: %s", folder, ", ".join(sorted(p.name for p in folder.iterdir())))

@@ -13,6 +13,7 @@ import argparse
 import json
 import logging
 import platform
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,9 @@ from pxgen_plugins.evaluation import threshold_study
 from pxgen_plugins.groups import GROUPS
 from pxgen_plugins.thresholds import Conformal, MeanMax, Median, Quantile, Rule
 from pxgen_plugins.utils.files import write_atomic
+
+# the table names samples and repeats by their places, the JSON in full
+_SHOWN_BY_PLACE = re.compile(r"n_samples=|n_repeats=|, tolerance=None")
 
 
 def rules(full: bool) -> list[Rule]:
@@ -84,7 +88,7 @@ def as_text(rows: list[dict[str, Any]]) -> str:
         other = max((d for d in r["hihe_share"] if d != "0"), key=lambda d: r["hihe_share"][d])
         cells = [
             r["latent_size"],
-            f"`{r['rule']}`",
+            f"`{_SHOWN_BY_PLACE.sub('', r['rule'])}`",
             *(f"{r['thresholds'][c]:.4g} ± {r['threshold_std'][c]:.2g}" for c in ("kld", "mse")),
             *(f"{r['fractions'][name]:.1%}" for name in GROUPS),
             f"{r['hihe_share']['0']:.1%} ({low:.1%} to {high:.1%})",

@@ -23,6 +23,7 @@ import numpy as np
 import torch
 from mnist_zeros import wrap
 from numpy.typing import NDArray
+from signature import signature
 from train_mnist_vae import Recipe, train
 
 from pxgen_plugins import PXGen, plots
@@ -134,7 +135,8 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     found = summarize(clean, deluded, given.planted)
     given.output.mkdir(parents=True, exist_ok=True)
     write_atomic(given.output / "planted_delusion.json", json.dumps(found, indent=1).encode())
-    write_atomic(given.output / "planted_delusion.md", markdown(found).encode())
+    text = markdown(found) + signature(__file__, argv)
+    write_atomic(given.output / "planted_delusion.md", text.encode())
     axes: Any = plots.plot_representatives(deluded, "k_dispersion").flat[0]
     figure = axes.get_figure(root=True)
     figure.savefig(given.output / "planted_delusion.png", dpi=120, bbox_inches="tight")

@@ -26,6 +26,7 @@ import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
+from signature import signature
 from sklearn.metrics import roc_auc_score
 from train_soft_intro_vae import load_model
 
@@ -133,7 +134,7 @@ def main(argv: list[str] | None = None) -> None:
         found[extrinsic] = summarize(explanation)
         draw(explanation, given.output, extrinsic)
     write_atomic(given.output / "soft_intro_vae.json", json.dumps(found, indent=1).encode())
-    text = markdown(found)
+    text = markdown(found) + signature(__file__, argv)
     write_atomic(given.output / "soft_intro_vae.md", text.encode())
     _log.info("%s", text)
 

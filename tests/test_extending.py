@@ -72,6 +72,21 @@ def test_the_pages_run_as_modules_of_another_package(tmp_path: Path) -> None:
     assert re.search(rf"^{len(PAGES)} passed", done.stdout, re.MULTILINE), done.stdout
 
 
+def test_the_code_of_every_page_is_run_and_registers_its_part(tmp_path: Path) -> None:
+    # In a process of its own: what is registered here would be there for the other tests.
+    registered = []
+    for page in PAGES:
+        module = tmp_path / f"third_party_{page.stem}.py"
+        module.write_text("\n".join(blocks(page.read_text("utf-8"))), "utf-8")
+        registry, name = registry_of(folder_of(page)), part_of(page)[0]
+        registered.append(
+            f"import {module.stem}; from {registry} import REGISTRY as r; "
+            f"assert r.get({name!r}).__module__ == {module.stem!r}"
+        )
+    done = python("-c", "\n".join(registered), cwd=tmp_path, path=tmp_path)
+    assert done.returncode == 0, done.stderr
+
+
 @each_page
 def test_a_page_names_the_entry_point_group_that_is_read(page: Path) -> None:
     (group,) = re.findall(r'entry-points\."(pxgen_plugins[\w.]+)"', page.read_text("utf-8"))

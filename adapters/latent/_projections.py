@@ -10,7 +10,7 @@ import numpy as np
 
 from pxgen_plugins.adapters._anchors import Floats
 from pxgen_plugins.utils.errors import ParameterError
-from pxgen_plugins.utils.optional import load
+from pxgen_plugins.utils.optional import install_line, load
 
 __all__ = ["MAPS", "Map", "tsne_backend"]
 
@@ -125,7 +125,7 @@ class SklearnTSNEMap(_AfterPCA):
         Raises:
             ParameterError: Always.
         """
-        hint = "Install openTSNE (pip install 'pxgen-plugins[views]'), or use method='pca'."
+        hint = f"Install openTSNE ({install_line('views')}), or use method='pca'."
         allowed = "a method that can place new anchors"
         raise ParameterError("backend", allowed, "'sklearn'", hint)
 

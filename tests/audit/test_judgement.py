@@ -297,7 +297,7 @@ class TestAnotherCalibration:
         from pxgen_plugins.testing.examples import LinearModel
 
         model = LinearModel()
-        X = 1.2 * np.asarray(model.sample(400, seed=5))  # some beyond the thresholds
+        X = np.random.default_rng(5).random((400, *model.sample_shape), dtype=np.float32)
         for seed in range(tries):
             explainer = PXGen(
                 model, threshold=rule, selectors="k_center", examples=False, seed=seed

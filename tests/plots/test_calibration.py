@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pxgen_plugins.groups import percentiles
 from pxgen_plugins.plots import plot_calibration
+from pxgen_plugins.result import Result
 from pxgen_plugins.utils.errors import ParameterError
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -55,8 +57,13 @@ def test_missing_scores_of_samples_are_said(build: Any, by_gid: Any, texts: Any)
 
 
 def test_the_caption_says_how_the_thresholds_were_found(build: Any, texts: Any) -> None:
-    shown = texts(plot_calibration(build())[0]).replace("\n", " ")
-    assert "KLD 2 \u00b1 0.2, MSE 1.5 \u00b1 0.1 (MeanMax, 500 samples \u00d7 7)" in shown
+    explanation = build()
+    shown = texts(plot_calibration(explanation)[0]).replace("\n", " ")
+    (a, b), (c, d) = percentiles(Result.of(explanation).shares.thresholds)
+    assert f"KLD 2 ({a:.3g} to {b:.3g}), MSE 1.5 ({c:.3g} to {d:.3g})" in shown.replace(
+        "\u00a0", " "
+    )
+    assert "(MeanMax, 500 samples \u00d7 7)" in shown.replace("\u00a0", " ")
 
 
 def test_an_unknown_scale_is_refused(build: Any) -> None:

@@ -8,7 +8,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
+from pxgen_plugins.groups import percentiles
 from pxgen_plugins.plots import plot_groups
+from pxgen_plugins.result import Result
 from pxgen_plugins.utils.errors import ParameterError
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -25,8 +27,10 @@ def test_every_valid_anchor_is_a_point_of_its_group(build: Any, by_gid: Any) -> 
         np.testing.assert_array_equal(dots.get_offsets(), values[explanation.group == name])
 
 
-def test_thresholds_are_lines_with_bands_of_one_deviation(build: Any, by_gid: Any) -> None:
-    main, top, right = plot_groups(build(thresholds=(2.0, 1.5), deviations=(0.2, 0.1)))
+def test_thresholds_are_lines_with_bands_of_their_intervals(build: Any, by_gid: Any) -> None:
+    explanation = build(thresholds=(2.0, 1.5), deviations=(0.2, 0.1))
+    main, top, right = plot_groups(explanation)
+    low, high = percentiles(Result.of(explanation).shares.thresholds).T
     for panel in (main, top):
         (line,) = by_gid(panel, "threshold:kld")
         assert set(line.get_xdata()) == {2.0}
@@ -34,14 +38,15 @@ def test_thresholds_are_lines_with_bands_of_one_deviation(build: Any, by_gid: An
         (line,) = by_gid(panel, "threshold:mse")
         assert set(line.get_ydata()) == {1.5}
     (band,) = by_gid(main, "band:kld")
-    assert (band.get_x(), band.get_width()) == pytest.approx((1.8, 0.4))
+    assert (band.get_x(), band.get_width()) == pytest.approx((low[0], high[0] - low[0]))
     (band,) = by_gid(main, "band:mse")
-    assert (band.get_y(), band.get_height()) == pytest.approx((1.4, 0.2))
+    assert (band.get_y(), band.get_height()) == pytest.approx((low[1], high[1] - low[1]))
+    assert low[1] < 1.5 < high[1]
 
 
-@pytest.mark.parametrize("deviation", [None, 0.0, np.nan])
-def test_no_deviation_draws_no_band(deviation: float | None, build: Any, by_gid: Any) -> None:
-    main = plot_groups(build(deviations=(deviation, deviation)))[0]
+@pytest.mark.parametrize("n_repeats", [0, 1])
+def test_without_several_repeats_there_is_no_band(n_repeats: int, build: Any, by_gid: Any) -> None:
+    main = plot_groups(build(n_repeats=n_repeats))[0]
     assert by_gid(main, "band:*") == []
     assert len(by_gid(main, "threshold:*")) == 2
 

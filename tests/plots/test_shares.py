@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from pxgen_plugins.plots import plot_label_shares
+from pxgen_plugins.result import Result
 from pxgen_plugins.utils.errors import ParameterError
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -16,13 +17,6 @@ GROUPS = ("HIHE", "HILE", "LIHE", "LILE")
 
 def tick_texts(ax: Any) -> list[str]:
     return [text.get_text() for text in ax.get_yticklabels()]
-
-
-def roots(count: int, total: int) -> tuple[float, float]:
-    """The shares p that lie 1.96 of their own standard deviations from what was counted."""
-    z2, share = 1.959963984540054**2, count / total
-    low, high = sorted(np.roots([1 + z2 / total, -2 * share - z2 / total, share**2]).real)
-    return low, high
 
 
 def test_bars_are_as_long_as_the_shares_and_add_up(build: Any, by_gid: Any) -> None:

@@ -121,7 +121,7 @@ class LRP(Attribution):
                 "network",
                 "one that LRP can follow",
                 "one whose values differ while it is traced",
-                "Use what in-place functions return, as in x = torch.relu_(x), and draw nothing.",
+                "Draw nothing, and write nothing into parts of a tensor.",
             )
         (coefficients,) = torch.autograd.grad(values.sum(), point)
         relevance = (point * coefficients).detach()
@@ -170,7 +170,7 @@ class _LRPModel:
         def network(x: Tensor, *args: Any, **kwargs: Any) -> Any:
             if not x.requires_grad:
                 return call(x, *args, **kwargs)
-            entry = self._tracer.trace(x.view_as(x))
+            entry = self._tracer.trace(x.clone())  # a network may overwrite its input
             self._ledger.book(entry, -1.0)
             with self._tracer:
                 returned = call(entry, *args, **kwargs)

@@ -49,7 +49,8 @@ The keys of alibi's ALE, so that ``alibi.explainers.plot_ale`` draws it, and som
   ``target_names``: str (t,).
 - ``feature_values``: f arrays (g,), the grid of each dimension; ``feature_deciles``: f of (11,).
 - ``ale_values``: f arrays (g, t), the accumulated effects, centred; ``ale0``: f arrays (t,), the
-  centring constants; ``constant_value``: mean of the targets over the anchors.
+  centring constants; ``constant_value``: float64 (t,), mean of each target over the anchors
+  (alibi's is the mean over targets, too, whatever their units).
 - ``effect_range``: float64 (f, t), highest minus lowest effect on the grid.
 - ``n_anchors``: anchors used; ``invalid``, ``reasons``: indices of those left out, and why.
 """
@@ -257,7 +258,7 @@ class LatentALE(_Effect):
         return {
             "ale_values": curves,
             "ale0": [np.asarray(part["ale0"][0]) for part in parts],
-            "constant_value": float(parts[0]["constant_value"]),
+            "constant_value": surface(surface.rows).mean(axis=0),
             "effect_range": np.stack([np.ptp(curve, axis=0) for curve in curves]),
         }
 

@@ -87,7 +87,9 @@ class Tracer(TorchFunctionMode):
         target = _written(func, args, kwargs)
         if target is not None:
             # worked out on a copy, by the rules, then written where the caller looks for it
-            args, kwargs = (target.clone(), *args[1:]), {k: v for k, v in kwargs.items() if k != "input"}
+            copy = self.trace(target.clone()) if self.is_traced(target) else target.clone()
+            args = (copy, *args[1:])
+            kwargs = {k: v for k, v in kwargs.items() if k != "input"}
             given = list(_tensors((args, kwargs)))
         returned = self._apply(func, args, kwargs, given)
         if target is not None:

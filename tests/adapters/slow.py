@@ -101,10 +101,12 @@ class Slow:
     def point(self, space: str, x: Any) -> Tensor:
         return self.tensor(x) if space == "input" else self.code(x)
 
-    def gradient(self, target: str, space: str, points: Tensor, x: Any) -> Tensor:
-        """Central differences; where float32 matters (cut logarithms), autograd of torch's loss."""
+    def gradient(
+        self, target: str, space: str, points: Tensor, x: Any, exact: bool = False
+    ) -> Tensor:
+        """Central differences; autograd for ``exact``, and where logarithms are cut in float32."""
         f = self.function(target, space, x)
-        if target == "bce":
+        if exact or target == "bce":
             p = points.detach().clone().requires_grad_()
             return torch.autograd.grad(f(p).sum(), p)[0]
         flat = points.flatten(1)
@@ -126,7 +128,7 @@ class Slow:
         start = torch.full_like(points, self.low(space))
         return torch.stack(
             [
-                self.gradient(target, space, start + float(a) * (points - start), x)
+                self.gradient(target, space, start + float(a) * (points - start), x, exact=True)
                 for a in shares
             ]
         )

@@ -19,7 +19,16 @@ from pxgen_plugins.utils.progress import bar
 from pxgen_plugins.utils.seeds import derive, normal_rows
 from pxgen_plugins.utils.validation import nearest
 
-__all__ = ["AnchorReader", "Floats", "Indices", "as_array", "can_embed", "check_space", "member_indices"]
+__all__ = [
+    "AnchorReader",
+    "Floats",
+    "Indices",
+    "as_array",
+    "can_embed",
+    "check_space",
+    "member_indices",
+    "ranked",
+]
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
@@ -113,8 +122,8 @@ class AnchorReader:
         """Return the anchors as a matrix (b, d); a row that could not be made is NaN.
 
         Args:
-            space: ``"latent"`` (posterior means, or embeddings), ``"sample"`` (one seeded posterior draw per
-                anchor, that of its index), ``"pixel"``, or a callable from a
+            space: ``"latent"`` (posterior means, or embeddings), ``"sample"`` (one seeded posterior
+                draw per anchor, that of its index), ``"pixel"``, or a callable from a
                 :class:`~pxgen_plugins.criteria.Batch` to one row per anchor.
             index: Which anchors; None takes all.
             verbose: Show a progress bar.
@@ -215,3 +224,15 @@ def member_indices(members: Any, n: int) -> Indices:
         allowed = f"distinct indices of anchors, 0 to {n - 1}"
         raise ParameterError("members", allowed, short_repr(members), hint)
     return flat
+
+
+def ranked(values: Floats) -> Indices:
+    """Return, per row, the columns by rising value; -1 in the places of those that are NaN.
+
+    Example:
+        >>> ranked(np.array([[3.0, np.nan, 1.0]])).tolist()
+        [[2, 0, -1]]
+    """
+    order = np.argsort(values, axis=1, kind="stable")  # NaN goes last
+    order[np.isnan(np.take_along_axis(values, order, axis=1))] = -1
+    return order

@@ -7,6 +7,7 @@ from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from pxgen_plugins import groups as grouping
@@ -20,7 +21,7 @@ from pxgen_plugins.adapters.attribution._superpixels import (
 )
 from pxgen_plugins.adapters.base import Adapter, NotFittedError, register
 from pxgen_plugins.anchors import open_for
-from pxgen_plugins.criteria import make
+from pxgen_plugins.criteria import Batch, make
 from pxgen_plugins.criteria.base import Criterion
 from pxgen_plugins.scoring import Scorer
 from pxgen_plugins.utils import validation
@@ -100,8 +101,8 @@ class GroupAnchorImage(Adapter):
             model, or the model's instances are no images.
         CapabilityError: When a criterion needs what the model lacks.
 
-    Cost: ``precision_samples`` and hundreds to thousands of model passes per anchor, more as the answer gets closer to the
-    thresholds.
+    Cost: ``precision_samples`` and hundreds to thousands of model passes per anchor, more as the
+    answer gets closer to the thresholds; one by one for a PXGen of drawn reconstructions.
 
     Example:
         >>> from pxgen_plugins.testing.examples import LinearModel, noise
@@ -233,14 +234,20 @@ class GroupAnchorImage(Adapter):
         bounds = dict(zip(calibration.names, calibration.thresholds.tolist(), strict=True))
         return list(thresholds.criteria), bounds
 
-    def _groups(self, X: Any) -> NDArray[np.str_]:
+    def _groups(self, X: Any, position: int | None = None) -> NDArray[np.str_]:
+        """Return the groups of anchors, or of perturbed images of the anchor at ``position``."""
         scorer = Scorer(
             self.predictor,
             self.criteria,
             batch_size=self.batch_size,
             **self.settings,
         )
-        values = scorer.score(open_for(self.predictor, X)).values
+        # a drawn reconstruction belongs to a position: perturbed images get the noise of theirs
+        one_by_one = position is not None and scorer.reconstruction == "sample"
+        if one_by_one:
+            values = np.concatenate([_values_at(scorer, x, position or 0) for x in X])
+        else:
+            values = scorer.score(open_for(self.predictor, X)).values
         bounds = np.array(list((self.thresholds or {}).values()))
         kinds = [criterion.kind for criterion in self.criteria]
         return grouping.assign(values, bounds, kinds, self.rule, self.scale)
@@ -292,7 +299,7 @@ class GroupAnchorImage(Adapter):
 
         def inside(images: NDArray[Any]) -> NDArray[np.bool_]:
             rows = np.asarray(images, dtype=np.float32)
-            answers: NDArray[np.bool_] = self._groups(channels_first(rows, shape)) == group
+            answers: NDArray[np.bool_] = self._groups(channels_first(rows, shape), i) == group
             return answers
 
         def columns(images: NDArray[Any]) -> NDArray[np.float64]:
@@ -353,3 +360,18 @@ class GroupAnchorImage(Adapter):
             colours, n_segments=self.n_segments, compactness=10, sigma=0.5, start_label=0
         )
         return labels
+
+
+def _values_at(scorer: Scorer, x: NDArray[np.float32], position: int) -> NDArray[np.float64]:
+    """Return the criterion values (1, m) of an image with the noise of a position."""
+    batch = Batch(
+        scorer.model,
+        torch.from_numpy(x[None]).to(scorer.device, scorer.model.dtype),
+        first=position,
+        seed=scorer.seed,
+        reconstruction=scorer.reconstruction,
+    )
+    with torch.no_grad():
+        columns = [criterion(batch).double() for criterion in scorer.criteria]
+        values: NDArray[np.float64] = torch.stack(columns, 1).cpu().numpy()
+    return values

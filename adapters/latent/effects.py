@@ -166,11 +166,16 @@ class _Effect(Adapter):
     def _explain(self, X: Any) -> dict[str, Any]:
         reader = AnchorReader(X, self.predictor, self.batch_size)
         usable = reader.usable()
-        if not len(usable):
-            hint = "Give anchors that the effect is to be averaged over."
-            raise AnchorError("X", "at least one finite anchor", "none", hint)
         targets = self._targets()
+        _expect_some(usable)
         surface = _Surface(reader, usable, targets, self.seed, self.batch_size)
+        finite = np.isfinite(surface(surface.rows)).all(axis=1)
+        for row in usable[~finite]:
+            reader.errors[int(row)] = "a target is not finite"
+        if not finite.all():  # one such anchor would take every mean with it
+            usable = usable[finite]
+            _expect_some(usable)
+            surface = _Surface(reader, usable, targets, self.seed, self.batch_size)
         dimensions = self.features or list(range(surface.rows.shape[1] - 1))
         names = [f"z{j}" for j in range(surface.rows.shape[1] - 1)] + ["anchor"]
         labels = [target.label for target in targets]
@@ -222,7 +227,7 @@ class LatentALE(_Effect):
         ParameterError: When an argument is not allowed.
         CapabilityError: When the model cannot encode or decode, or a target needs more.
 
-    Cost: 3 n model passes per dimension.
+    Cost: 2 n model passes, and 2 n per dimension.
 
     Example:
         >>> from pxgen_plugins.testing.examples import LinearModel, noise
@@ -349,6 +354,12 @@ class LatentPartialDependence(_Effect):
             "ice_values": [np.asarray(part[0]) for part in single] or None,
             "effect_range": np.stack([np.ptp(mean, axis=-1) for mean in means]),
         }
+
+
+def _expect_some(usable: Indices) -> None:
+    if not len(usable):
+        hint = "Give anchors that the effect is to be averaged over."
+        raise AnchorError("X", "at least one anchor with finite targets", "none", hint)
 
 
 def _dimensions(features: Any) -> list[int]:

@@ -252,6 +252,8 @@ class ActivationMaximisation(Adapter):
             with torch.no_grad(), record({name: layer.module}) as outputs:
                 self.predictor.decode(Batch(self.predictor, x).code)
             reached[rows] = layer.channel_means(outputs[name])[:, units].double().cpu().numpy()
+        for row in np.flatnonzero(~np.isfinite(reached).all(axis=1)):
+            reader.errors.setdefault(int(row), "an activation is not finite")
         reached[reader.invalid] = np.nan
         order = np.argsort(-reached, axis=0, kind="stable").T  # NaN goes last
         usable = len(reader) - len(reader.errors)

@@ -135,9 +135,15 @@ class ActivationStatistics(Adapter):
         usable = reader.usable()
         names = np.full(len(reader), "all") if given is None else given
         present = sort_groups(names)
-        masks = {name: names[usable] == name for name in present}
         pair = self._pair(present)
         tables = self._tables(reader, usable)
+        finite = np.ones(len(usable), dtype=bool)
+        for table in tables.values():
+            finite &= np.isfinite(table).all(axis=1)
+        for row in usable[~finite]:  # it would take every quantile and mean with it
+            reader.errors[int(row)] = "an activation is not finite"
+        usable, tables = usable[finite], {name: table[finite] for name, table in tables.items()}
+        masks = {name: names[usable] == name for name in present}
         layers: dict[str, Any] = {}
         contrasts: dict[str, Any] = {}
         for layer, table in tables.items():

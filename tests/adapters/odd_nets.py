@@ -22,7 +22,11 @@ class InPlace(nn.Module):
         self.c1, self.a1 = nn.Conv2d(1, 4, 3, 2, 1), nn.LeakyReLU(0.2, inplace=True)
         self.c2, self.a2 = nn.Conv2d(4, 4, 3, 1, 1), nn.ReLU(inplace=True)
         self.fc, self.up = nn.Linear(36, 6), nn.Linear(3, 36)
-        self.a3, self.t, self.out = nn.ELU(inplace=True), nn.ConvTranspose2d(4, 1, 2, 2), nn.Sigmoid()
+        self.a3, self.t, self.out = (
+            nn.ELU(inplace=True),
+            nn.ConvTranspose2d(4, 1, 2, 2),
+            nn.Sigmoid(),
+        )
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         h = self.a1(self.c1(x))
@@ -96,7 +100,12 @@ class OneDimension(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.e, self.h, self.d, self.t = nn.Linear(5, 6), nn.Linear(6, 2), nn.Linear(1, 6), nn.Tanh()
+        self.e, self.h, self.d, self.t = (
+            nn.Linear(5, 6),
+            nn.Linear(6, 2),
+            nn.Linear(1, 6),
+            nn.Tanh(),
+        )
         self.o = nn.Linear(6, 5)
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -114,7 +123,11 @@ class Signal(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.c, self.n, self.a = nn.Conv1d(2, 4, 4, 2, 1), nn.BatchNorm1d(4), nn.ReLU()
-        self.f, self.u, self.t = nn.Linear(16, 6), nn.Linear(3, 16), nn.ConvTranspose1d(4, 2, 4, 2, 1)
+        self.f, self.u, self.t = (
+            nn.Linear(16, 6),
+            nn.Linear(3, 16),
+            nn.ConvTranspose1d(4, 2, 4, 2, 1),
+        )
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         mean, log_var = self.f(self.a(self.n(self.c(x))).flatten(1)).chunk(2, 1)
@@ -165,7 +178,12 @@ class Attention(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.p, self.att = nn.Conv1d(1, 4, 2, 2), nn.MultiheadAttention(4, 2, batch_first=True)
-        self.ln, self.w, self.g, self.h = nn.LayerNorm(4), nn.Linear(4, 6), nn.GELU(), nn.Linear(6, 4)
+        self.ln, self.w, self.g, self.h = (
+            nn.LayerNorm(4),
+            nn.Linear(4, 6),
+            nn.GELU(),
+            nn.Linear(6, 4),
+        )
         self.u, self.t = nn.Linear(2, 16), nn.ConvTranspose1d(4, 1, 2, 2)
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:

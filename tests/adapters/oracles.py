@@ -1,10 +1,10 @@
-"""One row per adapter: how it is run on an odd net, and the slow computation it has to equal."""
+"""How each adapter is compared with a slow computation, on one net: the checks of the table."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,11 +15,10 @@ from torch.nn import functional as F
 
 from pxgen_plugins import adapters
 from pxgen_plugins.models import VAE
-from pxgen_plugins.utils.errors import MissingDependencyError, ModelError, ParameterError
 
 from .slow import Slow, shapley
 
-__all__ = ["ROWS", "Case", "Row"]
+__all__ = ["Case"]
 
 SPACES = ("input", "latent")
 ACTIVATIONS = (nn.ReLU, nn.LeakyReLU, nn.ELU, nn.Sigmoid, nn.Tanh)
@@ -49,32 +48,17 @@ class Case:
         return Slow(self.net, torch.float32) if target == "bce" else self.slow
 
 
-@dataclass(frozen=True)
-class Row:
-    """How an adapter is tried on every net.
-
-    Attributes:
-        check: Compares it with a slow computation.
-        options: Arguments of its constructor, on every net.
-        refusals: By net, the error that comes instead, and what its message says.
-    """
-
-    check: Callable[[Case], None]
-    options: Mapping[str, Any] = field(default_factory=dict)
-    refusals: Mapping[str, tuple[type[Exception], str]] = field(default_factory=dict)
-
-
 def near(found: Any, expected: Any, rtol: float = 2e-3, atol: float = 1e-6) -> None:
     """Both finite, and equal up to float32: relative to the largest number."""
     one, two = np.asarray(found, dtype=float), np.asarray(expected, dtype=float)
-    assert np.isfinite(two).all() and np.isfinite(one).all(), (one, two)
+    assert np.isfinite([*one.ravel(), *two.ravel()]).all(), (one, two)
     assert one.shape == two.shape, (one.shape, two.shape)
     limit = atol + rtol * np.abs(two).max(initial=0.0)
     assert np.abs(one - two).max(initial=0.0) <= limit, (one, two)
 
 
 def attribution(
-    formula: Callable[[Slow, str, str, np.ndarray], Tensor], *spaces: str, exact: float = 0.0
+    formula: Callable[[Slow, str, str, np.ndarray], Tensor], *spaces: str
 ) -> Callable[[Case], None]:
     """Compare attributions, values and completeness, for two targets in every space."""
 
@@ -88,6 +72,10 @@ def attribution(
             points = slow.point(space, case.X)
             f = slow.function(target, space, case.X)
             near(result.target_values, f(points).detach())
+            if (target, space) == ("latent[0]", "latent") and formula is not saliency:
+                one = np.zeros(slow.odd.latent_shape)  # a linear target is shared exactly
+                one.flat[0] = 1.0
+                near(result.attributions, one * points.detach().numpy(), rtol=1e-5)
             if result.convergence_delta is not None:
                 change = f(points) - f(torch.full_like(points, slow.low(space)))
                 missed = np.asarray(result.attributions, float).reshape(len(case.X), -1).sum(1)
@@ -199,7 +187,9 @@ def group_anchor(case: Case) -> None:
     bounds = {t: float(np.median(v)) for t, v in values.items()}
     result = case.make(thresholds=bounds).explain(case.X)
     near_to = torch.stack([values[t] < bounds[t] for t in bounds], 1)
-    names = ["".join(("H" if h else "L") + k for h, k in zip(r, "IE", strict=True)) for r in near_to]
+    names = [
+        "".join(("H" if h else "L") + k for h, k in zip(r, "IE", strict=True)) for r in near_to
+    ]
     assert result.group.tolist() == names
     for i, name in enumerate(names):
         sides = result.segments[i].shape
@@ -214,10 +204,12 @@ def group_anchor(case: Case) -> None:
             y = slow.tensor(image[None])
             encoded = slow.net.encode(y)
             now = [bool(slow.target(t, y, *encoded) < bounds[t]) for t in bounds]
-            same.append(name == "".join(("H" if h else "L") + k for h, k in zip(now, "IE", strict=True)))
+            same.append(
+                name == "".join(("H" if h else "L") + k for h, k in zip(now, "IE", strict=True))
+            )
         exact = np.mean(same)
         low, high = result.precision_interval[i]
-        assert low <= result.precision[i] <= high and low <= exact <= high, (exact, low, high)
+        assert low <= min(result.precision[i], exact) <= max(result.precision[i], exact) <= high
         assert result.n_kept[i] + len(hidden) == result.n_segments[i]
 
 
@@ -426,68 +418,21 @@ def maximisation(case: Case) -> None:
     def reached(codes: Tensor) -> np.ndarray:
         with torch.no_grad():
             slow.net.decode(codes)
-        return kept.pop().flatten(2).mean(2)[:, 0].numpy() if kept[-1].ndim > 2 else kept.pop()[:, 0].numpy()
+        return (
+            kept.pop().flatten(2).mean(2)[:, 0].numpy()
+            if kept[-1].ndim > 2
+            else kept.pop()[:, 0].numpy()
+        )
 
     shape = slow.odd.latent_shape
     rng = np.random.default_rng(0)
     ways = rng.normal(size=(2000, int(np.prod(shape))))
-    ways *= result.radius * rng.random((2000, 1)) ** 0.3 / np.linalg.norm(ways, axis=1, keepdims=True)
+    ways *= (
+        result.radius * rng.random((2000, 1)) ** 0.3 / np.linalg.norm(ways, axis=1, keepdims=True)
+    )
     best = float(reached(torch.from_numpy(ways).reshape(-1, *shape)).max())
     near(result.activation.max(1), reached(slow.tensor(result.codes)), atol=1e-5)
     near(result.anchor_activation[:, 0], reached(slow.code(case.X)), atol=1e-5)
     handle.remove()
     assert np.linalg.norm(result.codes[0]) <= result.radius * (1 + 1e-5)
     assert result.activation.max() >= best - 0.01 * abs(best)
-
-
-NO_MAPS = {name: (ModelError, "layer must be") for name in ("shared_activation", "one_dimension", "saturated")}
-NO_IMAGE = {
-    name: (ParameterError, "predictor must be of images")
-    for name in ("shared_activation", "one_dimension", "saturated")
-}
-NO_KERAS = (ParameterError, MissingDependencyError)
-EIGHT = {"n_steps": 8}
-
-ROWS: dict[str, Row] = {
-    "saliency": Row(attribution(saliency)),
-    "input_x_gradient": Row(attribution(input_x_gradient)),
-    "integrated_gradients": Row(attribution(integrated), EIGHT),
-    "gradient_shap": Row(gradient_shap, {"n_samples": 200, "baseline": None}),
-    "deep_lift": Row(
-        attribution(rescaled),
-        refusals={
-            "shared_activation": (ModelError, "'act' \\(2 times\\)"),
-            "in_place": (ModelError, "in-place activation is dropped"),
-        },
-    ),
-    "lrp": Row(
-        attribution(relevance),
-        {"epsilon": 0.0},
-        {
-            "group_norm": (ModelError, "'k' \\(GroupNorm\\)"),
-            "attention": (ModelError, "'ln' \\(LayerNorm\\)"),
-        },
-    ),
-    "occlusion": Row(attribution(covered, "input")),
-    "latent_ablation": Row(attribution(ablated, "latent")),
-    "grad_cam": Row(grad_cam, refusals=NO_MAPS),
-    "group_anchor_image": Row(
-        group_anchor, {"segmentation": "grid", "n_segments": 4}, NO_IMAGE
-    ),
-    "latent_shap": Row(latent_shap),
-    "alibi_kernel_shap": Row(latent_shap),
-    "latent_lime": Row(latent_lime),
-    "latent_ale": Row(latent_ale, {"min_bin_points": 2}),
-    "latent_partial_dependence": Row(partial_dependence),
-    "latent_contrast": Row(contrast),
-    "latent_view": Row(view),
-    "protodash": Row(protodash),
-    "protoselect": Row(protoselect),
-    "vae_tracin": Row(tracin),
-    "alibi_gradient_similarity": Row(similarity),
-    "activation_statistics": Row(statistics),
-    "activation_maximisation": Row(maximisation),
-    "tensorflow_integrated_gradients": Row(
-        lambda case: case.make(), refusals={}  # type: ignore[arg-type]
-    ),
-}

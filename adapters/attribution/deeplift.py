@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pxgen_plugins.adapters._hooks import watch
+from pxgen_plugins.adapters._hooks import agree, watch
 from pxgen_plugins.adapters._isolation import roots
 from pxgen_plugins.adapters._latent_target import TargetFunction
 from pxgen_plugins.adapters.attribution._baselines import anchors_per_call, completeness
@@ -25,7 +25,6 @@ from pxgen_plugins.utils.optional import load
 
 __all__ = ["DeepLift"]
 
-_AGREE = 1e-3  # relative difference of hooked and plain values that rounding may explain
 _LEFT_BEHIND = ("input", "output", "input_ref")  # what captum writes on modules
 RESCALED = (
     nn.ReLU,
@@ -141,8 +140,7 @@ class _Network(nn.Module):
         Captum runs each module on a copy of its input, so that a network which drops what an
         in-place module returns goes on with the input as it was.
         """
-        seen, limit = self.seen.to(plain), _AGREE * float(plain.abs().max())
-        if seen.shape != plain.shape or not torch.allclose(seen, plain, rtol=_AGREE, atol=limit):
+        if not agree(self.seen, plain):
             raise ModelError(
                 "network",
                 "one whose values stay when its modules are hooked",

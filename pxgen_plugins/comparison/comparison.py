@@ -222,7 +222,7 @@ def _explain_groups(
 def _scorer(model: Model, explanation: Any, seed: int) -> Scorer:
     """Return a scorer with the explanation's settings: shown is the reconstruction it scored."""
     params = explanation.meta.get("params", {})
-    names = ("seed", "reconstruction", "precision", "device")
+    names = ("seed", "reconstruction", "precision")
     known = {name: params[name] for name in names if params.get(name) is not None}
     return Scorer(model, [], **{"seed": seed, **known})
 

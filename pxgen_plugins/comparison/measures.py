@@ -105,7 +105,7 @@ def _quality_of_contrast(data: Mapping[str, Any], explainer: Any, task: Task) ->
 
 
 def _quality_of_effect(data: Mapping[str, Any], explainer: Any, task: Task) -> dict[str, Any]:
-    """Predict the targets at the anchors' own codes by the curves, where all dimensions have one."""
+    """Predict the targets at the anchors' own codes, where every dimension has a curve."""
     curves = data.get("ale_values") or [np.transpose(c) for c in data.get("pd_values") or []]
     grids = data.get("feature_values") or []
     valid = np.flatnonzero(np.isfinite(task.features).all(axis=1))

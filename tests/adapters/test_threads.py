@@ -56,7 +56,7 @@ def work_of_every_adapter(model: VAE) -> dict[str, Callable[[], Any]]:
     explainer = PXGen(model, threshold=Fixed({"kld": 1.0, "mse": 0.1})).fit()
     quick = {
         "group_anchor_image": {"thresholds": explainer, "segmentation": "grid"}
-        | {"n_segments": 4, "precision_samples": 50, "coverage_samples": 50, "n_draws": 20},
+        | {"n_segments": 4, "precision_samples": 50, "coverage_samples": 50, "precision": 0.5},
         "latent_shap": {"n_background": 4},
         "alibi_kernel_shap": {"n_background": 4},
         "latent_lime": {"n_samples": 50},

@@ -359,7 +359,7 @@ class LatentPartialDependence(_Effect):
 def _expect_some(usable: Indices) -> None:
     if not len(usable):
         hint = "Give anchors that the effect is to be averaged over."
-        raise AnchorError("X", "at least one anchor with finite targets", "none", hint)
+        raise AnchorError("X", "at least one finite anchor, with finite targets", "none", hint)
 
 
 def _dimensions(features: Any) -> list[int]:

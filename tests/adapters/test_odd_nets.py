@@ -92,11 +92,13 @@ def needed(name: str) -> set[str]:
 
 
 def test_every_adapter_has_a_row():
-    assert set(ROWS) == set(adapters.names()), "say what a new adapter has to equal"
+    # those that another installed package registers are its own business
+    ours = {n for n in adapters.names() if adapters.get(n).__module__.startswith("pxgen_plugins.")}
+    assert set(ROWS) == ours, "say in ROWS what a new adapter has to equal, or how it refuses"
 
 
 @pytest.mark.parametrize("net", NETS)
-@pytest.mark.parametrize("name", adapters.names())
+@pytest.mark.parametrize("name", ROWS)
 def test_an_adapter_is_right_or_says_why_not(name, net):
     row = ROWS[name]
     for library in needed(name):

@@ -100,8 +100,8 @@ def _quality_of_contrast(data: Mapping[str, Any], explainer: Any, task: Task) ->
     searched = np.isin(status, ["found", "none"])
     across = np.asarray(data["start_decision"]) != np.asarray(data["end_decision"])
     found = (status == "found") & (across | (data["pertinent"] == "positive"))
-    ends = (np.asarray(data[key])[searched] for key in ("start", "end"))
-    return dict(quality.change(*ends, found[searched])) if searched.any() else {}
+    start, end = (np.asarray(data[key])[searched] for key in ("start", "end"))
+    return dict(quality.change(start, end, found[searched])) if searched.any() else {}
 
 
 def _quality_of_effect(data: Mapping[str, Any], explainer: Any, task: Task) -> dict[str, Any]:

@@ -168,7 +168,7 @@ def compare(
     anchors = open_for(model, X, labels=labels)
     explanation, cost = _explain_groups(model, anchors, groups, seed)
     result = Result.of(explanation)
-    scorer = Scorer(model, [], seed=seed)
+    scorer = _scorer(model, explanation, seed)
     local = _local_anchors(result, n_anchors)
     able = "reconstruct" in model.capabilities
     task = Task(
@@ -217,6 +217,14 @@ def _explain_groups(
             explainer.fit()
         explanation = explainer.explain(anchors)
     return explanation, cost
+
+
+def _scorer(model: Model, explanation: Any, seed: int) -> Scorer:
+    """Return a scorer with the explanation's settings: shown is the reconstruction it scored."""
+    params = explanation.meta.get("params", {})
+    names = ("seed", "reconstruction", "precision")
+    known = {name: params[name] for name in names if params.get(name) is not None}
+    return Scorer(model, [], **{"seed": seed, **known})
 
 
 def _local_anchors(result: Result, n: int) -> NDArray[np.int64]:

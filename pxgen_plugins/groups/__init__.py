@@ -12,6 +12,7 @@ from pxgen_plugins.groups.assignment import (
     codes,
     stability,
 )
+from pxgen_plugins.groups.calibration_noise import calibration_noise
 from pxgen_plugins.groups.intervals import Combine, bootstrap
 from pxgen_plugins.groups.statistics import label_counts, statistics, wilson_interval
 from pxgen_plugins.groups.strips import strips as strips
@@ -25,6 +26,7 @@ __all__ = [
     "anchor_value",
     "assign",
     "bootstrap",
+    "calibration_noise",
     "codes",
     "label_counts",
     "stability",

@@ -39,7 +39,7 @@ def draw_threshold(ax: Axes, result: Result, column: int, axis: str, scale: Scal
 
 
 def threshold_notes(result: Result, columns: list[int]) -> list[str]:
-    """Return sentences with the thresholds, their deviations and where they come from."""
+    """Return sentences with the thresholds, where they come from, and how far shares move."""
     known, unknown = [], []
     for column in columns:
         name = criterion_name(clean(result.criteria[column]))
@@ -57,4 +57,5 @@ def threshold_notes(result: Result, columns: list[int]) -> list[str]:
     text = "Thresholds: " + ", ".join(known) if known else ""
     if text and origin:
         text += f" ({origin})"
-    return ([text + "."] if text else []) + unknown
+    noise = "" if source is None else source.noise
+    return [sentence + "." for sentence in (text, noise) if sentence] + unknown

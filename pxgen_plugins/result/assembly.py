@@ -25,7 +25,7 @@ __all__ = ["assemble", "examples_of"]
 
 logger = logging.getLogger(__name__)
 
-_REFERENCE_ROWS = 5_000  # of the model's samples' values kept in an explanation, for the figures
+_REFERENCE_ROWS = 10_000  # of the model's samples' values kept in an explanation, for the figures
 _EXAMPLE_ELEMENTS = 2**22  # above this, examples are kept only on request
 
 
@@ -65,6 +65,7 @@ def assemble(
     _warn_invalid(invalid, len(values), scores.reasons)
     seed = derive(scorer.seed, "bootstrap")
     intervals = grouping.bootstrap(values, calibration.repeats, combine, *ruled, seed=seed)
+    noise = grouping.calibration_noise(values, calibration.repeats, combine, *ruled, seed=seed)
     groups: dict[str, Group] = {}
     for name in grouping.GROUPS:
         members = np.flatnonzero(group == name).astype(np.int64)
@@ -103,7 +104,7 @@ def assemble(
         ids=None if anchors.ids is None else anchors.ids.copy(),
         strips=strips,
         examples=examples_of(scorer, anchors, [*picks, *strips.values()], examples),
-        calibration=_summary(calibration),
+        calibration=_summary(calibration, noise),
     )
 
 
@@ -187,7 +188,7 @@ def _compact(pixels: NDArray[np.float32], bounds: tuple[float, float] | None) ->
     return compact
 
 
-def _summary(calibration: Calibration) -> CalibrationSummary:
+def _summary(calibration: Calibration, noise: dict[str, float | None]) -> CalibrationSummary:
     reference = calibration.reference
     if reference is not None:
         reference = reference[even_positions(len(reference), _REFERENCE_ROWS)]  # a copy
@@ -201,4 +202,5 @@ def _summary(calibration: Calibration) -> CalibrationSummary:
         repeats=calibration.repeats.copy(),
         reference=reference,
         scale=None if reference is None else calibration.scale,
+        share_std=noise,
     )

@@ -164,7 +164,9 @@ def anchor_study(
             rows.append(_subsets(size, subsets, group, parts))
     for name, index in _compositions(compositions, labels, n).items():
         rows.append(_composition(name, index, group, parts))
-    return Study("anchors", rows, study_settings(explainer, n) | {"n_draws": draws, "draw_seed": seed})
+    return Study(
+        "anchors", rows, study_settings(explainer, n) | {"n_draws": draws, "draw_seed": seed}
+    )
 
 
 class _Representatives:

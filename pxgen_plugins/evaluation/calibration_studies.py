@@ -150,6 +150,10 @@ def calibration_study(
         rules: list[thresholds.Rule] = [thresholds.MeanMax(size, n // size) for size in sizes]
     else:
         rules = [thresholds.make(rule) for rule in settings]
+    for rule in rules:
+        if rule.params.get("source", "samples") != "samples":
+            hint = "Reference data is not drawn: fit PXGen on several parts of it."
+            raise ParameterError("settings", "rules on the model's samples", repr(rule), hint)
     rows = [_row(explainer, scorer, rule, pool, values, labels) for rule in rules]
     about = {"n_seeds": len(pool.values), "samples_per_seed": n}
     return Study("calibration", rows, study_settings(explainer, len(values)) | about)
@@ -253,7 +257,8 @@ def _case(rule: thresholds.Rule) -> str:
     """Return the rule in a few words, as in ``Quantile q=0.99 10,000 x 10``."""
     params = dict(rule.params)
     sizes = [params.pop(name, None) for name in ("n_samples", "n_repeats")]
-    own = [f"{name}={value}" for name, value in params.items() if value not in (None, False)]
+    usual = (None, False, "samples")
+    own = [f"{name}={value}" for name, value in params.items() if value not in usual]
     size = [] if None in sizes else [f"{sizes[0]:,} x {sizes[1]:,}"]
     return " ".join([type(rule).__name__, *own, *size])
 

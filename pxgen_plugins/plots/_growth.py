@@ -25,7 +25,8 @@ def grows(result: Result) -> bool:
     source = result.calibration
     if source is None or source.reference is None or source.method != "MeanMax":
         return False
-    return len(source.reference) >= _FEWEST and source.n_samples > 0
+    drawn = source.params.get("source", "samples") == "samples" and source.n_samples > 0
+    return drawn and len(source.reference) >= _FEWEST
 
 
 def draw_growth(ax: Axes, result: Result, column: int) -> None:

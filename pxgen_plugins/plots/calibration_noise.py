@@ -21,6 +21,7 @@ __all__ = ["plot_calibration_noise"]
 _FIRM = 0.5  # points: what a default may move by
 _COLOURS = ("#004F80", "#D55E00", "#009E73", "#8A6410", "#CC79A7", "#56B4E9", "#1A1A1A")
 _MARKERS = "o^sDvP*"
+_USUAL = (None, False, "samples")  # parameters that a label leaves out
 
 
 @caller("plot_calibration_noise")
@@ -98,7 +99,7 @@ def _lines(name: str, study: Study, group: str) -> dict[str, list[tuple[int, flo
                 continue
             own = {k: v for k, v in row["params"].items() if k not in ("n_samples", "n_repeats")}
             rule = " ".join(
-                [str(row["rule"]), *(f"{k}={v}" for k, v in own.items() if v not in (None, False))]
+                [str(row["rule"]), *(f"{k}={v}" for k, v in own.items() if v not in _USUAL)]
             )
             label = ", ".join(part for part in (name, rule) if part)
             lines.setdefault(f"{label}, {common:,} samples", []).append(

@@ -291,7 +291,7 @@ def schema() -> dict[str, Any]:
 _EXAMPLE = {
     "model": "\n  shipped: mnist_vae",
     "anchors": "\n  shipped: mnist\n  limit: 2000",
-    "conditions": '\n  - "label:0.HIHE.fraction >= 0.9"'
+    "conditions": '\n  - "label:0.HIHE.fraction >= 0.8"'
     '\n  - {condition: "HILE.fraction <= 0.95", severity: warning}',
     "output": " runs/first",
 }

@@ -102,7 +102,8 @@ def rules(case: Case) -> list[Rule]:
         authors = MeanMax.authors()  # or as many of its repeats as all samples give
         repeats = max(1, min(authors.n_repeats, total // authors.n_samples))
         some += [MeanMax(10_000, 3), MeanMax(authors.n_samples, repeats), Quantile(0.999)]
-        some += [Quantile(0.99, 10_000, 3), Quantile(0.999, 10_000, 3), Conformal(0.01, 50_000, 2)]
+        some += [Quantile(0.99, 10_000, 3), Quantile(0.999, 10_000, 3)]
+        some += [Conformal(0.01, 10_000, 10), Conformal(0.01, 50_000, 2)]
     different = {repr(rule): rule for rule in some}.values()
     return [rule for rule in different if rule.n_samples * rule.n_repeats <= total]
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -129,6 +131,14 @@ def test_the_study_is_json_markdown_and_a_figure(explainer):
     for wrong in (3, {"a": 3}, Study("thresholds", [{"case": "x"}])):
         with pytest.raises(ParameterError, match="studies must be calibration studies"):
             plot_calibration_noise(wrong)
+
+
+def test_the_code_on_the_page_runs(explainer):
+    page = Path(__file__).parents[2] / "docs" / "calibration.md"
+    (block,) = re.findall(r"```python\n(.*?)```", page.read_text("utf-8"), re.DOTALL)
+    space = {"explainer": explainer, "images": ANCHORS[::10], "print": lambda text: None}
+    exec(block, space)
+    assert [row["cost"] for row in space["study"].rows] == [2_000, 2_000]
 
 
 def test_wrong_arguments_are_named(explainer):

@@ -105,7 +105,7 @@ def _lines(name: str, study: Study, group: str) -> dict[str, list[tuple[int, flo
             lines.setdefault(f"{label}, {common:,} samples", []).append(
                 (int(row["n_samples"]), 100.0 * float(deviation))
             )
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         hint = f"Pass what calibration_study returned ({type(error).__name__})."
         got = short_repr(study)
         raise ParameterError("studies", "calibration studies", got, hint) from error

@@ -46,7 +46,7 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Study anchor sets of the MNIST zeros.")
     parser.add_argument("--output", type=Path, default=Path("output/mnist_anchor_study"))
     parser.add_argument("--n-anchors", type=int, help="only so many anchors, evenly spaced")
-    parser.add_argument("--n-samples", type=int, default=10_000, help="model samples per repeat")
+    parser.add_argument("--n-samples", type=int, default=1_000, help="model samples per repeat")
     given = parser.parse_args(argv)
     mpl.use("Agg")
     torch.set_num_threads(1)
@@ -55,14 +55,15 @@ def main(argv: list[str] | None = None) -> None:
         some = np.linspace(0, len(images) - 1, given.n_anchors).round().astype(int)
         images, labels = images[some], labels[some]
     n = given.n_samples
-    explainer = PXGen(wrap(load_mnist_vae()), threshold=MeanMax(n, 10)).fit()
+    explainer = PXGen(wrap(load_mnist_vae()), threshold=MeanMax(n, 100)).fit()
     given.output.mkdir(parents=True, exist_ok=True)
     zeros = labels == 0
     compositions = {"zeros alone": zeros} if zeros.any() else {}
     sizes = (100, 300, 1_000, 3_000, 10_000)
     study = anchor_study(explainer, images, labels, sizes=sizes, compositions=compositions)
     write(study, given.output, "mnist_anchor_study", signature(__file__, argv))
-    rules = [MeanMax(n // 10, 10), Quantile(0.99, n), Conformal(0.01, n), Median(3.0, n)]
+    rules = [MeanMax(10 * n, 10), Quantile(0.99, n, 100), Conformal(0.01, 20 * n, 5)]
+    rules.append(Median(3.0, n, 100))
     study = threshold_study(explainer, images, rules, labels, verbose=True)
     write(study, given.output, "mnist_threshold_study", signature(__file__, argv))
 

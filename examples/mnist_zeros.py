@@ -145,8 +145,8 @@ def main(argv: list[str] | None = None) -> None:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("--output", type=Path, default=Path("output/mnist_zeros"))
-    parser.add_argument("--n-samples", type=int, default=10_000, help="model samples per repeat")
-    parser.add_argument("--n-repeats", type=int, default=10)
+    parser.add_argument("--n-samples", type=int, default=1_000, help="model samples per repeat")
+    parser.add_argument("--n-repeats", type=int, default=100)
     parser.add_argument("--n-anchors", type=int, help="only so many anchors, evenly spaced")
     parser.add_argument("--space", default="pixel", help="where representatives are apart")
     parser.add_argument("--seed", type=int, default=0)

@@ -60,7 +60,7 @@ def explain(images: NDArray[np.uint8], given: argparse.Namespace) -> Any:
     """Train a model on ``images`` and return its explanation of the test file."""
     recipe = Recipe(n_images=len(images), epochs=given.epochs)
     net, _ = train(images, recipe, fused=True)
-    rule = MeanMax(n_samples=given.n_samples, n_repeats=5)
+    rule = MeanMax(n_samples=given.n_samples, n_repeats=100)
     anchors, labels = load_mnist("test")
     explainer = PXGen(wrap(net), threshold=rule, space="pixel", seed=0).fit()
     return explainer.explain(anchors[: given.n_anchors], labels=labels[: given.n_anchors])
@@ -122,7 +122,7 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--share", type=float, default=0.1)
     parser.add_argument("--n-images", type=int, default=4_000)
     parser.add_argument("--n-anchors", type=int, default=10_000)
-    parser.add_argument("--n-samples", type=int, default=10_000)
+    parser.add_argument("--n-samples", type=int, default=1_000)
     parser.add_argument("--epochs", type=int, default=15)
     parser.add_argument("--output", type=Path, default=Path("output/planted_delusion"))
     given = parser.parse_args(argv)

@@ -227,6 +227,7 @@ class PXGen(PredictorHolder, Explainer, FitMixin):  # type: ignore[misc]  # alib
             choices=self.choices,
             k=self.n_representatives,
             examples=self.examples,
+            combine=self.threshold.combine,
         )
         meta = copy.deepcopy(self.meta)
         meta["params"]["n_anchors"] = len(anchors)

@@ -239,6 +239,7 @@ def finish(config: Config, plan: Plan) -> Run:
             choices=explainer.choices,
             k=explainer.n_representatives,
             examples=False,
+            combine=explainer.threshold.combine,
         )
         changes = None if before is None else compare_runs(before, result)
         judgements = judge(conditions, result, before, changes)

@@ -151,7 +151,7 @@ class Settings(Table):
     extrinsic: list[Any] = Field(["mse"], description="extrinsic criteria")
     rule: Literal["all", "any", "mean"] = Field("all", description="how several of a kind decide")
     threshold: dict[str, Any] = Field(
-        {"name": "MeanMax", "n_samples": 10_000, "n_repeats": 3},
+        {"name": "MeanMax", "n_samples": 1_000, "n_repeats": 100},
         description="where thresholds come from",
     )
     selectors: list[Any] = Field(["k_center"], description="how representatives are picked")
@@ -291,7 +291,7 @@ def schema() -> dict[str, Any]:
 _EXAMPLE = {
     "model": "\n  shipped: mnist_vae",
     "anchors": "\n  shipped: mnist\n  limit: 2000",
-    "conditions": '\n  - "label:0.HIHE.fraction >= 0.9"'
+    "conditions": '\n  - "label:0.HIHE.fraction >= 0.8"'
     '\n  - {condition: "HILE.fraction <= 0.95", severity: warning}',
     "output": " runs/first",
 }

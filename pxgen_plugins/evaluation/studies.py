@@ -24,7 +24,7 @@ from pxgen_plugins.utils import validation
 from pxgen_plugins.utils.errors import ParameterError, caller, short_repr
 from pxgen_plugins.utils.seeds import derive
 
-__all__ = ["anchor_study", "threshold_study"]
+__all__ = ["anchor_study", "score_anchors", "study_settings", "threshold_study"]
 
 Floats = NDArray[np.float64]
 Index = NDArray[np.int64]
@@ -47,7 +47,7 @@ def threshold_study(
         X: The n anchors.
         rules: Rules of :mod:`pxgen_plugins.thresholds`, their names, or mappings with ``"name"``;
             None takes MeanMax at 1,000 and 10,000 samples, two quantiles, a conformal and a median
-            rule.
+            rule, each at the cost of 100,000 samples.
         labels: n labels, for the share of HIHE per label.
         verbose: Show progress bars.
 
@@ -73,9 +73,11 @@ def threshold_study(
         >>> [row["case"].partition("(")[0] for row in study.rows]
         ['Fixed', 'Quantile']
     """
-    scorer, own, values, labels = _score(explainer, X, labels, verbose)
+    scorer, own, values, labels = score_anchors(explainer, X, labels, verbose)
     if rules is None:
-        others: list[thresholds.Rule] = [thresholds.MeanMax(n, 10) for n in (1_000, 10_000)]
+        others: list[thresholds.Rule] = [
+            thresholds.MeanMax(n, 100_000 // n) for n in (1_000, 10_000)
+        ]
         others += [thresholds.Quantile(0.99), thresholds.Quantile(0.999)]
         others += [thresholds.Conformal(0.01), thresholds.Median(3.0)]
     else:
@@ -95,7 +97,7 @@ def threshold_study(
             "seconds": None if mine else round(seconds, 2),
         }
         rows.append(row)
-    return Study("thresholds", rows, _settings(explainer, len(values)))
+    return Study("thresholds", rows, study_settings(explainer, len(values)))
 
 
 @caller("anchor_study")
@@ -148,7 +150,7 @@ def anchor_study(
         [60, 30]
     """
     draws = validation.integer(n_draws, "n_draws", minimum=2)
-    _, cut, values, labels = _score(explainer, X, labels, verbose)
+    _, cut, values, labels = score_anchors(explainer, X, labels, verbose)
     kinds = [str(criterion.kind) for criterion in explainer.criteria]
     group = groups.assign(values, cut.thresholds, kinds, explainer.rule, cut.scale)
     n = len(group)
@@ -162,7 +164,9 @@ def anchor_study(
             rows.append(_subsets(size, subsets, group, parts))
     for name, index in _compositions(compositions, labels, n).items():
         rows.append(_composition(name, index, group, parts))
-    return Study("anchors", rows, _settings(explainer, n) | {"n_draws": draws, "draw_seed": seed})
+    return Study(
+        "anchors", rows, study_settings(explainer, n) | {"n_draws": draws, "draw_seed": seed}
+    )
 
 
 class _Representatives:
@@ -183,9 +187,15 @@ class _Representatives:
         return float(nearest_distance(self.scaled[self.inside], self.scaled[picks]).max())
 
 
-def _score(
+def score_anchors(
     explainer: PXGen, X: Any, labels: Any, verbose: bool
 ) -> tuple[Scorer, Calibration, Floats, NDArray[np.str_] | None]:
+    """Return the explainer's scorer and calibration, and the anchors' values and labels.
+
+    Raises:
+        NotFittedError: Before ``fit``.
+        ParameterError: When there are no anchors.
+    """
     if explainer.calibration is None:
         raise NotFittedError(type(explainer).__name__)
     scorer = explainer.scorer()
@@ -292,5 +302,6 @@ def _compositions(
     return indices
 
 
-def _settings(explainer: PXGen, n: int) -> dict[str, Any]:
+def study_settings(explainer: PXGen, n: int) -> dict[str, Any]:
+    """Return what a study's ``about`` says of the explainer and its n anchors."""
     return {"explainer": explainer.meta["params"], "n_anchors": n}

@@ -13,6 +13,7 @@ from pxgen_plugins.groups.assignment import (
     codes_of,
 )
 from pxgen_plugins.groups.binomial import mid_p_interval, wilson_interval
+from pxgen_plugins.groups.calibration_noise import calibration_noise
 from pxgen_plugins.groups.drawn_codes import DrawnCodes
 from pxgen_plugins.groups.intervals import (
     Combine,
@@ -35,6 +36,7 @@ __all__ = [
     "affinity",
     "anchor_value",
     "assign",
+    "calibration_noise",
     "codes",
     "codes_of",
     "joint_interval",

@@ -51,7 +51,7 @@ def threshold_interval(result: Result, column: int) -> tuple[float, float]:
 
 
 def threshold_notes(result: Result, columns: list[int]) -> list[str]:
-    """Return sentences with the thresholds, their 95% intervals and where they come from."""
+    """Return sentences: thresholds and their 95% intervals, their origin, how far shares move."""
     known, unknown = [], []
     for column in columns:
         name = criterion_name(clean(result.criteria[column]))
@@ -70,4 +70,5 @@ def threshold_notes(result: Result, columns: list[int]) -> list[str]:
     text = "Thresholds: " + ", ".join(known) if known else ""
     if text and origin:
         text += f" ({origin})"
-    return ([text + "."] if text else []) + unknown
+    noise = "" if source is None else source.noise
+    return [sentence + "." for sentence in (text, noise) if sentence] + unknown

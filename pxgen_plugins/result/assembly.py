@@ -18,13 +18,14 @@ from pxgen_plugins.result.result import CalibrationSummary, Examples, Group, Res
 from pxgen_plugins.scoring import Scorer, Scores
 from pxgen_plugins.thresholds import Calibration
 from pxgen_plugins.utils.errors import warn
+from pxgen_plugins.utils.seeds import derive
 from pxgen_plugins.utils.sequences import even_positions
 
 __all__ = ["assemble", "examples_of"]
 
 logger = logging.getLogger(__name__)
 
-_REFERENCE_ROWS = 5_000  # of the model's samples' values kept in an explanation, for the figures
+_REFERENCE_ROWS = 10_000  # of the model's samples' values kept in an explanation, for the figures
 _EXAMPLE_ELEMENTS = 2**22  # above this, examples are kept only on request
 
 
@@ -38,6 +39,7 @@ def assemble(
     choices: Sequence[Choice],
     k: int,
     examples: bool | None,
+    combine: grouping.Combine,
 ) -> Result:
     """Return the result; no array of it is held by anyone else.
 
@@ -50,6 +52,7 @@ def assemble(
         choices: The selectors.
         k: Representatives per group and selector.
         examples: Whether to keep pixels; None keeps them while they are small.
+        combine: How the thresholds of repeats become the reported ones.
 
     Cost: that of :class:`pxgen_plugins.groups.GroupShares`, and the selectors'.
     """
@@ -60,7 +63,9 @@ def assemble(
     anchor_value = grouping.anchor_value(values)
     invalid = np.flatnonzero(group == grouping.INVALID).astype(np.int64)
     _warn_invalid(invalid, len(values), scores.reasons)
-    summary = _summary(calibration)
+    seed = derive(scorer.seed, "calibration_noise")
+    noise = grouping.calibration_noise(values, calibration.repeats, combine, *ruled, seed=seed)
+    summary = _summary(calibration, noise)
     shares = grouping.GroupShares(
         values, thresholds, calibration.repeats, *ruled, floor=summary.floor
     )
@@ -186,7 +191,7 @@ def _compact(pixels: NDArray[np.float32], bounds: tuple[float, float] | None) ->
     return compact
 
 
-def _summary(calibration: Calibration) -> CalibrationSummary:
+def _summary(calibration: Calibration, noise: dict[str, float | None]) -> CalibrationSummary:
     reference = calibration.reference
     if reference is not None:
         reference = reference[even_positions(len(reference), _REFERENCE_ROWS)]  # a copy
@@ -200,4 +205,5 @@ def _summary(calibration: Calibration) -> CalibrationSummary:
         repeats=calibration.repeats.copy(),
         reference=reference,
         scale=None if reference is None else calibration.scale,
+        share_std=noise,
     )

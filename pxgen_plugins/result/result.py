@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from pxgen_plugins.groups import GROUPS, INVALID, GroupShares
 from pxgen_plugins.utils.errors import ParameterError
+from pxgen_plugins.utils.text import number
 from pxgen_plugins.utils.validation import choice
 
 __all__ = ["CalibrationSummary", "Examples", "Group", "Result"]
@@ -22,6 +23,7 @@ Indices = NDArray[np.int64]
 Texts = NDArray[np.str_]
 Interval = list[float]
 
+_FIRM = 0.005  # half a point: what the seed of calibration may move a share unsaid
 _NEEDED = ("criteria", "kinds", "values", "thresholds", "group", "groups")
 
 
@@ -90,6 +92,8 @@ class CalibrationSummary:
         repeats: Thresholds of each repeat, (r, m).
         reference: Values of the model's own samples, thinned, (s, m); None when not sampled.
         scale: Standard deviation of those values, (m,); None when not sampled.
+        share_std: By group, the standard deviation of its share over other calibrations of the same
+            size; None where one repeat, or none, cannot tell.
     """
 
     method: str
@@ -101,6 +105,19 @@ class CalibrationSummary:
     repeats: Floats
     reference: Floats | None
     scale: Floats | None
+    share_std: dict[str, float | None] = field(default_factory=dict)
+
+    @property
+    def noise(self) -> str:
+        """A sentence when another calibration would move shares by over half a point, else ""."""
+        known = {name: std for name, std in self.share_std.items() if std is not None}
+        most = max(known, key=lambda name: known[name], default="")
+        if not most or known[most] <= _FIRM:
+            return ""
+        return (
+            f"Another calibration would move the share of {most} by "
+            f"{number(100 * known[most], 2)} points (standard deviation)"
+        )
 
     @property
     def floor(self) -> Floats | None:
@@ -133,6 +150,10 @@ class CalibrationSummary:
             repeats=_rows(entry.get("repeats"), m),
             reference=None if reference is None else _rows(reference, m),
             scale=None if scale is None else _floats(scale),
+            share_std={
+                str(name): None if std is None else float(std)
+                for name, std in (entry.get("share_std") or {}).items()
+            },
         )
 
     def to_data(self) -> dict[str, Any]:

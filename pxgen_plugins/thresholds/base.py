@@ -34,8 +34,8 @@ class Rule(ABC):
     """How the values of the model's samples become a threshold.
 
     Each repeat draws ``n_samples`` with a seed of its own and gives one threshold per criterion;
-    the reported one is their mean. Memory: 8 m bytes per sample of one repeat, whatever the number
-    of repeats.
+    the reported one is their mean. Memory: 8 m bytes per sample of one repeat and of the reference,
+    whatever the number of repeats.
 
     Args:
         n_samples: Samples per repeat, >= 1.
@@ -43,12 +43,15 @@ class Rule(ABC):
 
     Attributes:
         samples: Whether the rule draws samples, from which the criteria get a scale.
+        n_reference: The first repeat's samples are kept as the reference, and those of further
+            repeats until there are so many.
 
     Raises:
         ParameterError: When an argument is not allowed.
     """
 
     samples: ClassVar[bool] = True
+    n_reference: ClassVar[int] = 10_000
 
     def __init__(self, n_samples: int = 10_000, n_repeats: int = 10) -> None:
         with caller(type(self).__name__):
@@ -112,6 +115,8 @@ class Rule(ABC):
                     raise _all_invalid(values, names)
                 if reference is None:
                     reference = finite
+                elif len(reference) < self.n_reference:
+                    reference = np.concatenate([reference, finite])
                 repeats = np.concatenate([repeats, self.threshold(finite)[None]])
                 if self.enough(repeats, names):
                     break

@@ -23,8 +23,9 @@ class Calibration:
         names: The m criteria.
         thresholds: Array (m,), in the criteria's units.
         repeats: Thresholds of each of the r repeats, (r, m); their spread is the rule's noise.
-        reference: Values of the model's own samples in the first repeat, (s, m); None when nothing
-            was sampled.
+        reference: Values of the model's own samples, (s, m): those of the first repeat, and of
+            further ones until there are 10,000; under ``Conformal`` of the first alone. None when
+            nothing was sampled.
         n_samples: Samples per repeat.
         n_invalid: Samples left out because a value was not finite, over all repeats.
         seed: Seed of the samples.

@@ -15,16 +15,35 @@ from pxgen_plugins.utils.errors import ParameterError
 pytestmark = pytest.mark.filterwarnings("error")
 
 
-def test_there_is_one_panel_per_criterion_in_order(build: Any) -> None:
+def test_there_is_one_panel_per_criterion_in_order_and_one_of_its_growth(build: Any) -> None:
     axes = plot_calibration(build())
     assert [ax.get_xlabel() for ax in axes] == [
         "intrinsic: KLD (nats)",
         "extrinsic: MSE (squared value)",
+        *["samples per repeat, k"] * 2,
     ]
+    other = build()
+    other.data["calibration"]["method"] = "Quantile"  # whose threshold does not grow
+    assert len(plot_calibration(other)) == 2
+
+
+def test_the_growth_is_that_of_maxima_of_random_subsets(build: Any, by_gid: Any) -> None:
+    explanation = build(n_samples=400, n_repeats=9)
+    rng = np.random.default_rng(0)
+    for column, ax in enumerate(plot_calibration(explanation)[2:]):
+        (curve,), (points,) = by_gid(ax, "growth"), by_gid(ax, "maxima")
+        pool = explanation.calibration["reference"][:, column]
+        for k, expected in curve.get_xydata()[::6]:
+            maxima = [rng.choice(pool, int(k), replace=False).max() for _ in range(400)]
+            slack = 4 * np.std(maxima) / 20 + 1e-9
+            assert abs(np.mean(maxima) - expected) <= slack, k
+        assert curve.get_xydata()[-1].tolist() == [len(pool), pool.max()]
+        repeats = explanation.calibration["repeats"][:, column]
+        assert points.get_offsets().tolist() == [[400.0, value] for value in repeats]
 
 
 def test_both_histograms_add_up_to_all(build: Any, by_gid: Any) -> None:
-    for ax in plot_calibration(build()):
+    for ax in plot_calibration(build())[:2]:
         for name in ("anchors", "model's samples"):
             shares, _, _ = by_gid(ax, f"histogram:{name}")[0].get_data()
             assert shares.sum() == pytest.approx(100.0)
@@ -32,7 +51,7 @@ def test_both_histograms_add_up_to_all(build: Any, by_gid: Any) -> None:
 
 def test_no_bin_crosses_the_threshold_and_the_title_says_the_share(build: Any, by_gid: Any) -> None:
     explanation = build(n=400)
-    for column, ax in enumerate(plot_calibration(explanation)):
+    for column, ax in enumerate(plot_calibration(explanation)[:2]):
         mark = (2.0, 1.5)[column]
         shares, edges, _ = by_gid(ax, "histogram:anchors")[0].get_data()
         below = np.mean(explanation.values[:, column] < mark)
@@ -42,7 +61,7 @@ def test_no_bin_crosses_the_threshold_and_the_title_says_the_share(build: Any, b
 
 def test_repeats_and_threshold_are_where_they_are(build: Any, by_gid: Any) -> None:
     explanation = build(n_repeats=9)
-    for column, ax in enumerate(plot_calibration(explanation)):
+    for column, ax in enumerate(plot_calibration(explanation)[:2]):
         (rug,) = by_gid(ax, "repeats")
         strokes = [segment[0, 0] for segment in rug.get_segments()]
         assert strokes == explanation.calibration["repeats"][:, column].tolist()

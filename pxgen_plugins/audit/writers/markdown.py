@@ -84,6 +84,8 @@ def summary(
     lines = [f"## PXGen audit {code(name)}: {_WORDS[state]}", ""]
     lines += _conditions(judgements, counts)
     lines += ["", *_groups(result)]
+    if result.calibration is not None and result.calibration.noise:
+        lines += ["", result.calibration.noise + "."]
     if changes is not None:
         lines += ["", "### What changed", "", changes.to_markdown().rstrip("\n")]
     return "\n".join(lines) + "\n"

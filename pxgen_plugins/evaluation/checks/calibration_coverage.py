@@ -28,8 +28,7 @@ def coverage_bounds(
     - ``MeanMax``: for one repeat Beta(1, s), of mean 1 / (s + 1). The mean of several maxima is
       exceeded no more often where the tail of the distribution is convex (Jensen), as tails are:
       for an exponential tail by exp(-0.577) / s. So fewer misses are never held against it.
-    - any other rule that samples: by the share of the first repeat's samples there, under
-      Jeffreys' prior.
+    - any other rule that samples: by the share of the kept samples there, under Jeffreys' prior.
 
     Over m criteria the bound on misses is the sum of the single ones, for any dependence between
     criteria; misses are at least those of one criterion.
@@ -61,7 +60,10 @@ def coverage_bounds(
     most, fewest = 0, 0
     for column, threshold in enumerate(calibration.thresholds):
         at_or_above = int((reference[:, column] >= threshold).sum())
-        a, b = _beta(rule, len(reference), calibration.n_repeats, at_or_above)
+        # the reference may hold several repeats; maxima and quantiles are of one
+        s = min(len(reference), calibration.n_samples)
+        s = s if isinstance(rule, MeanMax | Quantile) else len(reference)
+        a, b = _beta(rule, s, calibration.n_repeats, at_or_above)
         fewer, more = betabinom.ppf([_ALARM / (2 * m), 1 - _ALARM / (2 * m)], k, a, b)
         most, fewest = most + int(more), max(fewest, int(fewer))
     high = None if several or isinstance(rule, MeanMax) else 1.0 - fewest / k

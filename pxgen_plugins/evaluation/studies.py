@@ -48,7 +48,8 @@ def threshold_study(
         X: The n anchors.
         rules: Rules of :mod:`pxgen_plugins.thresholds`, their names, or mappings with ``"name"``;
             None takes MeanMax at 1,000 and 10,000 samples, two quantiles, a conformal and a median
-            rule.
+            rule. Rules with ``source="reference"`` take the data that the explainer's own rule was
+            given.
         labels: n labels, for the share of HIHE per label.
         verbose: Show progress bars.
 
@@ -82,10 +83,17 @@ def threshold_study(
         others = [thresholds.make(rule) for rule in rules]
     rows = []
     base = None
+    kept = explainer.reference
+
+    def data_of(rule: thresholds.Rule) -> dict[str, Any]:
+        if rule.source != "reference":
+            return {}
+        return {"reference": None if kept is None else kept.thresholds}
+
     for rule in [explainer.threshold, *others]:
         start = time.perf_counter()
         mine = rule is explainer.threshold
-        cut = own if mine else rule.calibrate(scorer, explainer.seed, verbose)
+        cut = own if mine else rule.calibrate(scorer, explainer.seed, verbose, **data_of(rule))
         seconds = time.perf_counter() - start
         row, group = _row(explainer, scorer, rule, cut, values, labels)
         base = group if base is None else base

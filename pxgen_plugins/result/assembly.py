@@ -25,7 +25,7 @@ __all__ = ["assemble", "examples_of"]
 
 logger = logging.getLogger(__name__)
 
-_REFERENCE_ROWS = 5_000  # of the model's samples' values kept in an explanation, for the figures
+_REFERENCE_ROWS = 5_000  # of reference values kept in an explanation, for the figures
 _EXAMPLE_ELEMENTS = 2**22  # above this, examples are kept only on request
 
 
@@ -201,4 +201,6 @@ def _summary(calibration: Calibration) -> CalibrationSummary:
         repeats=calibration.repeats.copy(),
         reference=reference,
         scale=None if reference is None else calibration.scale,
+        source=calibration.source,
+        n_learning=calibration.n_learning,
     )

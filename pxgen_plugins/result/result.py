@@ -89,13 +89,17 @@ class CalibrationSummary:
     Attributes:
         method: Class name of the rule.
         params: Its parameters.
-        n_samples: Samples per repeat.
+        n_samples: Samples per repeat, or instances of reference data.
         n_repeats: Repeats done.
-        n_invalid: Samples left out because a value was not finite.
-        seed: Seed of the samples.
+        n_invalid: How many were left out because a value was not finite.
+        seed: Seed of the samples, or of the resamples of reference data.
         repeats: Thresholds of each repeat, (r, m).
-        reference: Values of the model's own samples, thinned, (s, m); None when not sampled.
-        scale: Standard deviation of those values, (m,); None when not sampled.
+        reference: Values that the thresholds come from, thinned, (s, m): of the model's own
+            samples, or of reference data; None for fixed thresholds.
+        scale: Standard deviation of those values, (m,); None without them.
+        source: Where thresholds come from: ``"samples"`` or ``"reference"``.
+        n_learning: Instances of reference data that criteria learned from; thresholds come from
+            others.
     """
 
     method: str
@@ -107,6 +111,13 @@ class CalibrationSummary:
     repeats: Floats
     reference: Floats | None
     scale: Floats | None
+    source: str = "samples"
+    n_learning: int = 0
+
+    @property
+    def values_of(self) -> str:
+        """What the reference values belong to, in words."""
+        return "reference data" if self.source == "reference" else "model's samples"
 
     @classmethod
     def of(cls, entry: Mapping[str, Any], m: int) -> CalibrationSummary:
@@ -122,6 +133,8 @@ class CalibrationSummary:
             repeats=_rows(entry.get("repeats"), m),
             reference=None if reference is None else _rows(reference, m),
             scale=None if scale is None else _floats(scale),
+            source=str(entry.get("source") or "samples"),
+            n_learning=int(entry.get("n_learning") or 0),
         )
 
     def to_data(self) -> dict[str, Any]:
@@ -196,7 +209,7 @@ class Result:
         group: "HIHE", "HILE", "LIHE", "LILE" or "invalid", (n,).
         group_stability: Share of calibration repeats under which the group stays, (n,).
         distance: (value - threshold) / threshold_std, (n, m).
-        p_value: Conformal p-value against the model's own samples, (n, m).
+        p_value: Conformal p-value against the calibration's samples or reference data, (n, m).
         anchor_value: Sum of the values, (n,); lower = more representative.
         groups: The four groups, by name.
         invalid: Indices of the anchors in no group.

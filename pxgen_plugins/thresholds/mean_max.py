@@ -22,14 +22,18 @@ class MeanMax(Rule):
     """The mean over repeats of the samples' largest value (Huang, Weng and Yang 2025).
 
     The authors use 60,000 samples and 100 repeats. A maximum grows with ``n_samples``: compare
-    thresholds only at the same number.
+    thresholds only at the same number. From reference data, repeats are ``n_repeats`` disjoint
+    parts of it in random order, the same size but for one: resamples would hardly ever hold less
+    than the largest values, and tell nothing of their spread.
 
     Args:
         n_samples: Samples per repeat.
         n_repeats: Repeats; with a tolerance, at most so many.
         tolerance: Stop once the standard error of the mean of maxima is below it for every
             criterion (after 5 repeats at least): a number in the criteria's units, or a mapping
-            from criterion to number, where one left out does not hold up the stop.
+            from criterion to number, where one left out does not hold up the stop. Reference data
+            is used up whatever the tolerance.
+        source: ``"samples"`` or ``"reference"`` (see :class:`~pxgen_plugins.thresholds.Rule`).
 
     Example:
         >>> MeanMax(n_samples=3).threshold(np.array([[1.0], [3.0], [2.0]]))
@@ -42,8 +46,9 @@ class MeanMax(Rule):
         n_samples: int = 10_000,
         n_repeats: int = 10,
         tolerance: float | Mapping[str, float] | None = None,
+        source: str = "samples",
     ) -> None:
-        super().__init__(n_samples, n_repeats)
+        super().__init__(n_samples, n_repeats, source)
         self.tolerance: float | dict[str, float] | None
         if isinstance(tolerance, Mapping):
             self.tolerance = {
@@ -66,6 +71,17 @@ class MeanMax(Rule):
         """Return the largest values, (m,)."""
         largest: Floats = values.max(axis=0)
         return largest
+
+    def combine(self, repeats: Floats) -> Floats:
+        """Return the means (m,) over the repeats (r, m)."""
+        mean: Floats = repeats.mean(axis=0)
+        return mean
+
+    def repeats_of(self, values: Floats, names: Sequence[str], rng: np.random.Generator) -> Floats:
+        """Return the largest values (r, m) of disjoint parts of the values (n, m)."""
+        n = len(values)
+        parts = np.array_split(rng.permutation(n), min(self.n_repeats, n))
+        return np.array([self.threshold(values[part]) for part in parts])
 
     def enough(self, repeats: Floats, names: Sequence[str]) -> bool:
         """Return whether the tolerance is reached."""

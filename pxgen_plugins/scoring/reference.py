@@ -59,7 +59,7 @@ def divide(scorer: Scorer, X: Any, for_thresholds: bool, seed: int) -> Reference
     if not (learns or for_thresholds):
         warn(
             "PXGen.fit: nothing uses X: no criterion learns from data, and the rule takes none. "
-            "For thresholds from X use source='reference', as in Conformal(0.05, source='reference')"
+            "For thresholds from X use source='reference', as Conformal(0.05, source='reference')"
         )
         return Reference()
     anchors = open_for(scorer.model, X)

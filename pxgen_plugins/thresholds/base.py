@@ -142,7 +142,7 @@ class Rule(ABC):
                 scorer.score(cast(Anchors, reference), verbose).values, names, seed
             )
         repeats = np.empty((0, len(names)))
-        reference: Floats | None = None
+        first: Floats | None = None
         invalid = 0
         with bar(self.n_samples * self.n_repeats, "calibrating", "sample", verbose) as progress:
             for repeat in range(self.n_repeats):
@@ -153,8 +153,8 @@ class Rule(ABC):
                 invalid += len(values) - len(finite)
                 if not len(finite):
                     raise _all_invalid(values, names)
-                if reference is None:
-                    reference = finite
+                if first is None:
+                    first = finite
                 repeats = np.concatenate([repeats, self.threshold_by_name(finite, names)[None]])
                 if self.enough(repeats, names):
                     break
@@ -166,7 +166,7 @@ class Rule(ABC):
             names=names,
             thresholds=self.combine(repeats),
             repeats=repeats,
-            reference=reference,
+            reference=first,
             n_samples=self.n_samples,
             n_invalid=invalid,
             seed=seed,

@@ -83,9 +83,8 @@ def _sizes(rule: Any, calibration: Calibration, s: int) -> tuple[int, int]:
     if calibration.source == "samples":
         return s, calibration.n_repeats
     # of reference data the maxima are those of disjoint parts, and other repeats are resamples
-    return (
-        (s // calibration.n_repeats, calibration.n_repeats) if isinstance(rule, MeanMax) else (s, 1)
-    )
+    r = calibration.n_repeats if isinstance(rule, MeanMax) else 1
+    return s // r, r
 
 
 def _beta(rule: Any, s: int, r: int, at_or_above: int) -> tuple[float, float]:

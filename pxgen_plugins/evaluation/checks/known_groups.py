@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from pxgen_plugins.evaluation.checks.agreement import Codes
 from pxgen_plugins.evaluation.checks.base import register
 from pxgen_plugins.evaluation.checks.calibration_coverage import coverage_bounds
 from pxgen_plugins.evaluation.checks.context import Context

@@ -23,6 +23,10 @@ Arrays = dict[str, NDArray[Any]]
 _FORMAT = 1
 _SETTINGS = "pxgen.json"
 _ARRAYS = "calibration.safetensors"
+_PLAIN = (
+    "method", "params", "names", "n_samples", "n_invalid", "seed", "source", "n_learning",
+    "resampled",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -62,8 +66,7 @@ def write(saved: ExplainerState, path: str | os.PathLike[str]) -> None:
     }
     try:
         if calibration is not None:
-            names = ("method", "params", "names", "n_samples", "n_invalid", "seed")
-            content["calibration"] = {name: getattr(calibration, name) for name in names}
+            content["calibration"] = {name: getattr(calibration, name) for name in _PLAIN}
             arrays: Arrays = {
                 "thresholds": calibration.thresholds,
                 "repeats": calibration.repeats,
@@ -147,6 +150,9 @@ def _calibration(arrays: Arrays, saved: Mapping[str, Any]) -> Calibration:
         n_samples=int(saved["n_samples"]),
         n_invalid=int(saved["n_invalid"]),
         seed=int(saved["seed"]),
+        source=str(saved.get("source", "samples")),  # files of version 1.0 know no other
+        n_learning=int(saved.get("n_learning", 0)),
+        resampled=bool(saved.get("resampled", False)),
     )
 
 

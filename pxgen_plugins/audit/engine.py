@@ -27,6 +27,7 @@ from pxgen_plugins.description import describe
 from pxgen_plugins.explainer import PXGen
 from pxgen_plugins.groups import GROUPS
 from pxgen_plugins.result.assembly import assemble, examples_of
+from pxgen_plugins.scoring import divide
 from pxgen_plugins.utils import validation
 from pxgen_plugins.utils.errors import (
     AnchorError,
@@ -52,7 +53,7 @@ class Plan:
             versions of the packages that values depend on.
         n_anchors: Number of anchors.
         n_shards: Number of shards.
-        n_samples: Samples of the model that calibration draws.
+        n_samples: Samples of the model, or instances of reference data, that calibration scores.
         model: What the model is, in words.
         anchors: The anchors.
         baseline: The run compared with, or None.
@@ -136,8 +137,7 @@ def make_plan(config: Config) -> tuple[Plan, PXGen]:
         for name in (config["adapters"] or {}).get("groups") or ():
             validation.choice(name, "adapters.groups", GROUPS)
         _check_conditions(config, explainer)
-    rule = explainer.threshold
-    n_samples = getattr(rule, "n_samples", 0) * getattr(rule, "n_repeats", 0)
+    n_samples = _n_samples(config, explainer)
     digests = {
         "settings": config.digest(),
         "model": model_digest(config, model),
@@ -189,7 +189,9 @@ def score(
     folder = config.output
     _claim(folder, plan, fresh, say)
     if not (folder / shards.FIT / "pxgen.json").exists():
-        say(f"calibrating on {plan.n_samples:,} samples of the model")
+        of = explainer.threshold.source
+        what = "samples of the model" if of == "samples" else "instances of reference data"
+        say(f"calibrating on {plan.n_samples:,} {what}")
         reference = open_set(config, "reference", explainer.predictor)
         explainer.verbose = verbose
         with one_thread():
@@ -251,6 +253,20 @@ def finish(config: Config, plan: Plan) -> Run:
     write_outputs(run)
     mark_complete(run)
     return run
+
+
+def _n_samples(config: Config, explainer: PXGen) -> int:
+    """Return how many instances calibration scores; raise where the rule lacks reference data."""
+    rule = explainer.threshold
+    if rule.source == "samples":
+        return int(getattr(rule, "n_samples", 0) * getattr(rule, "n_repeats", 0))
+    if config["reference"] is None:
+        allowed = f"given for {type(rule).__name__} with source: reference"
+        hint = "Name held-out data of the kind the model was trained on, as under anchors."
+        raise ParameterError("reference", allowed, "nothing", hint)
+    reference = open_set(config, "reference", explainer.predictor)
+    parts = divide(explainer.scorer(), reference, True, explainer.seed)
+    return 0 if parts.thresholds is None else len(parts.thresholds)
 
 
 def _conditions(config: Config) -> list[Condition]:

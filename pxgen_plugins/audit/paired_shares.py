@@ -41,7 +41,13 @@ def common_random_numbers(before: Result, after: Result) -> bool:
 
 
 def _origin(calibration: CalibrationSummary) -> tuple[object, ...]:
-    return (calibration.method, calibration.params, calibration.n_samples, calibration.seed)
+    return (
+        calibration.method,
+        calibration.params,
+        calibration.source,
+        calibration.n_samples,
+        calibration.seed,
+    )
 
 
 class PairedShares:
@@ -168,14 +174,15 @@ def _threshold_draws(before: Result, after: Result) -> tuple[Floats | None, Floa
     m = len(before.criteria)
     floors = [_floor(one), _floor(other)]
     both = np.hstack([one.repeats, other.repeats])
-    draws = threshold_draws(both, np.concatenate(floors), _DRAWS)
+    draws = threshold_draws(both, np.concatenate(floors), _DRAWS, resampled=one.resampled)
     return draws[:, :m], draws[:, m:]
 
 
 def _draws_of(calibration: CalibrationSummary | None, seed: int) -> Floats | None:
     if calibration is None or len(calibration.repeats) < 2:
         return None
-    return threshold_draws(calibration.repeats, _floor(calibration), _DRAWS, seed)
+    floor = _floor(calibration)
+    return threshold_draws(calibration.repeats, floor, _DRAWS, seed, calibration.resampled)
 
 
 def _floor(calibration: CalibrationSummary) -> Floats:

@@ -104,7 +104,7 @@ class ModelSettings(Table):
 
 
 class AnchorSettings(Table):
-    """The instances that a model is asked about, or that criteria learn from."""
+    """The instances that a model is asked about, or reference data."""
 
     one_of: ClassVar = ("path", "shipped")
     owners: ClassVar = {"split": "shipped", "digits": "shipped"}
@@ -144,7 +144,11 @@ class Settings(Table):
         description="the model: one of factory, onnx, diffusers, pythae or shipped"
     )
     anchors: AnchorSettings = Field(description="what the model is asked about")
-    reference: AnchorSettings | None = Field(None, description="data for criteria that learn first")
+    reference: AnchorSettings | None = Field(
+        None,
+        description="held-out data of the training kind, for a threshold with source: reference "
+        "and for criteria that learn first",
+    )
     intrinsic: list[Any] = Field(
         ["kld"], description="intrinsic criteria: names, or mappings with name"
     )
@@ -152,7 +156,8 @@ class Settings(Table):
     rule: Literal["all", "any", "mean"] = Field("all", description="how several of a kind decide")
     threshold: dict[str, Any] = Field(
         {"name": "MeanMax", "n_samples": 1_000, "n_repeats": 100},
-        description="where thresholds come from",
+        description="where thresholds come from: a rule and its parameters, as in "
+        "{name: Conformal, alpha: 0.05, source: reference, joint: true}",
     )
     selectors: list[Any] = Field(["k_center"], description="how representatives are picked")
     n_representatives: Count = Field(10, description="per group and selector")

@@ -47,7 +47,8 @@ def threshold_study(
         X: The n anchors.
         rules: Rules of :mod:`pxgen_plugins.thresholds`, their names, or mappings with ``"name"``;
             None takes MeanMax at 1,000 and 10,000 samples, two quantiles, a conformal and a median
-            rule, each at the cost of 100,000 samples.
+            rule, each at the cost of 100,000 samples. Rules with ``source="reference"`` take the
+            data that the explainer's own rule was given.
         labels: n labels, for the share of HIHE per label.
         verbose: Show progress bars.
 
@@ -84,10 +85,17 @@ def threshold_study(
         others = [thresholds.make(rule) for rule in rules]
     rows = []
     base = None
+    kept = explainer.reference
+
+    def data_of(rule: thresholds.Rule) -> dict[str, Any]:
+        if rule.source != "reference":
+            return {}
+        return {"reference": None if kept is None else kept.thresholds}
+
     for rule in [explainer.threshold, *others]:
         start = time.perf_counter()
         mine = rule is explainer.threshold
-        cut = own if mine else rule.calibrate(scorer, explainer.seed, verbose)
+        cut = own if mine else rule.calibrate(scorer, explainer.seed, verbose, **data_of(rule))
         seconds = time.perf_counter() - start
         row, group = _row(explainer, scorer, rule, cut, values, labels)
         base = group if base is None else base
@@ -218,7 +226,9 @@ def _row(
     settings = (kinds, explainer.rule, cut.scale)
     group = groups.assign(values, cut.thresholds, *settings)
     floor = None if cut.reference is None else np.median(cut.reference, axis=0)
-    ends = groups.GroupShares(values, cut.thresholds, cut.repeats, *settings, floor=floor)
+    ends = groups.GroupShares(
+        values, cut.thresholds, cut.repeats, *settings, floor=floor, resampled=cut.resampled
+    )
     stable = ends.stability()
     inside = group == "HIHE"
     shares = {}

@@ -28,6 +28,7 @@ def calibration_noise(
     *,
     seed: int = 0,
     n_resamples: int = 100,
+    resampled: bool = False,
 ) -> dict[str, float | None]:
     """Return the standard deviation of each group's share over other calibrations of the same size.
 
@@ -45,6 +46,7 @@ def calibration_noise(
         scale: See there.
         seed: Seed of the resamples.
         n_resamples: How many.
+        resampled: The repeats are resamples around the first already, as of reference data.
 
     Returns:
         The deviation by group; None without anchors, or with fewer than two repeats.
@@ -65,9 +67,9 @@ def calibration_noise(
         return dict.fromkeys(GROUPS)
     some = values[even_positions(len(values), _ANCHORS)]
     drawn = np.random.default_rng(seed).integers(r, size=(n_resamples, r))
-    counts = [
-        np.bincount(codes(some, combine(repeats[rows]), kinds, rule, scale), minlength=5)[:4]
-        for rows in drawn
-    ]
-    spread = np.std(np.array(counts) / len(some), axis=0, ddof=1) * math.sqrt(r / (r - 1))
+    cuts = repeats if resampled else [combine(repeats[rows]) for rows in drawn]
+    counts = [np.bincount(codes(some, cut, kinds, rule, scale), minlength=5)[:4] for cut in cuts]
+    spread = np.std(np.array(counts) / len(some), axis=0, ddof=1)
+    if not resampled:
+        spread *= math.sqrt(r / (r - 1))
     return dict(zip(GROUPS, spread.tolist(), strict=True))

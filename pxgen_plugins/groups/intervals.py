@@ -37,6 +37,7 @@ class GroupShares:
         scale: See there.
         floor: Medians of the values on the model's own samples, (m,), for heavy tails.
         seed: Seed of the draws.
+        resampled: Whether the repeats are resamples around the first, as of reference data.
         group: The anchors' groups by name, (n,), where they are known already.
 
     Attributes:
@@ -56,6 +57,7 @@ class GroupShares:
         *,
         floor: Floats | None = None,
         seed: int = 0,
+        resampled: bool = False,
         group: NDArray[np.str_] | None = None,
     ) -> None:
         settings = (kinds, rule, scale)
@@ -63,7 +65,7 @@ class GroupShares:
         self._reported = self._drawn = DrawnCodes.fixed(reported)
         self.thresholds = thresholds[None]
         if len(repeats) > 1:
-            self.thresholds = threshold_draws(repeats, floor, seed=seed)
+            self.thresholds = threshold_draws(repeats, floor, seed=seed, resampled=resampled)
             self._drawn = DrawnCodes(values, self.thresholds, *settings)
 
     def intervals(

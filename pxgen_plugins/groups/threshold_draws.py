@@ -13,7 +13,11 @@ _MANY = 200  # repeats from which the mean of any distribution with a variance i
 
 
 def threshold_draws(
-    repeats: Floats, floor: Floats | None = None, n_draws: int = 1_000, seed: int = 0
+    repeats: Floats,
+    floor: Floats | None = None,
+    n_draws: int = 1_000,
+    seed: int = 0,
+    resampled: bool = False,
 ) -> Floats:
     """Return draws of the expected thresholds, as far as the calibration repeats determine them.
 
@@ -34,6 +38,8 @@ def threshold_draws(
         floor: A value below each threshold, (m,): the median of the model's own samples.
         n_draws: Number of draws b.
         seed: Seed of the draws.
+        resampled: The repeats are no independent calibrations but resamples around the first, which
+            is the reported one: the draws are as far from it, normal, as the resamples are.
 
     Returns:
         Array (b, m); with fewer than two repeats their mean as the only row, (1, m).
@@ -49,6 +55,9 @@ def threshold_draws(
     if r < 2 or not np.isfinite(repeats).all():
         centre: Floats = repeats.mean(axis=0, keepdims=True)
         return centre
+    if resampled:
+        floor = None
+        repeats = repeats[0] + (repeats - repeats.mean(axis=0)) * np.sqrt(r)
     # equal columns (one model calibrated twice with one seed) must stay equal in every draw
     columns, place = np.unique(repeats, axis=1, return_inverse=True)
     place = place.reshape(-1)

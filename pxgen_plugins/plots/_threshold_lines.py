@@ -65,7 +65,9 @@ def threshold_notes(result: Result, columns: list[int]) -> list[str]:
             known[-1] += f" ({number(low, 3)} to {number(high, 3)})"
     source = result.calibration
     origin = "" if source is None else clean(source.method)
-    if source is not None and source.n_samples:
+    if source is not None and source.source == "reference":
+        origin += f", {source.n_samples:,} instances of reference data"
+    elif source is not None and source.n_samples:
         origin += f", {source.n_samples:,} samples\u00a0\u00d7\u00a0{max(source.n_repeats, 1):,}"
     text = "Thresholds: " + ", ".join(known) if known else ""
     if text and origin:

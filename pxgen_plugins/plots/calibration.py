@@ -102,20 +102,21 @@ def plot_calibration(
         _draw_panel(panel, result, column, reference[:, column], repeats[:, column], scale)
     for column, panel in enumerate(growth):
         draw_growth(panel, result, column)
-    _draw_key(figure, not result.is_invalid.all(), len(reference) > 0, len(repeats) > 0)
+    named = source.values_of if source is not None and len(reference) else None
+    _draw_key(figure, not result.is_invalid.all(), named, len(repeats) > 0)
     notes = [*threshold_notes(result, list(range(m))), invalid_note(result)]
     if not len(reference):
-        notes.append("The scores of the model's samples were not kept.")
+        notes.append("The scores that the thresholds come from were not kept.")
     layout.footnote(figure, notes)
     return layout.array_of(*panels, *growth)
 
 
-def _draw_key(figure: AnyFigure, anchors: bool, samples: bool, repeats: bool) -> None:
+def _draw_key(figure: AnyFigure, anchors: bool, reference: str | None, repeats: bool) -> None:
     handles: list[Artist] = []
     if anchors:
         handles.append(Patch(facecolor=_ANCHORS, label="anchors"))
-    if samples:
-        handles.append(Line2D([], [], color=INK, linewidth=0.9, label="model's samples"))
+    if reference is not None:
+        handles.append(Line2D([], [], color=INK, linewidth=0.9, label=reference))
     if repeats:
         mark = Line2D([], [], color=INK, marker="|", markersize=5, linestyle="", label="repeats")
         handles.append(mark)

@@ -25,7 +25,7 @@ __all__ = ["assemble", "examples_of"]
 
 logger = logging.getLogger(__name__)
 
-_REFERENCE_ROWS = 10_000  # of the model's samples' values kept in an explanation, for the figures
+_REFERENCE_ROWS = 10_000  # of reference values kept in an explanation, for the figures
 _EXAMPLE_ELEMENTS = 2**22  # above this, examples are kept only on request
 
 
@@ -64,10 +64,17 @@ def assemble(
     invalid = np.flatnonzero(group == grouping.INVALID).astype(np.int64)
     _warn_invalid(invalid, len(values), scores.reasons)
     seed = derive(scorer.seed, "calibration_noise")
-    noise = grouping.calibration_noise(values, calibration.repeats, combine, *ruled, seed=seed)
+    noise = grouping.calibration_noise(
+        values, calibration.repeats, combine, *ruled, seed=seed, resampled=calibration.resampled
+    )
     summary = _summary(calibration, noise)
     shares = grouping.GroupShares(
-        values, thresholds, calibration.repeats, *ruled, floor=summary.floor
+        values,
+        thresholds,
+        calibration.repeats,
+        *ruled,
+        floor=summary.floor,
+        resampled=calibration.resampled,
     )
     intervals = shares.intervals()
     groups: dict[str, Group] = {}
@@ -206,4 +213,7 @@ def _summary(calibration: Calibration, noise: dict[str, float | None]) -> Calibr
         reference=reference,
         scale=None if reference is None else calibration.scale,
         share_std=noise,
+        source=calibration.source,
+        n_learning=calibration.n_learning,
+        resampled=calibration.resampled,
     )

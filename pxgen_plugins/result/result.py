@@ -85,15 +85,20 @@ class CalibrationSummary:
     Attributes:
         method: Class name of the rule.
         params: Its parameters.
-        n_samples: Samples per repeat.
+        n_samples: Samples per repeat, or instances of reference data.
         n_repeats: Repeats done.
-        n_invalid: Samples left out because a value was not finite.
-        seed: Seed of the samples.
+        n_invalid: How many were left out because a value was not finite.
+        seed: Seed of the samples, or of the resamples of reference data.
         repeats: Thresholds of each repeat, (r, m).
-        reference: Values of the model's own samples, thinned, (s, m); None when not sampled.
-        scale: Standard deviation of those values, (m,); None when not sampled.
+        reference: Values that the thresholds come from, thinned, (s, m): of the model's own
+            samples, or of reference data; None for fixed thresholds.
+        scale: Standard deviation of those values, (m,); None without them.
         share_std: By group, the standard deviation of its share over other calibrations of the same
             size; None where one repeat, or none, cannot tell.
+        source: Where thresholds come from: ``"samples"`` or ``"reference"``.
+        n_learning: Instances of reference data that criteria learned from; thresholds come from
+            others.
+        resampled: Whether the repeats are resamples of the first, as of reference data.
     """
 
     method: str
@@ -106,6 +111,14 @@ class CalibrationSummary:
     reference: Floats | None
     scale: Floats | None
     share_std: dict[str, float | None] = field(default_factory=dict)
+    source: str = "samples"
+    n_learning: int = 0
+    resampled: bool = False
+
+    @property
+    def values_of(self) -> str:
+        """What the reference values belong to, in words."""
+        return "reference data" if self.source == "reference" else "model's samples"
 
     @property
     def noise(self) -> str:
@@ -121,7 +134,7 @@ class CalibrationSummary:
 
     @property
     def floor(self) -> Floats | None:
-        """Medians of the values on the model's own samples, (m,); None when not sampled."""
+        """Medians of the reference values, (m,); None without them."""
         if self.reference is None or not len(self.reference):
             return None
         medians: Floats = np.median(self.reference, axis=0)
@@ -134,6 +147,8 @@ class CalibrationSummary:
             return "other anchors, at the given thresholds"
         if self.n_repeats < 2:
             return "other anchors only: one repeat tells nothing of the calibration"
+        if self.source == "reference":
+            return "other anchors and other reference data"
         return "other anchors and another calibration"
 
     @classmethod
@@ -154,6 +169,9 @@ class CalibrationSummary:
                 str(name): None if std is None else float(std)
                 for name, std in (entry.get("share_std") or {}).items()
             },
+            source=str(entry.get("source") or "samples"),
+            n_learning=int(entry.get("n_learning") or 0),
+            resampled=bool(entry.get("resampled")),
         )
 
     def to_data(self) -> dict[str, Any]:
@@ -229,7 +247,7 @@ class Result:
         group_stability: Probability that another calibration keeps the group, (n,): its share
             among draws of the expected thresholds (:func:`pxgen_plugins.groups.threshold_draws`).
         distance: (value - threshold) / threshold_std, (n, m).
-        p_value: Conformal p-value against the model's own samples, (n, m).
+        p_value: Conformal p-value against the calibration's samples or reference data, (n, m).
         anchor_value: Sum of the values, (n,); lower = more representative.
         groups: The four groups, by name.
         invalid: Indices of the anchors in no group.
@@ -287,6 +305,7 @@ class Result:
             self.rule,
             None if calibration is None else calibration.scale,
             floor=floor,
+            resampled=calibration is not None and calibration.resampled,
             group=self.group,
         )
 

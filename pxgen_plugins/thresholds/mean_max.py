@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 import numpy as np
 
@@ -26,17 +27,25 @@ class MeanMax(Rule):
     equal cost, fewer samples in more repeats give groups that hardly depend on the seed
     (``docs/calibration.md``). :meth:`authors` is the authors' setting.
 
+    From reference data, repeats are ``n_repeats`` disjoint parts of it in random order, the same
+    size but for one: resamples would hardly ever hold less than the largest values, and tell
+    nothing of their spread.
+
     Args:
         n_samples: Samples per repeat.
         n_repeats: Repeats; with a tolerance, at most so many.
         tolerance: Stop once the standard error of the mean of maxima is below it for every
             criterion (after 5 repeats at least): a number in the criteria's units, or a mapping
-            from criterion to number, where one left out does not hold up the stop.
+            from criterion to number, where one left out does not hold up the stop. Reference data
+            is used up whatever the tolerance.
+        source: ``"samples"`` or ``"reference"`` (see :class:`~pxgen_plugins.thresholds.Rule`).
 
     Example:
         >>> MeanMax(n_samples=3).threshold(np.array([[1.0], [3.0], [2.0]]))
         array([3.])
     """
+
+    resamples: ClassVar[bool] = False
 
     @caller("MeanMax")
     def __init__(
@@ -44,8 +53,9 @@ class MeanMax(Rule):
         n_samples: int = 1_000,
         n_repeats: int = 100,
         tolerance: float | Mapping[str, float] | None = None,
+        source: str = "samples",
     ) -> None:
-        super().__init__(n_samples, n_repeats)
+        super().__init__(n_samples, n_repeats, source)
         self.tolerance: float | dict[str, float] | None
         if isinstance(tolerance, Mapping):
             self.tolerance = {
@@ -76,6 +86,17 @@ class MeanMax(Rule):
         """Return the largest values, (m,)."""
         largest: Floats = values.max(axis=0)
         return largest
+
+    def combine(self, repeats: Floats) -> Floats:
+        """Return the means (m,) over the repeats (r, m)."""
+        mean: Floats = repeats.mean(axis=0)
+        return mean
+
+    def repeats_of(self, values: Floats, names: Sequence[str], rng: np.random.Generator) -> Floats:
+        """Return the largest values (r, m) of disjoint parts of the values (n, m)."""
+        n = len(values)
+        parts = np.array_split(rng.permutation(n), min(self.n_repeats, n))
+        return np.array([self.threshold(values[part]) for part in parts])
 
     def enough(self, repeats: Floats, names: Sequence[str]) -> bool:
         """Return whether the tolerance is reached."""

@@ -313,7 +313,17 @@ def evidence_section(
 
 def provenance_section(manifest: Mapping[str, Any], result: Result) -> list[tuple[str, str]]:
     """Return what was run, as (name, value), nested names joined by a dot."""
-    kept = ("method", "params", "n_samples", "n_repeats", "n_invalid", "seed", "share_std")
+    kept = (
+        "method",
+        "params",
+        "source",
+        "n_samples",
+        "n_learning",
+        "n_repeats",
+        "n_invalid",
+        "seed",
+        "share_std",
+    )
     facts = {name: getattr(result.calibration, name, None) for name in kept}
     rows = [*_flat("", manifest), *_flat("calibration", facts)]
     return [(name, value[:_FACT]) for name, value in rows[:_MOST_FACTS]]

@@ -9,7 +9,8 @@ one set of anchors. Each row is the coverage over the trials that have something
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,7 @@ from pxgen_plugins.groups import share_intervals
 from pxgen_plugins.thresholds import Conformal, MeanMax, Median, Quantile, Rule
 
 Floats = NDArray[np.float64]
+T = TypeVar("T")
 
 N_SAMPLES = 1_000  # of each repeat
 POOL = 10_000  # repeats drawn once for each rule and tail; their mean is the expected threshold
@@ -80,24 +82,28 @@ def simulate(
     repeats_of = {
         (rule, tail): _repeats(RULES[rule], tail, pool, rng) for rule in RULES for tail in TAILS
     }
-    levels = (tuple(RULES), tuple(TAILS), REPEATS, ANCHORS, SHARES)
     settings: dict[str, list[object]] = {factor: [] for factor in FACTORS}
     hits, widths = [], []
     for trial in range(trials):
-        drawn = [some[rng.integers(len(some))] for some in levels]
-        for factor, level in zip(FACTORS, drawn, strict=True):
+        rule, tail = _choice(tuple(RULES), rng), _choice(tuple(TAILS), rng)
+        r, n, share = _choice(REPEATS, rng), _choice(ANCHORS, rng), _choice(SHARES, rng)
+        for factor, level in zip(FACTORS, (rule, tail, r, n, share), strict=True):
             settings[factor].append(level)
-        rule, tail, r, n, share = drawn
-        all_repeats, floor = repeats_of[str(rule), str(tail)]
-        repeats = all_repeats[rng.integers(len(all_repeats), size=(r, 2)), [0, 1]]
-        values = _anchors(all_repeats.mean(axis=0), floor, float(share), int(n), rng)
-        combine = RULES[str(rule)].combine
+        all_repeats, floor = repeats_of[rule, tail]
+        rows = rng.integers(len(all_repeats), size=(2, r))
+        repeats = np.stack([all_repeats[rows[0], 0], all_repeats[rows[1], 1]], axis=1)
+        values = _anchors(all_repeats.mean(axis=0), floor, share, n, rng)
+        combine = RULES[rule].combine
         interval = share_intervals(values, repeats, combine, KINDS, floor=floor, seed=trial)["HIHE"]
         assert interval is not None
         hits.append(interval[0] <= share <= interval[1])
         widths.append(interval[1] - interval[0])
     columns = {factor: np.array(column, dtype=object) for factor, column in settings.items()}
     return columns, np.array(hits), np.array(widths)
+
+
+def _choice(levels: Sequence[T], rng: np.random.Generator) -> T:
+    return levels[int(rng.integers(len(levels)))]
 
 
 def _repeats(rule: Rule, tail: str, n: int, rng: np.random.Generator) -> tuple[Floats, Floats]:

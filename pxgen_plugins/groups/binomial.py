@@ -36,7 +36,10 @@ def mid_p_interval(count: ArrayLike, n: ArrayLike, confidence: float = 0.95) -> 
     """
     from scipy.special import betainc
 
-    k, of = np.broadcast_arrays(np.asarray(count, float), np.asarray(n, float))
+    k, of = np.broadcast_arrays(
+        np.asarray(count, dtype=np.float64), np.asarray(n, dtype=np.float64)
+    )
+    fewer: Floats = k - 1.0
     tail = (1.0 - confidence) / 2.0
 
     def beyond(at: Floats, share: Floats) -> Floats:
@@ -48,10 +51,11 @@ def mid_p_interval(count: ArrayLike, n: ArrayLike, confidence: float = 0.95) -> 
 
     ends = []
     for target in (tail, 1.0 - tail):
-        low, high = np.zeros(k.shape), np.ones(k.shape)
+        low: Floats = np.zeros(k.shape)
+        high: Floats = np.ones(k.shape)
         for _ in range(_BISECTIONS):
             middle = (low + high) / 2.0
-            above = (beyond(k, middle) + beyond(k - 1, middle)) / 2.0 > target
+            above = (beyond(k, middle) + beyond(fewer, middle)) / 2.0 > target
             low, high = np.where(above, low, middle), np.where(above, middle, high)
         ends.append((low + high) / 2.0)
     lower, upper = np.where(k == 0, 0.0, ends[0]), np.where(k == of, 1.0, ends[1])

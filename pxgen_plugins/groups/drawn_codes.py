@@ -85,7 +85,10 @@ class DrawnCodes:
             closed, drawn = closed[among], drawn[:, among[self.open]]
         size = len(GROUPS) + 1
         fixed = np.bincount(closed[closed >= 0], minlength=size)
-        return fixed + np.stack([(drawn == k).sum(axis=1) for k in range(size)], axis=1)
+        counts: NDArray[np.int64] = fixed + np.stack(
+            [(drawn == k).sum(axis=1) for k in range(size)], axis=1
+        )
+        return counts
 
     def at(self, index: NDArray[np.int64]) -> Codes:
         """Return the groups of some anchors under each of the thresholds, (d, len(index)).

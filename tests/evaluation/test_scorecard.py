@@ -70,7 +70,7 @@ class TestOnTheShippedVAE:
         assert found["out of domain: other digits"] > 0.9
         assert found["constant, highest value"] == 1.0
         assert all(row.state == "passed" for row in rows.values())
-        measures = dict(rows)
+        measures = dict(list(rows))
         assert measures["training data"] == "share in HIHE"
         assert measures["uniform noise"] == "share in HILE or LILE"
         assert measures["constant, lowest value"] == "share outside HIHE"

@@ -70,7 +70,7 @@ class TestOnTheShippedVAE:
         assert found["out of domain: other digits"] > 0.9
         assert found["constant, highest value"] == 1.0
         assert all(row.state == "passed" for row in rows.values())
-        measures = dict(rows)
+        measures = dict(list(rows))
         assert measures["training data"] == "share in HIHE"
         assert measures["uniform noise"] == "share in HILE or LILE"
         assert measures["constant, lowest value"] == "share outside HIHE"
@@ -100,7 +100,7 @@ class TestOnTheShippedVAE:
         promises = {row.case: row.expected for row in card.rows}
         if rule.source == "reference":  # of data, and none of samples
             assert promises["the model's own samples"] == ""
-            assert float(promises["training data"].split()[-1]) > 0.8
+            assert float(promises["training data"].split()[-1]) > 0.7
 
     def test_randomised_models_separate_from_other_seeds(self, card):
         measure = "adjusted Rand index"

@@ -294,7 +294,8 @@ OWN = ("the model's own samples", "share in HIHE")
 
 def calibrated(thresholds, repeats, reference):
     names = [str(j) for j in range(len(thresholds))]
-    return Calibration("rule", {}, names, thresholds, repeats, reference, 0, 0, 0)
+    size = 0 if reference is None else len(reference)
+    return Calibration("rule", {}, names, thresholds, repeats, reference, size, 0, 0)
 
 
 class TestChecks:

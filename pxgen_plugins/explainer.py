@@ -190,7 +190,14 @@ class PXGen(PredictorHolder, Explainer, FitMixin):  # type: ignore[misc]  # alib
         return self
 
     @caller("PXGen.explain")
-    def explain(self, X: Any, labels: Any = None, ids: Any = None) -> Explanation:
+    def explain(
+        self,
+        X: Any,
+        labels: Any = None,
+        ids: Any = None,
+        *,
+        anchors_range: tuple[float, float] | None = None,
+    ) -> Explanation:
         """Group the anchors and pick representatives.
 
         Args:
@@ -199,6 +206,9 @@ class PXGen(PredictorHolder, Explainer, FitMixin):  # type: ignore[misc]  # alib
                 images (sub-folders are labels), a Parquet file, or a DataFrame.
             labels: n labels, of any type; they override those of ``X``.
             ids: n unique names of the anchors.
+            anchors_range: Lowest and highest value that ``X`` may hold, as (0, 1) for what
+                ``ToTensor`` gives to a model of range (-1, 1); None takes uint8 as 0 to 255 and
+                floats as they are, with a warning where that looks wrong.
 
         Returns:
             Alibi's Explanation; its data is described at
@@ -216,7 +226,9 @@ class PXGen(PredictorHolder, Explainer, FitMixin):  # type: ignore[misc]  # alib
         if calibration is None:
             raise NotFittedError(type(self).__name__)
         scorer = self.scorer()
-        anchors = open_for(scorer.model, X, labels=labels, ids=ids)
+        anchors = open_for(
+            scorer.model, X, labels=labels, ids=ids, anchors_range=anchors_range
+        )
         scores = scorer.score(anchors, self.verbose)
         result = assemble(
             scores,

@@ -9,6 +9,7 @@ from typing import Any
 from pxgen_plugins.anchors.base import REGISTRY, Anchors, fit_shape
 from pxgen_plugins.anchors.label_text import as_ids, as_labels
 from pxgen_plugins.anchors.subset import Subset
+from pxgen_plugins.utils import validation
 from pxgen_plugins.utils.errors import AnchorError, caller, short_repr
 
 register = REGISTRY.register
@@ -30,6 +31,7 @@ def open_anchors(
     sample_shape: tuple[int, ...] | None,
     labels: Any = None,
     ids: Any = None,
+    anchors_range: tuple[float, float] | None = None,
 ) -> Anchors:
     """Return the anchor set that ``X`` holds; nothing but names and labels is loaded yet.
 
@@ -54,6 +56,9 @@ def open_anchors(
         labels: n labels of any type, instead of those of ``X``. They become strings: 3 and 3.0
             both "3", a missing one (None, NaN) the empty string.
         ids: n distinct names, instead of those of ``X``.
+        anchors_range: Lowest and highest value that ``X`` may hold, as in (0, 1) for what
+            torchvision's ``ToTensor`` gives: it becomes the model's range, whatever the type. None takes
+            uint8 as 0 to 255 and floats as they are, and warns where that looks wrong.
 
     Returns:
         The anchor set, its ``labels`` and ``ids`` checked.
@@ -76,10 +81,19 @@ def open_anchors(
     ids = anchors.ids if ids is None else ids
     if ids is not None:
         anchors.ids = as_ids(ids, len(anchors))
+    if anchors_range is not None:
+        anchors.anchors_range = validation.data_range(anchors_range, "anchors_range")
     return anchors
 
 
-def open_for(model: Any, X: Any, *, labels: Any = None, ids: Any = None) -> Anchors:
+def open_for(
+    model: Any,
+    X: Any,
+    *,
+    labels: Any = None,
+    ids: Any = None,
+    anchors_range: tuple[float, float] | None = None,
+) -> Anchors:
     """Return the anchor set that ``X`` holds, as ``model`` takes it.
 
     Like :func:`open_anchors`, but a model whose instances are no arrays may open ``X`` by itself,
@@ -90,6 +104,7 @@ def open_for(model: Any, X: Any, *, labels: Any = None, ids: Any = None) -> Anch
         X: Where the anchors are.
         labels: n labels, instead of those of ``X``.
         ids: n distinct names, instead of those of ``X``.
+        anchors_range: As for :func:`open_anchors`.
 
     Raises:
         AnchorError: As for :func:`open_anchors`.
@@ -97,7 +112,8 @@ def open_for(model: Any, X: Any, *, labels: Any = None, ids: Any = None) -> Anch
     own = getattr(model, "open_anchors", None)
     if own is not None and not isinstance(X, Anchors):
         X = own(X)
-    return open_anchors(X, sample_shape=model.sample_shape, labels=labels, ids=ids)
+    shape = model.sample_shape
+    return open_anchors(X, sample_shape=shape, labels=labels, ids=ids, anchors_range=anchors_range)
 
 
 def _open(X: Any, sample_shape: tuple[int, ...] | None) -> Anchors:

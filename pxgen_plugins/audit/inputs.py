@@ -89,7 +89,7 @@ def open_set(config: Config, name: str, model: Any) -> Anchors | None:
         with caller(name):
             return open_for(model, images[:limit, None], labels=labels[:limit], ids=ids[:limit])
     with caller(name):
-        anchors = open_for(model, settings["path"])
+        anchors = open_for(model, settings["path"], anchors_range=settings["range"])
     return anchors if settings["limit"] is None else Subset(anchors, slice(settings["limit"]))
 
 

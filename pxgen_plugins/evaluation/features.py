@@ -53,6 +53,7 @@ def extract_features(
     *,
     sample_shape: tuple[int, ...] | None = None,
     data_range: tuple[float, float] | None = (0.0, 1.0),
+    anchors_range: tuple[float, float] | None = None,
     batch_size: int = 256,
     verbose: bool = False,
 ) -> NDArray[np.float32]:
@@ -70,6 +71,8 @@ def extract_features(
         sample_shape: Shape of one instance as the network takes it; None takes ``X`` as it is. A
             model brings its own, and its own range.
         data_range: Lowest and highest value that the network takes; None when unbounded.
+        anchors_range: Lowest and highest value that ``X`` may hold, scaled to ``data_range``; None
+            takes uint8 as 0 to 255 and floats as they are.
         batch_size: Instances per call.
         verbose: Show a progress bar.
 
@@ -104,7 +107,7 @@ def extract_features(
     model = network if is_model else _NoModel(sample_shape, within, modules)
     size = validation.integer(batch_size, "batch_size", minimum=1)
     scorer = Scorer(model, [], batch_size=size)
-    anchors = open_for(model, X)
+    anchors = open_for(model, X, anchors_range=anchors_range)
     parts: list[NDArray[np.float32]] = []
     reasons: dict[int, str] = {}
     with (

@@ -104,6 +104,7 @@ def assemble(
         strips=strips,
         examples=examples_of(scorer, anchors, [*picks, *strips.values()], examples),
         calibration=_summary(calibration),
+        notes=_notes(scores, scorer, anchors),
     )
 
 
@@ -168,6 +169,13 @@ def _group(
         representatives=representatives,
         selection=quality,
     )
+
+
+def _notes(scores: Scores, scorer: Scorer, anchors: Anchors) -> list[str]:
+    stated = anchors.anchors_range
+    doubt = None if stated is not None else scores.span.doubt(scorer.model.data_range)
+    scale = None if stated is None else f"anchors are given within [{stated[0]:g}, {stated[1]:g}]"
+    return [text for text in (doubt, scale, *anchors.notes) if text is not None]
 
 
 def _warn_invalid(invalid: NDArray[np.int64], n: int, reasons: Mapping[int, str]) -> None:

@@ -149,6 +149,8 @@ def _groups(result: Result) -> list[str]:
     table = markdown_table(["group", "anchors", "share", "95% interval"], rows, n_left=1)
     for reason, count, first in invalid_by_reason(result):
         table += ["", f"Not scored: {count:,}, {code(reason, 160)}, the first #{first}."]
+    for note in result.notes:
+        table += ["", f"Note: {code(note, 400)}."]
     return table
 
 

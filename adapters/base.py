@@ -12,7 +12,6 @@ from pxgen_plugins import __version__
 from pxgen_plugins.adapters._anchors import AnchorReader
 from pxgen_plugins.adapters._isolation import traceless
 from pxgen_plugins.adapters.targets import Target, resolve
-from pxgen_plugins.anchors import open_for
 from pxgen_plugins.host import Explainer, Explanation, FitMixin, NotFittedError, PredictorHolder
 from pxgen_plugins.models import Model, require
 from pxgen_plugins.result.explanation import build
@@ -155,19 +154,15 @@ class Adapter(PredictorHolder, Explainer, FitMixin):  # type: ignore[misc]  # al
         """
         return self
 
-    def explain(
-        self, X: Any, *, anchors_range: tuple[float, float] | None = None, **kwargs: Any
-    ) -> Explanation:
+    def explain(self, X: Any, **kwargs: Any) -> Explanation:
         """Return the evidence for ``X``; the model and all global state are left as they were.
 
         Calls from several threads wait for each other, because the state restored is theirs too.
 
         Args:
             X: What the adapter explains, n anchors as a rule: anything
-                :func:`pxgen_plugins.anchors.open_anchors` reads, or what it returns, which carries
-                options as ``resize``; ``fit`` takes the same.
-            anchors_range: Lowest and highest value that ``X`` may hold, where they are not the
-                model's; see :func:`~pxgen_plugins.anchors.open_anchors`.
+                :func:`pxgen_plugins.anchors.open_anchors` reads, or what that returns, which carries
+                options such as ``anchors_range`` and ``resize``; ``fit`` takes the same.
             kwargs: Further arguments of the adapter, JSON-able.
 
         Raises:
@@ -175,8 +170,6 @@ class Adapter(PredictorHolder, Explainer, FitMixin):  # type: ignore[misc]  # al
             AnchorError: When the anchors do not fit the model.
         """
         with self._call("explain"):
-            if anchors_range is not None:
-                X = open_for(self.predictor, X, anchors_range=anchors_range)
             data = self._explain(X, **kwargs)
         meta = copy.deepcopy(self.meta)
         meta["params"].update(copy.deepcopy(as_metadata(kwargs)))

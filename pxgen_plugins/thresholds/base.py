@@ -10,6 +10,7 @@ import numpy as np
 
 from pxgen_plugins.scoring import Scorer
 from pxgen_plugins.thresholds.calibration import Calibration, Floats
+from pxgen_plugins.thresholds.ties import above_atoms
 from pxgen_plugins.utils import validation
 from pxgen_plugins.utils.errors import (
     ModelError,
@@ -70,7 +71,8 @@ class Rule(ABC):
 
     def combine(self, repeats: Floats) -> Floats:
         """Return the reported thresholds (m,) from those of the repeats (r, m)."""
-        mean: Floats = repeats.mean(axis=0)
+        # between the lowest and the highest, which rounding of the mean of equal numbers may leave
+        mean: Floats = repeats.mean(axis=0).clip(repeats.min(axis=0), repeats.max(axis=0))
         return mean
 
     def check(self, names: Sequence[str]) -> None:
@@ -112,16 +114,18 @@ class Rule(ABC):
                     raise _all_invalid(values, names)
                 if reference is None:
                     reference = finite
-                repeats = np.concatenate([repeats, self.threshold(finite)[None]])
+                cut = above_atoms(self.threshold(finite), finite)
+                repeats = np.concatenate([repeats, cut[None]])
                 if self.enough(repeats, names):
                     break
         if invalid:
             _warn_invalid(invalid, self.n_samples * len(repeats))
+        thresholds = self.combine(repeats)
         return Calibration(
             method=type(self).__name__,
             params=self.params,
             names=names,
-            thresholds=self.combine(repeats),
+            thresholds=thresholds if reference is None else above_atoms(thresholds, reference),
             repeats=repeats,
             reference=reference,
             n_samples=self.n_samples,

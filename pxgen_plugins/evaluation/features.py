@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from pxgen_plugins.anchors import open_for
 from pxgen_plugins.criteria.base import Batch
 from pxgen_plugins.models.base import Model, capabilities
-from pxgen_plugins.models.runtime import EvaluationMode, modules_of
+from pxgen_plugins.models.outputs import FEATURES, one_array
+from pxgen_plugins.models.runtime import EvaluationMode, expect_weights, modules_of
 from pxgen_plugins.scoring import Scorer
 from pxgen_plugins.utils import validation
 from pxgen_plugins.utils.errors import (
@@ -41,6 +42,7 @@ class _NoModel:
         modules: list[nn.Module],
     ) -> None:
         self.sample_shape, self.data_range = sample_shape, data_range
+        expect_weights(modules)
         weights = (p for module in modules for p in module.parameters() if p.is_floating_point())
         first = next(weights, torch.empty(0))
         self.device, self.dtype = first.device, first.dtype
@@ -65,6 +67,8 @@ def extract_features(
             the posterior mean where there is one), a module or any other callable from a batch
             (b, ...) to features, or None for the elements themselves. Feature maps (b, c, h, w)
             are averaged over positions, as Heusel et al. (2017) do; anything else is flattened.
+            Of a tuple, mapping or dataclass the only tensor is taken, or that of a usual name
+            (``features``, ``pooler_output``, ...).
             Modules, also those behind a method (``net.features``), are called in evaluation mode,
             on their device and in their floating type, and keep their flags. Any other function is
             called as it is: put a network inside it in evaluation mode first.
@@ -141,6 +145,7 @@ def _answer(network: Any, x: Tensor, is_model: bool) -> Any:
 
 
 def _rows(features: Any, n: int, pooled: bool) -> NDArray[np.float32]:
+    features = one_array("network", features, FEATURES)
     values = features if isinstance(features, Tensor) else torch.as_tensor(np.asarray(features))
     if values.ndim < 2 or len(values) != n:
         hint = "Return one row of features per instance."

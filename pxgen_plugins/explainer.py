@@ -226,9 +226,7 @@ class PXGen(PredictorHolder, Explainer, FitMixin):  # type: ignore[misc]  # alib
         if calibration is None:
             raise NotFittedError(type(self).__name__)
         scorer = self.scorer()
-        anchors = open_for(
-            scorer.model, X, labels=labels, ids=ids, anchors_range=anchors_range
-        )
+        anchors = open_for(scorer.model, X, labels=labels, ids=ids, anchors_range=anchors_range)
         scores = scorer.score(anchors, self.verbose)
         result = assemble(
             scores,

@@ -47,9 +47,12 @@ class Anchors(ABC):
         notes: Sentences on what was done to the anchors on their way, for results and reports.
         rows_read: Most anchors of one pass whose scale was looked at.
         order: When the kind is asked, lower first.
+        takes_pictures: Whether ``open`` takes a third argument,
+            :class:`~pxgen_plugins.anchors.pictures.Pictures`.
     """
 
     order: ClassVar[int] = 50
+    takes_pictures: ClassVar[bool] = False
     labels: NDArray[np.str_] | None = None
     ids: NDArray[np.str_] | None = None
     anchors_range: tuple[float, float] | None = None

@@ -113,7 +113,9 @@ class AnchorSettings(Table):
     """The instances that a model is asked about, or that criteria learn from."""
 
     one_of: ClassVar = ("path", "shipped")
-    owners: ClassVar = {"split": "shipped", "digits": "shipped", "range": "path"}
+    owners: ClassVar = {"split": "shipped", "digits": "shipped"} | dict.fromkeys(
+        ("range", "resize", "transform", "background"), "path"
+    )
 
     path: File | None = Field(
         None, description="folder of images, .csv of paths, .npy, .npz, .parquet, texts, a table"
@@ -124,8 +126,18 @@ class AnchorSettings(Table):
     split: Literal["train", "test"] = Field("test", description="of shipped data")
     digits: list[Any] | None = Field(None, description="of shipped data: only these")
     limit: Count | None = Field(None, description="only the first so many")
+    resize: Any = Field(
+        None, description="of pictures: crop, stretch or pad to the model's size; absent: none"
+    )
+    transform: list[Any] | None = Field(
+        None, description="of pictures: steps by name, as in [mirror, {center_crop: 20}]"
+    )
+    background: Any = Field(
+        None, description="of pictures: the colour behind transparent pixels, as in white"
+    )
     range: Range | None = Field(
-        None, description="lowest and highest value in the path's files, scaled to the model's range"
+        None,
+        description="lowest and highest value in the path's files, scaled to the model's range",
     )
 
 

@@ -57,7 +57,12 @@ def feature_maps(network: Network | None, x: Tensor) -> list[Tensor]:
     several = isinstance(returned, (list, tuple))
     parts = list(returned) if several else [one_array("network", returned, FEATURES)]
     for part in parts:
-        if not isinstance(part, Tensor) or part.is_complex() or part.ndim < 2 or len(part) != len(x):
+        if (
+            not isinstance(part, Tensor)
+            or part.is_complex()
+            or part.ndim < 2
+            or len(part) != len(x)
+        ):
             hint = "Return features of shape (b, c) or (b, c, h, w), or a list of such."
             allowed = f"of {len(x)} rows of features, real numbers"
             raise ModelError("network's result", allowed, short_repr(part), hint)

@@ -266,7 +266,9 @@ def expect_weights(modules: Iterable[nn.Module]) -> None:
     for module in modules:
         for name, weight in [*module.named_parameters(), *module.named_buffers()]:
             if weight.is_meta:
-                hint = "Load the weights: net.to_empty(device='cpu'), then net.load_state_dict(...)."
+                hint = (
+                    "Load the weights: net.to_empty(device='cpu'), then net.load_state_dict(...)."
+                )
                 got = f"{name!r} on the meta device"
                 raise ModelError("the network's weights", "in memory", got, hint)
 

@@ -101,9 +101,7 @@ class SampleBank(GenerativeModel):
                 samples = _ask(source, self.n_bank)
             self._bank = _open(samples, sample_shape, self.n_bank, self._stated)
         elif self._draws is None:
-            self._bank = open_anchors(
-                source, sample_shape=sample_shape, anchors_range=self._stated
-            )
+            self._bank = open_anchors(source, sample_shape=sample_shape, anchors_range=self._stated)
         self._order = np.random.default_rng(derive(self.seed, "halves")).permutation(
             0 if self._bank is None else len(self._bank)
         )

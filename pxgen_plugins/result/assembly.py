@@ -172,9 +172,7 @@ def _group(
     )
 
 
-def _notes(
-    scores: Scores, calibration: Calibration, scorer: Scorer, anchors: Anchors
-) -> list[str]:
+def _notes(scores: Scores, calibration: Calibration, scorer: Scorer, anchors: Anchors) -> list[str]:
     stated = anchors.anchors_range
     doubt = None if stated is not None else scores.span.doubt(scorer.model.data_range)
     scale = None if stated is None else f"anchors are given within [{stated[0]:g}, {stated[1]:g}]"

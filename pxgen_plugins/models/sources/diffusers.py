@@ -94,7 +94,9 @@ def _autoencoder(net: Any, sample_shape: Any, settings: dict[str, Any]) -> VAE |
     parts = net.modules() if isinstance(net, nn.Module) else ()
     if any(isinstance(part, nn.Conv3d) for part in parts):
         hint = "Use a VAE with functions of your own, for frames of one size."
-        raise ModelError("obj", "an autoencoder of images", f"{type(net).__name__}, of videos", hint)
+        raise ModelError(
+            "obj", "an autoencoder of images", f"{type(net).__name__}, of videos", hint
+        )
     shape = _shape(net.config, sample_shape)
     shift, factor = _normalisation(net)
 

@@ -34,7 +34,6 @@ def from_normflows(obj: Any, *, sample_shape: tuple[int, ...], **settings: Any) 
     base = obj.q0
     if type(base).__name__ == "DiagGaussian" and hasattr(obj, "inverse"):
 
-
         def scale() -> Any:  # asked each time: it is a weight
             return base.log_scale.exp() * (getattr(base, "temperature", None) or 1.0)
 

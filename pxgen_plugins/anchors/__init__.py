@@ -61,8 +61,8 @@ def open_anchors(
             both "3", a missing one (None, NaN) the empty string.
         ids: n distinct names, instead of those of ``X``.
         anchors_range: Lowest and highest value that ``X`` may hold, as in (0, 1) for what
-            torchvision's ``ToTensor`` gives: it becomes the model's range, whatever the type. None takes
-            uint8 as 0 to 255 and floats as they are, and warns where that looks wrong.
+            torchvision's ``ToTensor`` gives: it becomes the model's range, whatever the type.
+            None takes uint8 as 0 to 255 and floats as they are, and warns where that looks wrong.
         resize: For folders, CSV files and Parquet columns of pictures: ``"crop"``, ``"stretch"``
             or ``"pad"`` to the model's size, or a size; see
             :class:`~pxgen_plugins.anchors.pictures.Pictures`, as for the next two.

@@ -127,13 +127,16 @@ class Lists:
         return self.storage.layout.apply(values), failed
 
 
+_BYTES = np.dtype(np.uint8)
+
+
 @dataclass(frozen=True)
 class Images:
     """One encoded image per row: its bytes, or a struct with the field ``bytes``."""
 
     name: str
     form: ImageForm
-    dtype: np.dtype[Any] = np.dtype(np.uint8)
+    dtype: np.dtype[Any] = _BYTES
 
     @property
     def sample_shape(self) -> tuple[int, ...]:

@@ -58,7 +58,7 @@ class ImageForm:
     sample_shape: tuple[int, ...]
     size: tuple[int, int] | None
     channels_first: bool
-    pictures: Pictures = Pictures()
+    pictures: Pictures = _AS_THEY_ARE
 
     def convert(self, image: Any) -> NDArray[Any]:
         """Return a Pillow image as an array of ``sample_shape``: uint8, unless a function made it.

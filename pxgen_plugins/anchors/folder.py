@@ -145,20 +145,25 @@ class FolderAnchors(Anchors):
 
     def _looks(self, names: Iterable[str]) -> list[Look]:
         """Return colour and size of the images that can be opened; headers alone are read."""
-        looks, why = [], ""
+        looks, first = [], ""
         for name in names:
-            try:
-                with (
-                    os.fdopen(open_inside(self._root, name), "rb") as file,
-                    open_image(file) as image,
-                ):
-                    looks.append(look(image))
-            except Exception as error:  # a damaged file may raise anything in its decoder
-                why = why or f"{short_repr(name)}: {_why(error)}"
+            one = self._look(name)
+            if not isinstance(one, str):
+                looks.append(one)
+            elif not first:
+                first = f"{short_repr(name)}: {one}"
         if not looks:
             hint = "Remove the damaged images, or use a model with a sample shape."
-            raise AnchorError("X", "a folder of readable images", why, hint)
+            raise AnchorError("X", "a folder of readable images", first, hint)
         return looks
+
+    def _look(self, name: str) -> Look | str:
+        """Return colour and size of an image, or why it cannot be opened."""
+        try:
+            with os.fdopen(open_inside(self._root, name), "rb") as file, open_image(file) as image:
+                return look(image)
+        except Exception as error:  # a damaged file may raise anything in its decoder
+            return _why(error)
 
     def _warn_of_colour(self) -> None:
         """Say so where pictures in colour become grey, by some of them all over the set."""

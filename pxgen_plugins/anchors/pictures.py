@@ -172,7 +172,8 @@ def fit_size(image: Any, size: Size, pictures: Pictures) -> Any:
 
 
 def _step(given: Any) -> Callable[[Any], Any]:
-    name, arguments = given, ()
+    name: Any = given
+    arguments: tuple[Any, ...] = ()
     if isinstance(given, Mapping) and len(given) == 1:
         name = next(iter(given))
         arguments = (given[name],)

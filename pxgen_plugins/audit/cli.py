@@ -363,7 +363,8 @@ def _print_run(run: Run, as_json: bool) -> None:
         content = {
             "verdict": state, "counts": counts, "groups": groups,
             "conditions": [judgement.as_dict() for judgement in run.judgements],
-            "invalid": n_invalid, "notes": run.result.notes, "folder": str(run.path), "report": str(report_file),
+            "invalid": n_invalid, "notes": run.result.notes,
+            "folder": str(run.path), "report": str(report_file),
         }  # fmt: skip
         click.echo(json.dumps(content, indent=1))
         return

@@ -247,14 +247,9 @@ class GAN(Networks):
             if isinstance(list(net.modules())[-1], nn.Sigmoid):
                 return "probabilities"
         x = self._noise()
-        scores = []
+        factors = (1.0, -1.0, 10.0, -10.0, 1000.0, -1000.0)
         with torch.no_grad():
-            for factor in (1.0, -1.0, 10.0, -10.0, 1000.0, -1000.0):
-                try:
-                    scores.append(self.score(x * factor))
-                except Exception:  # it refuses such inputs: nothing was seen
-                    continue
-        values = torch.cat([part[part.isfinite()] for part in scores] or [torch.empty(0)])
+            values = torch.cat([self._scores_far_out(x * factor) for factor in factors])
         spread = float(values.max() - values.min()) if len(values) else 0.0
         if spread == 0.0 or bool(((values < 0) | (values > 1)).any()):
             return "logits"
@@ -263,6 +258,14 @@ class GAN(Networks):
             "probabilities; say which with discriminator_output='probabilities' or 'logits'"
         )
         return "probabilities"
+
+    def _scores_far_out(self, x: Tensor) -> Tensor:
+        """Return the finite scores of inputs that may be out of range; none where it refuses."""
+        try:
+            scores = self.score(x)
+        except Exception:  # whatever a network raises on such inputs
+            return torch.empty(0, device=x.device, dtype=x.dtype)
+        return scores[scores.isfinite()]
 
     def _odds(self, raw: Any) -> Tensor:
         n = len(raw) if isinstance(raw, Tensor) and raw.ndim else 0

@@ -100,8 +100,8 @@ def _only(what: str, value: Any, names: Iterable[str]) -> Any:
     if isinstance(value, torch.distributions.Distribution):
         return value.mean
     named = _named(value)
-    for name in names if named is not None else ():
-        if _is_array(named.get(name)):
+    for name in names:
+        if named is not None and _is_array(named.get(name)):
             return named[name]
     parts = list(value if named is None else named.values()) if _is_group(value) else []
     arrays = [part for part in parts if _is_array(part)]

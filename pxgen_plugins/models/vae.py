@@ -10,8 +10,8 @@ from torch import Tensor
 
 from pxgen_plugins.models._networks import Networks
 from pxgen_plugins.models.base import register
-from pxgen_plugins.models.outputs import Posterior
 from pxgen_plugins.models.callables import expect_shape
+from pxgen_plugins.models.outputs import Posterior
 from pxgen_plugins.models.runtime import Modules
 from pxgen_plugins.utils import validation
 from pxgen_plugins.utils.errors import ModelError, caller, short_repr

@@ -70,6 +70,7 @@ def palette(alpha=None):
     return encode(made, "PNG", **({} if alpha is None else {"transparency": alpha}))
 
 
+KEY = tuple(map(int, RGB[0, 0]))
 COLOURS = np.array([[10, 20, 30], [200, 0, 0], [0, 200, 0], [0, 0, 200]], np.uint8)[GREY % 4]
 TWO = [image(RGB), image(RGB[::-1].copy())]
 DEEP = (RGB.astype(int) * 257).astype("u2")
@@ -99,7 +100,7 @@ CASES = {
                    "transparent pixels"),
     "grey alpha": ("png", encode(image(np.dstack([GREY, HALF]), "LA"), "PNG"), "transparent"),
     "palette alpha": ("png", palette(alpha=1), "transparent pixels"),
-    "transparent colour": ("png", encode(image(RGB), "PNG", transparency=tuple(map(int, RGB[0, 0]))),
+    "transparent colour": ("png", encode(image(RGB), "PNG", transparency=KEY),
                            "transparent pixels"),
     "gif frames": ("gif", encode(TWO[0], "GIF", save_all=True, append_images=TWO[1:]), "2 frames"),
     "apng": ("png", encode(TWO[0], "PNG", save_all=True, append_images=TWO[1:]), "2 frames"),
@@ -154,7 +155,7 @@ def test_transparent_pixels_lie_on_the_stated_colour(name, background, level, tm
         got = np.moveaxis(rows[0], 0, -1)
         clear = {
             "palette alpha": (GREY % 4) == 1,
-            "transparent colour": (RGB == RGB[0, 0]).all(-1),
+            "transparent colour": (RGB[0, 0] == RGB).all(-1),
         }.get(name, HALF == 0)
         whole = {"palette alpha": COLOURS, "grey alpha": np.repeat(GREY[..., None], 3, 2)}
         right = np.where(clear[..., None], level, whole.get(name, RGB))

@@ -101,10 +101,8 @@ def test_continuous_values_keep_the_strict_rule_of_the_paper(rule):
 
 def test_the_largest_of_a_banks_samples_is_still_far_by_its_own_threshold():
     rows = np.random.default_rng(0).random((60, 3))
-    explainer, explanation = explain(
-        SampleBank(rows), ({"name": "sample_rank", "n_fit": 30}, {"name": "nearest_sample", "n_fit": 30}),
-        MeanMax(30, 3), rows,
-    )  # fmt: skip
+    criteria = [{"name": name, "n_fit": 30} for name in ("sample_rank", "nearest_sample")]
+    explainer, explanation = explain(SampleBank(rows), criteria, MeanMax(30, 3), rows)
     threshold = explainer.calibration.thresholds[1]
     assert (explainer.calibration.reference[:, 1] == threshold).sum() == 1
     assert not explanation.affinity[explanation.values[:, 1] == threshold, 1].any()

@@ -168,7 +168,8 @@ def _normalisation(net: Any) -> tuple[Tensor, Tensor]:
 
 def _as_map(values: Tensor, like: Tensor) -> Tensor:
     """Return values (channels, side, side), repeated over the positions of codes ``like``."""
-    sides = [max(1, size // side) for size, side in zip(like.shape[2:], values.shape[1:])]
+    pairs = zip(like.shape[2:], values.shape[1:], strict=True)
+    sides = [max(1, size // side) for size, side in pairs]
     repeats = [side if values.shape[1] > 1 else 1 for side in sides]
     return values.to(like.device, like.dtype).repeat(1, *repeats)
 

@@ -162,9 +162,9 @@ def from_onnx(
     """Return the model behind ONNX files: a format that holds no code.
 
     ``encoder`` and ``decoder`` make a :class:`~pxgen_plugins.models.VAE` when the encoder has two
-    outputs or more (mean, log variance, by their names where these tell), an :class:`~pxgen_plugins.models.Autoencoder` when it has
-    one; ``generator``, perhaps with ``discriminator`` and ``encoder``, a
-    :class:`~pxgen_plugins.models.GAN`; ``network`` a :class:`~pxgen_plugins.models.Diffusion`.
+    outputs or more (mean, log variance, by their names where these tell), an
+    :class:`~pxgen_plugins.models.Autoencoder` when it has one; ``generator``, perhaps with
+    ``discriminator`` and ``encoder``, a :class:`~pxgen_plugins.models.GAN`; ``network`` a :class:`~pxgen_plugins.models.Diffusion`.
     There is no gradient through a file: a GAN without encoder is inverted by its nearest sample,
     and gradient-based attributions refuse.
 
@@ -243,7 +243,7 @@ def _by_name(file: OnnxFile) -> Any:
 
 
 def _posterior_places(names: list[str], scale: str) -> tuple[int, int]:
-    """Return which outputs are mean and spread: by their names where these tell, else the first two.
+    """Return which outputs are mean and spread: by names where these tell, else the first two.
 
     Raises:
         ModelError: When names tell one of both, or that the spread is of another scale.

@@ -99,9 +99,7 @@ class ImageForm:
             good = image.size == self.size or (turned and (height, width) == self.size)
         if not good and (self.size is None or self.pictures.method is None):
             wanted = f"{self.size[0]} x {self.size[1]}" if self.size else f"{self.sample_shape[0]}"
-            raise ValueError(
-                f"the image has {width} x {height} pixels, not {wanted}; resize='crop' scales it"
-            )
+            raise ValueError(f"the image has {width} x {height} pixels, not {wanted}")
 
     def _check_shape(self, made: Any) -> NDArray[Any]:
         """Return what a function made of an image, as it is, if its shape is right."""

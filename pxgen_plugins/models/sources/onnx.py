@@ -164,7 +164,8 @@ def from_onnx(
     ``encoder`` and ``decoder`` make a :class:`~pxgen_plugins.models.VAE` when the encoder has two
     outputs or more (mean, log variance, by their names where these tell), an
     :class:`~pxgen_plugins.models.Autoencoder` when it has one; ``generator``, perhaps with
-    ``discriminator`` and ``encoder``, a :class:`~pxgen_plugins.models.GAN`; ``network`` a :class:`~pxgen_plugins.models.Diffusion`.
+    ``discriminator`` and ``encoder``, a :class:`~pxgen_plugins.models.GAN`; ``network`` a
+    :class:`~pxgen_plugins.models.Diffusion`.
     There is no gradient through a file: a GAN without encoder is inverted by its nearest sample,
     and gradient-based attributions refuse.
 

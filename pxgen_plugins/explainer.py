@@ -206,9 +206,8 @@ class PXGen(PredictorHolder, Explainer, FitMixin):  # type: ignore[misc]  # alib
                 images (sub-folders are labels), a Parquet file, or a DataFrame.
             labels: n labels, of any type; they override those of ``X``.
             ids: n unique names of the anchors.
-            anchors_range: Lowest and highest value that ``X`` may hold, as (0, 1) for what
-                ``ToTensor`` gives to a model of range (-1, 1); None takes uint8 as 0 to 255 and
-                floats as they are, with a warning where that looks wrong.
+            anchors_range: Lowest and highest value that ``X`` may hold; see
+                :func:`~pxgen_plugins.anchors.open_anchors`.
 
         Returns:
             Alibi's Explanation; its data is described at

@@ -53,9 +53,8 @@ class GAN(Networks):
         discriminator: Module or function from instances to one score each, higher = more real:
             (n,), or (n, 1, ...). A conditional one takes instances and classes.
         discriminator_output: ``"logits"`` (log odds, or a critic's values), or
-            ``"probabilities"``, of which ``score`` takes the log odds. None takes probabilities
-            where the discriminator ends in a sigmoid: its last module is one, or all results lie
-            in [0, 1] whatever comes in, which a warning then says.
+            ``"probabilities"``, of which ``score`` takes the log odds. None takes these where its
+            last module is a sigmoid, or, with a warning, where all results lie in [0, 1].
         encoder: Module or function from instances to codes, as of a BiGAN.
         refine: Whether the encoder's codes are only the start of a descent.
         prior: What codes are drawn from: ``"normal"``, N(0, I); ``"uniform"``, between -1 and 1;
@@ -123,11 +122,8 @@ class GAN(Networks):
             modules=modules,
             device=device,
         )
-        self.discriminator_output = "logits"
-        if discriminator_output is not None:
-            self.discriminator_output = validation.choice(
-                discriminator_output, "discriminator_output", OUTPUTS
-            )
+        output = "logits" if discriminator_output is None else discriminator_output
+        self.discriminator_output = validation.choice(output, "discriminator_output", OUTPUTS)
         self.refine = validation.boolean(refine, "refine")
         if self.refine and encoder is None:
             hint = "Pass encoder=f, or leave refine out: inversion starts from samples then."
@@ -247,9 +243,8 @@ class GAN(Networks):
             if isinstance(list(net.modules())[-1], nn.Sigmoid):
                 return "probabilities"
         x = self._noise()
-        factors = (1.0, -1.0, 10.0, -10.0, 1000.0, -1000.0)
         with torch.no_grad():
-            values = torch.cat([self._scores_far_out(x * factor) for factor in factors])
+            values = torch.cat([self._scores_far_out(x * k) for k in (1, -1, 10, -10, 1e3, -1e3)])
         spread = float(values.max() - values.min()) if len(values) else 0.0
         if spread == 0.0 or bool(((values < 0) | (values > 1)).any()):
             return "logits"

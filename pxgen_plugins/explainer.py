@@ -196,7 +196,7 @@ class PXGen(PredictorHolder, Explainer, FitMixin):  # type: ignore[misc]  # alib
         labels: Any = None,
         ids: Any = None,
         *,
-        anchors_range: tuple[float, float] | None = None,
+        anchors_range: Any = None,
     ) -> Explanation:
         """Group the anchors and pick representatives.
 
@@ -206,8 +206,7 @@ class PXGen(PredictorHolder, Explainer, FitMixin):  # type: ignore[misc]  # alib
                 images (sub-folders are labels), a Parquet file, or a DataFrame.
             labels: n labels, of any type; they override those of ``X``.
             ids: n unique names of the anchors.
-            anchors_range: Lowest and highest value that ``X`` may hold; see
-                :func:`~pxgen_plugins.anchors.open_anchors`.
+            anchors_range: Lowest and highest value in ``X``; as for ``open_anchors``.
 
         Returns:
             Alibi's Explanation; its data is described at

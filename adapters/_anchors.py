@@ -107,9 +107,18 @@ class AnchorReader:
         return torch.from_numpy(rows).to(self.model.device, self.model.dtype)
 
     def raw(self) -> NDArray[Any]:
-        """Return all rows as they were given, (n, *sample_shape), uint8 or floating."""
+        """Return all rows as they were given, (n, *sample_shape), uint8 or floating.
+
+        Where ``anchors_range`` is stated they come in the model's range, because an array does not
+        carry it.
+        """
         if not len(self):
             return np.empty((0, *(self.model.sample_shape or (1,))), dtype=np.float32)
+        if self.anchors.anchors_range is not None:
+            rows = self._scorer.inputs(self.anchors, self.usable())
+            whole = np.full((len(self), *rows.shape[1:]), np.nan, rows.dtype)
+            whole[np.setdiff1d(np.arange(len(self)), self.invalid)] = rows
+            return whole
         rows, failed = self.anchors.read(slice(0, len(self)))
         if failed:
             rows = rows.astype(np.float32) if rows.dtype == np.uint8 else rows

@@ -197,7 +197,14 @@ class PXGen(PredictorHolder, Explainer, FitMixin):  # type: ignore[misc]  # alib
         return self
 
     @caller("PXGen.explain")
-    def explain(self, X: Any, labels: Any = None, ids: Any = None) -> Explanation:
+    def explain(
+        self,
+        X: Any,
+        labels: Any = None,
+        ids: Any = None,
+        *,
+        anchors_range: Any = None,
+    ) -> Explanation:
         """Group the anchors and pick representatives.
 
         Args:
@@ -206,6 +213,7 @@ class PXGen(PredictorHolder, Explainer, FitMixin):  # type: ignore[misc]  # alib
                 images (sub-folders are labels), a Parquet file, or a DataFrame.
             labels: n labels, of any type; they override those of ``X``.
             ids: n unique names of the anchors.
+            anchors_range: Lowest and highest value in ``X``; as for ``open_anchors``.
 
         Returns:
             Alibi's Explanation; its data is described at
@@ -223,7 +231,7 @@ class PXGen(PredictorHolder, Explainer, FitMixin):  # type: ignore[misc]  # alib
         if calibration is None:
             raise NotFittedError(type(self).__name__)
         scorer = self.scorer()
-        anchors = open_for(scorer.model, X, labels=labels, ids=ids)
+        anchors = open_for(scorer.model, X, labels=labels, ids=ids, anchors_range=anchors_range)
         scores = scorer.score(anchors, self.verbose)
         result = assemble(
             scores,

@@ -8,7 +8,9 @@ from typing import Any
 
 from pxgen_plugins.anchors.base import REGISTRY, Anchors, fit_shape
 from pxgen_plugins.anchors.label_text import as_ids, as_labels
+from pxgen_plugins.anchors.pictures import Pictures
 from pxgen_plugins.anchors.subset import Subset
+from pxgen_plugins.utils import validation
 from pxgen_plugins.utils.errors import AnchorError, caller, short_repr
 
 register = REGISTRY.register
@@ -30,6 +32,10 @@ def open_anchors(
     sample_shape: tuple[int, ...] | None,
     labels: Any = None,
     ids: Any = None,
+    anchors_range: tuple[float, float] | None = None,
+    resize: Any = None,
+    transform: Any = None,
+    background: Any = None,
 ) -> Anchors:
     """Return the anchor set that ``X`` holds; nothing but names and labels is loaded yet.
 
@@ -54,6 +60,14 @@ def open_anchors(
         labels: n labels of any type, instead of those of ``X``. They become strings: 3 and 3.0
             both "3", a missing one (None, NaN) the empty string.
         ids: n distinct names, instead of those of ``X``.
+        anchors_range: Lowest and highest value that ``X`` may hold, as in (0, 1) for what
+            torchvision's ``ToTensor`` gives: it becomes the model's range, whatever the type.
+            None takes uint8 as 0 to 255 and floats as they are, and warns where that looks wrong.
+        resize: For folders, CSV files and Parquet columns of pictures: ``"crop"``, ``"stretch"``
+            or ``"pad"`` to the model's size, or a size; see
+            :class:`~pxgen_plugins.anchors.pictures.Pictures`, as for the next two.
+        transform: Likewise, a function from a Pillow image, or steps by name.
+        background: Likewise, the colour behind transparent pixels.
 
     Returns:
         The anchor set, its ``labels`` and ``ids`` checked.
@@ -70,16 +84,26 @@ def open_anchors(
         >>> rows.shape, failed, anchors.labels.tolist()
         ((2, 1, 28, 28), {}, ['0', '1', '2', '3', '4'])
     """
-    anchors = _open(X, sample_shape)
+    anchors = _open(X, sample_shape, Pictures(resize, transform, background))
     if labels is not None:
         anchors.labels = as_labels(labels, len(anchors))
     ids = anchors.ids if ids is None else ids
     if ids is not None:
         anchors.ids = as_ids(ids, len(anchors))
+    if anchors_range is not None:
+        anchors.anchors_range = validation.data_range(anchors_range, "anchors_range")
     return anchors
 
 
-def open_for(model: Any, X: Any, *, labels: Any = None, ids: Any = None) -> Anchors:
+def open_for(
+    model: Any,
+    X: Any,
+    *,
+    labels: Any = None,
+    ids: Any = None,
+    anchors_range: tuple[float, float] | None = None,
+    **pictures: Any,
+) -> Anchors:
     """Return the anchor set that ``X`` holds, as ``model`` takes it.
 
     Like :func:`open_anchors`, but a model whose instances are no arrays may open ``X`` by itself,
@@ -90,6 +114,8 @@ def open_for(model: Any, X: Any, *, labels: Any = None, ids: Any = None) -> Anch
         X: Where the anchors are.
         labels: n labels, instead of those of ``X``.
         ids: n distinct names, instead of those of ``X``.
+        anchors_range: As for :func:`open_anchors`.
+        pictures: ``resize``, ``transform`` and ``background``, likewise.
 
     Raises:
         AnchorError: As for :func:`open_anchors`.
@@ -97,16 +123,30 @@ def open_for(model: Any, X: Any, *, labels: Any = None, ids: Any = None) -> Anch
     own = getattr(model, "open_anchors", None)
     if own is not None and not isinstance(X, Anchors):
         X = own(X)
-    return open_anchors(X, sample_shape=model.sample_shape, labels=labels, ids=ids)
+    shape = model.sample_shape
+    stated = anchors_range
+    return open_anchors(
+        X, sample_shape=shape, labels=labels, ids=ids, anchors_range=stated, **pictures
+    )
 
 
-def _open(X: Any, sample_shape: tuple[int, ...] | None) -> Anchors:
-    if isinstance(X, Anchors):
+def _open(X: Any, sample_shape: tuple[int, ...] | None, pictures: Pictures) -> Anchors:
+    if isinstance(X, Anchors) and not pictures:
         return copy.copy(X)  # new labels must not reach the caller's own object
     if isinstance(X, (str, os.PathLike)) and not os.path.exists(X):
         hint = "Check the spelling, and the directory that a relative path starts from."
         raise AnchorError("X", "the path of an existing file", short_repr(X), hint)
+    if isinstance(X, Anchors):
+        hint = "Give resize, transform and background where the anchors are opened first."
+        raise AnchorError("X", "not opened yet, to be resized", type(X).__name__, hint)
     source = REGISTRY.first_match(X)
     if source is None:
         raise AnchorError("X", "something that holds anchors", short_repr(X), _HINT)
-    return source.open(X, sample_shape)
+    if not pictures:
+        return source.open(X, sample_shape)
+    if not source.takes_pictures:
+        allowed = "a folder of images, a CSV file of their paths, or Parquet, to be resized"
+        hint = "Leave resize, transform and background out, and prepare the array yourself."
+        raise AnchorError("X", allowed, short_repr(X), hint)
+    options: dict[str, Any] = {"pictures": pictures}
+    return source.open(X, sample_shape, **options)

@@ -42,12 +42,22 @@ class Anchors(ABC):
     Attributes:
         labels: n strings, or None when unlabelled; "" where a label is missing.
         ids: n distinct strings, or None when unnamed.
+        anchors_range: Lowest and highest value of what ``read`` returns, where the user states it:
+            it is scaled to the model's range. None takes bytes as 0 to 255 and floats as they are.
+        notes: Sentences on what was done to the anchors on their way, for results and reports.
+        rows_read: Most anchors of one pass whose scale was looked at.
         order: When the kind is asked, lower first.
+        takes_pictures: Whether ``open`` takes a third argument,
+            :class:`~pxgen_plugins.anchors.pictures.Pictures`.
     """
 
     order: ClassVar[int] = 50
+    takes_pictures: ClassVar[bool] = False
     labels: NDArray[np.str_] | None = None
     ids: NDArray[np.str_] | None = None
+    anchors_range: tuple[float, float] | None = None
+    notes: tuple[str, ...] = ()
+    rows_read: int = 0
 
     @classmethod
     def matches(cls, X: Any) -> bool:

@@ -11,11 +11,13 @@ import numpy as np
 from pxgen_plugins.anchors._images import pillow
 from pxgen_plugins.anchors.base import REGISTRY, path_of
 from pxgen_plugins.anchors.folder import FolderAnchors
+from pxgen_plugins.anchors.pictures import Pictures
 from pxgen_plugins.anchors.tables import csv_columns, set_labels
 from pxgen_plugins.utils.errors import AnchorError, short_repr
 
 __all__ = ["ImageCsvAnchors", "image_columns"]
 
+_AS_THEY_ARE = Pictures()
 _COLUMNS = {
     "label": ("label",),
     "id": ("id",),
@@ -34,7 +36,8 @@ class ImageCsvAnchors(FolderAnchors):
 
     Args:
         path: The CSV file, UTF-8.
-        sample_shape: Shape of one anchor; None takes (1, H, W) or (3, H, W) of the first image.
+        sample_shape: Shape of one anchor; None takes it from all images, as for a folder.
+        pictures: What else is done to the images.
 
     Raises:
         AnchorError: When it cannot be read or lists no path, or images cannot have this shape.
@@ -43,7 +46,9 @@ class ImageCsvAnchors(FolderAnchors):
 
     order: ClassVar[int] = 20
 
-    def __init__(self, path: Path, sample_shape: tuple[int, ...] | None) -> None:
+    def __init__(
+        self, path: Path, sample_shape: tuple[int, ...] | None, pictures: Pictures = _AS_THEY_ARE
+    ) -> None:
         pillow()
         columns = image_columns(path)
         if not columns:
@@ -55,7 +60,7 @@ class ImageCsvAnchors(FolderAnchors):
         if not self._names:
             hint = "Write one line for each image."
             raise AnchorError("X", "a CSV file that lists images", "none", hint)
-        self._form = self._find_form(sample_shape)
+        self._find_form(sample_shape, pictures)
         self.ids = np.array(self._names, np.str_)
         set_labels(self, columns)
 

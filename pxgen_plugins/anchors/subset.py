@@ -39,6 +39,8 @@ class Subset(Anchors):
         self._index = positions(index, len(anchors))
         self.labels = None if anchors.labels is None else anchors.labels[self._index]
         self.ids = None if anchors.ids is None else anchors.ids[self._index]
+        self.anchors_range, self.notes = anchors.anchors_range, anchors.notes
+        self.rows_read = anchors.rows_read
 
     def __len__(self) -> int:
         return len(self._index)

@@ -365,7 +365,8 @@ def _print_run(run: Run, as_json: bool) -> None:
         content = {
             "verdict": state, "counts": counts, "groups": groups,
             "conditions": [judgement.as_dict() for judgement in run.judgements],
-            "invalid": n_invalid, "folder": str(run.path), "report": str(report_file),
+            "invalid": n_invalid, "notes": run.result.notes,
+            "folder": str(run.path), "report": str(report_file),
         }  # fmt: skip
         click.echo(json.dumps(content, indent=1))
         return
@@ -378,6 +379,8 @@ def _print_run(run: Run, as_json: bool) -> None:
     click.echo(f"groups: {sizes}; invalid {n_invalid:,}")
     for why, count, first in invalid_by_reason(run.result, 3):
         click.echo(f"  {count:,} not scored: {visible(why, 120)} (the first is anchor {first})")
+    for note in run.result.notes:
+        click.echo(f"  note: {visible(note, 400)}")
     click.echo(click.style(state, fg=_COLOURS.get(state), bold=True), color=colour)
     click.echo(f"report: {report_file}")
 

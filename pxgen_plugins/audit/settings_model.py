@@ -11,7 +11,7 @@ from pxgen_plugins.audit.conditions import Condition
 from pxgen_plugins.audit.settings_file import Faults
 from pxgen_plugins.utils import optional
 from pxgen_plugins.utils.errors import ParameterError, short_repr
-from pxgen_plugins.utils.validation import LARGEST, nearest
+from pxgen_plugins.utils.validation import LARGEST, data_range, nearest
 
 try:
     from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
@@ -45,8 +45,14 @@ def _check_condition(spec: Any) -> Any:
     return spec
 
 
+def _check_range(ends: list[float]) -> list[float]:
+    return list(data_range(ends, "anchors.range") or ())
+
+
 File = Annotated[str, Field(pattern=r"^[^\x00]+$"), AfterValidator(_absolute)]
 """A path, relative to ``context["folder"]``."""
+Range = Annotated[list[float], Field(min_length=2, max_length=2), AfterValidator(_check_range)]
+"""Two numbers, the lower one first."""
 Count = Annotated[int, Field(ge=1, le=LARGEST)]
 Seed = Annotated[int, Field(ge=0, le=LARGEST)]
 
@@ -107,7 +113,9 @@ class AnchorSettings(Table):
     """The instances that a model is asked about, or reference data."""
 
     one_of: ClassVar = ("path", "shipped")
-    owners: ClassVar = {"split": "shipped", "digits": "shipped"}
+    owners: ClassVar = {"split": "shipped", "digits": "shipped"} | dict.fromkeys(
+        ("range", "resize", "transform", "background"), "path"
+    )
 
     path: File | None = Field(
         None, description="folder of images, .csv of paths, .npy, .npz, .parquet, texts, a table"
@@ -118,6 +126,19 @@ class AnchorSettings(Table):
     split: Literal["train", "test"] = Field("test", description="of shipped data")
     digits: list[Any] | None = Field(None, description="of shipped data: only these")
     limit: Count | None = Field(None, description="only the first so many")
+    resize: Any = Field(
+        None, description="of pictures: crop, stretch or pad to the model's size; absent: none"
+    )
+    transform: list[Any] | None = Field(
+        None, description="of pictures: steps by name, as in [mirror, {center_crop: 20}]"
+    )
+    background: Any = Field(
+        None, description="of pictures: the colour behind transparent pixels, as in white"
+    )
+    range: Range | None = Field(
+        None,
+        description="lowest and highest value in the path's files, scaled to the model's range",
+    )
 
 
 class ExecutorSettings(Table):

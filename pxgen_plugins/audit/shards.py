@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pxgen_plugins.anchors import Anchors
+from pxgen_plugins.anchors.scale import Span
 from pxgen_plugins.audit.digests import model_digest, plan_digest
 from pxgen_plugins.audit.inputs import build_model, open_set
 from pxgen_plugins.audit.settings import Config
@@ -132,7 +133,7 @@ def score_shard(folder: Path, index: int) -> int:
     with one_thread():
         scores = work.explainer.scorer().score(work.anchors, rows=rows)
     reasons = json.dumps({str(at): why for at, why in sorted(scores.reasons.items())})
-    metadata = {"reasons": reasons, "plan": work.plan}
+    metadata = {"reasons": reasons, "plan": work.plan, "span": json.dumps(scores.span.to_data())}
     content = save({"values": np.ascontiguousarray(scores.values)}, metadata)
     write_atomic(_path(folder, index), content)
     return index
@@ -163,6 +164,7 @@ def gather(folder: Path, n_anchors: int, size: int, width: int, plan: str) -> Sc
     """
     values = np.empty((n_anchors, width))
     reasons: dict[int, str] = {}
+    span = Span()
     for index in range(count(n_anchors, size)):
         rows = _rows(index, size, n_anchors)
         shard = _read(folder, index, (len(rows), width), plan)
@@ -170,7 +172,8 @@ def gather(folder: Path, n_anchors: int, size: int, width: int, plan: str) -> Sc
             raise FileNotFoundError(f"shard {index} of {folder}")
         values[rows.start : rows.stop] = shard[0]
         reasons |= {rows.start + int(at): str(why) for at, why in shard[1].items()}
-    return Scores(values, reasons)
+        span.merge(shard[2])
+    return Scores(values, reasons, span)
 
 
 def sweep(folder: Path) -> None:
@@ -194,7 +197,7 @@ def _path(folder: Path, index: int) -> Path:
 
 def _read(
     folder: Path, index: int, shape: tuple[int, int], plan: str
-) -> tuple[NDArray[np.float64], dict[str, Any]] | None:
+) -> tuple[NDArray[np.float64], dict[str, Any], Span] | None:
     from safetensors import safe_open
 
     try:
@@ -202,9 +205,10 @@ def _read(
             values = file.get_tensor("values")
             metadata = file.metadata()
             reasons = json.loads(metadata["reasons"])
+            span = Span.of(json.loads(metadata["span"]))
         if metadata["plan"] != plan or not all(0 <= int(at) < shape[0] for at in reasons):
             return None
     except Exception:  # absent, or not one of ours: it is scored again
         return None
     good = values.shape == shape and values.dtype == np.float64 and isinstance(reasons, dict)
-    return (values, reasons) if good else None
+    return (values, reasons, span) if good else None

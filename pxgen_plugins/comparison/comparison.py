@@ -126,6 +126,7 @@ def compare(
     target: Any = "mse",
     n_anchors: int = 4,
     quality: bool = True,
+    anchors_range: tuple[float, float] | None = None,
     seed: int = 0,
     verbose: bool = False,
 ) -> Comparison:
@@ -148,6 +149,7 @@ def compare(
         target: What named adapters explain, where they take a target.
         n_anchors: Anchors that local methods explain, in turn one of each group.
         quality: Measure quality too, which runs local methods several times more.
+        anchors_range: Lowest and highest value that ``X`` may hold, as for :meth:`PXGen.explain`.
         seed: Seed of adapters made here and of the measures.
         verbose: Show progress on stderr.
 
@@ -165,7 +167,7 @@ def compare(
         allowed = "a model of pxgen_plugins.models"
         raise ParameterError("model", allowed, type(model).__name__, hint)
     parsed = methods_of(methods)
-    anchors = open_for(model, X, labels=labels)
+    anchors = open_for(model, X, labels=labels, anchors_range=anchors_range)
     explanation, cost = _explain_groups(model, anchors, groups, seed)
     result = Result.of(explanation)
     scorer = _scorer(model, explanation, seed)

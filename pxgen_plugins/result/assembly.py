@@ -17,6 +17,7 @@ from pxgen_plugins.representatives import Choice, select
 from pxgen_plugins.result.result import CalibrationSummary, Examples, Group, Result
 from pxgen_plugins.scoring import Scorer, Scores
 from pxgen_plugins.thresholds import Calibration
+from pxgen_plugins.thresholds.ties import atom_shares
 from pxgen_plugins.utils.errors import warn
 from pxgen_plugins.utils.seeds import derive
 from pxgen_plugins.utils.sequences import even_positions
@@ -116,6 +117,7 @@ def assemble(
         strips=strips,
         examples=examples_of(scorer, anchors, [*picks, *strips.values()], examples),
         calibration=summary,
+        notes=_notes(scores, calibration, scorer, anchors),
     )
 
 
@@ -179,6 +181,20 @@ def _group(
         representatives=representatives,
         selection=quality,
     )
+
+
+def _notes(scores: Scores, calibration: Calibration, scorer: Scorer, anchors: Anchors) -> list[str]:
+    stated = anchors.anchors_range
+    doubt = None if stated is not None else scores.span.doubt(scorer.model.data_range)
+    scale = None if stated is None else f"anchors are given within [{stated[0]:g}, {stated[1]:g}]"
+    shares = atom_shares(calibration.thresholds, calibration.reference)
+    ties = [
+        f"the threshold of {name} is on a value that {share:.1%} of the model's own samples have; "
+        "an anchor with this very value counts as close, elsewhere only one strictly below"
+        for name, share in zip(calibration.names, shares, strict=True)
+        if share
+    ]
+    return [text for text in (doubt, scale, *anchors.notes, *ties) if text is not None]
 
 
 def _warn_invalid(invalid: NDArray[np.int64], n: int, reasons: Mapping[int, str]) -> None:

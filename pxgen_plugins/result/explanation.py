@@ -30,7 +30,7 @@ __all__ = [
     "write_json",
 ]
 
-_LISTS = ("criteria", "kinds", "units", "reasons")
+_LISTS = ("criteria", "kinds", "units", "reasons", "notes")
 _TABLES = ("thresholds", "threshold_std", "groups", "strips", "calibration")
 
 DEFAULT_META_PXGEN: dict[str, Any] = {

@@ -257,6 +257,8 @@ class Result:
         strips: Indices of the "delusion" and the "alignment" figure.
         examples: Pixels or texts of the anchors that the figures show, or None.
         calibration: What is kept of the calibration; None when unknown.
+        notes: What a reader must know of how the numbers came about, in sentences: a scale that
+            looks wrong, what was done to the pictures, thresholds on which values tie.
     """
 
     criteria: list[str]
@@ -280,6 +282,7 @@ class Result:
     strips: dict[str, Indices] = field(default_factory=dict)
     examples: Examples | None = None
     calibration: CalibrationSummary | None = None
+    notes: list[str] = field(default_factory=list)
 
     @property
     def n(self) -> int:
@@ -376,6 +379,7 @@ class Result:
             strips={str(k): _indices(rows) for k, rows in (data.get("strips") or {}).items()},
             examples=None if examples is None else Examples.of(examples),
             calibration=CalibrationSummary.of(calibration, m) if calibration else None,
+            notes=[str(note) for note in data.get("notes") or []],
         )
 
     def to_data(self) -> dict[str, Any]:

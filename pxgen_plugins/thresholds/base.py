@@ -12,6 +12,7 @@ import numpy as np
 from pxgen_plugins.anchors import Anchors
 from pxgen_plugins.scoring import Scorer
 from pxgen_plugins.thresholds.calibration import Calibration, Floats
+from pxgen_plugins.thresholds.ties import above_atoms
 from pxgen_plugins.utils import validation
 from pxgen_plugins.utils.errors import (
     AnchorError,
@@ -99,8 +100,12 @@ class Rule(ABC):
 
     def combine(self, repeats: Floats) -> Floats:
         """Return the reported thresholds (m,) from those of the repeats (r, m)."""
-        reported: Floats = repeats[0] if self.source == "reference" else repeats.mean(axis=0)
-        return reported
+        if self.source == "reference":
+            reported: Floats = repeats[0]
+            return reported
+        # between the lowest and the highest, which rounding of the mean of equal numbers may leave
+        mean: Floats = repeats.mean(axis=0).clip(repeats.min(axis=0), repeats.max(axis=0))
+        return mean
 
     def repeats_of(self, values: Floats, names: Sequence[str], rng: np.random.Generator) -> Floats:
         """Return the thresholds (r, m) of the repeats that reference values (n, m) give."""
@@ -163,16 +168,18 @@ class Rule(ABC):
                     kept = finite
                 elif len(kept) < self.n_reference:
                     kept = np.concatenate([kept, finite])
-                repeats = np.concatenate([repeats, self.threshold_by_name(finite, names)[None]])
+                cut = above_atoms(self.threshold_by_name(finite, names), finite)
+                repeats = np.concatenate([repeats, cut[None]])
                 if self.enough(repeats, names):
                     break
         if invalid:
             _warn_invalid(invalid, self.n_samples * len(repeats))
+        thresholds = self.combine(repeats)
         return Calibration(
             method=type(self).__name__,
             params=self.params,
             names=names,
-            thresholds=self.combine(repeats),
+            thresholds=thresholds if kept is None else above_atoms(thresholds, kept),
             repeats=repeats,
             reference=kept,
             n_samples=self.n_samples,
@@ -217,6 +224,7 @@ class Rule(ABC):
             )
         rng = np.random.default_rng(derive(seed, "resamples"))
         repeats = self.repeats_of(finite, names, rng)
+        repeats = np.array([above_atoms(repeat, finite) for repeat in repeats])
         return Calibration(
             method=type(self).__name__,
             params=self.params,

@@ -154,4 +154,6 @@ def _groups(result: Result) -> list[str]:
         table += ["", f"Intervals: for {result.calibration.interval_source}."]
     for reason, count, first in invalid_by_reason(result):
         table += ["", f"Not scored: {count:,}, {code(reason, 160)}, the first #{first}."]
+    for note in result.notes:
+        table += ["", f"Note: {code(note, 400)}."]
     return table

@@ -16,6 +16,10 @@ from pxgen_plugins.utils.errors import ModelError, ParameterError, caller, short
 
 __all__ = ["from_transformers"]
 
+_TEXT_PARTS = (
+    "text_config", "thinker_config", "language_config", "llm_config", "decoder", "generator",
+)  # fmt: skip
+
 
 @caller("from_transformers")
 def from_transformers(
@@ -78,8 +82,25 @@ def from_transformers(
         prompt=prompt,
         modules=obj,
     )
-    model.origin = f"transformers {type(obj).__name__}, {obj.config.vocab_size} tokens"
+    model.origin = f"transformers {type(obj).__name__}, {_text_config(obj).vocab_size} tokens"
     return model
+
+
+def _text_config(net: Any) -> Any:
+    """Return the configuration of a model's text part: composite ones (Gemma 3) hold it inside.
+
+    Raises:
+        ModelError: When no part has a ``vocab_size``.
+    """
+    parts = [net.config]
+    for part in parts:  # grows on the way: a part may be composite itself
+        if getattr(part, "vocab_size", None) is not None:
+            return part
+        inner = (getattr(part, name, None) for name in _TEXT_PARTS)
+        parts += [one for one in inner if one is not None and not isinstance(one, (str, dict))]
+    hint = "Pass the language model inside, as in model.language_model with its lm_head."
+    got = f"a {type(net.config).__name__} without one"
+    raise ModelError("obj", "a model whose configuration has a vocab_size", got, hint)
 
 
 class _Causal:
@@ -95,7 +116,7 @@ class _Causal:
         self.end = getattr(tokenizer, "eos_token_id", None)
         self.start = [first] if first is not None else [self.end] if self.end is not None else []
         self.scored = [first] if first is not None else []
-        self.most = getattr(net.config, "max_position_embeddings", None)
+        self.most = getattr(_text_config(net), "max_position_embeddings", None)
         self.evaluating = EvaluationMode([net])
         self.device = next(net.parameters()).device
 
@@ -156,7 +177,7 @@ class _Causal:
         """Return whether what is said of a token leaves the later ones out of account."""
         if getattr(self.net.config, "is_encoder_decoder", False):
             return False
-        most = int(self.net.config.vocab_size)
+        most = int(_text_config(self.net).vocab_size)
         tokens = [(7 * k + 1) % most for k in range(min(4, self.most or 4))]
         other = [*tokens[:-1], (tokens[-1] + 1) % most]
         one, two = (self._forward([ids]).logits.float()[0, :-1] for ids in (tokens, other))
@@ -190,7 +211,7 @@ class _Causal:
     def _never(self, first: bool) -> Tensor:
         """Return the tokens that are not drawn: those without text; the end, as the first."""
         if self.textless is None:
-            tokens = range(int(self.net.config.vocab_size))
+            tokens = range(int(_text_config(self.net).vocab_size))
             self.textless = [
                 i for i in tokens if not self.tokenizer.decode([i], skip_special_tokens=True)
             ]

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import copy
 import os
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pxgen_plugins.anchors.base import REGISTRY, Anchors, fit_shape
 from pxgen_plugins.anchors.label_text import as_ids, as_labels
 from pxgen_plugins.anchors.subset import Subset
+from pxgen_plugins.anchors.tables import BY_NAME, Columns
 from pxgen_plugins.utils.errors import AnchorError, caller, short_repr
 
 register = REGISTRY.register
@@ -30,6 +32,7 @@ def open_anchors(
     sample_shape: tuple[int, ...] | None,
     labels: Any = None,
     ids: Any = None,
+    columns: str | Sequence[str] | None = None,
 ) -> Anchors:
     """Return the anchor set that ``X`` holds; nothing but names and labels is loaded yet.
 
@@ -52,11 +55,15 @@ def open_anchors(
         sample_shape: Shape of one anchor as the model takes it; None takes ``X`` as it is, with
             the anchors along the first axis.
         labels: n labels of any type, instead of those of ``X``. They become strings: 3 and 3.0
-            both "3", a missing one (None, NaN) the empty string.
-        ids: n distinct names, instead of those of ``X``.
+            both "3", a missing one (None, NaN) the empty string. Or, for tables, the name of the
+            column, or of the level of the index, that holds them.
+        ids: n distinct names, instead of those of ``X``, or the name of a column likewise.
+        columns: For tables, the columns of features, or the one of lists, images, texts or paths;
+            None finds them by their kinds and names.
 
     Returns:
-        The anchor set, its ``labels`` and ``ids`` checked.
+        The anchor set, its ``labels`` and ``ids`` checked; its ``describe()`` says which columns
+        were taken for what.
 
     Raises:
         AnchorError: When ``X`` cannot be read as a whole (a single bad row is reported by
@@ -70,38 +77,58 @@ def open_anchors(
         >>> rows.shape, failed, anchors.labels.tolist()
         ((2, 1, 28, 28), {}, ['0', '1', '2', '3', '4'])
     """
-    anchors = _open(X, sample_shape)
-    if labels is not None:
+    anchors = _open(X, sample_shape, Columns.of(columns, labels, ids))
+    if labels is not None and not isinstance(labels, str):
         anchors.labels = as_labels(labels, len(anchors))
-    ids = anchors.ids if ids is None else ids
-    if ids is not None:
+        anchors.origins = _without(anchors.origins, "labels")
+    if ids is not None and not isinstance(ids, str):
         anchors.ids = as_ids(ids, len(anchors))
+        anchors.origins = _without(anchors.origins, "ids")
+    elif anchors.ids is not None:
+        anchors.ids = as_ids(anchors.ids, len(anchors))
     return anchors
 
 
-def open_for(model: Any, X: Any, *, labels: Any = None, ids: Any = None) -> Anchors:
+def open_for(
+    model: Any,
+    X: Any,
+    *,
+    labels: Any = None,
+    ids: Any = None,
+    columns: str | Sequence[str] | None = None,
+) -> Anchors:
     """Return the anchor set that ``X`` holds, as ``model`` takes it.
 
     Like :func:`open_anchors`, but a model whose instances are no arrays may open ``X`` by itself,
-    with a method ``open_anchors(X)``.
+    with a method ``open_anchors(X)``, or ``open_anchors(X, named)`` for tables with columns that
+    the user named.
 
     Args:
         model: The model that is explained.
         X: Where the anchors are.
-        labels: n labels, instead of those of ``X``.
-        ids: n distinct names, instead of those of ``X``.
+        labels: n labels, instead of those of ``X``, or the name of a column.
+        ids: n distinct names, instead of those of ``X``, or the name of a column.
+        columns: The columns of anchors; see :func:`open_anchors`.
 
     Raises:
         AnchorError: As for :func:`open_anchors`.
     """
     own = getattr(model, "open_anchors", None)
     if own is not None and not isinstance(X, Anchors):
-        X = own(X)
-    return open_anchors(X, sample_shape=model.sample_shape, labels=labels, ids=ids)
+        named = Columns.of(columns, labels, ids)
+        X = own(X) if named == BY_NAME else own(X, named)
+        if isinstance(X, Anchors):  # it has seen the names
+            labels, ids, columns = (
+                None if isinstance(one, str) else one for one in (labels, ids, None)
+            )
+    shape = model.sample_shape
+    return open_anchors(X, sample_shape=shape, labels=labels, ids=ids, columns=columns)
 
 
-def _open(X: Any, sample_shape: tuple[int, ...] | None) -> Anchors:
+def _open(X: Any, sample_shape: tuple[int, ...] | None, named: Columns) -> Anchors:
     if isinstance(X, Anchors):
+        if named != BY_NAME:
+            return Anchors.open_columns(X, sample_shape, named)  # which refuses them
         return copy.copy(X)  # new labels must not reach the caller's own object
     if isinstance(X, (str, os.PathLike)) and not os.path.exists(X):
         hint = "Check the spelling, and the directory that a relative path starts from."
@@ -109,4 +136,11 @@ def _open(X: Any, sample_shape: tuple[int, ...] | None) -> Anchors:
     source = REGISTRY.first_match(X)
     if source is None:
         raise AnchorError("X", "something that holds anchors", short_repr(X), _HINT)
-    return source.open(X, sample_shape)
+    if named == BY_NAME:
+        return source.open(X, sample_shape)
+    return source.open_columns(X, sample_shape, named)
+
+
+def _without(origins: Mapping[str, str], role: str) -> dict[str, str]:
+    """Return the origins without that of what the user gave."""
+    return {name: origin for name, origin in origins.items() if name != role}

@@ -19,7 +19,7 @@ from pxgen_plugins.anchors._images import form_of_shape, pillow
 from pxgen_plugins.anchors._shapes import as_batch, refuse_shape
 from pxgen_plugins.anchors.base import REGISTRY, Anchors, path_of, positions, reason
 from pxgen_plugins.anchors.folder import scan
-from pxgen_plugins.anchors.tables import Choice, choose, set_labels
+from pxgen_plugins.anchors.tables import BY_NAME, Choice, Columns, choose, set_labels
 from pxgen_plugins.utils.errors import AnchorError, short_repr
 
 __all__ = ["ParquetAnchors"]
@@ -33,7 +33,8 @@ _HINT = "Check the file with pyarrow.parquet.read_table."
 class ParquetAnchors(Anchors):
     """Anchors in a Parquet file, or in all those under a folder, sorted by relative path.
 
-    Columns are told apart by :func:`~pxgen_plugins.anchors.tables.choose`. A null, a list of
+    Columns are told apart by :func:`~pxgen_plugins.anchors.tables.choose`; a stored pandas index
+    may hold labels or ids, by the same names. A null, a list of
     another length, an image that does not decode or a damaged part of a file fails its rows. Paths
     in an image column are not followed. pyarrow cannot read a null in a column of fixed-size
     lists: the rows of its block and after it in the row group fail.
@@ -45,6 +46,7 @@ class ParquetAnchors(Anchors):
     Args:
         paths: The files.
         sample_shape: Shape of one anchor; None takes that of the first row.
+        named: The columns that the user named.
 
     Raises:
         AnchorError: When a file is damaged, the files have different columns, or the rows do not
@@ -54,17 +56,24 @@ class ParquetAnchors(Anchors):
 
     order: ClassVar[int] = 15
 
-    def __init__(self, paths: list[str], sample_shape: tuple[int, ...] | None) -> None:
-        schema, parts, ignored = _survey(paths)
-        kept = [field for field in schema if field.name not in ignored]
-        choice = choose([(field.name, arrow.kind_of(field.type)) for field in kept])
+    def __init__(
+        self,
+        paths: list[str],
+        sample_shape: tuple[int, ...] | None,
+        named: Columns = BY_NAME,
+    ) -> None:
+        schema, parts, index = _survey(paths)
+        kinds = [(f.name, arrow.kind_of(f.type)) for f in schema if f.name not in index]
+        levels = [name for name in schema.names if name in index]
+        choice = choose(kinds, sample_shape, named, levels)
         self._n = sum(part.rows for part in parts)
         self._parts = [part for part in parts if part.rows]
         self._starts = np.cumsum([0, *(part.rows for part in self._parts)])
         self._reader = BlockReader(choice.names)
         self._lock = threading.Lock()
         self._decode = self._decoder(schema, choice, sample_shape)
-        set_labels(self, {role: self._values(name) for role, name in choice.texts.items()})
+        texts = {role: self._values(name) for role, name in choice.texts.items()}
+        set_labels(self, texts, choice.origins)
 
     @classmethod
     def matches(cls, X: Any) -> bool:
@@ -84,9 +93,14 @@ class ParquetAnchors(Anchors):
     @classmethod
     def open(cls, X: Any, sample_shape: tuple[int, ...] | None) -> Anchors:
         """Return the anchors in the file or folder ``X``."""
+        return cls.open_columns(X, sample_shape, BY_NAME)
+
+    @classmethod
+    def open_columns(cls, X: Any, sample_shape: tuple[int, ...] | None, named: Columns) -> Anchors:
+        """Return the anchors in the file or folder ``X``, of which the user named columns."""
         path = Path(X)
         if not path.is_dir():
-            return cls([str(path)], sample_shape)
+            return cls([str(path)], sample_shape, named)
         root = os.path.realpath(path)
         names, _ = scan(root, _SUFFIXES)
         paths = [os.path.realpath(os.path.join(root, name)) for name in names]
@@ -95,7 +109,7 @@ class ParquetAnchors(Anchors):
                 hint = "Copy the file into the folder, or give its own path."
                 got = f"the symbolic link {short_repr(name)}"
                 raise AnchorError("X", "a folder that no link leaves", got, hint)
-        return cls(paths, sample_shape)
+        return cls(paths, sample_shape, named)
 
     def __len__(self) -> int:
         return self._n

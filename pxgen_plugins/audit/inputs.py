@@ -89,7 +89,8 @@ def open_set(config: Config, name: str, model: Any) -> Anchors | None:
         with caller(name):
             return open_for(model, images[:limit, None], labels=labels[:limit], ids=ids[:limit])
     with caller(name):
-        anchors = open_for(model, settings["path"])
+        named = {name: settings[name] for name in ("columns", "labels", "ids")}
+        anchors = open_for(model, settings["path"], **named)
     return anchors if settings["limit"] is None else Subset(anchors, slice(settings["limit"]))
 
 

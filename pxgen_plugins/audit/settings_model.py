@@ -107,7 +107,10 @@ class AnchorSettings(Table):
     """The instances that a model is asked about, or that criteria learn from."""
 
     one_of: ClassVar = ("path", "shipped")
-    owners: ClassVar = {"split": "shipped", "digits": "shipped"}
+    owners: ClassVar = {
+        "split": "shipped", "digits": "shipped",
+        "columns": "path", "labels": "path", "ids": "path",
+    }  # fmt: skip
 
     path: File | None = Field(
         None, description="folder of images, .csv of paths, .npy, .npz, .parquet, texts, a table"
@@ -117,6 +120,11 @@ class AnchorSettings(Table):
     )
     split: Literal["train", "test"] = Field("test", description="of shipped data")
     digits: list[Any] | None = Field(None, description="of shipped data: only these")
+    columns: list[str] | None = Field(
+        None, description="of a table: its features, or the column of texts, paths, lists or images"
+    )
+    labels: str | None = Field(None, description="of a table: the column of labels")
+    ids: str | None = Field(None, description="of a table: the column of ids")
     limit: Count | None = Field(None, description="only the first so many")
 
 

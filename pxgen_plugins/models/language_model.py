@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from pxgen_plugins.anchors.documents import from_rows, open_texts, to_rows
+from pxgen_plugins.anchors.tables import BY_NAME, Columns
 from pxgen_plugins.models._seeded_callable import Draw
 from pxgen_plugins.models.base import GenerativeModel, register
 from pxgen_plugins.models.callables import method
@@ -93,9 +94,9 @@ class LanguageModel(GenerativeModel):
         """Return texts as rows of code points, float32 (n, max_chars); longer ones are cut."""
         return torch.from_numpy(to_rows(texts, self.max_chars))
 
-    def open_anchors(self, X: Any) -> Any:
-        """Return the anchors behind texts."""
-        return open_texts(X, self.max_chars)
+    def open_anchors(self, X: Any, named: Columns = BY_NAME) -> Any:
+        """Return the anchors behind texts; ``named`` are the columns that the user named."""
+        return open_texts(X, self.max_chars, named)
 
     def render(self, x: Tensor) -> list[str]:
         """Return the texts behind rows."""

@@ -68,14 +68,6 @@ def test_a_file_without_a_row_holds_no_text(kind, tmp_path):
     assert len(open_texts(path, 10)) == 0
 
 
-def test_a_key_that_some_lines_lack_is_no_column(tmp_path):
-    lines = ['{"text": "a", "label": 1, "id": "x"}', '{"text": "b", "id": "y"}']
-    (tmp_path / "texts.jsonl").write_text("\n".join(lines), encoding="utf-8")
-    anchors = open_texts(tmp_path / "texts.jsonl", 10)
-    assert anchors.labels is None
-    assert anchors.ids.tolist() == ["x", "y"]
-
-
 def test_a_text_file_has_one_text_per_line(tmp_path):
     (tmp_path / "texts.txt").write_text("\n".join(TEXTS) + "\n", encoding="utf-8")
     assert from_rows(open_texts(tmp_path / "texts.txt", 10).read(slice(None))[0]) == TEXTS

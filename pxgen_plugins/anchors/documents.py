@@ -103,7 +103,8 @@ def open_texts(X: Any, width: int, named: Columns = BY_NAME) -> Any:
     if columns is None:
         return X
     texts = Texts(columns.cells["text"], width)
-    set_labels(texts, columns.cells, origins([columns.names["text"]], columns.names))
+    words = origins([columns.names["text"]], columns.names)
+    set_labels(texts, columns.cells, words, named)
     return texts
 
 
@@ -132,6 +133,9 @@ def _columns(X: Any, named: Columns) -> FileColumns | None:
 
 def _table_columns(X: Any, named: Columns) -> FileColumns:
     """Return the columns of a DataFrame, with the levels of its index, or of a mapping."""
+    if hasattr(X, "to_arrow") or hasattr(X, "column_names"):  # tables of polars and pyarrow
+        X = X.to_arrow() if hasattr(X, "to_arrow") else X
+        X = {name: X[name].to_pylist() for name in X.column_names}
     pandas = hasattr(X, "columns") and hasattr(X, "index")
     known = [*X, *(index_names(X) if pandas else ())]
     names = named.places(known, "text", ("text",))

@@ -12,6 +12,7 @@ from pxgen_plugins.anchors._shapes import as_batch
 from pxgen_plugins.anchors.base import (
     REGISTRY,
     Anchors,
+    library,
     module_in_use,
     positions,
     reason,
@@ -71,9 +72,9 @@ class FrameAnchors(Anchors):
 
     @classmethod
     def matches(cls, X: Any) -> bool:
-        """Return whether ``X`` is a pandas data frame."""
+        """Return whether ``X`` is a pandas data frame, or a table of pyarrow or polars."""
         pandas = module_in_use("pandas")
-        return pandas is not None and isinstance(X, pandas.DataFrame)
+        return (pandas is not None and isinstance(X, pandas.DataFrame)) or _is_arrow(X)
 
     @classmethod
     def open(cls, X: Any, sample_shape: tuple[int, ...] | None) -> Anchors:
@@ -87,6 +88,10 @@ class FrameAnchors(Anchors):
     @classmethod
     def open_columns(cls, X: Any, sample_shape: tuple[int, ...] | None, named: Columns) -> Anchors:
         """Return the anchors in the data frame ``X``, of which the user named columns."""
+        if _is_arrow(X):
+            pandas = library("pandas", "pandas")
+            X = X.to_arrow() if hasattr(X, "to_arrow") else X
+            X = X.to_pandas(types_mapper=pandas.ArrowDtype)
         X = X.copy(deep=False)
         X.columns = [str(name) for name in X.columns]
         if not X.columns.is_unique:
@@ -101,7 +106,7 @@ class FrameAnchors(Anchors):
             anchors = DatasetAnchors(X[choice.names[0]].array, sample_shape)
             anchors.labels = None  # a cell holds an anchor and no label
         texts = {role: column_of(X, name) for role, name in choice.texts.items()}
-        set_labels(anchors, texts, choice.origins)
+        set_labels(anchors, texts, choice.origins, named)
         return anchors
 
     def __len__(self) -> int:
@@ -123,6 +128,13 @@ class FrameAnchors(Anchors):
                 failed.setdefault(position, reason(f"column {name!r} is null"))
         rows[list(failed)] = 0
         return self._layout.apply(rows), failed
+
+
+def _is_arrow(X: Any) -> bool:
+    arrow, polars = module_in_use("pyarrow"), module_in_use("polars")
+    if arrow is not None and isinstance(X, arrow.Table):
+        return True
+    return polars is not None and isinstance(X, polars.DataFrame)
 
 
 def index_names(table: Any) -> list[str]:

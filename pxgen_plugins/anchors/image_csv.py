@@ -62,7 +62,7 @@ class ImageCsvAnchors(FolderAnchors):
         self._form = self._find_form(sample_shape)
         self.ids = np.array(self._names, np.str_)
         places = origins([columns.names["path"]], columns.names)
-        set_labels(self, columns.cells, {"ids": "the paths"} | places)
+        set_labels(self, columns.cells, {"ids": "the paths"} | places, named)
 
     @classmethod
     def open_columns(cls, X: Any, sample_shape: tuple[int, ...] | None, named: Columns) -> Anchors:

@@ -12,11 +12,15 @@ from numpy.typing import NDArray
 
 from pxgen_plugins.utils.errors import AnchorError, short_repr
 
-__all__ = ["as_ids", "as_labels", "as_text", "is_missing", "item_label"]
+__all__ = ["NoScalarsError", "as_ids", "as_labels", "as_text", "is_missing", "item_label"]
 
 _LONGEST = 1024  # numpy gives every string the room of the longest one
 _EXACT = 2.0**53
 _GROUPS = (list, tuple, dict, set)
+
+
+class NoScalarsError(AnchorError):
+    """What was given as labels or ids is not one scalar per anchor, as lists are not."""
 
 
 def as_text(value: Any) -> str:
@@ -128,7 +132,7 @@ def _strings(values: Any, n: int, parameter: str) -> NDArray[np.str_]:
     one = f"one of {parameter} per anchor"
     if flat is None:
         hint = f"Pass a one-dimensional sequence of {parameter}."
-        raise AnchorError(parameter, one, short_repr(values), hint)
+        raise NoScalarsError(parameter, one, short_repr(values), hint)
     if len(flat) != n:
         hint = f"Pass as many {parameter} as there are anchors, in the same order."
         allowed = f"of length {n}, the number of anchors"
@@ -140,7 +144,7 @@ def _strings(values: Any, n: int, parameter: str) -> NDArray[np.str_]:
         texts = [as_text(value) for value in flat]
     except (TypeError, ValueError, RuntimeError, OverflowError) as error:
         hint = f"Pass strings or numbers as {parameter}."
-        raise AnchorError(parameter, one, short_repr(values), hint) from error
+        raise NoScalarsError(parameter, one, short_repr(values), hint) from error
     longest = max(texts, key=len, default="")
     if len(longest) > _LONGEST:
         got = f"one of {len(longest)} characters: {short_repr(longest)}"
@@ -154,7 +158,11 @@ def _flat(values: Any) -> list[Any] | NDArray[Any] | None:
     if isinstance(values, (str, bytes, Mapping)):
         return None
     if hasattr(values, "detach"):
-        values = values.detach().cpu().numpy()
+        values = values.detach().cpu()
+        try:
+            values = values.numpy()
+        except (TypeError, RuntimeError):  # a type that numpy lacks, or a tensor that is not dense
+            values = values.tolist()
     if isinstance(values, np.ma.MaskedArray):
         return list(values.reshape(-1)) if values.size == len(values) else None
     exact = _exact(values)

@@ -73,7 +73,7 @@ class ParquetAnchors(Anchors):
         self._lock = threading.Lock()
         self._decode = self._decoder(schema, choice, sample_shape)
         texts = {role: self._values(name) for role, name in choice.texts.items()}
-        set_labels(self, texts, choice.origins)
+        set_labels(self, texts, choice.origins, named)
 
     @classmethod
     def matches(cls, X: Any) -> bool:

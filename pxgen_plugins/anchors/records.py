@@ -140,9 +140,8 @@ def csv_rows(content: bytes) -> Iterator[list[str]]:
     """Yield the rows of a CSV file, the names of columns first; empty lines are none.
 
     Raises:
-        ValueError: When it is no UTF-8, or a row is shorter or longer than the first; the message
-            names the line.
-        csv.Error: When quotes do not match.
+        ValueError: When it is no UTF-8, quotes do not match, or a row is shorter or longer than the
+            first; the message names the line.
     """
     try:
         text = _utf8(content).decode()
@@ -152,7 +151,13 @@ def csv_rows(content: bytes) -> Iterator[list[str]]:
     # Without newline="" the line ends inside quotes would be altered.
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     width = -1
-    for row in reader:
+    while True:
+        try:
+            row = next(reader, None)
+        except csv.Error as error:
+            raise ValueError(f"line {reader.line_num}: {error}") from error
+        if row is None:
+            return
         if row:
             width = len(row) if width < 0 else width
             if len(row) != width:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from pxgen_plugins.anchors.base import Anchors
-from pxgen_plugins.anchors.label_text import as_labels
+from pxgen_plugins.anchors.label_text import NoScalarsError, as_labels
 from pxgen_plugins.utils.errors import AnchorError, ParameterError, short_repr, warn
 
 __all__ = [
@@ -131,26 +131,38 @@ def find_columns(
 
 
 def set_labels(
-    anchors: Anchors, columns: Mapping[str, Any], origins: Mapping[str, str] | None = None
+    anchors: Anchors,
+    columns: Mapping[str, Any],
+    origins: Mapping[str, str] | None = None,
+    named: Columns = BY_NAME,
 ) -> None:
     """Give anchors the labels and ids among the columns of a table, where it has any.
+
+    A column that only its name makes labels or ids, but which holds lists, is left out with a
+    warning.
 
     Args:
         anchors: n anchors. Whether ids are distinct is checked when the set is complete, as the
             user may give others.
         columns: n values each under ``"label"`` and ``"id"``, or less.
         origins: Where anchors, labels and ids come from, for :meth:`Anchors.describe`.
+        named: The columns that the user named.
 
     Raises:
         AnchorError: See :func:`~pxgen_plugins.anchors.label_text.as_labels`.
     """
-    label, identity = columns.get("label"), columns.get("id")
-    if label is not None:
-        anchors.labels = as_labels(label, len(anchors))
-    if identity is not None:
-        anchors.ids = as_labels(identity, len(anchors))
-    if origins is not None:
-        anchors.origins = dict(origins)
+    words = dict(origins or {})
+    for role, parameter in (("label", "labels"), ("id", "ids")):
+        if columns.get(role) is None:
+            continue
+        try:
+            setattr(anchors, parameter, as_labels(columns[role], len(anchors)))
+        except NoScalarsError as error:
+            if getattr(named, parameter) is not None:
+                raise
+            where = words.pop(parameter, f"what is named {role}")
+            warn(f"anchors: {where} holds no {parameter} and was left out: {error.got}.")
+    anchors.origins = words or anchors.origins
 
 
 @dataclass(frozen=True)
@@ -259,9 +271,9 @@ def choose(
         allowed = "a table with columns of numbers, lists or images, as one named 'anchor'"
         raise AnchorError("X", allowed, got, _HINT)
     others = _others(kinds, features, texts)
-    if others:
-        text = f"anchors: columns {short_repr(list(others))} hold no numbers and were left out."
-        warn(text)
+    gone = [name for name in others if kinds[name] != "number"]
+    if gone:
+        warn(f"anchors: columns {short_repr(gone)} hold no numbers and were left out.")
     return Choice("number", features, texts, others)
 
 
@@ -276,11 +288,16 @@ def _features(
     plain = [name for name in numbers if name not in texts.values()]
     # columns that only their names make labels or ids
     rivals = [n for n in numbers if n in texts.values() and n not in (named.labels, named.ids)]
+    wanted = None if sample_shape is None else math.prod(sample_shape)
+    usual = {*LABEL_NAMES, *ID_NAMES}
+    if wanted is not None and len(plain) > wanted:  # as a second column that is named like labels
+        core = [name for name in plain if name not in usual]
+        plain = core if len(core) == wanted else plain
     doubt = sample_shape is None and "y" in rivals and "x" in plain
-    missing = 0 if sample_shape is None else math.prod(sample_shape) - len(plain)
+    missing = 0 if wanted is None else wanted - len(plain)
     if doubt or 0 < missing < len(rivals):
-        wanted = "x and y" if doubt else f"{missing + len(plain)}"
-        got = f"{short_repr(rivals)} beside {short_repr(plain)} (features of the model: {wanted})"
+        features = "unknown" if wanted is None else str(wanted)
+        got = f"{short_repr(rivals)} beside {short_repr(plain)} (features of the model: {features})"
         allowed = "a table whose features can be told from labels and ids"
         raise AnchorError("X", allowed, got, _HINT)
     if rivals and missing == len(rivals):

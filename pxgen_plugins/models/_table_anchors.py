@@ -55,7 +55,7 @@ def open_table(X: Any, columns: tuple[Column, ...], named: Columns = BY_NAME) ->
     parsed = {name: parse_dates(table[name]) for name in dates}
     anchors = Rows(table.assign(**parsed) if parsed else table, columns)
     cells = {role: column_of(frame, name) for role, name in texts.items()}
-    set_labels(anchors, cells, origins(names, texts, others))
+    set_labels(anchors, cells, origins(names, texts, others), named)
     return anchors
 
 
@@ -66,6 +66,8 @@ def _as_frame(X: Any, columns: tuple[Column, ...], named: Columns) -> Any:
     path = path_of(X)
     if path is not None and path.suffix.lower() in _SUFFIXES:
         return _read(path, columns, named)
+    if hasattr(X, "to_pandas"):  # a table of pyarrow or polars
+        return X.to_pandas()
     if not isinstance(X, Mapping):
         return X
     try:

@@ -125,8 +125,9 @@ def _columns(X: Any, named: Columns) -> FileColumns | None:
         raise AnchorError("X", "texts", short_repr(X), _HINT)
     if hasattr(X, "dtype") and not isinstance(X, np.ndarray) and not hasattr(X, "to_list"):
         return None  # a tensor
-    if hasattr(X, "index") and hasattr(X.index, "names"):
-        return _table_columns(X.to_frame("text"), named)
+    to_frame = getattr(X, "to_frame", None)
+    if to_frame is not None and hasattr(X, "index"):  # a Series, whose index may hold ids
+        return _table_columns(to_frame("text"), named)
     cells = {"text": [str(text) if isinstance(text, str) else text for text in X]}
     return FileColumns(cells, named.places(["text"], "text", ("text",)))
 

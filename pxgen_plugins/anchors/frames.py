@@ -156,10 +156,11 @@ def _kind(column: Any) -> Kind:
     import pandas as pd
 
     types = pd.api.types
-    if isinstance(column.dtype, getattr(pd, "ArrowDtype", ())):
+    stored = getattr(column.dtype, "pyarrow_dtype", None)
+    if stored is not None:
         from pxgen_plugins.anchors._arrow import kind_of
 
-        return kind_of(column.dtype.pyarrow_dtype)
+        return kind_of(stored)
     if types.is_bool_dtype(column.dtype) or types.is_numeric_dtype(column.dtype):
         return "number" if not types.is_complex_dtype(column.dtype) else "other"
     if column.dtype == object:

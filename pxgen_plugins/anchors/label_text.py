@@ -164,7 +164,7 @@ def _flat(values: Any) -> list[Any] | NDArray[Any] | None:
         except (TypeError, RuntimeError):  # a type that numpy lacks, or a tensor that is not dense
             values = values.tolist()
     if isinstance(values, np.ma.MaskedArray):
-        return list(values.reshape(-1)) if values.size == len(values) else None
+        return list(np.ma.ravel(values)) if values.size == len(values) else None
     exact = _exact(values)
     if exact is not None:
         return exact

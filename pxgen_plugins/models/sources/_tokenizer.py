@@ -141,7 +141,7 @@ def _without_cleanup(tokenizer: Any) -> Any:
 
     The decoder of WordPiece takes out spaces before commas and in "do not", whatever is asked.
     """
-    backend = getattr(tokenizer, "backend_tokenizer", None)
+    backend: Any = getattr(tokenizer, "backend_tokenizer", None)
     try:
         content = json.loads(backend.to_str()) if backend is not None else {}
     except Exception:  # parts that are written in Python cannot be copied

@@ -202,6 +202,7 @@ class PXGen(PredictorHolder, Explainer, FitMixin):  # type: ignore[misc]  # alib
         X: Any,
         labels: Any = None,
         ids: Any = None,
+        columns: Any = None,
         *,
         anchors_range: Any = None,
     ) -> Explanation:
@@ -211,8 +212,10 @@ class PXGen(PredictorHolder, Explainer, FitMixin):  # type: ignore[misc]  # alib
             X: Anchors, (n, *sample_shape): numpy (uint8 is scaled to the model's range), torch,
                 a Dataset or DataLoader, a memory-mapped ``.npy``, the path of one, a folder of
                 images (sub-folders are labels), a Parquet file, or a DataFrame.
-            labels: n labels, of any type; they override those of ``X``.
-            ids: n unique names of the anchors.
+            labels: n labels, of any type, or a table's column; they override those of ``X``.
+            ids: n unique names of the anchors, or a table's column.
+            columns: A table's columns of anchors (see :func:`~pxgen_plugins.anchors.open_anchors`);
+                ``meta["params"]["anchors"]`` says what was taken for what.
             anchors_range: Lowest and highest value in ``X``; as for ``open_anchors``.
 
         Returns:
@@ -231,7 +234,9 @@ class PXGen(PredictorHolder, Explainer, FitMixin):  # type: ignore[misc]  # alib
         if calibration is None:
             raise NotFittedError(type(self).__name__)
         scorer = self.scorer()
-        anchors = open_for(scorer.model, X, labels=labels, ids=ids, anchors_range=anchors_range)
+        anchors = open_for(
+            scorer.model, X, labels=labels, ids=ids, columns=columns, anchors_range=anchors_range
+        )
         scores = scorer.score(anchors, self.verbose)
         result = assemble(
             scores,
@@ -246,6 +251,7 @@ class PXGen(PredictorHolder, Explainer, FitMixin):  # type: ignore[misc]  # alib
         )
         meta = copy.deepcopy(self.meta)
         meta["params"]["n_anchors"] = len(anchors)
+        meta["params"]["anchors"] = anchors.describe()
         meta["params"]["model"] = _model_summary(scorer.model)
         return build(meta, result.to_data(), copy_arrays=False)
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pxgen_plugins.anchors._images import ImageForm, Look, look, open_image
 from pxgen_plugins.anchors._item_formats import pixels
 from pxgen_plugins.anchors._shapes import Layout, fit_item
-from pxgen_plugins.anchors.base import reason, row_dtype
+from pxgen_plugins.anchors.base import reason, row_dtype, warn_of_rounding
 from pxgen_plugins.anchors.tables import Kind
 
 if TYPE_CHECKING:
@@ -282,6 +282,7 @@ def _primitive(array: Any) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         missing = array.is_null().to_numpy(zero_copy_only=False)
         array = array.drop_null()
     present = array.to_numpy(zero_copy_only=False)
+    warn_of_rounding(present, "a Parquet file")
     if not missing.any():
         return present, missing
     values = np.zeros(len(missing), present.dtype)

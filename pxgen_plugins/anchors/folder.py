@@ -83,6 +83,7 @@ class FolderAnchors(Anchors):
         self.ids = np.array(self._names, np.str_)
         tops = [name.partition("/")[0] if "/" in name else "" for name in self._names]
         self.labels = as_labels(tops, len(tops)) if any(tops) else None
+        self.origins = {"ids": "the paths"} | ({"labels": "sub-folders"} if any(tops) else {})
 
     @classmethod
     def matches(cls, X: Any) -> bool:

@@ -100,7 +100,11 @@ class NpzAnchors(SpoolAnchors):
             rows = spool.rows(member.dtype, member.shape, member.order)
             anchors = cls(spool, rows, {}, sample_shape)
             texts = find_columns((key for key in names if key != name), _TEXTS)
-            set_labels(anchors, {role: _small(archive, key, n) for role, key in texts.items()})
+            set_labels(
+                anchors,
+                {role: _small(archive, key, n) for role, key in texts.items()},
+                {role + "s": f"array {key!r}" for role, key in texts.items()},
+            )
         except BaseException:
             spool.discard()
             raise

@@ -20,7 +20,7 @@ from pxgen_plugins.anchors._shapes import as_batch, refuse_shape
 from pxgen_plugins.anchors.base import REGISTRY, Anchors, path_of, positions, reason, row_dtype
 from pxgen_plugins.anchors.folder import scan
 from pxgen_plugins.anchors.pictures import Pictures
-from pxgen_plugins.anchors.tables import Choice, choose, set_labels
+from pxgen_plugins.anchors.tables import BY_NAME, Choice, Columns, choose, set_labels
 from pxgen_plugins.utils.errors import AnchorError, short_repr
 
 __all__ = ["ParquetAnchors"]
@@ -35,7 +35,8 @@ _HINT = "Check the file with pyarrow.parquet.read_table."
 class ParquetAnchors(Anchors):
     """Anchors in a Parquet file, or in all those under a folder, sorted by relative path.
 
-    Columns are told apart by :func:`~pxgen_plugins.anchors.tables.choose`. A null, a list of
+    Columns are told apart by :func:`~pxgen_plugins.anchors.tables.choose`; a stored pandas index
+    may hold labels or ids, by the same names. A null, a list of
     another length, an image that does not decode or a damaged part of a file fails its rows. Paths
     in an image column are not followed. pyarrow cannot read a null in a column of fixed-size
     lists: the rows of its block and after it in the row group fail.
@@ -49,6 +50,7 @@ class ParquetAnchors(Anchors):
         sample_shape: Shape of one anchor; None takes that of the first row; of pictures, the
             commonest size of the first blocks, and colour if one of them is in colour.
         pictures: What else is done to pictures.
+        named: The columns that the user named.
 
     Raises:
         AnchorError: When a file is damaged, the files have different columns, or the rows do not
@@ -64,18 +66,21 @@ class ParquetAnchors(Anchors):
         paths: list[str],
         sample_shape: tuple[int, ...] | None,
         pictures: Pictures = _AS_THEY_ARE,
+        named: Columns = BY_NAME,
     ) -> None:
         self._pictures, self.notes = pictures, pictures.notes()
-        schema, parts, ignored = _survey(paths)
-        kept = [field for field in schema if field.name not in ignored]
-        choice = choose([(field.name, arrow.kind_of(field.type)) for field in kept])
+        schema, parts, index = _survey(paths)
+        kinds = [(f.name, arrow.kind_of(f.type)) for f in schema if f.name not in index]
+        levels = [name for name in schema.names if name in index]
+        choice = choose(kinds, sample_shape, named, levels)
         self._n = sum(part.rows for part in parts)
         self._parts = [part for part in parts if part.rows]
         self._starts = np.cumsum([0, *(part.rows for part in self._parts)])
         self._reader = BlockReader(choice.names)
         self._lock = threading.Lock()
         self._decode = self._decoder(schema, choice, sample_shape)
-        set_labels(self, {role: self._values(name) for role, name in choice.texts.items()})
+        texts = {role: self._values(name) for role, name in choice.texts.items()}
+        set_labels(self, texts, choice.origins, named)
 
     @classmethod
     def matches(cls, X: Any) -> bool:
@@ -97,9 +102,20 @@ class ParquetAnchors(Anchors):
         cls, X: Any, sample_shape: tuple[int, ...] | None, pictures: Pictures = _AS_THEY_ARE
     ) -> Anchors:
         """Return the anchors in the file or folder ``X``."""
+        return cls.open_columns(X, sample_shape, BY_NAME, pictures)
+
+    @classmethod
+    def open_columns(
+        cls,
+        X: Any,
+        sample_shape: tuple[int, ...] | None,
+        named: Columns,
+        pictures: Pictures = _AS_THEY_ARE,
+    ) -> Anchors:
+        """Return the anchors in the file or folder ``X``, of which the user named columns."""
         path = Path(X)
         if not path.is_dir():
-            return cls([str(path)], sample_shape, pictures)
+            return cls([str(path)], sample_shape, pictures, named)
         root = os.path.realpath(path)
         names, _ = scan(root, _SUFFIXES)
         paths = [os.path.realpath(os.path.join(root, name)) for name in names]
@@ -108,7 +124,7 @@ class ParquetAnchors(Anchors):
                 hint = "Copy the file into the folder, or give its own path."
                 got = f"the symbolic link {short_repr(name)}"
                 raise AnchorError("X", "a folder that no link leaves", got, hint)
-        return cls(paths, sample_shape, pictures)
+        return cls(paths, sample_shape, pictures, named)
 
     def __len__(self) -> int:
         return self._n

@@ -340,6 +340,7 @@ def _print_plan(config: Config, plan: Plan, seconds: float | None, as_json: bool
         return PASSED
     shards = f"{plan.n_shards} shard" + ("" if plan.n_shards == 1 else "s")
     click.echo(f"{plan.n_anchors:,} anchors in {shards}, to {config.output}")
+    click.echo(plan.anchors.describe())
     on_reference = config["threshold"].get("source") == "reference"
     what = "reference instances" if on_reference else "samples"
     click.echo(f"{plan.n_samples:,} {what} for thresholds: {n_passes:,} instances scored in all")

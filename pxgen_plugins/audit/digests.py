@@ -16,6 +16,7 @@ import torch
 from pxgen_plugins import __version__
 from pxgen_plugins.anchors.folder import open_inside
 from pxgen_plugins.anchors.image_csv import image_columns
+from pxgen_plugins.anchors.tables import Columns
 from pxgen_plugins.audit.settings import Config
 from pxgen_plugins.audit.settings_model import AnchorSettings, ModelSettings
 
@@ -114,14 +115,14 @@ def anchors_digest(config: Config, name: str) -> str:
         path = Path(settings["path"])
         content = path_digest(path)
         if path.suffix.lower() == ".csv":
-            content = [content, _image_digests(path)]
+            content = [content, _image_digests(path, settings["columns"])]
     return _digest({"settings": _without(settings, AnchorSettings.path_keys()), "content": content})
 
 
-def _image_digests(path: Path) -> dict[str, str | None]:
+def _image_digests(path: Path, columns: Any) -> dict[str, str | None]:
     """Return the digests of the images that a CSV file lists, None of those that are not there."""
     root = os.path.dirname(os.path.realpath(path))
-    names = image_columns(path).get("path", [])
+    names = image_columns(path, Columns.of(columns, None, None)).cells.get("path", [])
     return {name: _digest_inside(root, name) for name in names}
 
 

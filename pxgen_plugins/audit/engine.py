@@ -100,6 +100,7 @@ def audit(
         WorkerLostError: When a worker died; what was written is kept.
     """
     plan, explainer = make_plan(config)
+    say(plan.anchors.describe())
     if not score(config, plan, explainer, fresh=fresh, part=part, verbose=verbose, say=say):
         return None
     say("writing results")
@@ -315,6 +316,7 @@ def manifest(config: Config, plan: Plan) -> dict[str, Any]:
         "settings": config.portable(),
         "baseline": None if plan.baseline is None else plan.baseline.manifest["digests"],
         "n_anchors": plan.n_anchors,
+        "anchors": plan.anchors.describe(),
         "model": plan.model,
         "versions": versions(),
         "machine": {

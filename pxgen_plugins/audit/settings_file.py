@@ -43,11 +43,12 @@ def read_file(path: Path, faults: Faults) -> dict[str, Any]:
         if path.stat().st_size > _MAX_BYTES:
             hint = "Settings hold no data; name files instead."
             raise ParameterError("the file", f"of at most {_MAX_BYTES} bytes", "more", hint)
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         hint = f"Check the path ({type(error).__name__})."
         raise ParameterError("the file", "readable text", short_repr(str(path)), hint) from error
-    content = _read_toml(text) if path.suffix == ".toml" else read_yaml(text, "the file", faults)
+    toml = path.suffix.lower() == ".toml"
+    content = _read_toml(text) if toml else read_yaml(text, "the file", faults)
     if content is None:
         return {}
     if not isinstance(content, dict):

@@ -114,7 +114,7 @@ class AnchorSettings(Table):
 
     one_of: ClassVar = ("path", "shipped")
     owners: ClassVar = {"split": "shipped", "digits": "shipped"} | dict.fromkeys(
-        ("range", "resize", "transform", "background"), "path"
+        ("range", "resize", "transform", "background", "columns", "labels", "ids"), "path"
     )
 
     path: File | None = Field(
@@ -125,6 +125,11 @@ class AnchorSettings(Table):
     )
     split: Literal["train", "test"] = Field("test", description="of shipped data")
     digits: list[Any] | None = Field(None, description="of shipped data: only these")
+    columns: list[str] | None = Field(
+        None, description="of a table: its features, or the column of texts, paths, lists or images"
+    )
+    labels: str | None = Field(None, description="of a table: the column of labels")
+    ids: str | None = Field(None, description="of a table: the column of ids")
     limit: Count | None = Field(None, description="only the first so many")
     resize: Any = Field(
         None, description="of pictures: crop, stretch or pad to the model's size; absent: none"

@@ -89,7 +89,7 @@ class MeanMax(Rule):
 
     def combine(self, repeats: Floats) -> Floats:
         """Return the means (m,) over the repeats (r, m)."""
-        mean: Floats = repeats.mean(axis=0)
+        mean: Floats = repeats.mean(axis=0).clip(repeats.min(axis=0), repeats.max(axis=0))
         return mean
 
     def repeats_of(self, values: Floats, names: Sequence[str], rng: np.random.Generator) -> Floats:

@@ -133,7 +133,7 @@ def write(path: str | os.PathLike[str], writers: Mapping[str, Callable[[], str]]
     Raises:
         ParameterError: For another suffix.
     """
-    suffix = os.path.splitext(os.fspath(path))[1]
+    suffix = os.path.splitext(os.fspath(path))[1].lower()
     if suffix not in writers:
         hint = "Choose the format by the file's suffix."
         allowed = "a file name that ends in " + ", ".join(writers)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pxgen_plugins.anchors.base import Anchors, path_of, positions, reason
 from pxgen_plugins.anchors.tables import file_columns, set_labels
 from pxgen_plugins.utils.errors import AnchorError, short_repr
+from pxgen_plugins.utils.files import read_regular
 
 __all__ = ["Texts", "from_rows", "open_texts", "to_rows"]
 
@@ -125,7 +126,7 @@ def _columns(X: Any) -> Mapping[str, Any] | None:
 def _read(path: Path) -> Mapping[str, Any]:
     try:
         if path.suffix == ".txt":
-            return {"text": path.read_text(encoding="utf-8").splitlines()}
+            return {"text": read_regular(path).decode("utf-8").splitlines()}
         columns = file_columns(path, _COLUMNS)
     except AnchorError:
         raise

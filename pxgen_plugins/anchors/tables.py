@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pxgen_plugins.anchors.base import Anchors, library, reason
-from pxgen_plugins.anchors.folder import open_inside
 from pxgen_plugins.anchors.label_text import as_labels
 from pxgen_plugins.utils.errors import AnchorError, short_repr, warn
+from pxgen_plugins.utils.files import open_inside, open_regular, read_regular
 
 __all__ = [
     "ANCHOR_NAMES",
@@ -71,13 +71,14 @@ def file_columns(path: Path, names: Sequence[str]) -> dict[str, list[Any]]:
     if path.suffix.lower() == ".csv":
         return dict(csv_columns(path, {name: (name,) for name in names}))
     if path.suffix == ".jsonl":
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = read_regular(path).decode("utf-8").splitlines()
         rows = [json.loads(line) for line in lines if line.strip()]
         return {n: [row[n] for row in rows] for n in names if all(n in row for row in rows)}
     if path.suffix == ".parquet":
         parquet = library("pyarrow.parquet", "pyarrow>=15,<26")
-        own = parquet.read_schema(path).names
-        table = parquet.read_table(path, columns=[name for name in names if name in own])
+        with open_regular(path) as file:
+            own = parquet.read_schema(file).names
+            table = parquet.read_table(file, columns=[name for name in names if name in own])
         return {name: table[name].to_pylist() for name in table.column_names}
     return {}
 

@@ -66,6 +66,11 @@ def run(arguments: list[str]) -> int:
     except WorkerLostError as error:
         click.echo(f"pxgen: {error}; what was scored is kept, run it again to go on", err=True)
         return INCOMPLETE
+    except (OSError, MemoryError) as error:  # the machine's faults, not the program's
+        from pxgen_plugins.audit.escaping import visible
+
+        click.echo(f"pxgen: {visible(_machine_fault(error), 500)}", err=True)
+        return INCOMPLETE
     except (Exception, SystemExit) as error:  # code of users may call sys.exit(0)
         if "PacifyFlush" in type(sys.stdout).__name__:  # how click ends a broken pipe
             return INCOMPLETE  # whoever read the output, such as head, has gone
@@ -77,6 +82,18 @@ def run(arguments: list[str]) -> int:
         hint = "Set PXGEN_TRACEBACK=1 to see where, and report it."
         click.echo(f"pxgen: internal error: {got}. {hint}", err=True)
         return INTERNAL
+
+
+def _machine_fault(error: OSError | MemoryError) -> str:
+    """Return what happened, and what to do about it."""
+    if isinstance(error, MemoryError):
+        return f"the memory is full ({error or 'no more'}); use a smaller batch_size or shard_size"
+    place = f" ({error.filename})" if error.filename else ""
+    why = error.strerror or str(error)
+    return (
+        f"a file could not be read or written: {why}{place}. Free space or mend the place, and run "
+        "it again: what was scored is kept"
+    )
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]}, epilog=_CODES)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import platform
 import shutil
 import warnings
@@ -12,13 +13,27 @@ from typing import Any
 
 from pxgen_plugins import __version__, adapters
 from pxgen_plugins.anchors import Anchors
-from pxgen_plugins.audit import executors, shards
+from pxgen_plugins.audit import executors, fit, shards
 from pxgen_plugins.audit.conditions import Condition, parse
-from pxgen_plugins.audit.digests import anchors_digest, model_digest, plan_digest, versions
+from pxgen_plugins.audit.digests import (
+    anchors_digest,
+    files_digest,
+    model_digest,
+    parts_digest,
+    plan_digest,
+    sources_digest,
+    versions,
+)
 from pxgen_plugins.audit.inputs import build_model, open_set
 from pxgen_plugins.audit.other_methods import evidence_of
 from pxgen_plugins.audit.run_comparison import compare_runs
-from pxgen_plugins.audit.run_folder import FORMAT, Run, mark_complete, write_results
+from pxgen_plugins.audit.run_folder import (
+    FORMAT,
+    Run,
+    mark_complete,
+    remove_verdict,
+    write_results,
+)
 from pxgen_plugins.audit.settings import Config
 from pxgen_plugins.audit.verdicts import judge
 from pxgen_plugins.audit.writers.base import file_names, write_outputs
@@ -35,11 +50,16 @@ from pxgen_plugins.utils.errors import (
     caller,
     short_repr,
 )
+from pxgen_plugins.utils.files import plain
 from pxgen_plugins.utils.progress import bar
 from pxgen_plugins.utils.resumable import PLAN, begin, read_plan
+from pxgen_plugins.utils.text import without_addresses
 from pxgen_plugins.utils.threads import one_thread
 
 __all__ = ["Plan", "audit", "finish", "make_plan", "score"]
+
+# faults of a disk, for which no setting is to blame
+_FULL = frozenset(getattr(errno, name, -1) for name in ("ENOSPC", "EDQUOT", "EIO"))
 
 
 @dataclass(frozen=True)
@@ -48,8 +68,10 @@ class Plan:
 
     Attributes:
         settings: The settings that results depend on.
-        digests: SHA-256 of the settings, the model, the anchors, the reference data and the
-            versions of the packages that values depend on.
+        digests: SHA-256 of the settings, the model, the anchors, the reference data, the code of
+            the user's own parts, and the versions of the packages that values depend on.
+        inputs: Of these, what is read again at the end: the model is represented by its files and
+            its code.
         n_anchors: Number of anchors.
         n_shards: Number of shards.
         n_samples: Samples of the model that calibration draws.
@@ -60,6 +82,7 @@ class Plan:
 
     settings: dict[str, Any]
     digests: dict[str, str]
+    inputs: dict[str, str]
     n_anchors: int
     n_shards: int
     n_samples: int
@@ -112,7 +135,15 @@ def make_plan(config: Config) -> tuple[Plan, PXGen]:
     Raises:
         PXGenError: When the model, the anchors or a setting is not as it should be.
     """
+    files = files_digest(config)  # before they are read
     model = build_model(config)
+    sources = sources_digest(config, model, files)
+    inputs = {
+        "model": sources,
+        "anchors": anchors_digest(config, "anchors"),
+        "reference": anchors_digest(config, "reference"),
+    }
+    own_digest = model_digest(config, model, sources)
     explainer = PXGen(
         model,
         intrinsic=config["intrinsic"],
@@ -138,11 +169,11 @@ def make_plan(config: Config) -> tuple[Plan, PXGen]:
         _check_conditions(config, explainer)
     rule = explainer.threshold
     n_samples = getattr(rule, "n_samples", 0) * getattr(rule, "n_repeats", 0)
+    inputs["code"] = parts_digest(explainer)
     digests = {
         "settings": config.digest(),
-        "model": model_digest(config, model),
-        "anchors": anchors_digest(config, "anchors"),
-        "reference": anchors_digest(config, "reference"),
+        **inputs,
+        "model": own_digest,
         "versions": plan_digest({name: str(version) for name, version in versions().items()}),
     }
     baseline = None if config["baseline"] is None else Run.open(config["baseline"])
@@ -151,10 +182,11 @@ def make_plan(config: Config) -> tuple[Plan, PXGen]:
     plan = Plan(
         config.scoring(),
         digests,
+        inputs,
         len(anchors),
         shards.count(len(anchors), config["shard_size"]),
         n_samples,
-        str(describe(model)),
+        without_addresses(str(describe(model))),
         anchors,
         baseline,
     )
@@ -184,20 +216,20 @@ def score(
         say: Gets a line of text about each step.
 
     Raises:
-        ParameterError: When the folder holds a run with another plan.
+        ParameterError: When the folder holds a run with another plan, or inputs changed meanwhile.
+        OSError: When a file of the run cannot be written.
     """
-    folder = config.output
+    folder, digest = config.output, plan.digest
     _claim(folder, plan, fresh, say)
-    if not (folder / shards.FIT / "pxgen.json").exists():
+    if not fit.is_stored(folder, digest):
         say(f"calibrating on {plan.n_samples:,} samples of the model")
         reference = open_set(config, "reference", explainer.predictor)
         explainer.verbose = verbose
         with one_thread():
             explainer.fit(reference)
-        explainer.save(folder / shards.FIT)
+        fit.store(folder, explainer, digest)
     size = config["shard_size"]
     width = len(explainer.criteria)
-    digest = plan.digest
     left = shards.missing(folder, plan.n_anchors, size, width, digest)
     mine = left if part is None else [index for index in left if index % part[1] == part[0]]
     if len(left) < plan.n_shards:
@@ -207,7 +239,10 @@ def score(
     with bar(len(mine), "scoring", "shard", verbose) as progress:
         for _ in executor.run(folder, mine):
             progress.update(1)
-    return not shards.missing(folder, plan.n_anchors, size, width, digest)
+    complete = not shards.missing(folder, plan.n_anchors, size, width, digest)
+    if not complete:  # else finish looks, which reads the inputs too
+        _check_inputs(config, plan, explainer)
+    return complete
 
 
 @caller("pxgen audit")
@@ -216,7 +251,9 @@ def finish(config: Config, plan: Plan) -> Run:
 
     Raises:
         FileNotFoundError: When a shard is missing.
-        ParameterError: When a condition is none, or the baseline is of other anchors.
+        ParameterError: When a condition is none, the baseline is of other anchors, or the model or
+            the anchors changed since the run began.
+        OSError: When a file cannot be written.
     """
     folder = config.output
     conditions = _conditions(config)
@@ -246,11 +283,29 @@ def finish(config: Config, plan: Plan) -> Run:
         pictures = choose_pictures(work.anchors, result, judgements, changes)
         result = replace(result, examples=examples_of(scorer, work.anchors, [pictures]))
         evidence = evidence_of(config, work, result)
+    _check_inputs(config, plan, explainer)
     run = Run(folder, manifest(config, plan), result, judgements, changes, evidence)
     write_results(run)
     write_outputs(run)
     mark_complete(run)
     return run
+
+
+def _check_inputs(config: Config, plan: Plan, explainer: PXGen) -> None:
+    """Raise when the model's files, code or anchors changed since the plan; remove what they gave."""
+    now = {
+        "model": sources_digest(config, explainer.predictor),
+        "anchors": anchors_digest(config, "anchors"),
+        "reference": anchors_digest(config, "reference"),
+        "code": parts_digest(explainer),
+    }
+    changed = [name for name, digest in plan.inputs.items() if now[name] != digest]
+    if changed:
+        _clear(config.output)
+        hint = "What came of them was removed; run it again once nothing writes to them."
+        allowed = "the same from the start of a run to its end"
+        got = "files that were changed meanwhile"
+        raise ParameterError(", ".join(changed), allowed, got, hint)
 
 
 def _conditions(config: Config) -> list[Condition]:
@@ -319,13 +374,18 @@ def _claim(folder: Path, plan: Plan, fresh: bool, say: Callable[[str], None]) ->
         got = f"{short_repr(str(folder))} ({error})"
         raise ParameterError("output", "a run folder, or empty", got, "Use --fresh.") from error
     except OSError as error:
+        if error.errno in _FULL:
+            raise
         hint = "Choose another output, or mend its permissions."
         got = f"{short_repr(str(folder))} ({type(error).__name__}: {error.strerror})"
         raise ParameterError("output", "a folder that can be written", got, hint) from error
 
 
 def _begin_or_resume(folder: Path, plan: Plan, fresh: bool, say: Callable[[str], None]) -> None:
-    content = {"settings": plan.settings, "digests": plan.digests, "n_anchors": plan.n_anchors}
+    content = plain(
+        {"settings": plan.settings, "digests": plan.digests, "n_anchors": plan.n_anchors}
+    )
+    content["checksum"] = shards.plan_checksum(content)
     is_new = not _is_run(folder)
     if is_new and folder.is_dir() and _has_files(folder):
         hint = "Choose an empty folder; nothing of others is written over."
@@ -335,6 +395,7 @@ def _begin_or_resume(folder: Path, plan: Plan, fresh: bool, say: Callable[[str],
     if not is_new and fresh:
         _clear(folder)
         is_new = True
+    _check_places(folder)
     different = begin(folder, content, identity=lambda plan: plan["digests"])
     if different and is_new:
         got = "another run, begun at the same time"
@@ -345,13 +406,25 @@ def _begin_or_resume(folder: Path, plan: Plan, fresh: bool, say: Callable[[str],
         raise ParameterError("output", "a run of the same plan", got, hint)
     if not is_new:
         say(f"going on in {folder}")
+        remove_verdict(folder, file_names())
+
+
+def _check_places(folder: Path) -> None:
+    """Raise when shards or fit are no folders of the run's own: nothing is written elsewhere."""
+    for name in (fit.FIT, shards.SHARDS):
+        place = folder / name
+        if place.is_symlink() or (place.exists() and not place.is_dir()):
+            kind = "a link" if place.is_symlink() else "a file"
+            hint = "Remove it, or start over with --fresh."
+            allowed = "a run folder whose parts lie in it"
+            raise ParameterError("output", allowed, f"one where {name} is {kind}", hint)
 
 
 def _is_run(folder: Path) -> bool:
     """Return whether a folder holds a plan; raise where it is none of an audit."""
     try:
         plan = read_plan(folder)
-        if plan is None or plan.keys() == {"settings", "digests", "n_anchors"}:
+        if plan is None or plan.keys() == {"settings", "digests", "n_anchors", "checksum"}:
             return plan is not None
     except (OSError, ValueError):
         pass
@@ -361,10 +434,13 @@ def _is_run(folder: Path) -> bool:
 
 def _clear(folder: Path) -> None:
     """Remove what is ours; the plan goes last, because it marks the folder as a run."""
-    for name in (shards.FIT, shards.SHARDS):
-        shutil.rmtree(folder / name, ignore_errors=True)
-    for name in file_names():
-        (folder / name).unlink(missing_ok=True)
+    remove_verdict(folder, file_names())
+    for name in (fit.FIT, shards.SHARDS):
+        place = folder / name
+        if place.is_symlink() or place.is_file():
+            place.unlink()  # what a link leads to is not ours
+        elif place.exists():
+            shutil.rmtree(place)
     (folder / PLAN).unlink()
 
 

@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pxgen_plugins.utils.files import plain, write_atomic
+from pxgen_plugins.utils.files import plain, read_regular, write_atomic
 
 __all__ = ["PLAN", "begin", "read_plan"]
 
 PLAN = "plan.json"
+_MOST = 1 << 26  # bytes
+_TRIES, _WAIT = 10, 0.05  # seconds
 
 Plan = Mapping[str, Any]
 
@@ -51,7 +54,10 @@ def begin(folder: Path, plan: Plan, identity: Callable[[Plan], Plan] = dict) -> 
     if known is None:
         if _create(folder / PLAN, content):
             return []
-        known = read_plan(folder) or {}
+        known = read_plan(folder)
+    if known is None:  # an empty file, left by a process that was killed where there are no links
+        write_atomic(folder / PLAN, content)
+        return []
     ours = identity(own)
     try:
         theirs = identity(known)
@@ -64,17 +70,25 @@ def begin(folder: Path, plan: Plan, identity: Callable[[Plan], Plan] = dict) -> 
 
 
 def read_plan(folder: Path) -> dict[str, Any] | None:
-    """Return the plan in a folder; None without one.
+    """Return the plan in a folder; None without one, or when it stays empty.
 
     Raises:
         ValueError: When ``plan.json`` holds something else.
         OSError: When it cannot be read.
     """
     path = folder / PLAN
-    if not os.path.lexists(path):
+    content = b""
+    for _ in range(_TRIES):
+        if not os.path.lexists(path):
+            return None
+        content = read_regular(path, _MOST)
+        if content:
+            break
+        time.sleep(_WAIT)  # another process is about to fill it
+    if not content:
         return None
     try:
-        plan = json.loads(path.read_text(encoding="utf-8"))
+        plan = json.loads(content)
     except RecursionError as error:
         raise ValueError(f"{PLAN} is no plan") from error
     if not isinstance(plan, dict):
@@ -92,8 +106,8 @@ def _create(path: Path, content: bytes) -> bool:
         return False
     except OSError:  # a file system without hard links, such as exFAT
         try:
-            with open(path, "xb") as file:
-                file.write(content)
+            path.open("xb").close()
+            os.replace(draft, path)  # whole, where the name is ours by now
         except FileExistsError:
             return False
     finally:

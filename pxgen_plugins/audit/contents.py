@@ -1,7 +1,8 @@
-"""A digest of what a model holds in memory: weights, arrays, tokenizers, wherever they came from."""
+"""A digest of what a model holds in memory: weights, arrays, tokenizers, whatever their source."""
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import json
@@ -14,6 +15,9 @@ import torch
 from torch import nn
 
 from pxgen_plugins.anchors import Anchors
+from pxgen_plugins.models.files import files_behind
+from pxgen_plugins.models.sources.onnx import OnnxFile
+from pxgen_plugins.utils.files import checksum, read_regular
 
 __all__ = ["content_digest"]
 
@@ -51,6 +55,10 @@ def _add(update: Callable[[Any], None], value: Any) -> None:
             rows, failed = value.read(slice(low, low + _ROWS))
             update(np.ascontiguousarray(rows).data)
             update(repr(sorted(failed.items())).encode())
+    elif isinstance(value, OnnxFile):
+        for name, path in files_behind(value.path).items():
+            update(name.encode())
+            update(checksum(read_regular(path)).encode() if path.exists() else b"")
     else:
         backend = getattr(value, "backend_tokenizer", None)
         vocabulary = backend.to_str() if backend is not None else sorted(value.get_vocab().items())
@@ -83,7 +91,7 @@ def _reach(value: Any, place: str, level: int, seen: dict[int, Any]) -> Iterator
     seen[id(value)] = value  # kept, so that no other gets its id meanwhile
     if isinstance(value, np.ndarray) and value.dtype.hasobject:
         return
-    numbers = (nn.Module, torch.Tensor, np.ndarray, Anchors)
+    numbers = (nn.Module, torch.Tensor, np.ndarray, Anchors, OnnxFile)
     if isinstance(value, numbers) or callable(getattr(value, "get_vocab", None)):
         yield place, value
         return
@@ -105,10 +113,8 @@ def _parts(value: Any) -> Iterator[tuple[str, Any]]:
         yield from (("function", value.func), ("args", value.args), ("keywords", value.keywords))
     elif isinstance(value, types.FunctionType):
         for at, cell in enumerate(value.__closure__ or ()):
-            try:
+            with contextlib.suppress(ValueError):  # empty still
                 yield f"cell{at}", cell.cell_contents
-            except ValueError:  # empty still
-                continue
         yield "defaults", value.__defaults__
         yield "keywords", value.__kwdefaults__
     else:

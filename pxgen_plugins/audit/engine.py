@@ -292,7 +292,7 @@ def finish(config: Config, plan: Plan) -> Run:
 
 
 def _check_inputs(config: Config, plan: Plan, explainer: PXGen) -> None:
-    """Raise when the model's files, code or anchors changed since the plan; remove what they gave."""
+    """Raise when the model's files, code or anchors changed; remove what they gave."""
     now = {
         "model": sources_digest(config, explainer.predictor),
         "anchors": anchors_digest(config, "anchors"),

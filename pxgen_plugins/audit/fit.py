@@ -1,4 +1,4 @@
-"""The fitted explainer of a run: stored with the digest of its plan and the checksums of its files."""
+"""The fitted explainer of a run: stored with its plan's digest and its files' checksums."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ from pxgen_plugins.explainer import PXGen
 from pxgen_plugins.scoring import Scores
 from pxgen_plugins.utils.errors import AnchorError, ModelError, ParameterError, caller
 from pxgen_plugins.utils.files import checksum, write_atomic
-from pxgen_plugins.utils.resumable import PLAN, read_plan
+from pxgen_plugins.utils.resumable import read_plan
 from pxgen_plugins.utils.tensors import read_tensors
 from pxgen_plugins.utils.text import without_addresses
 from pxgen_plugins.utils.threads import one_thread
@@ -111,7 +111,8 @@ def work_of(folder: Path) -> Work:
     config = Config(plan["settings"])
     files = files_digest(config)
     model = build_model(config)
-    if model_digest(config, model, sources_digest(config, model, files)) != plan["digests"]["model"]:
+    sources = sources_digest(config, model, files)
+    if model_digest(config, model, sources) != plan["digests"]["model"]:
         hint = "Let the factory load its weights, or seed them."
         allowed = "the same whenever it is built"
         raise ModelError("model", allowed, "another than the plan's", hint)

@@ -54,10 +54,7 @@ def begin(folder: Path, plan: Plan, identity: Callable[[Plan], Plan] = dict) -> 
     if known is None:
         if _create(folder / PLAN, content):
             return []
-        known = read_plan(folder)
-    if known is None:  # an empty file, left by a process that was killed where there are no links
-        write_atomic(folder / PLAN, content)
-        return []
+        known = read_plan(folder) or {}
     ours = identity(own)
     try:
         theirs = identity(known)
@@ -70,7 +67,7 @@ def begin(folder: Path, plan: Plan, identity: Callable[[Plan], Plan] = dict) -> 
 
 
 def read_plan(folder: Path) -> dict[str, Any] | None:
-    """Return the plan in a folder; None without one, or when it stays empty.
+    """Return the plan in a folder; None without one.
 
     Raises:
         ValueError: When ``plan.json`` holds something else.
@@ -85,8 +82,6 @@ def read_plan(folder: Path) -> dict[str, Any] | None:
         if content:
             break
         time.sleep(_WAIT)  # another process is about to fill it
-    if not content:
-        return None
     try:
         plan = json.loads(content)
     except RecursionError as error:

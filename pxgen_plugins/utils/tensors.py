@@ -1,4 +1,4 @@
-"""Safetensors files read as bytes, never mapped: a file cut short meanwhile cannot end the process."""
+"""Safetensors files read as bytes, not mapped: no process ends because a file was cut short."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 import os
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from pxgen_plugins.utils.files import read_regular
@@ -37,6 +36,7 @@ def parse_tensors(content: bytes) -> tuple[dict[str, NDArray[Any]], dict[str, st
         Exception: Whatever safetensors raises on what is none.
 
     Example:
+        >>> import numpy as np
         >>> from safetensors.numpy import save
         >>> arrays, metadata = parse_tensors(save({"x": np.ones(2)}, {"unit": "nats"}))
         >>> arrays["x"].tolist(), metadata

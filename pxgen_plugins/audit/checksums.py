@@ -64,14 +64,13 @@ class Results:
         return content
 
     def find(self, name: str) -> bytes | None:
-        """Return the content of a file that a run need not have; None where it has none.
+        """Return the content of a file that may be left out of a copy; None where it is not there.
 
         Raises:
-            ValueError: When it is another than was written, or was none.
-            OSError: When it was written and is not there, or is no regular file.
+            ValueError: When it is another than was written, or none was.
+            OSError: When it is no regular file.
         """
-        there = name in self._files or os.path.lexists(self._folder / name)
-        return self.read(name) if there else None
+        return self.read(name) if os.path.lexists(self._folder / name) else None
 
 
 def _of_list(files: Any) -> str:

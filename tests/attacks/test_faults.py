@@ -48,7 +48,7 @@ anchors: {{path: {anchors}}}
 threshold: {{name: Quantile, n_samples: 50, n_repeats: 2}}
 shard_size: 16
 output: run
-conditions: ["median.kld <= 0.4"]
+conditions: ["median.kld <= 10"]
 """
 
 

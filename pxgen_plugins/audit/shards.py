@@ -48,6 +48,7 @@ __all__ = [
 ]
 
 SHARDS = "shards"
+_ABOUT = "shard"  # key of the metadata
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{16}")  # as write_atomic names what is not whole yet
 _MIN_AGE = 3600  # seconds
 _MOST_REASON = 4096  # bytes in a shard for each anchor
@@ -166,12 +167,10 @@ def score_shard(folder: Path, index: int) -> int:
     # addresses in what a model raised differ between runs
     whys = {str(at): without_addresses(why) for at, why in sorted(scores.reasons.items())}
     reasons, values = json.dumps(whys), np.ascontiguousarray(scores.values)
-    metadata = {
-        "reasons": reasons,
-        "plan": work.plan,
-        "checksum": _checksum(index, values, reasons, work.plan),
-    }
-    write_atomic(_path(folder, index), save({"values": values}, metadata), root=folder)
+    about = {"checksum": _checksum(index, values, reasons, work.plan), "reasons": reasons}
+    # a single key: safetensors writes several in an order that differs between calls
+    content = save({"values": values}, {_ABOUT: json.dumps(about | {"plan": work.plan})})
+    write_atomic(_path(folder, index), content, root=folder)
     return index
 
 
@@ -245,8 +244,9 @@ def _read(
     most = _MOST_HEADER + shape[0] * (_MOST_REASON + 8 * shape[1])
     try:
         arrays, metadata = read_tensors(_path(folder, index), most)
-        values, reasons = arrays["values"], metadata["reasons"]
-        if metadata["checksum"] != _checksum(index, values, reasons, plan):
+        values, about = arrays["values"], json.loads(metadata[_ABOUT])
+        reasons = about["reasons"]
+        if about["checksum"] != _checksum(index, values, reasons, plan):
             return None
         whys = json.loads(reasons)
         good = values.shape == shape and values.dtype == np.float64

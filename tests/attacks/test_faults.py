@@ -438,8 +438,12 @@ def test_a_mapped_file_that_is_cut_short_is_an_error(tmp_path: Path):
 
 
 def test_what_a_model_raises_is_stored_without_addresses(project: Project):
-    text = MODEL.replace("def encode(x):", "def encode(x):\n        if len(x) < 9: raise "
-                         "ValueError(f'bad {object()!r}')")  # fmt: skip
+    bad = "if (x == 0.125).all(1).any(): raise ValueError(f'bad {object()!r}')"
+    head = "def encode(x):"
+    text = MODEL.replace(head, f"{head}\n        x = x.flatten(1)\n        {bad}")
+    rows = np.load(project.folder / "anchors.npy")
+    rows[35] = 0.125
+    np.save(project.folder / "anchors.npy", rows)
     (project.folder / "model_of_faults.py").write_text(text)
     settings = project.folder / "audit.yaml"
     settings.write_text(settings.read_text().replace("shard_size: 16", "shard_size: 32"))

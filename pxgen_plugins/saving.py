@@ -95,7 +95,8 @@ def read(path: str | os.PathLike[str]) -> ExplainerState:
     folder = Path(path)
     content = _settings(folder)
     shape, saved = content.get("sample_shape"), content["calibration"]
-    calibration, arrays = None, {}
+    calibration: Calibration | None = None
+    arrays: Arrays = {}
     try:
         blob = b"" if saved is None else read_regular(folder / _ARRAYS)
         # explainers that versions before 0.2 saved have none

@@ -46,7 +46,7 @@ def main() -> None:
 def run(arguments: list[str]) -> int:
     """Run the command with arguments and return its exit code; every error is a message."""
     from pxgen_plugins.audit.executors import WorkerLostError
-    from pxgen_plugins.utils.errors import PXGenError
+    from pxgen_plugins.utils.errors import PXGenError, machine_fault
 
     try:
         code = group.main(arguments, "pxgen", standalone_mode=False)
@@ -69,7 +69,7 @@ def run(arguments: list[str]) -> int:
     except (OSError, MemoryError) as error:  # the machine's faults, not the program's
         from pxgen_plugins.audit.escaping import visible
 
-        click.echo(f"pxgen: {visible(_machine_fault(error), 500)}", err=True)
+        click.echo(f"pxgen: {visible(machine_fault(error), 500)}", err=True)
         return INCOMPLETE
     except (Exception, SystemExit) as error:  # code of users may call sys.exit(0)
         if "PacifyFlush" in type(sys.stdout).__name__:  # how click ends a broken pipe
@@ -82,18 +82,6 @@ def run(arguments: list[str]) -> int:
         hint = "Set PXGEN_TRACEBACK=1 to see where, and report it."
         click.echo(f"pxgen: internal error: {got}. {hint}", err=True)
         return INTERNAL
-
-
-def _machine_fault(error: OSError | MemoryError) -> str:
-    """Return what happened, and what to do about it."""
-    if isinstance(error, MemoryError):
-        return f"the memory is full ({error or 'no more'}); use a smaller batch_size or shard_size"
-    place = f" ({error.filename})" if error.filename else ""
-    why = error.strerror or str(error)
-    return (
-        f"a file could not be read or written: {why}{place}. Free space or mend the place, and run "
-        "it again: what was scored is kept"
-    )
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]}, epilog=_CODES)

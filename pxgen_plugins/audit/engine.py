@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import errno
 import platform
-import shutil
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 from pxgen_plugins import __version__, adapters
 from pxgen_plugins.anchors import Anchors
 from pxgen_plugins.audit import executors, fit, shards
+from pxgen_plugins.audit.claim import claim, clear
 from pxgen_plugins.audit.conditions import Condition, parse
 from pxgen_plugins.audit.digests import (
     anchors_digest,
@@ -31,12 +29,11 @@ from pxgen_plugins.audit.run_folder import (
     FORMAT,
     Run,
     mark_complete,
-    remove_verdict,
     write_results,
 )
 from pxgen_plugins.audit.settings import Config
 from pxgen_plugins.audit.verdicts import judge
-from pxgen_plugins.audit.writers.base import file_names, write_outputs
+from pxgen_plugins.audit.writers.base import write_outputs
 from pxgen_plugins.audit.writers.report.choice_of_pictures import choose_pictures
 from pxgen_plugins.description import describe
 from pxgen_plugins.explainer import PXGen
@@ -50,16 +47,11 @@ from pxgen_plugins.utils.errors import (
     caller,
     short_repr,
 )
-from pxgen_plugins.utils.files import plain
 from pxgen_plugins.utils.progress import bar
-from pxgen_plugins.utils.resumable import PLAN, begin, read_plan
 from pxgen_plugins.utils.text import without_addresses
 from pxgen_plugins.utils.threads import one_thread
 
 __all__ = ["Plan", "audit", "finish", "make_plan", "score"]
-
-# faults of a disk, for which no setting is to blame
-_FULL = frozenset(getattr(errno, name, -1) for name in ("ENOSPC", "EDQUOT", "EIO"))
 
 
 @dataclass(frozen=True)
@@ -220,7 +212,8 @@ def score(
         OSError: When a file of the run cannot be written.
     """
     folder, digest = config.output, plan.digest
-    _claim(folder, plan, fresh, say)
+    content = {"settings": plan.settings, "digests": plan.digests, "n_anchors": plan.n_anchors}
+    claim(folder, content, fresh, say)
     if not fit.is_stored(folder, digest):
         say(f"calibrating on {plan.n_samples:,} samples of the model")
         reference = open_set(config, "reference", explainer.predictor)
@@ -301,7 +294,7 @@ def _check_inputs(config: Config, plan: Plan, explainer: PXGen) -> None:
     }
     changed = [name for name, digest in plan.inputs.items() if now[name] != digest]
     if changed:
-        _clear(config.output)
+        clear(config.output)
         hint = "What came of them was removed; run it again once nothing writes to them."
         allowed = "the same from the start of a run to its end"
         got = "files that were changed meanwhile"
@@ -362,87 +355,3 @@ def manifest(config: Config, plan: Plan) -> dict[str, Any]:
             "processor": platform.machine(),
         },
     }
-
-
-def _claim(folder: Path, plan: Plan, fresh: bool, say: Callable[[str], None]) -> None:
-    """Begin a run in a folder, or go on with one of the same plan."""
-    try:
-        _begin_or_resume(folder, plan, fresh, say)
-    except ValueError as error:
-        if isinstance(error, ParameterError):
-            raise
-        got = f"{short_repr(str(folder))} ({error})"
-        raise ParameterError("output", "a run folder, or empty", got, "Use --fresh.") from error
-    except OSError as error:
-        if error.errno in _FULL:
-            raise
-        hint = "Choose another output, or mend its permissions."
-        got = f"{short_repr(str(folder))} ({type(error).__name__}: {error.strerror})"
-        raise ParameterError("output", "a folder that can be written", got, hint) from error
-
-
-def _begin_or_resume(folder: Path, plan: Plan, fresh: bool, say: Callable[[str], None]) -> None:
-    content = plain(
-        {"settings": plan.settings, "digests": plan.digests, "n_anchors": plan.n_anchors}
-    )
-    content["checksum"] = shards.plan_checksum(content)
-    is_new = not _is_run(folder)
-    if is_new and folder.is_dir() and _has_files(folder):
-        hint = "Choose an empty folder; nothing of others is written over."
-        raise ParameterError("output", "empty, or a run", "other files", hint)
-    if not is_new:
-        shards.sweep(folder)
-    if not is_new and fresh:
-        _clear(folder)
-        is_new = True
-    _check_places(folder)
-    different = begin(folder, content, identity=lambda plan: plan["digests"])
-    if different and is_new:
-        got = "another run, begun at the same time"
-        raise ParameterError("output", "a folder of one run", got, "Choose another output.")
-    if different:
-        hint = "Choose another output, or start over with --fresh."
-        got = "other " + ", ".join(different)
-        raise ParameterError("output", "a run of the same plan", got, hint)
-    if not is_new:
-        say(f"going on in {folder}")
-        remove_verdict(folder, file_names())
-
-
-def _check_places(folder: Path) -> None:
-    """Raise when shards or fit are no folders of the run's own: nothing is written elsewhere."""
-    for name in (fit.FIT, shards.SHARDS):
-        place = folder / name
-        if place.is_symlink() or (place.exists() and not place.is_dir()):
-            kind = "a link" if place.is_symlink() else "a file"
-            hint = "Remove it, or start over with --fresh."
-            allowed = "a run folder whose parts lie in it"
-            raise ParameterError("output", allowed, f"one where {name} is {kind}", hint)
-
-
-def _is_run(folder: Path) -> bool:
-    """Return whether a folder holds a plan; raise where it is none of an audit."""
-    try:
-        plan = read_plan(folder)
-        if plan is None or plan.keys() == {"settings", "digests", "n_anchors", "checksum"}:
-            return plan is not None
-    except (OSError, ValueError):
-        pass
-    hint = "Choose an empty folder; nothing of others is written over."
-    raise ParameterError("output", "empty, or a run", f"a {PLAN} that is none of ours", hint)
-
-
-def _clear(folder: Path) -> None:
-    """Remove what is ours; the plan goes last, because it marks the folder as a run."""
-    remove_verdict(folder, file_names())
-    for name in (fit.FIT, shards.SHARDS):
-        place = folder / name
-        if place.is_symlink() or place.is_file():
-            place.unlink()  # what a link leads to is not ours
-        elif place.exists():
-            shutil.rmtree(place)
-    (folder / PLAN).unlink()
-
-
-def _has_files(folder: Path) -> bool:
-    return any(not entry.name.startswith(".") for entry in folder.iterdir())

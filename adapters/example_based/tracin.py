@@ -20,6 +20,7 @@ from pxgen_plugins.criteria import Batch
 from pxgen_plugins.criteria.elementwise import cross_entropy, span
 from pxgen_plugins.utils import validation
 from pxgen_plugins.utils.errors import ParameterError, short_repr
+from pxgen_plugins.utils.files import open_regular
 from pxgen_plugins.utils.progress import bar
 from pxgen_plugins.utils.seeds import derive, normal_rows
 
@@ -310,6 +311,7 @@ def _state(source: Any, number: int) -> Mapping[str, Tensor] | None:
     from safetensors.torch import load_file
 
     try:
+        open_regular(source).close()  # a pipe would keep the reader waiting
         return dict(load_file(source))
     except Exception as error:  # missing, truncated, or another format: the reader's own types
         hint = f"Write it with safetensors.torch.save_file ({type(error).__name__}: {error})."

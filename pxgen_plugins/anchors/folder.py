@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, ClassVar
@@ -26,17 +25,15 @@ from pxgen_plugins.anchors.base import REGISTRY, Anchors, path_of, positions, re
 from pxgen_plugins.anchors.label_text import as_labels
 from pxgen_plugins.anchors.pictures import Pictures
 from pxgen_plugins.utils.errors import AnchorError, short_repr, warn
+from pxgen_plugins.utils.files import open_inside
 from pxgen_plugins.utils.sequences import even_positions
 
-__all__ = ["FolderAnchors", "open_inside", "scan"]
+__all__ = ["FolderAnchors", "scan"]
 
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm")
 _PROBES = 16  # unreadable images in front of which the type of a transform is still looked for
 _LOOKS = 64  # images whose colour is looked at where the model takes grey
 _AS_THEY_ARE = Pictures()
-_OPEN = os.O_RDONLY
-for _flag in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_BINARY"):
-    _OPEN |= getattr(os, _flag, 0)
 
 
 @REGISTRY.register("folder")
@@ -200,26 +197,6 @@ def scan(root: str, suffixes: tuple[str, ...]) -> tuple[list[str], list[str]]:
                 kind = matches if name.lower().endswith(suffixes) else others
                 kind.append(_relative(os.path.join(folder, name), root))
     return sorted(matches), sorted(others)
-
-
-def open_inside(root: str, name: str) -> int:
-    """Return a descriptor of the regular file ``name`` under ``root``, which is a real path.
-
-    Raises:
-        ValueError: When ``name`` or a link leads out of ``root``, or it is no regular file.
-        OSError: When it cannot be opened.
-    """
-    named = os.path.normpath(os.path.join(root, name))
-    if os.path.commonpath([root, named]) != root:
-        raise ValueError("its path leaves the folder")
-    real = os.path.realpath(named)
-    if os.path.commonpath([root, real]) != root:
-        raise ValueError("it is a symbolic link that leaves the folder")
-    descriptor = os.open(real, _OPEN)
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise ValueError("it is no regular file")
-    return descriptor
 
 
 def _relative(path: str, root: str) -> str:

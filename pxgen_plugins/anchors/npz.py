@@ -16,6 +16,7 @@ from pxgen_plugins.anchors._spool import Spool, SpoolAnchors
 from pxgen_plugins.anchors.base import REGISTRY, Anchors, path_of, reason, row_dtype
 from pxgen_plugins.anchors.tables import find_columns, set_labels
 from pxgen_plugins.utils.errors import AnchorError, short_repr
+from pxgen_plugins.utils.files import open_regular
 
 __all__ = ["NpzAnchors"]
 
@@ -71,7 +72,7 @@ class NpzAnchors(SpoolAnchors):
             AnchorError: When it is damaged or does not say which array holds the anchors.
         """
         try:
-            with zipfile.ZipFile(X) as archive:
+            with open_regular(X) as file, zipfile.ZipFile(file) as archive:
                 return cls._unpack(archive, sample_shape)
         except AnchorError:
             raise

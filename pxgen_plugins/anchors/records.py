@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from pxgen_plugins.anchors.base import library, reason
-from pxgen_plugins.anchors.folder import open_inside
 from pxgen_plugins.anchors.tables import BY_NAME, Columns
 from pxgen_plugins.utils.errors import AnchorError, short_repr, warn
+from pxgen_plugins.utils.files import open_inside
 
 __all__ = [
     "SUFFIXES",

@@ -46,7 +46,7 @@ def main() -> None:
 def run(arguments: list[str]) -> int:
     """Run the command with arguments and return its exit code; every error is a message."""
     from pxgen_plugins.audit.executors import WorkerLostError
-    from pxgen_plugins.utils.errors import PXGenError
+    from pxgen_plugins.utils.errors import PXGenError, machine_fault
 
     try:
         code = group.main(arguments, "pxgen", standalone_mode=False)
@@ -65,6 +65,11 @@ def run(arguments: list[str]) -> int:
         return USAGE
     except WorkerLostError as error:
         click.echo(f"pxgen: {error}; what was scored is kept, run it again to go on", err=True)
+        return INCOMPLETE
+    except (OSError, MemoryError) as error:  # the machine's faults, not the program's
+        from pxgen_plugins.audit.escaping import visible
+
+        click.echo(f"pxgen: {visible(machine_fault(error), 500)}", err=True)
         return INCOMPLETE
     except (Exception, SystemExit) as error:  # code of users may call sys.exit(0)
         if "PacifyFlush" in type(sys.stdout).__name__:  # how click ends a broken pipe

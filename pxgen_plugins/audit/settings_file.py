@@ -5,6 +5,7 @@ What can be read in spite of a fault is read on, so that all faults of a file ar
 
 from __future__ import annotations
 
+import errno
 import math
 import os
 import re
@@ -15,6 +16,7 @@ from typing import Any
 
 from pxgen_plugins.utils import optional
 from pxgen_plugins.utils.errors import ParameterError, short_repr
+from pxgen_plugins.utils.files import read_regular
 
 __all__ = ["Faults", "plain_values", "read_file", "read_yaml"]
 
@@ -40,11 +42,12 @@ def read_file(path: Path, faults: Faults) -> dict[str, Any]:
         MissingDependencyError: When pyyaml is needed and absent.
     """
     try:
-        if path.stat().st_size > _MAX_BYTES:
-            hint = "Settings hold no data; name files instead."
-            raise ParameterError("the file", f"of at most {_MAX_BYTES} bytes", "more", hint)
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_regular(path, _MAX_BYTES).decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
+        if isinstance(error, OSError) and error.errno == errno.EFBIG:
+            hint = "Settings hold no data; name files instead."
+            allowed = f"of at most {_MAX_BYTES} bytes"
+            raise ParameterError("the file", allowed, "more", hint) from error
         hint = f"Check the path ({type(error).__name__})."
         raise ParameterError("the file", "readable text", short_repr(str(path)), hint) from error
     toml = path.suffix.lower() == ".toml"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -262,4 +263,6 @@ def _allocate(n: int, d: int) -> NDArray[np.float32]:
     import tempfile
 
     file = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the mapping
+    if hasattr(os, "posix_fallocate"):  # a full disk is an error now, and no dead process later
+        os.posix_fallocate(file.fileno(), 0, 4 * n * d)
     return np.memmap(file, dtype=np.float32, mode="w+", shape=(n, d))

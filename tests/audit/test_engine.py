@@ -26,6 +26,7 @@ from pxgen_plugins.datasets import load_mnist, load_mnist_vae
 from pxgen_plugins.models import wrap
 from pxgen_plugins.thresholds import Quantile
 from pxgen_plugins.utils.errors import ParameterError
+from tests.audit.runs import reseal
 
 pytest.importorskip("jinja2")
 FINAL = {
@@ -293,6 +294,9 @@ def test_a_folder_that_is_no_run_is_refused(undisturbed, tmp_path):
         (copy / name).write_bytes(kept)
     manifest = json.loads((copy / "manifest.json").read_text())
     (copy / "manifest.json").write_text(json.dumps(manifest | {"format": 99}))
+    with pytest.raises(ParameterError, match=r"manifest.json was changed"):
+        Run.open(copy)
+    reseal(copy)
     with pytest.raises(ParameterError, match="format"):
         Run.open(copy)
 
@@ -323,6 +327,7 @@ def test_a_manifest_that_lacks_what_is_read_from_it_is_no_run(undisturbed, tmp_p
     found = json.loads((tmp_path / "run/manifest.json").read_text())
     change(found)
     (tmp_path / "run/manifest.json").write_text(json.dumps(found))
+    reseal(tmp_path / "run")
     with pytest.raises(ParameterError, match=named):
         Run.open(tmp_path / "run")
 

@@ -14,12 +14,14 @@ from torch import Tensor, nn
 
 from pxgen_plugins.models.autoencoder import Autoencoder
 from pxgen_plugins.models.diffusion import Diffusion
+from pxgen_plugins.models.files import check_folder
 from pxgen_plugins.models.runtime import EvaluationMode
 from pxgen_plugins.models.sources.base import Source, is_of, register
 from pxgen_plugins.models.vae import VAE
 from pxgen_plugins.models.vqvae import VQVAE
 from pxgen_plugins.utils import optional
 from pxgen_plugins.utils.errors import ModelError, ParameterError, caller, short_repr
+from pxgen_plugins.utils.files import read_regular
 
 __all__ = ["from_diffusers"]
 
@@ -28,6 +30,7 @@ _CLASSES = (
     "AutoencoderDC", "VQModel", "UNet2DModel", "DDPMPipeline", "DDIMPipeline",
 )  # fmt: skip
 _PREDICTIONS = {"epsilon": "epsilon", "v_prediction": "v", "sample": "x0"}
+_MOST_CONFIG = 1 << 20  # bytes
 _RANGE = (-1.0, 1.0)  # in which all of them take their images
 
 
@@ -247,8 +250,8 @@ def _down(config: Any, shape: tuple[int, ...]) -> tuple[int, int]:
 def _class_name(folder: Path) -> str | None:
     for name in ("model_index.json", "config.json"):
         try:
-            config = json.loads((folder / name).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            config = json.loads(read_regular(folder / name, _MOST_CONFIG))
+        except (OSError, ValueError, RecursionError):
             continue
         if isinstance(config, dict) and "_diffusers_version" in config:
             return str(config.get("_class_name"))
@@ -261,6 +264,7 @@ def _load(folder: Path) -> Any:
         allowed = "a folder written by save_pretrained of " + ", ".join(_CLASSES)
         hint = "Check the path; load other models yourself and pass them."
         raise ModelError("obj", allowed, f"{folder.name!r}, of {name}", hint)
+    check_folder(folder)
     kind = getattr(optional.load("diffusers", "diffusers"), name)
     try:
         return kind.from_pretrained(str(folder), use_safetensors=True, local_files_only=True)

@@ -53,6 +53,7 @@ class OnnxFile:
         providers: Execution providers; None takes the processor.
 
     Attributes:
+        path: The file.
         shape: Shape of one row of the first input; None when the file leaves it open.
         outputs: Names of its outputs.
         rounds: Whether floats are rounded for an input of integers, as pictures of bytes are; else
@@ -70,6 +71,7 @@ class OnnxFile:
         n_threads: int | None = None,
         providers: list[str] | None = None,
     ) -> None:
+        self.path = Path(path)
         runtime: Any = optional.load("onnxruntime", "onnx")
         options = runtime.SessionOptions()
         options.log_severity_level = 4  # what goes wrong is raised

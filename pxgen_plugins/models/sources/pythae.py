@@ -10,18 +10,21 @@ from typing import Any
 import torch
 
 from pxgen_plugins.models.autoencoder import Autoencoder
+from pxgen_plugins.models.files import check_folder
 from pxgen_plugins.models.runtime import EvaluationMode
 from pxgen_plugins.models.sources.base import Source, is_of, register
 from pxgen_plugins.models.vae import VAE
 from pxgen_plugins.models.vqvae import VQVAE
 from pxgen_plugins.utils import optional
 from pxgen_plugins.utils.errors import ModelError, ParameterError, caller, short_repr
+from pxgen_plugins.utils.files import read_regular
 
 __all__ = ["from_pythae"]
 
 # whose posterior is not the Gaussian of the encoder, or whose prior is not N(0, I)
 _NOT_GAUSSIAN = {"HVAE", "RHVAE", "VAE_IAF", "VAE_LinNF", "VAMP"}
 _CURVED = {"SVAE", "PoincareVAE"}  # whose codes live on a sphere or a hyperbolic ball
+_MOST_CONFIG = 1 << 20  # bytes
 _CONFIG, _WEIGHTS = "model_config.json", "model.pt"
 
 
@@ -132,7 +135,7 @@ def _vqvae(obj: Any, decode: Any, prior: Any, settings: dict[str, Any]) -> VQVAE
 
 def _config_name(folder: Path) -> str | None:
     try:
-        config = json.loads((folder / _CONFIG).read_text(encoding="utf-8"))
+        config = json.loads(read_regular(folder / _CONFIG, _MOST_CONFIG))
     except (OSError, ValueError, RecursionError):
         return None
     return str(config["name"]) if isinstance(config, dict) and "name" in config else None
@@ -144,6 +147,7 @@ def _load(folder: Path) -> Any:
         hint = "Check the path: it is the folder final_model of a training."
         got = f"{short_repr(folder.name)} without a readable {_CONFIG}"
         raise ModelError("obj", "a folder that pythae saved", got, hint)
+    check_folder(folder)
     pythae = optional.load("pythae.models", "pythae")
     kind: Any = getattr(pythae, name.removesuffix("Config").removesuffix("_"), None)
     known = name.endswith("Config") and name in vars(pythae) and isinstance(kind, type)

@@ -95,6 +95,17 @@ class FolderAnchors(Anchors):
         """Return the images under the folder ``X``."""
         return cls(Path(X), sample_shape, pictures)
 
+    @classmethod
+    def open_columns(
+        cls,
+        X: Any,
+        sample_shape: tuple[int, ...] | None,
+        named: Any,
+        pictures: Pictures = _AS_THEY_ARE,
+    ) -> Anchors:
+        """Raise: a folder has no columns."""
+        return Anchors.open_columns(X, sample_shape, named)
+
     def __len__(self) -> int:
         return len(self._names)
 

@@ -24,7 +24,7 @@ Floats = NDArray[np.float64]
 T = TypeVar("T")
 
 N_SAMPLES = 1_000  # of each repeat
-POOL = 10_000  # repeats drawn once for each rule and tail; their mean is the expected threshold
+POOL = 5_000  # repeats drawn once for each rule and tail; their mean is the expected threshold
 RULES: dict[str, Rule] = {
     "MeanMax": MeanMax(N_SAMPLES),
     "Quantile(0.99)": Quantile(0.99, N_SAMPLES),
@@ -49,7 +49,7 @@ _SPREAD = 0.3  # of the logarithm of the anchors' values around the thresholds
 
 def run(quick: bool = False) -> Iterator[Row]:
     """Yield coverage, %, by each factor, and the pairs of factors with the lowest."""
-    trials, pool = (40, 100) if quick else (24_000, POOL)
+    trials, pool = (40, 100) if quick else (8_000, POOL)
     settings, hits, widths = simulate(trials, pool)
     name = "coverage of 95% intervals"
     yield Row(name, f"all, {trials:,} trials", 100 * float(hits.mean()), "%")

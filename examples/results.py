@@ -130,6 +130,20 @@ COMMANDS = (
         quick="--n-anchors 1500 --n-samples 500",
     ),
     Command(
+        "reference_thresholds",
+        "python examples/reference_thresholds.py",
+        2,
+        files=_names("reference_thresholds", "json", "md"),
+        quick="--n-others 200 --rules 4",
+    ),
+    Command(
+        "calibration_noise",
+        "python examples/calibration_noise.py",
+        60,
+        files=_names("calibration_noise"),
+        quick="--quick",
+    ),
+    Command(
         "planted_delusion",
         "python examples/planted_delusion.py",
         2,

@@ -64,7 +64,7 @@ class Case(NamedTuple):
 
 
 CASES = {
-    "VAE of zeros (shipped)": Case("vae", "kld", "mse", 30, 100_000),
+    "VAE of zeros (shipped)": Case("vae", "kld", "mse", 60, 100_000),
     "conditional VAE": Case("conditional_vae", "kld", "mse", 30, 20_000),
     "VQ-VAE": Case("vqvae", "code_usage", "mse", 30, 10_000),
     "GAN": Case("gan", "discriminator", "nearest_sample", 30, 10_000),

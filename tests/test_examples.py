@@ -68,7 +68,7 @@ def test_the_shipped_model_passes_its_checks(example, tmp_path):
 
 
 def test_the_studies_have_a_row_per_setting(example, tmp_path):
-    arguments = ["--n-anchors", "1500", "--n-samples", "100", "--output", str(tmp_path)]
+    arguments = ["--n-anchors", "1500", "--output", str(tmp_path)]
     example("mnist_anchor_study").main(arguments)
     rows = json.loads((tmp_path / "mnist_anchor_study.json").read_text())["rows"]
     assert [row["n_anchors"] for row in rows[:4]] == [1500, 100, 300, 1000]
@@ -107,7 +107,7 @@ def test_a_soft_intro_vae_is_trained_written_and_explained(example, tmp_path):
 def test_the_audit_passes_and_that_of_the_damaged_copy_fails(example, tmp_path):
     for package in ("yaml", "jinja2"):
         pytest.importorskip(package)
-    arguments = ["--n-anchors", "3000", "--n-samples", "300", "--output", str(tmp_path)]
+    arguments = ["--n-anchors", "3000", "--output", str(tmp_path)]
     example("audit_mnist").main(arguments)
     for week in ("first", "second"):
         assert (tmp_path / week / "report.html").stat().st_size > 50_000

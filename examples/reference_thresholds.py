@@ -35,7 +35,7 @@ RULES: dict[str, Rule] = {
         0.05, source="reference", joint=True
     ),
     'Quantile(0.95, source="reference")': Quantile(0.95, source="reference"),
-    'MeanMax(n_repeats=10, source="reference")': MeanMax(n_repeats=10, source="reference"),
+    'MeanMax(source="reference")': MeanMax(source="reference"),
 }
 
 

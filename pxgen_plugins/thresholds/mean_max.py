@@ -15,7 +15,7 @@ from pxgen_plugins.utils.errors import caller
 
 __all__ = ["MeanMax"]
 
-_FEWEST_REPEATS = 5  # before a tolerance may stop: fewer give no usable standard error
+_FEWEST_REPEATS = 5  # fewer give no usable standard error
 
 
 @register("MeanMax")
@@ -27,9 +27,9 @@ class MeanMax(Rule):
     equal cost, fewer samples in more repeats give groups that hardly depend on the seed
     (``docs/calibration.md``). :meth:`authors` is the authors' setting.
 
-    From reference data, repeats are ``n_repeats`` disjoint parts of it in random order, the same
-    size but for one: resamples would hardly ever hold less than the largest values, and tell
-    nothing of their spread.
+    From reference data, repeats are disjoint parts of it in random order, as many as give each
+    ``n_samples`` instances, but 5 at least and ``n_repeats`` at most: resamples would hardly ever
+    hold less than the largest values, and tell nothing of their spread.
 
     Args:
         n_samples: Samples per repeat.
@@ -95,7 +95,8 @@ class MeanMax(Rule):
     def repeats_of(self, values: Floats, names: Sequence[str], rng: np.random.Generator) -> Floats:
         """Return the largest values (r, m) of disjoint parts of the values (n, m)."""
         n = len(values)
-        parts = np.array_split(rng.permutation(n), min(self.n_repeats, n))
+        r = min(self.n_repeats, max(_FEWEST_REPEATS, n // self.n_samples), n)
+        parts = np.array_split(rng.permutation(n), r)
         return np.array([self.threshold(values[part]) for part in parts])
 
     def enough(self, repeats: Floats, names: Sequence[str]) -> bool:

@@ -131,11 +131,13 @@ def test_repeats_begin_with_what_is_reported_and_maxima_are_of_disjoint_parts():
         np.testing.assert_array_equal(found.repeats[0], found.thresholds)
         np.testing.assert_array_equal(found.thresholds, rule.threshold(values))
         assert (found.std > 0).all()
-    each = MeanMax(n_repeats=200, source="reference").calibrate_values(values, ["a", "b"], 0)
+    each = MeanMax(1, 200, source="reference").calibrate_values(values, ["a", "b"], 0)
     np.testing.assert_array_equal(np.sort(each.repeats, axis=0), np.sort(values, axis=0))
-    tens = MeanMax(n_repeats=10, source="reference").calibrate_values(values, ["a", "b"], 0)
+    tens = MeanMax(10, 10, source="reference").calibrate_values(values, ["a", "b"], 0)
     np.testing.assert_array_equal(tens.thresholds, tens.repeats.mean(axis=0))
     assert (tens.repeats.max(axis=0) == values.max(axis=0)).all()
+    few = MeanMax(source="reference").calibrate_values(values, ["a", "b"], 0)
+    assert few.n_repeats == 5  # a thousand samples each would be one part, which tells no noise
 
 
 @pytest.fixture

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import warnings
 from dataclasses import fields
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -285,3 +287,12 @@ def test_a_scorer_alone_is_enough_for_a_rule():
     X = np.random.default_rng(0).normal(size=(50, 2))
     found = JOINT.calibrate(scorer, 0, reference=open_anchors(X, sample_shape=(2,)))
     np.testing.assert_array_equal(found.thresholds, slow_block(X, 0.1))
+
+
+def test_the_code_of_the_page_runs(capsys):
+    page = Path(__file__).parents[2] / "docs" / "thresholds.md"
+    (block,) = re.findall(r"```python\n(.*?)```", page.read_text("utf-8"), re.DOTALL)
+    exec(block, {})
+    share, source = capsys.readouterr().out.split()
+    assert float(share) > 0.92  # of held-out zeros that are no reference data
+    assert source == "reference"

@@ -105,6 +105,7 @@ def build_report(
         context = {
             "conditions": sections.conditions_section(judgements, detail),
             "groups": sections.groups_section(result),
+            "intervals": sections.intervals_note(result),
             "invalid": sections.invalid_section(result),
             "labels": sections.labels_section(result, detail),
             "changes": sections.changes_section(changes, with_picture),

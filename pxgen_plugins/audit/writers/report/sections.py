@@ -137,6 +137,14 @@ def invalid_section(result: Result) -> list[dict[str, str]]:
     ]
 
 
+def intervals_note(result: Result) -> str:
+    """Return what the intervals are for, and how far another calibration would move shares."""
+    if result.calibration is None:
+        return "Intervals are at 95 %, for other anchors."
+    noise = f" {result.calibration.noise}." if result.calibration.noise else ""
+    return f"Intervals are at 95 %, for {result.calibration.interval_source}.{noise}"
+
+
 def groups_section(result: Result) -> list[dict[str, Any]]:
     """Return count, share and interval of each group, and its representatives by selector."""
     n = result.n

@@ -13,8 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pxgen_plugins.thresholds import Calibration
+from pxgen_plugins.utils.contents import open_regular, read_json
 from pxgen_plugins.utils.errors import ParameterError, short_repr
 from pxgen_plugins.utils.files import write_atomic
+from pxgen_plugins.utils.limits import RUN_ARRAYS
 
 __all__ = ["ExplainerState", "read", "write"]
 
@@ -116,7 +118,7 @@ def _settings(folder: Path) -> dict[str, Any]:
         )
     allowed = f"a folder with {_SETTINGS} of format {_FORMAT}"
     try:
-        content = json.loads((folder / _SETTINGS).read_text(encoding="utf-8"))
+        content = read_json(folder / _SETTINGS)
         if content["format"] == _FORMAT and isinstance(content["params"], dict):
             return {"calibration": None, **content}
         got = f"format {content['format']!r}"
@@ -128,7 +130,8 @@ def _settings(folder: Path) -> dict[str, Any]:
 def _arrays(path: Path) -> Arrays:
     from safetensors.numpy import load_file
 
-    arrays: Arrays = load_file(path)
+    with open_regular(path, RUN_ARRAYS):  # a pipe, say, would be waited for
+        arrays: Arrays = load_file(path)
     return arrays
 
 

@@ -40,12 +40,10 @@ class BlockReader:
 
     Args:
         names: The columns to decode.
-        rows: Rows of a block; None to choose by their size.
     """
 
-    def __init__(self, names: tuple[str, ...], rows: int | None = None) -> None:
+    def __init__(self, names: tuple[str, ...]) -> None:
         self._names = names
-        self._rows = rows
         self._part: Part | None = None
         self._file: Any = None
         self._rest: Iterator[pa.RecordBatch] = iter(())
@@ -88,7 +86,7 @@ class BlockReader:
             )
         self._part = None
         self._rest = self._file.iter_batches(
-            batch_size=self._rows or self._block_rows(part),
+            batch_size=self._block_rows(part),
             row_groups=[part.group],
             columns=list(self._names),
             use_threads=False,

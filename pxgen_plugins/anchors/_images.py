@@ -8,6 +8,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pxgen_plugins.anchors._image_files import check_image_file
 from pxgen_plugins.anchors.base import library, module_in_use
 
 __all__ = ["ImageForm", "decode", "form_of_image", "form_of_shape", "is_image", "pillow"]
@@ -101,6 +102,7 @@ def decode(file: IO[bytes], form: ImageForm | None) -> tuple[NDArray[np.uint8], 
         Exception: Whatever Pillow raises on a damaged file, or ValueError from
             :meth:`ImageForm.convert`.
     """
+    check_image_file(file)
     with pillow().open(file, formats=_FORMATS) as image:
         form = form or form_of_image(image)
         return form.convert(image), form

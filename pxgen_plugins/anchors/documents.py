@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pxgen_plugins.anchors._text_columns import size_of
 from pxgen_plugins.anchors.base import Anchors, path_of, positions, reason
 from pxgen_plugins.anchors.tables import file_columns, set_labels
+from pxgen_plugins.utils.contents import lines
 from pxgen_plugins.utils.errors import AnchorError, short_repr
+from pxgen_plugins.utils.limits import TEXTS, Room
 
 __all__ = ["Texts", "from_rows", "open_texts", "to_rows"]
 
@@ -125,7 +128,7 @@ def _columns(X: Any) -> Mapping[str, Any] | None:
 def _read(path: Path) -> Mapping[str, Any]:
     try:
         if path.suffix == ".txt":
-            return {"text": path.read_text(encoding="utf-8").splitlines()}
+            return {"text": list(_lines(path))}
         columns = file_columns(path, _COLUMNS)
     except AnchorError:
         raise
@@ -135,6 +138,14 @@ def _read(path: Path) -> Mapping[str, Any]:
         got = f"{short_repr(str(path))} without one"
         raise AnchorError("X", "a file of texts, or one with a column 'text'", got, _HINT)
     return columns
+
+
+def _lines(path: Path) -> Iterator[str]:
+    room = Room(TEXTS)
+    for line in lines(path):
+        text = line.rstrip("\r\n")
+        room.add(size_of(text))
+        yield text
 
 
 def _fault(text: Any, width: int) -> str:

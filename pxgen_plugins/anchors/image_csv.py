@@ -6,11 +6,10 @@ import os
 from pathlib import Path
 from typing import ClassVar
 
-import numpy as np
-
 from pxgen_plugins.anchors._images import pillow
 from pxgen_plugins.anchors.base import REGISTRY, path_of
 from pxgen_plugins.anchors.folder import FolderAnchors
+from pxgen_plugins.anchors.label_text import as_labels
 from pxgen_plugins.anchors.tables import csv_columns, set_labels
 from pxgen_plugins.utils.errors import AnchorError, short_repr
 
@@ -56,7 +55,7 @@ class ImageCsvAnchors(FolderAnchors):
             hint = "Write one line for each image."
             raise AnchorError("X", "a CSV file that lists images", "none", hint)
         self._form = self._find_form(sample_shape)
-        self.ids = np.array(self._names, np.str_)
+        self.ids = as_labels(self._names, len(self._names), "ids")
         set_labels(self, columns)
 
     @classmethod
@@ -70,7 +69,7 @@ def image_columns(path: Path) -> dict[str, list[str]]:
     """Return the columns ``path``, ``label`` and ``id`` of a CSV file; empty when it has no paths.
 
     Args:
-        path: The file, of at most 1 GiB.
+        path: The file.
 
     Raises:
         AnchorError: When it cannot be read, is no CSV file, names a column twice, or a line is

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import struct
 import tempfile
 import zipfile
 from dataclasses import dataclass
@@ -15,7 +16,9 @@ from pxgen_plugins.anchors._shapes import as_batch
 from pxgen_plugins.anchors._spool import Spool, SpoolAnchors
 from pxgen_plugins.anchors.base import REGISTRY, Anchors, path_of, reason, row_dtype
 from pxgen_plugins.anchors.tables import find_columns, set_labels
+from pxgen_plugins.utils.contents import open_regular
 from pxgen_plugins.utils.errors import AnchorError, short_repr
+from pxgen_plugins.utils.limits import ARCHIVE_INDEX, Limit
 
 __all__ = ["NpzAnchors"]
 
@@ -23,6 +26,8 @@ _format: Any = np.lib.format  # which has no types
 _X = ("x", "images", "anchors")
 _TEXTS = {"label": ("labels", "y"), "id": ("ids", "id")}
 _CHUNK = 1 << 20
+_TAIL = (1 << 16) + 256
+_ANY_SIZE = Limit("ARCHIVE", 1 << 62, "bytes of an archive")  # it is unpacked piece by piece
 _MOST_TEXT = 4096  # bytes of one label or id
 _MOST_TEXTS = 1 << 30  # bytes of all of them, which are loaded as a whole
 _HINT = (
@@ -71,6 +76,7 @@ class NpzAnchors(SpoolAnchors):
             AnchorError: When it is damaged or does not say which array holds the anchors.
         """
         try:
+            _check_index(X)
             with zipfile.ZipFile(X) as archive:
                 return cls._unpack(archive, sample_shape)
         except AnchorError:
@@ -105,6 +111,27 @@ class NpzAnchors(SpoolAnchors):
             spool.discard()
             raise
         return anchors
+
+
+def _check_index(path: Any) -> None:
+    """Raise when the list of members, which zipfile loads as a whole, is too long.
+
+    Its size stands in one of two records at the end of the file, before a comment of at most 64
+    KiB; of all places that look like one, the largest counts.
+    """
+    with open_regular(path, _ANY_SIZE) as file:
+        end = file.seek(0, 2)
+        file.seek(max(0, end - _TAIL))
+        tail = file.read()
+    for sign, layout, place in ((b"PK\5\6", "<I", 12), (b"PK\6\6", "<Q", 40)):
+        at = tail.find(sign)
+        while at >= 0:
+            field = tail[at + place : at + place + struct.calcsize(layout)]
+            if len(field) == struct.calcsize(layout):
+                (size,) = struct.unpack(layout, field)
+                if size < 0xFFFFFFFF:  # which says: see the other record
+                    ARCHIVE_INDEX.check(min(size, end))
+            at = tail.find(sign, at + 1)
 
 
 def _header(archive: zipfile.ZipFile, name: str) -> _Member:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import csv
-import io
-import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from pxgen_plugins.anchors.base import Anchors, library, reason
+from pxgen_plugins.anchors._text_columns import size_of, text_columns
+from pxgen_plugins.anchors.base import Anchors, reason
 from pxgen_plugins.anchors.folder import open_inside
 from pxgen_plugins.anchors.label_text import as_labels
+from pxgen_plugins.utils.contents import lines, parse_json
 from pxgen_plugins.utils.errors import AnchorError, short_repr, warn
+from pxgen_plugins.utils.limits import TEXTS, Room
 
 __all__ = [
     "ANCHOR_NAMES",
@@ -33,7 +34,6 @@ ANCHOR_NAMES = ("anchor", "anchors", "image", "images", "x", "pixels")
 LABEL_NAMES = ("label", "labels", "y")
 ID_NAMES = ("id", "ids")
 Kind = Literal["number", "list", "image", "other"]
-_MOST_BYTES = 1 << 30
 _HINT = "Name the column of anchors 'anchor', or keep only numeric columns."
 
 
@@ -66,27 +66,37 @@ def file_columns(path: Path, names: Sequence[str]) -> dict[str, list[Any]]:
 
     Raises:
         AnchorError: When a ``.csv`` file cannot be read, see :func:`csv_columns`.
-        Exception: Whatever the readers of the other formats raise on a damaged file.
+        Exception: Whatever the readers of the other formats raise on a damaged file, or one that
+            is larger than the limits.
     """
     if path.suffix.lower() == ".csv":
         return dict(csv_columns(path, {name: (name,) for name in names}))
     if path.suffix == ".jsonl":
-        lines = path.read_text(encoding="utf-8").splitlines()
-        rows = [json.loads(line) for line in lines if line.strip()]
-        return {n: [row[n] for row in rows] for n in names if all(n in row for row in rows)}
+        return _json_lines(path, names)
     if path.suffix == ".parquet":
-        parquet = library("pyarrow.parquet", "pyarrow>=15,<26")
-        own = parquet.read_schema(path).names
-        table = parquet.read_table(path, columns=[name for name in names if name in own])
-        return {name: table[name].to_pylist() for name in table.column_names}
+        return text_columns(path, names)
     return {}
+
+
+def _json_lines(path: Path, names: Sequence[str]) -> dict[str, list[Any]]:
+    columns: dict[str, list[Any]] = {name: [] for name in names}
+    room, n = Room(TEXTS), 0
+    for line in lines(path):
+        if line.strip():
+            row = parse_json(line.encode("utf-8", "surrogatepass"))
+            n += 1
+            for name in [name for name in columns if name in row]:
+                room.add(size_of(row[name], len(line)))
+                columns[name].append(row[name])
+    return {name: values for name, values in columns.items() if len(values) == n}
 
 
 def csv_columns(path: Path, roles: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
     """Return the columns of a CSV file that play some role, as texts; others are not read.
 
     Args:
-        path: The file, UTF-8, of at most 1 GiB; its first line names the columns.
+        path: The file, UTF-8, within the limits ``TEXT_FILE``, ``LINE`` and ``TEXTS``; its first
+            line names the columns.
         roles: As for :func:`find_columns`.
 
     Raises:
@@ -94,23 +104,24 @@ def csv_columns(path: Path, roles: Mapping[str, Sequence[str]]) -> dict[str, lis
             is shorter or longer than the first.
     """
     try:
-        with os.fdopen(open_inside(*os.path.split(os.path.realpath(path))), "rb") as file:
-            content = file.read(_MOST_BYTES + 1)
-        if len(content) > _MOST_BYTES:
-            raise ValueError(f"more than {_MOST_BYTES} bytes")
-        text = io.StringIO(content.decode("utf-8-sig"), newline="")
-        lines = [line for line in csv.reader(text, strict=True) if line]
-        names = [name.strip() for name in lines[0]] if lines else []
-        for number, line in enumerate(lines, 1):
-            if len(line) != len(names):
-                raise ValueError(f"row {number} has {len(line)} values for {len(names)} columns")
+        file = os.fdopen(open_inside(*os.path.split(os.path.realpath(path))), "rb")
+        rows = (row for row in csv.reader(lines(path, file), strict=True) if row)
+        names = [name.strip() for name in next(rows, [])]
         places = {role: _place(names, n) for role, n in find_columns(names, roles).items()}
+        columns: dict[str, list[str]] = {role: [] for role in places}
+        room = Room(TEXTS)
+        for number, row in enumerate(rows, 2):
+            if len(row) != len(names):
+                raise ValueError(f"row {number} has {len(row)} values for {len(names)} columns")
+            for role, at in places.items():
+                room.add(size_of(row[at]))
+                columns[role].append(row[at])
     except Exception as error:  # a file may be broken in any way
         why = reason(str(error) if type(error) is ValueError else error)
         allowed, got = "a readable CSV file in UTF-8", f"{short_repr(str(path))}: {why}"
         hint = "Write a line of column names, then one line for each anchor."
         raise AnchorError("X", allowed, got, hint) from error
-    return {role: [line[at] for line in lines[1:]] for role, at in places.items()}
+    return columns
 
 
 def set_labels(anchors: Anchors, columns: Mapping[str, Any]) -> None:

@@ -14,11 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pxgen_plugins.audit.changes import Changes
+from pxgen_plugins.audit.run_table import read_table
 from pxgen_plugins.audit.verdicts import Judgement
 from pxgen_plugins.groups import GROUPS, INVALID
 from pxgen_plugins.result import Examples, Result, write_parquet
+from pxgen_plugins.utils.contents import read_bytes, read_json
 from pxgen_plugins.utils.errors import ParameterError, short_repr
 from pxgen_plugins.utils.files import plain, write_atomic
+from pxgen_plugins.utils.limits import IMAGE_FILE, RUN_ARRAYS
 
 __all__ = [
     "FORMAT",
@@ -151,7 +154,7 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def _read(path: Path) -> Any:
-    return json.loads(_regular(path).read_text(encoding="utf-8"))
+    return read_json(path)
 
 
 def _regular(path: Path) -> Path:
@@ -185,7 +188,7 @@ def _evidence(folder: Path) -> Evidence:
         content = _read(tables) if tables.exists() else []
         rows = [(str(title), [list(row) for row in table]) for title, table in content]
     with _readable(figure):
-        return Evidence(rows, _regular(figure).read_bytes() if figure.exists() else None)
+        return Evidence(rows, read_bytes(figure, IMAGE_FILE) if figure.exists() else None)
 
 
 @contextlib.contextmanager
@@ -200,9 +203,7 @@ def _readable(path: Path) -> Iterator[None]:
 
 def _columns(path: Path, criteria: Sequence[str]) -> dict[str, Any]:
     """Return the per-anchor arrays of an explanation from its table."""
-    from pyarrow import parquet
-
-    table = parquet.read_table(_regular(path))
+    table = read_table(_regular(path))
     names = table.column_names
     # a criterion that is called like another column has a prefix there
     own = [f"criterion_{c}" if f"criterion_{c}" in names else c for c in criteria]
@@ -251,7 +252,7 @@ def _read_examples(path: Path) -> Examples | None:
 
     if not path.exists():
         return None
-    _regular(path)
+    RUN_ARRAYS.check(_regular(path).stat().st_size)
     with safe_open(path, framework="numpy") as file:
         arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         rest: dict[str, Any] = json.loads(file.metadata()["rest"])

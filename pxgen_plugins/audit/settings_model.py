@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, get_args, get_type_hints
 
 from pxgen_plugins.audit.conditions import Condition
-from pxgen_plugins.audit.settings_file import Faults
+from pxgen_plugins.audit.settings_file import MOST, Faults
 from pxgen_plugins.utils import optional
 from pxgen_plugins.utils.errors import ParameterError, short_repr
 from pxgen_plugins.utils.validation import LARGEST, nearest
@@ -47,7 +47,7 @@ def _check_condition(spec: Any) -> Any:
 
 File = Annotated[str, Field(pattern=r"^[^\x00]+$"), AfterValidator(_absolute)]
 """A path, relative to ``context["folder"]``."""
-Count = Annotated[int, Field(ge=1, le=LARGEST)]
+Count = Annotated[int, Field(ge=1, le=MOST)]
 Seed = Annotated[int, Field(ge=0, le=LARGEST)]
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pxgen_plugins.anchors._text_columns import check_table
 from pxgen_plugins.anchors.base import path_of
 from pxgen_plugins.anchors.tables import ID_NAMES, LABEL_NAMES, find_columns, set_labels
 from pxgen_plugins.models._table_columns import Column, Rows
@@ -81,6 +82,7 @@ def _read(path: Path, columns: tuple[Column, ...]) -> Any:
     texts = {column.name for column in columns if column.categorical}
     texts |= {*LABEL_NAMES, *ID_NAMES} - numbers
     try:
+        check_table(path)
         if path.suffix.lower() == ".parquet":
             return pd.read_parquet(path)
         # only an empty field is a missing value: "NA" and "None" may be categories

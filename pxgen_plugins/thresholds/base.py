@@ -29,6 +29,9 @@ REGISTRY: Registry[type[Rule]] = Registry(
 )
 register = REGISTRY.register
 
+_MOST_SAMPLES = 10**8  # a repeat's table of values is then 0.8 GB for each criterion
+_MOST_REPEATS = 10**6
+
 
 class Rule(ABC):
     """How the values of the model's samples become a threshold.
@@ -38,8 +41,8 @@ class Rule(ABC):
     of repeats.
 
     Args:
-        n_samples: Samples per repeat, >= 1.
-        n_repeats: Repeats, >= 1; their spread tells how firmly the threshold stands.
+        n_samples: Samples per repeat, from 1 to 10^8.
+        n_repeats: Repeats, from 1 to 10^6; their spread tells how firmly the threshold stands.
 
     Attributes:
         samples: Whether the rule draws samples, from which the criteria get a scale.
@@ -52,8 +55,10 @@ class Rule(ABC):
 
     def __init__(self, n_samples: int = 10_000, n_repeats: int = 10) -> None:
         with caller(type(self).__name__):
-            self.n_samples = validation.integer(n_samples, "n_samples", minimum=1)
-            self.n_repeats = validation.integer(n_repeats, "n_repeats", minimum=1)
+            most = _MOST_SAMPLES
+            self.n_samples = validation.integer(n_samples, "n_samples", minimum=1, maximum=most)
+            most = _MOST_REPEATS
+            self.n_repeats = validation.integer(n_repeats, "n_repeats", minimum=1, maximum=most)
 
     @property
     def params(self) -> dict[str, Any]:

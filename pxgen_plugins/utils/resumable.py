@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from pxgen_plugins.utils.contents import read_json
 from pxgen_plugins.utils.files import plain, write_atomic
 
 __all__ = ["PLAN", "begin", "read_plan"]
@@ -74,7 +75,7 @@ def read_plan(folder: Path) -> dict[str, Any] | None:
     if not os.path.lexists(path):
         return None
     try:
-        plan = json.loads(path.read_text(encoding="utf-8"))
+        plan = read_json(path)
     except RecursionError as error:
         raise ValueError(f"{PLAN} is no plan") from error
     if not isinstance(plan, dict):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 from collections.abc import Sequence
@@ -14,6 +13,7 @@ from pxgen_plugins.models.sources.base import Source, is_of, register
 from pxgen_plugins.models.vae import VAE
 from pxgen_plugins.models.vqvae import VQVAE
 from pxgen_plugins.utils import optional
+from pxgen_plugins.utils.contents import read_json
 from pxgen_plugins.utils.errors import ModelError, ParameterError, caller, short_repr
 
 __all__ = ["from_diffusers"]
@@ -174,7 +174,7 @@ def _down(config: Any, shape: tuple[int, ...]) -> tuple[int, int]:
 def _class_name(folder: Path) -> str | None:
     for name in ("model_index.json", "config.json"):
         try:
-            config = json.loads((folder / name).read_text(encoding="utf-8"))
+            config = read_json(folder / name)
         except (OSError, ValueError):
             continue
         if isinstance(config, dict) and "_diffusers_version" in config:

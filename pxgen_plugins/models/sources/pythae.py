@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from pxgen_plugins.models.sources.base import Source, is_of, register
 from pxgen_plugins.models.vae import VAE
 from pxgen_plugins.models.vqvae import VQVAE
 from pxgen_plugins.utils import optional
+from pxgen_plugins.utils.contents import read_json
 from pxgen_plugins.utils.errors import ModelError, ParameterError, caller, short_repr
 
 __all__ = ["from_pythae"]
@@ -132,7 +132,7 @@ def _vqvae(obj: Any, decode: Any, prior: Any, settings: dict[str, Any]) -> VQVAE
 
 def _config_name(folder: Path) -> str | None:
     try:
-        config = json.loads((folder / _CONFIG).read_text(encoding="utf-8"))
+        config = read_json(folder / _CONFIG)
     except (OSError, ValueError, RecursionError):
         return None
     return str(config["name"]) if isinstance(config, dict) and "name" in config else None

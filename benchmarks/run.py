@@ -31,7 +31,7 @@ from rows import HEADER, Row, describe, line
 from pxgen_plugins.utils.files import plain, write_atomic
 
 # Each is a file beside this one, with a function run(quick) that yields rows.
-BENCHMARKS = ("scoring", "selection", "tracin", "memory", "start", "audit", "kills")
+BENCHMARKS = ("scoring", "selection", "tracin", "memory", "start", "audit", "kills", "fuzz")
 PACKAGES = (
     "pxgen-plugins", "alibi", "fpsample", "numpy", "scikit-activeml", "scikit-learn",
     "scikit-matter", "scipy", "small-text", "torch", "torch-cluster",

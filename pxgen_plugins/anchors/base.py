@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 from pxgen_plugins.anchors._shapes import fit_shape
 from pxgen_plugins.utils.errors import MissingDependencyError
+from pxgen_plugins.utils.invisible import escape_invisible
+from pxgen_plugins.utils.redaction import redact
 from pxgen_plugins.utils.registry import Registry
 
 __all__ = [
@@ -174,5 +176,5 @@ def reason(error: BaseException | str) -> str:
         'ValueError: bad\\nfile'
     """
     text = error if isinstance(error, str) else f"{type(error).__name__}: {error}"
-    text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    text = escape_invisible(redact(text))
     return text if len(text) <= _LONGEST_REASON else text[:_LONGEST_REASON] + "..."

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from pxgen_plugins import __version__
+from pxgen_plugins.utils.invisible import escape_invisible
+from pxgen_plugins.utils.redaction import redact_values
 
 if TYPE_CHECKING:
     from pxgen_plugins.audit.conditions import Condition
@@ -52,6 +54,9 @@ def run(arguments: list[str]) -> int:
         code = group.main(arguments, "pxgen", standalone_mode=False)
         return code if isinstance(code, int) else PASSED
     except click.ClickException as error:
+        from pxgen_plugins.audit.escaping import visible
+
+        error.message = visible(error.message)
         error.show()
         return USAGE
     except click.Abort:
@@ -64,7 +69,10 @@ def run(arguments: list[str]) -> int:
             click.echo(f"pxgen: {visible(line)}", err=True)
         return USAGE
     except WorkerLostError as error:
-        click.echo(f"pxgen: {error}; what was scored is kept, run it again to go on", err=True)
+        from pxgen_plugins.audit.escaping import visible
+
+        text = f"pxgen: {visible(error)}; what was scored is kept, run it again to go on"
+        click.echo(text, err=True)
         return INCOMPLETE
     except (Exception, SystemExit) as error:  # code of users may call sys.exit(0)
         if "PacifyFlush" in type(sys.stdout).__name__:  # how click ends a broken pipe
@@ -77,6 +85,12 @@ def run(arguments: list[str]) -> int:
         hint = "Set PXGEN_TRACEBACK=1 to see where, and report it."
         click.echo(f"pxgen: internal error: {got}. {hint}", err=True)
         return INTERNAL
+
+
+_ALLOW = click.option(
+    "--allow", multiple=True, metavar="PACKAGE",
+    help="Let model.factory be of this package, which the settings allow too.",
+)  # fmt: skip
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]}, epilog=_CODES)
@@ -96,13 +110,15 @@ def init(path: Path, force: bool) -> int:
     if path.exists() and not force:
         raise click.ClickException(f"{path} is there already; --force writes over it")
     write_atomic(path, template().encode())
-    click.echo(f"wrote {path}; run: pxgen audit {path}")
+    shown = escape_invisible(str(path))
+    click.echo(f"wrote {shown}; run: pxgen audit {shown}")
     return PASSED
 
 
 @group.command()
 @click.argument("settings", type=click.Path(path_type=Path))
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a setting.")
+@_ALLOW
 @click.option("--limit", "limits", multiple=True, metavar="NAME=NUMBER",
               help="Override a condition's limit, by its name or number (from 1).")  # fmt: skip
 @click.option(
@@ -117,6 +133,7 @@ def init(path: Path, force: bool) -> int:
 def audit(
     settings: Path,
     overrides: tuple[str, ...],
+    allow: tuple[str, ...],
     limits: tuple[str, ...],
     output: Path | None,
     only_plan: bool,
@@ -132,7 +149,7 @@ def audit(
     part = None if shard is None else _parse_shard(shard)
     if part is not None and fresh:
         raise click.ClickException("--fresh with --shard would remove what other parts scored")
-    config = load_config(settings, overrides)
+    config = load_config(settings, overrides, allow=allow)
     if output is not None:
         config = Config(config.values | {"output": str(output.absolute())})
     conditions = _with_limits(config["conditions"], limits)
@@ -180,7 +197,7 @@ def report(folder: Path) -> int:
 
     run = Run.open(folder)
     ReportWriter().write(run.path, run)
-    click.echo(str(run.path / "report.html"))
+    click.echo(escape_invisible(str(run.path / "report.html")))
     return PASSED
 
 
@@ -232,7 +249,8 @@ def compare(before: Path, after: Path, partial: bool, figure: Path | None, as_js
 @group.command()
 @click.argument("settings", type=click.Path(path_type=Path))
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a setting.")
-def methods(settings: Path, overrides: tuple[str, ...]) -> int:
+@_ALLOW
+def methods(settings: Path, overrides: tuple[str, ...], allow: tuple[str, ...]) -> int:
     """Say what the model can do, and which criteria and adapters work with it."""
     from pxgen_plugins import selection
     from pxgen_plugins.audit import executors
@@ -241,7 +259,7 @@ def methods(settings: Path, overrides: tuple[str, ...]) -> int:
     from pxgen_plugins.audit.settings import load_config
     from pxgen_plugins.description import describe
 
-    model = build_model(load_config(settings, overrides))
+    model = build_model(load_config(settings, overrides, allow=allow))
     for line in str(describe(model)).splitlines():
         click.echo(visible(line))
     click.echo("adapters:")
@@ -339,7 +357,7 @@ def _print_plan(config: Config, plan: Plan, seconds: float | None, as_json: bool
         click.echo(json.dumps(content, indent=1))
         return PASSED
     shards = f"{plan.n_shards} shard" + ("" if plan.n_shards == 1 else "s")
-    click.echo(f"{plan.n_anchors:,} anchors in {shards}, to {config.output}")
+    click.echo(f"{plan.n_anchors:,} anchors in {shards}, to {escape_invisible(str(config.output))}")
     click.echo(f"{plan.n_samples:,} samples for thresholds: {n_passes:,} instances scored in all")
     if seconds is None:
         click.echo("scoring time: unknown, a criterion learns first")
@@ -365,6 +383,7 @@ def _print_run(run: Run, as_json: bool) -> None:
             "conditions": [judgement.as_dict() for judgement in run.judgements],
             "invalid": n_invalid, "folder": str(run.path), "report": str(report_file),
         }  # fmt: skip
+        content["conditions"] = redact_values(content["conditions"])
         click.echo(json.dumps(content, indent=1))
         return
     colour = False if os.environ.get("NO_COLOR") else None
@@ -372,16 +391,16 @@ def _print_run(run: Run, as_json: bool) -> None:
         mark = click.style(f"{one.state:>7}", fg=_COLOURS.get(one.state))
         text = f"{mark}  {visible(one.title, 80)}  {one.observed_text}"
         click.echo(text + (f"  {visible(one.reason)}" if one.reason else ""), color=colour)
-    sizes = ", ".join(f"{name} {count:,}" for name, count in groups.items())
+    sizes = ", ".join(f"{visible(name, 80)} {count:,}" for name, count in groups.items())
     click.echo(f"groups: {sizes}; invalid {n_invalid:,}")
     for why, count, first in invalid_by_reason(run.result, 3):
         click.echo(f"  {count:,} not scored: {visible(why, 120)} (the first is anchor {first})")
     click.echo(click.style(state, fg=_COLOURS.get(state), bold=True), color=colour)
-    click.echo(f"report: {report_file}")
+    click.echo(f"report: {escape_invisible(str(report_file))}")
 
 
 def _print_progress(text: str) -> None:
-    click.echo(text, err=True)
+    click.echo(escape_invisible(text), err=True)
 
 
 if __name__ == "__main__":

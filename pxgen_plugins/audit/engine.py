@@ -36,6 +36,7 @@ from pxgen_plugins.utils.errors import (
     short_repr,
 )
 from pxgen_plugins.utils.progress import bar
+from pxgen_plugins.utils.redaction import redact_values
 from pxgen_plugins.utils.resumable import PLAN, begin, read_plan
 from pxgen_plugins.utils.threads import one_thread
 
@@ -325,7 +326,8 @@ def _claim(folder: Path, plan: Plan, fresh: bool, say: Callable[[str], None]) ->
 
 
 def _begin_or_resume(folder: Path, plan: Plan, fresh: bool, say: Callable[[str], None]) -> None:
-    content = {"settings": plan.settings, "digests": plan.digests, "n_anchors": plan.n_anchors}
+    settings = redact_values(plan.settings)  # Config.of_plan puts variables in again
+    content = {"settings": settings, "digests": plan.digests, "n_anchors": plan.n_anchors}
     is_new = not _is_run(folder)
     if is_new and folder.is_dir() and _has_files(folder):
         hint = "Choose an empty folder; nothing of others is written over."

@@ -22,6 +22,7 @@ from pxgen_plugins.utils.contents import read_bytes, read_json
 from pxgen_plugins.utils.errors import ParameterError, short_repr
 from pxgen_plugins.utils.files import plain, write_atomic
 from pxgen_plugins.utils.limits import IMAGE_FILE, RUN_ARRAYS
+from pxgen_plugins.utils.redaction import redact_values
 
 __all__ = [
     "FORMAT",
@@ -149,7 +150,7 @@ def mark_complete(run: Run) -> None:
 
 def write_json(path: Path, content: Any) -> None:
     """Write strict JSON; the same bytes for the same content."""
-    text = json.dumps(plain(content), indent=1, allow_nan=False)
+    text = json.dumps(redact_values(plain(content)), indent=1, allow_nan=False)
     write_atomic(path, (text + "\n").encode())
 
 
@@ -243,7 +244,7 @@ def _write_examples(path: Path, examples: Examples | None) -> None:
         if isinstance(value, np.ndarray)
     }
     rest = {name: plain(value) for name, value in data.items() if name not in arrays}
-    text = json.dumps(rest, sort_keys=True, allow_nan=False)
+    text = json.dumps(redact_values(rest), sort_keys=True, allow_nan=False)
     write_atomic(path, save(arrays, {"rest": text}))
 
 

@@ -17,6 +17,7 @@ from pxgen_plugins.utils import optional
 from pxgen_plugins.utils.contents import read_bytes
 from pxgen_plugins.utils.errors import ParameterError, short_repr
 from pxgen_plugins.utils.limits import Limit
+from pxgen_plugins.utils.redaction import remember
 
 __all__ = ["MOST", "Faults", "plain_values", "read_file", "read_yaml"]
 
@@ -184,6 +185,8 @@ def _expand(text: str, place: str, faults: Faults) -> str:
         if name not in os.environ:
             hint = f"Set the environment variable {name}, or write the value."
             faults.append(ParameterError(place, f"with {name} set", "an unset variable", hint))
+        else:
+            remember(name, os.environ[name])
     expanded = _VARIABLE.sub(lambda match: os.environ.get(match[1], match[0]), text)
     return text if expanded == text else _Expanded(expanded, text)
 

@@ -48,6 +48,7 @@ def _check_condition(spec: Any) -> Any:
 File = Annotated[str, Field(pattern=r"^[^\x00]+$"), AfterValidator(_absolute)]
 """A path, relative to ``context["folder"]``."""
 Count = Annotated[int, Field(ge=1, le=MOST)]
+Package = Annotated[str, Field(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$")]
 Seed = Annotated[int, Field(ge=0, le=LARGEST)]
 
 
@@ -86,7 +87,7 @@ class ModelSettings(Table):
 
     factory: str | None = Field(
         None,
-        description="package.module:function of installed code of yours, which returns the model",
+        description="package.module:function of a package in allow, or an entry point's name",
     )
     weights: File | None = Field(
         None, description="safetensors file, passed to the factory as weights=path"
@@ -142,6 +143,9 @@ class Settings(Table):
     name: str = Field("audit", description="name of the audit, for reports")
     model: ModelSettings = Field(
         description="the model: one of factory, onnx, diffusers, pythae or shipped"
+    )
+    allow: list[Package] = Field(
+        [], description="packages of which model.factory may be; pxgen audit --allow names them too"
     )
     anchors: AnchorSettings = Field(description="what the model is asked about")
     reference: AnchorSettings | None = Field(None, description="data for criteria that learn first")

@@ -88,7 +88,7 @@ def work_of(folder: Path) -> Work:
     digest = plan_digest(plan["digests"])
     if (folder, digest) in _cache:
         return _cache[folder, digest]
-    config = Config(plan["settings"])
+    config = Config.of_plan(plan["settings"])
     model = build_model(config)
     if model_digest(config, model) != plan["digests"]["model"]:
         hint = "Let the factory load its weights, or seed them."

@@ -132,7 +132,8 @@ def _row(judgement: Judgement) -> list[str]:
 
 
 def _anchors(indices: Sequence[int]) -> str:
-    listed = ", ".join(f"#{index}" for index in indices[:_MOST_ANCHORS])
+    # in code, as a bare #12 links an issue
+    listed = ", ".join(code(f"#{index}") for index in indices[:_MOST_ANCHORS])
     return f"{listed}, ..." if len(indices) > _MOST_ANCHORS else listed
 
 
@@ -148,7 +149,7 @@ def _groups(result: Result) -> list[str]:
         rows.append([INVALID, f"{n_invalid:,}", _share(n_invalid / result.n), "n/a"])
     table = markdown_table(["group", "anchors", "share", "95% interval"], rows, n_left=1)
     for reason, count, first in invalid_by_reason(result):
-        table += ["", f"Not scored: {count:,}, {code(reason, 160)}, the first #{first}."]
+        table += ["", f"Not scored: {count:,}, {code(reason, 160)}, the first {code(f'#{first}')}."]
     return table
 
 

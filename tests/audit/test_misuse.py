@@ -430,7 +430,7 @@ def test_a_careless_factory_leaks_no_value_of_the_environment(project: Project, 
 
 def test_variables_are_put_in_again_where_a_plan_is_read(project: Project):
     project.monkeypatch.setenv("FOLDER_OF_MINE", str(project.folder))
-    text = SETTINGS.replace("anchors.npy", "${FOLDER_OF_MINE}/anchors.npy")
+    text = SETTINGS.replace("anchors.npy", '"${FOLDER_OF_MINE}/anchors.npy"')
     project.settings(text)
     workers = ["--set", "executor={name: processes, workers: 1}"]
     assert project.audit(*workers) == PASSED, project.error

@@ -421,9 +421,8 @@ def test_a_careless_factory_leaks_no_value_of_the_environment(project: Project, 
         project.audit()
         shown = project.capsys.readouterr()
     texts = [shown.out.encode(), shown.err.encode()]
-    for path in project.folder.rglob("*"):
-        if path.is_file() and path.suffix not in {".py", ".pyc"}:
-            texts.append(path.read_bytes())
+    written = (path for path in project.folder.rglob("*") if path.is_file())
+    texts += [path.read_bytes() for path in written if path.suffix not in {".py", ".pyc"}]
     for form in (SECRET, repr(SECRET)[1:-1], json.dumps(SECRET)[1:-1], "s3cret"):
         assert not [text for text in texts if form.encode() in text], form
 

@@ -8,6 +8,7 @@ that dies, and a verdict or numbers other than those of the undamaged files with
 from __future__ import annotations
 
 import signal
+import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -88,6 +89,8 @@ def _batches(folder: Path, batch: Batch, n: int, quick: bool) -> Outcomes:
             marker = place / "case.txt"
             where = marker.read_text(encoding="utf-8") if marker.exists() else "before the first"
             total.note("dead processes", where)
+        counts = {fault: places.total() for fault, places in total.faults.items()}
+        print(f"{first + _BATCH:,} of {n:,}: {counts or 'nothing'}", file=sys.stderr, flush=True)
     return total
 
 

@@ -155,10 +155,12 @@ CASES: dict[str, tuple[Callable[[Path], Path], Callable[[Path], object], dict[st
     "JSON of a run": (
         lambda f: sparse(f / "a.json", b"[", GIB), read_json, {}, "JSON_FILE"),
     "content of JSON": (
-        lambda f: text(f / "a.json", "[" + "[]," * 3_000_000 + "[]]"), read_json, {"JSON_MEMORY": 1 << 28},
+        lambda f: text(f / "a.json", "[" + "[]," * 3_000_000 + "[]]"),
+        read_json, {"JSON_MEMORY": 1 << 28},
         "JSON_MEMORY"),
     "the table of a run": (
-        lambda f: constant(f / "a.parquet", 2 << 20, 14), read_table, {"RUN_TABLE": 1 << 27}, "RUN_TABLE"),
+        lambda f: constant(f / "a.parquet", 2 << 20, 14), read_table,
+        {"RUN_TABLE": 1 << 27}, "RUN_TABLE"),
     "texts of a run": (
         lambda f: repeated(f / "a.parquet", "label", 4 << 20, 1024), read_table, {}, "RUN_TABLE"),
     "arrays of an explainer": (lambda f: explainer(f), read, {}, "RUN_ARRAYS"),

@@ -159,7 +159,7 @@ def _onnx() -> dict[str, tuple[bytes, Reader]]:
     """Return a decoder in ONNX; nothing where onnx or its runtime are not installed."""
     try:
         import onnx
-        import onnxruntime  # noqa: F401
+        import onnxruntime  # type: ignore[import-untyped]  # noqa: F401
         from onnx import TensorProto, helper, numpy_helper
     except Exception:  # whatever an optional library raises
         return {}
@@ -170,9 +170,10 @@ def _onnx() -> dict[str, tuple[bytes, Reader]]:
     ]
     shape = np.array([-1, *SHAPE], np.int64)
     constants = [numpy_helper.from_array(weights, "w"), numpy_helper.from_array(shape, "shape")]
+    shapes: dict[str, list[str | int | None]] = {"z": ["n", 3], "x": ["n", *SHAPE]}
     ends = [
         helper.make_tensor_value_info(name, TensorProto.FLOAT, dims)
-        for name, dims in (("z", ["n", 3]), ("x", ["n", *SHAPE]))
+        for name, dims in shapes.items()
     ]
     graph = helper.make_graph(nodes, "decoder", ends[:1], ends[1:], constants)
     opset = [helper.make_opsetid("", 17)]

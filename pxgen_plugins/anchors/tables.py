@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from pxgen_plugins.anchors._text_columns import size_of, text_columns
 from pxgen_plugins.anchors.base import Anchors, reason
 from pxgen_plugins.anchors.folder import open_inside
 from pxgen_plugins.anchors.label_text import as_labels
+from pxgen_plugins.anchors.text_columns import size_of, text_columns
 from pxgen_plugins.utils.contents import lines, parse_json
 from pxgen_plugins.utils.errors import AnchorError, short_repr, warn
 from pxgen_plugins.utils.limits import TEXTS, Room

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 import os
 import sys
@@ -56,8 +57,9 @@ def run(arguments: list[str]) -> int:
     except click.ClickException as error:
         from pxgen_plugins.audit.escaping import visible
 
-        error.message = visible(error.message)
-        error.show()
+        text = io.StringIO()
+        error.show(text)  # it may repeat names that settings hold
+        click.echo("\n".join(map(visible, text.getvalue().splitlines())), err=True)
         return USAGE
     except click.Abort:
         click.echo("stopped; run it again to go on", err=True)

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pxgen_plugins.anchors._text_columns import check_table
 from pxgen_plugins.anchors.base import path_of
 from pxgen_plugins.anchors.tables import ID_NAMES, LABEL_NAMES, find_columns, set_labels
+from pxgen_plugins.anchors.text_columns import check_table
 from pxgen_plugins.models._table_columns import Column, Rows
 from pxgen_plugins.utils.errors import AnchorError, short_repr
 

@@ -19,9 +19,9 @@ import pytest
 from pyarrow import parquet
 
 from pxgen_plugins.anchors import open_anchors
-from pxgen_plugins.anchors._text_columns import check_table
 from pxgen_plugins.anchors.documents import open_texts
 from pxgen_plugins.anchors.label_text import as_labels
+from pxgen_plugins.anchors.text_columns import check_table
 from pxgen_plugins.audit.conditions import Condition
 from pxgen_plugins.audit.run_folder import Run
 from pxgen_plugins.audit.run_table import read_table

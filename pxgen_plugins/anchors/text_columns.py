@@ -62,13 +62,7 @@ def text_column(path: str | os.PathLike[str], name: str, room: Room) -> list[Any
     """
     if not os.path.isfile(path):
         raise ValueError("no regular file")
-    with parquet().ParquetFile(path) as file:
-        groups = [file.metadata.row_group(place) for place in range(file.metadata.num_row_groups)]
-        flat = _is_flat(file.schema_arrow.field(name).type)
-    largest = max((_chunk_bytes(group, name) for group in groups), default=0)
-    TEXTS.check(largest)
-    rows = _ROWS if flat else max(1, min(_NESTS, _REPEATED // max(largest, 1)))
-    return [value for column in _batches(path, name, rows) for value in _values(column, room)]
+    return [value for column in _pieces(path, name) for value in _values(column, room)]
 
 
 def check_table(path: str | os.PathLike[str]) -> None:
@@ -91,13 +85,30 @@ def check_table(path: str | os.PathLike[str]) -> None:
         if not _is_flat(field.type):
             raise ValueError(f"column {field.name!r} holds lists or other nests")
         if _is_text(field.type):
-            for batch in _batches(path, field.name, _ROWS):
-                room.add(_expanded(batch))
+            for piece in _pieces(path, field.name):
+                room.add(_expanded(piece))
 
 
-def _batches(path: str | os.PathLike[str], name: str, rows: int) -> Iterator[Any]:
-    """Yield a column in pieces; texts are dictionaries: what rows repeat is there once."""
-    with parquet().ParquetFile(path, read_dictionary=[name]) as file:
+def _pieces(path: str | os.PathLike[str], name: str) -> Iterator[Any]:
+    """Yield a column in pieces of bounded size.
+
+    Texts are read as dictionaries, where a megabyte that a million rows repeat is there once. What
+    pyarrow cannot read so (nests, and the encodings that cut prefixes off) is read a few rows at
+    a time, as each of them may be as long as all bytes of its column chunk.
+
+    Raises:
+        ValueError: When a column chunk is larger than the limit ``TEXTS``.
+    """
+    with parquet().ParquetFile(path) as file:
+        groups = [file.metadata.row_group(place) for place in range(file.metadata.num_row_groups)]
+        kind = file.schema_arrow.field(name).type
+    chunks = [one for group in groups for one in _chunks(group, name)]
+    largest = max((one.total_uncompressed_size for one in chunks), default=0)
+    TEXTS.check(largest)
+    cut = any("DELTA" in encoding for one in chunks for encoding in one.encodings)
+    whole = _is_flat(kind) and not (cut and _is_text(kind))
+    rows = _ROWS if whole else max(1, min(_NESTS, _REPEATED // max(largest, 1)))
+    with parquet().ParquetFile(path, read_dictionary=[name] if whole else None) as file:
         for batch in file.iter_batches(rows, columns=[name], use_threads=False):
             yield batch.column(0)
 
@@ -139,10 +150,9 @@ def _values(column: Any, room: Room) -> list[Any]:
     return [texts[place] for place in places.to_numpy().tolist()]
 
 
-def _chunk_bytes(group: Any, name: str) -> int:
+def _chunks(group: Any, name: str) -> list[Any]:
     chunks = (group.column(place) for place in range(group.num_columns))
-    own = (one for one in chunks if one.path_in_schema.partition(".")[0] == name)
-    return sum(one.total_uncompressed_size for one in own)
+    return [one for one in chunks if one.path_in_schema.partition(".")[0] == name]
 
 
 def _is_flat(kind: Any) -> bool:

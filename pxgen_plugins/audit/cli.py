@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from pxgen_plugins import __version__
+from pxgen_plugins.audit.escaping import visible
 from pxgen_plugins.utils.invisible import escape_invisible
 from pxgen_plugins.utils.redaction import redact_values
 
@@ -55,32 +56,24 @@ def run(arguments: list[str]) -> int:
         code = group.main(arguments, "pxgen", standalone_mode=False)
         return code if isinstance(code, int) else PASSED
     except click.ClickException as error:
-        from pxgen_plugins.audit.escaping import visible
-
-        text = io.StringIO()
-        error.show(text)  # it may repeat names that settings hold
-        click.echo("\n".join(map(visible, text.getvalue().splitlines())), err=True)
+        shown = io.StringIO()
+        error.show(shown)  # it may repeat names that settings hold
+        click.echo("\n".join(map(visible, shown.getvalue().splitlines())), err=True)
         return USAGE
     except click.Abort:
         click.echo("stopped; run it again to go on", err=True)
         return INCOMPLETE
     except PXGenError as error:
-        from pxgen_plugins.audit.escaping import visible
-
         for line in getattr(error, "lines", [error]):  # settings have a line per fault
             click.echo(f"pxgen: {visible(line)}", err=True)
         return USAGE
     except WorkerLostError as error:
-        from pxgen_plugins.audit.escaping import visible
-
         text = f"pxgen: {visible(error)}; what was scored is kept, run it again to go on"
         click.echo(text, err=True)
         return INCOMPLETE
     except (Exception, SystemExit) as error:  # code of users may call sys.exit(0)
         if "PacifyFlush" in type(sys.stdout).__name__:  # how click ends a broken pipe
             return INCOMPLETE  # whoever read the output, such as head, has gone
-        from pxgen_plugins.audit.escaping import visible
-
         if os.environ.get("PXGEN_TRACEBACK"):
             raise
         got = visible(f"{type(error).__name__}: {error}", 500)
@@ -112,8 +105,7 @@ def init(path: Path, force: bool) -> int:
     if path.exists() and not force:
         raise click.ClickException(f"{path} is there already; --force writes over it")
     write_atomic(path, template().encode())
-    shown = escape_invisible(str(path))
-    click.echo(f"wrote {shown}; run: pxgen audit {shown}")
+    click.echo(escape_invisible(f"wrote {path}; run: pxgen audit {path}"))
     return PASSED
 
 
@@ -256,7 +248,6 @@ def methods(settings: Path, overrides: tuple[str, ...], allow: tuple[str, ...]) 
     """Say what the model can do, and which criteria and adapters work with it."""
     from pxgen_plugins import selection
     from pxgen_plugins.audit import executors
-    from pxgen_plugins.audit.escaping import visible
     from pxgen_plugins.audit.inputs import build_model
     from pxgen_plugins.audit.settings import load_config
     from pxgen_plugins.description import describe
@@ -371,7 +362,6 @@ def _print_plan(config: Config, plan: Plan, seconds: float | None, as_json: bool
 
 
 def _print_run(run: Run, as_json: bool) -> None:
-    from pxgen_plugins.audit.escaping import visible
     from pxgen_plugins.audit.verdicts import overall_verdict
     from pxgen_plugins.audit.writers.markdown import invalid_by_reason
 
@@ -402,7 +392,7 @@ def _print_run(run: Run, as_json: bool) -> None:
 
 
 def _print_progress(text: str) -> None:
-    click.echo(escape_invisible(text), err=True)
+    click.echo(visible(text), err=True)
 
 
 if __name__ == "__main__":

@@ -174,7 +174,10 @@ def _read_result(folder: Path) -> Result:
     for name in GROUPS:
         data["groups"][name]["indices"] = np.flatnonzero(data["group"] == name)
     data["invalid"] = np.flatnonzero(data["group"] == INVALID)
-    return replace(Result.of(data), examples=_read_examples(folder / "pictures.safetensors"))
+    result, examples = Result.of(data), _read_examples(folder / "pictures.safetensors")
+    if examples is not None and any(not 0 <= i < result.n for i in examples.indices.tolist()):
+        raise ValueError("pictures.safetensors shows an anchor that is none of the run's")
+    return replace(result, examples=examples)
 
 
 def _changes(folder: Path) -> Changes | None:

@@ -93,7 +93,7 @@ def test_conditions_stand_the_worst_first_with_what_was_seen():
     rows = table(lines, "state")
     assert [row[0] for row in rows] == ["**failed**", "**error**", "warning", "skipped", "passed"]
     assert rows[0][1:] == [
-        "`HILE.fraction <= 0.02`", "`the upper end 0.6 is above 0.02`", "#6, #7, #8",
+        "`HILE.fraction <= 0.02`", "`the upper end 0.6 is above 0.02`", "`#6`, `#7`, `#8`",
         "0.3 (0.11 to 0.6)", "0.02", "10",
     ]  # fmt: skip
 
@@ -108,7 +108,7 @@ def test_invalid_anchors_are_counted_by_reason_the_commonest_first():
     reasons = {"invalid": [3, 5, 9], "reasons": ["too long", "NaN", "too long"]}
     assert invalid_by_reason(Result.of({**DATA, **reasons})) == [("too long", 2, 3), ("NaN", 1, 5)]
     lines = text({**DATA, **reasons}, [], "x").split("\n")
-    assert "Not scored: 2, `too long`, the first #3." in lines
+    assert "Not scored: 2, `too long`, the first `#3`." in lines
     assert invalid_by_reason(Result.of(DATA)) == []
 
 

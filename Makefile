@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 TREE := build/typed
 .PHONY: help demo demo-compare demo-audit test test-all test-tensorflow lint type conformance pytest pytest-all \
-	bench format clean distclean $(TREE)
+	bench results format clean distclean $(TREE)
 
 # The interpreters to try, best first: the constraints were resolved on the first.
 PYTHON ?= python3.11 python3.12 python3.10 python3
@@ -74,6 +74,9 @@ test-tensorflow: $(TENSORFLOW)/.test  ## the adapter of Keras models, in an envi
 
 bench: $(VENV)/.bench  ## set up, then measure: a table and JSON, row by row; quick, to try it: BENCH=--quick
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/run.py $(BENCH)
+
+results: $(VENV)/.test $(VENV)/.bench  ## make every number of the documentation anew, hours; some: ONLY="demo top_k"
+	$(BIN)/python examples/results.py $(if $(ONLY),--only $(ONLY)) $(RESULTS)
 
 format: $(VENV)/.test  ## let ruff mend what it can
 	$(BIN)/ruff check --fix $(SOURCES)

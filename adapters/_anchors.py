@@ -12,19 +12,28 @@ from torch import Tensor
 
 from pxgen_plugins.anchors import open_for
 from pxgen_plugins.criteria import Batch
-from pxgen_plugins.models import require
+from pxgen_plugins.models import capabilities, require
 from pxgen_plugins.scoring import Scorer
 from pxgen_plugins.utils.errors import ModelError, ParameterError, caller, short_repr
 from pxgen_plugins.utils.progress import bar
 from pxgen_plugins.utils.seeds import derive, normal_rows
 from pxgen_plugins.utils.validation import nearest
 
-__all__ = ["AnchorReader", "Floats", "Indices", "as_array", "check_space", "member_indices"]
+__all__ = [
+    "AnchorReader",
+    "Floats",
+    "Indices",
+    "as_array",
+    "can_embed",
+    "check_space",
+    "member_indices",
+    "ranked",
+]
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
 Space = str | Callable[[Batch], Any]
-_NEEDS = {"latent": ["encode"], "sample": ["encode"], "pixel": []}
+_NEEDS = {"sample": ["encode"], "pixel": []}
 
 
 class AnchorReader:
@@ -98,9 +107,18 @@ class AnchorReader:
         return torch.from_numpy(rows).to(self.model.device, self.model.dtype)
 
     def raw(self) -> NDArray[Any]:
-        """Return all rows as they were given, (n, *sample_shape), uint8 or floating."""
+        """Return all rows as they were given, (n, *sample_shape), uint8 or floating.
+
+        Where ``anchors_range`` is stated they come in the model's range, because an array does not
+        carry it.
+        """
         if not len(self):
             return np.empty((0, *(self.model.sample_shape or (1,))), dtype=np.float32)
+        if self.anchors.anchors_range is not None:
+            rows = self._scorer.inputs(self.anchors, self.usable())
+            whole = np.full((len(self), *rows.shape[1:]), np.nan, rows.dtype)
+            whole[np.setdiff1d(np.arange(len(self)), self.invalid)] = rows
+            return whole
         rows, failed = self.anchors.read(slice(0, len(self)))
         if failed:
             rows = rows.astype(np.float32) if rows.dtype == np.uint8 else rows
@@ -113,8 +131,8 @@ class AnchorReader:
         """Return the anchors as a matrix (b, d); a row that could not be made is NaN.
 
         Args:
-            space: ``"latent"`` (posterior means), ``"sample"`` (one seeded posterior draw per
-                anchor, that of its index), ``"pixel"``, or a callable from a
+            space: ``"latent"`` (posterior means, or embeddings), ``"sample"`` (one seeded posterior
+                draw per anchor, that of its index), ``"pixel"``, or a callable from a
                 :class:`~pxgen_plugins.criteria.Batch` to one row per anchor.
             index: Which anchors; None takes all.
             verbose: Show a progress bar.
@@ -146,7 +164,7 @@ class AnchorReader:
         batch = Batch(self.model, x, first=int(rows[0]), seed=self.seed)
         values: Any
         if space == "latent":
-            values = batch.mean
+            values = batch.code
         elif space == "sample":
             mean, log_var = batch.posterior
             shape = tuple(mean.shape[1:])
@@ -183,7 +201,13 @@ def check_space(space: Any, spaces: tuple[str, ...], model: Any = None) -> None:
     if model is not None:
         with caller(f"space={space!r}"):
             hint = "Use space='pixel', or a callable from a batch to features."
-            require(model, _NEEDS[space], hint)
+            needed = _NEEDS.get(space, [] if can_embed(model) else ["embed"])
+            require(model, needed, hint)
+
+
+def can_embed(model: Any) -> bool:
+    """Return whether a model gives one code per instance: posterior means, or embeddings."""
+    return bool(capabilities(model) & {"encode", "embed"})
 
 
 def as_array(values: Any) -> Any:
@@ -209,3 +233,15 @@ def member_indices(members: Any, n: int) -> Indices:
         allowed = f"distinct indices of anchors, 0 to {n - 1}"
         raise ParameterError("members", allowed, short_repr(members), hint)
     return flat
+
+
+def ranked(values: Floats) -> Indices:
+    """Return, per row, the columns by rising value; -1 in the places of those that are NaN.
+
+    Example:
+        >>> ranked(np.array([[3.0, np.nan, 1.0]])).tolist()
+        [[2, 0, -1]]
+    """
+    order = np.argsort(values, axis=1, kind="stable")  # NaN goes last
+    order[np.isnan(np.take_along_axis(values, order, axis=1))] = -1
+    return order

@@ -7,9 +7,12 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
-__all__ = ["watch"]
+__all__ = ["agree", "watch"]
+
+_AGREE = 1e-3  # relative difference that rounding in another order may explain
 
 
 @contextmanager
@@ -47,3 +50,18 @@ def watch(layers: Mapping[str, nn.Module], see: Callable[[str, Any], None]) -> I
     finally:
         for handle in handles:
             handle.remove()
+
+
+def agree(values: Tensor, plain: Tensor) -> bool:
+    """Return whether a model's values under hooks are those without, where these are finite.
+
+    Example:
+        >>> agree(torch.tensor([1.0, torch.nan]), torch.tensor([1.0001, torch.inf]))
+        True
+    """
+    if values.shape != plain.shape:
+        return False
+    finite = plain.isfinite()
+    one, two = values.detach()[finite].to(plain.dtype), plain[finite]
+    limit = _AGREE * float(two.abs().max()) if len(two) else 0.0
+    return bool(torch.allclose(one, two, rtol=_AGREE, atol=limit))

@@ -99,11 +99,13 @@ class LatentTarget:
 
     Attributes:
         code: The anchor's own code, float32 (d,).
+        finite: Whether all values so far were.
     """
 
     def __init__(self, target: Target, model: Any, x: Tensor, *, seed: int, batch_size: int):
         self._target, self._model, self._x = target, model, x
         self._seed, self._batch_size = seed, batch_size
+        self.finite = True
         with torch.no_grad():
             mean, self._log_var = model.encode(x)
         self.code: NDArray[np.float32] = mean.reshape(-1).float().cpu().numpy()
@@ -111,7 +113,9 @@ class LatentTarget:
     def values(self, z: Tensor) -> Tensor:
         """Return the target (b,) at codes ``z`` (b, d), with gradient."""
         parts = [self._part(z, start) for start in range(0, len(z), self._batch_size)]
-        return torch.cat(parts) if parts else z.new_zeros(0)
+        values = torch.cat(parts) if parts else z.new_zeros(0)
+        self.finite = self.finite and bool(values.isfinite().all())
+        return values
 
     def __call__(self, codes: NDArray[Any]) -> NDArray[np.float64]:
         """Return the target (b,) at codes (b, d), as an ndarray."""

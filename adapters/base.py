@@ -161,7 +161,8 @@ class Adapter(PredictorHolder, Explainer, FitMixin):  # type: ignore[misc]  # al
 
         Args:
             X: What the adapter explains, n anchors as a rule: anything
-                :func:`pxgen_plugins.anchors.open_anchors` reads.
+                :func:`pxgen_plugins.anchors.open_anchors` reads, or what that returns, with its
+                options such as ``anchors_range`` and ``resize``; ``fit`` takes the same.
             kwargs: Further arguments of the adapter, JSON-able.
 
         Raises:

@@ -15,7 +15,8 @@ import numpy as np
 from audit import settings
 from rows import Row
 
-from pxgen_plugins.audit import engine, shards
+from pxgen_plugins.audit import engine
+from pxgen_plugins.audit.fit import FIT
 from pxgen_plugins.audit.writers.base import file_names
 
 POINTS = ("planned", "calibrated", "scored", "written")
@@ -60,7 +61,7 @@ def _points(run: Path, n_shards: int) -> dict[str, Callable[[], bool]]:
     """Return what tells that a run has come so far; in one that goes on it may be there at once."""
     return {
         "planned": lambda: True,
-        "calibrated": (run / shards.FIT / "pxgen.json").exists,
+        "calibrated": (run / FIT / "pxgen.json").exists,
         "scored": lambda: _count_shards(run) >= n_shards,
         "written": lambda: _has_results(run),
     }
@@ -93,7 +94,7 @@ def _audit(run: Path, marker: Path, quick: bool) -> None:
 
 def _phase(run: Path, n_shards: int) -> str:
     """Return what a killed run was doing, by what it had written."""
-    if not (run / shards.FIT / "pxgen.json").exists():
+    if not (run / FIT / "pxgen.json").exists():
         return "calibrating"
     if _count_shards(run) < n_shards:
         return "scoring"

@@ -1,4 +1,4 @@
-"""Run the benchmarks: every row is printed, and stored as JSON, as soon as it is there.
+"""Run the benchmarks: every row is printed, and stored, as soon as it is there.
 
     OMP_NUM_THREADS=1 python benchmarks/run.py [--quick] [--only scoring ...] [--output rows.json]
 
@@ -6,7 +6,9 @@ Times are ratios of two times of one run where that is possible, of processor ti
 so they compare across machines; set ``OMP_NUM_THREADS=1``, as ``make bench`` does, or numpy's
 matrix products take all cores. ``--quick`` runs the same code on tiny sizes, to see that it
 works; its numbers mean nothing. A benchmark that fails is a row with its error, the others go on,
-and the exit code is 1.
+and the exit code is 1. Rows are stored as JSON in ``--output``, and as a page with the suffix
+``.md`` beside it; rows of benchmarks that ``--only`` leaves out stay in the file, each with the
+machine, versions and date of its own.
 """
 
 from __future__ import annotations
@@ -19,19 +21,24 @@ import platform
 import shlex
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from page import page
 from rows import HEADER, Row, describe, line
 
 from pxgen_plugins.utils.files import plain, write_atomic
+from pxgen_plugins.utils.machine import machine
 
 # Each is a file beside this one, with a function run(quick) that yields rows.
-BENCHMARKS = ("scoring", "selection", "tracin", "memory", "start", "audit", "kills", "fuzz")
+BENCHMARKS = (
+    "scoring", "selection", "tracin", "memory", "start", "audit", "kills", "fuzz",
+    "interval_coverage", "baseline_seeds",
+)  # fmt: skip
 PACKAGES = (
     "pxgen-plugins", "alibi", "fpsample", "numpy", "scikit-activeml", "scikit-learn",
     "scikit-matter", "scipy", "small-text", "torch", "torch-cluster",
@@ -49,11 +56,11 @@ def main(argv: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     about = {
         "quick": options.quick,
-        "command": shlex.join(["python", "benchmarks/run.py", *arguments]),
-        "machine": machine(),
+        "command": _command(arguments),
+        "machine": {**machine(), "omp_num_threads": os.environ.get("OMP_NUM_THREADS")},
         "versions": versions(),
     }
-    records: list[dict[str, Any]] = []
+    records = _others(options.output, options.only)
     if options.quick:
         print(WARNING)
     print(HEADER)
@@ -63,13 +70,17 @@ def main(argv: list[str] | None = None) -> int:
             reached = None if options.quick else row.reached
             date = datetime.now(timezone.utc).isoformat(timespec="seconds")
             record = {"benchmark": name, **asdict(row), "reached": reached, **about, "date": date}
+            record["load"] = os.getloadavg()[0]  # above the number of cores others disturb
             records.append(plain(record))
+            records.sort(key=lambda each: BENCHMARKS.index(each["benchmark"]))
             content = json.dumps({"rows": records}, indent=2, allow_nan=False) + "\n"
             write_atomic(options.output, content.encode())
+            write_atomic(options.output.with_suffix(".md"), page(records, BENCHMARKS).encode())
     if options.quick:
         print(WARNING)
     print(f"wrote {options.output}", file=sys.stderr)
-    return 1 if any(record["error"] for record in records) else 0
+    errors = [record["error"] for record in records if record["benchmark"] in options.only]
+    return 1 if any(errors) else 0
 
 
 def rows_of(name: str, quick: bool) -> Iterator[Row]:
@@ -81,24 +92,21 @@ def rows_of(name: str, quick: bool) -> Iterator[Row]:
         yield Row(name, "", None, "", error=describe(error))
 
 
-def machine() -> dict[str, Any]:
-    """Return what the times depend on, as far as it is known."""
-    return {
-        "architecture": platform.machine(),
-        "processor": _processor(),
-        "cores": os.cpu_count(),
-        "omp_num_threads": os.environ.get("OMP_NUM_THREADS"),
-        "system": f"{platform.system()} {platform.release()}",
-    }
+def _others(output: Path, only: Sequence[str]) -> list[dict[str, Any]]:
+    """Return the stored rows of the benchmarks that are not run."""
+    if not output.exists():
+        return []
+    stored = json.loads(output.read_text(encoding="utf-8"))["rows"]
+    return [record for record in stored if record["benchmark"] not in only]
 
 
-def _processor() -> str:
-    try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    except OSError:  # not Linux
-        return platform.processor()
-    names = [entry.partition(":")[2] for entry in text.splitlines() if "model name" in entry]
-    return names[0].strip() if names else platform.processor()
+def _command(arguments: list[str]) -> str:
+    """Return the command as typed, without the place of the output, which no number hangs on."""
+    words = [*arguments]
+    if "--output" in words:
+        place = words.index("--output")
+        del words[place : place + 2]
+    return shlex.join(["python", "benchmarks/run.py", *words])
 
 
 def versions() -> dict[str, str | None]:

@@ -34,7 +34,7 @@ anchors:
   shipped: mnist
   split: test
   limit: {n_anchors}
-threshold: {{name: MeanMax, n_samples: {n_samples}, n_repeats: 3}}
+threshold: {{name: MeanMax, n_samples: {n_samples}, n_repeats: 100}}
 selectors: [k_center]
 output: {week}
 conditions:
@@ -74,7 +74,7 @@ def main(argv: list[str] | None = None) -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     parser = argparse.ArgumentParser(description="Audit a VAE of MNIST zeros, and a damaged copy.")
     parser.add_argument("--n-anchors", type=int, default=10_000)
-    parser.add_argument("--n-samples", type=int, default=10_000)
+    parser.add_argument("--n-samples", type=int, default=1_000)
     parser.add_argument("--strength", type=float, default=0.5, help="of the disturbance")
     parser.add_argument("--output", type=Path, default=Path("output/audit"))
     given = parser.parse_args(argv)

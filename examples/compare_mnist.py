@@ -87,7 +87,7 @@ def main(argv: list[str] | None = None) -> None:
     images, labels = anchors()
     some = np.linspace(0, len(images) - 1, given.n_anchors).round().astype(int)
     model = wrap(load_mnist_vae())
-    rule = MeanMax(1_000, 3) if given.quick else MeanMax(10_000, 10)
+    rule = MeanMax(1_000, 3) if given.quick else MeanMax()
     pxgen = PXGen(
         model,
         threshold=rule,

@@ -18,6 +18,7 @@ import matplotlib as mpl
 import matplotlib.pyplot as plt
 import torch
 from mnist_zeros import N_TRAINED, wrap
+from signature import signature
 
 from pxgen_plugins import PXGen
 from pxgen_plugins.datasets import load_mnist, load_mnist_vae
@@ -34,8 +35,8 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Check PXGen's groups on MNIST zeros.")
     parser.add_argument("--output", type=Path, default=Path("output/evaluate_mnist"))
     parser.add_argument("--n-anchors", type=int, default=2_000)
-    parser.add_argument("--n-samples", type=int, default=10_000, help="model samples per repeat")
-    parser.add_argument("--n-repeats", type=int, default=10)
+    parser.add_argument("--n-samples", type=int, default=1_000, help="model samples per repeat")
+    parser.add_argument("--n-repeats", type=int, default=100)
     given = parser.parse_args(argv)
     mpl.use("Agg")
     torch.set_num_threads(1)
@@ -54,7 +55,8 @@ def main(argv: list[str] | None = None) -> None:
     )
     given.output.mkdir(parents=True, exist_ok=True)
     write_atomic(given.output / "scorecard_mnist.json", card.to_json().encode())
-    write_atomic(given.output / "scorecard_mnist.md", card.to_markdown().encode())
+    text = card.to_markdown() + signature(__file__, argv)
+    write_atomic(given.output / "scorecard_mnist.md", text.encode())
     figure = card.plot()[0].get_figure(root=True)
     figure.savefig(given.output / "scorecard_mnist.png", dpi=120, bbox_inches="tight")
     plt.close(figure)

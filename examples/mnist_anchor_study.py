@@ -19,6 +19,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from mnist_zeros import anchors, wrap
+from signature import signature
 
 from pxgen_plugins import PXGen
 from pxgen_plugins.datasets import load_mnist_vae
@@ -29,10 +30,10 @@ from pxgen_plugins.utils.files import write_atomic
 _log = logging.getLogger("mnist_anchor_study")
 
 
-def write(study: Study, folder: Path, name: str) -> None:
-    """Write the study as JSON, Markdown and figure."""
+def write(study: Study, folder: Path, name: str, command: str) -> None:
+    """Write the study as JSON, Markdown that ends in the line ``command``, and figure."""
     write_atomic(folder / f"{name}.json", study.to_json().encode())
-    write_atomic(folder / f"{name}.md", study.to_markdown().encode())
+    write_atomic(folder / f"{name}.md", (study.to_markdown() + command).encode())
     figure = study.plot()[0].get_figure(root=True)
     figure.savefig(folder / f"{name}.png", dpi=110, bbox_inches="tight")
     plt.close(figure)
@@ -45,7 +46,7 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Study anchor sets of the MNIST zeros.")
     parser.add_argument("--output", type=Path, default=Path("output/mnist_anchor_study"))
     parser.add_argument("--n-anchors", type=int, help="only so many anchors, evenly spaced")
-    parser.add_argument("--n-samples", type=int, default=10_000, help="model samples per repeat")
+    parser.add_argument("--n-samples", type=int, default=1_000, help="model samples per repeat")
     given = parser.parse_args(argv)
     mpl.use("Agg")
     torch.set_num_threads(1)
@@ -54,16 +55,17 @@ def main(argv: list[str] | None = None) -> None:
         some = np.linspace(0, len(images) - 1, given.n_anchors).round().astype(int)
         images, labels = images[some], labels[some]
     n = given.n_samples
-    explainer = PXGen(wrap(load_mnist_vae()), threshold=MeanMax(n, 10)).fit()
+    explainer = PXGen(wrap(load_mnist_vae()), threshold=MeanMax(n, 100)).fit()
     given.output.mkdir(parents=True, exist_ok=True)
     zeros = labels == 0
     compositions = {"zeros alone": zeros} if zeros.any() else {}
     sizes = (100, 300, 1_000, 3_000, 10_000)
     study = anchor_study(explainer, images, labels, sizes=sizes, compositions=compositions)
-    write(study, given.output, "mnist_anchor_study")
-    rules = [MeanMax(n // 10, 10), Quantile(0.99, n), Conformal(0.01, n), Median(3.0, n)]
+    write(study, given.output, "mnist_anchor_study", signature(__file__, argv))
+    rules = [MeanMax(10 * n, 10), Quantile(0.99, n, 100), Conformal(0.01, 20 * n, 5)]
+    rules.append(Median(3.0, n, 100))
     study = threshold_study(explainer, images, rules, labels, verbose=True)
-    write(study, given.output, "mnist_threshold_study")
+    write(study, given.output, "mnist_threshold_study", signature(__file__, argv))
 
 
 if __name__ == "__main__":

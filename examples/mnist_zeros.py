@@ -4,8 +4,8 @@
 
 The model was trained on the first 4,000 zeros; the anchors are all other images of the training
 file, 1,923 zeros among them. Into ``output/mnist_zeros`` go the figures, ``explanation.json``,
-``anchors.parquet`` (a row per anchor) and ``summary.json`` (shares per digit with 95% intervals);
-the shares are also printed.
+``anchors.parquet`` (a row per anchor), ``summary.json`` and ``summary.md`` (shares per digit with
+95% intervals); the shares are also printed.
 """
 
 from __future__ import annotations
@@ -24,12 +24,14 @@ import torch
 
 from pxgen_plugins import PXGen, plots
 from pxgen_plugins.datasets import MNISTVAE, load_mnist, load_mnist_vae
-from pxgen_plugins.groups import GROUPS, wilson_interval
+from pxgen_plugins.groups import GROUPS
 from pxgen_plugins.models import VAE
+from pxgen_plugins.result import Result
 from pxgen_plugins.result.explanation import write_json
 from pxgen_plugins.result.tables import write_parquet
 from pxgen_plugins.thresholds import MeanMax
 from pxgen_plugins.utils.files import write_atomic
+from pxgen_plugins.utils.text import markdown_table
 
 N_TRAINED = 4_000
 
@@ -52,17 +54,19 @@ def summarize(explanation: Any) -> dict[str, Any]:
     group = np.asarray(explanation.group)
     values = np.asarray(explanation.values)
     digits = sorted(set(labels.tolist()))
+    intervals_of = Result.of(explanation).shares.intervals
     shares: dict[str, Any] = {}
     for digit in digits:
         of_digit = group[labels == digit]
         counts = {name: int((of_digit == name).sum()) for name in GROUPS}
+        ends = intervals_of(labels == digit)
         shares[digit] = {
             name: {
                 "count": count,
                 "share": count / len(of_digit),
-                "interval": wilson_interval(count, len(of_digit)),
+                "interval": ends[k].tolist(),
             }
-            for name, count in counts.items()
+            for k, (name, count) in enumerate(counts.items())
         }
     mse = values[:, explanation.criteria.index("mse")]
     lowest = labels[np.argsort(mse, kind="stable")[: int(0.05 * len(mse))]]
@@ -100,6 +104,18 @@ def table(summary: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def markdown(summary: dict[str, Any]) -> str:
+    """Return the shares as the table of ``docs/results/mnist_zeros.md``."""
+    rows = []
+    for digit, row in summary["shares"].items():
+        low, high = (f"{100 * bound:.1f}" for bound in row["HIHE"]["interval"])
+        others = [f"{row[name]['share']:.1%}" for name in GROUPS[1:]]
+        name = f"{digit} (held out)" if digit == "0" else digit
+        rows.append([name, f"{row['HIHE']['share']:.1%} ({low} to {high})", *others])
+    header = ["digit", "HIHE, with 95% interval", *GROUPS[1:]]
+    return "\n".join(markdown_table(header, rows, n_left=0)) + "\n"
+
+
 def draw(explanation: Any, folder: Path) -> list[Path]:
     """Draw every figure into ``folder``; return the files."""
     drawings: dict[str, Any] = {
@@ -129,8 +145,8 @@ def main(argv: list[str] | None = None) -> None:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("--output", type=Path, default=Path("output/mnist_zeros"))
-    parser.add_argument("--n-samples", type=int, default=10_000, help="model samples per repeat")
-    parser.add_argument("--n-repeats", type=int, default=10)
+    parser.add_argument("--n-samples", type=int, default=1_000, help="model samples per repeat")
+    parser.add_argument("--n-repeats", type=int, default=100)
     parser.add_argument("--n-anchors", type=int, help="only so many anchors, evenly spaced")
     parser.add_argument("--space", default="pixel", help="where representatives are apart")
     parser.add_argument("--seed", type=int, default=0)
@@ -156,6 +172,7 @@ def main(argv: list[str] | None = None) -> None:
     write_parquet(explanation, folder / "anchors.parquet")
     summary = summarize(explanation)
     write_atomic(folder / "summary.json", json.dumps(summary, indent=2).encode())
+    write_atomic(folder / "summary.md", markdown(summary).encode())
     draw(explanation, folder)
     logging.info("%s", table(summary))
     logging.info("wrote %s: %s", folder, ", ".join(sorted(p.name for p in folder.iterdir())))

@@ -45,6 +45,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from mnist_zeros import wrap
+from signature import signature
 from torch import Tensor
 from torch.nn import functional
 from train_mnist_vae import Recipe, train
@@ -278,12 +279,12 @@ def experiment(
     )
 
 
-def write(result: RemovalResult, folder: Path) -> list[Path]:
-    """Write result, tables and figure into ``folder``; return the files."""
+def write(result: RemovalResult, folder: Path, command: str) -> list[Path]:
+    """Write result, tables with ``command`` below, and figure into ``folder``; return the files."""
     base = folder / f"removal_digit{result.about['settings']['digit']}"
     files = [base.with_suffix(suffix) for suffix in (".json", ".md", ".png")]
     write_atomic(files[0], result.to_json().encode())
-    write_atomic(files[1], result.to_markdown().encode())
+    write_atomic(files[1], (result.to_markdown() + command).encode())
     figure = plots.plot_removal(result)[0].get_figure(root=True)
     figure.savefig(files[2], dpi=150, bbox_inches="tight")
     plt.close(figure)
@@ -335,7 +336,7 @@ def main(argv: list[str] | None = None) -> None:
     result = experiment(images, settings, setup, given.folder, given.jobs).run()
     about = {key: value for key, value in setup.items() if key != "rankings"}
     result = replace(result, about={"settings": asdict(settings), **about})
-    files = write(result, given.output)
+    files = write(result, given.output, signature(__file__, argv))
     _log.info("%s\nwrote %s", result.to_markdown(), ", ".join(str(file) for file in files))
 
 

@@ -26,11 +26,13 @@ import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
+from signature import signature
 from sklearn.metrics import roc_auc_score
 from train_soft_intro_vae import load_model
 
 from pxgen_plugins import PXGen, plots
-from pxgen_plugins.groups import GROUPS, wilson_interval
+from pxgen_plugins.groups import GROUPS
+from pxgen_plugins.result import Result
 from pxgen_plugins.thresholds import MeanMax
 from pxgen_plugins.utils.files import write_atomic
 
@@ -42,13 +44,14 @@ KNOWN = "automobile"
 def summarize(explanation: Any) -> dict[str, Any]:
     """Return shares per class and group, and the AUROC of each criterion."""
     labels, group = np.asarray(explanation.labels), np.asarray(explanation.group)
+    intervals_of = Result.of(explanation).shares.intervals
     shares = {}
     for name in CLASSES:
         own = group[labels == name]
-        counts = {g: int((own == g).sum()) for g in GROUPS}
+        ends = intervals_of(labels == name)
         shares[name] = {
-            g: {"share": count / len(own), "interval": wilson_interval(count, len(own))}
-            for g, count in counts.items()
+            g: {"share": float((own == g).mean()), "interval": ends[k].tolist()}
+            for k, g in enumerate(GROUPS)
         }
     values = np.asarray(explanation.values)
     unknown = (labels != KNOWN).astype(int)
@@ -131,7 +134,7 @@ def main(argv: list[str] | None = None) -> None:
         found[extrinsic] = summarize(explanation)
         draw(explanation, given.output, extrinsic)
     write_atomic(given.output / "soft_intro_vae.json", json.dumps(found, indent=1).encode())
-    text = markdown(found)
+    text = markdown(found) + signature(__file__, argv)
     write_atomic(given.output / "soft_intro_vae.md", text.encode())
     _log.info("%s", text)
 

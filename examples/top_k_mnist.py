@@ -24,6 +24,7 @@ import numpy as np
 import torch
 from mnist_zeros import wrap
 from removal_mnist import Settings, influence, original
+from signature import signature
 
 from pxgen_plugins import PXGen
 from pxgen_plugins.datasets import load_mnist, load_mnist_lenet
@@ -85,7 +86,8 @@ def main(argv: list[str] | None = None) -> Any:
     result = compare_training_samples(images, picks, features)
     given.output.mkdir(parents=True, exist_ok=True)
     write_atomic(given.output / "top_k_mnist.json", result.to_json().encode())
-    write_atomic(given.output / "top_k_mnist.md", result.to_markdown().encode())
+    text = result.to_markdown() + signature(__file__, argv)
+    write_atomic(given.output / "top_k_mnist.md", text.encode())
     figure = result.plot()[0].get_figure(root=True)
     figure.savefig(given.output / "top_k_mnist.png", dpi=130, bbox_inches="tight")
     plt.close(figure)

@@ -17,11 +17,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from family_models.common import WEIGHTS, keep
+from family_models.common import WEIGHTS
 from family_models.language_model import LONGEST, Characters, network
 from family_models.sentences import sentences
 from torch.nn import functional
 from tqdm.auto import tqdm
+from weight_card import write_weights
 
 from pxgen_plugins.utils.threads import one_thread
 
@@ -84,7 +85,7 @@ def main(argv: list[str] | None = None) -> None:
     with one_thread():
         net, history = train(recipe)
     weights = {
-        name: value.half().contiguous()
+        name: value.half()
         for name, value in net.state_dict().items()
         if name != "lm_head.weight"  # the same as the embedding
     }
@@ -94,10 +95,10 @@ def main(argv: list[str] | None = None) -> None:
         "trained_on": f"sentences of the docstrings of scipy {version('scipy')}, nine in ten",
         "trained_by": "examples/train_char_lm.py",
         "recipe": asdict(recipe),
-        "torch": torch.__version__.partition("+")[0],
         "loss_nats_per_character_per_100_steps": history,
     }
-    size = keep(given.output, weights, card)
+    write_weights(given.output, weights, card)
+    size = given.output.stat().st_size
     _log.info("wrote %s: %d bytes, last loss %.4g", given.output, size, history[-1])
 
 

@@ -18,11 +18,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
-from family_models.common import WEIGHTS, keep
+from family_models.common import WEIGHTS
 from family_models.digit_nets import VQVAE, Autoencoder, ConditionalVAE
 from family_models.library_nets import DiffusersKL, PythaeBetaVAE, seeded
 from torch import Tensor, nn
 from tqdm.auto import tqdm
+from weight_card import write_weights
 
 from pxgen_plugins.datasets import load_mnist
 from pxgen_plugins.utils.threads import one_thread
@@ -91,18 +92,17 @@ def main(argv: list[str] | None = None) -> None:
     for name in given.names:
         with one_thread():
             net, history = train(name, recipe)
-        weights = {key: value.contiguous() for key, value in net.state_dict().items()}
         card = {
             "title": f"{name} of MNIST",
             "licence": "Apache-2.0",
             "trained_on": "MNIST training file, all 60,000 images",
             "trained_by": f"examples/train_families.py {name}",
             "recipe": asdict(recipe),
-            "torch": torch.__version__.partition("+")[0],
             "loss_per_100_steps": history,
         }
         path = given.output / f"{name}.safetensors"
-        size = keep(path, weights, card)
+        write_weights(path, net.state_dict(), card)
+        size = path.stat().st_size
         _log.info("wrote %s: %d bytes, last loss %.4g", path, size, history[-1])
 
 

@@ -23,7 +23,6 @@ and the losses. Training stops after ``--epochs`` or ``--minutes``, whichever co
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import logging
 import time
@@ -33,12 +32,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import load, save
+from safetensors.torch import load
 from torch import Tensor, nn
 from tqdm.auto import tqdm
+from weight_card import write_weights
 
 from pxgen_plugins.models import VAE
-from pxgen_plugins.utils.files import write_atomic
 
 _log = logging.getLogger("train_soft_intro_vae")
 SHAPE = (3, 32, 32)
@@ -257,20 +256,17 @@ def train(
 
 def write(path: Path, net: SoftIntroVAE, recipe: Recipe, history: list[dict[str, float]]) -> None:
     """Write the weights in half precision to ``path`` and the card beside it."""
-    state = {name: value.contiguous() for name, value in net.state_dict().items()}
-    content = save({k: v.half() if v.is_floating_point() else v for k, v in state.items()})
+    state = net.state_dict().items()
+    weights = {k: v.half() if v.is_floating_point() else v for k, v in state}
     card = {
         "title": "Soft-IntroVAE of CIFAR-10 automobiles",
         "licence": "Apache-2.0",
         "trained_by": "examples/train_soft_intro_vae.py",
         "recipe": asdict(recipe),
         "epochs_done": len(history),
-        "torch": torch.__version__.partition("+")[0],
         "epochs": [{k: round(v, 3) for k, v in epoch.items()} for epoch in history],
-        "sha256": hashlib.sha256(content).hexdigest(),
     }
-    write_atomic(path, content)
-    write_atomic(path.with_suffix(".json"), (json.dumps(card, indent=1) + "\n").encode())
+    write_weights(path, weights, card, threads=torch.get_num_threads())
 
 
 def load_model(path: Path) -> VAE:

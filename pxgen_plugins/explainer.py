@@ -5,12 +5,13 @@ from __future__ import annotations
 import copy
 import os
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from torch import nn
 
-from pxgen_plugins import __version__, saving, thresholds
+from pxgen_plugins import __version__, saving, scoring, thresholds
 from pxgen_plugins.anchors import open_for
 from pxgen_plugins.criteria.base import KINDS
 from pxgen_plugins.criteria.fitted_criterion import FittedCriterion
@@ -46,7 +47,8 @@ class PXGen(PredictorHolder, Explainer, FitMixin):  # type: ignore[misc]  # alib
 
     Anchors are scored by intrinsic criteria (how the model's latent space takes them) and
     extrinsic ones (how their reconstruction differs), split at thresholds found on the model's own
-    samples into four groups, and a few representatives of each group are picked.
+    samples (or on held-out reference data) into four groups, and a few representatives of each
+    group are picked.
 
     Args:
         predictor: A model (see :mod:`pxgen_plugins.models`), or a callable from an ndarray of
@@ -143,6 +145,7 @@ class PXGen(PredictorHolder, Explainer, FitMixin):  # type: ignore[misc]  # alib
             allowed = f"'all' or 'any' with {type(self.threshold).__name__}, which knows no scale"
             raise ParameterError("rule", allowed, short_repr(rule), hint)
         self.calibration: Calibration | None = None
+        self.reference: scoring.Reference | None = None  # of the last fit; not saved
         self._shape: tuple[int, ...] | None = None
         super().__init__(meta=copy.deepcopy(DEFAULT_META_PXGEN))
         params = {
@@ -168,37 +171,52 @@ class PXGen(PredictorHolder, Explainer, FitMixin):  # type: ignore[misc]  # alib
 
     @caller("PXGen.fit")
     def fit(self, X: Any = None) -> PXGen:
-        """Find the thresholds on the model's own samples.
+        """Find the thresholds, on the model's own samples or on reference data, as the rule says.
 
         Args:
-            X: Reference data, anything :meth:`explain` takes, for criteria that learn from it
-                (:class:`~pxgen_plugins.criteria.FittedCriterion`); else unused.
-
-        Returns:
-            The explainer itself.
+            X: Reference data: held-out instances of the kind the model was trained on, anything
+                :meth:`explain` takes. Rules with ``source="reference"`` use it, and criteria that
+                learn from data; where both do, each gets a random half.
 
         Raises:
-            ParameterError: When a criterion needs reference data and ``X`` is None.
+            ParameterError: When a criterion or the rule needs reference data and ``X`` is None.
+            AnchorError: When the reference data cannot be read or is too small.
             CapabilityError: When the model cannot sample and the rule needs samples.
             ModelError: When the model raises or gives no finite value.
 
-        Cost: n_samples x n_repeats model passes and samples, in constant memory.
+        Cost: n_samples x n_repeats samples and model passes, or one pass over ``X``.
         """
         scorer = self.scorer()
-        fit_criteria(scorer, X, self.seed, self.verbose)
-        self.calibration = self.threshold.calibrate(scorer, self.seed, self.verbose)
+        self.threshold.check_reference(X)
+        parts = scoring.divide(scorer, X, self.threshold.source == "reference", self.seed)
+        fit_criteria(scorer, parts.learning, self.seed, self.verbose)
+        settings = {} if parts.thresholds is None else {"reference": parts.thresholds}
+        calibration = self.threshold.calibrate(scorer, self.seed, self.verbose, **settings)
+        self.calibration = replace(calibration, n_learning=parts.n_learning)
+        self.reference = parts
         return self
 
     @caller("PXGen.explain")
-    def explain(self, X: Any, labels: Any = None, ids: Any = None) -> Explanation:
+    def explain(
+        self,
+        X: Any,
+        labels: Any = None,
+        ids: Any = None,
+        columns: Any = None,
+        *,
+        anchors_range: Any = None,
+    ) -> Explanation:
         """Group the anchors and pick representatives.
 
         Args:
             X: Anchors, (n, *sample_shape): numpy (uint8 is scaled to the model's range), torch,
                 a Dataset or DataLoader, a memory-mapped ``.npy``, the path of one, a folder of
                 images (sub-folders are labels), a Parquet file, or a DataFrame.
-            labels: n labels, of any type; they override those of ``X``.
-            ids: n unique names of the anchors.
+            labels: n labels, of any type, or a table's column; they override those of ``X``.
+            ids: n unique names of the anchors, or a table's column.
+            columns: A table's columns of anchors (see :func:`~pxgen_plugins.anchors.open_anchors`);
+                ``meta["params"]["anchors"]`` says what was taken for what.
+            anchors_range: Lowest and highest value in ``X``; as for ``open_anchors``.
 
         Returns:
             Alibi's Explanation; its data is described at
@@ -216,7 +234,9 @@ class PXGen(PredictorHolder, Explainer, FitMixin):  # type: ignore[misc]  # alib
         if calibration is None:
             raise NotFittedError(type(self).__name__)
         scorer = self.scorer()
-        anchors = open_for(scorer.model, X, labels=labels, ids=ids)
+        anchors = open_for(
+            scorer.model, X, labels=labels, ids=ids, columns=columns, anchors_range=anchors_range
+        )
         scores = scorer.score(anchors, self.verbose)
         result = assemble(
             scores,
@@ -231,6 +251,7 @@ class PXGen(PredictorHolder, Explainer, FitMixin):  # type: ignore[misc]  # alib
         )
         meta = copy.deepcopy(self.meta)
         meta["params"]["n_anchors"] = len(anchors)
+        meta["params"]["anchors"] = anchors.describe()
         meta["params"]["model"] = _model_summary(scorer.model)
         return build(meta, result.to_data(), copy_arrays=False)
 
@@ -255,7 +276,7 @@ class PXGen(PredictorHolder, Explainer, FitMixin):  # type: ignore[misc]  # alib
             if isinstance(model, BlackBox):
                 shape = _probe(model) or shape
             if self.predictor is not None and self.predictor is not predictor:
-                self.calibration = None
+                self.calibration = self.reference = None
         self._predictor, self._shape, self._saving = predictor, shape, False
 
     @caller("PXGen.save")
@@ -350,6 +371,7 @@ class PXGen(PredictorHolder, Explainer, FitMixin):  # type: ignore[misc]  # alib
 
     def __getstate__(self) -> dict[str, Any]:
         state = super().__getstate__()
+        state["reference"] = None  # data, which may be large
         if state["_predictor"] is None:  # a sampler would carry the model along
             state["sampler"] = None
         return state

@@ -13,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pxgen_plugins.thresholds import Calibration
-from pxgen_plugins.utils.contents import open_regular, read_json
 from pxgen_plugins.utils.errors import ParameterError, short_repr
-from pxgen_plugins.utils.files import write_atomic
+from pxgen_plugins.utils.files import checksum, read_regular, write_atomic
+from pxgen_plugins.utils.json_files import read_json
 from pxgen_plugins.utils.limits import RUN_ARRAYS
+from pxgen_plugins.utils.tensors import parse_tensors
 
 __all__ = ["ExplainerState", "read", "write"]
 
@@ -25,6 +26,10 @@ Arrays = dict[str, NDArray[Any]]
 _FORMAT = 1
 _SETTINGS = "pxgen.json"
 _ARRAYS = "calibration.safetensors"
+_PLAIN = (
+    "method", "params", "names", "n_samples", "n_invalid", "seed", "source", "n_learning",
+    "resampled",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -62,10 +67,10 @@ def write(saved: ExplainerState, path: str | os.PathLike[str]) -> None:
         "sample_shape": saved.sample_shape,
         "calibration": None,
     }
+    blob = b""
     try:
         if calibration is not None:
-            names = ("method", "params", "names", "n_samples", "n_invalid", "seed")
-            content["calibration"] = {name: getattr(calibration, name) for name in names}
+            content["calibration"] = {name: getattr(calibration, name) for name in _PLAIN}
             arrays: Arrays = {
                 "thresholds": calibration.thresholds,
                 "repeats": calibration.repeats,
@@ -75,7 +80,10 @@ def write(saved: ExplainerState, path: str | os.PathLike[str]) -> None:
             for index, state in enumerate(saved.states):
                 arrays |= {f"criteria.{index}.{name}": array for name, array in state.items()}
             arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-            write_atomic(folder / _ARRAYS, to_bytes(arrays))
+            blob = to_bytes(arrays)
+            write_atomic(folder / _ARRAYS, blob)
+        content = json.loads(json.dumps(content, allow_nan=False))  # as it will be read
+        content["checksum"] = _checksum(content, blob)
         text = json.dumps(content, indent=2, allow_nan=False)
         write_atomic(folder / _SETTINGS, text.encode())
     except OSError as error:
@@ -92,15 +100,20 @@ def read(path: str | os.PathLike[str]) -> ExplainerState:
     folder = Path(path)
     content = _settings(folder)
     shape, saved = content.get("sample_shape"), content["calibration"]
-    calibration, arrays = None, {}
-    if saved is not None:
-        try:
-            arrays = _arrays(folder / _ARRAYS)
+    calibration: Calibration | None = None
+    arrays: Arrays = {}
+    try:
+        blob = b"" if saved is None else read_regular(folder / _ARRAYS, RUN_ARRAYS)
+        # explainers that versions before 0.2 saved have none
+        if content.get("checksum", "") not in {"", _checksum(content, blob)}:
+            raise ValueError("its checksum differs: it was changed")
+        if saved is not None:
+            arrays, _ = parse_tensors(blob)
             calibration = _calibration(arrays, saved)
-        except Exception as error:  # safetensors raises its own type, and files may be damaged
-            hint = f"Save the explainer again ({type(error).__name__}: {str(error)[:100]})."
-            got = short_repr(str(folder / _ARRAYS))
-            raise ParameterError("path", "intact", got, hint) from error
+    except Exception as error:  # safetensors raises its own type, and files may be damaged
+        hint = f"Save the explainer again ({type(error).__name__}: {str(error)[:100]})."
+        got = short_repr(str(folder / (_SETTINGS if saved is None else _ARRAYS)))
+        raise ParameterError("path", "intact", got, hint) from error
     return ExplainerState(
         explainer=str(content.get("explainer")),
         params=content["params"],
@@ -127,12 +140,10 @@ def _settings(folder: Path) -> dict[str, Any]:
     raise ParameterError("path", allowed, got, hint)
 
 
-def _arrays(path: Path) -> Arrays:
-    from safetensors.numpy import load_file
-
-    with open_regular(path, RUN_ARRAYS):  # a pipe, say, would be waited for
-        arrays: Arrays = load_file(path)
-    return arrays
+def _checksum(content: Mapping[str, Any], arrays: bytes) -> str:
+    """Return the SHA-256 of all that is saved: the settings, but for this, and the arrays."""
+    rest = {key: value for key, value in content.items() if key != "checksum"}
+    return checksum(json.dumps(rest, sort_keys=True).encode() + arrays)
 
 
 def _calibration(arrays: Arrays, saved: Mapping[str, Any]) -> Calibration:
@@ -150,6 +161,9 @@ def _calibration(arrays: Arrays, saved: Mapping[str, Any]) -> Calibration:
         n_samples=int(saved["n_samples"]),
         n_invalid=int(saved["n_invalid"]),
         seed=int(saved["seed"]),
+        source=str(saved.get("source", "samples")),  # files of version 1.0 know no other
+        n_learning=int(saved.get("n_learning", 0)),
+        resampled=bool(saved.get("resampled", False)),
     )
 
 

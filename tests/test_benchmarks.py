@@ -101,7 +101,7 @@ def check_origin(rows: list[dict[str, Any]]) -> None:
     """Each row says where, when and how it was measured."""
     for row in rows:
         assert row["quick"] is True
-        assert row["command"].startswith("python benchmarks/run.py --quick --output ")
+        assert row["command"] == "python benchmarks/run.py --quick"
         assert row["machine"]["cores"] >= 1
         assert row["versions"]["torch"]
         assert datetime.fromisoformat(row["date"]).tzinfo is not None
@@ -146,4 +146,11 @@ def test_a_row_is_stored_before_the_next_is_measured(tmp_path):
     done = other_benchmarks(tmp_path, "--only", "working", "--output", str(output))
     assert done.returncode == 0, done.stderr
     assert rows_of(output)[-1]["setting"] == "before"
+    kept = other_benchmarks(tmp_path, "--only", "broken", "--output", str(output))
+    assert kept.returncode == 1
+    assert [row["benchmark"] for row in rows_of(output)] == ["broken"] * 2 + ["working"] * 2
+    page = output.with_suffix(".md").read_text(encoding="utf-8")
+    assert page.count("\n| ") == 1 + 4  # the header, and each row
+    assert "Made by `python benchmarks/run.py --only working` on" in page
+    assert "Made by `python benchmarks/run.py --only broken` on" in page
     assert [path.name for path in tmp_path.glob(".rows*")] == []

@@ -68,7 +68,7 @@ def test_the_shipped_model_passes_its_checks(example, tmp_path):
 
 
 def test_the_studies_have_a_row_per_setting(example, tmp_path):
-    arguments = ["--n-anchors", "1500", "--n-samples", "1000", "--output", str(tmp_path)]
+    arguments = ["--n-anchors", "1500", "--n-samples", "100", "--output", str(tmp_path)]
     example("mnist_anchor_study").main(arguments)
     rows = json.loads((tmp_path / "mnist_anchor_study.json").read_text())["rows"]
     assert [row["n_anchors"] for row in rows[:4]] == [1500, 100, 300, 1000]
@@ -76,7 +76,7 @@ def test_the_studies_have_a_row_per_setting(example, tmp_path):
     assert rows[-1]["fractions"]["HIHE"] > 0.5
     rules = json.loads((tmp_path / "mnist_threshold_study.json").read_text())["rows"]
     assert len(rules) == 5
-    assert rules[0]["fractions"]["HIHE"] > rules[1]["fractions"]["HIHE"]  # fewer samples, lower
+    assert rules[0]["fractions"]["HIHE"] < rules[1]["fractions"]["HIHE"]  # more samples, higher
 
 
 @pytest.mark.slow
@@ -107,8 +107,25 @@ def test_a_soft_intro_vae_is_trained_written_and_explained(example, tmp_path):
 def test_the_audit_passes_and_that_of_the_damaged_copy_fails(example, tmp_path):
     for package in ("yaml", "jinja2"):
         pytest.importorskip(package)
-    arguments = ["--n-anchors", "3000", "--n-samples", "3000", "--output", str(tmp_path)]
+    arguments = ["--n-anchors", "3000", "--n-samples", "300", "--output", str(tmp_path)]
     example("audit_mnist").main(arguments)
     for week in ("first", "second"):
         assert (tmp_path / week / "report.html").stat().st_size > 50_000
     assert (tmp_path / "changes.png").exists()
+
+
+def test_the_noise_of_calibration_is_measured_and_drawn(example, tmp_path):
+    folder = tmp_path / "samples"
+    arguments = ["--quick", "--model", "vae", "--folder", str(folder), "--output", str(tmp_path)]
+    module = example("calibration_noise")
+    module.main(arguments)
+    content = json.loads((tmp_path / "calibration_noise.json").read_text())
+    (found,) = content["models"].values()
+    by_size = {row["n_samples"]: row for row in found["rows"] if row["rule"] == "MeanMax"}
+    assert set(by_size) == {100, 300, 1_000}
+    assert by_size[100]["fractions"]["HIHE"] < by_size[1_000]["fractions"]["HIHE"]
+    assert "| MeanMax 1,000 x 2 |" in (tmp_path / "calibration_noise.md").read_text()
+    assert (tmp_path / "calibration_noise.png").stat().st_size > 10_000
+    kept = {path: path.stat().st_mtime_ns for path in folder.rglob("*.npy")}
+    module.main(arguments)
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*.npy")} == kept

@@ -100,7 +100,8 @@ class Affine(torch.autograd.Function):
         """Return the layer's output."""
         ctx.layer, ctx.rule = layer, rule
         z = layer.call(x, layer.weight, layer.bias)
-        ctx.save_for_backward(x, z)
+        # copies, because the network may go on in place
+        ctx.save_for_backward(x.clone(), z.clone())
         return z
 
     @staticmethod
@@ -117,7 +118,7 @@ class Through(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:
         """Return the function's output."""
         out = function(x.clone())  # a copy, because the function may work in place
-        ctx.save_for_backward(x, out)
+        ctx.save_for_backward(x.clone(), out.clone())
         return out
 
     @staticmethod

@@ -46,6 +46,7 @@ PLAIN = _words(
     "dropout1d dropout2d dropout3d alpha_dropout feature_alpha_dropout __get__ __iter__ "
     "register_hook requires_grad_ as_tensor"
 )
+_IN_PLACE = {"__iadd__": "add", "__isub__": "sub", "__imul__": "mul", "__itruediv__": "div"}
 _HINT = (
     "LRP knows Linear, convolutions and transposed ones, BatchNorm, pooling, reshapes, additions "
     "and elementwise activations. Use TorchIntegratedGradients or Occlusion for this model."
@@ -83,7 +84,16 @@ class Tracer(TorchFunctionMode):
         given = list(_tensors((args, kwargs)))
         if not any(map(self.is_traced, given)):
             return func(*args, **kwargs)
+        target = _written(func, args, kwargs)
+        if target is not None:
+            # worked out on a copy, by the rules, then written where the caller looks for it
+            copy = self.trace(target.clone()) if self.is_traced(target) else target.clone()
+            args = (copy, *args[1:])
+            kwargs = {k: v for k, v in kwargs.items() if k != "input"}
+            given = list(_tensors((args, kwargs)))
         returned = self._apply(func, args, kwargs, given)
+        if target is not None:
+            returned = target.copy_(returned)
         for tensor in _tensors(returned):
             if tensor.requires_grad:
                 self.trace(tensor)
@@ -92,11 +102,7 @@ class Tracer(TorchFunctionMode):
     def _apply(
         self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], given: list[Tensor]
     ) -> Any:
-        name = str(getattr(func, "__name__", func))
-        if name.endswith("_") and not name.endswith("__"):
-            name = name[:-1]  # in place: worked on a copy, which the caller gets back
-            if args and isinstance(args[0], Tensor) and name not in ACTIVATIONS:
-                args = (args[0].clone(), *args[1:])
+        name = _plain_name(func)
         count = sum(map(self.is_traced, given))
         if name in LAYERS and count == 1 and self.is_traced(_first(args, kwargs)):
             return affine(*_layer(func, args, kwargs), self.rule)
@@ -133,6 +139,32 @@ class Tracer(TorchFunctionMode):
             frame = frame.f_back  # type: ignore[assignment]
         layer = function if name is None else f"{name!r} ({type(module).__name__}), {function}"
         return ModelError("layer", "one that has a rule", layer, _HINT)
+
+
+def _plain_name(func: Any) -> str:
+    """Return a function's name without the marks of one that works in place.
+
+    Example:
+        >>> _plain_name(Tensor.add_), _plain_name(Tensor.__iadd__), _plain_name(Tensor.__add__)
+        ('add', 'add', '__add__')
+    """
+    name = str(getattr(func, "__name__", func))
+    if name in _IN_PLACE:
+        return _IN_PLACE[name]
+    return name[:-1] if name.endswith("_") and not name.endswith("__") else name
+
+
+def _written(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor | None:
+    """Return the tensor that a call overwrites with its result; None for an ordinary call."""
+    name = str(getattr(func, "__name__", func))
+    if _plain_name(func) == name or name == "requires_grad_":
+        if not hasattr(func, "__code__"):
+            return None  # only functions written in Python take inplace=
+        given = dict(zip(func.__code__.co_varnames, args, strict=False)) | kwargs
+        if not given.get("inplace"):
+            return None
+    first = _first(args, kwargs)
+    return first if isinstance(first, Tensor) else None
 
 
 def _tensors(value: Any) -> Iterator[Tensor]:

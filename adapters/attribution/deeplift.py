@@ -9,9 +9,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
-from pxgen_plugins.adapters._hooks import watch
+from pxgen_plugins.adapters._hooks import agree, watch
 from pxgen_plugins.adapters._isolation import roots
 from pxgen_plugins.adapters._latent_target import TargetFunction
 from pxgen_plugins.adapters.attribution._baselines import anchors_per_call, completeness
@@ -60,7 +61,8 @@ class DeepLift(Attribution):
             :class:`~pxgen_plugins.adapters.attribution.base.Attribution`.
 
     Raises:
-        ModelError: From ``explain``, when a nonlinear module runs more than once.
+        ModelError: From ``explain``, when a nonlinear module runs more than once, or works in place
+            and its result is dropped.
         NotFittedError: From ``explain``, when the mean was not fitted.
         MissingDependencyError: From ``explain``, when captum is absent.
 
@@ -93,6 +95,7 @@ class DeepLift(Attribution):
                 point, baselines=baseline, additional_forward_args=fixed or None
             )
         delta = completeness(function, point, fixed, baseline, attributions)
+        network.expect_values(torch.cat([function.values(point, *fixed), delta["baseline_values"]]))
         return {"attributions": attributions, **delta}
 
 
@@ -104,6 +107,7 @@ class _Network(nn.Module):
         self.function = function
         model = function.model
         self.parts = nn.ModuleList(roots(model) if "layers" in capabilities(model) else [])
+        self.seen = torch.empty(0)  # the values while captum's hooks are in place
         self.training = False  # .eval() would reach the model's own flags
         names = {id(module): name for name, module in getattr(model, "layers", {}).items()}
         self._rescaled = {
@@ -127,7 +131,22 @@ class _Network(nn.Module):
                 "Use {'name': 'elbo', 'n_draws': 1} for the bound, one module object per use in "
                 "the network, or TorchIntegratedGradients.",
             )
+        self.seen = values.detach()
         return values
+
+    def expect_values(self, plain: Tensor) -> None:
+        """Raise unless the hooked network gave the plain one's values.
+
+        Captum runs each module on a copy of its input, so that a network which drops what an
+        in-place module returns goes on with the input as it was.
+        """
+        if not agree(self.seen, plain):
+            raise ModelError(
+                "network",
+                "one whose values stay when its modules are hooked",
+                "other values, as where the result of an in-place activation is dropped",
+                "Use what activations return, as in h = act(h), or TorchIntegratedGradients.",
+            )
 
 
 @contextmanager

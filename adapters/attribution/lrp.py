@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pxgen_plugins.adapters._hooks import agree
 from pxgen_plugins.adapters._isolation import roots
 from pxgen_plugins.adapters._latent_target import TargetFunction
 from pxgen_plugins.adapters.attribution._lrp_rules import RULES, Rule
@@ -41,7 +42,6 @@ DEFAULT_DATA_LRP: dict[str, Any] = {
 """
 
 _NETWORK = ("encode", "decode", "reconstruct", "score", "log_prob")
-_AGREE = 1e-3  # relative difference of traced and plain values that rounding may explain
 
 
 @register("lrp")
@@ -116,12 +116,12 @@ class LRP(Attribution):
         ledger = _Ledger(point)
         values = replace(function, model=_LRPModel(model, tracer, ledger))(point, *fixed)
         plain = function.values(point, *fixed)
-        if not torch.allclose(values, plain, rtol=_AGREE, atol=_AGREE * float(plain.abs().max())):
+        if not agree(values, plain):
             raise ModelError(
                 "network",
                 "one that LRP can follow",
                 "one whose values differ while it is traced",
-                "Use what in-place functions return, as in x = torch.relu_(x), and draw nothing.",
+                "Draw nothing, and write nothing into parts of a tensor.",
             )
         (coefficients,) = torch.autograd.grad(values.sum(), point)
         relevance = (point * coefficients).detach()
@@ -170,7 +170,7 @@ class _LRPModel:
         def network(x: Tensor, *args: Any, **kwargs: Any) -> Any:
             if not x.requires_grad:
                 return call(x, *args, **kwargs)
-            entry = self._tracer.trace(x.view_as(x))
+            entry = self._tracer.trace(x.clone())  # a network may overwrite its input
             self._ledger.book(entry, -1.0)
             with self._tracer:
                 returned = call(entry, *args, **kwargs)

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from pxgen_plugins.adapters._anchors import AnchorReader, Floats
+from pxgen_plugins.adapters._anchors import AnchorReader, Floats, Indices, ranked
 from pxgen_plugins.adapters._isolation import roots
 from pxgen_plugins.adapters.base import NotFittedError, TargetAdapter, register
 from pxgen_plugins.adapters.targets import Target
@@ -24,6 +24,7 @@ from pxgen_plugins.utils.progress import bar
 __all__ = ["DEFAULT_DATA_GRADIENT_SIMILARITY", "AlibiGradientSimilarity"]
 
 SIMILARITIES = ("grad_dot", "grad_cos", "grad_asym_dot")
+_NOT_FINITE = "the gradient of its loss, or a similarity, is not finite"
 _GRADIENT_ELEMENTS = 2**26  # float32 gradients held at a time: 256 MiB
 
 DEFAULT_DATA_GRADIENT_SIMILARITY: dict[str, Any] = {
@@ -35,6 +36,8 @@ DEFAULT_DATA_GRADIENT_SIMILARITY: dict[str, Any] = {
     "n_train": None,
     "invalid": None,
     "reasons": [],
+    "invalid_train": None,
+    "reasons_train": [],
 }
 """Default data of AlibiGradientSimilarity for n anchors and t training instances; deep-copy it.
 
@@ -42,8 +45,9 @@ DEFAULT_DATA_GRADIENT_SIMILARITY: dict[str, Any] = {
 - ``scores``: float64 (n, t), in the order of the training instances (alibi sorts each row);
   NaN for an anchor that cannot be explained.
 - ``most_similar``, ``least_similar``: int64 (n, k), training indices by falling and rising score;
-  -1 for an anchor that cannot be explained.
-- ``n_train``: t; ``invalid``, ``reasons``: indices of the anchors left out, and why.
+  -1 where there is no further one with a finite score.
+- ``n_train``: t; ``invalid``, ``reasons``: indices of the anchors left out, and why;
+  ``invalid_train``, ``reasons_train``: training instances likewise.
 """
 
 
@@ -153,18 +157,17 @@ class AlibiGradientSimilarity(TargetAdapter):
                     scores[rows, some] = self._scores(scalar, x, self.training[some])
                     progress.update(some.stop - some.start)
         k = min(self.n_similar, t)
-        order = np.argsort(-scores, axis=1, kind="stable")
-        reverse = np.argsort(scores, axis=1, kind="stable")
-        for table in (order, reverse):
-            table[reader.invalid] = -1
+        invalid_train = _name_not_finite(scores, reader)
         return {
             "target": self._target().label,
             "similarity": self.similarity,
             "scores": scores,
-            "most_similar": order[:, :k],
-            "least_similar": reverse[:, :k],
+            "most_similar": ranked(-scores)[:, :k],
+            "least_similar": ranked(scores)[:, :k],
             "n_train": t,
             **reader.exclusions(),
+            "invalid_train": invalid_train,
+            "reasons_train": [_NOT_FINITE] * len(invalid_train),
         }
 
     def _scores(
@@ -205,6 +208,23 @@ class _Scalar(nn.Module):
     def train(self, mode: bool = True) -> _Scalar:
         """Change nothing: the model sets its own flags, and alibi would overwrite those below."""
         return self
+
+
+def _name_not_finite(scores: Floats, reader: AnchorReader) -> Indices:
+    """Make scores that are not finite NaN, with all of the anchor or training instance to blame.
+
+    Returns:
+        The training instances; anchors are named in the reader.
+    """
+    usable = np.setdiff1d(np.arange(len(scores)), reader.invalid)
+    for row in usable[~np.isfinite(scores[usable]).any(axis=1)]:
+        reader.errors[int(row)] = _NOT_FINITE
+    finite = np.isfinite(scores)
+    finite[reader.invalid] = True
+    train: Indices = np.flatnonzero(~finite.all(axis=0)).astype(np.int64)
+    scores[reader.invalid] = np.nan
+    scores[:, train] = np.nan
+    return train
 
 
 def _total(values: Tensor, _: Tensor) -> Tensor:

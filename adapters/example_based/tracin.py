@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pxgen_plugins.adapters._anchors import AnchorReader, Floats
+from pxgen_plugins.adapters._anchors import AnchorReader, Floats, ranked
 from pxgen_plugins.adapters.base import Adapter, NotFittedError, register
 from pxgen_plugins.adapters.example_based._gradient_products import Sketch, Totals
 from pxgen_plugins.adapters.example_based._loss_gradients import LossGradients
@@ -20,6 +20,7 @@ from pxgen_plugins.criteria import Batch
 from pxgen_plugins.criteria.elementwise import cross_entropy, span
 from pxgen_plugins.utils import validation
 from pxgen_plugins.utils.errors import ParameterError, short_repr
+from pxgen_plugins.utils.files import open_regular
 from pxgen_plugins.utils.progress import bar
 from pxgen_plugins.utils.seeds import derive, normal_rows
 
@@ -227,8 +228,8 @@ class VAETracIn(Adapter):
         return {
             "influence": influence,
             "self_influence": totals.self_influence,
-            "helpful": _ranked(-influence.T)[:, :k],
-            "harmful": _ranked(influence.T)[:, :k],
+            "helpful": ranked(-influence.T)[:, :k],
+            "harmful": ranked(influence.T)[:, :k],
             "standard_error": None if self.projection is None else np.sqrt(totals.variance),
             "checkpoints": [
                 {"learning_rate": rate, "weight": weight} for _, rate, weight in self.checkpoints
@@ -268,13 +269,6 @@ class VAETracIn(Adapter):
                 for source, rate, weight in self.checkpoints
             ]
         return state
-
-
-def _ranked(values: Floats) -> NDArray[np.int64]:
-    """Return, per row, the columns by rising value; -1 in the places of those that are NaN."""
-    order = np.argsort(values, axis=1, kind="stable")  # NaN goes last
-    order[np.isnan(np.take_along_axis(values, order, axis=1))] = -1
-    return order
 
 
 _UNSAVED = {"not saved": 0}  # stands for a state dict in a saved explainer
@@ -317,6 +311,7 @@ def _state(source: Any, number: int) -> Mapping[str, Tensor] | None:
     from safetensors.torch import load_file
 
     try:
+        open_regular(source).close()  # a pipe would keep the reader waiting
         return dict(load_file(source))
     except Exception as error:  # missing, truncated, or another format: the reader's own types
         hint = f"Write it with safetensors.torch.save_file ({type(error).__name__}: {error})."

@@ -7,13 +7,15 @@ import warnings
 from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pxgen_plugins.adapters._anchors import Floats
-from pxgen_plugins.utils.errors import ParameterError
-from pxgen_plugins.utils.optional import load
+from pxgen_plugins.utils.errors import AnchorError, ParameterError
+from pxgen_plugins.utils.optional import install_line, load
 
 __all__ = ["MAPS", "Map", "tsne_backend"]
 
+_FEWEST = 4  # different rows: a perplexity of 1 has three neighbours
 _FIRST = 50  # components kept before t-SNE and UMAP, as van der Maaten and Hinton 2008 did
 
 
@@ -59,15 +61,41 @@ class PCAMap:
 
 
 class _AfterPCA:
-    """Principal components first, where there are more dimensions than neighbours need."""
+    """Centred and scaled, and principal components first, where dimensions are many.
+
+    Neither t-SNE nor UMAP depends on the scale, but their arithmetic does: on equal points
+    scikit-learn's t-SNE divides by zero and takes the process down, so these are refused here.
+
+    Raises:
+        AnchorError: When fewer than 4 rows differ.
+    """
 
     def __init__(self, rows: Floats, seed: int) -> None:
-        self.first = PCAMap(rows, _FIRST, seed) if rows.shape[1] > _FIRST else None
+        self.middle: Floats = rows.mean(axis=0)
+        self.size = float(np.abs(rows - self.middle).max()) or 1.0
+        scaled = (rows - self.middle) / self.size
+        different = _different(scaled.astype(np.float32))
+        if different < _FEWEST:
+            hint = "Use method='pca'; equal codes of different anchors mean a collapsed encoder."
+            allowed = f"at least {_FEWEST} anchors with different features, for such a map"
+            got = f"{len(rows)} anchors, {different} different"
+            raise AnchorError("X", allowed, got, hint)
+        self.first = PCAMap(scaled, _FIRST, seed) if rows.shape[1] > _FIRST else None
         self.rows = self.reduce(rows)
         self.seed = seed
 
     def reduce(self, rows: Floats) -> Floats:
-        return rows if self.first is None else self.first.transform(rows)
+        scaled: Floats = (rows - self.middle) / self.size
+        return scaled if self.first is None else self.first.transform(scaled)
+
+
+def _different(rows: NDArray[np.float32]) -> int:
+    """Return how many rows differ, at most 4; O(n d)."""
+    count = 0
+    while len(rows) and count < _FEWEST:
+        rows = rows[(rows != rows[0]).any(axis=1)]
+        count += 1
+    return count
 
 
 class OpenTSNEMap(_AfterPCA):
@@ -125,7 +153,7 @@ class SklearnTSNEMap(_AfterPCA):
         Raises:
             ParameterError: Always.
         """
-        hint = "Install openTSNE (pip install 'pxgen-plugins[views]'), or use method='pca'."
+        hint = f"Install openTSNE ({install_line('views')}), or use method='pca'."
         allowed = "a method that can place new anchors"
         raise ParameterError("backend", allowed, "'sklearn'", hint)
 

@@ -105,8 +105,11 @@ class LatentAdapter(TargetAdapter):
                     seed=self.seed,
                     batch_size=self.batch_size,
                 )
-                for key, row in self._weigh(function, self.background).items():
-                    data[key][i] = row
+                row = self._finite_row(function, self.background)
+                if row is None:
+                    reader.errors[int(i)] = "the target or a weight is not finite around its code"
+                for key, value in (row or {}).items():
+                    data[key][i] = value
                 progress.update(1)
         return {
             **data,
@@ -115,6 +118,16 @@ class LatentAdapter(TargetAdapter):
             "groups": by_group(data["weights"], names),
             **reader.exclusions(),
         }
+
+    def _finite_row(self, function: LatentTarget, background: Codes) -> dict[str, Any] | None:
+        """Return what :meth:`_weigh` returns; None where a value or a weight is not finite."""
+        try:
+            row = self._weigh(function, background)
+        except (ValueError, np.linalg.LinAlgError):
+            if function.finite:
+                raise
+            return None  # the library refused NaN or infinity in its own words
+        return row if function.finite and np.isfinite(row["weights"]).all() else None
 
     def _tables(self, n: int) -> dict[str, NDArray[Any]]:
         """Return the arrays of ``data`` with a row per anchor, filled as where there is no result.

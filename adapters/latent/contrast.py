@@ -261,6 +261,8 @@ class LatentContrast(Adapter):
                 progress.update(len(x))
             keys = parts[0] if parts else {}
             data = {key: np.concatenate([part[key] for part in parts]) for key in keys}
+            for row in np.flatnonzero(~np.isfinite(data.get("start_violation", np.empty(0)))):
+                reader.errors.setdefault(int(row), "the border is not finite at its code")
             data = _without(data, reader.invalid)
             if not parts:
                 empty = np.empty((0, *model.latent_shape), dtype=np.float32)

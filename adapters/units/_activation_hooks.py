@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -13,7 +14,7 @@ from pxgen_plugins.adapters._hooks import watch
 from pxgen_plugins.utils.errors import ModelError, ParameterError, short_repr
 from pxgen_plugins.utils.validation import nearest
 
-__all__ = ["active_layers", "channel_means", "choose_layer", "choose_layers", "record"]
+__all__ = ["ActiveLayer", "active_layers", "choose_layer", "choose_layers", "record"]
 
 _LAST_AXIS = (nn.Linear, nn.LayerNorm, nn.Embedding)
 _RESHAPING = (nn.Flatten, nn.Unflatten, nn.Dropout, nn.Identity)
@@ -53,25 +54,36 @@ def record(layers: Mapping[str, nn.Module]) -> Iterator[dict[str, Tensor]]:
         yield outputs
 
 
-def channel_means(output: Tensor, layer: nn.Module) -> Tensor:
-    """Return the mean activation of every channel over its positions, (b, c).
+@dataclass(frozen=True)
+class ActiveLayer:
+    """A layer that a model calls.
 
-    Channels are the last axis behind linear layers, layer norms and embeddings, else axis 1.
-
-    Example:
-        >>> channel_means(torch.ones(2, 3, 4, 4), nn.ReLU()).shape
-        torch.Size([2, 3])
+    Attributes:
+        module: The layer.
+        channels_last: Whether the last axis of its output holds the channels, and not axis 1.
     """
-    if output.ndim <= 2:
-        return output.reshape(len(output), -1)
-    moved = output.movedim(-1, 1) if isinstance(layer, _LAST_AXIS) else output
-    return moved.flatten(2).mean(2)
+
+    module: nn.Module
+    channels_last: bool
+
+    def channel_means(self, output: Tensor) -> Tensor:
+        """Return the mean activation of every channel over its positions, (b, c).
+
+        Example:
+            >>> ActiveLayer(nn.ReLU(), False).channel_means(torch.ones(2, 3, 4, 4)).shape
+            torch.Size([2, 3])
+        """
+        if output.ndim <= 2:
+            return output.reshape(len(output), -1)
+        return (output.movedim(-1, 1) if self.channels_last else output).flatten(2).mean(2)
 
 
-def active_layers(model: Any, run: Callable[[], Any]) -> dict[str, nn.Module]:
+def active_layers(model: Any, run: Callable[[], Any]) -> dict[str, ActiveLayer]:
     """Return the layers without sub-layers that ``run()`` calls, in the order of the calls.
 
-    Those that only reshape, or drop nothing in evaluation, are left out.
+    Those that only reshape, or drop nothing in evaluation, are left out. Channels are the last axis
+    behind linear layers, layer norms and embeddings, else axis 1; what has no weights, as an
+    activation, has them where the layer called before it has, if the shapes agree.
     """
     candidates = {
         name: layer
@@ -80,10 +92,18 @@ def active_layers(model: Any, run: Callable[[], Any]) -> dict[str, nn.Module]:
     }
     with torch.no_grad(), record(candidates) as outputs:
         run()
-    return {name: candidates[name] for name in outputs}
+    active: dict[str, ActiveLayer] = {}
+    last, shape = False, None
+    for name, output in outputs.items():
+        layer = candidates[name]
+        inherits = isinstance(layer, nn.PReLU) or not any(True for _ in layer.parameters())
+        if not (inherits and output.shape == shape):
+            last = isinstance(layer, _LAST_AXIS)
+        active[name], shape = ActiveLayer(layer, last), output.shape
+    return active
 
 
-def choose_layer(layer: str | None, active: Mapping[str, nn.Module], model: Any) -> str:
+def choose_layer(layer: str | None, active: Mapping[str, ActiveLayer], model: Any) -> str:
     """Return the name of the layer to look at.
 
     Args:
@@ -108,13 +128,13 @@ def choose_layer(layer: str | None, active: Mapping[str, nn.Module], model: Any)
             )
         return layer
     for kinds in (_CONVOLUTIONS, (nn.Linear,)):
-        names = [name for name, module in active.items() if isinstance(module, kinds)]
+        names = [name for name, one in active.items() if isinstance(one.module, kinds)]
         if names:
             return names[-2] if len(names) > 1 else names[-1]
     return list(active)[-1]
 
 
-def choose_layers(names: Sequence[str] | None, active: Mapping[str, nn.Module]) -> list[str]:
+def choose_layers(names: Sequence[str] | None, active: Mapping[str, ActiveLayer]) -> list[str]:
     """Return the layers asked for, all that are called for None.
 
     Raises:

@@ -8,16 +8,17 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
-from pxgen_plugins.adapters._anchors import AnchorReader
+from pxgen_plugins.adapters._anchors import AnchorReader, can_embed
 from pxgen_plugins.adapters.base import Adapter, register
 from pxgen_plugins.adapters.units._activation_hooks import (
+    ActiveLayer,
     active_layers,
-    channel_means,
     choose_layer,
     record,
 )
+from pxgen_plugins.criteria import Batch
 from pxgen_plugins.utils import validation
 from pxgen_plugins.utils.errors import CapabilityError, ParameterError, short_repr
 from pxgen_plugins.utils.progress import bar
@@ -90,6 +91,7 @@ class ActivationMaximisation(Adapter):
 
     Example:
         >>> from pxgen_plugins.models import VAE
+        >>> from torch import nn
         >>> net = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 4), nn.Sigmoid())
         >>> _ = nn.init.constant_(net[0].weight, 1.0)
         >>> model = VAE(encode=lambda x: (x[:, :2], x[:, :2]), decode=net.forward,
@@ -165,15 +167,15 @@ class ActivationMaximisation(Adapter):
     def _device(self, z: Tensor) -> Tensor:
         return z.to(self.predictor.device, self.predictor.dtype)
 
-    def _find(self) -> tuple[str, nn.Module, int]:
-        """Return name and module of the layer, and its number of channels."""
+    def _find(self) -> tuple[str, ActiveLayer, int]:
+        """Return name of the layer, the layer, and its number of channels."""
         model = self.predictor
         origin = self._device(torch.zeros(1, *self._latent))
         active = active_layers(model, lambda: model.decode(origin))
         name = choose_layer(self.layer, active, model)
-        with torch.no_grad(), record({name: active[name]}) as outputs:
+        with torch.no_grad(), record({name: active[name].module}) as outputs:
             model.decode(origin)
-        return name, active[name], channel_means(outputs[name], active[name]).shape[1]
+        return name, active[name], active[name].channel_means(outputs[name]).shape[1]
 
     def _radius(self) -> float:
         from scipy.stats import chi2
@@ -187,13 +189,13 @@ class ActivationMaximisation(Adapter):
         return inside
 
     def _ascend(
-        self, name: str, layer: nn.Module, z: Tensor, channels: Tensor, radius: float
+        self, name: str, layer: ActiveLayer, z: Tensor, channels: Tensor, radius: float
     ) -> tuple[Tensor, NDArray[np.float64]]:
         """Return the best code of every start, and the activation before and after each step."""
         codes, histories = [], []
         steps = -(-len(z) // self.batch_size) * (self.n_steps + 1)
         ascent = bar(steps, "ascent", "step", self.verbose)
-        with ascent as progress, record({name: layer}) as outputs:
+        with ascent as progress, record({name: layer.module}) as outputs:
             for low in range(0, len(z), self.batch_size):
                 part = slice(low, low + self.batch_size)
                 units = channels[part].to(self.predictor.device)
@@ -217,11 +219,11 @@ class ActivationMaximisation(Adapter):
         return torch.cat(codes), torch.cat(histories).numpy()
 
     def _activation(
-        self, code: Tensor, layer: nn.Module, outputs: dict[str, Tensor], name: str, units: Tensor
+        self, code: Tensor, layer: ActiveLayer, outputs: dict[str, Tensor], name: str, units: Tensor
     ) -> Tensor:
         with torch.enable_grad():
             self.predictor.decode(code)
-        value = channel_means(outputs.pop(name), layer)[torch.arange(len(code)), units]
+        value = layer.channel_means(outputs.pop(name))[torch.arange(len(code)), units]
         if not value.requires_grad:
             hint = "Give callables that torch can differentiate, without no_grad and ndarrays."
             raise CapabilityError("decode", "differentiable", "a detached result", hint)
@@ -236,21 +238,22 @@ class ActivationMaximisation(Adapter):
         images: NDArray[np.float32] = torch.cat(parts).float().cpu().numpy()
         return images
 
-    def _rank(self, X: Any, name: str, layer: nn.Module, units: list[int]) -> dict[str, Any]:
+    def _rank(self, X: Any, name: str, layer: ActiveLayer, units: list[int]) -> dict[str, Any]:
         """Return what the anchors' own codes reach, and the anchors in that order."""
         if X is None:
             return {}
-        if "encode" not in self.predictor.capabilities:
+        if not can_embed(self.predictor):
             hint = "Call explain(None)."
             got = f"a {type(self.predictor).__name__} that cannot encode them"
             raise CapabilityError("X", "None for this model", got, hint)
         reader = AnchorReader(X, self.predictor, self.batch_size)
         reached = np.full((len(reader), len(units)), np.nan)
         for rows, x in reader.batches():
-            with torch.no_grad(), record({name: layer}) as outputs:
-                mean = self.predictor.encode(x)[0]
-                self.predictor.decode(mean)
-            reached[rows] = channel_means(outputs[name], layer)[:, units].double().cpu().numpy()
+            with torch.no_grad(), record({name: layer.module}) as outputs:
+                self.predictor.decode(Batch(self.predictor, x).code)
+            reached[rows] = layer.channel_means(outputs[name])[:, units].double().cpu().numpy()
+        for row in np.flatnonzero(~np.isfinite(reached).all(axis=1)):
+            reader.errors.setdefault(int(row), "an activation is not finite")
         reached[reader.invalid] = np.nan
         order = np.argsort(-reached, axis=0, kind="stable").T  # NaN goes last
         usable = len(reader) - len(reader.errors)

@@ -9,15 +9,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pxgen_plugins.adapters._anchors import AnchorReader, Floats, Indices
+from pxgen_plugins.adapters._anchors import AnchorReader, Floats, Indices, check_space
 from pxgen_plugins.adapters._groups import group_names, sort_groups
 from pxgen_plugins.adapters.base import Adapter, register
 from pxgen_plugins.adapters.units._activation_hooks import (
+    ActiveLayer,
     active_layers,
-    channel_means,
     choose_layers,
     record,
 )
+from pxgen_plugins.criteria import Batch
 from pxgen_plugins.host import Explanation
 from pxgen_plugins.utils import validation
 from pxgen_plugins.utils.errors import ParameterError, short_repr
@@ -62,7 +63,8 @@ class ActivationStatistics(Adapter):
     counts with its last call.
 
     Args:
-        predictor: A torch model with ``encode``, ``decode`` and ``layers``.
+        predictor: A torch model with ``encode`` or ``embed``, ``decode`` and ``layers``. Where it
+            embeds by inverting its generator, only the last pass counts.
         layers: Names of layers; None takes every layer without sub-layers, those that only reshape
             excepted.
         contrast: Two groups to compare; None takes HIHE and HILE where both occur.
@@ -73,7 +75,7 @@ class ActivationStatistics(Adapter):
 
     Raises:
         ParameterError: When an argument is not allowed, or a layer is not called.
-        CapabilityError: When the model cannot encode or decode, or names no layers.
+        CapabilityError: When the model cannot embed or decode, or names no layers.
 
     Cost: n model passes; memory 4 n bytes per channel watched.
 
@@ -90,7 +92,7 @@ class ActivationStatistics(Adapter):
 
     evidence = "groups"
     access = "gradients"
-    requires = frozenset({"encode", "decode", "layers"})
+    requires = frozenset({"decode", "layers"})
     scope: ClassVar[list[str]] = ["global"]
     defaults = DEFAULT_DATA_ACTIVATION_STATISTICS
 
@@ -109,6 +111,9 @@ class ActivationStatistics(Adapter):
                 raise ParameterError("contrast", "two groups", short_repr(self.contrast), hint)
             self.contrast = groups
         self.quantile = validation.real(self.quantile, "quantile", minimum=0.0, below=1.0)
+
+    def _check_model(self, model: Any) -> None:
+        check_space("latent", ("latent",), model)
 
     def explain(  # type: ignore[override]  # the arguments of this adapter, by name
         self, X: Any, groups: Any = None
@@ -130,9 +135,15 @@ class ActivationStatistics(Adapter):
         usable = reader.usable()
         names = np.full(len(reader), "all") if given is None else given
         present = sort_groups(names)
-        masks = {name: names[usable] == name for name in present}
         pair = self._pair(present)
         tables = self._tables(reader, usable)
+        finite = np.ones(len(usable), dtype=bool)
+        for table in tables.values():
+            finite &= np.isfinite(table).all(axis=1)
+        for row in usable[~finite]:  # it would take every quantile and mean with it
+            reader.errors[int(row)] = "an activation is not finite"
+        usable, tables = usable[finite], {name: table[finite] for name, table in tables.items()}
+        masks = {name: names[usable] == name for name in present}
         layers: dict[str, Any] = {}
         contrasts: dict[str, Any] = {}
         for layer, table in tables.items():
@@ -165,17 +176,18 @@ class ActivationStatistics(Adapter):
         model = self.predictor
         low, _ = model.data_range or (0.0, 1.0)
         probe = torch.full((1, *model.sample_shape), low).to(model.device, model.dtype)
-        active = active_layers(model, lambda: model.decode(model.encode(probe)[0]))
+        active = active_layers(model, lambda: model.decode(Batch(model, probe).code))
         names = choose_layers(self.layers, active)
-        layers = {name: active[name] for name in names}
+        layers: dict[str, ActiveLayer] = {name: active[name] for name in names}
+        modules = {name: layer.module for name, layer in layers.items()}
         parts: dict[str, list[NDArray[np.float32]]] = {name: [] for name in names}
         with bar(len(usable), "activations", "anchor", self.verbose) as progress:
             for start in range(0, len(usable), self.batch_size):
                 x = reader.inputs(usable[start : start + self.batch_size])
-                with torch.no_grad(), record(layers) as outputs:
-                    model.decode(model.encode(x)[0])
+                with torch.no_grad(), record(modules) as outputs:
+                    model.decode(Batch(model, x).code)
                 for name in names:
-                    rows = channel_means(outputs[name], layers[name])
+                    rows = layers[name].channel_means(outputs[name])
                     parts[name].append(rows.float().cpu().numpy())
                 progress.update(len(x))
         return {name: np.concatenate(some) for name, some in parts.items() if some}

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors.torch import load_file, save
+from safetensors.torch import load_file
 from torch import Tensor
 
 from pxgen_plugins.datasets import load_mnist
-from pxgen_plugins.utils.files import write_atomic
 
-__all__ = ["Family", "beside", "digits", "greys", "keep", "stored_weights", "strangers"]
+__all__ = ["Family", "beside", "digits", "greys", "stored_weights", "strangers"]
 
 WEIGHTS = Path(__file__).resolve().parents[1] / "weights"
 SHARED = Path(__file__).resolve().parents[2].parent / "shared"
@@ -53,19 +50,6 @@ def stored_weights(name: str) -> dict[str, Tensor]:
     if not path.exists():
         raise FileNotFoundError(f"{path}: run python examples/train_families.py {name}")
     return load_file(path)
-
-
-def keep(path: Path, weights: Mapping[str, Tensor], card: Mapping[str, Any]) -> int:
-    """Write weights, and beside them a JSON card with their SHA-256 added.
-
-    Returns:
-        The size of the weights, bytes.
-    """
-    content = save(dict(weights))
-    whole = {**card, "sha256": hashlib.sha256(content).hexdigest()}
-    write_atomic(path, content)
-    write_atomic(path.with_suffix(".json"), (json.dumps(whole, indent=1) + "\n").encode())
-    return len(content)
 
 
 def beside(*parts: str) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,10 +11,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from pxgen_plugins.anchors._images import ImageForm
+from pxgen_plugins.anchors._images import ImageForm, Look, look, open_image
 from pxgen_plugins.anchors._item_formats import pixels
 from pxgen_plugins.anchors._shapes import Layout, fit_item
-from pxgen_plugins.anchors.base import reason, row_dtype
+from pxgen_plugins.anchors.base import reason, row_dtype, warn_of_rounding
 from pxgen_plugins.anchors.tables import Kind
 
 if TYPE_CHECKING:
@@ -126,34 +127,48 @@ class Lists:
         return self.storage.layout.apply(values), failed
 
 
+_BYTES = np.dtype(np.uint8)
+
+
 @dataclass(frozen=True)
 class Images:
     """One encoded image per row: its bytes, or a struct with the field ``bytes``."""
 
     name: str
     form: ImageForm
+    dtype: np.dtype[Any] = _BYTES
 
     @property
     def sample_shape(self) -> tuple[int, ...]:
         """Shape of one anchor."""
         return self.form.sample_shape
 
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """Type of the pixels."""
-        return np.dtype(np.uint8)
-
     def __call__(self, batch: pa.RecordBatch) -> tuple[NDArray[Any], Failures]:
         """Return the decoded images; one that does not decode fails its row."""
-        rows = np.zeros((batch.num_rows, *self.form.sample_shape), np.uint8)
+        rows = np.zeros((batch.num_rows, *self.form.sample_shape), self.dtype)
         failed: Failures = {}
         for position, value in enumerate(batch.column(self.name)):
             image = image_of(value, self.form)
             if isinstance(image, str):
                 failed[position] = image
+            elif image.dtype.kind != self.dtype.kind:
+                failed[position] = f"transform gives {image.dtype}, and {self.dtype} for others"
             else:
                 rows[position] = image
         return rows, failed
+
+
+def look_of(value: Any) -> Look | str:
+    """Return colour and size of the image in an Arrow scalar, or why there is none."""
+    content = value.as_py()
+    content = content.get("bytes") if isinstance(content, dict) else content
+    if content is None:
+        return "no image"
+    try:
+        with open_image(io.BytesIO(content)) as image:
+            return look(image)
+    except Exception as error:  # a damaged image may raise anything in its decoder
+        return reason(str(error) if type(error) is ValueError else error)
 
 
 def image_of(value: Any, form: ImageForm | None) -> NDArray[Any] | str:
@@ -267,6 +282,7 @@ def _primitive(array: Any) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         missing = array.is_null().to_numpy(zero_copy_only=False)
         array = array.drop_null()
     present = array.to_numpy(zero_copy_only=False)
+    warn_of_rounding(present, "a Parquet file")
     if not missing.any():
         return present, missing
     values = np.zeros(len(missing), present.dtype)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import numbers
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,7 +13,8 @@ from numpy.typing import NDArray
 from pxgen_plugins.anchors._images import ImageForm, decode, form_of_image, is_image
 from pxgen_plugins.anchors.arrays import numbers_of
 from pxgen_plugins.anchors.base import module_in_use
-from pxgen_plugins.anchors.tables import ANCHOR_NAMES, LABEL_NAMES
+from pxgen_plugins.anchors.label_text import is_missing
+from pxgen_plugins.anchors.tables import ANCHOR_NAMES, ID_NAMES, LABEL_NAMES
 from pxgen_plugins.anchors.tensors import array_of
 
 __all__ = ["pair", "pixels"]
@@ -31,7 +33,10 @@ def pair(item: Any) -> tuple[Any, Any]:
         ValueError: When a dict or an empty tuple has no anchor.
     """
     if isinstance(item, Mapping):
-        key = next((name for name in _MORE_ANCHORS if name in item), None)
+        others = set(item) - {*_MORE_LABELS, *ID_NAMES}
+        if sum(_is_number(item[name]) for name in others) > 1:  # "x" may be one coordinate of some
+            others -= {name for name in others if _is_number(item[name])}
+        key = next((name for name in _MORE_ANCHORS if name in others), None)
         if key is None:
             arrays = [name for name, value in item.items() if _holds_rows(value)]
             if len(arrays) != 1:
@@ -68,11 +73,15 @@ def pixels(x: Any, form: ImageForm | None) -> NDArray[Any]:
     torch = module_in_use("torch")
     if torch is not None and isinstance(x, torch.Tensor):
         return array_of(x)
-    if x is None:
+    if is_missing(x):
         raise ValueError("it is missing")
     if isinstance(x, (str, Mapping)):
         raise ValueError(f"a {type(x).__name__} is no array of numbers")
     return numbers_of(x)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, numbers.Real) or getattr(value, "ndim", None) == 0
 
 
 def _holds_rows(value: Any) -> bool:

@@ -17,6 +17,7 @@ from pxgen_plugins.anchors.base import (
     positions,
     reason,
     row_dtype,
+    warn_of_rounding,
 )
 from pxgen_plugins.utils.errors import AnchorError, short_repr
 
@@ -72,8 +73,10 @@ class ArrayAnchors(Anchors):
         """Return copies of the rows; none ever fails."""
         if isinstance(index, slice):
             rows = self._layout.apply(self._array[index])
+            warn_of_rounding(rows, "X")
             return np.array(rows, self._dtype, order="C"), {}
         rows = self._layout.apply(self._array[positions(index, len(self))])
+        warn_of_rounding(rows, "X")
         return np.ascontiguousarray(rows, self._dtype), {}
 
 

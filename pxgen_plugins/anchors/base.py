@@ -6,14 +6,16 @@ import importlib
 import os
 import sys
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pxgen_plugins.anchors._shapes import fit_shape
-from pxgen_plugins.utils.errors import MissingDependencyError
+from pxgen_plugins.utils.errors import AnchorError, MissingDependencyError, warn
 from pxgen_plugins.utils.invisible import escape_invisible
 from pxgen_plugins.utils.redaction import redact
 from pxgen_plugins.utils.registry import Registry
@@ -28,9 +30,11 @@ __all__ = [
     "positions",
     "reason",
     "row_dtype",
+    "warn_of_rounding",
 ]
 
 _LONGEST_REASON = 200
+_EXACT = 2**53  # float64 holds every integer up to here
 
 
 class Anchors(ABC):
@@ -44,12 +48,25 @@ class Anchors(ABC):
     Attributes:
         labels: n strings, or None when unlabelled; "" where a label is missing.
         ids: n distinct strings, or None when unnamed.
+        anchors_range: Lowest and highest value of what ``read`` returns, where the user states it:
+            it is scaled to the model's range. None takes bytes as 0 to 255 and floats as they are.
+        notes: Sentences on what was done to the anchors on their way, for results and reports.
+        rows_read: Most anchors of one pass whose scale was looked at.
+        origins: Where ``"anchors"``, ``"labels"`` and ``"ids"`` come from, and which ``"others"``
+            are not used, in words; see :meth:`describe`.
         order: When the kind is asked, lower first.
+        takes_pictures: Whether ``open`` takes a third argument,
+            :class:`~pxgen_plugins.anchors.pictures.Pictures`.
     """
 
     order: ClassVar[int] = 50
+    takes_pictures: ClassVar[bool] = False
+    origins: Mapping[str, str] = MappingProxyType({})
     labels: NDArray[np.str_] | None = None
     ids: NDArray[np.str_] | None = None
+    anchors_range: tuple[float, float] | None = None
+    notes: tuple[str, ...] = ()
+    rows_read: int = 0
 
     @classmethod
     def matches(cls, X: Any) -> bool:
@@ -68,6 +85,44 @@ class Anchors(ABC):
             AnchorError: When ``X`` as a whole cannot be read.
         """
         raise NotImplementedError(f"{cls.__name__} opens nothing")
+
+    @classmethod
+    def open_columns(
+        cls, X: Any, sample_shape: tuple[int, ...] | None, named: Any, **options: Any
+    ) -> Anchors:
+        """Return the anchors in the table ``X``, of which the user named columns.
+
+        Args:
+            X: Something that ``matches``.
+            sample_shape: Shape of one anchor, None to take ``X`` as it is.
+            named: The :class:`~pxgen_plugins.anchors.tables.Columns`.
+            options: ``pictures`` where the class ``takes_pictures``.
+
+        Raises:
+            AnchorError: When ``X`` is no table, or has no such columns.
+        """
+        allowed = "left out, or labels and ids given as n values: X has no columns"
+        hint = "Names of columns go with a DataFrame, or a .csv, .jsonl or .parquet file."
+        raise AnchorError("columns", allowed, "names of columns", hint)
+
+    def describe(self) -> str:
+        """Return in one line how many anchors there are, and what was taken for what.
+
+        Example:
+            >>> from pxgen_plugins.anchors import open_anchors
+            >>> open_anchors(np.eye(3), sample_shape=(3,), labels=["a", "b", "c"]).describe()
+            '3 anchors; labels as given; no ids'
+        """
+        parts = [f"{len(self):,} anchors"]
+        if "anchors" in self.origins:
+            parts[0] += f" from {self.origins['anchors']}"
+        for name, values in (("labels", self.labels), ("ids", self.ids)):
+            origin = self.origins.get(name)
+            without = f"no {name}" if values is None else f"{name} as given"
+            parts.append(f"{name} from {origin}" if origin else without)
+        if "others" in self.origins:
+            parts.append(f"not used: {self.origins['others']}")
+        return "; ".join(parts)
 
     @abstractmethod
     def __len__(self) -> int:
@@ -129,6 +184,22 @@ def row_dtype(dtype: np.dtype[Any]) -> np.dtype[Any] | None:
     if dtype.kind in "biu":
         return np.dtype(np.float32 if dtype.itemsize <= 2 else np.float64)
     return None
+
+
+def warn_of_rounding(values: NDArray[Any], name: str) -> None:
+    """Warn when ``values`` are integers too large for the float64 that they become.
+
+    Args:
+        values: Anchors as they are stored.
+        name: What holds them, as in ``"column 'a'"``.
+    """
+    if values.dtype.kind not in "iu" or values.dtype.itemsize < 8 or not values.size:
+        return
+    if max(-int(values.min()), int(values.max())) > _EXACT:
+        warn(
+            f"anchors: integers beyond 2**53 in {name} are rounded, as rows are floats; give what "
+            "names things as ids or labels."
+        )
 
 
 def path_of(X: Any) -> Path | None:

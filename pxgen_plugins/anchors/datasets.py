@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 import numpy as np
@@ -17,6 +19,7 @@ from pxgen_plugins.anchors.base import (
     positions,
     reason,
     row_dtype,
+    warn_of_rounding,
 )
 from pxgen_plugins.anchors.label_text import as_labels, item_label
 from pxgen_plugins.anchors.tensors import TensorAnchors
@@ -68,6 +71,7 @@ class RowFormat:
                 something else than the first one's (uint8 beside floating).
         """
         layout = self.layout
+        warn_of_rounding(item, "items")
         if layout is None or layout.item_shape != item.shape:
             layout = fit_item(item.shape, self.shape)
         if layout is None:
@@ -98,6 +102,7 @@ class DatasetAnchors(Anchors):
     """
 
     order: ClassVar[int] = 90
+    origins = MappingProxyType({"labels": "its items, where they have any"})
 
     def __init__(self, dataset: Any, sample_shape: tuple[int, ...] | None) -> None:
         self._dataset = dataset
@@ -126,8 +131,10 @@ class DatasetAnchors(Anchors):
         torch = module_in_use("torch")
         if torch is not None and type(X) is torch.utils.data.TensorDataset and X.tensors:
             anchors = TensorAnchors.open(X.tensors[0], sample_shape)
-            if len(X.tensors) > 1 and X.tensors[1].ndim == 1 and len(anchors) == len(X):
-                anchors.labels = as_labels(X.tensors[1], len(X))
+            if len(X.tensors) > 1 and X.tensors[1].ndim and len(anchors) == len(X):
+                with contextlib.suppress(AnchorError):  # targets that are no scalars
+                    anchors.labels = as_labels(X.tensors[1], len(X))
+                    anchors.origins = {"labels": "the second tensor"}
             if len(anchors) == len(X):
                 return anchors
         return cls(X, sample_shape)

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pxgen_plugins.anchors.base import Anchors, path_of, positions, reason
-from pxgen_plugins.anchors.tables import file_columns, set_labels
-from pxgen_plugins.anchors.text_columns import size_of
-from pxgen_plugins.utils.contents import lines
+from pxgen_plugins.anchors.base import Anchors, path_of, positions
+from pxgen_plugins.anchors.frames import column_of, index_names
+from pxgen_plugins.anchors.records import BadRecord, FileColumns, file_columns
+from pxgen_plugins.anchors.tables import BY_NAME, Columns, origins, set_labels
 from pxgen_plugins.utils.errors import AnchorError, short_repr
-from pxgen_plugins.utils.limits import TEXTS, Room
 
 __all__ = ["Texts", "from_rows", "open_texts", "to_rows"]
 
-_COLUMNS = ("text", "label", "id")
 _HINT = (
     "Give a list of strings, a Series, a DataFrame or mapping with a column 'text', or the path of "
     "a .txt file (one text per line), or of a .csv, .jsonl or .parquet file with such a column."
@@ -79,77 +76,82 @@ def from_rows(rows: NDArray[Any]) -> list[str]:
         ['naïve', '𝄞']
     """
     whole = np.asarray(rows).round().clip(0, 0x10FFFF).astype("<u4")
+    # Zeros behind a text are no part of it; a null character within one is.
+    ends = [int(np.flatnonzero(row)[-1]) + 1 if row.any() else 0 for row in whole]
     return [
-        row[row > 0].tobytes().decode("utf-32-le", "surrogatepass") if row.any() else ""
-        for row in whole
+        row[:end].tobytes().decode("utf-32-le", "surrogatepass")
+        for row, end in zip(whole, ends, strict=True)
     ]
 
 
-def open_texts(X: Any, width: int) -> Any:
+def open_texts(X: Any, width: int, named: Columns = BY_NAME) -> Any:
     """Return the texts that ``X`` holds as anchors; arrays of numbers are given back as they are.
 
     Args:
         X: A list or array of strings, a Series, a DataFrame or mapping with a column ``text`` (and
-            perhaps ``label`` and ``id``), or the path of a ``.txt``, ``.csv``, ``.jsonl``
-            or ``.parquet`` file.
+            perhaps labels and ids), or the path of a ``.txt``, ``.csv``, ``.jsonl`` or
+            ``.parquet`` file (see :func:`~pxgen_plugins.anchors.records.file_columns`).
         width: Most characters of a text.
+        named: The columns that the user named.
 
     Raises:
         AnchorError: When it holds no texts, or a file cannot be read.
     """
     if isinstance(X, Anchors):
         return X
-    columns = _columns(X)
+    columns = _columns(X, named)
     if columns is None:
         return X
-    texts = Texts(columns["text"], width)
-    set_labels(texts, columns)
+    texts = Texts(columns.cells["text"], width)
+    words = origins([columns.names["text"]], columns.names)
+    set_labels(texts, columns.cells, words, named)
     return texts
 
 
-def _columns(X: Any) -> Mapping[str, Any] | None:
-    """Return lists under ``text``, ``label`` and ``id``; None for numbers."""
+def _columns(X: Any, named: Columns) -> FileColumns | None:
+    """Return texts, labels and ids, by role; None for numbers."""
     path = path_of(X)
     if path is not None:
-        return _read(path)
+        columns = file_columns(path, named)
+        if "text" not in columns.cells:
+            got = f"{short_repr(str(path))} without one"
+            raise AnchorError("X", "a file of texts, or one with a column 'text'", got, _HINT)
+        return columns
     if isinstance(X, Mapping) or hasattr(X, "columns"):
-        if "text" not in X:
-            raise AnchorError("X", "with a column 'text'", short_repr(X), _HINT)
-        return {name: list(X[name]) for name in _COLUMNS if name in X}
+        return _table_columns(X, named)
     if isinstance(X, np.ndarray) and X.dtype.kind not in "UO":
         return None
     if not isinstance(X, Iterable) or isinstance(X, bytes):
         raise AnchorError("X", "texts", short_repr(X), _HINT)
     if hasattr(X, "dtype") and not isinstance(X, np.ndarray) and not hasattr(X, "to_list"):
         return None  # a tensor
-    return {"text": [str(text) if isinstance(text, str) else text for text in X]}
+    to_frame = getattr(X, "to_frame", None)
+    if to_frame is not None and hasattr(X, "index"):  # a Series, whose index may hold ids
+        return _table_columns(to_frame("text"), named)
+    cells = {"text": [str(text) if isinstance(text, str) else text for text in X]}
+    return FileColumns(cells, named.places(["text"], "text", ("text",)))
 
 
-def _read(path: Path) -> Mapping[str, Any]:
-    try:
-        if path.suffix == ".txt":
-            return {"text": list(_lines(path))}
-        columns = file_columns(path, _COLUMNS)
-    except AnchorError:
-        raise
-    except Exception as error:  # a file may be broken in any way
-        raise AnchorError("X", "a readable file of texts", reason(error), _HINT) from error
-    if "text" not in columns:
-        got = f"{short_repr(str(path))} without one"
-        raise AnchorError("X", "a file of texts, or one with a column 'text'", got, _HINT)
-    return columns
-
-
-def _lines(path: Path) -> Iterator[str]:
-    room = Room(TEXTS)
-    for line in lines(path):
-        text = line.rstrip("\r\n")
-        room.add(size_of(text))
-        yield text
+def _table_columns(X: Any, named: Columns) -> FileColumns:
+    """Return the columns of a DataFrame, with the levels of its index, or of a mapping."""
+    if hasattr(X, "to_arrow") or hasattr(X, "column_names"):  # tables of polars and pyarrow
+        X = X.to_arrow() if hasattr(X, "to_arrow") else X
+        X = {name: X[name].to_pylist() for name in X.column_names}
+    pandas = hasattr(X, "columns") and hasattr(X, "index")
+    known = [*X, *(index_names(X) if pandas else ())]
+    names = named.places(known, "text", ("text",))
+    if "text" not in names:
+        raise AnchorError("X", "with a column 'text'", short_repr(X), _HINT)
+    if any(known.count(name) > 1 for name in names.values()):
+        raise AnchorError("X", "a table with distinct column names", short_repr(known), _HINT)
+    cells = {role: list(column_of(X, name) if pandas else X[name]) for role, name in names.items()}
+    return FileColumns(cells, names)
 
 
 def _fault(text: Any, width: int) -> str:
     """Return why this is no text to explain; empty when it is one."""
+    if isinstance(text, BadRecord):
+        return text.why
     if not isinstance(text, str):
         return f"no text but {short_repr(text)}"
     if not text:

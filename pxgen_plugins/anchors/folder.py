@@ -3,25 +3,37 @@
 from __future__ import annotations
 
 import os
-import stat
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pxgen_plugins.anchors._images import ImageForm, decode, form_of_shape, pillow
-from pxgen_plugins.anchors.base import REGISTRY, Anchors, path_of, positions, reason
+from pxgen_plugins.anchors._images import (
+    ImageForm,
+    Look,
+    check_size,
+    decode,
+    form_of_looks,
+    form_of_shape,
+    look,
+    open_image,
+    pillow,
+)
+from pxgen_plugins.anchors.base import REGISTRY, Anchors, path_of, positions, reason, row_dtype
 from pxgen_plugins.anchors.label_text import as_labels
+from pxgen_plugins.anchors.pictures import Pictures
 from pxgen_plugins.utils.errors import AnchorError, short_repr, warn
+from pxgen_plugins.utils.files import open_inside
+from pxgen_plugins.utils.sequences import even_positions
 
-__all__ = ["FolderAnchors", "open_inside", "scan"]
+__all__ = ["FolderAnchors", "scan"]
 
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm")
-_PROBES = 16  # unreadable images in front of which the size is still looked for
-_OPEN = os.O_RDONLY
-for _flag in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_BINARY"):
-    _OPEN |= getattr(os, _flag, 0)
+_PROBES = 16  # unreadable images in front of which the type of a transform is still looked for
+_LOOKS = 64  # images whose colour is looked at where the model takes grey
+_AS_THEY_ARE = Pictures()
 
 
 @REGISTRY.register("folder")
@@ -30,12 +42,15 @@ class FolderAnchors(Anchors):
 
     The first-level sub-folder is the label. Hidden files and folders are passed over, files of
     other suffixes and linked folders are left out with a warning. An image that is damaged, of
-    another size (nothing is resized), of more than 8 bits a channel, or a link out of the folder
-    is a failed row. Orientation tags are not applied.
+    another size (unless ``resize`` is asked for), of more than 8 bits a channel, of several frames,
+    transparent without ``background``, or a link out of the folder is a failed row. Images are
+    turned as their orientation tag says. Colour profiles are not applied.
 
     Args:
         root: The folder.
-        sample_shape: Shape of one anchor; None takes (1, H, W) or (3, H, W) of the first image.
+        sample_shape: Shape of one anchor; None takes (3, H, W) if one image is in colour, else
+            (1, H, W), of the commonest size.
+        pictures: What else is done to the images.
 
     Raises:
         AnchorError: When there is no image, or images cannot have this shape.
@@ -43,8 +58,11 @@ class FolderAnchors(Anchors):
     """
 
     order: ClassVar[int] = 20
+    takes_pictures: ClassVar[bool] = True
 
-    def __init__(self, root: Path, sample_shape: tuple[int, ...] | None) -> None:
+    def __init__(
+        self, root: Path, sample_shape: tuple[int, ...] | None, pictures: Pictures = _AS_THEY_ARE
+    ) -> None:
         pillow()
         self._root = os.path.realpath(root)
         self._names, others = scan(self._root, _SUFFIXES)
@@ -58,10 +76,11 @@ class FolderAnchors(Anchors):
                 f"are no images: {short_repr(others[0])}" + (" and others." if others[1:] else ".")
             )
             warn(text)
-        self._form = self._find_form(sample_shape)
+        self._find_form(sample_shape, pictures)
         self.ids = as_labels(self._names, len(self._names), "ids")
         tops = [name.partition("/")[0] if "/" in name else "" for name in self._names]
         self.labels = as_labels(tops, len(tops)) if any(tops) else None
+        self.origins = {"ids": "the paths"} | ({"labels": "sub-folders"} if any(tops) else {})
 
     @classmethod
     def matches(cls, X: Any) -> bool:
@@ -70,9 +89,11 @@ class FolderAnchors(Anchors):
         return path is not None and path.is_dir()
 
     @classmethod
-    def open(cls, X: Any, sample_shape: tuple[int, ...] | None) -> Anchors:
+    def open(
+        cls, X: Any, sample_shape: tuple[int, ...] | None, pictures: Pictures = _AS_THEY_ARE
+    ) -> Anchors:
         """Return the images under the folder ``X``."""
-        return cls(Path(X), sample_shape)
+        return cls(Path(X), sample_shape, pictures)
 
     def __len__(self) -> int:
         return len(self._names)
@@ -80,41 +101,79 @@ class FolderAnchors(Anchors):
     def read(self, index: slice | NDArray[np.int64]) -> tuple[NDArray[Any], dict[int, str]]:
         """Return the decoded images, and why some could not be."""
         chosen = positions(index, len(self)).tolist()
-        rows = np.zeros((len(chosen), *self._form.sample_shape), np.uint8)
+        rows = np.zeros((len(chosen), *self._form.sample_shape), self._dtype)
         failed: dict[int, str] = {}
         for place, position in enumerate(chosen):
             image = self._load(self._names[position], self._form)
             if isinstance(image, str):
                 failed[place] = image
+            elif image.dtype.kind != self._dtype.kind:
+                failed[place] = f"transform gives {image.dtype}, and {self._dtype} for others"
             else:
-                rows[place] = image[0]
+                rows[place] = image
         return rows, failed
 
-    def _load(self, name: str, form: ImageForm | None) -> tuple[NDArray[np.uint8], ImageForm] | str:
-        """Return the image and its form, or why it could not be read."""
+    def _load(self, name: str, form: ImageForm) -> NDArray[Any] | str:
+        """Return the image, or why it could not be read."""
         try:
             with os.fdopen(open_inside(self._root, name), "rb") as file:
-                return decode(file, form)
+                return decode(file, form)[0]
         except Exception as error:  # a damaged file may raise anything in its decoder
             return _why(error)
 
-    def _find_form(self, sample_shape: tuple[int, ...] | None) -> ImageForm:
-        if sample_shape is not None:
-            form = form_of_shape(sample_shape)
-            if form is None:
-                hint = "Give the anchors as an array of this shape instead."
-                got = f"a folder of images for anchors of shape {sample_shape}"
-                allowed = "for anchors of 1, 3 or 4 channels when it is a folder of images"
-                raise AnchorError("X", allowed, got, hint)
-            return form
-        why = ""
-        for name in self._names[:_PROBES]:
-            image = self._load(name, None)
-            if not isinstance(image, str):
-                return image[1]
-            why = why or f"{short_repr(name)}: {image}"
-        hint = "Remove the damaged images, or use a model with a sample shape."
-        raise AnchorError("X", "a folder of readable images", why, hint)
+    def _find_form(self, sample_shape: tuple[int, ...] | None, pictures: Pictures) -> None:
+        """Find what images become, by the model's shape or by the looks of all of them."""
+        self.notes = pictures.notes()
+        form = None if sample_shape is None else form_of_shape(sample_shape, pictures)
+        if sample_shape is not None and form is None:
+            hint = "Give the anchors as an array of this shape instead."
+            got = f"a folder of images for anchors of shape {sample_shape}"
+            allowed = "for anchors of 1, 3 or 4 channels when it is a folder of images"
+            raise AnchorError("X", allowed, got, hint)
+        if form is None:
+            form = form_of_looks(self._looks(self._names), pictures)
+        elif form.mode == "L":
+            self._warn_of_colour()
+        check_size(form)
+        self._form, self._dtype = form, np.dtype(np.uint8)
+        if callable(pictures.transform):
+            made = (self._load(name, form) for name in self._names[:_PROBES])
+            first = next((one for one in made if not isinstance(one, str)), None)
+            self._dtype = self._dtype if first is None else row_dtype(first.dtype) or self._dtype
+
+    def _looks(self, names: Iterable[str]) -> list[Look]:
+        """Return colour and size of the images that can be opened; headers alone are read."""
+        looks, first = [], ""
+        for name in names:
+            one = self._look(name)
+            if not isinstance(one, str):
+                looks.append(one)
+            elif not first:
+                first = f"{short_repr(name)}: {one}"
+        if not looks:
+            hint = "Remove the damaged images, or use a model with a sample shape."
+            raise AnchorError("X", "a folder of readable images", first, hint)
+        return looks
+
+    def _look(self, name: str) -> Look | str:
+        """Return colour and size of an image, or why it cannot be opened."""
+        try:
+            with os.fdopen(open_inside(self._root, name), "rb") as file, open_image(file) as image:
+                return look(image)
+        except Exception as error:  # a damaged file may raise anything in its decoder
+            return _why(error)
+
+    def _warn_of_colour(self) -> None:
+        """Say so where pictures in colour become grey, by some of them all over the set."""
+        some = [self._names[at] for at in even_positions(len(self._names), _LOOKS).tolist()]
+        try:
+            coloured = sum(colour for colour, _ in self._looks(some))
+        except AnchorError:  # none can be opened: each row says why
+            return
+        if coloured:
+            text = f"of {len(some)} pictures looked at, {coloured} are in colour and become grey"
+            self.notes = (*self.notes, text)
+            warn(f"anchors: {text}, as the model takes one channel")
 
 
 def scan(root: str, suffixes: tuple[str, ...]) -> tuple[list[str], list[str]]:
@@ -138,26 +197,6 @@ def scan(root: str, suffixes: tuple[str, ...]) -> tuple[list[str], list[str]]:
                 kind = matches if name.lower().endswith(suffixes) else others
                 kind.append(_relative(os.path.join(folder, name), root))
     return sorted(matches), sorted(others)
-
-
-def open_inside(root: str, name: str) -> int:
-    """Return a descriptor of the regular file ``name`` under ``root``, which is a real path.
-
-    Raises:
-        ValueError: When ``name`` or a link leads out of ``root``, or it is no regular file.
-        OSError: When it cannot be opened.
-    """
-    named = os.path.normpath(os.path.join(root, name))
-    if os.path.commonpath([root, named]) != root:
-        raise ValueError("its path leaves the folder")
-    real = os.path.realpath(named)
-    if os.path.commonpath([root, real]) != root:
-        raise ValueError("it is a symbolic link that leaves the folder")
-    descriptor = os.open(real, _OPEN)
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise ValueError("it is no regular file")
-    return descriptor
 
 
 def _relative(path: str, root: str) -> str:

@@ -7,27 +7,38 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from pxgen_plugins.anchors._images import is_image
 from pxgen_plugins.anchors._shapes import as_batch
 from pxgen_plugins.anchors.base import (
     REGISTRY,
     Anchors,
+    library,
     module_in_use,
     positions,
     reason,
     row_dtype,
+    warn_of_rounding,
 )
 from pxgen_plugins.anchors.datasets import DatasetAnchors
-from pxgen_plugins.anchors.tables import Kind, choose, set_labels
+from pxgen_plugins.anchors.label_text import is_missing
+from pxgen_plugins.anchors.tables import (
+    BY_NAME,
+    Columns,
+    Kind,
+    choose,
+    set_labels,
+)
 from pxgen_plugins.utils.errors import AnchorError, short_repr
 
-__all__ = ["FrameAnchors"]
+__all__ = ["FrameAnchors", "column_of", "index_names"]
 
 
 @REGISTRY.register("frame")
 class FrameAnchors(Anchors):
-    """The columns of numbers of a data frame, one feature each; its index is not used.
+    """The columns of numbers of a data frame, one feature each.
 
-    Columns play the same parts as in a Parquet file. A missing value in a nullable column fails its
+    Columns play the same parts as in a Parquet file; a level of the index may hold labels or ids,
+    by the same names. A missing value in a nullable column fails its
     row; a NaN in a plain floating column is handed over as it is.
 
     Args:
@@ -52,14 +63,18 @@ class FrameAnchors(Anchors):
         types = [_numpy_dtype(self._frame[name]) for name in names]
         self._dtype = np.result_type(*[row_dtype(one) or np.float64 for one in types])
         self._nullable = [i for i, name in enumerate(names) if _nullable(self._frame[name])]
+        for name, kind in zip(names, types, strict=True):
+            if kind.kind in "iu" and kind.itemsize == 8:
+                values = self._frame[name].dropna().to_numpy(kind)
+                warn_of_rounding(values, f"column {name!r}")
         outline = np.broadcast_to(np.zeros((), self._dtype), (len(frame), len(names)))
         self._layout = as_batch(outline, sample_shape)[1]
 
     @classmethod
     def matches(cls, X: Any) -> bool:
-        """Return whether ``X`` is a pandas data frame."""
+        """Return whether ``X`` is a pandas data frame, or a table of pyarrow or polars."""
         pandas = module_in_use("pandas")
-        return pandas is not None and isinstance(X, pandas.DataFrame)
+        return (pandas is not None and isinstance(X, pandas.DataFrame)) or _is_arrow(X)
 
     @classmethod
     def open(cls, X: Any, sample_shape: tuple[int, ...] | None) -> Anchors:
@@ -68,19 +83,30 @@ class FrameAnchors(Anchors):
         Raises:
             AnchorError: When column names repeat, or it cannot be told which hold the anchors.
         """
+        return cls.open_columns(X, sample_shape, BY_NAME)
+
+    @classmethod
+    def open_columns(cls, X: Any, sample_shape: tuple[int, ...] | None, named: Columns) -> Anchors:
+        """Return the anchors in the data frame ``X``, of which the user named columns."""
+        if _is_arrow(X):
+            pandas = library("pandas", "pandas")
+            X = X.to_arrow() if hasattr(X, "to_arrow") else X
+            X = X.to_pandas(types_mapper=pandas.ArrowDtype)
         X = X.copy(deep=False)
         X.columns = [str(name) for name in X.columns]
         if not X.columns.is_unique:
             got = short_repr(X.columns.tolist())
             raise AnchorError("X", "a table with distinct column names", got, "Rename them.")
-        choice = choose([(name, _kind(X[name])) for name in X.columns])
+        kinds = [(name, _kind(X[name])) for name in X.columns]
+        choice = choose(kinds, sample_shape, named, index_names(X))
         anchors: Anchors
         if choice.kind == "number":
             anchors = cls(X, choice.names, sample_shape)
         else:
             anchors = DatasetAnchors(X[choice.names[0]].array, sample_shape)
             anchors.labels = None  # a cell holds an anchor and no label
-        set_labels(anchors, {role: X[name] for role, name in choice.texts.items()})
+        texts = {role: column_of(X, name) for role, name in choice.texts.items()}
+        set_labels(anchors, texts, choice.origins, named)
         return anchors
 
     def __len__(self) -> int:
@@ -104,17 +130,47 @@ class FrameAnchors(Anchors):
         return self._layout.apply(rows), failed
 
 
-def _kind(column: Any) -> Kind:
-    from pandas.api import types
+def _is_arrow(X: Any) -> bool:
+    arrow, polars = module_in_use("pyarrow"), module_in_use("polars")
+    if arrow is not None and isinstance(X, arrow.Table):
+        return True
+    return polars is not None and isinstance(X, polars.DataFrame)
 
+
+def index_names(table: Any) -> list[str]:
+    """Return the names of the levels of a pandas index that no column of the table has."""
+    columns = {str(name) for name in getattr(table, "columns", ())}
+    names = [str(name) for name in table.index.names if name is not None]
+    return [name for name in names if name not in columns]
+
+
+def column_of(table: Any, name: str) -> Any:
+    """Return a column of a data frame, or else the level of its index of that name."""
+    if name in getattr(table, "columns", ()):
+        return table[name]
+    levels = [str(level) for level in table.index.names]
+    return table.index.get_level_values(levels.index(name))
+
+
+def _kind(column: Any) -> Kind:
+    import pandas as pd
+
+    types = pd.api.types
+    stored = getattr(column.dtype, "pyarrow_dtype", None)
+    if stored is not None:
+        from pxgen_plugins.anchors._arrow import kind_of
+
+        return kind_of(stored)
     if types.is_bool_dtype(column.dtype) or types.is_numeric_dtype(column.dtype):
         return "number" if not types.is_complex_dtype(column.dtype) else "other"
     if column.dtype == object:
-        first = next((value for value in column if value is not None), None)
+        first = next((value for value in column if not is_missing(value)), None)
         if isinstance(first, bytes) or (isinstance(first, dict) and "bytes" in first):
             return "image"
-        if isinstance(first, (list, tuple, np.ndarray)):
+        if isinstance(first, (list, tuple)) or getattr(first, "ndim", 0) > 0:
             return "list"
+        if is_image(first):
+            return "image"
     return "other"
 
 
@@ -123,5 +179,5 @@ def _nullable(column: Any) -> bool:
 
 
 def _numpy_dtype(column: Any) -> np.dtype[Any]:
-    dtype = getattr(column.dtype, "numpy_dtype", column.dtype)
+    dtype = getattr(column.dtype, "numpy_dtype", getattr(column.dtype, "subtype", column.dtype))
     return dtype if isinstance(dtype, np.dtype) else np.dtype(np.float64)

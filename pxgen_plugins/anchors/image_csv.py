@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from pxgen_plugins.anchors._images import pillow
-from pxgen_plugins.anchors.base import REGISTRY, path_of
+from pxgen_plugins.anchors.base import REGISTRY, Anchors, path_of
 from pxgen_plugins.anchors.folder import FolderAnchors
 from pxgen_plugins.anchors.label_text import as_labels
-from pxgen_plugins.anchors.tables import csv_columns, set_labels
+from pxgen_plugins.anchors.pictures import Pictures
+from pxgen_plugins.anchors.records import FileColumns, csv_columns
+from pxgen_plugins.anchors.tables import BY_NAME, Columns, origins, set_labels
 from pxgen_plugins.utils.errors import AnchorError, short_repr
 
 __all__ = ["ImageCsvAnchors", "image_columns"]
 
-_COLUMNS = {
-    "label": ("label",),
-    "id": ("id",),
-    "path": ("path", "file", "file_name", "filename", "image"),
-}
+_AS_THEY_ARE = Pictures()
+_PATHS = ("path", "file", "file_name", "filename", "image")
 
 
 @REGISTRY.register("image_csv")
@@ -33,7 +33,9 @@ class ImageCsvAnchors(FolderAnchors):
 
     Args:
         path: The CSV file, UTF-8.
-        sample_shape: Shape of one anchor; None takes (1, H, W) or (3, H, W) of the first image.
+        sample_shape: Shape of one anchor; None takes it from all images, as for a folder.
+        pictures: What else is done to the images.
+        named: The columns that the user named.
 
     Raises:
         AnchorError: When it cannot be read or lists no path, or images cannot have this shape.
@@ -42,21 +44,39 @@ class ImageCsvAnchors(FolderAnchors):
 
     order: ClassVar[int] = 20
 
-    def __init__(self, path: Path, sample_shape: tuple[int, ...] | None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        sample_shape: tuple[int, ...] | None,
+        pictures: Pictures = _AS_THEY_ARE,
+        named: Columns = BY_NAME,
+    ) -> None:
         pillow()
-        columns = image_columns(path)
-        if not columns:
+        columns = image_columns(path, named)
+        if "path" not in columns.names:
             hint = "Name the column of paths in the first line: path,label."
             got = f"{short_repr(str(path))} without one"
             raise AnchorError("X", "a CSV file with a column 'path'", got, hint)
         self._root = os.path.dirname(os.path.realpath(path))
-        self._names = columns["path"]
+        self._names = columns.cells["path"]
         if not self._names:
             hint = "Write one line for each image."
             raise AnchorError("X", "a CSV file that lists images", "none", hint)
-        self._form = self._find_form(sample_shape)
+        self._find_form(sample_shape, pictures)
         self.ids = as_labels(self._names, len(self._names), "ids")
-        set_labels(self, columns)
+        places = origins([columns.names["path"]], columns.names)
+        set_labels(self, columns.cells, {"ids": "the paths"} | places, named)
+
+    @classmethod
+    def open_columns(
+        cls,
+        X: Any,
+        sample_shape: tuple[int, ...] | None,
+        named: Columns,
+        pictures: Pictures = _AS_THEY_ARE,
+    ) -> Anchors:
+        """Return the images that the CSV file ``X`` lists, of which the user named columns."""
+        return cls(Path(X), sample_shape, pictures, named)
 
     @classmethod
     def matches(cls, X: object) -> bool:
@@ -65,15 +85,15 @@ class ImageCsvAnchors(FolderAnchors):
         return path is not None and path.suffix.lower() == ".csv" and path.is_file()
 
 
-def image_columns(path: Path) -> dict[str, list[str]]:
-    """Return the columns ``path``, ``label`` and ``id`` of a CSV file; empty when it has no paths.
+def image_columns(path: Path, named: Columns = BY_NAME) -> FileColumns:
+    """Return the columns of a CSV file that lists images, the anchors under ``path``.
 
     Args:
         path: The file.
+        named: The columns that the user named.
 
     Raises:
         AnchorError: When it cannot be read, is no CSV file, names a column twice, or a line is
             shorter or longer than the first.
     """
-    columns = csv_columns(path, _COLUMNS)
-    return columns if "path" in columns else {}
+    return csv_columns(path, partial(named.places, role="path", usual=_PATHS))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import numbers
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -12,20 +13,25 @@ from numpy.typing import NDArray
 from pxgen_plugins.utils.errors import AnchorError, short_repr
 from pxgen_plugins.utils.limits import LABELS
 
-__all__ = ["as_ids", "as_labels", "as_text", "item_label"]
+__all__ = ["NoScalarsError", "as_ids", "as_labels", "as_text", "is_missing", "item_label"]
 
 _LONGEST = 1024  # numpy gives every string the room of the longest one
 _EXACT = 2.0**53
 _GROUPS = (list, tuple, dict, set)
 
 
+class NoScalarsError(AnchorError):
+    """What was given as labels or ids is not one scalar per anchor, as lists are not."""
+
+
 def as_text(value: Any) -> str:
     """Return one label as a string.
 
     Integers and integral floats lose their type ("3" for 3 and 3.0: a column of class numbers with
-    a gap is stored as floats), missing values (None, NaN, NaT, NA) become "", bytes are decoded as
-    UTF-8, and halves of surrogate pairs (file names that are no text) become escapes, so that every
-    label can be written.
+    a gap is stored as floats), missing values (None, NaN, NaT, NA, masked) become "", dates and
+    times are written by ISO 8601 whatever library holds them, bytes are decoded as UTF-8, and
+    halves of surrogate pairs (file names that are no text) become escapes, so that every label can
+    be written.
 
     Raises:
         TypeError: When ``value`` is a list, tuple, dict or set.
@@ -39,6 +45,8 @@ def as_text(value: Any) -> str:
         if value.isascii():
             return str(value)
         return value.encode(errors="backslashreplace").decode()
+    if isinstance(value, np.ma.core.MaskedConstant):
+        return ""
     if isinstance(value, _GROUPS):
         raise TypeError(f"a {type(value).__name__} is no label")
     if value is None or type(value).__name__ == "NAType":
@@ -53,6 +61,12 @@ def as_text(value: Any) -> str:
         return as_text(value.item())
     if value != value:
         return ""
+    if isinstance(value, np.datetime64):
+        whole = value.astype("datetime64[us]")
+        value = whole.item() if whole == value else value
+    if isinstance(value, datetime.datetime):
+        midnight = value.time() == datetime.time() and value.tzinfo is None
+        return value.isoformat()[: 10 if midnight and not getattr(value, "nanosecond", 0) else None]
     if isinstance(value, numbers.Real) and float(value).is_integer() and abs(float(value)) < _EXACT:
         return str(int(float(value)))
     return str(value)
@@ -96,6 +110,18 @@ def as_ids(ids: Any, n: int) -> NDArray[np.str_]:
     return names
 
 
+def is_missing(value: Any) -> bool:
+    """Return whether a cell of a table holds nothing: None, NaN, NaT or NA.
+
+    Example:
+        >>> [is_missing(value) for value in (None, float("nan"), 0.0, "", [float("nan")])]
+        [True, True, False, False, False]
+    """
+    if value is None or type(value).__name__ in ("NAType", "NaTType"):
+        return True
+    return isinstance(value, float) and value != value
+
+
 def item_label(label: Any) -> str:
     """Return the label of one item; "" when it is missing, no scalar, or overlong."""
     try:
@@ -110,7 +136,7 @@ def _strings(values: Any, n: int, parameter: str) -> NDArray[np.str_]:
     one = f"one of {parameter} per anchor"
     if flat is None:
         hint = f"Pass a one-dimensional sequence of {parameter}."
-        raise AnchorError(parameter, one, short_repr(values), hint)
+        raise NoScalarsError(parameter, one, short_repr(values), hint)
     if len(flat) != n:
         hint = f"Pass as many {parameter} as there are anchors, in the same order."
         allowed = f"of length {n}, the number of anchors"
@@ -123,7 +149,7 @@ def _strings(values: Any, n: int, parameter: str) -> NDArray[np.str_]:
         texts = [as_text(value) for value in flat]
     except (TypeError, ValueError, RuntimeError, OverflowError) as error:
         hint = f"Pass strings or numbers as {parameter}."
-        raise AnchorError(parameter, one, short_repr(values), hint) from error
+        raise NoScalarsError(parameter, one, short_repr(values), hint) from error
     _check_size(texts, parameter)
     return np.array(texts, np.str_)
 
@@ -150,10 +176,29 @@ def _flat(values: Any) -> list[Any] | NDArray[Any] | None:
     if isinstance(values, (str, bytes, Mapping)):
         return None
     if hasattr(values, "detach"):
-        values = values.detach().cpu().numpy()
+        values = values.detach().cpu()
+        try:
+            values = values.numpy()
+        except (TypeError, RuntimeError):  # a type that numpy lacks, or a tensor that is not dense
+            values = values.tolist()
+    if isinstance(values, np.ma.MaskedArray):
+        return list(np.ma.ravel(values)) if values.size == len(values) else None
+    exact = _exact(values)
+    if exact is not None:
+        return exact
     if hasattr(values, "__array__"):
         array = np.asarray(values)
         if array.ndim == 2 and array.shape[1] == 1:
             array = array[:, 0]
         return array if array.ndim == 1 else None
     return list(values) if isinstance(values, Iterable) and hasattr(values, "__len__") else None
+
+
+def _exact(values: Any) -> list[Any] | None:
+    """Return the values of an extension type, which as an array would be floats where some miss."""
+    dtype = getattr(values, "dtype", None)
+    if hasattr(values, "to_pylist"):  # pyarrow
+        return list(values.to_pylist())
+    one = getattr(values, "ndim", 1) == 1
+    extension = one and dtype is not None and not isinstance(dtype, np.dtype)
+    return list(values) if extension and isinstance(values, Iterable) else None

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from pxgen_plugins.anchors.arrays import ArrayAnchors
 from pxgen_plugins.anchors.base import REGISTRY
+from pxgen_plugins.utils.errors import AnchorError
 
 __all__ = ["MemmapAnchors"]
 
@@ -39,6 +40,7 @@ class MemmapAnchors(ArrayAnchors):
     ) -> None:
         super().__init__(array, sample_shape)
         self._map = _map_of(array)
+        self._length = 0 if self._map is None else len(self._map)
 
     @classmethod
     def matches(cls, X: Any) -> bool:
@@ -46,8 +48,16 @@ class MemmapAnchors(ArrayAnchors):
         return isinstance(X, np.ndarray) and X.dtype != object and _map_of(X) is not None
 
     def read(self, index: slice | NDArray[np.int64]) -> tuple[NDArray[Any], dict[int, str]]:
-        """Return copies of the rows, and let go of the pages they came from."""
+        """Return copies of the rows, and let go of the pages they came from.
+
+        Raises:
+            AnchorError: When the file is shorter than when it was opened.
+        """
+        # before, as the system ends a process that reads behind the end of a file; afterwards,
+        # as the rest of the last page reads as zeros
+        self._check_length()
         result = super().read(index)
+        self._check_length()
         if self._map is not None and len(result[0]):
             if isinstance(index, slice):
                 span = range(*index.indices(len(self)))
@@ -57,6 +67,12 @@ class MemmapAnchors(ArrayAnchors):
                 low, high = int(wrapped.min()), int(wrapped.max())
             _give_back(self._map, self._array[low : high + 1])
         return result
+
+    def _check_length(self) -> None:
+        if self._map is not None and self._map.size() < self._length:
+            hint = "Let nothing write to it while it is read, and open it again."
+            got = f"{self._map.size()} bytes instead of {self._length}"
+            raise AnchorError("X", "a file that keeps its length", got, hint)
 
 
 def _map_of(array: NDArray[Any]) -> mmap.mmap | None:

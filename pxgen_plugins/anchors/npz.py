@@ -7,7 +7,7 @@ import struct
 import tempfile
 import zipfile
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import IO, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,9 +16,9 @@ from pxgen_plugins.anchors._shapes import as_batch
 from pxgen_plugins.anchors._spool import Spool, SpoolAnchors
 from pxgen_plugins.anchors.base import REGISTRY, Anchors, path_of, reason, row_dtype
 from pxgen_plugins.anchors.tables import find_columns, set_labels
-from pxgen_plugins.utils.contents import open_regular
 from pxgen_plugins.utils.errors import AnchorError, short_repr
-from pxgen_plugins.utils.limits import ARCHIVE_INDEX, Limit
+from pxgen_plugins.utils.files import open_regular
+from pxgen_plugins.utils.limits import ARCHIVE_INDEX
 
 __all__ = ["NpzAnchors"]
 
@@ -27,7 +27,6 @@ _X = ("x", "images", "anchors")
 _TEXTS = {"label": ("labels", "y"), "id": ("ids", "id")}
 _CHUNK = 1 << 20
 _TAIL = (1 << 16) + 256
-_ANY_SIZE = Limit("ARCHIVE", 1 << 62, "bytes of an archive")  # it is unpacked piece by piece
 _MOST_TEXT = 4096  # bytes of one label or id
 _MOST_TEXTS = 1 << 30  # bytes of all of them, which are loaded as a whole
 _HINT = (
@@ -76,9 +75,10 @@ class NpzAnchors(SpoolAnchors):
             AnchorError: When it is damaged or does not say which array holds the anchors.
         """
         try:
-            _check_index(X)
-            with zipfile.ZipFile(X) as archive:
-                return cls._unpack(archive, sample_shape)
+            with open_regular(X) as file:
+                _check_index(file)
+                with zipfile.ZipFile(file) as archive:
+                    return cls._unpack(archive, sample_shape)
         except AnchorError:
             raise
         except Exception as error:  # a damaged archive may raise anything in zipfile
@@ -106,23 +106,26 @@ class NpzAnchors(SpoolAnchors):
             rows = spool.rows(member.dtype, member.shape, member.order)
             anchors = cls(spool, rows, {}, sample_shape)
             texts = find_columns((key for key in names if key != name), _TEXTS)
-            set_labels(anchors, {role: _small(archive, key, n) for role, key in texts.items()})
+            set_labels(
+                anchors,
+                {role: _small(archive, key, n) for role, key in texts.items()},
+                {role + "s": f"array {key!r}" for role, key in texts.items()},
+            )
         except BaseException:
             spool.discard()
             raise
         return anchors
 
 
-def _check_index(path: Any) -> None:
+def _check_index(file: IO[bytes]) -> None:
     """Raise when the list of members, which zipfile loads as a whole, is too long.
 
     Its size stands in one of two records at the end of the file, before a comment of at most 64
     KiB; of all places that look like one, the largest counts.
     """
-    with open_regular(path, _ANY_SIZE) as file:
-        end = file.seek(0, 2)
-        file.seek(max(0, end - _TAIL))
-        tail = file.read()
+    end = file.seek(0, 2)
+    file.seek(max(0, end - _TAIL))
+    tail = file.read()
     for sign, layout, place in ((b"PK\5\6", "<I", 12), (b"PK\6\6", "<Q", 40)):
         at = tail.find(sign)
         while at >= 0:

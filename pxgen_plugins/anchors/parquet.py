@@ -15,17 +15,19 @@ from numpy.typing import NDArray
 
 from pxgen_plugins.anchors import _arrow as arrow
 from pxgen_plugins.anchors._blocks import BlockReader, Part, Unreadable, parquet
-from pxgen_plugins.anchors._images import form_of_shape, pillow
+from pxgen_plugins.anchors._images import check_size, form_of_looks, form_of_shape, pillow
 from pxgen_plugins.anchors._shapes import as_batch, refuse_shape
-from pxgen_plugins.anchors.base import REGISTRY, Anchors, path_of, positions, reason
+from pxgen_plugins.anchors.base import REGISTRY, Anchors, path_of, positions, reason, row_dtype
 from pxgen_plugins.anchors.folder import scan
-from pxgen_plugins.anchors.tables import Choice, choose, set_labels
+from pxgen_plugins.anchors.pictures import Pictures
+from pxgen_plugins.anchors.tables import BY_NAME, Choice, Columns, choose, set_labels
 from pxgen_plugins.anchors.text_columns import text_column
 from pxgen_plugins.utils.errors import AnchorError, short_repr
 from pxgen_plugins.utils.limits import TEXTS, Room
 
 __all__ = ["ParquetAnchors"]
 
+_AS_THEY_ARE = Pictures()
 _SUFFIXES = (".parquet", ".pq")
 _PROBES = 16  # blocks without a good row in front of which one is still looked for
 _HINT = "Check the file with pyarrow.parquet.read_table."
@@ -35,7 +37,8 @@ _HINT = "Check the file with pyarrow.parquet.read_table."
 class ParquetAnchors(Anchors):
     """Anchors in a Parquet file, or in all those under a folder, sorted by relative path.
 
-    Columns are told apart by :func:`~pxgen_plugins.anchors.tables.choose`. A null, a list of
+    Columns are told apart by :func:`~pxgen_plugins.anchors.tables.choose`; a stored pandas index
+    may hold labels or ids, by the same names. A null, a list of
     another length, an image that does not decode or a damaged part of a file fails its rows. Paths
     in an image column are not followed. pyarrow cannot read a null in a column of fixed-size
     lists: the rows of its block and after it in the row group fail.
@@ -46,7 +49,10 @@ class ParquetAnchors(Anchors):
 
     Args:
         paths: The files.
-        sample_shape: Shape of one anchor; None takes that of the first row.
+        sample_shape: Shape of one anchor; None takes that of the first row; of pictures, the
+            commonest size of the first blocks, and colour if one of them is in colour.
+        pictures: What else is done to pictures.
+        named: The columns that the user named.
 
     Raises:
         AnchorError: When a file is damaged, the files have different columns, or the rows do not
@@ -55,18 +61,28 @@ class ParquetAnchors(Anchors):
     """
 
     order: ClassVar[int] = 15
+    takes_pictures: ClassVar[bool] = True
 
-    def __init__(self, paths: list[str], sample_shape: tuple[int, ...] | None) -> None:
-        schema, parts, ignored = _survey(paths)
-        kept = [field for field in schema if field.name not in ignored]
-        choice = choose([(field.name, arrow.kind_of(field.type)) for field in kept])
+    def __init__(
+        self,
+        paths: list[str],
+        sample_shape: tuple[int, ...] | None,
+        pictures: Pictures = _AS_THEY_ARE,
+        named: Columns = BY_NAME,
+    ) -> None:
+        self._pictures, self.notes = pictures, pictures.notes()
+        schema, parts, index = _survey(paths)
+        kinds = [(f.name, arrow.kind_of(f.type)) for f in schema if f.name not in index]
+        levels = [name for name in schema.names if name in index]
+        choice = choose(kinds, sample_shape, named, levels)
         self._n = sum(part.rows for part in parts)
         self._parts = [part for part in parts if part.rows]
         self._starts = np.cumsum([0, *(part.rows for part in self._parts)])
         self._reader = BlockReader(choice.names)
         self._lock = threading.Lock()
         self._decode = self._decoder(schema, choice, sample_shape)
-        set_labels(self, {role: self._values(name) for role, name in choice.texts.items()})
+        texts = {role: self._values(name) for role, name in choice.texts.items()}
+        set_labels(self, texts, choice.origins, named)
 
     @classmethod
     def matches(cls, X: Any) -> bool:
@@ -84,11 +100,24 @@ class ParquetAnchors(Anchors):
         return False
 
     @classmethod
-    def open(cls, X: Any, sample_shape: tuple[int, ...] | None) -> Anchors:
+    def open(
+        cls, X: Any, sample_shape: tuple[int, ...] | None, pictures: Pictures = _AS_THEY_ARE
+    ) -> Anchors:
         """Return the anchors in the file or folder ``X``."""
+        return cls.open_columns(X, sample_shape, BY_NAME, pictures)
+
+    @classmethod
+    def open_columns(
+        cls,
+        X: Any,
+        sample_shape: tuple[int, ...] | None,
+        named: Columns,
+        pictures: Pictures = _AS_THEY_ARE,
+    ) -> Anchors:
+        """Return the anchors in the file or folder ``X``, of which the user named columns."""
         path = Path(X)
         if not path.is_dir():
-            return cls([str(path)], sample_shape)
+            return cls([str(path)], sample_shape, pictures, named)
         root = os.path.realpath(path)
         names, _ = scan(root, _SUFFIXES)
         paths = [os.path.realpath(os.path.join(root, name)) for name in names]
@@ -97,7 +126,7 @@ class ParquetAnchors(Anchors):
                 hint = "Copy the file into the folder, or give its own path."
                 got = f"the symbolic link {short_repr(name)}"
                 raise AnchorError("X", "a folder that no link leaves", got, hint)
-        return cls(paths, sample_shape)
+        return cls(paths, sample_shape, pictures, named)
 
     def __len__(self) -> int:
         return self._n
@@ -144,6 +173,10 @@ class ParquetAnchors(Anchors):
         self, schema: Any, choice: Choice, sample_shape: tuple[int, ...] | None
     ) -> arrow.Decoder:
         types = [schema.field(name).type for name in choice.names]
+        if self._pictures and choice.kind != "image":
+            hint = "Leave resize, transform and background out."
+            got = f"a column of {choice.kind}s"
+            raise AnchorError("X", "a Parquet column of pictures, to be resized", got, hint)
         if choice.kind == "number":
             dtype = arrow.common_dtype(types)
             outline = np.broadcast_to(np.zeros((), dtype), (self._n, len(choice.names)))
@@ -168,22 +201,28 @@ class ParquetAnchors(Anchors):
 
     def _images(self, name: str, sample_shape: tuple[int, ...] | None) -> arrow.Decoder:
         pillow()
-        if sample_shape is not None:
-            form = form_of_shape(sample_shape)
-            if form is None:
-                hint = "Give the anchors as lists of numbers instead."
-                got = f"images for anchors of shape {sample_shape}"
-                raise AnchorError("X", "images of 1, 3 or 4 channels", got, hint)
-            return arrow.Images(name, form)
-        why = "no row"
-        for column in self._probe(name):
-            images = [arrow.image_of(value, None) for value in column]
-            for image in images:
-                form = None if isinstance(image, str) else form_of_shape(image.shape)
-                if form is not None:
-                    return arrow.Images(name, form)
-            why = next((image for image in images if isinstance(image, str)), why)
-        raise _unreadable("images", why)
+        pictures = self._pictures
+        form = None if sample_shape is None else form_of_shape(sample_shape, pictures)
+        if sample_shape is not None and form is None:
+            hint = "Give the anchors as lists of numbers instead."
+            got = f"images for anchors of shape {sample_shape}"
+            raise AnchorError("X", "images of 1, 3 or 4 channels", got, hint)
+        if form is None:
+            seen = [arrow.look_of(value) for column in self._probe(name) for value in column]
+            looks = [one for one in seen if not isinstance(one, str)]
+            if not looks:
+                why = next((one for one in seen if isinstance(one, str)), "no row")
+                raise _unreadable("images", why)
+            form = form_of_looks(looks, pictures)
+        check_size(form)
+        if callable(pictures.transform):
+            for column in self._probe(name):
+                for value in column:
+                    image = arrow.image_of(value, form)
+                    dtype = None if isinstance(image, str) else row_dtype(image.dtype)
+                    if dtype is not None:
+                        return arrow.Images(name, form, dtype)
+        return arrow.Images(name, form)
 
     def _probe(self, name: str) -> Iterator[Any]:
         """Yield the first blocks of the column, which show what the rows look like."""

@@ -37,8 +37,11 @@ class Subset(Anchors):
     def __init__(self, anchors: Anchors, index: slice | NDArray[np.int64]) -> None:
         self._anchors = anchors
         self._index = positions(index, len(anchors))
+        self.origins = anchors.origins
         self.labels = None if anchors.labels is None else anchors.labels[self._index]
         self.ids = None if anchors.ids is None else anchors.ids[self._index]
+        self.anchors_range, self.notes = anchors.anchors_range, anchors.notes
+        self.rows_read = anchors.rows_read
 
     def __len__(self) -> int:
         return len(self._index)

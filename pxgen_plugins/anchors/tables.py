@@ -2,31 +2,26 @@
 
 from __future__ import annotations
 
-import csv
-import os
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
-from pxgen_plugins.anchors.base import Anchors, reason
-from pxgen_plugins.anchors.folder import open_inside
-from pxgen_plugins.anchors.label_text import as_labels
-from pxgen_plugins.anchors.text_columns import size_of, text_columns
-from pxgen_plugins.utils.contents import lines, parse_json
-from pxgen_plugins.utils.errors import AnchorError, short_repr, warn
-from pxgen_plugins.utils.limits import TEXTS, Room
+from pxgen_plugins.anchors.base import Anchors
+from pxgen_plugins.anchors.label_text import NoScalarsError, as_labels
+from pxgen_plugins.utils.errors import AnchorError, ParameterError, short_repr, warn
 
 __all__ = [
     "ANCHOR_NAMES",
+    "BY_NAME",
     "ID_NAMES",
     "LABEL_NAMES",
     "Choice",
+    "Columns",
     "Kind",
     "choose",
-    "csv_columns",
-    "file_columns",
     "find_columns",
+    "origins",
     "set_labels",
 ]
 
@@ -34,7 +29,85 @@ ANCHOR_NAMES = ("anchor", "anchors", "image", "images", "x", "pixels")
 LABEL_NAMES = ("label", "labels", "y")
 ID_NAMES = ("id", "ids")
 Kind = Literal["number", "list", "image", "other"]
-_HINT = "Name the column of anchors 'anchor', or keep only numeric columns."
+_HINT = "Name the columns of anchors: columns=[...]."
+_SHOWN = 6
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The columns that the user named; what is None is found by names.
+
+    Attributes:
+        anchors: The features in their order, or the one column of lists, images, texts or paths.
+        labels: The column, or level of a pandas index, of labels.
+        ids: Likewise, of ids.
+    """
+
+    anchors: tuple[str, ...] | None = None
+    labels: str | None = None
+    ids: str | None = None
+
+    @classmethod
+    def of(cls, columns: Any, labels: Any, ids: Any) -> Columns:
+        """Return the columns in public arguments, of which labels and ids may be values instead.
+
+        Raises:
+            ParameterError: When ``columns`` is neither a name nor several distinct ones.
+        """
+        names = (columns,) if isinstance(columns, str) else columns
+        if names is not None:
+            listed = isinstance(names, Sequence) and not isinstance(names, bytes)
+            if not listed or not names or not all(isinstance(name, str) for name in names):
+                hint = "Name columns of the table, as in columns=['age', 'income']."
+                raise ParameterError("columns", "names of columns", short_repr(columns), hint)
+            if len(set(names)) < len(names):
+                hint = "Name each column once."
+                raise ParameterError("columns", "distinct names", short_repr(columns), hint)
+            names = tuple(names)
+        text = [one if isinstance(one, str) else None for one in (labels, ids)]
+        return cls(names, *text)
+
+    def find(self, names: Iterable[str]) -> dict[str, str]:
+        """Return the columns of labels and ids among ``names``, by ``"label"`` and ``"id"``.
+
+        Raises:
+            AnchorError: When a column that the user named is not there.
+        """
+        known = list(names)
+        for parameter, given in (
+            ("columns", self.anchors or ()),
+            ("labels", () if self.labels is None else (self.labels,)),
+            ("ids", () if self.ids is None else (self.ids,)),
+        ):
+            for name in given:
+                if name not in known:
+                    allowed, got = "a column of the table: " + short_repr(known), short_repr(name)
+                    raise AnchorError(parameter, allowed, got, "Check the spelling.")
+        free = set(known) - {*(self.anchors or ()), self.labels, self.ids}
+        named = {"label": self.labels, "id": self.ids}
+        return find_columns(free) | {role: name for role, name in named.items() if name is not None}
+
+    def places(self, names: Iterable[str], role: str, usual: Sequence[str]) -> dict[str, str]:
+        """Return the columns of anchors, which are one, and of labels and ids, by role.
+
+        Args:
+            names: The table's columns.
+            role: What the anchors are called, as in ``"text"``.
+            usual: The names that their column may have, of which the first counts.
+
+        Raises:
+            AnchorError: When a column that the user named is not there, or several are of anchors.
+        """
+        known = list(names)
+        texts = self.find(known)
+        if len(self.anchors or ()) > 1:
+            hint = "Name one."
+            raise AnchorError("columns", f"one column of {role}s", short_repr(self.anchors), hint)
+        return find_columns(known, {role: self.anchors or usual}) | texts
+
+
+BY_NAME = Columns()
+"""Nothing was named by the user."""
 
 
 def find_columns(
@@ -57,89 +130,39 @@ def find_columns(
     return {role: synonyms[0] for role, synonyms in columns.items() if synonyms}
 
 
-def file_columns(path: Path, names: Sequence[str]) -> dict[str, list[Any]]:
-    """Return columns of a ``.csv``, ``.jsonl`` or ``.parquet`` file, those of ``names`` it has.
-
-    Args:
-        path: The file. Texts are UTF-8; a column of a ``.jsonl`` file is a key that all lines have.
-        names: The columns; others are not read.
-
-    Raises:
-        AnchorError: When a ``.csv`` file cannot be read, see :func:`csv_columns`.
-        Exception: Whatever the readers of the other formats raise on a damaged file, or one that
-            is larger than the limits.
-    """
-    if path.suffix.lower() == ".csv":
-        return dict(csv_columns(path, {name: (name,) for name in names}))
-    if path.suffix == ".jsonl":
-        return _json_lines(path, names)
-    if path.suffix == ".parquet":
-        return text_columns(path, names)
-    return {}
-
-
-def _json_lines(path: Path, names: Sequence[str]) -> dict[str, list[Any]]:
-    columns: dict[str, list[Any]] = {name: [] for name in names}
-    room, n = Room(TEXTS), 0
-    for line in lines(path):
-        if line.strip():
-            row = parse_json(line.encode("utf-8", "surrogatepass"))
-            n += 1
-            for name in [name for name in columns if name in row]:
-                room.add(size_of(row[name], len(line)))
-                columns[name].append(row[name])
-    return {name: values for name, values in columns.items() if len(values) == n}
-
-
-def csv_columns(path: Path, roles: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
-    """Return the columns of a CSV file that play some role, as texts; others are not read.
-
-    Args:
-        path: The file, UTF-8, within the limits ``TEXT_FILE``, ``LINE`` and ``TEXTS``; its first
-            line names the columns.
-        roles: As for :func:`find_columns`.
-
-    Raises:
-        AnchorError: When it cannot be read, is no CSV file, names such a column twice, or a line
-            is shorter or longer than the first.
-    """
-    try:
-        file = os.fdopen(open_inside(*os.path.split(os.path.realpath(path))), "rb")
-        rows = (row for row in csv.reader(lines(path, file), strict=True) if row)
-        names = [name.strip() for name in next(rows, [])]
-        places = {role: _place(names, n) for role, n in find_columns(names, roles).items()}
-        columns: dict[str, list[str]] = {role: [] for role in places}
-        room = Room(TEXTS)
-        for number, row in enumerate(rows, 2):
-            if len(row) != len(names):
-                raise ValueError(f"row {number} has {len(row)} values for {len(names)} columns")
-            for role, at in places.items():
-                room.add(size_of(row[at]))
-                columns[role].append(row[at])
-    except Exception as error:  # a file may be broken in any way
-        why = reason(str(error) if type(error) is ValueError else error)
-        allowed, got = "a readable CSV file in UTF-8", f"{short_repr(str(path))}: {why}"
-        hint = "Write a line of column names, then one line for each anchor."
-        raise AnchorError("X", allowed, got, hint) from error
-    return columns
-
-
-def set_labels(anchors: Anchors, columns: Mapping[str, Any]) -> None:
+def set_labels(
+    anchors: Anchors,
+    columns: Mapping[str, Any],
+    origins: Mapping[str, str] | None = None,
+    named: Columns = BY_NAME,
+) -> None:
     """Give anchors the labels and ids among the columns of a table, where it has any.
+
+    A column that only its name makes labels or ids, but which holds lists, is left out with a
+    warning.
 
     Args:
         anchors: n anchors. Whether ids are distinct is checked when the set is complete, as the
             user may give others.
         columns: n values each under ``"label"`` and ``"id"``, or less.
+        origins: Where anchors, labels and ids come from, for :meth:`Anchors.describe`.
+        named: The columns that the user named.
 
     Raises:
         AnchorError: See :func:`~pxgen_plugins.anchors.label_text.as_labels`.
     """
-    label, identity = columns.get("label"), columns.get("id")
-    if label is not None:
-        anchors.labels = as_labels(label, len(anchors))
-    if identity is not None:
-        anchors.ids = as_labels(identity, len(anchors))
+    words = dict(origins or {})
+    for role, parameter in (("label", "labels"), ("id", "ids")):
+        if columns.get(role) is None:
+            continue
+        try:
+            setattr(anchors, parameter, as_labels(columns[role], len(anchors)))
+        except NoScalarsError as error:
+            if getattr(named, parameter) is not None:
+                raise
+            where = words.pop(parameter, f"what is named {role}")
+            warn(f"anchors: {where} holds no {parameter} and was left out: {error.got}.")
+    anchors.origins = words or anchors.origins
 
 
 @dataclass(frozen=True)
@@ -150,58 +173,152 @@ class Choice:
         kind: What holds the anchors: one column of lists or of images, or columns of numbers.
         names: That column, or those columns in the table's order.
         texts: The columns of labels and ids, by ``"label"`` and ``"id"``, where there are any.
+        others: Columns that are not used.
     """
 
     kind: Kind
     names: tuple[str, ...]
     texts: Mapping[str, str]
+    others: tuple[str, ...] = ()
+
+    @property
+    def origins(self) -> dict[str, str]:
+        """Where anchors, labels and ids come from, in words."""
+        return origins(self.names, self.texts, self.others)
 
 
-def choose(columns: Iterable[tuple[str, Kind]]) -> Choice:
+def origins(
+    names: Sequence[str], texts: Mapping[str, str], others: Sequence[str] = ()
+) -> dict[str, str]:
+    """Return where anchors, labels and ids come from, in words.
+
+    Args:
+        names: The columns of the anchors.
+        texts: Those of labels and ids, by ``"label"`` and ``"id"``.
+        others: Columns that are not used.
+
+    Example:
+        >>> origins(["a", "b"], {"label": "y"})
+        {'anchors': "columns 'a', 'b'", 'labels': "column 'y'"}
+    """
+    words = {"anchors": _columns_text(names)}
+    for role, parameter in (("label", "labels"), ("id", "ids")):
+        if role in texts:
+            words[parameter] = f"column {short_repr(texts[role])}"
+    return words | ({"others": _columns_text(others)} if others else {})
+
+
+def _columns_text(names: Sequence[str]) -> str:
+    shown = [short_repr(name) for name in names]
+    if len(shown) > _SHOWN:
+        return f"{len(shown)} columns, {shown[0]} to {shown[-1]}"
+    return ("column " if len(shown) == 1 else "columns ") + ", ".join(shown)
+
+
+def choose(
+    columns: Iterable[tuple[str, Kind]],
+    sample_shape: tuple[int, ...] | None = None,
+    named: Columns = BY_NAME,
+    index: Sequence[str] = (),
+) -> Choice:
     """Return what each column is for.
 
     ``label``, ``labels`` or ``y`` holds the labels, ``id`` or ``ids`` the ids. Of the others, a
     column of lists or images named anchor, anchors, image, images, x or pixels holds the anchors,
     or else the only such column, or else all columns of numbers, one feature each.
 
+    A column of numbers that is named like labels or ids may be a feature. The model's number of
+    features decides: ``y`` beside ``x`` and ``z`` is a feature of a model of three.
+
     Args:
         columns: Name and kind of each column, in the table's order.
+        sample_shape: Shape of one anchor; None when any will do.
+        named: The columns that the user named.
+        index: Names of the levels of a pandas index, which may hold labels and ids alone.
 
     Raises:
-        AnchorError: When names repeat, several columns could hold the anchors, or none could.
+        AnchorError: When names repeat, several columns could hold the anchors, none could, or a
+            column may be a feature as well as labels or ids.
 
     Example:
         >>> choose([("a", "number"), ("y", "number"), ("b", "number")]).names
         ('a', 'b')
+        >>> choose([("x", "number"), ("y", "number"), ("z", "number")], (3,)).names
+        ('x', 'y', 'z')
     """
     table = list(columns)
     kinds = dict(table)
     if len(kinds) < len(table):
         got = short_repr(sorted(name for name, _ in table))
         raise AnchorError("X", "a table with distinct column names", got, "Rename them.")
-    texts = find_columns(kinds)
+    texts = named.find([*kinds, *index])
+    if named.anchors is not None:
+        kind = _kind_of(named.anchors, kinds)
+        return Choice(kind, named.anchors, texts, _others(kinds, named.anchors, texts))
     rest = {name: kind for name, kind in table if name not in texts.values()}
     whole = [name for name, kind in rest.items() if kind in ("list", "image")]
-    named = next((name for name in ANCHOR_NAMES if name in whole), None)
-    if named is None and len(whole) > 1:
+    usual = next((name for name in ANCHOR_NAMES if name in whole), None)
+    if usual is None and len(whole) > 1:
         got = f"columns {short_repr(whole)}"
         allowed = "a table with one column of lists or images, or with one named 'anchor'"
         raise AnchorError("X", allowed, got, _HINT)
-    if named or whole:
-        name = named or whole[0]
-        return Choice(rest[name], (name,), texts)
-    numbers = tuple(name for name, kind in rest.items() if kind == "number")
-    if not numbers:
+    if usual or whole:
+        name = usual or whole[0]
+        return Choice(rest[name], (name,), texts, _others(kinds, (name,), texts))
+    features, texts = _features(kinds, texts, named, sample_shape)
+    if not features:
         got = f"columns {short_repr([name for name, _ in table])}"
-        raise AnchorError("X", "a table with columns of numbers, lists or images", got, _HINT)
-    others = [name for name in rest if name not in numbers]
-    if others:
-        text = f"anchors: columns {short_repr(others)} hold no numbers and were left out."
-        warn(text)
-    return Choice("number", numbers, texts)
+        allowed = "a table with columns of numbers, lists or images, as one named 'anchor'"
+        raise AnchorError("X", allowed, got, _HINT)
+    others = _others(kinds, features, texts)
+    gone = [name for name in others if kinds[name] != "number"]
+    if gone:
+        warn(f"anchors: columns {short_repr(gone)} hold no numbers and were left out.")
+    return Choice("number", features, texts, others)
 
 
-def _place(names: Sequence[str], name: str) -> int:
-    if names.count(name) > 1:
-        raise ValueError(f"two columns are called {name!r}")
-    return names.index(name)
+def _features(
+    kinds: Mapping[str, Kind],
+    texts: dict[str, str],
+    named: Columns,
+    sample_shape: tuple[int, ...] | None,
+) -> tuple[tuple[str, ...], dict[str, str]]:
+    """Return the features, and the columns of labels and ids that are none."""
+    numbers = [name for name, kind in kinds.items() if kind == "number"]
+    plain = [name for name in numbers if name not in texts.values()]
+    # columns that only their names make labels or ids
+    rivals = [n for n in numbers if n in texts.values() and n not in (named.labels, named.ids)]
+    wanted = None if sample_shape is None else math.prod(sample_shape)
+    usual = {*LABEL_NAMES, *ID_NAMES}
+    if wanted is not None and len(plain) > wanted:  # as a second column that is named like labels
+        core = [name for name in plain if name not in usual]
+        plain = core if len(core) == wanted else plain
+    doubt = sample_shape is None and "y" in rivals and "x" in plain
+    missing = 0 if wanted is None else wanted - len(plain)
+    if doubt or 0 < missing < len(rivals):
+        features = "unknown" if wanted is None else str(wanted)
+        got = f"{short_repr(rivals)} beside {short_repr(plain)} (features of the model: {features})"
+        allowed = "a table whose features can be told from labels and ids"
+        raise AnchorError("X", allowed, got, _HINT)
+    if rivals and missing == len(rivals):
+        return tuple(numbers), {r: name for r, name in texts.items() if name not in rivals}
+    return tuple(plain), texts
+
+
+def _kind_of(names: Sequence[str], kinds: Mapping[str, Kind]) -> Kind:
+    """Return the kind of the columns of anchors that the user named."""
+    chosen = {kinds.get(name, "other") for name in names}
+    if chosen == {"number"}:
+        return "number"
+    if len(names) == 1 and chosen <= {"list", "image"}:
+        return chosen.pop()
+    got = ", ".join(f"{short_repr(name)} ({kinds.get(name, 'index')})" for name in names)
+    hint = "Turn the others into numbers first."
+    raise AnchorError("columns", "columns of numbers, or one of lists or images", got, hint)
+
+
+def _others(
+    kinds: Mapping[str, Kind], names: Sequence[str], texts: Mapping[str, str]
+) -> tuple[str, ...]:
+    used = {*names, *texts.values()}
+    return tuple(name for name in kinds if name not in used)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 from pxgen_plugins.anchors._blocks import parquet
-from pxgen_plugins.utils.contents import open_regular
+from pxgen_plugins.utils.files import open_regular
 from pxgen_plugins.utils.limits import TABLE, TEXT_FILE, TEXTS, Room
 
-__all__ = ["check_table", "size_of", "text_column", "text_columns"]
+__all__ = ["check_table", "size_of", "text_column"]
 
 _ROWS = 1 << 16
 _NESTS = 64  # rows of lists or structures
@@ -34,14 +34,6 @@ def size_of(value: Any, longest: int = 0) -> int:
     """
     nest = 64 * longest if isinstance(value, (list, dict)) else 0
     return sys.getsizeof(value) + nest + _REFERENCE
-
-
-def text_columns(path: str | os.PathLike[str], names: Sequence[str]) -> dict[str, list[Any]]:
-    """Return columns of a Parquet file, those of ``names`` that it has; see :func:`text_column`."""
-    with parquet().ParquetFile(path) as file:
-        own = set(file.schema_arrow.names)
-    room = Room(TEXTS)
-    return {name: text_column(path, name, room) for name in names if name in own}
 
 
 def text_column(path: str | os.PathLike[str], name: str, room: Room) -> list[Any]:

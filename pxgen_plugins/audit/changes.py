@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pxgen_plugins.audit.escaping import code
-from pxgen_plugins.groups import GROUPS, INVALID, wilson_interval
+from pxgen_plugins.audit.paired_shares import PairedShares
+from pxgen_plugins.groups import GROUPS, INVALID
 from pxgen_plugins.utils.errors import caller
 from pxgen_plugins.utils.files import plain
-from pxgen_plugins.utils.text import markdown_table, number, points
+from pxgen_plugins.utils.text import markdown_table, number, percent, points
 from pxgen_plugins.utils.validation import choice
 
 if TYPE_CHECKING:
@@ -27,7 +28,8 @@ STATES = (*GROUPS, INVALID)
 
 _MOST_LABELS = 10
 _MOST_IDS = 5
-_HEAD = ("n", "before", "after", "change in points", "interval")
+_HEAD = ("n", "before", "after", "change in points", "interval", "calibration alone")
+_SHARES = ("before", "after", "change", "low", "high", "calibration")
 
 Integers = NDArray[np.int64]
 
@@ -53,8 +55,10 @@ class ShareChange:
         before: Share before, None without anchors.
         after: Share after.
         change: After less before.
-        low: Low end of the interval of the change (Newcombe 1998, method 10).
+        low: Low end of the interval of the change, for other anchors and other calibrations.
         high: Its high end.
+        calibration: Half the width of the interval for other calibrations alone: what part of the
+            interval is the noise of the thresholds.
     """
 
     name: str
@@ -64,11 +68,12 @@ class ShareChange:
     change: float | None
     low: float | None
     high: float | None
+    calibration: float | None = None
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> ShareChange:
         """Return the share that a file of changes holds."""
-        shares = (finite(content[key]) for key in ("before", "after", "change", "low", "high"))
+        shares = (finite(content[key]) for key in _SHARES)
         return cls(str(content["name"]), int(content["n"]), *shares)
 
     @property
@@ -88,6 +93,13 @@ class Changes:
         matched_by: ``"ids"`` or ``"position"``.
         confidence: Of every interval, each for itself.
         matrix: Counts, int64 (5, 5); rows are the groups before, columns after, as in ``STATES``.
+        intervals: Of each cell's share of the n anchors, (5, 5, 2), for other anchors and other
+            calibrations; each holds for itself. NaN without anchors.
+        moved_interval: Of the share of anchors that moved, likewise; None without anchors.
+        by_calibration: Expected share of anchors in another group if the second model is calibrated
+            again with another seed; nothing else differs.
+        paired: Whether both runs were calibrated on samples of the same seeds (common random
+            numbers), so that the noise of the samples cancels in the changes.
         ways: Positions in the second run of those that moved, rising, by way as in
             ``"HIHE->HILE"``, the commonest way first.
         groups: Change of each group's share, by group.
@@ -105,6 +117,10 @@ class Changes:
     matched_by: str
     confidence: float
     matrix: Integers
+    intervals: NDArray[np.float64] = field(repr=False)
+    moved_interval: tuple[float, float] | None
+    by_calibration: float
+    paired: bool
     ways: dict[str, Integers] = field(repr=False)
     groups: dict[str, ShareChange] = field(repr=False)
     labels: tuple[ShareChange, ...] = field(repr=False)
@@ -130,6 +146,12 @@ class Changes:
             matched_by=str(content["matched_by"]),
             confidence=float(content["confidence"]),
             matrix=np.array(content["matrix"], dtype=np.int64).reshape(len(STATES), len(STATES)),
+            intervals=np.array(content["intervals"], dtype=np.float64).reshape(
+                len(STATES), len(STATES), 2
+            ),
+            moved_interval=_pair(content["moved_interval"]),
+            by_calibration=float(content["by_calibration"]),
+            paired=bool(content["paired"]),
             ways={way: np.array(at, dtype=np.int64) for way, at in content["moved"].items()},
             groups={name: groups[name] for name in STATES},
             labels=tuple(map(ShareChange.from_dict, content["labels"])),
@@ -147,19 +169,6 @@ class Changes:
         """Positions in the second run of the anchors whose group changed, rising."""
         return np.sort(np.concatenate([np.empty(0, np.int64), *self.ways.values()]))
 
-    @property
-    def intervals(self) -> NDArray[np.float64]:
-        """Wilson (1927) interval of each cell's share of the n anchors, (5, 5, 2).
-
-        Each cell of a multinomial table is binomial by itself; the intervals do not hold all at
-        once. NaN without anchors.
-        """
-        ends = [
-            wilson_interval(int(count), self.n, self.confidence) or (math.nan, math.nan)
-            for count in self.matrix.ravel()
-        ]
-        return np.array(ends).reshape(len(STATES), len(STATES), 2)
-
     def to_dict(self) -> dict[str, Any]:
         """Return all of it as strict JSON holds it; anchors are named by position after."""
         content: dict[str, Any] = plain(
@@ -170,6 +179,9 @@ class Changes:
                 "states": STATES,
                 "matrix": self.matrix,
                 "intervals": self.intervals,
+                "moved_interval": self.moved_interval,
+                "by_calibration": self.by_calibration,
+                "paired": self.paired,
                 "moved": self.ways,
                 "groups": [asdict(one) for one in self.groups.values()],
                 "labels": [asdict(one) for one in self.labels],
@@ -210,12 +222,14 @@ class AnchorChanges(Changes):
         index_after: Position in the second run, rising, int64 (n,).
         code_before: Place in ``STATES`` of each one's group before, int8 (n,).
         code_after: The same after.
+        shares: The shares under draws of both runs' thresholds.
     """
 
     index_before: Integers = field(repr=False)
     index_after: Integers = field(repr=False)
     code_before: NDArray[np.int8] = field(repr=False)
     code_after: NDArray[np.int8] = field(repr=False)
+    shares: PairedShares = field(repr=False)
 
     @caller("moved_between")
     def moved_between(self, before: str, after: str) -> Integers:
@@ -232,15 +246,16 @@ class AnchorChanges(Changes):
 
 
 def _moves(changes: Changes) -> str:
-    count = len(changes.moved)
-    interval = wilson_interval(count, changes.n, changes.confidence)
+    count, interval = len(changes.moved), changes.moved_interval
     if interval is None:
         return "No anchors were compared."
-    share = f"{count / changes.n:.1%}, {100 * changes.confidence:.4g}% interval"
-    ends = f"{interval[0]:.1%} to {interval[1]:.1%}"
+    share = f"{percent(count / changes.n)}, {100 * changes.confidence:.4g}% interval"
+    ends = f"{percent(interval[0])} to {percent(interval[1])}"
+    seeds = "the same seeds" if changes.paired else "different seeds"
     return (
         f"{changes.n:,} anchors compared by {changes.matched_by}; "
-        f"{count:,} changed their group ({share} {ends})."
+        f"{count:,} changed their group ({share} {ends}). Calibrating the second model again would "
+        f"move {percent(changes.by_calibration)} by itself; the runs were calibrated with {seeds}."
     )
 
 
@@ -294,16 +309,21 @@ def _labels(changes: Changes) -> list[str]:
     if changes.n_small_labels:
         few = f"{changes.n_small_labels:,} labels with fewer than {changes.min_label:,} anchors"
         notes.append(f"{few} are not compared.")
-    notes.append("Each interval holds for its label alone.")
+    notes.append("Each interval holds for its label alone, for other anchors and calibrations.")
     return [*lines, "", " ".join(notes)]
 
 
 def _cells(share: ShareChange) -> list[str]:
     if share.before is None or share.after is None:
-        return ["0", "n/a", "n/a", "n/a", "n/a"]
+        return ["0", *["n/a"] * (len(_HEAD) - 1)]
     ends = f"{points(share.low)} to {points(share.high)}"
     shares = [f"{share.before:.1%}", f"{share.after:.1%}"]
-    return [f"{share.n:,}", *shares, points(share.change), ends]
+    alone = "n/a" if share.calibration is None else f"± {100 * share.calibration:.1f}"
+    return [f"{share.n:,}", *shares, points(share.change), ends, alone]
+
+
+def _pair(ends: Any) -> tuple[float, float] | None:
+    return None if ends is None else (float(ends[0]), float(ends[1]))
 
 
 def finite(value: Any) -> float | None:

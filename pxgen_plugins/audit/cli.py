@@ -50,7 +50,7 @@ def main() -> None:
 def run(arguments: list[str]) -> int:
     """Run the command with arguments and return its exit code; every error is a message."""
     from pxgen_plugins.audit.executors import WorkerLostError
-    from pxgen_plugins.utils.errors import PXGenError
+    from pxgen_plugins.utils.errors import PXGenError, machine_fault
 
     try:
         code = group.main(arguments, "pxgen", standalone_mode=False)
@@ -70,6 +70,9 @@ def run(arguments: list[str]) -> int:
     except WorkerLostError as error:
         text = f"pxgen: {visible(error)}; what was scored is kept, run it again to go on"
         click.echo(text, err=True)
+        return INCOMPLETE
+    except (OSError, MemoryError) as error:  # the machine's faults, not the program's
+        click.echo(f"pxgen: {visible(machine_fault(error), 500)}", err=True)
         return INCOMPLETE
     except (Exception, SystemExit) as error:  # code of users may call sys.exit(0)
         if "PacifyFlush" in type(sys.stdout).__name__:  # how click ends a broken pipe
@@ -350,8 +353,12 @@ def _print_plan(config: Config, plan: Plan, seconds: float | None, as_json: bool
         click.echo(json.dumps(content, indent=1))
         return PASSED
     shards = f"{plan.n_shards} shard" + ("" if plan.n_shards == 1 else "s")
-    click.echo(f"{plan.n_anchors:,} anchors in {shards}, to {escape_invisible(str(config.output))}")
-    click.echo(f"{plan.n_samples:,} samples for thresholds: {n_passes:,} instances scored in all")
+    place = escape_invisible(str(config.output))
+    click.echo(f"{plan.n_anchors:,} anchors in {shards}, to {place}")
+    click.echo(visible(plan.anchors.describe(), 400))
+    on_reference = config["threshold"].get("source") == "reference"
+    what = "reference instances" if on_reference else "samples"
+    click.echo(f"{plan.n_samples:,} {what} for thresholds: {n_passes:,} instances scored in all")
     if seconds is None:
         click.echo("scoring time: unknown, a criterion learns first")
     else:
@@ -373,7 +380,8 @@ def _print_run(run: Run, as_json: bool) -> None:
         content = {
             "verdict": state, "counts": counts, "groups": groups,
             "conditions": [judgement.as_dict() for judgement in run.judgements],
-            "invalid": n_invalid, "folder": str(run.path), "report": str(report_file),
+            "invalid": n_invalid, "notes": run.result.notes,
+            "folder": str(run.path), "report": str(report_file),
         }  # fmt: skip
         content["conditions"] = redact_values(content["conditions"])
         click.echo(json.dumps(content, indent=1))
@@ -387,6 +395,8 @@ def _print_run(run: Run, as_json: bool) -> None:
     click.echo(f"groups: {sizes}; invalid {n_invalid:,}")
     for why, count, first in invalid_by_reason(run.result, 3):
         click.echo(f"  {count:,} not scored: {visible(why, 120)} (the first is anchor {first})")
+    for note in run.result.notes:
+        click.echo(f"  note: {visible(note, 400)}")
     click.echo(click.style(state, fg=_COLOURS.get(state), bold=True), color=colour)
     click.echo(f"report: {escape_invisible(str(report_file))}")
 

@@ -5,42 +5,58 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import IO, Any
 
-import torch
-
 from pxgen_plugins import __version__
-from pxgen_plugins.anchors.folder import open_inside
+from pxgen_plugins.anchors.folder import scan
 from pxgen_plugins.anchors.image_csv import image_columns
+from pxgen_plugins.anchors.tables import Columns
+from pxgen_plugins.audit.contents import content_digest
 from pxgen_plugins.audit.settings import Config
 from pxgen_plugins.audit.settings_model import AnchorSettings, ModelSettings
+from pxgen_plugins.audit.source_code import code_digests, homes_of
+from pxgen_plugins.explainer import PXGen
+from pxgen_plugins.models.files import files_behind
+from pxgen_plugins.utils.errors import AnchorError, ModelError, short_repr
+from pxgen_plugins.utils.files import open_inside, open_regular
 
-__all__ = ["anchors_digest", "model_digest", "path_digest", "plan_digest", "versions"]
+__all__ = [
+    "anchors_digest",
+    "files_digest",
+    "model_digest",
+    "parts_digest",
+    "path_digest",
+    "plan_digest",
+    "sources_digest",
+    "versions",
+]
 
 _PACKAGES = (
     "alibi", "diffusers", "numpy", "onnxruntime", "pillow", "pyarrow", "pythae", "safetensors",
-    "scikit-learn", "scipy", "torch",
+    "scikit-learn", "scipy", "tokenizers", "torch", "transformers", "zuko",
 )  # fmt: skip
 
 _CHUNK = 2**20
-_BYTES = torch.uint8
+_LONGEST_PATH = 4096
+_MODEL_FILES = (".safetensors", ".bin", ".pt", ".pth", ".onnx", "config.json", "tokenizer.json",
+                "model_index.json")  # fmt: skip
 
 
 def path_digest(path: str | os.PathLike[str]) -> str:
     """Return the SHA-256 of a file; of a folder, that of its files' names and digests, sorted.
 
+    Files behind links count by their content.
+
     Raises:
-        OSError: When a file cannot be read.
+        OSError: When a file cannot be read, or is no regular one.
     """
     root = Path(path)
     if root.is_dir():
-        files = sorted(p for p in root.rglob("*") if p.is_file() and not p.is_symlink())
-        return _digest({p.relative_to(root).as_posix(): path_digest(p) for p in files})
-    with root.open("rb") as file:
+        return _digest({name: path_digest(file) for name, file in files_behind(root).items()})
+    with open_regular(root) as file:
         return _stream_digest(file)
 
 
@@ -61,40 +77,102 @@ def plan_digest(digests: Mapping[str, str]) -> str:
     return _digest(dict(digests))
 
 
-def model_digest(config: Config, model: Any) -> str:
-    """Return a digest of the model: settings, files, weights, and the code that it is made of.
+def files_digest(config: Config) -> str:
+    """Return a digest of the files that the model's settings name, and of those behind them.
 
-    The code is that of the factory's module and of those that define the model's torch modules;
-    what these import is not looked into.
+    They are the weights, the ONNX files with the files that hold their weights, every file of a
+    folder, all shards of weights; and what an argument of the factory names: a file, or a folder
+    with a model in it. Taken before the model is built, it is that of what is read then.
+
+    Raises:
+        ModelError: When a file cannot be read, or is no regular one.
     """
     settings: Mapping[str, Any] = config["model"]
-    files: list[Any] = []
-    for name in ModelSettings.path_keys():
-        files += settings[name].values() if isinstance(settings[name], dict) else [settings[name]]
-    parts: dict[str, Any] = {"settings": _without(settings, ModelSettings.path_keys())}
-    parts["files"] = [path_digest(file) for file in files if file is not None]
-    weights = hashlib.sha256()
-    modules = list(getattr(model, "modules", ()))
-    for module in modules:
-        for name, tensor in sorted(module.state_dict().items()):
-            weights.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
-            weights.update(tensor.detach().cpu().contiguous().reshape(-1).view(_BYTES).numpy())
-    parts["code"] = _code([inner for module in modules for inner in module.modules()], settings)
-    return _digest(parts | {"weights": weights.hexdigest()})
+    found: dict[str, Any] = {}
+    for key in ModelSettings.path_keys():
+        value = settings[key]
+        named = value if isinstance(value, dict) else {"": value}
+        for role, path in named.items():
+            if path is not None and os.path.lexists(path):  # else it is refused in words of its own
+                found[f"{key}.{role}"] = _digests_behind(f"model.{key}", Path(path))
+    for place, text in _texts(config.arguments(), "arguments"):
+        path = Path(text)
+        if path.is_file() or _is_model_folder(path):
+            found[place] = _digests_behind("model.arguments", path)
+    return _digest(found)
 
 
-def _code(modules: list[Any], settings: Mapping[str, Any]) -> dict[str, str]:
-    """Return the digests of the source files, by name of the module."""
-    names = {type(module).__module__ for module in modules}
-    if settings["factory"] is not None:
-        names.add(str(settings["factory"]).partition(":")[0])
-    digests = {}
-    for name in sorted(names):
-        file = getattr(sys.modules.get(name), "__file__", None) or ""
-        foreign = name.partition(".")[0] not in {"torch", "pxgen_plugins"}
-        if foreign and file.endswith(".py") and Path(file).is_file():
-            digests[name] = path_digest(file)
-    return digests
+def _digests_behind(parameter: str, path: Path) -> dict[str, str | None]:
+    """Return the digests of the files that a path stands for; None of those that are not there."""
+    try:
+        files = files_behind(path)
+        return {
+            name: path_digest(file) if file == path or os.path.exists(file) else None
+            for name, file in files.items()
+        }
+    except OSError as error:
+        hint = "Check the path and its permissions."
+        got = f"{short_repr(str(error.filename or path))} ({error.strerror})"
+        raise ModelError(parameter, "regular files that can be read", got, hint) from error
+
+
+def _texts(value: Any, place: str) -> Iterator[tuple[str, str]]:
+    """Yield the texts in nested settings that may be paths, by place."""
+    if isinstance(value, str) and 0 < len(value) < _LONGEST_PATH and "\0" not in value:
+        yield place, value
+    elif isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _texts(inner, f"{place}.{key}")
+    elif isinstance(value, list):
+        for at, inner in enumerate(value):
+            yield from _texts(inner, f"{place}.{at}")
+
+
+def _is_model_folder(path: Path) -> bool:
+    try:
+        return any(name.endswith(_MODEL_FILES) for name in os.listdir(path))
+    except OSError:
+        return False
+
+
+def sources_digest(config: Config, model: Any, files: str | None = None) -> str:
+    """Return a digest of the files and of the code that the model is made of.
+
+    The code is that of the factory and of the classes of the model's torch modules, see
+    :func:`~pxgen_plugins.audit.source_code.code_digests`.
+
+    Args:
+        config: The settings.
+        model: The model.
+        files: :func:`files_digest` from before it was built; None takes it now.
+
+    Raises:
+        ModelError: When a file cannot be read.
+    """
+    names = homes_of(m for one in getattr(model, "modules", ()) for m in one.modules())
+    if config["model"]["factory"] is not None:
+        names.add(str(config["model"]["factory"]).partition(":")[0])
+    files = files_digest(config) if files is None else files
+    return _digest({"files": files, "code": code_digests(names)})
+
+
+def model_digest(config: Config, model: Any, sources: str) -> str:
+    """Return a digest of the model: settings, sources, and what it holds in memory.
+
+    Args:
+        config: The settings.
+        model: The model, right after it was built.
+        sources: :func:`sources_digest` of it.
+    """
+    settings = _without(config["model"], ModelSettings.path_keys())
+    parts = {"settings": settings, "sources": sources, "contents": content_digest(model)}
+    return _digest(parts)
+
+
+def parts_digest(explainer: PXGen) -> str:
+    """Return a digest of the code of criteria, threshold rule and selectors of the user's own."""
+    parts = [*explainer.criteria, explainer.threshold, *(one.selector for one in explainer.choices)]
+    return _digest(code_digests(homes_of(parts)))
 
 
 def _version(name: str) -> str | None:
@@ -105,23 +183,39 @@ def _version(name: str) -> str | None:
 
 
 def anchors_digest(config: Config, name: str) -> str:
-    """Return a digest of the anchors or the reference data: settings and content."""
+    """Return a digest of the anchors or the reference data: settings and content.
+
+    Raises:
+        AnchorError: When they cannot be read.
+    """
     settings = config[name]
     if settings is None:
         return _digest(None)
     content: Any = None  # shipped data is checked when it is loaded
-    if settings["path"] is not None:
-        path = Path(settings["path"])
-        content = path_digest(path)
-        if path.suffix.lower() == ".csv":
-            content = [content, _image_digests(path)]
+    if settings["path"] is not None and os.path.lexists(settings["path"]):
+        content = _anchor_content(Path(settings["path"]), name, settings["columns"])
     return _digest({"settings": _without(settings, AnchorSettings.path_keys()), "content": content})
 
 
-def _image_digests(path: Path) -> dict[str, str | None]:
+def _anchor_content(path: Path, name: str, columns: Any) -> Any:
+    try:
+        if path.is_dir():
+            root = os.path.realpath(path)
+            files, others = scan(root, ("",))
+            return [{one: _digest_inside(root, one) for one in files}, others]
+        content: Any = path_digest(path)
+    except OSError as error:
+        hint = "Check the path and its permissions."
+        got = f"{short_repr(str(path))} ({error.strerror})"
+        allowed = "a regular file or a folder that can be read"
+        raise AnchorError(f"{name}.path", allowed, got, hint) from error
+    return [content, _image_digests(path, columns)] if path.suffix.lower() == ".csv" else content
+
+
+def _image_digests(path: Path, columns: Any) -> dict[str, str | None]:
     """Return the digests of the images that a CSV file lists, None of those that are not there."""
     root = os.path.dirname(os.path.realpath(path))
-    names = image_columns(path).get("path", [])
+    names = image_columns(path, Columns.of(columns, None, None)).cells.get("path", [])
     return {name: _digest_inside(root, name) for name in names}
 
 

@@ -3,30 +3,43 @@
 from __future__ import annotations
 
 import platform
-import shutil
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 from pxgen_plugins import __version__, adapters
 from pxgen_plugins.anchors import Anchors
-from pxgen_plugins.audit import executors, shards
+from pxgen_plugins.audit import executors, fit, shards
+from pxgen_plugins.audit.claim import claim, clear
 from pxgen_plugins.audit.conditions import Condition, parse
-from pxgen_plugins.audit.digests import anchors_digest, model_digest, plan_digest, versions
+from pxgen_plugins.audit.digests import (
+    anchors_digest,
+    files_digest,
+    model_digest,
+    parts_digest,
+    plan_digest,
+    sources_digest,
+    versions,
+)
 from pxgen_plugins.audit.inputs import build_model, open_set
 from pxgen_plugins.audit.other_methods import evidence_of
 from pxgen_plugins.audit.run_comparison import compare_runs
-from pxgen_plugins.audit.run_folder import FORMAT, Run, mark_complete, write_results
+from pxgen_plugins.audit.run_folder import (
+    FORMAT,
+    Run,
+    mark_complete,
+    write_results,
+)
 from pxgen_plugins.audit.settings import Config
 from pxgen_plugins.audit.verdicts import judge
-from pxgen_plugins.audit.writers.base import file_names, write_outputs
+from pxgen_plugins.audit.writers.base import write_outputs
 from pxgen_plugins.audit.writers.report.choice_of_pictures import choose_pictures
 from pxgen_plugins.description import describe
 from pxgen_plugins.explainer import PXGen
 from pxgen_plugins.groups import GROUPS
 from pxgen_plugins.result.assembly import assemble, examples_of
+from pxgen_plugins.scoring import divide
 from pxgen_plugins.utils import validation
 from pxgen_plugins.utils.errors import (
     AnchorError,
@@ -36,8 +49,7 @@ from pxgen_plugins.utils.errors import (
     short_repr,
 )
 from pxgen_plugins.utils.progress import bar
-from pxgen_plugins.utils.redaction import redact_values
-from pxgen_plugins.utils.resumable import PLAN, begin, read_plan
+from pxgen_plugins.utils.text import without_addresses
 from pxgen_plugins.utils.threads import one_thread
 
 __all__ = ["Plan", "audit", "finish", "make_plan", "score"]
@@ -49,11 +61,13 @@ class Plan:
 
     Attributes:
         settings: The settings that results depend on.
-        digests: SHA-256 of the settings, the model, the anchors, the reference data and the
-            versions of the packages that values depend on.
+        digests: SHA-256 of the settings, the model, the anchors, the reference data, the code of
+            the user's own parts, and the versions of the packages that values depend on.
+        inputs: Of these, what is read again at the end: the model is represented by its files and
+            its code.
         n_anchors: Number of anchors.
         n_shards: Number of shards.
-        n_samples: Samples of the model that calibration draws.
+        n_samples: Samples of the model, or instances of reference data, that calibration scores.
         model: What the model is, in words.
         anchors: The anchors.
         baseline: The run compared with, or None.
@@ -61,6 +75,7 @@ class Plan:
 
     settings: dict[str, Any]
     digests: dict[str, str]
+    inputs: dict[str, str]
     n_anchors: int
     n_shards: int
     n_samples: int
@@ -100,6 +115,7 @@ def audit(
         WorkerLostError: When a worker died; what was written is kept.
     """
     plan, explainer = make_plan(config)
+    say(plan.anchors.describe())
     if not score(config, plan, explainer, fresh=fresh, part=part, verbose=verbose, say=say):
         return None
     say("writing results")
@@ -113,7 +129,15 @@ def make_plan(config: Config) -> tuple[Plan, PXGen]:
     Raises:
         PXGenError: When the model, the anchors or a setting is not as it should be.
     """
+    files = files_digest(config)  # before they are read
     model = build_model(config)
+    sources = sources_digest(config, model, files)
+    inputs = {
+        "model": sources,
+        "anchors": anchors_digest(config, "anchors"),
+        "reference": anchors_digest(config, "reference"),
+    }
+    own_digest = model_digest(config, model, sources)
     explainer = PXGen(
         model,
         intrinsic=config["intrinsic"],
@@ -137,13 +161,12 @@ def make_plan(config: Config) -> tuple[Plan, PXGen]:
         for name in (config["adapters"] or {}).get("groups") or ():
             validation.choice(name, "adapters.groups", GROUPS)
         _check_conditions(config, explainer)
-    rule = explainer.threshold
-    n_samples = getattr(rule, "n_samples", 0) * getattr(rule, "n_repeats", 0)
+    n_samples = _n_samples(config, explainer)
+    inputs["code"] = parts_digest(explainer)
     digests = {
         "settings": config.digest(),
-        "model": model_digest(config, model),
-        "anchors": anchors_digest(config, "anchors"),
-        "reference": anchors_digest(config, "reference"),
+        **inputs,
+        "model": own_digest,
         "versions": plan_digest({name: str(version) for name, version in versions().items()}),
     }
     baseline = None if config["baseline"] is None else Run.open(config["baseline"])
@@ -152,10 +175,11 @@ def make_plan(config: Config) -> tuple[Plan, PXGen]:
     plan = Plan(
         config.scoring(),
         digests,
+        inputs,
         len(anchors),
         shards.count(len(anchors), config["shard_size"]),
         n_samples,
-        str(describe(model)),
+        without_addresses(str(describe(model))),
         anchors,
         baseline,
     )
@@ -185,20 +209,23 @@ def score(
         say: Gets a line of text about each step.
 
     Raises:
-        ParameterError: When the folder holds a run with another plan.
+        ParameterError: When the folder holds a run with another plan, or inputs changed meanwhile.
+        OSError: When a file of the run cannot be written.
     """
-    folder = config.output
-    _claim(folder, plan, fresh, say)
-    if not (folder / shards.FIT / "pxgen.json").exists():
-        say(f"calibrating on {plan.n_samples:,} samples of the model")
+    folder, digest = config.output, plan.digest
+    content = {"settings": plan.settings, "digests": plan.digests, "n_anchors": plan.n_anchors}
+    claim(folder, content, fresh, say)
+    if not fit.is_stored(folder, digest):
+        of = explainer.threshold.source
+        what = "samples of the model" if of == "samples" else "instances of reference data"
+        say(f"calibrating on {plan.n_samples:,} {what}")
         reference = open_set(config, "reference", explainer.predictor)
         explainer.verbose = verbose
         with one_thread():
             explainer.fit(reference)
-        explainer.save(folder / shards.FIT)
+        fit.store(folder, explainer, digest)
     size = config["shard_size"]
     width = len(explainer.criteria)
-    digest = plan.digest
     left = shards.missing(folder, plan.n_anchors, size, width, digest)
     mine = left if part is None else [index for index in left if index % part[1] == part[0]]
     if len(left) < plan.n_shards:
@@ -208,7 +235,10 @@ def score(
     with bar(len(mine), "scoring", "shard", verbose) as progress:
         for _ in executor.run(folder, mine):
             progress.update(1)
-    return not shards.missing(folder, plan.n_anchors, size, width, digest)
+    complete = not shards.missing(folder, plan.n_anchors, size, width, digest)
+    if not complete:  # else finish looks, which reads the inputs too
+        _check_inputs(config, plan, explainer)
+    return complete
 
 
 @caller("pxgen audit")
@@ -217,7 +247,9 @@ def finish(config: Config, plan: Plan) -> Run:
 
     Raises:
         FileNotFoundError: When a shard is missing.
-        ParameterError: When a condition is none, or the baseline is of other anchors.
+        ParameterError: When a condition is none, the baseline is of other anchors, or the model or
+            the anchors changed since the run began.
+        OSError: When a file cannot be written.
     """
     folder = config.output
     conditions = _conditions(config)
@@ -247,11 +279,43 @@ def finish(config: Config, plan: Plan) -> Run:
         pictures = choose_pictures(work.anchors, result, judgements, changes)
         result = replace(result, examples=examples_of(scorer, work.anchors, [pictures]))
         evidence = evidence_of(config, work, result)
+    _check_inputs(config, plan, explainer)
     run = Run(folder, manifest(config, plan), result, judgements, changes, evidence)
     write_results(run)
     write_outputs(run)
     mark_complete(run)
     return run
+
+
+def _n_samples(config: Config, explainer: PXGen) -> int:
+    """Return how many instances calibration scores; raise where the rule lacks reference data."""
+    rule = explainer.threshold
+    if rule.source == "samples":
+        return int(getattr(rule, "n_samples", 0) * getattr(rule, "n_repeats", 0))
+    if config["reference"] is None:
+        allowed = f"given for {type(rule).__name__} with source: reference"
+        hint = "Name held-out data of the kind the model was trained on, as under anchors."
+        raise ParameterError("reference", allowed, "nothing", hint)
+    reference = open_set(config, "reference", explainer.predictor)
+    parts = divide(explainer.scorer(), reference, True, explainer.seed)
+    return 0 if parts.thresholds is None else len(parts.thresholds)
+
+
+def _check_inputs(config: Config, plan: Plan, explainer: PXGen) -> None:
+    """Raise when the model's files, code or anchors changed; remove what they gave."""
+    now = {
+        "model": sources_digest(config, explainer.predictor),
+        "anchors": anchors_digest(config, "anchors"),
+        "reference": anchors_digest(config, "reference"),
+        "code": parts_digest(explainer),
+    }
+    changed = [name for name, digest in plan.inputs.items() if now[name] != digest]
+    if changed:
+        clear(config.output)
+        hint = "What came of them was removed; run it again once nothing writes to them."
+        allowed = "the same from the start of a run to its end"
+        got = "files that were changed meanwhile"
+        raise ParameterError(", ".join(changed), allowed, got, hint)
 
 
 def _conditions(config: Config) -> list[Condition]:
@@ -300,6 +364,7 @@ def manifest(config: Config, plan: Plan) -> dict[str, Any]:
         "settings": config.portable(),
         "baseline": None if plan.baseline is None else plan.baseline.manifest["digests"],
         "n_anchors": plan.n_anchors,
+        "anchors": plan.anchors.describe(),
         "model": plan.model,
         "versions": versions(),
         "machine": {
@@ -308,67 +373,3 @@ def manifest(config: Config, plan: Plan) -> dict[str, Any]:
             "processor": platform.machine(),
         },
     }
-
-
-def _claim(folder: Path, plan: Plan, fresh: bool, say: Callable[[str], None]) -> None:
-    """Begin a run in a folder, or go on with one of the same plan."""
-    try:
-        _begin_or_resume(folder, plan, fresh, say)
-    except ValueError as error:
-        if isinstance(error, ParameterError):
-            raise
-        got = f"{short_repr(str(folder))} ({error})"
-        raise ParameterError("output", "a run folder, or empty", got, "Use --fresh.") from error
-    except OSError as error:
-        hint = "Choose another output, or mend its permissions."
-        got = f"{short_repr(str(folder))} ({type(error).__name__}: {error.strerror})"
-        raise ParameterError("output", "a folder that can be written", got, hint) from error
-
-
-def _begin_or_resume(folder: Path, plan: Plan, fresh: bool, say: Callable[[str], None]) -> None:
-    settings = redact_values(plan.settings)  # Config.of_plan puts variables in again
-    content = {"settings": settings, "digests": plan.digests, "n_anchors": plan.n_anchors}
-    is_new = not _is_run(folder)
-    if is_new and folder.is_dir() and _has_files(folder):
-        hint = "Choose an empty folder; nothing of others is written over."
-        raise ParameterError("output", "empty, or a run", "other files", hint)
-    if not is_new:
-        shards.sweep(folder)
-    if not is_new and fresh:
-        _clear(folder)
-        is_new = True
-    different = begin(folder, content, identity=lambda plan: plan["digests"])
-    if different and is_new:
-        got = "another run, begun at the same time"
-        raise ParameterError("output", "a folder of one run", got, "Choose another output.")
-    if different:
-        hint = "Choose another output, or start over with --fresh."
-        got = "other " + ", ".join(different)
-        raise ParameterError("output", "a run of the same plan", got, hint)
-    if not is_new:
-        say(f"going on in {folder}")
-
-
-def _is_run(folder: Path) -> bool:
-    """Return whether a folder holds a plan; raise where it is none of an audit."""
-    try:
-        plan = read_plan(folder)
-        if plan is None or plan.keys() == {"settings", "digests", "n_anchors"}:
-            return plan is not None
-    except (OSError, ValueError):
-        pass
-    hint = "Choose an empty folder; nothing of others is written over."
-    raise ParameterError("output", "empty, or a run", f"a {PLAN} that is none of ours", hint)
-
-
-def _clear(folder: Path) -> None:
-    """Remove what is ours; the plan goes last, because it marks the folder as a run."""
-    for name in (shards.FIT, shards.SHARDS):
-        shutil.rmtree(folder / name, ignore_errors=True)
-    for name in file_names():
-        (folder / name).unlink(missing_ok=True)
-    (folder / PLAN).unlink()
-
-
-def _has_files(folder: Path) -> bool:
-    return any(not entry.name.startswith(".") for entry in folder.iterdir())

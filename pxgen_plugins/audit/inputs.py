@@ -97,7 +97,9 @@ def open_set(config: Config, name: str, model: Any) -> Anchors | None:
         with caller(name):
             return open_for(model, images[:limit, None], labels=labels[:limit], ids=ids[:limit])
     with caller(name):
-        anchors = open_for(model, settings["path"])
+        names = ("columns", "labels", "ids", "resize", "transform", "background")
+        options = {name: settings[name] for name in names}
+        anchors = open_for(model, settings["path"], anchors_range=settings["range"], **options)
     return anchors if settings["limit"] is None else Subset(anchors, slice(settings["limit"]))
 
 

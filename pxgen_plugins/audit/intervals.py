@@ -16,7 +16,6 @@ __all__ = [
     "of_mean",
     "of_median",
     "of_repeats",
-    "of_share",
     "paired_interval",
     "paired_table",
     "repeats_of",
@@ -24,18 +23,6 @@ __all__ = [
 
 Interval = tuple[float, float] | None
 Floats = NDArray[np.float64]
-
-
-def of_share(least: int, most: int, n: int, confidence: float) -> Interval:
-    """Return Wilson's (1927) interval of a share of n, of which least to most may be counted.
-
-    Example:
-        >>> low, high = of_share(0, 5, 100, 0.95)
-        >>> low, round(high, 3)
-        (0.0, 0.112)
-    """
-    low, high = (wilson_interval(count, n, confidence) for count in (least, most))
-    return None if low is None or high is None else (low[0], high[1])
 
 
 def of_mean(values: Floats, confidence: float) -> Interval:
@@ -66,11 +53,17 @@ def repeats_of(result: Result) -> Floats:
     return result.calibration.repeats
 
 
-def between(before: Floats, after: Floats, confidence: float) -> Interval:
-    """Return Welch's (1947) interval of the mean after less the mean before."""
+def between(before: Floats, after: Floats, confidence: float, paired: bool = False) -> Interval:
+    """Return an interval of the mean after less the mean before.
+
+    Student's of the differences where the repeats come in pairs (common random numbers), else
+    Welch's (1947).
+    """
     from scipy.stats import t
 
     a, b = before, after
+    if paired:
+        return of_mean(b - a, confidence)
     if min(len(a), len(b)) < 2 or not (np.isfinite(a).all() and np.isfinite(b).all()):
         return None
     gap, parts = float(b.mean() - a.mean()), [one.var(ddof=1) / len(one) for one in (a, b)]

@@ -16,12 +16,15 @@ from pxgen_plugins.audit.intervals import (
     of_mean,
     of_median,
     of_repeats,
-    of_share,
-    paired_interval,
     paired_table,
     repeats_of,
 )
-from pxgen_plugins.groups import INVALID
+from pxgen_plugins.audit.paired_shares import (
+    change_interval,
+    common_random_numbers,
+    move_intervals,
+)
+from pxgen_plugins.groups import GROUPS, INVALID
 from pxgen_plugins.result import Result
 
 __all__ = ["NOTHING", "Measurement", "UnknownError", "measure"]
@@ -92,7 +95,8 @@ def measure(
     interval = None
     if condition.subject == "threshold":
         repeats = [repeats_of(run)[:, _column(condition, run)] for run in (baseline, result)]
-        interval = between(repeats[0], repeats[1], confidence)
+        paired = common_random_numbers(baseline, result)
+        interval = between(repeats[0], repeats[1], confidence, paired)
     n = None if now.n is None or before.n is None else min(now.n, before.n)
     return Measurement(*_in_direction(condition, gap, interval), n, now.against)
 
@@ -103,17 +107,14 @@ def _share(condition: Comparison, confidence: float, result: Result) -> Measurem
     most = count + int((result.is_invalid & ~inside & among).sum())
     upper = condition.op in {"<=", "<"}
     mask = (inside | result.is_invalid) & among if upper else ~inside & among
-    return _count_or_share(condition, confidence, count, most, n, _by_anchor_value(result, mask))
-
-
-def _count_or_share(
-    condition: Comparison, confidence: float, count: int, most: int, n: int, against: Indices
-) -> Measurement:
-    """Return a count, or a share of n; ``most`` is the count with those that are not known."""
+    against = _by_anchor_value(result, mask)
     if condition.measure == "count":
         return Measurement(float(count), (count, most) if most > count else None, n, against)
-    share = count / n if n else math.nan
-    return Measurement(share, of_share(count, most, n, confidence), n, against)
+    if not n:
+        return Measurement(math.nan, None, n, against)
+    some = None if condition.label is None else among
+    ends = result.shares.intervals(some, confidence, most - count)[_state(condition.group)]
+    return Measurement(count / n, (float(ends[0]), float(ends[1])), n, against)
 
 
 def _share_change(
@@ -142,8 +143,11 @@ def _share_change(
     interval: Interval = (least, most) if least < most else None
     if condition.measure == "fraction":
         gap = gap / n if n else math.nan
-        fall = paired_interval(*paired_table(maybe_first, second), confidence)
-        rise = paired_interval(*paired_table(first, maybe_second), confidence)
+        draws = changes.shares.change(
+            _state(condition.group), None if condition.label is None else kept
+        )
+        fall = change_interval(*paired_table(maybe_first, second), draws, confidence)
+        rise = change_interval(*paired_table(first, maybe_second), draws, confidence)
         interval = None if fall is None or rise is None else (fall[0], rise[1])
     against = {
         "drop": maybe_first & ~second, "rise": ~first & maybe_second,
@@ -169,16 +173,31 @@ def _in_direction(condition: Comparison, gap: float, interval: Interval) -> tupl
 def _moves(
     condition: Comparison, confidence: float, result: Result, changes: AnchorChanges
 ) -> Measurement:
+    moves = changes.shares.moves()
     if condition.group is None or condition.end is None:
         known = possible = changes.moved
+        draws = moves.sum(axis=(1, 2)) - np.trace(moves, axis1=1, axis2=2)
     else:
         ways = [(a, b) for a in {condition.group, INVALID} for b in {condition.end, INVALID}]
         known = changes.moved_between(condition.group, condition.end)
         possible = np.concatenate([changes.moved_between(a, b) for a, b in ways])
+        draws = moves[:, _state(condition.group), _state(condition.end)]
     mask = np.zeros(result.n, dtype=bool)
     mask[possible] = True
     against = _by_anchor_value(result, mask)
-    return _count_or_share(condition, confidence, len(known), len(possible), changes.n, against)
+    least, most, n = len(known), len(possible), changes.n
+    if condition.measure == "count":
+        return Measurement(float(least), (least, most) if most > least else None, n, against)
+    if not n:
+        return Measurement(math.nan, None, n, against)
+    shares = np.stack([draws, draws + (most - least) / n], axis=1)
+    (low, _), (_, high) = move_intervals(np.array([least, most]), n, shares, confidence)
+    return Measurement(least / n, (float(low), float(high)), n, against)
+
+
+def _state(group: str | None) -> int:
+    """Return the place of a group in ``(*GROUPS, INVALID)``."""
+    return (*GROUPS, INVALID).index(str(group))
 
 
 def _statistic(condition: Comparison, confidence: float, result: Result) -> Measurement:

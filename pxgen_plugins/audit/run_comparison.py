@@ -9,8 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pxgen_plugins.audit.changes import STATES, AnchorChanges, ShareChange, ThresholdShift, finite
-from pxgen_plugins.audit.intervals import paired_interval, paired_table
+from pxgen_plugins.audit.intervals import paired_table
 from pxgen_plugins.audit.matching import AnchorPairs, match_anchors
+from pxgen_plugins.audit.paired_shares import (
+    PairedShares,
+    change_interval,
+    common_random_numbers,
+    move_intervals,
+)
+from pxgen_plugins.groups import percentiles
 from pxgen_plugins.result import Result
 from pxgen_plugins.utils.errors import ParameterError, caller, short_repr
 from pxgen_plugins.utils.validation import boolean, integer, real
@@ -76,19 +83,29 @@ def compare_runs(
     size = len(STATES)
     # A pair of groups is one number, so that one count over all anchors gives the matrix.
     cell = size * start.astype(np.int64) + end
-    labels, n_small = _label_changes(pairs, start == 0, end == 0, min_label, confidence)
+    matrix = np.bincount(cell, minlength=size * size).reshape(size, size).astype(np.int64)
+    shares = PairedShares(first, second, pairs.before, pairs.after)
+    labels, n_small = _label_changes(pairs, start == 0, end == 0, shares, min_label, confidence)
+    intervals, moved = _move_intervals(matrix, shares, confidence)
     return AnchorChanges(
         n=len(start),
         matched_by=pairs.by,
         confidence=confidence,
-        matrix=np.bincount(cell, minlength=size * size).reshape(size, size).astype(np.int64),
+        matrix=matrix,
+        intervals=intervals,
+        moved_interval=moved,
+        by_calibration=shares.by_calibration,
+        paired=common_random_numbers(first, second),
         ways=_ways(cell, pairs.after),
         index_before=pairs.before,
         index_after=pairs.after,
         code_before=start,
         code_after=end,
+        shares=shares,
         groups={
-            name: _share_change(name, *paired_table(start == k, end == k), confidence)
+            name: _share_change(
+                name, *paired_table(start == k, end == k), shares.change(k), confidence
+            )
             for k, name in enumerate(STATES)
         },
         labels=labels,
@@ -151,35 +168,61 @@ def _codes(name: str, result: Result) -> NDArray[np.int8]:
     return codes
 
 
+def _move_intervals(
+    matrix: Integers, shares: PairedShares, confidence: float
+) -> tuple[NDArray[np.float64], tuple[float, float] | None]:
+    """Return intervals of each cell's share, (5, 5, 2), and of the share of all that moved."""
+    n, size = int(matrix.sum()), len(STATES)
+    moves = shares.moves()
+    cells = move_intervals(matrix.ravel(), n, moves.reshape(len(moves), -1), confidence)
+    moved = moves.sum(axis=(1, 2)) - np.trace(moves, axis1=1, axis2=2)
+    count = np.array([n - int(np.trace(matrix))])
+    low, high = move_intervals(count, n, moved[:, None], confidence)[0]
+    return cells.reshape(size, size, 2), (float(low), float(high)) if n else None
+
+
 def _share_change(
-    name: str, both: int, first: int, second: int, neither: int, confidence: float
+    name: str,
+    both: int,
+    first: int,
+    second: int,
+    neither: int,
+    draws: NDArray[np.float64],
+    confidence: float,
 ) -> ShareChange:
     n = both + first + second + neither
-    interval = paired_interval(both, first, second, neither, confidence)
+    interval = change_interval(both, first, second, neither, draws, confidence)
     if interval is None:
         return ShareChange(name, 0, None, None, None, None, None)
     shares = ((both + first) / n, (both + second) / n)
-    return ShareChange(name, n, *shares, (second - first) / n, *interval)
+    ends = percentiles(draws[:, None], confidence)[0]
+    alone = float(ends[1] - ends[0]) / 2
+    return ShareChange(name, n, *shares, (second - first) / n, *interval, alone)
 
 
 def _label_changes(
     pairs: AnchorPairs,
     before: NDArray[np.bool_],
     after: NDArray[np.bool_],
+    shares: PairedShares,
     least: int,
     confidence: float,
 ) -> tuple[tuple[ShareChange, ...], int]:
     if pairs.labels is None:
         return (), 0
     names, code = np.unique(pairs.labels, return_inverse=True)
+    code = code.reshape(-1)
     # columns: neither, first only, second only, both
-    cell = 4 * code.reshape(-1) + before + 2 * after
+    cell = 4 * code + before + 2 * after
     counts = np.bincount(cell, minlength=4 * len(names)).reshape(-1, 4)
     large = np.flatnonzero(counts.sum(axis=1) >= least)
     changes = []
     for k in large:
         neither, first, second, both = counts[k].tolist()
-        changes.append(_share_change(str(names[k]), both, first, second, neither, confidence))
+        draws = shares.change(0, code == k)
+        changes.append(
+            _share_change(str(names[k]), both, first, second, neither, draws, confidence)
+        )
     changes.sort(key=lambda one: (-one.certainty, -abs(one.change or 0.0), one.name))
     return tuple(changes), len(names) - len(large)
 

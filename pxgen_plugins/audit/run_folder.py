@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,15 +13,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pxgen_plugins.audit.changes import Changes
+from pxgen_plugins.audit.checksums import CHECKSUMS, Results, write_checksums
 from pxgen_plugins.audit.run_table import read_table
 from pxgen_plugins.audit.verdicts import Judgement
 from pxgen_plugins.groups import GROUPS, INVALID
 from pxgen_plugins.result import Examples, Result, write_parquet
-from pxgen_plugins.utils.contents import read_bytes, read_json
 from pxgen_plugins.utils.errors import ParameterError, short_repr
 from pxgen_plugins.utils.files import plain, write_atomic
-from pxgen_plugins.utils.limits import IMAGE_FILE, RUN_ARRAYS
+from pxgen_plugins.utils.json_files import parse_json
+from pxgen_plugins.utils.limits import IMAGE_FILE, JSON_FILE, RUN_ARRAYS, RUN_FILE
 from pxgen_plugins.utils.redaction import redact_values
+from pxgen_plugins.utils.tensors import parse_tensors
 
 __all__ = [
     "FORMAT",
@@ -31,15 +32,15 @@ __all__ = [
     "Evidence",
     "Run",
     "mark_complete",
+    "remove_verdict",
     "write_json",
     "write_results",
 ]
 
 FORMAT = 1
-_LARGEST = 1 << 34  # bytes of one file that is read
-_COMPLETE = "conditions.json"
+_VERDICT = "conditions.json"
 RESULTS = (
-    "anchors.parquet", "calibration.json", "changes.json", _COMPLETE, "evidence.json",
+    "anchors.parquet", "calibration.json", "changes.json", CHECKSUMS, _VERDICT, "evidence.json",
     "evidence.png", "explanation.json", "manifest.json", "pictures.safetensors",
 )  # fmt: skip
 """Files that hold what a run found, from which it is opened again; writers add others."""
@@ -98,16 +99,19 @@ class Run:
             ParameterError: When it is not a finished run, or a file of it cannot be read.
         """
         folder = Path(path)
-        hint = "Give the output folder of a finished pxgen audit."
+        hint = "Give the output folder of a finished pxgen audit, or run the audit again."
         try:
-            manifest = _read(folder / "manifest.json")
-            judgements = [Judgement.from_dict(content) for content in _read(folder / _COMPLETE)]
-            result = _read_result(folder)
+            results = Results(folder)
+            manifest = _json(results, "manifest.json")
+            judgements = [Judgement.from_dict(one) for one in _json(results, _VERDICT)]
+            result = _read_result(results)
             if result.n != manifest["n_anchors"]:
                 raise ValueError("anchors.parquet has another number of anchors")
             wrong = [k for k, kind in _MANIFEST.items() if not isinstance(manifest.get(k), kind)]
+            changes, evidence = _changes(results), _evidence(results)
         except Exception as error:  # files of others may be broken in any way
-            got = f"{short_repr(str(folder))} ({type(error).__name__}: {str(error)[:120]})"
+            name, why = type(error).__name__, str(error)[:200]
+            got = f"{short_repr(str(folder))} ({name}: {why})"
             raise ParameterError("run", "a finished run folder", got, hint) from error
         if manifest.get("format") != FORMAT:
             got = f"format {manifest.get('format')!r}"
@@ -115,8 +119,21 @@ class Run:
         if wrong:
             got = f"a manifest.json without a good {wrong[0]!r}"
             raise ParameterError("run", "a finished run folder", got, hint)
-        changes, evidence = _changes(folder), _evidence(folder)
         return cls(folder, manifest, result, judgements, changes, evidence)
+
+
+def remove_verdict(folder: Path, names: Sequence[str]) -> None:
+    """Remove what an earlier run judged, so that it does not outlive a newer one that fails.
+
+    Args:
+        folder: The run folder.
+        names: The files for readers, which show the verdict too.
+
+    Raises:
+        OSError: When one cannot be removed.
+    """
+    for name in (CHECKSUMS, _VERDICT, *names):  # in this order: without the first there is no run
+        (folder / name).unlink(missing_ok=True)
 
 
 def write_results(run: Run) -> None:
@@ -144,8 +161,9 @@ def write_results(run: Run) -> None:
 
 
 def mark_complete(run: Run) -> None:
-    """Write the judgements, the last file of all: a folder that holds it is a finished run."""
-    write_json(run.path / _COMPLETE, [judgement.as_dict() for judgement in run.judgements])
+    """Write the judgements and, last of all, the checksums: with them a run is finished."""
+    write_json(run.path / _VERDICT, [judgement.as_dict() for judgement in run.judgements])
+    write_checksums(run.path, set(RESULTS) - {CHECKSUMS})
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -154,60 +172,50 @@ def write_json(path: Path, content: Any) -> None:
     write_atomic(path, (text + "\n").encode())
 
 
-def _read(path: Path) -> Any:
-    return read_json(path)
+def _json(results: Results, name: str) -> Any:
+    return parse_json(results.read(name, JSON_FILE))
 
 
-def _regular(path: Path) -> Path:
-    """Return the path of a file that ends, before anything of it is read."""
-    status = path.stat()
-    if not stat.S_ISREG(status.st_mode) or status.st_size > _LARGEST:
-        raise ValueError(f"{path.name} is no regular file of at most {_LARGEST} bytes")
-    return path
-
-
-def _read_result(folder: Path) -> Result:
+def _read_result(results: Results) -> Result:
     """Return the result, put together from its files."""
-    data: dict[str, Any] = _read(folder / "explanation.json")
-    data["calibration"] = _read(folder / "calibration.json")
-    data |= _columns(folder / "anchors.parquet", data["criteria"])
+    data: dict[str, Any] = _json(results, "explanation.json")
+    data["calibration"] = _json(results, "calibration.json")
+    data |= _columns(results.read("anchors.parquet", RUN_FILE), data["criteria"])
     for name in GROUPS:
         data["groups"][name]["indices"] = np.flatnonzero(data["group"] == name)
     data["invalid"] = np.flatnonzero(data["group"] == INVALID)
-    result, examples = Result.of(data), _read_examples(folder / "pictures.safetensors")
+    examples = _examples(results.find("pictures.safetensors", RUN_ARRAYS))
+    result = Result.of(data)
     if examples is not None and any(not 0 <= i < result.n for i in examples.indices.tolist()):
         raise ValueError("pictures.safetensors shows an anchor that is none of the run's")
     return replace(result, examples=examples)
 
 
-def _changes(folder: Path) -> Changes | None:
-    path = folder / "changes.json"
-    with _readable(path):
-        return Changes.from_dict(_read(path)) if path.exists() else None
+def _changes(results: Results) -> Changes | None:
+    content = results.find("changes.json", JSON_FILE)
+    with _readable("changes.json"):
+        return None if content is None else Changes.from_dict(parse_json(content))
 
 
-def _evidence(folder: Path) -> Evidence:
-    tables, figure = folder / "evidence.json", folder / "evidence.png"
-    with _readable(tables):
-        content = _read(tables) if tables.exists() else []
-        rows = [(str(title), [list(row) for row in table]) for title, table in content]
-    with _readable(figure):
-        return Evidence(rows, read_bytes(figure, IMAGE_FILE) if figure.exists() else None)
+def _evidence(results: Results) -> Evidence:
+    with _readable("evidence.json"):
+        tables = parse_json(results.find("evidence.json", JSON_FILE) or b"[]")
+        rows = [(str(title), [list(row) for row in table]) for title, table in tables]
+    return Evidence(rows, results.find("evidence.png", IMAGE_FILE))
 
 
 @contextlib.contextmanager
-def _readable(path: Path) -> Iterator[None]:
+def _readable(name: str) -> Iterator[None]:
     """Say which file it is that cannot be read."""
     try:
         yield
     except Exception as error:  # files of others may be broken in any way
-        got = f"one that is not ({type(error).__name__})"
-        raise ParameterError(path.name, "a readable file", got, "Run the audit again.") from error
+        raise ValueError(f"{name}: {type(error).__name__}: {str(error)[:100]}") from error
 
 
-def _columns(path: Path, criteria: Sequence[str]) -> dict[str, Any]:
+def _columns(content: bytes, criteria: Sequence[str]) -> dict[str, Any]:
     """Return the per-anchor arrays of an explanation from its table."""
-    table = read_table(_regular(path))
+    table = read_table(content)
     names = table.column_names
     # a criterion that is called like another column has a prefix there
     own = [f"criterion_{c}" if f"criterion_{c}" in names else c for c in criteria]
@@ -251,13 +259,9 @@ def _write_examples(path: Path, examples: Examples | None) -> None:
     write_atomic(path, save(arrays, {"rest": text}))
 
 
-def _read_examples(path: Path) -> Examples | None:
-    from safetensors import safe_open
-
-    if not path.exists():
+def _examples(content: bytes | None) -> Examples | None:
+    if content is None:
         return None
-    RUN_ARRAYS.check(_regular(path).stat().st_size)
-    with safe_open(path, framework="numpy") as file:
-        arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        rest: dict[str, Any] = json.loads(file.metadata()["rest"])
-        return Examples.of(arrays | rest)
+    arrays, metadata = parse_tensors(content)
+    rest: dict[str, Any] = parse_json(metadata["rest"].encode())
+    return Examples.of(arrays | rest)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pxgen_plugins.utils.limits import RUN_TABLE
@@ -17,8 +16,8 @@ _NUMBER = 8
 _CHARACTER = 4  # bytes in an array of texts, where each has the room of the longest
 
 
-def read_table(path: Path) -> pa.Table:
-    """Return the table in a Parquet file without columns of lists, texts as dictionaries.
+def read_table(content: bytes) -> pa.Table:
+    """Return the table in the bytes of a Parquet file: no columns of lists, texts as dictionaries.
 
     Its footer says how many rows and columns there are, and how long their pages; a few bytes may
     stand for 10^9 equal rows. It may take the limit ``RUN_TABLE``, or 64 times the file's size
@@ -27,12 +26,13 @@ def read_table(path: Path) -> pa.Table:
     Raises:
         ValueError: When it would take more, or holds a column that no run has; pyarrow's errors of
             damaged files are ValueErrors too.
-        OSError: When it cannot be read.
+        OSError: When it is none.
     """
+    import pyarrow as pa
     from pyarrow import parquet, types
 
-    size = path.stat().st_size
-    with parquet.ParquetFile(path) as file:
+    size = len(content)
+    with parquet.ParquetFile(pa.BufferReader(content)) as file:
         schema, metadata = file.schema_arrow, file.metadata
         groups = [metadata.row_group(place) for place in range(metadata.num_row_groups)]
     n = metadata.num_rows
@@ -44,7 +44,8 @@ def read_table(path: Path) -> pa.Table:
             raise ValueError(f"column {field.name!r} is of type {str(field.type)[:40]}")
     texts = [one.name for one in flat if not types.is_primitive(one.type)]
     # A text that many rows repeat is there once, and its length is known before it is copied.
-    table = parquet.read_table(path, columns=[one.name for one in flat], read_dictionary=texts)
+    names = [one.name for one in flat]
+    table = parquet.read_table(pa.BufferReader(content), columns=names, read_dictionary=texts)
     longest = max((_longest(table[name]) for name in texts), default=0)
     _check(_CHARACTER * n * longest, size)
     return table

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from pxgen_plugins.utils import optional
-from pxgen_plugins.utils.contents import read_bytes
 from pxgen_plugins.utils.errors import ParameterError, short_repr
+from pxgen_plugins.utils.files import read_regular
 from pxgen_plugins.utils.limits import Limit
 from pxgen_plugins.utils.redaction import remember
 
@@ -49,12 +49,16 @@ def read_file(path: Path, faults: Faults) -> dict[str, Any]:
         MissingDependencyError: When pyyaml is needed and absent.
     """
     try:
-        text = read_bytes(path, _SIZE).decode("utf-8")
+        text = read_regular(path, _SIZE).decode("utf-8-sig")
     except (OSError, ValueError) as error:
-        why = str(error) if type(error) is ValueError else type(error).__name__
-        hint = f"Check the path ({why})."
+        if type(error) is ValueError:  # of the limit
+            hint = "Settings hold no data; name files instead."
+            allowed = f"of at most {_SIZE.value:,} {_SIZE.what}"
+            raise ParameterError("the file", allowed, str(error), hint) from error
+        hint = f"Check the path ({type(error).__name__})."
         raise ParameterError("the file", "readable text", short_repr(str(path)), hint) from error
-    content = _read_toml(text) if path.suffix == ".toml" else read_yaml(text, "the file", faults)
+    toml = path.suffix.lower() == ".toml"
+    content = _read_toml(text) if toml else read_yaml(text, "the file", faults)
     if content is None:
         return {}
     if not isinstance(content, dict):

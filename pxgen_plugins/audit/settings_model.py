@@ -11,7 +11,7 @@ from pxgen_plugins.audit.conditions import Condition
 from pxgen_plugins.audit.settings_file import MOST, Faults
 from pxgen_plugins.utils import optional
 from pxgen_plugins.utils.errors import ParameterError, short_repr
-from pxgen_plugins.utils.validation import LARGEST, nearest
+from pxgen_plugins.utils.validation import LARGEST, data_range, nearest
 
 try:
     from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
@@ -45,8 +45,14 @@ def _check_condition(spec: Any) -> Any:
     return spec
 
 
+def _check_range(ends: list[float]) -> list[float]:
+    return list(data_range(ends, "anchors.range") or ())
+
+
 File = Annotated[str, Field(pattern=r"^[^\x00]+$"), AfterValidator(_absolute)]
 """A path, relative to ``context["folder"]``."""
+Range = Annotated[list[float], Field(min_length=2, max_length=2), AfterValidator(_check_range)]
+"""Two numbers, the lower one first."""
 Count = Annotated[int, Field(ge=1, le=MOST)]
 Package = Annotated[str, Field(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$")]
 Seed = Annotated[int, Field(ge=0, le=LARGEST)]
@@ -105,10 +111,12 @@ class ModelSettings(Table):
 
 
 class AnchorSettings(Table):
-    """The instances that a model is asked about, or that criteria learn from."""
+    """The instances that a model is asked about, or reference data."""
 
     one_of: ClassVar = ("path", "shipped")
-    owners: ClassVar = {"split": "shipped", "digits": "shipped"}
+    owners: ClassVar = {"split": "shipped", "digits": "shipped"} | dict.fromkeys(
+        ("range", "resize", "transform", "background", "columns", "labels", "ids"), "path"
+    )
 
     path: File | None = Field(
         None, description="folder of images, .csv of paths, .npy, .npz, .parquet, texts, a table"
@@ -118,7 +126,25 @@ class AnchorSettings(Table):
     )
     split: Literal["train", "test"] = Field("test", description="of shipped data")
     digits: list[Any] | None = Field(None, description="of shipped data: only these")
+    columns: list[str] | None = Field(
+        None, description="of a table: its features, or the column of texts, paths, lists or images"
+    )
+    labels: str | None = Field(None, description="of a table: the column of labels")
+    ids: str | None = Field(None, description="of a table: the column of ids")
     limit: Count | None = Field(None, description="only the first so many")
+    resize: Any = Field(
+        None, description="of pictures: crop, stretch or pad to the model's size; absent: none"
+    )
+    transform: list[Any] | None = Field(
+        None, description="of pictures: steps by name, as in [mirror, {center_crop: 20}]"
+    )
+    background: Any = Field(
+        None, description="of pictures: the colour behind transparent pixels, as in white"
+    )
+    range: Range | None = Field(
+        None,
+        description="lowest and highest value in the path's files, scaled to the model's range",
+    )
 
 
 class ExecutorSettings(Table):
@@ -148,15 +174,20 @@ class Settings(Table):
         [], description="packages of which model.factory may be; pxgen audit --allow names them too"
     )
     anchors: AnchorSettings = Field(description="what the model is asked about")
-    reference: AnchorSettings | None = Field(None, description="data for criteria that learn first")
+    reference: AnchorSettings | None = Field(
+        None,
+        description="held-out data of the training kind, for a threshold with source: reference "
+        "and for criteria that learn first",
+    )
     intrinsic: list[Any] = Field(
         ["kld"], description="intrinsic criteria: names, or mappings with name"
     )
     extrinsic: list[Any] = Field(["mse"], description="extrinsic criteria")
     rule: Literal["all", "any", "mean"] = Field("all", description="how several of a kind decide")
     threshold: dict[str, Any] = Field(
-        {"name": "MeanMax", "n_samples": 10_000, "n_repeats": 3},
-        description="where thresholds come from",
+        {"name": "MeanMax", "n_samples": 1_000, "n_repeats": 100},
+        description="where thresholds come from: a rule and its parameters, as in "
+        "{name: Conformal, alpha: 0.05, source: reference, joint: true}",
     )
     selectors: list[Any] = Field(["k_center"], description="how representatives are picked")
     n_representatives: Count = Field(10, description="per group and selector")
@@ -295,7 +326,7 @@ def schema() -> dict[str, Any]:
 _EXAMPLE = {
     "model": "\n  shipped: mnist_vae",
     "anchors": "\n  shipped: mnist\n  limit: 2000",
-    "conditions": '\n  - "label:0.HIHE.fraction >= 0.9"'
+    "conditions": '\n  - "label:0.HIHE.fraction >= 0.8"'
     '\n  - {condition: "HILE.fraction <= 0.95", severity: warning}',
     "output": " runs/first",
 }

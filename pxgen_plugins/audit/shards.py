@@ -6,6 +6,7 @@ import contextlib
 import json
 import re
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,32 +15,46 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pxgen_plugins.anchors import Anchors
-from pxgen_plugins.audit.digests import model_digest, plan_digest
+from pxgen_plugins.anchors.scale import Span
+from pxgen_plugins.audit import fit
+from pxgen_plugins.audit.digests import (
+    files_digest,
+    model_digest,
+    parts_digest,
+    plan_digest,
+    sources_digest,
+)
 from pxgen_plugins.audit.inputs import build_model, open_set
 from pxgen_plugins.audit.settings import Config
 from pxgen_plugins.explainer import PXGen
 from pxgen_plugins.scoring import Scores
-from pxgen_plugins.utils.errors import AnchorError, ModelError, caller
-from pxgen_plugins.utils.files import write_atomic
-from pxgen_plugins.utils.resumable import PLAN
+from pxgen_plugins.utils.errors import AnchorError, ModelError, ParameterError, caller
+from pxgen_plugins.utils.files import checksum, write_atomic
+from pxgen_plugins.utils.limits import Limit
+from pxgen_plugins.utils.resumable import read_plan
+from pxgen_plugins.utils.tensors import read_tensors
+from pxgen_plugins.utils.text import without_addresses
 from pxgen_plugins.utils.threads import one_thread
 
 __all__ = [
-    "FIT",
     "SHARDS",
     "Work",
     "count",
     "gather",
     "hold",
     "missing",
+    "plan_checksum",
     "score_shard",
     "sweep",
     "work_of",
 ]
 
-FIT, SHARDS = "fit", "shards"
+SHARDS = "shards"
+_ABOUT = "shard"  # key of the metadata
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{16}")  # as write_atomic names what is not whole yet
 _MIN_AGE = 3600  # seconds
+_MOST_REASON = 4096  # bytes in a shard for each anchor
+_MOST_HEADER = 1 << 16  # bytes
 
 
 @dataclass(frozen=True)
@@ -65,6 +80,8 @@ _cache: dict[tuple[Path, str], Work] = {}  # at most one, because models are lar
 def hold(folder: Path, config: Config, model: Any, anchors: Anchors, plan: str) -> None:
     """Keep what this process has opened already, so that :func:`work_of` does not open it again.
 
+    The fitted explainer is read from the folder, as others will read it.
+
     Args:
         folder: The run folder, with its fitted explainer.
         config: The settings.
@@ -73,7 +90,7 @@ def hold(folder: Path, config: Config, model: Any, anchors: Anchors, plan: str) 
         plan: Digest of the plan.
     """
     _cache.clear()
-    _cache[folder, plan] = Work(config, PXGen.load(folder / FIT, model), anchors, plan)
+    _cache[folder, plan] = Work(config, fit.load(folder, model, plan), anchors, plan)
 
 
 @caller("pxgen audit")
@@ -81,16 +98,24 @@ def work_of(folder: Path) -> Work:
     """Return the work that a run folder describes; built once per process.
 
     Raises:
-        ParameterError: When the folder holds no plan, or no fitted explainer.
+        ParameterError: When the folder holds no plan or no fitted explainer, or these were changed.
         ModelError: When the model is not the plan's.
     """
-    plan = json.loads((folder / PLAN).read_text(encoding="utf-8"))
+    try:
+        plan = read_plan(folder) or {}
+    except ValueError:
+        plan = {}
+    if plan.get("checksum") != plan_checksum(plan):
+        hint = "Run pxgen audit again: it writes the plan anew."
+        raise ParameterError("the plan", "as it was written", "another", hint)
     digest = plan_digest(plan["digests"])
     if (folder, digest) in _cache:
         return _cache[folder, digest]
     config = Config.of_plan(plan["settings"])
+    files = files_digest(config)
     model = build_model(config)
-    if model_digest(config, model) != plan["digests"]["model"]:
+    sources = sources_digest(config, model, files)
+    if model_digest(config, model, sources) != plan["digests"]["model"]:
         hint = "Let the factory load its weights, or seed them."
         allowed = "the same whenever it is built"
         raise ModelError("model", allowed, "another than the plan's", hint)
@@ -100,7 +125,17 @@ def work_of(folder: Path) -> Work:
         allowed = f"the {plan['n_anchors']} anchors of the plan"
         raise AnchorError("anchors", allowed, "others", hint)
     hold(folder, config, model, anchors, digest)
-    return _cache[folder, digest]
+    work = _cache[folder, digest]
+    if parts_digest(work.explainer) != plan["digests"]["code"]:
+        hint = "Install the same code for every worker, and start over with --fresh."
+        raise ParameterError("the code", "that of the plan", "another's", hint)
+    return work
+
+
+def plan_checksum(plan: Mapping[str, Any]) -> str:
+    """Return the checksum of all that a plan holds but this."""
+    rest = {key: value for key, value in plan.items() if key != "checksum"}
+    return checksum(json.dumps(rest, sort_keys=True).encode())
 
 
 def count(n_anchors: int, size: int) -> int:
@@ -131,15 +166,19 @@ def score_shard(folder: Path, index: int) -> int:
     rows = _rows(index, work.config["shard_size"], len(work.anchors))
     with one_thread():
         scores = work.explainer.scorer().score(work.anchors, rows=rows)
-    reasons = json.dumps({str(at): why for at, why in sorted(scores.reasons.items())})
-    metadata = {"reasons": reasons, "plan": work.plan}
-    content = save({"values": np.ascontiguousarray(scores.values)}, metadata)
-    write_atomic(_path(folder, index), content)
+    # addresses in what a model raised differ between runs
+    whys = {str(at): without_addresses(why) for at, why in sorted(scores.reasons.items())}
+    values, plan = np.ascontiguousarray(scores.values), work.plan
+    texts = {"reasons": json.dumps(whys), "span": json.dumps(scores.span.to_data()), "plan": plan}
+    about = texts | {"checksum": _checksum(index, values, texts)}
+    # a single key: safetensors writes several in an order that differs between calls
+    content = save({"values": values}, {_ABOUT: json.dumps(about)})
+    write_atomic(_path(folder, index), content, root=folder)
     return index
 
 
 def missing(folder: Path, n_anchors: int, size: int, width: int, plan: str) -> list[int]:
-    """Return the shards that are not there, not whole, or of another plan.
+    """Return the shards that are not there, not as they were written, or of another plan.
 
     Args:
         folder: The run folder.
@@ -163,6 +202,7 @@ def gather(folder: Path, n_anchors: int, size: int, width: int, plan: str) -> Sc
     """
     values = np.empty((n_anchors, width))
     reasons: dict[int, str] = {}
+    span = Span()
     for index in range(count(n_anchors, size)):
         rows = _rows(index, size, n_anchors)
         shard = _read(folder, index, (len(rows), width), plan)
@@ -170,18 +210,23 @@ def gather(folder: Path, n_anchors: int, size: int, width: int, plan: str) -> Sc
             raise FileNotFoundError(f"shard {index} of {folder}")
         values[rows.start : rows.stop] = shard[0]
         reasons |= {rows.start + int(at): str(why) for at, why in shard[1].items()}
-    return Scores(values, reasons)
+        span.merge(shard[2])
+    return Scores(values, reasons, span)
 
 
 def sweep(folder: Path) -> None:
     """Remove what writes that were killed left in a run folder more than an hour ago.
 
-    Younger ones may be those of another process, which scores other shards.
+    Younger ones may be those of another process, which scores other shards. Folders behind links
+    are left alone.
     """
-    for path in [*folder.glob(".*"), *folder.glob(f"{SHARDS}/.*"), *folder.glob(f"{FIT}/.*")]:
-        with contextlib.suppress(FileNotFoundError):  # it was renamed by now
-            if _TEMPORARY.fullmatch(path.name) and time.time() - path.lstat().st_mtime > _MIN_AGE:
-                path.unlink()
+    places = [folder, folder / SHARDS, folder / fit.FIT]
+    for place in [place for place in places if place == folder or not place.is_symlink()]:
+        for path in place.glob(".*"):
+            with contextlib.suppress(FileNotFoundError):  # it was renamed by now
+                old = time.time() - path.lstat().st_mtime > _MIN_AGE
+                if _TEMPORARY.fullmatch(path.name) and old:
+                    path.unlink()
 
 
 def _rows(index: int, size: int, n: int) -> range:
@@ -192,19 +237,26 @@ def _path(folder: Path, index: int) -> Path:
     return folder / SHARDS / f"{index:06d}.safetensors"
 
 
+def _checksum(index: int, values: NDArray[np.float64], texts: Mapping[str, str]) -> str:
+    """Return the checksum of a shard, its place among the others included."""
+    head = json.dumps([index, values.shape, str(values.dtype), dict(texts)], sort_keys=True)
+    return checksum(head.encode() + values.tobytes())
+
+
 def _read(
     folder: Path, index: int, shape: tuple[int, int], plan: str
-) -> tuple[NDArray[np.float64], dict[str, Any]] | None:
-    from safetensors import safe_open
-
+) -> tuple[NDArray[np.float64], dict[str, Any], Span] | None:
+    most = _MOST_HEADER + shape[0] * (_MOST_REASON + 8 * shape[1])
+    limit = Limit("SHARD", most, "bytes of a shard")
     try:
-        with safe_open(_path(folder, index), framework="numpy") as file:
-            values = file.get_tensor("values")
-            metadata = file.metadata()
-            reasons = json.loads(metadata["reasons"])
-        if metadata["plan"] != plan or not all(0 <= int(at) < shape[0] for at in reasons):
+        arrays, metadata = read_tensors(_path(folder, index), limit)
+        values, about = arrays["values"], json.loads(metadata[_ABOUT])
+        texts = {name: about[name] for name in ("reasons", "span", "plan")}
+        if about["plan"] != plan or about["checksum"] != _checksum(index, values, texts):
             return None
+        whys, span = json.loads(texts["reasons"]), Span.of(json.loads(texts["span"]))
+        good = values.shape == shape and values.dtype == np.float64
+        good = good and all(0 <= int(at) < shape[0] for at in whys)
+        return (values, whys, span) if good else None
     except Exception:  # absent, or not one of ours: it is scored again
         return None
-    good = values.shape == shape and values.dtype == np.float64 and isinstance(reasons, dict)
-    return (values, reasons) if good else None

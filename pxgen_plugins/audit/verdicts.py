@@ -116,14 +116,17 @@ def judge(
 ) -> list[Judgement]:
     """Judge conditions on a run.
 
-    A share is judged on an end of its Wilson interval (Wilson 1927), its change since the baseline
-    on one of Newcombe's paired interval (1998, method 10), a median on the order statistics around
-    it (Conover 1999, section 3.2), the mean stability on Student's interval over anchors, a
-    threshold, and its change, on the spread of the calibration repeats, t-distributed: for an upper
-    limit the high end must keep it, for a lower limit the low end. So few anchors never pass by
-    luck. Counts, changes of medians and stability, and thresholds of one repeat have no interval
-    and are judged as they are. Anchors that have no group (invalid) may belong to any: an interval
-    reaches as far as if they did. What is NaN or unknown is an error and never passes.
+    A share is judged on an end of its interval for other anchors *and* another calibration
+    (:class:`pxgen_plugins.groups.GroupShares`), and so is its change since the baseline, where
+    common random numbers cancel if both runs have the same seed
+    (:class:`pxgen_plugins.audit.paired_shares.PairedShares`), and the share that moved. A median is
+    judged on the order statistics around it (Conover 1999, section 3.2), the mean stability on
+    Student's interval over anchors, a threshold, and its change, on Student's over the calibration
+    repeats. For an upper limit the high end must keep it, for a lower limit the low end, so few
+    anchors or repeats never pass by luck. Counts, changes of medians and stability, and thresholds
+    of one repeat have no interval and are judged as they are. Anchors that have no group (invalid)
+    may belong to any: an interval reaches as far as if they did. What is NaN or unknown is an error
+    and never passes.
 
     Args:
         conditions: What must hold.
@@ -222,7 +225,8 @@ def _interval_reason(
     percent = f"{100 * condition.confidence:g}%"
     reason = f"the value holds, but not the end of its {percent} interval, {bound:.6g}"
     if not math.isfinite(bound):
-        reason = f"the value holds, but there are too few anchors for a {percent} interval"
+        few = "calibration repeats" if value.n is None else "anchors"
+        reason = f"the value holds, but there are too few {few} for a {percent} interval"
     if value.n is None:
         return reason
     unknown = int(result.is_invalid.sum()) if comparison.group != INVALID else 0

@@ -126,6 +126,7 @@ def compare(
     target: Any = "mse",
     n_anchors: int = 4,
     quality: bool = True,
+    anchors_range: tuple[float, float] | None = None,
     seed: int = 0,
     verbose: bool = False,
 ) -> Comparison:
@@ -148,6 +149,7 @@ def compare(
         target: What named adapters explain, where they take a target.
         n_anchors: Anchors that local methods explain, in turn one of each group.
         quality: Measure quality too, which runs local methods several times more.
+        anchors_range: Lowest and highest value that ``X`` may hold, as for :meth:`PXGen.explain`.
         seed: Seed of adapters made here and of the measures.
         verbose: Show progress on stderr.
 
@@ -165,10 +167,10 @@ def compare(
         allowed = "a model of pxgen_plugins.models"
         raise ParameterError("model", allowed, type(model).__name__, hint)
     parsed = methods_of(methods)
-    anchors = open_for(model, X, labels=labels)
+    anchors = open_for(model, X, labels=labels, anchors_range=anchors_range)
     explanation, cost = _explain_groups(model, anchors, groups, seed)
     result = Result.of(explanation)
-    scorer = Scorer(model, [], seed=seed)
+    scorer = _scorer(model, explanation, seed)
     local = _local_anchors(result, n_anchors)
     able = "reconstruct" in model.capabilities
     task = Task(
@@ -217,6 +219,14 @@ def _explain_groups(
             explainer.fit()
         explanation = explainer.explain(anchors)
     return explanation, cost
+
+
+def _scorer(model: Model, explanation: Any, seed: int) -> Scorer:
+    """Return a scorer with the explanation's settings: shown is the reconstruction it scored."""
+    params = explanation.meta.get("params", {})
+    names = ("seed", "reconstruction", "precision")
+    known = {name: params[name] for name in names if params.get(name) is not None}
+    return Scorer(model, [], **{"seed": seed, **known})
 
 
 def _local_anchors(result: Result, n: int) -> NDArray[np.int64]:

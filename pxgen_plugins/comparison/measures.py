@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -11,14 +11,20 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from pxgen_plugins.adapters.targets import Target, resolve
 from pxgen_plugins.comparison.agreement import agreement, attributions_of, evidence_of
 from pxgen_plugins.comparison.outcome import Outcome, Task
 from pxgen_plugins.evaluation import quality
 from pxgen_plugins.evaluation.permutation import permuted_weights, weights_by_layer
+from pxgen_plugins.scoring import Scorer
+from pxgen_plugins.utils.seeds import derive
+from pxgen_plugins.utils.sequences import even_positions
 
 __all__ = ["helpful_samples", "quality_of", "with_repeats"]
 
 _HELPFUL = 10  # training samples shown
+_COPIES = 8  # training samples that are explained, to see whether each finds itself
+_ROWS = 256  # anchors whose targets are predicted by effects
 _LONGEST_REPEAT = 60.0  # seconds: a slower method is not run again to see whether it repeats
 
 
@@ -43,13 +49,16 @@ def quality_of(outcome: Outcome, explainer: Any, task: Task) -> dict[str, Any]:
         return _quality_of_attributions(values, explainer, task)
     if outcome.evidence == "latent_attribution" and values is not None:
         codes = torch.from_numpy(task.features[task.local]).to(task.model.device)
-        if values.shape != tuple(codes.shape):  # several dimensions may play as one
+        weights = values.reshape(len(values), -1)  # those of latent maps have the map's shape
+        if weights.shape != tuple(codes.shape):  # several dimensions may play as one
             return {}
         value_at = _value_at(explainer, task)
-        return {"ablation_agreement": quality.ablation_agreement(value_at, codes, values)}
+        return {"ablation_agreement": quality.ablation_agreement(value_at, codes, weights)}
     if outcome.evidence == "prototypes" and data.get("indices") is not None:
         picks = np.asarray(data["indices"], dtype=np.int64)
         return dict(quality.coverage(task.features, picks, task.anchors.labels))
+    if outcome.evidence in _BY_KIND and hasattr(explainer, "evidence"):
+        return _BY_KIND[outcome.evidence](data, explainer, task)
     names = ("trustworthiness", "neighbour_preservation")
     return {name: data[name] for name in names if isinstance(data.get(name), float)}
 
@@ -59,14 +68,73 @@ def helpful_samples(explanation: Any, explainer: Any) -> NDArray[Any] | None:
     data, training = explanation.data, getattr(explainer, "training", None)
     if training is None or evidence_of(explanation) != "influence":
         return None
-    influence = data.get("influence")
-    # one row per training sample; NaN where a gradient was not finite
-    table = (
-        np.asarray(data["scores"], float).T if influence is None else np.asarray(influence, float)
-    )
+    table = _influence(data)
     total = np.where(np.isnan(table).all(axis=1), -np.inf, np.nansum(table, axis=1))
     best = np.argsort(-total, kind="stable")[:_HELPFUL]
     return np.asarray(training[best[np.isfinite(total[best])]], dtype=np.float32)
+
+
+def _influence(data: Mapping[str, Any]) -> NDArray[np.float64]:
+    """Return a row per training sample, a column per anchor; NaN where there is no influence."""
+    table = data.get("influence")
+    table = np.asarray(data["scores"]).T if table is None else np.asarray(table)
+    return table.astype(np.float64)
+
+
+def _quality_of_influence(data: Mapping[str, Any], explainer: Any, task: Task) -> dict[str, Any]:
+    """Explain copies of training samples: each should be helped most by its own."""
+    training = getattr(explainer, "training", None)
+    if training is None or len(training) < 2:
+        return {}
+    rng = np.random.default_rng(derive(task.seed, "copies"))
+    own = np.sort(rng.choice(len(training), min(_COPIES, len(training)), replace=False))
+    copies = _influence(explainer.explain(training[own]).data)
+    return dict(quality.copy_ranks(copies, own))
+
+
+def _quality_of_contrast(data: Mapping[str, Any], explainer: Any, task: Task) -> dict[str, Any]:
+    """Count what was looked for; where a change is said, the decision must be another one."""
+    if not {"status", "start", "end", "pertinent"} <= set(data):
+        return {}
+    status = np.asarray(data["status"])
+    searched = np.isin(status, ["found", "none"])
+    across = np.asarray(data["start_decision"]) != np.asarray(data["end_decision"])
+    found = (status == "found") & (across | (data["pertinent"] == "positive"))
+    start, end = (np.asarray(data[key])[searched] for key in ("start", "end"))
+    return dict(quality.change(start, end, found[searched])) if searched.any() else {}
+
+
+def _quality_of_effect(data: Mapping[str, Any], explainer: Any, task: Task) -> dict[str, Any]:
+    """Predict the targets at the anchors' own codes, where every dimension has a curve."""
+    curves = data.get("ale_values") or [np.transpose(c) for c in data.get("pd_values") or []]
+    grids = data.get("feature_values") or []
+    valid = np.flatnonzero(np.isfinite(task.features).all(axis=1))
+    rows = valid[even_positions(len(valid), _ROWS)]
+    codes = task.features[rows].astype(np.float64)
+    if len(curves) != codes.shape[1]:
+        return {}
+    x = Scorer(task.model, []).inputs(task.anchors, rows)
+    batch = torch.from_numpy(x).to(task.model.device, task.model.dtype)
+    given = explainer.target if isinstance(explainer.target, list | tuple) else [explainer.target]
+    shares = []
+    for t, target in enumerate(given):
+        with torch.no_grad():
+            parts = [
+                resolve(target, task.model).value(task.model, some, seed=explainer.seed)
+                for some in torch.split(batch, explainer.batch_size)
+            ]
+        values = torch.cat(parts).double().cpu().numpy()
+        finite = np.isfinite(values)
+        own = [np.asarray(curve)[:, t] for curve in curves]
+        shares.append(quality.additive_fidelity(codes[finite], values[finite], grids, own))
+    return {"additive_fidelity": float(np.mean(shares))}
+
+
+_BY_KIND: dict[str | None, Callable[[Mapping[str, Any], Any, Task], dict[str, Any]]] = {
+    "influence": _quality_of_influence,
+    "counterfactual": _quality_of_contrast,
+    "effect": _quality_of_effect,
+}
 
 
 def _with_next_seed(explainer: Any) -> Any | None:
@@ -78,8 +146,6 @@ def _with_next_seed(explainer: Any) -> Any | None:
 
 
 def _target(explainer: Any, task: Task) -> Any:
-    from pxgen_plugins.adapters.targets import Target, resolve
-
     target = getattr(explainer, "target", task.target)
     return target if isinstance(target, Target) else resolve(target, task.model)
 
@@ -89,7 +155,13 @@ def _value_at(explainer: Any, task: Task) -> Callable[[Any], Any]:
     target = _target(explainer, task)
     x = torch.from_numpy(task.inputs).to(task.model.device, task.model.dtype)
     shape = task.model.latent_shape
-    return lambda z: target.value_at(task.model, z.reshape(len(z), *shape), x)
+    seed = _seed(explainer, task)
+    return lambda z: target.value_at(task.model, z.reshape(len(z), *shape), x, seed=seed)
+
+
+def _seed(explainer: Any, task: Task) -> int:
+    """Return the seed of the target's own noise: what is measured is what was explained."""
+    return int(getattr(explainer, "seed", task.seed))
 
 
 def _quality_of_attributions(
@@ -101,7 +173,11 @@ def _quality_of_attributions(
     low, high = task.model.data_range or (0.0, 1.0)
     x = torch.from_numpy(task.inputs).to(task.model.device, task.model.dtype)
     measures: dict[str, Any] = quality.deletion_insertion(
-        lambda batch: target.value(task.model, batch), x, values, low, seed=task.seed
+        lambda batch: target.value(task.model, batch, seed=_seed(explainer, task)),
+        x,
+        values,
+        low,
+        seed=task.seed,
     )
 
     def explain(inputs: Any) -> Any:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from pxgen_plugins.criteria.base import REGISTRY, Batch, Criterion, Kind, named_caller
+from pxgen_plugins.models.outputs import FEATURES, one_array
 from pxgen_plugins.models.runtime import EvaluationMode, expect_independent_rows, modules_of
 from pxgen_plugins.utils import validation
 from pxgen_plugins.utils.errors import ModelError, ParameterError, caller, short_repr
@@ -53,11 +54,17 @@ def feature_maps(network: Network | None, x: Tensor) -> list[Tensor]:
             allowed = f"callable on a batch of shape {tuple(x.shape)}, {x.dtype}"
             hint = "Wrap it so that it fits, in a module: what it gets is cast and reshaped there."
             raise ModelError("network", allowed, got, hint) from error
-    parts = list(returned) if isinstance(returned, (list, tuple)) else [returned]
+    several = isinstance(returned, (list, tuple))
+    parts = list(returned) if several else [one_array("network", returned, FEATURES)]
     for part in parts:
-        if not isinstance(part, Tensor) or part.ndim < 2 or len(part) != len(x):
+        if (
+            not isinstance(part, Tensor)
+            or part.is_complex()
+            or part.ndim < 2
+            or len(part) != len(x)
+        ):
             hint = "Return features of shape (b, c) or (b, c, h, w), or a list of such."
-            allowed = f"of {len(x)} rows of features"
+            allowed = f"of {len(x)} rows of features, real numbers"
             raise ModelError("network's result", allowed, short_repr(part), hint)
     return [part.reshape(len(part), part.shape[1], -1) for part in parts]
 

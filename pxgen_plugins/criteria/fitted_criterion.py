@@ -66,6 +66,11 @@ class FittedCriterion(Criterion):
         return good
 
     @property
+    def learns_from_data(self) -> bool:
+        """Whether it learns from reference data where that is given."""
+        return self.learns_from != "samples"
+
+    @property
     def state(self) -> dict[str, NDArray[np.generic]]:
         """What was learned, as arrays; empty before :meth:`fit`."""
         return {name: value.cpu().numpy() for name, value in (self._state or {}).items()}

@@ -57,9 +57,11 @@ class MSSSIM(Criterion):
         # contrast and structure at every scale, luminance at the coarsest alone
         factors = []
         for scale in range(scales):
+            if scale:
+                x, y = avg_pool2d(x, 2), avg_pool2d(y, 2)
             whole, structure = maps(x, y, width)
-            factors.append((whole if scale == scales - 1 else structure).mean(2))
-            x, y = avg_pool2d(x, 2), avg_pool2d(y, 2)
+            # rounding leaves the range where pictures are constant
+            factors.append((whole if scale == scales - 1 else structure).mean(2).clamp(-1.0, 1.0))
         if scales == 1:
             return -factors[0].mean(1)
         powers = torch.stack(factors, -1).clamp(min=_FLOOR) ** (weights / weights.sum())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 import torch
 from safetensors.torch import load
@@ -11,6 +10,7 @@ from torch import Tensor, nn
 
 from pxgen_plugins.datasets.data_files import read
 from pxgen_plugins.utils.errors import ParameterError, caller, short_repr
+from pxgen_plugins.utils.files import read_regular
 from pxgen_plugins.utils.validation import integer
 
 __all__ = ["MNISTVAE", "load_mnist_vae"]
@@ -120,7 +120,7 @@ def load_mnist_vae(
     if weights is not None:
         net = MNISTVAE(latent_size)
         try:
-            net.load_state_dict(load(Path(weights).read_bytes()))
+            net.load_state_dict(load(read_regular(weights)))
         except Exception as error:  # safetensors and torch raise their own
             hint = "Give a file that examples/train_mnist_vae.py wrote."
             allowed = f"weights of a MNISTVAE({latent_size})"

@@ -7,6 +7,11 @@ from typing import TYPE_CHECKING
 from pxgen_plugins.utils.lazy import attach
 
 if TYPE_CHECKING:
+    from pxgen_plugins.evaluation.calibration_studies import (
+        SamplePool,
+        calibration_study,
+        draw_pool,
+    )
     from pxgen_plugins.evaluation.features import extract_features
     from pxgen_plugins.evaluation.frechet import frechet_distance
     from pxgen_plugins.evaluation.kernel import KernelDistance, kernel_distance
@@ -27,12 +32,15 @@ __all__ = [
     "Moments",
     "RemovalExperiment",
     "RemovalResult",
+    "SamplePool",
     "SampleQuality",
     "Scorecard",
     "Study",
     "TrainingSamples",
     "anchor_study",
+    "calibration_study",
     "compare_training_samples",
+    "draw_pool",
     "evaluate",
     "extract_features",
     "frechet_distance",
@@ -46,12 +54,15 @@ _HOMES = {
     "Moments": "moments",
     "RemovalExperiment": "removal",
     "RemovalResult": "removal_result",
+    "SamplePool": "calibration_studies",
     "SampleQuality": "precision_recall",
     "Scorecard": "scorecard",
     "Study": "study",
     "TrainingSamples": "training_samples",
     "anchor_study": "studies",
+    "calibration_study": "calibration_studies",
     "compare_training_samples": "training_samples",
+    "draw_pool": "calibration_studies",
     "evaluate": "scorecard",
     "extract_features": "features",
     "frechet_distance": "frechet",

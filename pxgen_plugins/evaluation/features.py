@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from pxgen_plugins.anchors import open_for
 from pxgen_plugins.criteria.base import Batch
 from pxgen_plugins.models.base import Model, capabilities
-from pxgen_plugins.models.runtime import EvaluationMode, modules_of
+from pxgen_plugins.models.outputs import FEATURES, one_array
+from pxgen_plugins.models.runtime import EvaluationMode, expect_weights, modules_of
 from pxgen_plugins.scoring import Scorer
 from pxgen_plugins.utils import validation
 from pxgen_plugins.utils.errors import (
@@ -41,6 +42,7 @@ class _NoModel:
         modules: list[nn.Module],
     ) -> None:
         self.sample_shape, self.data_range = sample_shape, data_range
+        expect_weights(modules)
         weights = (p for module in modules for p in module.parameters() if p.is_floating_point())
         first = next(weights, torch.empty(0))
         self.device, self.dtype = first.device, first.dtype
@@ -53,6 +55,7 @@ def extract_features(
     *,
     sample_shape: tuple[int, ...] | None = None,
     data_range: tuple[float, float] | None = (0.0, 1.0),
+    anchors_range: tuple[float, float] | None = None,
     batch_size: int = 256,
     verbose: bool = False,
 ) -> NDArray[np.float32]:
@@ -64,12 +67,16 @@ def extract_features(
             the posterior mean where there is one), a module or any other callable from a batch
             (b, ...) to features, or None for the elements themselves. Feature maps (b, c, h, w)
             are averaged over positions, as Heusel et al. (2017) do; anything else is flattened.
+            Of a tuple, mapping or dataclass the only tensor is taken, or that of a usual name
+            (``features``, ``pooler_output``, ...).
             Modules, also those behind a method (``net.features``), are called in evaluation mode,
             on their device and in their floating type, and keep their flags. Any other function is
             called as it is: put a network inside it in evaluation mode first.
         sample_shape: Shape of one instance as the network takes it; None takes ``X`` as it is. A
             model brings its own, and its own range.
         data_range: Lowest and highest value that the network takes; None when unbounded.
+        anchors_range: Lowest and highest value that ``X`` may hold, scaled to ``data_range``; None
+            takes uint8 as 0 to 255 and floats as they are.
         batch_size: Instances per call.
         verbose: Show a progress bar.
 
@@ -104,7 +111,7 @@ def extract_features(
     model = network if is_model else _NoModel(sample_shape, within, modules)
     size = validation.integer(batch_size, "batch_size", minimum=1)
     scorer = Scorer(model, [], batch_size=size)
-    anchors = open_for(model, X)
+    anchors = open_for(model, X, anchors_range=anchors_range)
     parts: list[NDArray[np.float32]] = []
     reasons: dict[int, str] = {}
     with (
@@ -138,6 +145,7 @@ def _answer(network: Any, x: Tensor, is_model: bool) -> Any:
 
 
 def _rows(features: Any, n: int, pooled: bool) -> NDArray[np.float32]:
+    features = one_array("network", features, FEATURES)
     values = features if isinstance(features, Tensor) else torch.as_tensor(np.asarray(features))
     if values.ndim < 2 or len(values) != n:
         hint = "Return one row of features per instance."

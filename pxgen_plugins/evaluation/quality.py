@@ -1,9 +1,9 @@
-"""Measures of quality for attributions, latent weights and prototypes."""
+"""Measures of quality, for each kind of evidence its own."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,9 @@ from pxgen_plugins.utils.sequences import even_positions
 
 __all__ = [
     "ablation_agreement",
+    "additive_fidelity",
+    "change",
+    "copy_ranks",
     "cosine",
     "coverage",
     "deletion_insertion",
@@ -153,6 +156,88 @@ def ablation_agreement(values_at: Values, codes: Tensor, weights: Floats) -> flo
             moved[:, j] = 0.0
             effects[:, j] = (values_at(moved) - start).abs().cpu().numpy()
     return cosine(np.abs(weights), effects)
+
+
+def copy_ranks(influence: Floats, own: NDArray[np.int64]) -> dict[str, float]:
+    """Return how far up a training sample stands among those that helped its own copy.
+
+    An anchor that is a copy of a training sample should be helped most by that sample (the sanity
+    check of Kong and Chaudhuri 2021). ``copy_first``: share of copies for which it is so.
+    ``copy_rank``: mean share of the other training samples that helped less, ties counting half;
+    0.5 is chance.
+
+    Args:
+        influence: Array (n, k): of n training samples on the k copies; NaN counts as no help.
+        own: Which training sample each copy is of, (k,).
+
+    Example:
+        >>> copy_ranks(np.array([[3.0, 1.0], [2.0, 1.0], [1.0, 0.0]]), np.array([0, 1]))
+        {'copy_first': 1.0, 'copy_rank': 0.875}
+    """
+    table = np.where(np.isnan(influence), -np.inf, np.asarray(influence, dtype=np.float64))
+    mine = table[own, np.arange(len(own))]
+    less, same = (table < mine).sum(axis=0), (table == mine).sum(axis=0) - 1
+    ranks = (less + same / 2) / max(len(table) - 1, 1)
+    return {
+        "copy_first": float((mine >= table.max(axis=0)).mean()),
+        "copy_rank": float(ranks.mean()),
+    }
+
+
+def change(start: Floats, end: Floats, found: NDArray[np.bool_]) -> dict[str, float | None]:
+    """Return how often a counterfactual was found, and how large its changes are.
+
+    ``validity``: share of the rows for which one was found. ``relative_size``: mean length of the
+    change over the length of the start. ``changed_share``: mean share of the elements changed. The
+    last two are over the rows that were found; None where there is none.
+
+    Args:
+        start: Array (n, ...).
+        end: The same shape.
+        found: bool (n,).
+
+    Example:
+        >>> start, end = np.array([[3.0, 4.0], [1.0, 0.0]]), np.array([[3.0, 3.0], [1.0, 0.0]])
+        >>> change(start, end, np.array([True, False]))
+        {'validity': 0.5, 'relative_size': 0.2, 'changed_share': 0.5}
+    """
+    before, after = (np.asarray(t, np.float64).reshape(len(t), -1)[found] for t in (start, end))
+    sizes = np.linalg.norm(after - before, axis=1)
+    lengths = np.linalg.norm(before, axis=1)
+    some = bool(found.any())
+    return {
+        "validity": float(found.mean()) if len(found) else None,
+        "relative_size": float((sizes / np.where(lengths > 0, lengths, 1.0)).mean())
+        if some
+        else None,
+        "changed_share": float((after != before).mean()) if some else None,
+    }
+
+
+def additive_fidelity(
+    codes: Floats, values: Floats, grids: Sequence[Floats], curves: Sequence[Floats]
+) -> float:
+    """Return the share of a target's variance over rows that its effect curves explain, R^2.
+
+    Each row is predicted by the sum of its curves, read off at its coordinates, and a constant: 1
+    for a target without interactions, below 0 for curves that say less than a constant does.
+
+    Args:
+        codes: Array (n, d).
+        values: The target at the rows, (n,).
+        grids: Of each of the d dimensions, rising, (g_j,).
+        curves: The effect on each grid, (g_j,).
+
+    Example:
+        >>> codes = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 2.0]])
+        >>> grids = [np.array([0.0, 1.0]), np.array([0.0, 2.0])]
+        >>> additive_fidelity(codes, codes.sum(1), grids, [g - g.mean() for g in grids])
+        1.0
+    """
+    columns = zip(codes.T, grids, curves, strict=True)
+    predicted = np.sum([np.interp(z, grid, curve) for z, grid, curve in columns], axis=0)
+    missed, spread = np.var(values - predicted), np.var(values)
+    return float(np.round(1.0 - missed / spread, 12)) if spread > 0 else 1.0
 
 
 def rank_correlation(one: Floats, other: Floats) -> float:

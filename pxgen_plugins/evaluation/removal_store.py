@@ -16,7 +16,7 @@ from safetensors.numpy import load, save
 
 from pxgen_plugins.evaluation.removal_plan import Plan, Point
 from pxgen_plugins.utils.errors import ParameterError, warn
-from pxgen_plugins.utils.files import write_atomic
+from pxgen_plugins.utils.files import read_regular, write_atomic
 from pxgen_plugins.utils.resumable import begin
 
 __all__ = ["Reference", "Store"]
@@ -71,7 +71,7 @@ class Store:
             return None
         try:
             record = _read(self.folder / _REFERENCE)
-            content = (self.folder / _FEATURES).read_bytes()
+            content = read_regular(self.folder / _FEATURES)
             if hashlib.sha256(content).hexdigest() != record["sha256"]:
                 raise ValueError("features are not those that were written")
             for values in record["same_model"].values():
@@ -129,7 +129,7 @@ def _identity(plan: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    record = json.loads(path.read_text(encoding="utf-8"))
+    record = json.loads(read_regular(path))
     if not isinstance(record, dict):
         raise ValueError("not a JSON object")
     return record

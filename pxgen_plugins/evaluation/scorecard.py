@@ -131,7 +131,8 @@ def evaluate(
     - ``randomisation``: groups must depend on the weights,
     - ``calibration_seeds``: but not on the samples behind the thresholds;
     - ``perturbations``: they must change little when anchors change little;
-    - ``known_groups``: anchors of known kinds must fall where they belong.
+    - ``known_groups``: anchors of known kinds must fall into the groups where they belong, in the
+      share that the threshold rule promises.
 
     The model is left as it was. While ``randomisation`` runs, its weights are permuted, so no other
     thread may use it.

@@ -16,7 +16,6 @@ from pxgen_plugins.evaluation.quality import nearest_distance
 from pxgen_plugins.evaluation.study import Study
 from pxgen_plugins.explainer import PXGen
 from pxgen_plugins.groups import GROUPS
-from pxgen_plugins.groups.intervals import bootstrap
 from pxgen_plugins.host import NotFittedError
 from pxgen_plugins.scoring import Scorer
 from pxgen_plugins.selection import k_center
@@ -25,7 +24,7 @@ from pxgen_plugins.utils import validation
 from pxgen_plugins.utils.errors import ParameterError, caller, short_repr
 from pxgen_plugins.utils.seeds import derive
 
-__all__ = ["anchor_study", "threshold_study"]
+__all__ = ["anchor_study", "score_anchors", "study_settings", "threshold_study"]
 
 Floats = NDArray[np.float64]
 Index = NDArray[np.int64]
@@ -48,13 +47,15 @@ def threshold_study(
         X: The n anchors.
         rules: Rules of :mod:`pxgen_plugins.thresholds`, their names, or mappings with ``"name"``;
             None takes MeanMax at 1,000 and 10,000 samples, two quantiles, a conformal and a median
-            rule.
+            rule, each at the cost of 100,000 samples. Rules with ``source="reference"`` take the
+            data that the explainer's own rule was given.
         labels: n labels, for the share of HIHE per label.
         verbose: Show progress bars.
 
     Returns:
         A study whose rows hold ``thresholds`` and ``threshold_std`` by criterion, ``fractions`` and
-        bootstrap ``intervals`` of the groups, ``labels`` (HIHE share and Wilson interval by label),
+        ``intervals`` of the groups, ``labels`` (HIHE share and interval by label), all for other
+        anchors and another calibration,
         ``moved`` (share of anchors in another group than under the explainer's own thresholds),
         ``rand_index`` (adjusted, Hubert and Arabie 1985; None when both are one group),
         ``stability`` (mean ``group_stability``) and ``seconds`` of calibration.
@@ -73,19 +74,28 @@ def threshold_study(
         >>> [row["case"].partition("(")[0] for row in study.rows]
         ['Fixed', 'Quantile']
     """
-    scorer, own, values, labels = _score(explainer, X, labels, verbose)
+    scorer, own, values, labels = score_anchors(explainer, X, labels, verbose)
     if rules is None:
-        others: list[thresholds.Rule] = [thresholds.MeanMax(n, 10) for n in (1_000, 10_000)]
+        others: list[thresholds.Rule] = [
+            thresholds.MeanMax(n, 100_000 // n) for n in (1_000, 10_000)
+        ]
         others += [thresholds.Quantile(0.99), thresholds.Quantile(0.999)]
         others += [thresholds.Conformal(0.01), thresholds.Median(3.0)]
     else:
         others = [thresholds.make(rule) for rule in rules]
     rows = []
     base = None
+    kept = explainer.reference
+
+    def data_of(rule: thresholds.Rule) -> dict[str, Any]:
+        if rule.source != "reference":
+            return {}
+        return {"reference": None if kept is None else kept.thresholds}
+
     for rule in [explainer.threshold, *others]:
         start = time.perf_counter()
         mine = rule is explainer.threshold
-        cut = own if mine else rule.calibrate(scorer, explainer.seed, verbose)
+        cut = own if mine else rule.calibrate(scorer, explainer.seed, verbose, **data_of(rule))
         seconds = time.perf_counter() - start
         row, group = _row(explainer, scorer, rule, cut, values, labels)
         base = group if base is None else base
@@ -95,7 +105,7 @@ def threshold_study(
             "seconds": None if mine else round(seconds, 2),
         }
         rows.append(row)
-    return Study("thresholds", rows, _settings(explainer, len(values)))
+    return Study("thresholds", rows, study_settings(explainer, len(values)))
 
 
 @caller("anchor_study")
@@ -148,7 +158,7 @@ def anchor_study(
         [60, 30]
     """
     draws = validation.integer(n_draws, "n_draws", minimum=2)
-    _, cut, values, labels = _score(explainer, X, labels, verbose)
+    _, cut, values, labels = score_anchors(explainer, X, labels, verbose)
     kinds = [str(criterion.kind) for criterion in explainer.criteria]
     group = groups.assign(values, cut.thresholds, kinds, explainer.rule, cut.scale)
     n = len(group)
@@ -162,7 +172,9 @@ def anchor_study(
             rows.append(_subsets(size, subsets, group, parts))
     for name, index in _compositions(compositions, labels, n).items():
         rows.append(_composition(name, index, group, parts))
-    return Study("anchors", rows, _settings(explainer, n) | {"n_draws": draws, "draw_seed": seed})
+    return Study(
+        "anchors", rows, study_settings(explainer, n) | {"n_draws": draws, "draw_seed": seed}
+    )
 
 
 class _Representatives:
@@ -183,9 +195,15 @@ class _Representatives:
         return float(nearest_distance(self.scaled[self.inside], self.scaled[picks]).max())
 
 
-def _score(
+def score_anchors(
     explainer: PXGen, X: Any, labels: Any, verbose: bool
 ) -> tuple[Scorer, Calibration, Floats, NDArray[np.str_] | None]:
+    """Return the explainer's scorer and calibration, and the anchors' values and labels.
+
+    Raises:
+        NotFittedError: Before ``fit``.
+        ParameterError: When there are no anchors.
+    """
     if explainer.calibration is None:
         raise NotFittedError(type(explainer).__name__)
     scorer = explainer.scorer()
@@ -207,7 +225,11 @@ def _row(
     kinds = [str(criterion.kind) for criterion in scorer.criteria]
     settings = (kinds, explainer.rule, cut.scale)
     group = groups.assign(values, cut.thresholds, *settings)
-    stable = groups.stability(values, cut.thresholds, cut.repeats, *settings)
+    floor = None if cut.reference is None else np.median(cut.reference, axis=0)
+    ends = groups.GroupShares(
+        values, cut.thresholds, cut.repeats, *settings, floor=floor, resampled=cut.resampled
+    )
+    stable = ends.stability()
     inside = group == "HIHE"
     shares = {}
     for label in [] if labels is None else sorted(set(labels.tolist())):
@@ -215,16 +237,14 @@ def _row(
         count, total = int(inside[of].sum()), int(of.sum())
         shares[label] = {
             "share": count / total,
-            "interval": groups.wilson_interval(count, total),
+            "interval": ends.intervals(of)[0].tolist(),
         }
     row = {
         "case": repr(rule),
         "thresholds": dict(zip(cut.names, cut.thresholds.tolist(), strict=True)),
         "threshold_std": dict(zip(cut.names, cut.std.tolist(), strict=True)),
         "fractions": {name: float((group == name).mean()) for name in GROUPS},
-        "intervals": bootstrap(
-            values, cut.repeats, rule.combine, *settings, seed=derive(explainer.seed, "bootstrap")
-        ),
+        "intervals": dict(zip(GROUPS, ends.intervals().tolist(), strict=False)),
         "labels": shares,
         "stability": float(np.nanmean(stable)) if np.isfinite(stable).any() else None,
     }
@@ -292,5 +312,6 @@ def _compositions(
     return indices
 
 
-def _settings(explainer: PXGen, n: int) -> dict[str, Any]:
+def study_settings(explainer: PXGen, n: int) -> dict[str, Any]:
+    """Return what a study's ``about`` says of the explainer and its n anchors."""
     return {"explainer": explainer.meta["params"], "n_anchors": n}

@@ -21,7 +21,7 @@ class Study:
     """How the groups move with a setting.
 
     Attributes:
-        name: What was varied: ``"thresholds"`` or ``"anchors"``.
+        name: What was varied: ``"thresholds"``, ``"anchors"`` or ``"calibration"``.
         rows: One dict per setting; ``case`` says which, ``fractions`` and ``intervals`` hold the
             share of each group and its 95% interval, the rest is the study's own.
         about: Settings of the explainer and of the study.
@@ -71,9 +71,15 @@ class Study:
             raise ParameterError("text", allowed, got, hint) from error
 
     def plot(self, **options: Any) -> NDArray[Any]:
-        """Draw the study (see :func:`pxgen_plugins.plots.plot_study`)."""
-        from pxgen_plugins.plots import plot_study
+        """Draw the study.
 
+        A calibration study is drawn by :func:`~pxgen_plugins.plots.plot_calibration_noise`, others
+        by :func:`~pxgen_plugins.plots.plot_study`.
+        """
+        from pxgen_plugins.plots import plot_calibration_noise, plot_study
+
+        if self.name == "calibration":
+            return plot_calibration_noise(self, **options)
         return plot_study(self, **options)
 
 

@@ -1,4 +1,4 @@
-"""From values and thresholds to groups, their statistics and their intervals; numpy only."""
+"""From values and thresholds to groups, their statistics and intervals; no model is needed."""
 
 from __future__ import annotations
 
@@ -10,25 +10,42 @@ from pxgen_plugins.groups.assignment import (
     anchor_value,
     assign,
     codes,
-    stability,
+    codes_of,
 )
-from pxgen_plugins.groups.intervals import Combine, bootstrap
-from pxgen_plugins.groups.statistics import label_counts, statistics, wilson_interval
+from pxgen_plugins.groups.binomial import mid_p_interval, wilson_interval
+from pxgen_plugins.groups.calibration_noise import calibration_noise
+from pxgen_plugins.groups.drawn_codes import DrawnCodes
+from pxgen_plugins.groups.intervals import (
+    Combine,
+    GroupShares,
+    joint_interval,
+    percentiles,
+    share_intervals,
+)
+from pxgen_plugins.groups.statistics import label_counts, statistics
 from pxgen_plugins.groups.strips import strips as strips
+from pxgen_plugins.groups.threshold_draws import threshold_draws
 
 __all__ = [
     "GROUPS",
     "INVALID",
     "RULES",
     "Combine",
+    "DrawnCodes",
+    "GroupShares",
     "affinity",
     "anchor_value",
     "assign",
-    "bootstrap",
+    "calibration_noise",
     "codes",
+    "codes_of",
+    "joint_interval",
     "label_counts",
-    "stability",
+    "mid_p_interval",
+    "percentiles",
+    "share_intervals",
     "statistics",
     "strips",
+    "threshold_draws",
     "wilson_interval",
 ]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pxgen_plugins.utils.errors import ParameterError, short_repr
 from pxgen_plugins.utils.validation import choice
 
-__all__ = ["GROUPS", "INVALID", "RULES", "affinity", "anchor_value", "assign", "codes", "stability"]
+__all__ = ["GROUPS", "INVALID", "RULES", "affinity", "anchor_value", "assign", "codes", "codes_of"]
 
 GROUPS = ("HIHE", "HILE", "LIHE", "LILE")
 INVALID = "invalid"
@@ -72,42 +72,6 @@ def assign(
     return names
 
 
-def stability(
-    values: Floats,
-    thresholds: Floats,
-    repeats: Floats,
-    kinds: Sequence[str],
-    rule: str = "all",
-    scale: Floats | None = None,
-) -> Floats:
-    """Return the share of calibration repeats under which each anchor keeps its group.
-
-    Args:
-        values: Array (n, m).
-        thresholds: The reported thresholds, (m,).
-        repeats: Thresholds of each repeat, (r, m).
-        kinds: As for :func:`assign`, like ``rule`` and ``scale``.
-        rule: See :func:`assign`.
-        scale: See :func:`assign`.
-
-    Returns:
-        Array (n,) in [0, 1]; NaN for invalid anchors. Cost: O(n m r), memory O(n m).
-
-    Example:
-        >>> values = np.array([[1.0, 1.0], [4.5, 1.0]])
-        >>> repeats = np.array([[4.0, 5.0], [6.0, 5.0]])
-        >>> stability(values, np.array([5.0, 5.0]), repeats, ["intrinsic", "extrinsic"]).tolist()
-        [1.0, 0.5]
-    """
-    final = codes(values, thresholds, kinds, rule, scale)
-    kept = np.zeros(len(values))
-    for repeat in repeats:
-        kept += codes(values, repeat, kinds, rule, scale) == final
-    kept /= max(len(repeats), 1)
-    kept[final == len(GROUPS)] = np.nan
-    return kept
-
-
 def anchor_value(values: Floats) -> Floats:
     """Return the sum of an anchor's criterion values, (n,): lower = more representative.
 
@@ -127,13 +91,29 @@ def codes(
     rule: str,
     scale: Floats | None,
 ) -> NDArray[np.int8]:
-    """Return the position of every anchor's group in ``(*GROUPS, INVALID)``; see :func:`assign`."""
+    """Return the place of every anchor's group in ``(*GROUPS, INVALID)``; see :func:`assign`.
+
+    Thresholds (b, 1, m) give the groups under each of b thresholds, (b, n).
+    """
     choice(rule, "rule", RULES)
     low_intrinsic = ~_high(values, thresholds, kinds, "intrinsic", rule, scale)
     low_extrinsic = ~_high(values, thresholds, kinds, "extrinsic", rule, scale)
     codes: NDArray[np.int8] = (2 * low_intrinsic + low_extrinsic).astype(np.int8)
-    codes[~np.isfinite(values).all(axis=1)] = len(GROUPS)
+    codes[..., ~np.isfinite(values).all(axis=1)] = len(GROUPS)
     return codes
+
+
+def codes_of(group: NDArray[np.str_]) -> NDArray[np.int8]:
+    """Return the place of each group's name in ``(*GROUPS, INVALID)``, (n,); -1 for other names.
+
+    Example:
+        >>> codes_of(np.array(["LILE", "HIHE", "invalid"])).tolist()
+        [3, 0, 4]
+    """
+    places: NDArray[np.int8] = np.full(len(group), -1, dtype=np.int8)
+    for place, name in enumerate(_CODES):
+        places[group == name] = place
+    return places
 
 
 def _high(
@@ -153,8 +133,8 @@ def _high(
             allowed = "a positive scale for every criterion, from the model's own samples"
             hint = "Use a threshold rule that samples (MeanMax, ...), or rule='all'."
             raise ParameterError("scale", allowed, short_repr(scale), hint)
-        gaps = (values[:, columns] - thresholds[columns]) / scale[columns]
+        gaps = (values[:, columns] - thresholds[..., columns]) / scale[columns]
         with np.errstate(invalid="ignore"):  # inf - inf: such an anchor is invalid anyway
-            return gaps.mean(axis=1) < 0
-    high = affinity(values[:, columns], thresholds[columns])
-    return high.any(axis=1) if rule == "any" else high.all(axis=1)
+            return gaps.mean(axis=-1) < 0
+    high = affinity(values[:, columns], thresholds[..., columns])
+    return high.any(axis=-1) if rule == "any" else high.all(axis=-1)

@@ -1,15 +1,14 @@
-"""What a group's anchors have in common: statistics, labels, and intervals of its share."""
+"""What a group's anchors have in common: statistics and labels."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["label_counts", "statistics", "wilson_interval"]
+__all__ = ["label_counts", "statistics"]
 
 Floats = NDArray[np.float64]
 
@@ -48,25 +47,3 @@ def label_counts(labels: NDArray[np.str_] | None) -> dict[str, int]:
         return {}
     found, counts = np.unique(labels, return_counts=True)
     return {str(label): int(count) for label, count in zip(found, counts, strict=True)}
-
-
-def wilson_interval(count: int, n: int, confidence: float = 0.95) -> list[float] | None:
-    """Return the Wilson score interval of a share ``count / n`` (Wilson 1927); None for n = 0.
-
-    Example:
-        >>> [round(bound, 4) for bound in wilson_interval(8, 10)]
-        [0.4902, 0.9433]
-    """
-    if n == 0:
-        return None
-    from statistics import NormalDist
-
-    z = NormalDist().inv_cdf(0.5 + confidence / 2)
-    share = count / n
-    centre = share + z * z / (2 * n)
-    half = z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    width = 1 + z * z / n
-    # at 0 and n the exact bound is the end itself, which rounding would miss
-    low = 0.0 if count == 0 else (centre - half) / width
-    high = 1.0 if count == n else (centre + half) / width
-    return [low, high]

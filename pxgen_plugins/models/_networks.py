@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from pxgen_plugins.models.base import GenerativeModel
-from pxgen_plugins.models.callables import HALVES, Call, expect_shape, method
+from pxgen_plugins.models.callables import HALVES, Call, as_tensor, expect_shape, method
+from pxgen_plugins.models.outputs import one_array
 from pxgen_plugins.models.runtime import (
     EvaluationMode,
     Modules,
@@ -53,6 +54,7 @@ class Networks(GenerativeModel):
 
     latent_shape: tuple[int, ...]
     sample_shape: tuple[int, ...]
+    own_sample: Callable[[int, int], Any] | None = None  # where the network draws otherwise
 
     def __init__(
         self,
@@ -141,6 +143,16 @@ class Networks(GenerativeModel):
         with caller(type(self).__name__):
             result = self._raw(role, *batches)
             return expect_shape(result, (len(batches[0]), *shape), f"{role}'s result", hint)
+
+    def _own(self, n: int, seed: int) -> Tensor:
+        """Return ``n`` instances that the network's own sampler draws."""
+        assert self.own_sample is not None
+        with torch.no_grad(), self._evaluating():
+            drawn = one_array("sample", self.own_sample(n, seed), ("sample", "samples", "x"))
+        hint = "Give prior=f with f(n, seed) -> codes instead."
+        return expect_shape(
+            as_tensor(drawn), (n, *self.sample_shape), "its own sample's result", hint
+        ).to(self.device, self.dtype)
 
     def _in_parts(self, decode: Callable[..., Tensor], *batches: Tensor) -> Tensor:
         """Return ``decode(*batches)``, in halves where memory runs out."""

@@ -13,13 +13,15 @@ from numpy.typing import NDArray
 from pxgen_plugins.anchors import Anchors
 from pxgen_plugins.anchors.base import positions, reason
 from pxgen_plugins.anchors.label_text import as_text
-from pxgen_plugins.utils.errors import ParameterError, short_repr
+from pxgen_plugins.models._table_dates import parse_dates
+from pxgen_plugins.utils.errors import ParameterError, short_repr, warn
 
 __all__ = ["Column", "Rows", "columns_of", "matrix"]
 
 Floats = NDArray[np.float64]
 _DAY = 86_400_000_000  # microseconds
 _MOST_DAYS = 106_000.0  # what pandas' dates reach to, in nanoseconds
+_EXACT = 2.0**53  # float64 holds every integer below
 _MOST = float(2**63 - 1024)  # the largest float below the largest integer of 64 bits
 _TRUTH = {"True": 1.0, "true": 1.0, "False": 0.0, "false": 0.0}
 
@@ -47,6 +49,13 @@ class Column:
     def categorical(self) -> bool:
         """Whether it holds categories."""
         return self.categories is not None
+
+    @property
+    def holds_dates(self) -> bool:
+        """Whether it holds dates."""
+        import pandas as pd
+
+        return bool(pd.api.types.is_datetime64_any_dtype(self.dtype))
 
     @property
     def width(self) -> float:
@@ -223,9 +232,10 @@ def _numbers(series: Any, dtype: Any) -> Floats:
     kind = pd.api.types
     if kind.is_datetime64_any_dtype(dtype):
         if not kind.is_datetime64_any_dtype(series.dtype):
-            # one by one: over a column, pandas goes by the format of the first
-            series = series.map(_moment)
+            series = parse_dates(series).map(_moment)
         moments = pd.to_datetime(series, utc=True)
+        if moments.dt.nanosecond.any():
+            warn(f"Tabular: parts of a microsecond in column {series.name!r} are lost.")
         times = np.asarray(moments.dt.tz_localize(None).astype("datetime64[us]"))
         days: Floats = times.astype(np.int64) / _DAY
         days[np.isnat(times)] = np.nan
@@ -233,7 +243,10 @@ def _numbers(series: Any, dtype: Any) -> Floats:
     if not kind.is_numeric_dtype(series.dtype) or kind.is_complex_dtype(series.dtype):
         truth = _TRUTH if kind.is_bool_dtype(dtype) else {}
         series = series.map(lambda value: truth.get(_text(value), _number(value)), na_action=None)
-    return np.array(series.astype("Float64").to_numpy(dtype=np.float64, na_value=np.nan))
+    values = np.array(series.astype("Float64").to_numpy(dtype=np.float64, na_value=np.nan))
+    if kind.is_integer_dtype(dtype) and (np.abs(values[np.isfinite(values)]) >= _EXACT).any():
+        warn(f"Tabular: integers beyond 2**53 in column {series.name!r} are rounded.")
+    return values
 
 
 def _number(value: Any) -> float:
@@ -246,6 +259,6 @@ def _number(value: Any) -> float:
 def _moment(value: Any) -> Any:
     import pandas as pd
 
-    # pandas would take a number for nanoseconds
-    dated = isinstance(value, (str, datetime.date, np.datetime64))
+    # pandas would take a number for nanoseconds; a text that is still one is of no format
+    dated = isinstance(value, (datetime.date, np.datetime64))
     return pd.to_datetime(value, errors="coerce", utc=True) if dated else pd.NaT

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pxgen_plugins.models.outputs import Posterior, of_role
 from pxgen_plugins.utils.errors import ModelError, ParameterError, short_repr
 
 __all__ = [
@@ -105,7 +106,7 @@ class Call:
             inputs = [part.clone() for part in inputs]
         if self.numpy:
             inputs = [part.detach().cpu().numpy() for part in inputs]
-        result = _to_tensors(self.function(*inputs), x)
+        result = _to_tensors(of_role(self.role, self.function(*inputs)), x)
         if torch.is_grad_enabled() and any(part.requires_grad for part in (x, *more)):
             self._expect_gradient(result, inputs)
         return result
@@ -148,6 +149,9 @@ class Call:
     def _first_call(self, x: Tensor, *more: Tensor) -> Any:
         try:
             returned = self.function(*(self._narrow(part) for part in (x, *more)))
+            returned = of_role(self.role, returned)
+        except ModelError:
+            raise
         except Exception as error:
             self.numpy = True
             try:
@@ -199,7 +203,8 @@ def _parts(value: Any) -> tuple[Any, ...]:
 
 def _to_tensors(value: Any, like: Tensor) -> Any:
     if isinstance(value, (tuple, list)):
-        return tuple(_to_tensors(part, like) for part in value)
+        parts = [_to_tensors(part, like) for part in value]
+        return type(value)(parts) if isinstance(value, Posterior) else tuple(parts)
     if isinstance(value, np.ndarray) and value.dtype.kind in "fiub":
         return torch.tensor(value, device=like.device, dtype=like.dtype)
     if isinstance(value, Tensor) and value.dtype in HALVES:

@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from pxgen_plugins.models._networks import Networks
 from pxgen_plugins.models._seeded_callable import Draw
 from pxgen_plugins.models.base import register
 from pxgen_plugins.models.callables import WithoutGradientError, expect_shape
 from pxgen_plugins.models.inversion import Inversion, Objective, descend, nearest
-from pxgen_plugins.models.runtime import Modules
+from pxgen_plugins.models.runtime import Modules, modules_of
 from pxgen_plugins.utils import validation
 from pxgen_plugins.utils.errors import (
     CapabilityError,
@@ -21,6 +21,7 @@ from pxgen_plugins.utils.errors import (
     ParameterError,
     caller,
     short_repr,
+    warn,
 )
 from pxgen_plugins.utils.memory import out_of_memory
 from pxgen_plugins.utils.seeds import derive
@@ -52,7 +53,8 @@ class GAN(Networks):
         discriminator: Module or function from instances to one score each, higher = more real:
             (n,), or (n, 1, ...). A conditional one takes instances and classes.
         discriminator_output: ``"logits"`` (log odds, or a critic's values), or
-            ``"probabilities"``, of which ``score`` takes the log odds.
+            ``"probabilities"``, of which ``score`` takes the log odds. None takes these where its
+            last module is a sigmoid, or, with a warning, where all results lie in [0, 1].
         encoder: Module or function from instances to codes, as of a BiGAN.
         refine: Whether the encoder's codes are only the start of a descent.
         prior: What codes are drawn from: ``"normal"``, N(0, I); ``"uniform"``, between -1 and 1;
@@ -93,7 +95,7 @@ class GAN(Networks):
         sample_shape: tuple[int, ...] | None = None,
         data_range: tuple[float, float] | None = (0.0, 1.0),
         discriminator: Callable[..., Any] | None = None,
-        discriminator_output: str = "logits",
+        discriminator_output: str | None = None,
         encoder: Callable[[Any], Any] | None = None,
         refine: bool = False,
         prior: str | Callable[[int, int], Any] = "normal",
@@ -120,9 +122,8 @@ class GAN(Networks):
             modules=modules,
             device=device,
         )
-        self.discriminator_output = validation.choice(
-            discriminator_output, "discriminator_output", OUTPUTS
-        )
+        output = "logits" if discriminator_output is None else discriminator_output
+        self.discriminator_output = validation.choice(output, "discriminator_output", OUTPUTS)
         self.refine = validation.boolean(refine, "refine")
         if self.refine and encoder is None:
             hint = "Pass encoder=f, or leave refine out: inversion starts from samples then."
@@ -140,12 +141,16 @@ class GAN(Networks):
         able |= {"score"} if discriminator is not None else set()
         self.capabilities = frozenset(able)
         self.inversion = self._inversion_for(inversion)
+        if discriminator_output is None and discriminator is not None:
+            self.discriminator_output = self._kind_of_output(discriminator)
         if validation.boolean(check, "check"):
             self._check()
 
     @caller("GAN")
     def sample(self, n: int, seed: int) -> Tensor:
         """Return ``n`` instances of codes drawn from the prior, (n, *sample_shape)."""
+        if self.own_sample is not None:
+            return self._own(n, seed)
         generator = torch.Generator().manual_seed(seed)
         z = self._latents(n, seed, generator)
         which = torch.randint(max(1, len(self._classes)), (n,), generator=generator)
@@ -231,6 +236,30 @@ class GAN(Networks):
         else:
             z = torch.randn(*shape, generator=generator, dtype=torch.float32)
         return self._put(z.to(self.dtype))
+
+    def _kind_of_output(self, discriminator: Any) -> str:
+        """Return what the discriminator's results are, by its last module or by themselves."""
+        for net in modules_of(discriminator):
+            if isinstance(list(net.modules())[-1], nn.Sigmoid):
+                return "probabilities"
+        x = self._noise()
+        with torch.no_grad():
+            values = torch.cat([self._scores_far_out(x * k) for k in (1, -1, 10, -10, 1e3, -1e3)])
+        if len(values.unique()) < 2 or bool(((values < 0) | (values > 1)).any()):
+            return "logits"
+        warn(
+            "GAN: all results of the discriminator lie in [0, 1], so they are taken for "
+            "probabilities; say which with discriminator_output='probabilities' or 'logits'"
+        )
+        return "probabilities"
+
+    def _scores_far_out(self, x: Tensor) -> Tensor:
+        """Return the finite scores of inputs that may be out of range; none where it refuses."""
+        try:
+            scores = self.score(x)
+        except Exception:  # whatever a network raises on such inputs
+            return torch.empty(0, device=x.device, dtype=x.dtype)
+        return scores[scores.isfinite()]
 
     def _odds(self, raw: Any) -> Tensor:
         n = len(raw) if isinstance(raw, Tensor) and raw.ndim else 0

@@ -10,12 +10,13 @@ import torch
 from torch import Tensor
 
 from pxgen_plugins.anchors.documents import from_rows, open_texts, to_rows
+from pxgen_plugins.anchors.tables import BY_NAME, Columns
 from pxgen_plugins.models._seeded_callable import Draw
 from pxgen_plugins.models.base import GenerativeModel, register
 from pxgen_plugins.models.callables import method
 from pxgen_plugins.models.runtime import EvaluationMode, Modules, modules_behind
 from pxgen_plugins.utils import validation
-from pxgen_plugins.utils.errors import ModelError, caller, short_repr
+from pxgen_plugins.utils.errors import ModelError, ParameterError, caller, short_repr
 
 __all__ = ["LanguageModel"]
 
@@ -36,14 +37,18 @@ class LanguageModel(GenerativeModel):
         log_probs: Name of its method, or a function, from n texts to n sequences: the
             log-probability of each token given those before, nats.
         generate: Likewise, ``generate(prompts, n_tokens)`` to the continuations, one for each
-            prompt, without the prompt: the likeliest (greedy) one, the same each time.
-            ``n_tokens`` says how many tokens each should have.
+            prompt, without the prompt: the likeliest (greedy) one, the same each time, such that
+            prompt + continuation is a text. ``n_tokens`` says how many tokens each should have.
+        extend: Likewise, in place of ``generate`` and beside ``tokenize``: ``extend(ids,
+            n_tokens)``, from the token ids of n prompts to the ids that follow. Nothing is decoded
+            on the way.
         sample: Likewise, ``sample(n, seed)`` to n texts of the model's own.
         embed: Likewise, from n texts to vectors (n, d).
         tokenize: Likewise, from a text to its token ids; None takes the code points.
         max_chars: Most characters of a text; samples are cut there.
-        prompt: Which part of a text the model is given to continue, in (0, 1). The cut is moved to
-            the nearest place between two tokens.
+        prompt: Which part of a text the model is given to continue, in (0, 1), at least a token
+            and never all. With ``extend`` it is a part of the tokens; with ``generate``, of the
+            characters, moved to the nearest place where the prompt's tokens are the text's first.
         modules: The torch modules inside functions (see :class:`~pxgen_plugins.models.VAE`).
 
     Raises:
@@ -67,6 +72,7 @@ class LanguageModel(GenerativeModel):
         *,
         log_probs: str | Callable[[list[str]], Sequence[Any]] = "log_probs",
         generate: str | Callable[[list[str], list[int]], Sequence[str]] | None = None,
+        extend: str | Callable[[list[list[int]], list[int]], Sequence[Sequence[int]]] | None = None,
         sample: str | Callable[[int, int], Sequence[str]] | None = None,
         embed: str | Callable[[list[str]], Any] | None = None,
         tokenize: str | Callable[[str], Sequence[int]] | None = None,
@@ -74,7 +80,11 @@ class LanguageModel(GenerativeModel):
         prompt: float = 0.5,
         modules: Modules = None,
     ) -> None:
-        others = {"generate": generate, "embed": embed}
+        if extend is not None and (generate is not None or tokenize is None):
+            hint = "Pass extend and tokenize, or generate."
+            allowed = "given beside tokenize and without generate"
+            raise ParameterError("extend", allowed, short_repr(extend), hint)
+        others = {"generate": generate, "extend": extend, "embed": embed}
         functions = {"log_probs": log_probs} | {r: f for r, f in others.items() if f is not None}
         self._functions = {role: method(module, f, role) for role, f in functions.items()}
         self._evaluating = EvaluationMode(modules_behind(self._functions, modules, module))
@@ -83,7 +93,10 @@ class LanguageModel(GenerativeModel):
         self.max_chars = validation.integer(max_chars, "max_chars", minimum=1)
         self.prompt = validation.real(prompt, "prompt", above=0.0, below=1.0)
         self.sample_shape = (self.max_chars,)
-        names = {"log_probs": "token_loss", "generate": "continuation", "embed": "embed"}
+        names = {
+            "log_probs": "token_loss", "generate": "continuation", "extend": "continuation",
+            "embed": "embed",
+        }  # fmt: skip
         able = {names[role] for role in self._functions}
         self.capabilities = frozenset(able if sample is None else able | {"sample"})
         if embed is not None:
@@ -93,9 +106,9 @@ class LanguageModel(GenerativeModel):
         """Return texts as rows of code points, float32 (n, max_chars); longer ones are cut."""
         return torch.from_numpy(to_rows(texts, self.max_chars))
 
-    def open_anchors(self, X: Any) -> Any:
-        """Return the anchors behind texts."""
-        return open_texts(X, self.max_chars)
+    def open_anchors(self, X: Any, named: Columns = BY_NAME) -> Any:
+        """Return the anchors behind texts; ``named`` are the columns that the user named."""
+        return open_texts(X, self.max_chars, named)
 
     def render(self, x: Tensor) -> list[str]:
         """Return the texts behind rows."""
@@ -123,23 +136,52 @@ class LanguageModel(GenerativeModel):
         """Return the token ids of each text's own end and of the model's, of the same length.
 
         Raises:
-            CapabilityError: Without ``generate``.
-            ModelError: When it does not give one text per prompt.
+            CapabilityError: Without ``generate`` and ``extend``.
+            ModelError: When it does not give one continuation per prompt.
         """
-        if "generate" not in self._functions:
-            raise self._refusal("continuation")
         texts = self.render(x)
-        at = [self._cut(text) for text in texts]
-        ends = [list(self._tokenize(text[cut:])) for text, cut in zip(texts, at, strict=True)]
-        prompts = [text[:cut] for text, cut in zip(texts, at, strict=True)]
-        own = self._call("generate", prompts, [len(end) for end in ends])
+        if "extend" in self._functions:
+            pairs = self._extended([list(self._tokenize(text)) for text in texts])
+        elif "generate" in self._functions:
+            pairs = self._generated(texts)
+        else:
+            raise self._refusal("continuation")
+        return [(_ids(end), _ids(own[: len(end)])) for end, own in pairs]
+
+    def _extended(self, rows: list[list[int]]) -> list[tuple[list[int], list[int]]]:
+        """Return the ends of rows of tokens, and those of the model."""
+        at = [_part(self.prompt, len(row)) for row in rows]
+        ends = [row[cut:] for row, cut in zip(rows, at, strict=True)]
+        heads = [row[:cut] for row, cut in zip(rows, at, strict=True)]
+        own = self._call("extend", heads, [len(end) for end in ends])
+        if len(own) != len(rows):
+            hint = "Return the token ids behind each prompt, without the prompt's."
+            allowed = f"{len(rows)} sequences of ids"
+            raise ModelError("extend's result", allowed, short_repr(own), hint)
+        return [(end, [int(i) for i in ids]) for end, ids in zip(ends, own, strict=True)]
+
+    def _generated(self, texts: list[str]) -> list[tuple[list[int], list[int]]]:
+        """Return the tokens of each text behind its prompt, and of the prompt with what follows.
+
+        Both are tokens of whole texts: alone, an end may have others, as with a mark in front.
+        """
+        prompts, at, rows = [], [], []
+        for text in texts:
+            whole = list(self._tokenize(text))
+            prompt = self._prompt(text, whole)
+            rows.append(whole)
+            prompts.append(prompt)
+            at.append(_n_shared(list(self._tokenize(prompt)), whole))
+        lengths = [len(whole) - cut for whole, cut in zip(rows, at, strict=True)]
+        own = self._call("generate", prompts, lengths)
         if len(own) != len(texts) or not all(isinstance(text, str) for text in own):
             hint = "Return one text per prompt, without the prompt."
             raise ModelError("generate's result", f"{len(texts)} texts", short_repr(own), hint)
-        return [
-            (_ids(end), _ids(list(self._tokenize(text))[: len(end)]))
-            for end, text in zip(ends, own, strict=True)
-        ]
+        pairs = []
+        for prompt, text, whole, cut in zip(prompts, own, rows, at, strict=True):
+            made = list(self._tokenize(prompt + text))
+            pairs.append((whole[cut:], made[_n_shared(made, whole[:cut]) :]))
+        return pairs
 
     @caller("LanguageModel")
     def sample(self, n: int, seed: int) -> Tensor:
@@ -184,22 +226,37 @@ class LanguageModel(GenerativeModel):
             raise ModelError("embed's result", allowed, short_repr(vectors), hint)
         return int(vectors.shape[1])
 
-    def _cut(self, text: str) -> int:
-        """Return after how many characters the prompt ends: between tokens of the whole text."""
-        at = max(1, round(self.prompt * len(text)))
+    def _prompt(self, text: str, whole: list[int]) -> str:
+        """Return the beginning of a text, whose tokens are the text's first."""
+        at = _part(self.prompt, len(text))
         if self._tokenize is _code_points:
-            return at
-        whole = list(self._tokenize(text))
+            return text[:at]
         for away in range(min(len(text), _FARTHEST)):
             for cut in (at - away, at + away):
                 if 0 < cut < len(text):
-                    ends = [list(self._tokenize(part)) for part in (text[:cut], text[cut:])]
-                    if all(ends) and ends[0] + ends[1] == whole:
-                        return cut
-        return at
+                    head = list(self._tokenize(text[:cut]))
+                    if head and len(head) < len(whole) and whole[: len(head)] == head:
+                        return text[:cut]
+        return text[:at]
 
     def __repr__(self) -> str:
         return f"LanguageModel(max_chars={self.max_chars}, prompt={self.prompt:g})"
+
+
+def _part(share: float, n: int) -> int:
+    """Return how many of ``n`` things make a share of them: at least one, and not all of several.
+
+    Example:
+        >>> _part(0.5, 4), _part(0.9, 2), _part(0.1, 2), _part(0.5, 1)
+        (2, 1, 1, 1)
+    """
+    return max(1, min(round(share * n), n - 1))
+
+
+def _n_shared(one: Sequence[int], other: Sequence[int]) -> int:
+    """Return how many first tokens two sequences have in common."""
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((at for at, (a, b) in pairs if a != b), min(len(one), len(other)))
 
 
 def _code_points(text: str) -> list[int]:

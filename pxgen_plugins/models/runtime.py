@@ -23,6 +23,7 @@ __all__ = [
     "device_and_dtype",
     "exclusive_use",
     "expect_independent_rows",
+    "expect_weights",
     "modules_behind",
     "modules_of",
     "set_training_flag",
@@ -90,7 +91,7 @@ class EvaluationMode:
     @contextmanager
     def __call__(self) -> Iterator[None]:
         """Return the context in which the modules are in evaluation mode."""
-        submodules = [m for root in self.modules for m in root.modules()]
+        submodules = [m for root in self.modules for m in root.modules() if _has_flag(m)]
         own = _own()
         with _LOCK:
             while _CLAIM and _CLAIM[-1].bars(submodules, nested=bool(own)):
@@ -159,20 +160,25 @@ def _own() -> list[list[nn.Module]]:
     return used
 
 
+def _has_flag(module: nn.Module) -> bool:
+    """Return whether a module has a training flag: frozen TorchScript is in evaluation for good."""
+    return hasattr(module, "training")
+
+
 def training_flag(module: nn.Module) -> bool:
     """Return a module's own training flag, also while someone evaluates it."""
     with _LOCK:
         entry = _IN_USE.get(module)
-        return bool(module.training if entry is None else entry[1])
+        return bool(getattr(module, "training", False) if entry is None else entry[1])
 
 
 def set_training_flag(module: nn.Module, training: bool) -> None:
     """Set a module's own training flag; while someone evaluates it, for when they are done."""
     with _LOCK:
         entry = _IN_USE.get(module)
-        if entry is None:
+        if entry is None and _has_flag(module):
             module.training = training
-        else:
+        elif entry is not None:
             entry[1] = training
 
 
@@ -236,7 +242,10 @@ def device_and_dtype(
 
     Raises:
         ParameterError: When torch knows no such device.
+        ModelError: When weights are on the meta device.
     """
+    modules = list(modules)
+    expect_weights(modules)
     parameters = [p for m in modules for p in m.parameters() if p.is_floating_point()]
     first = next(iter(parameters), None)
     sizes: dict[torch.dtype, int] = {}
@@ -246,6 +255,22 @@ def device_and_dtype(
     if device is None:
         return first.device if first is not None else torch.device("cpu"), dtype
     return torch_device(device), dtype
+
+
+def expect_weights(modules: Iterable[nn.Module]) -> None:
+    """Raise unless the weights of modules are there.
+
+    Raises:
+        ModelError: When some are on the meta device, which knows shapes only.
+    """
+    for module in modules:
+        for name, weight in [*module.named_parameters(), *module.named_buffers()]:
+            if weight.is_meta:
+                hint = (
+                    "Load the weights: net.to_empty(device='cpu'), then net.load_state_dict(...)."
+                )
+                got = f"{name!r} on the meta device"
+                raise ModelError("the network's weights", "in memory", got, hint)
 
 
 def torch_device(device: torch.device | str) -> torch.device:

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pxgen_plugins.anchors import Anchors, open_anchors
-from pxgen_plugins.anchors.conversion import convert
+from pxgen_plugins.anchors.conversion import convert, warn_of_scale
+from pxgen_plugins.anchors.scale import Span
 from pxgen_plugins.models._global_rng import seeded
 from pxgen_plugins.models._seeded_callable import call
 from pxgen_plugins.models.base import GenerativeModel, register
@@ -51,6 +52,8 @@ class SampleBank(GenerativeModel):
             default.
         sample_shape: Shape of one instance; None takes that of the first.
         data_range: Lowest and highest value of an instance; None when unbounded.
+        anchors_range: Lowest and highest value in ``source``, scaled to ``data_range``; None takes
+            uint8 as 0 to 255 and floats as they are.
         n_bank: How many instances a function without seed is asked for.
         seed: Seed of the split, and of the global generators while ``source(n)`` is called; they
             are put back.
@@ -80,22 +83,25 @@ class SampleBank(GenerativeModel):
         *,
         sample_shape: tuple[int, ...] | None = None,
         data_range: tuple[float, float] | None = (0.0, 1.0),
+        anchors_range: tuple[float, float] | None = None,
         n_bank: int = 10_000,
         seed: int = 0,
     ) -> None:
         if sample_shape is not None:
             sample_shape = validation.shape(sample_shape, "sample_shape")
         self.data_range = validation.data_range(data_range)
+        self._stated = validation.data_range(anchors_range, "anchors_range")
         self.n_bank = validation.integer(n_bank, "n_bank", minimum=2)
         self.seed = validation.integer(seed, "seed", minimum=0)
         self._draws = _draws(source) if callable(source) else None
         self._bank: Anchors | None = None
+        self._rows_read = 0
         if self._draws is None and callable(source):
             with seeded(self.seed):  # it may draw from a global generator
                 samples = _ask(source, self.n_bank)
-            self._bank = _open(samples, sample_shape, self.n_bank)
+            self._bank = _open(samples, sample_shape, self.n_bank, self._stated)
         elif self._draws is None:
-            self._bank = open_anchors(source, sample_shape=sample_shape)
+            self._bank = open_anchors(source, sample_shape=sample_shape, anchors_range=self._stated)
         self._order = np.random.default_rng(derive(self.seed, "halves")).permutation(
             0 if self._bank is None else len(self._bank)
         )
@@ -146,7 +152,7 @@ class SampleBank(GenerativeModel):
         if self._bank is not None:
             probe = self._bank
         else:
-            probe = _open(_ask(self._draws, _PROBES, 0), sample_shape, _PROBES)
+            probe = _open(_ask(self._draws, _PROBES, 0), sample_shape, _PROBES, self._stated)
         if len(probe) < _PROBES:
             hint = "Give more: criteria learn from one half, thresholds come from the other."
             raise ModelError("source", "of two instances or more", str(len(probe)), hint)
@@ -163,25 +169,33 @@ class SampleBank(GenerativeModel):
     def _call(self, n: int, seed: int) -> Tensor:
         # 32 bits, because numpy's older generators take no more
         samples = _ask(self._draws, n, seed % 2**32)
-        return self._tensor(_open(samples, self.sample_shape, n), np.arange(n))
+        opened = _open(samples, self.sample_shape, n, self._stated)
+        opened.rows_read = self._rows_read
+        x = self._tensor(opened, np.arange(n))
+        self._rows_read = opened.rows_read  # the scale is said once, not for every draw
+        return x
 
     @caller("SampleBank")
     def _tensor(self, bank: Anchors, index: NDArray[np.int64]) -> Tensor:
         """Return the instances at positions ``index`` in the range, or raise."""
         raw, failed = bank.read(index)
         x = torch.empty(raw.shape, dtype=self.dtype)
+        span = Span()
         try:
-            failed = failed or convert(raw, x, self.data_range, 0, bank)
+            failed = failed or convert(raw, x, self.data_range, 0, bank, span)
         except AnchorError as error:
             got = f"values from {raw.min():.4g} to {raw.max():.4g}"
             hint = (
-                "Correct data_range; values of 0 to 255 are scaled by themselves if they are uint8."
+                "Correct data_range, or state the instances' own range with anchors_range; values "
+                "of 0 to 255 are scaled by themselves if they are uint8."
             )
             raise ModelError("source", error.allowed, got, hint) from error
         for position, why in failed.items():
             hint = "Leave it out, or write it again."
             got = f"instance {index[position]}: {why}"
             raise ModelError("source", "readable and finite", got, hint)
+        if len(index) > _PROBES:
+            warn_of_scale(span, self.data_range, bank)
         return x
 
     def __repr__(self) -> str:
@@ -206,10 +220,15 @@ def _ask(function: Any, *arguments: int) -> Any:
     return call(function, "source", "source(n, seed) or source(n)", *arguments)
 
 
-def _open(samples: Any, sample_shape: tuple[int, ...] | None, n: int) -> Anchors:
+def _open(
+    samples: Any,
+    sample_shape: tuple[int, ...] | None,
+    n: int,
+    stated: tuple[float, float] | None,
+) -> Anchors:
     """Return what a function gave, if it is ``n`` instances."""
     try:
-        anchors = open_anchors(samples, sample_shape=sample_shape)
+        anchors = open_anchors(samples, sample_shape=sample_shape, anchors_range=stated)
     except AnchorError as error:
         raise ModelError("source's result", error.allowed, error.got, error.hint) from error
     if len(anchors) != n:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pxgen_plugins.anchors.tables import BY_NAME, Columns
 from pxgen_plugins.models._global_rng import seeded
 from pxgen_plugins.models._table_anchors import open_table
 from pxgen_plugins.models._table_columns import Column, Rows, columns_of, matrix
@@ -32,12 +33,14 @@ class Tabular(GenerativeModel):
     days since 1970) its values, a column of categories (object, string or category) its codes.
     Anchors are a DataFrame, a mapping of columns or the path of a .csv or .parquet file with the
     columns of ``like`` in any order; columns named label, labels or y and id or ids, where ``like``
-    has none such, hold labels and ids. Numbers as :meth:`rows` gives them are anchors too.
+    has none such, hold labels and ids, and so do levels of the index of these names. Numbers as
+    :meth:`rows` gives them are anchors too.
 
     A missing value in a column of categories is a category of its own if ``like`` has any there.
     Any other missing value, a number that is not finite and a category that ``like`` lacks make a
     bad anchor: it is in no group, and the reason names the column. In what the model returns they
-    are errors. Integers beyond 2**53 and parts of a microsecond are lost.
+    are errors. Dates in text are of ISO 8601, or a column is of one other format: what fits several
+    is refused. Integers beyond 2**53 and parts of a microsecond are lost, with a warning.
 
     Criteria: ``gower`` and ``gower_nearest`` mind ranges and categories. Those that compare
     numbers alone (``mse``, ``nearest_sample``) let wide columns decide; give the ones that take a
@@ -183,13 +186,17 @@ class Tabular(GenerativeModel):
         density = expect_shape(density, (len(x),), "log_prob's result", hint)
         return density.to(self.device, self.dtype)
 
-    def open_anchors(self, X: Any) -> Any:
+    def open_anchors(self, X: Any, named: Columns = BY_NAME) -> Any:
         """Return the anchors in a table, or ``X`` as it is if it is none.
+
+        Args:
+            X: See above.
+            named: The columns that the user named, of which those of anchors must be the model's.
 
         Raises:
             AnchorError: When columns are missing or unknown, or the file cannot be read.
         """
-        return open_table(X, self.columns)
+        return open_table(X, self.columns, named)
 
     @caller("Tabular.rows")
     def rows(self, X: Any) -> Tensor:

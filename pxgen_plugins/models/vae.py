@@ -11,6 +11,7 @@ from torch import Tensor
 from pxgen_plugins.models._networks import Networks
 from pxgen_plugins.models.base import register
 from pxgen_plugins.models.callables import expect_shape
+from pxgen_plugins.models.outputs import Posterior
 from pxgen_plugins.models.runtime import Modules
 from pxgen_plugins.utils import validation
 from pxgen_plugins.utils.errors import ModelError, caller, short_repr
@@ -118,6 +119,10 @@ class VAE(Networks):
             raise ModelError(
                 "encode's result", "(mean, log_var)", got or short_repr(returned), hint
             )
+        if isinstance(returned, Posterior) and self.scale != "log_var":
+            hint = "Leave scale out: the result names its log variance itself."
+            got = f"{self.scale!r} beside a distribution, or named parts"
+            raise ModelError("scale", "'log_var' here", got, hint)
         shape = (len(x), *self.latent_shape)
         hint = "Correct latent_shape, or reshape inside encode."
         mean = expect_shape(returned[0], shape, "encode's mean", hint)
@@ -142,6 +147,8 @@ class VAE(Networks):
 
     def sample(self, n: int, seed: int) -> Tensor:
         """Return ``n`` decoded draws from the prior N(0, I), shape (n, *sample_shape)."""
+        if self.own_sample is not None:
+            return self._own(n, seed)
         generator = torch.Generator().manual_seed(seed)
         z = torch.randn(n, *self.latent_shape, generator=generator, dtype=torch.float32)
         return self._in_parts(self.decode, self._put(z))

@@ -14,6 +14,7 @@ from pxgen_plugins.utils.lazy import attach
 
 if TYPE_CHECKING:
     from pxgen_plugins.plots.calibration import plot_calibration
+    from pxgen_plugins.plots.calibration_noise import plot_calibration_noise
     from pxgen_plugins.plots.comparison import plot_comparison
     from pxgen_plugins.plots.delusion_alignment import plot_alignment, plot_delusion
     from pxgen_plugins.plots.migration import plot_migration
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = [
     "plot_alignment",
     "plot_calibration",
+    "plot_calibration_noise",
     "plot_comparison",
     "plot_delusion",
     "plot_groups",
@@ -45,6 +47,7 @@ __all__ = [
 _HOMES = {
     "plot_alignment": "delusion_alignment",
     "plot_calibration": "calibration",
+    "plot_calibration_noise": "calibration_noise",
     "plot_comparison": "comparison",
     "plot_delusion": "delusion_alignment",
     "plot_groups": "scatter",

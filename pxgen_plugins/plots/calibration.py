@@ -13,6 +13,7 @@ from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
 from pxgen_plugins.plots import _layout as layout
+from pxgen_plugins.plots._growth import draw_growth, grows
 from pxgen_plugins.plots._layout import AnyFigure
 from pxgen_plugins.plots._marginals import histogram
 from pxgen_plugins.plots._names import criterion_title, invalid_note
@@ -45,13 +46,19 @@ def plot_calibration(
     short strokes above the axis are the thresholds of the single repeats; the line is the threshold
     that was used, with a band of one standard deviation over the repeats.
 
+    Under MeanMax a second panel for each criterion shows how the threshold grows with the number of
+    samples: the expected maximum of k of the samples that were kept, whatever repeat they are from
+    (see :func:`~pxgen_plugins.thresholds.expected_maxima.expected_maxima`; near its right end the
+    curve rests on few samples), and beside it, as points, the maxima of the single repeats.
+
     Args:
         explanation: What ``PXGen.explain`` returned, or the same read from JSON.
         scale: ``"auto"``, ``"linear"`` or ``"log"``, as for ``plot_groups``.
         figure: An empty figure or subfigure to draw in; a new figure by default.
 
     Returns:
-        One Axes per criterion, in the order of the criteria.
+        One Axes per criterion, in the order of the criteria; then, under MeanMax, as many with the
+        growth.
 
     Raises:
         ParameterError: ``scale`` is unknown.
@@ -79,28 +86,37 @@ def plot_calibration(
     m = len(result.criteria)
     columns = min(m, 2)
     rows = math.ceil(m / columns)
-    figure = layout.figure_or_new(figure, _WIDTH * columns, _HEIGHT * rows + 0.3)
-    grid = figure.add_gridspec(rows, columns)
+    growing = grows(result)
+    lines = 2 * rows if growing else rows
+    figure = layout.figure_or_new(figure, _WIDTH * columns, _HEIGHT * lines + 0.3)
+    grid = figure.add_gridspec(lines, columns)
     panels = [figure.add_subplot(grid[divmod(at, columns)]) for at in range(m)]
+    growth = [
+        figure.add_subplot(grid[rows + at // columns, at % columns])
+        for at in range(m if growing else 0)
+    ]
     source, none = result.calibration, np.empty((0, m))
     repeats = none if source is None else source.repeats
     reference = none if source is None or source.reference is None else source.reference
     for column, panel in enumerate(panels):
         _draw_panel(panel, result, column, reference[:, column], repeats[:, column], scale)
-    _draw_key(figure, not result.is_invalid.all(), len(reference) > 0, len(repeats) > 0)
+    for column, panel in enumerate(growth):
+        draw_growth(panel, result, column)
+    named = source.values_of if source is not None and len(reference) else None
+    _draw_key(figure, not result.is_invalid.all(), named, len(repeats) > 0)
     notes = [*threshold_notes(result, list(range(m))), invalid_note(result)]
     if not len(reference):
-        notes.append("The scores of the model's samples were not kept.")
+        notes.append("The scores that the thresholds come from were not kept.")
     layout.footnote(figure, notes)
-    return layout.array_of(*panels)
+    return layout.array_of(*panels, *growth)
 
 
-def _draw_key(figure: AnyFigure, anchors: bool, samples: bool, repeats: bool) -> None:
+def _draw_key(figure: AnyFigure, anchors: bool, reference: str | None, repeats: bool) -> None:
     handles: list[Artist] = []
     if anchors:
         handles.append(Patch(facecolor=_ANCHORS, label="anchors"))
-    if samples:
-        handles.append(Line2D([], [], color=INK, linewidth=0.9, label="model's samples"))
+    if reference is not None:
+        handles.append(Line2D([], [], color=INK, linewidth=0.9, label=reference))
     if repeats:
         mark = Line2D([], [], color=INK, marker="|", markersize=5, linestyle="", label="repeats")
         handles.append(mark)

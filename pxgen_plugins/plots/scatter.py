@@ -51,19 +51,20 @@ def plot_groups(
     same explanation gives the same figure.
 
     With one intrinsic and one extrinsic criterion the quadrants are the groups, and each is named
-    with count, share and 95% interval (the bootstrap's, over anchors and calibration repeats, or
-    Wilson's where that has no width). With more criteria, the group (the colour) is decided by all
-    of them, and the lines shown are those of the two on the axes.
+    with count, share and 95% interval, for other anchors and another calibration. With more
+    criteria, the group (the colour) is decided by all of them, and the lines shown are those of the
+    two on the axes.
 
     Args:
         explanation: What ``PXGen.explain`` returned, or the same read from JSON.
         x: Criterion along the x axis; the first intrinsic one by default.
         y: Criterion along the y axis; the first extrinsic one by default.
-        thresholds: Draw threshold lines, each with a band of one standard deviation over the
-            calibration repeats to both sides.
+        thresholds: Draw threshold lines, each with a band: the 95% interval of the expected
+            threshold, by the calibration repeats.
         marginals: Draw the histograms of both criteria, stacked by group; by default unless ``ax``
             is given.
-        samples: Draw where the model's own samples lie (those of the first calibration repeat):
+        samples: Draw where the model's own samples lie (those of the first calibration repeat), or
+            the reference data where thresholds come from it:
             the regions that hold 50% and 95% of them, or single crosses when they are few.
         scale: ``"linear"``, ``"log"`` or ``"auto"``: logarithmic when at least 99% of the values
             and the threshold are above 0 and the 99th percentile is 10 times the 1st or the
@@ -267,7 +268,11 @@ def _notes(
         shape = "; histograms: shape only" if marginals else ""
         how = "" if few else f" (contours: 50\u00a0% and 95\u00a0%{shape})"
         mark = "Crosses" if few else "Dashed"
-        notes.append(f"{mark}: {len(reference):,} samples of the model{how}.")
+        of = "" if result.calibration is None else result.calibration.values_of
+        what = f"{len(reference):,} samples of the model"
+        if of == "reference data":
+            what = f"{len(reference):,} instances of reference data"
+        notes.append(f"{mark}: {what}{how}.")
     if len(result.criteria) > 2:
         notes.append(f"Groups by {len(result.criteria)} criteria (rule: {clean(result.rule)}).")
     if label is not None:

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
-from pxgen_plugins.groups import GROUPS, INVALID, wilson_interval
+from pxgen_plugins.groups import GROUPS, INVALID
 from pxgen_plugins.plots import _layout as layout
 from pxgen_plugins.plots._names import invalid_note
 from pxgen_plugins.plots._text import clean
@@ -30,11 +30,12 @@ _BAR = 0.76
 
 @dataclass(frozen=True)
 class _Row:
-    """One bar: the label, its anchors in each group, and those that are invalid."""
+    """One bar: the label, its anchors in each group, the invalid ones, the interval of HIHE."""
 
     label: str
     counts: tuple[int, ...]
     invalid: int
+    interval: tuple[float, float]
 
     @property
     def total(self) -> int:
@@ -53,7 +54,8 @@ def plot_label_shares(
 ) -> NDArray[np.object_]:
     """Draw, for each label, which share of its anchors is in which group.
 
-    The whisker is the 95% Wilson (1927) interval of the HIHE share, for thresholds as they are. The
+    The whisker is the 95% interval of the HIHE share, for other anchors of the label and another
+    calibration (:class:`pxgen_plugins.groups.GroupShares`). The
     numbers in the bars are counts, where they fit; the number at the right is the count of the
     label's anchors, those whose values are not finite left out of bar and count. Without labels
     there is one bar for all anchors; of more than 30 labels the 30 most frequent are drawn, and a
@@ -101,7 +103,7 @@ def plot_label_shares(
     for at, row in enumerate(rows):
         _draw_bar(axes, row, at, width)
     _finish(axes, rows, width)
-    notes = ["Whisker: 95\u00a0% Wilson interval of HIHE."]
+    notes = [f"Whisker: 95\u00a0% interval of HIHE ({_source(result)})."]
     if rest:
         missing = sum(row.total for row in rest)
         notes.append(f"{len(rest):,} rarer labels with {missing:,} anchors not shown.")
@@ -115,15 +117,27 @@ def _rows(result: Result) -> list[_Row]:
     columns = (*GROUPS, INVALID)
     if result.labels is None:
         counts = [int(np.count_nonzero(result.group == name)) for name in columns]
-        return [_Row("all anchors", tuple(counts[:-1]), counts[-1])]
+        return [_Row("all anchors", tuple(counts[:-1]), counts[-1], _interval(result, None))]
     names, code = np.unique(result.labels, return_inverse=True)
     table = np.stack(
         [np.bincount(code[result.group == name], minlength=len(names)) for name in columns], axis=1
     )
     return [
-        _Row(str(name), tuple(counts[:-1]), counts[-1])
-        for name, counts in zip(names, table.tolist(), strict=True)
+        _Row(str(name), tuple(counts[:-1]), counts[-1], _interval(result, code.reshape(-1) == k))
+        for k, (name, counts) in enumerate(zip(names, table.tolist(), strict=True))
     ]
+
+
+def _interval(result: Result, among: NDArray[np.bool_] | None) -> tuple[float, float]:
+    """Return the interval of the HIHE share of the anchors that are in a group."""
+    valid = ~result.is_invalid if among is None else among & ~result.is_invalid
+    low, high = result.shares.intervals(valid)[0]
+    return (0.0, 0.0) if np.isnan(low) else (float(low), float(high))
+
+
+def _source(result: Result) -> str:
+    repeats = 0 if result.calibration is None else len(result.calibration.repeats)
+    return "anchors and calibration" if repeats > 1 else "anchors"
 
 
 def _in_order(rows: list[_Row], sort: str) -> list[_Row]:
@@ -141,7 +155,7 @@ def _natural(label: str) -> tuple[bool, float, str]:
 
 
 def _draw_bar(ax: Axes, row: _Row, at: int, width: float) -> None:
-    low, high = wilson_interval(row.counts[0], row.total) or (0.0, 0.0)
+    low, high = row.interval
     start = 0.0
     for name, count, share in zip(GROUPS, row.counts, row.shares, strict=True):
         if not count:

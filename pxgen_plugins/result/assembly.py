@@ -17,6 +17,7 @@ from pxgen_plugins.representatives import Choice, select
 from pxgen_plugins.result.result import CalibrationSummary, Examples, Group, Result
 from pxgen_plugins.scoring import Scorer, Scores
 from pxgen_plugins.thresholds import Calibration
+from pxgen_plugins.thresholds.ties import atom_shares
 from pxgen_plugins.utils.errors import warn
 from pxgen_plugins.utils.seeds import derive
 from pxgen_plugins.utils.sequences import even_positions
@@ -25,7 +26,7 @@ __all__ = ["assemble", "examples_of"]
 
 logger = logging.getLogger(__name__)
 
-_REFERENCE_ROWS = 5_000  # of the model's samples' values kept in an explanation, for the figures
+_REFERENCE_ROWS = 10_000  # of reference values kept in an explanation, for the figures
 _EXAMPLE_ELEMENTS = 2**22  # above this, examples are kept only on request
 
 
@@ -54,7 +55,7 @@ def assemble(
         examples: Whether to keep pixels; None keeps them while they are small.
         combine: How the thresholds of repeats become the reported ones.
 
-    Cost: O(n m r) for r calibration repeats, and the selectors'.
+    Cost: that of :class:`pxgen_plugins.groups.GroupShares`, and the selectors'.
     """
     values, thresholds = scores.values, calibration.thresholds
     kinds = [str(criterion.kind) for criterion in scorer.criteria]
@@ -63,10 +64,22 @@ def assemble(
     anchor_value = grouping.anchor_value(values)
     invalid = np.flatnonzero(group == grouping.INVALID).astype(np.int64)
     _warn_invalid(invalid, len(values), scores.reasons)
-    seed = derive(scorer.seed, "bootstrap")
-    intervals = grouping.bootstrap(values, calibration.repeats, combine, *ruled, seed=seed)
+    seed = derive(scorer.seed, "calibration_noise")
+    noise = grouping.calibration_noise(
+        values, calibration.repeats, combine, *ruled, seed=seed, resampled=calibration.resampled
+    )
+    summary = _summary(calibration, noise)
+    shares = grouping.GroupShares(
+        values,
+        thresholds,
+        calibration.repeats,
+        *ruled,
+        floor=summary.floor,
+        resampled=calibration.resampled,
+    )
+    intervals = shares.intervals()
     groups: dict[str, Group] = {}
-    for name in grouping.GROUPS:
+    for place, name in enumerate(grouping.GROUPS):
         members = np.flatnonzero(group == name).astype(np.int64)
         representatives, quality = select(
             choices,
@@ -78,7 +91,7 @@ def assemble(
             anchors=anchors,
         )
         groups[name] = _group(
-            members, values, intervals[name], representatives, quality, scorer, anchors
+            members, values, intervals[place], representatives, quality, scorer, anchors
         )
     strips = grouping.strips(values, kinds)
     picks = [rows for one in groups.values() for rows in one.representatives.values()]
@@ -92,7 +105,7 @@ def assemble(
         threshold_std=calibration.std,
         affinity=grouping.affinity(values, thresholds),
         group=group,
-        group_stability=grouping.stability(values, thresholds, calibration.repeats, *ruled),
+        group_stability=shares.stability(),
         distance=calibration.distance(values),
         p_value=calibration.p_values(values),
         anchor_value=anchor_value,
@@ -103,7 +116,8 @@ def assemble(
         ids=None if anchors.ids is None else anchors.ids.copy(),
         strips=strips,
         examples=examples_of(scorer, anchors, [*picks, *strips.values()], examples),
-        calibration=_summary(calibration),
+        calibration=summary,
+        notes=_notes(scores, calibration, scorer, anchors),
     )
 
 
@@ -150,7 +164,7 @@ def examples_of(
 def _group(
     members: NDArray[np.int64],
     values: NDArray[np.float64],
-    interval: list[float] | None,
+    interval: NDArray[np.float64],
     representatives: dict[str, NDArray[np.int64]],
     quality: dict[str, dict[str, float | None]],
     scorer: Scorer,
@@ -160,14 +174,27 @@ def _group(
     return Group(
         count=len(members),
         fraction=len(members) / len(values) if len(values) else None,
-        interval=grouping.wilson_interval(len(members), len(values)),
-        bootstrap=interval,
+        interval=interval.tolist() if len(values) else None,
         indices=members,
         statistics=grouping.statistics(values[members], [c.name for c in scorer.criteria]),
         labels=grouping.label_counts(labels),
         representatives=representatives,
         selection=quality,
     )
+
+
+def _notes(scores: Scores, calibration: Calibration, scorer: Scorer, anchors: Anchors) -> list[str]:
+    stated = anchors.anchors_range
+    doubt = None if stated is not None else scores.span.doubt(scorer.model.data_range)
+    scale = None if stated is None else f"anchors are given within [{stated[0]:g}, {stated[1]:g}]"
+    shares = atom_shares(calibration.thresholds, calibration.reference)
+    ties = [
+        f"the threshold of {name} is on a value that {share:.1%} of the model's own samples have; "
+        "an anchor with this very value counts as close, elsewhere only one strictly below"
+        for name, share in zip(calibration.names, shares, strict=True)
+        if share
+    ]
+    return [text for text in (doubt, scale, *anchors.notes, *ties) if text is not None]
 
 
 def _warn_invalid(invalid: NDArray[np.int64], n: int, reasons: Mapping[int, str]) -> None:
@@ -187,7 +214,7 @@ def _compact(pixels: NDArray[np.float32], bounds: tuple[float, float] | None) ->
     return compact
 
 
-def _summary(calibration: Calibration) -> CalibrationSummary:
+def _summary(calibration: Calibration, noise: dict[str, float | None]) -> CalibrationSummary:
     reference = calibration.reference
     if reference is not None:
         reference = reference[even_positions(len(reference), _REFERENCE_ROWS)]  # a copy
@@ -201,4 +228,8 @@ def _summary(calibration: Calibration) -> CalibrationSummary:
         repeats=calibration.repeats.copy(),
         reference=reference,
         scale=None if reference is None else calibration.scale,
+        share_std=noise,
+        source=calibration.source,
+        n_learning=calibration.n_learning,
+        resampled=calibration.resampled,
     )

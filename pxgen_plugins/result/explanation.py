@@ -7,7 +7,6 @@ import json
 import math
 import os
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 
 from pxgen_plugins.result.result import Result
 from pxgen_plugins.utils.errors import ParameterError, caller, short_repr
-from pxgen_plugins.utils.files import write_atomic
+from pxgen_plugins.utils.files import read_regular, write_atomic
 
 if TYPE_CHECKING:
     from pxgen_plugins.host import Explanation
@@ -30,7 +29,7 @@ __all__ = [
     "write_json",
 ]
 
-_LISTS = ("criteria", "kinds", "units", "reasons")
+_LISTS = ("criteria", "kinds", "units", "reasons", "notes")
 _TABLES = ("thresholds", "threshold_std", "groups", "strips", "calibration")
 
 DEFAULT_META_PXGEN: dict[str, Any] = {
@@ -151,7 +150,7 @@ def read_json(path: str | os.PathLike[str]) -> Explanation:
         ParameterError: When the file cannot be read or is no explanation.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        text = read_regular(path).decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         hint = f"Check the path ({error})."
         raise ParameterError("path", "a readable file", short_repr(path), hint) from error

@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pxgen_plugins.groups import GROUPS, INVALID
+from pxgen_plugins.groups import GROUPS, INVALID, GroupShares
 from pxgen_plugins.utils.errors import ParameterError
+from pxgen_plugins.utils.text import number
 from pxgen_plugins.utils.validation import choice
 
 __all__ = ["CalibrationSummary", "Examples", "Group", "Result"]
@@ -21,6 +23,7 @@ Indices = NDArray[np.int64]
 Texts = NDArray[np.str_]
 Interval = list[float]
 
+_FIRM = 0.005  # half a point: what the seed of calibration may move a share unsaid
 _NEEDED = ("criteria", "kinds", "values", "thresholds", "group", "groups")
 
 
@@ -31,8 +34,9 @@ class Group:
     Attributes:
         count: Number of anchors.
         fraction: Share of the anchor set; None for an empty set.
-        interval: Wilson's 95% interval of the share, had other anchors been drawn.
-        bootstrap: 95% interval of the share, had other anchors and other model samples been drawn.
+        interval: 95% interval of the share, for other anchors and another calibration
+            (:class:`pxgen_plugins.groups.GroupShares`); for other anchors alone where there are
+            fewer than two repeats. None for an empty set.
         indices: The members, (count,).
         statistics: Median, mean, std, min and max by criterion.
         labels: How often each label occurs.
@@ -43,7 +47,6 @@ class Group:
     count: int = 0
     fraction: float | None = None
     interval: Interval | None = None
-    bootstrap: Interval | None = None
     indices: Indices = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     statistics: dict[str, dict[str, float | None]] = field(default_factory=dict)
     labels: dict[str, int] = field(default_factory=dict)
@@ -52,14 +55,8 @@ class Group:
 
     @property
     def share_interval(self) -> tuple[float, float]:
-        """The interval to show: the bootstrap's where it has a width, else Wilson's; NaN without.
-
-        Resamples hardly leave the ends 0 and 1, and have no width where nothing ever moves.
-        """
-        interval = self.bootstrap
-        if interval is None or interval[0] == interval[1] or self.fraction in (0.0, 1.0):
-            interval = self.interval or interval
-        low, high = (None, None) if interval is None else interval
+        """The interval of the share; NaN where there is none."""
+        low, high = (None, None) if self.interval is None else self.interval
         return _number(low), _number(high)
 
     @classmethod
@@ -70,7 +67,6 @@ class Group:
             count=int(entry.get("count") or 0),
             fraction=None if fraction is None else float(fraction),
             interval=entry.get("interval"),
-            bootstrap=entry.get("bootstrap"),
             indices=_indices(entry.get("indices")),
             statistics=dict(entry.get("statistics") or {}),
             labels=dict(entry.get("labels") or {}),
@@ -89,13 +85,20 @@ class CalibrationSummary:
     Attributes:
         method: Class name of the rule.
         params: Its parameters.
-        n_samples: Samples per repeat.
+        n_samples: Samples per repeat, or instances of reference data.
         n_repeats: Repeats done.
-        n_invalid: Samples left out because a value was not finite.
-        seed: Seed of the samples.
+        n_invalid: How many were left out because a value was not finite.
+        seed: Seed of the samples, or of the resamples of reference data.
         repeats: Thresholds of each repeat, (r, m).
-        reference: Values of the model's own samples, thinned, (s, m); None when not sampled.
-        scale: Standard deviation of those values, (m,); None when not sampled.
+        reference: Values that the thresholds come from, thinned, (s, m): of the model's own
+            samples, or of reference data; None for fixed thresholds.
+        scale: Standard deviation of those values, (m,); None without them.
+        share_std: By group, the standard deviation of its share over other calibrations of the same
+            size; None where one repeat, or none, cannot tell.
+        source: Where thresholds come from: ``"samples"`` or ``"reference"``.
+        n_learning: Instances of reference data that criteria learned from; thresholds come from
+            others.
+        resampled: Whether the repeats are resamples of the first, as of reference data.
     """
 
     method: str
@@ -107,6 +110,46 @@ class CalibrationSummary:
     repeats: Floats
     reference: Floats | None
     scale: Floats | None
+    share_std: dict[str, float | None] = field(default_factory=dict)
+    source: str = "samples"
+    n_learning: int = 0
+    resampled: bool = False
+
+    @property
+    def values_of(self) -> str:
+        """What the reference values belong to, in words."""
+        return "reference data" if self.source == "reference" else "model's samples"
+
+    @property
+    def noise(self) -> str:
+        """A sentence when another calibration would move shares by over half a point, else ""."""
+        known = {name: std for name, std in self.share_std.items() if std is not None}
+        most = max(known, key=lambda name: known[name], default="")
+        if not most or known[most] <= _FIRM:
+            return ""
+        return (
+            f"Another calibration would move the share of {most} by "
+            f"{number(100 * known[most], 2)} points (standard deviation)"
+        )
+
+    @property
+    def floor(self) -> Floats | None:
+        """Medians of the reference values, (m,); None without them."""
+        if self.reference is None or not len(self.reference):
+            return None
+        medians: Floats = np.median(self.reference, axis=0)
+        return medians
+
+    @property
+    def interval_source(self) -> str:
+        """What the intervals of the groups' shares cover, in words."""
+        if self.method == "Fixed":
+            return "other anchors, at the given thresholds"
+        if self.n_repeats < 2:
+            return "other anchors only: one repeat tells nothing of the calibration"
+        if self.source == "reference":
+            return "other anchors and other reference data"
+        return "other anchors and another calibration"
 
     @classmethod
     def of(cls, entry: Mapping[str, Any], m: int) -> CalibrationSummary:
@@ -122,6 +165,13 @@ class CalibrationSummary:
             repeats=_rows(entry.get("repeats"), m),
             reference=None if reference is None else _rows(reference, m),
             scale=None if scale is None else _floats(scale),
+            share_std={
+                str(name): None if std is None else float(std)
+                for name, std in (entry.get("share_std") or {}).items()
+            },
+            source=str(entry.get("source") or "samples"),
+            n_learning=int(entry.get("n_learning") or 0),
+            resampled=bool(entry.get("resampled")),
         )
 
     def to_data(self) -> dict[str, Any]:
@@ -194,9 +244,10 @@ class Result:
         threshold_std: Standard deviation over calibration repeats, (m,); NaN where unknown.
         affinity: Where a value is strictly below its threshold, bool (n, m).
         group: "HIHE", "HILE", "LIHE", "LILE" or "invalid", (n,).
-        group_stability: Share of calibration repeats under which the group stays, (n,).
+        group_stability: Probability that another calibration keeps the group, (n,): its share
+            among draws of the expected thresholds (:func:`pxgen_plugins.groups.threshold_draws`).
         distance: (value - threshold) / threshold_std, (n, m).
-        p_value: Conformal p-value against the model's own samples, (n, m).
+        p_value: Conformal p-value against the calibration's samples or reference data, (n, m).
         anchor_value: Sum of the values, (n,); lower = more representative.
         groups: The four groups, by name.
         invalid: Indices of the anchors in no group.
@@ -206,6 +257,8 @@ class Result:
         strips: Indices of the "delusion" and the "alignment" figure.
         examples: Pixels or texts of the anchors that the figures show, or None.
         calibration: What is kept of the calibration; None when unknown.
+        notes: What a reader must know of how the numbers came about, in sentences: a scale that
+            looks wrong, what was done to the pictures, thresholds on which values tie.
     """
 
     criteria: list[str]
@@ -229,6 +282,7 @@ class Result:
     strips: dict[str, Indices] = field(default_factory=dict)
     examples: Examples | None = None
     calibration: CalibrationSummary | None = None
+    notes: list[str] = field(default_factory=list)
 
     @property
     def n(self) -> int:
@@ -240,6 +294,23 @@ class Result:
         """Where an anchor is in no group, (n,)."""
         mask: NDArray[np.bool_] = self.group == INVALID
         return mask
+
+    @cached_property
+    def shares(self) -> GroupShares:
+        """The groups' shares with their intervals, of any anchors and confidence."""
+        calibration = self.calibration
+        floor = None if calibration is None else calibration.floor
+        return GroupShares(
+            self.values,
+            self.thresholds,
+            np.empty((0, len(self.criteria))) if calibration is None else calibration.repeats,
+            self.kinds,
+            self.rule,
+            None if calibration is None else calibration.scale,
+            floor=floor,
+            resampled=calibration is not None and calibration.resampled,
+            group=self.group,
+        )
 
     def first(self, kind: str) -> int | None:
         """Return the column of the first criterion of a kind, or None."""
@@ -308,6 +379,7 @@ class Result:
             strips={str(k): _indices(rows) for k, rows in (data.get("strips") or {}).items()},
             examples=None if examples is None else Examples.of(examples),
             calibration=CalibrationSummary.of(calibration, m) if calibration else None,
+            notes=[str(note) for note in data.get("notes") or []],
         )
 
     def to_data(self) -> dict[str, Any]:

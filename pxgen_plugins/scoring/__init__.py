@@ -3,6 +3,15 @@
 from __future__ import annotations
 
 from pxgen_plugins.scoring.fitting import fit_criteria
+from pxgen_plugins.scoring.reference import Reference, divide
 from pxgen_plugins.scoring.scorer import PRECISIONS, RECONSTRUCTIONS, Scorer, Scores
 
-__all__ = ["PRECISIONS", "RECONSTRUCTIONS", "Scorer", "Scores", "fit_criteria"]
+__all__ = [
+    "PRECISIONS",
+    "RECONSTRUCTIONS",
+    "Reference",
+    "Scorer",
+    "Scores",
+    "divide",
+    "fit_criteria",
+]

@@ -51,14 +51,13 @@ def fit_criteria(scorer: Scorer, X: Any, seed: int, verbose: bool = False) -> No
             hint = "Call fit(X) with data of the kind the model was trained on."
             allowed = f"given, as reference data for {name}"
             raise ParameterError("X", allowed, "None", hint)
-        if X is None or criterion.learns_from == "samples":
+        if X is None or not criterion.learns_from_data:
             with caller(name):
                 require(scorer.model, ["sample"], "Use a criterion that needs no samples.")
             named = derive(seed, "criterion", criterion.name)
             batches = _samples(scorer, criterion.n_fit, named, criterion.name, verbose)
         else:
-            anchors = open_for(scorer.model, X)
-            batches = _data(scorer, anchors, seed, criterion.name, verbose)
+            batches = _data(scorer, open_for(scorer.model, X), seed, criterion.name, verbose)
         try:
             criterion.fit(batches)
         except PXGenError:

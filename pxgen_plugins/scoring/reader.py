@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pxgen_plugins.anchors import Anchors
-from pxgen_plugins.anchors.conversion import convert
+from pxgen_plugins.anchors.conversion import convert, warn_of_scale
+from pxgen_plugins.anchors.scale import Span
 from pxgen_plugins.models.base import require
 from pxgen_plugins.models.runtime import torch_device
 from pxgen_plugins.utils import validation
@@ -52,7 +53,7 @@ class Reader:
         anchors: Anchors,
         index: NDArray[np.int64] | range | None,
         reasons: dict[int, str],
-        highest: list[int] | None = None,
+        span: Span | None = None,
     ) -> Iterator[tuple[int, Tensor]]:
         """Yield anchors as the model takes them, batch by batch, in one buffer that is used again.
 
@@ -62,7 +63,8 @@ class Reader:
                 as slices.
             reasons: Gains an entry, by position, for every anchor that cannot be read or is not
                 finite; in its place stands a row of the lowest value.
-            highest: Gains the highest value of each batch of bytes that are scaled to a range.
+            span: Gains the values of the anchors as they were given, and the caller judges them;
+                None warns at the end where they look like another scale than the model's.
 
         Yields:
             Position of the batch's first row, and the batch, (b, *sample_shape).
@@ -71,6 +73,7 @@ class Reader:
             AnchorError: When anchors lie outside the model's range.
         """
         index = range(len(anchors)) if index is None else index
+        account = Span() if span is None else span
         n = len(index)
         first = index.start if isinstance(index, range) else 0
         buffer: Tensor | None = None
@@ -85,15 +88,14 @@ class Reader:
                 buffer = torch.empty(raw.shape, dtype=self.model.dtype, device=self.device)
             x = buffer[: len(raw)]
             reasons.update({start + position: why for position, why in failed.items()})
-            if failed and raw.dtype != np.uint8 and self.model.data_range is not None:
-                raw[list(failed)] = self.model.data_range[0]
             bounds = self.model.data_range
-            if highest is not None and raw.dtype == np.uint8 and bounds is not None and raw.size:
-                highest.append(int(raw.max()))
-            for position, why in convert(raw, x, bounds, first + start, anchors).items():
+            bad = convert(raw, x, bounds, first + start, anchors, account, failed)
+            for position, why in bad.items():
                 reasons.setdefault(start + position, why)
             yield start, x
             start = stop
+        if span is None:
+            warn_of_scale(account, self.model.data_range, anchors)
 
     def samples(self, n: int, seed: int, *, learning: bool = False) -> Iterator[tuple[int, Tensor]]:
         """Yield ``n`` of the model's own samples in batches, the same whatever the batch size.

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pxgen_plugins.anchors import Anchors
-from pxgen_plugins.anchors.conversion import warn_of_dark
+from pxgen_plugins.anchors.conversion import warn_of_scale
+from pxgen_plugins.anchors.scale import Span
 from pxgen_plugins.criteria.base import Batch, Criterion
 from pxgen_plugins.models.runtime import Autocast
 from pxgen_plugins.scoring.reader import Reader, always_raises
@@ -37,10 +39,12 @@ class Scores:
     Attributes:
         values: float64 array (n, m); a row is NaN where the anchor could not be scored.
         reasons: Why, by anchor index, for every row with a value that is not finite.
+        span: The values that the anchors hold, as they were given.
     """
 
     values: NDArray[np.float64]
     reasons: dict[int, str]
+    span: Span = field(default_factory=Span)
 
 
 class Scorer(Reader):
@@ -106,11 +110,11 @@ class Scorer(Reader):
         Cost: n model passes; memory O(n m) for the table plus one batch.
         """
         positions = range(len(anchors)) if rows is None else rows
-        highest: list[int] = []
+        span = Span()
         table = np.full((len(positions), len(self.criteria)), np.nan)
         reasons: dict[int, str] = {}
         with bar(len(positions), "scoring", "anchor", verbose) as progress:
-            for start, x in self.batches(anchors, positions, reasons, highest):
+            for start, x in self.batches(anchors, positions, reasons, span):
                 part = table[start : start + len(x)]
                 unread = len(reasons)  # in the first batch, those of it
                 failed = self._fill(x, start, part, reasons, positions.start)
@@ -124,8 +128,8 @@ class Scorer(Reader):
                 values = (f"{self.criteria[j].name} is {table[index, j]:g}" for j in bad)
                 reasons[int(index)] = ", ".join(values)
         if rows is None:
-            warn_of_dark(highest)
-        return Scores(table, reasons)
+            warn_of_scale(span, self.model.data_range, anchors)
+        return Scores(table, reasons, span)
 
     @caller("calibration")
     def score_samples(
@@ -260,4 +264,6 @@ def _allocate(n: int, d: int) -> NDArray[np.float32]:
     import tempfile
 
     file = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the mapping
+    if hasattr(os, "posix_fallocate"):  # a full disk is an error now, and no dead process later
+        os.posix_fallocate(file.fileno(), 0, 4 * n * d)
     return np.memmap(file, dtype=np.float32, mode="w+", shape=(n, d))

@@ -141,8 +141,12 @@ def calibration_says_what_was_done(case: ThresholdCase) -> None:
     expect(tuple(result.names) == _NAMES, f"names are {result.names}")
     expect(result.seed == 5, f"seed is {result.seed}")
     expect(result.n_repeats <= getattr(rule, "n_repeats", 1), "more repeats than were asked for")
-    size = 0 if result.reference is None else len(result.reference)
-    expect(result.n_samples == size, f"n_samples is {result.n_samples}, the reference {size}")
+    if result.reference is None:
+        expect(result.n_samples == 0, f"n_samples is {result.n_samples}, and no reference")
+    else:
+        repeats, rest = divmod(len(result.reference), result.n_samples)
+        whole = 1 <= repeats <= result.n_repeats and not rest
+        expect(whole, f"{len(result.reference)} in the reference, {result.n_samples} a repeat")
 
 
 @SUITE.check()
@@ -152,7 +156,7 @@ def thresholds_lie_among_the_repeats(case: ThresholdCase) -> None:
     repeats = result.repeats
     reported = rule.combine(repeats)
     expect(np.array_equal(result.thresholds, reported), "combine gives other thresholds")
-    # intervals of groups draw the repeats with replacement and combine them again
+    # studies may combine some of the repeats
     for rows in ([0] * len(repeats), [-1] * len(repeats), list(range(len(repeats)))):
         part = repeats[rows]
         cut = rule.combine(part)

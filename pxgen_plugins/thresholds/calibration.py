@@ -23,11 +23,17 @@ class Calibration:
         names: The m criteria.
         thresholds: Array (m,), in the criteria's units.
         repeats: Thresholds of each of the r repeats, (r, m); their spread is the rule's noise.
-        reference: Values of the model's own samples in the first repeat, (s, m); None when nothing
-            was sampled.
-        n_samples: Samples per repeat.
-        n_invalid: Samples left out because a value was not finite, over all repeats.
-        seed: Seed of the samples.
+        reference: Values that the thresholds come from, (s, m): of the model's own samples in the
+            first repeat, and in further ones until there are 10,000 (under ``Conformal`` in the
+            first alone), or of the reference data; None for fixed thresholds.
+        n_samples: Samples per repeat, or instances of reference data.
+        n_invalid: How many were left out because a value was not finite, over all repeats.
+        seed: Seed of the samples, or of the resamples of reference data.
+        source: ``"samples"`` or ``"reference"``.
+        n_learning: Instances of reference data that criteria learned from; thresholds come from
+            others.
+        resampled: Whether the repeats are resamples around the first, which is the reported one:
+            their spread is the threshold's error, and not that of one repeat.
     """
 
     method: str
@@ -39,6 +45,9 @@ class Calibration:
     n_samples: int
     n_invalid: int
     seed: int
+    source: str = "samples"
+    n_learning: int = 0
+    resampled: bool = False
 
     @property
     def n_repeats(self) -> int:
@@ -55,7 +64,7 @@ class Calibration:
 
     @property
     def scale(self) -> Floats:
-        """Standard deviation of the model's own samples' values, (m,); NaN when not sampled."""
+        """Standard deviation of the reference values, (m,); NaN when there are none."""
         if self.reference is None:
             return np.full(len(self.names), np.nan)
         spread: Floats = self.reference.std(axis=0)
@@ -71,12 +80,12 @@ class Calibration:
         return gap
 
     def p_values(self, values: Floats) -> Floats:
-        """Return split-conformal p-values of anchors against the model's samples, (n, m).
+        """Return split-conformal p-values of anchors against the s reference values, (n, m).
 
-        (1 + number of samples with a value at or above the anchor's) / (s + 1): for an anchor
-        exchangeable with the samples, P(p <= a) <= a for every a (Vovk, Gammerman and Shafer 2005;
-        Bates et al. 2023). NaN where the value is not finite or nothing was sampled. Cost:
-        O((n + s) m log s).
+        (1 + number of reference values at or above the anchor's) / (s + 1): for an anchor
+        exchangeable with what they belong to (the model's own samples, or the reference data),
+        P(p <= a) <= a for every a (Vovk, Gammerman and Shafer 2005; Bates et al. 2023). NaN where
+        the value is not finite or there is no reference. Cost: O((n + s) m log s).
         """
         p = np.full(values.shape, np.nan)
         if self.reference is None:

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from pxgen_plugins.anchors import Anchors
 from pxgen_plugins.scoring import Scorer
 from pxgen_plugins.thresholds.base import Rule, check_names, register
 from pxgen_plugins.thresholds.calibration import Calibration, Floats
@@ -48,8 +49,10 @@ class Fixed(Rule):
         raise NotImplementedError("Fixed has its thresholds already")
 
     @caller("Fixed")
-    def calibrate(self, scorer: Scorer, seed: int, verbose: bool = False) -> Calibration:
-        """Return the given thresholds, as one repeat; no sample is drawn."""
+    def calibrate(
+        self, scorer: Scorer, seed: int, verbose: bool = False, reference: Anchors | None = None
+    ) -> Calibration:
+        """Return the given thresholds, as one repeat; no sample is drawn and no data is read."""
         names = [criterion.name for criterion in scorer.criteria]
         if isinstance(self.values, dict):
             check_names(self.values, names, "values")

@@ -14,7 +14,7 @@ __all__ = ["Median"]
 
 @register("Median")
 class Median(Rule):
-    """Median plus ``k`` times the median absolute deviation, averaged over repeats.
+    """Median plus ``k`` times the median absolute deviation, averaged over repeats of samples.
 
     The deviation is not scaled to a normal's standard deviation (that would be a factor of 1.4826).
 
@@ -22,6 +22,7 @@ class Median(Rule):
         k: How many deviations above the median, > 0.
         n_samples: Samples per repeat.
         n_repeats: Repeats.
+        source: ``"samples"`` or ``"reference"`` (see :class:`~pxgen_plugins.thresholds.Rule`).
 
     Example:
         >>> Median(k=2).threshold(np.array([[1.0], [2.0], [4.0]]))
@@ -29,8 +30,14 @@ class Median(Rule):
     """
 
     @caller("Median")
-    def __init__(self, k: float = 3.0, n_samples: int = 10_000, n_repeats: int = 10) -> None:
-        super().__init__(n_samples, n_repeats)
+    def __init__(
+        self,
+        k: float = 3.0,
+        n_samples: int = 10_000,
+        n_repeats: int = 10,
+        source: str = "samples",
+    ) -> None:
+        super().__init__(n_samples, n_repeats, source)
         self.k = validation.real(k, "k", above=0.0)
 
     def threshold(self, values: Floats) -> Floats:

@@ -14,12 +14,13 @@ __all__ = ["Quantile"]
 
 @register("Quantile")
 class Quantile(Rule):
-    """A quantile of the samples' values, averaged over repeats; linear interpolation.
+    """A quantile of the values, averaged over repeats of samples; linear interpolation.
 
     Args:
         q: The quantile, in (0, 1].
         n_samples: Samples per repeat.
         n_repeats: Repeats.
+        source: ``"samples"`` or ``"reference"`` (see :class:`~pxgen_plugins.thresholds.Rule`).
 
     Example:
         >>> Quantile(0.5).threshold(np.array([[1.0], [3.0], [2.0]]))
@@ -27,8 +28,14 @@ class Quantile(Rule):
     """
 
     @caller("Quantile")
-    def __init__(self, q: float = 0.99, n_samples: int = 10_000, n_repeats: int = 10) -> None:
-        super().__init__(n_samples, n_repeats)
+    def __init__(
+        self,
+        q: float = 0.99,
+        n_samples: int = 10_000,
+        n_repeats: int = 10,
+        source: str = "samples",
+    ) -> None:
+        super().__init__(n_samples, n_repeats, source)
         self.q = validation.real(q, "q", above=0.0, maximum=1.0)
 
     def threshold(self, values: Floats) -> Floats:

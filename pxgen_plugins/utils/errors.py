@@ -26,6 +26,7 @@ __all__ = [
     "PXGenWarning",
     "ParameterError",
     "caller",
+    "machine_fault",
     "short_repr",
     "warn",
 ]
@@ -145,6 +146,18 @@ class MissingDependencyError(PXGenError, ImportError):
 
 class PXGenWarning(UserWarning):
     """Base of the package's warnings: the result is defined, but not what was asked for."""
+
+
+def machine_fault(error: OSError | MemoryError) -> str:
+    """Return what happened to disk or memory in a command, and what to do about it."""
+    if isinstance(error, MemoryError):
+        return f"the memory is full ({error or 'no more'}); use a smaller batch_size or shard_size"
+    place = f" ({error.filename})" if error.filename else ""
+    why = error.strerror or str(error)
+    return (
+        f"a file could not be read or written: {why}{place}. Free space or mend the place, and run "
+        "it again: what was scored is kept"
+    )
 
 
 def warn(message: str) -> None:

@@ -20,6 +20,7 @@ __all__ = [
     "LABELS",
     "LINE",
     "RUN_ARRAYS",
+    "RUN_FILE",
     "RUN_TABLE",
     "TABLE",
     "TEXTS",
@@ -98,12 +99,13 @@ class Room:
 IMAGE_FILE = Limit("IMAGE_FILE", 1 << 28, "bytes of an image file")
 IMAGE_TAGS = Limit("IMAGE_TAGS", 1 << 24, "bytes of a TIFF file's tags")
 TEXT_FILE = Limit("TEXT_FILE", 1 << 30, "bytes of a file of texts")
-LINE = Limit("LINE", 1 << 24, "characters of a line")
+LINE = Limit("LINE", 1 << 24, "bytes of a line")
 TABLE = Limit("TABLE", 1 << 31, "bytes of memory for a table")
 TEXTS = Limit("TEXTS", 1 << 30, "bytes of memory for a file's texts")
 LABELS = Limit("LABELS", 1 << 30, "bytes of memory for labels or ids")
 ARCHIVE_INDEX = Limit("ARCHIVE_INDEX", 1 << 20, "bytes of an archive's index")
 JSON_FILE = Limit("JSON_FILE", 1 << 28, "bytes of a JSON file")
 JSON_MEMORY = Limit("JSON_MEMORY", 1 << 30, "bytes of memory for a JSON file's content")
+RUN_FILE = Limit("RUN_FILE", 1 << 32, "bytes of a run's table")
 RUN_TABLE = Limit("RUN_TABLE", 1 << 30, "bytes of a run's table when decoded")
 RUN_ARRAYS = Limit("RUN_ARRAYS", 1 << 31, "bytes of a file of arrays")

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import importlib
+import shlex
+from importlib import metadata
 from types import ModuleType
 
 from pxgen_plugins.utils.errors import MissingDependencyError
 
-__all__ = ["load"]
+__all__ = ["install_line", "load"]
+
+_DISTRIBUTION = "pxgen-plugins"
 
 
 def load(module: str, extra: str) -> ModuleType:
@@ -32,5 +36,31 @@ def load(module: str, extra: str) -> ModuleType:
             name,
             "installed and importable",
             f"{type(error).__name__}: {str(error)[:200]}",
-            f"Run: pip install 'pxgen-plugins[{extra}]'",
+            f"Run: {install_line(extra)}",
         ) from error
+
+
+def install_line(extra: str) -> str:
+    """Return the command that installs what an extra of this package asks for.
+
+    It names the packages of the extra and not the extra: this package is on no index, so that
+    ``pip install 'pxgen-plugins[...]'`` finds nothing.
+
+    Args:
+        extra: A name under ``[project.optional-dependencies]``.
+
+    Example:
+        >>> install_line("captum")
+        "pip install 'captum<0.10,>=0.9'"
+    """
+    try:
+        lines = metadata.requires(_DISTRIBUTION) or []
+    except metadata.PackageNotFoundError:  # on the path, but not installed
+        lines = []
+    parts = [line.partition(";") for line in lines]
+    names = [name.strip() for name, _, marker in parts if _is_of(extra, marker)]
+    return shlex.join(["pip", "install", *(names or [f".[{extra}]"])])
+
+
+def _is_of(extra: str, marker: str) -> bool:
+    return marker.replace("'", '"').replace(" ", "").endswith(f'extra=="{extra}"')

@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pxgen_plugins.utils.contents import read_json
-from pxgen_plugins.utils.files import plain, write_atomic
+from pxgen_plugins.utils.files import plain, read_regular, write_atomic
+from pxgen_plugins.utils.json_files import parse_json
+from pxgen_plugins.utils.limits import JSON_FILE
 
 __all__ = ["PLAN", "begin", "read_plan"]
 
 PLAN = "plan.json"
+_TRIES, _WAIT = 10, 0.05  # seconds
 
 Plan = Mapping[str, Any]
 
@@ -72,10 +75,16 @@ def read_plan(folder: Path) -> dict[str, Any] | None:
         OSError: When it cannot be read.
     """
     path = folder / PLAN
-    if not os.path.lexists(path):
-        return None
+    content = b""
+    for _ in range(_TRIES):
+        if not os.path.lexists(path):
+            return None
+        content = read_regular(path, JSON_FILE)
+        if content:
+            break
+        time.sleep(_WAIT)  # another process is about to fill it
     try:
-        plan = read_json(path)
+        plan = parse_json(content)
     except RecursionError as error:
         raise ValueError(f"{PLAN} is no plan") from error
     if not isinstance(plan, dict):
@@ -93,8 +102,8 @@ def _create(path: Path, content: bytes) -> bool:
         return False
     except OSError:  # a file system without hard links, such as exFAT
         try:
-            with open(path, "xb") as file:
-                file.write(content)
+            path.open("xb").close()
+            os.replace(draft, path)  # whole, where the name is ours by now
         except FileExistsError:
             return False
     finally:

@@ -5,18 +5,40 @@ from __future__ import annotations
 import html
 import math
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from pxgen_plugins.utils.errors import ParameterError, short_repr
 from pxgen_plugins.utils.files import write_atomic
 
-__all__ = ["html_page", "html_table", "markdown_table", "number", "percent", "points", "write"]
+__all__ = [
+    "html_page",
+    "html_table",
+    "markdown_table",
+    "number",
+    "percent",
+    "points",
+    "without_addresses",
+    "write",
+]
 
 _STYLE = (
     "body{font:15px/1.5 system-ui,sans-serif;margin:2em}table{border-collapse:"
     "collapse}td,th{border-bottom:1px solid #ccc;padding:.3em .6em;text-align:left;"
     "vertical-align:top}"
 )
+
+_ADDRESS = re.compile(r"\bat 0x[0-9a-fA-F]{6,16}\b")
+
+
+def without_addresses(text: str) -> str:
+    """Return a text without the addresses of objects, which differ from one process to the next.
+
+    Example:
+        >>> without_addresses("cannot add <Net object at 0x7f3a5c0b1d90> and 0x7f3a5c0b1d90")
+        'cannot add <Net object at 0x...> and 0x7f3a5c0b1d90'
+    """
+    return _ADDRESS.sub("at 0x...", text)
 
 
 def number(value: float | None, digits: int = 4) -> str:
@@ -133,7 +155,7 @@ def write(path: str | os.PathLike[str], writers: Mapping[str, Callable[[], str]]
     Raises:
         ParameterError: For another suffix.
     """
-    suffix = os.path.splitext(os.fspath(path))[1]
+    suffix = os.path.splitext(os.fspath(path))[1].lower()
     if suffix not in writers:
         hint = "Choose the format by the file's suffix."
         allowed = "a file name that ends in " + ", ".join(writers)

@@ -139,15 +139,17 @@ def shape(value: Any, parameter: str) -> tuple[int, ...]:
     return tuple(int(s) for s in sizes)
 
 
-def data_range(value: Any) -> tuple[float, float] | None:
-    """Return ``data_range`` as two floats, lowest value first, or None; else raise."""
+def data_range(value: Any, name: str = "data_range") -> tuple[float, float] | None:
+    """Return a range as two floats, lowest value first, or None; else raise."""
     if value is None:
         return None
     try:
         low, high = (float(bound) for bound in value)
     except (TypeError, ValueError):
         low, high = 0.0, 0.0
-    if not low < high:
+    if not (low < high and math.isfinite(high - low)):
         hint = "Give the range the model was trained on, as in (0.0, 1.0) or (-1.0, 1.0)."
-        raise ParameterError("data_range", "(low, high) or None", short_repr(value), hint)
+        if name != "data_range":
+            hint = "Give the lowest and the highest value, as in (0.0, 1.0) or (0, 255)."
+        raise ParameterError(name, "(low, high) or None", short_repr(value), hint)
     return low, high

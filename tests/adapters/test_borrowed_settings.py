@@ -55,3 +55,13 @@ def test_contrasts_refuse_what_belongs_to_positions():
     model = mlp_vae()
     with pytest.raises(ParameterError, match="boundary must be a PXGen of mean reconstructions"):
         LatentContrast(model, fitted(model, reconstruction="sample"))
+
+
+def test_perturbed_images_are_grouped_with_the_noise_of_their_anchor():
+    pytest.importorskip("alibi")
+    model = mlp_vae()
+    pxgen = fitted(model, reconstruction="sample", seed=5)
+    expected = pxgen.explain(X).group
+    adapter = GroupAnchorImage(model, pxgen, segmentation="grid", n_segments=4)
+    for i in (0, 7, 30):  # at position i, the anchor itself is in its own group
+        assert adapter._groups(X[[i, i]], i).tolist() == [expected[i]] * 2

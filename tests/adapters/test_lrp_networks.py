@@ -166,10 +166,12 @@ def test_a_layer_without_a_rule_off_the_path_is_harmless():
         LRP(model, "kld").explain(Z)
 
 
+def test_what_is_overwritten_and_not_returned_is_followed():
+    one, two = (LRP(odd_vae(odd)[0], Latent(0)).explain(Z) for odd in (Overwrites(), nn.ReLU()))
+    np.testing.assert_allclose(one.attributions, two.attributions, rtol=1e-5, atol=1e-7)
+
+
 def test_what_cannot_be_followed_is_refused():
-    model, _ = odd_vae(Overwrites())
-    with pytest.raises(ModelError, match="in-place"):
-        LRP(model, Latent(0)).explain(Z)
     scripted = torch.jit.trace(nn.ReLU(), torch.zeros(2, 4))
     model, _ = odd_vae(scripted)
     with pytest.raises(ModelError, match="eager torch module"):

@@ -66,9 +66,9 @@ def test_images_that_are_missing_or_elsewhere_are_bad_rows(tmp_path: Path) -> No
         ([], "without one"),
         (["name,label", "a.png,x"], "without one"),
         (["path"], "lists images; got none"),
-        (["path,label", "a.png"], "row 2 has 1 values for 2 columns"),
+        (["path,label", "a.png"], "line 2 has 1 values for 2 columns"),
         (["path,path", "a.png,b.png"], "two columns are called 'path'"),
-        (["path", '"a.png'], "Error"),
+        (["path", '"a.png'], "line 2: unexpected end of data"),
         (["path", "a.png", "a.png"], "distinct"),
     ],
 )

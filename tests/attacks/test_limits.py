@@ -29,7 +29,8 @@ from pxgen_plugins.audit.settings import load_config
 from pxgen_plugins.saving import read
 from pxgen_plugins.thresholds import MeanMax
 from pxgen_plugins.utils import limits
-from pxgen_plugins.utils.contents import read_json
+from pxgen_plugins.utils.files import read_regular
+from pxgen_plugins.utils.json_files import read_json
 from tests.attacks import corpus
 from tests.attacks.corpus import SHAPE
 
@@ -92,6 +93,10 @@ def anchors(path: Path) -> object:
     if failed:
         raise ValueError(next(iter(failed.values())))
     return None
+
+
+def run_table(path: Path) -> object:
+    return read_table(read_regular(path))
 
 
 def texts(path: Path) -> object:
@@ -159,10 +164,10 @@ CASES: dict[str, tuple[Callable[[Path], Path], Callable[[Path], object], dict[st
         read_json, {"JSON_MEMORY": 1 << 28},
         "JSON_MEMORY"),
     "the table of a run": (
-        lambda f: constant(f / "a.parquet", 2 << 20, 14), read_table,
+        lambda f: constant(f / "a.parquet", 2 << 20, 14), run_table,
         {"RUN_TABLE": 1 << 27}, "RUN_TABLE"),
     "texts of a run": (
-        lambda f: repeated(f / "a.parquet", "label", 4 << 20, 1024), read_table, {}, "RUN_TABLE"),
+        lambda f: repeated(f / "a.parquet", "label", 4 << 20, 1024), run_table, {}, "RUN_TABLE"),
     "arrays of an explainer": (lambda f: explainer(f), read, {}, "RUN_ARRAYS"),
     "settings": (
         lambda f: sparse(f / "a.yaml", b"a: b\n", 3 * GIB), load_config, {}, "SETTINGS"),
@@ -246,7 +251,7 @@ def test_the_page_has_a_row_for_every_limit():
             if line.startswith("|")}  # fmt: skip
     known = {f"PXGEN_MAX_{one.name}": one for one in vars(limits).values()
              if isinstance(one, limits.Limit)}  # fmt: skip
-    assert rows.keys() == known.keys() | {"PXGEN_MAX_SETTINGS"}
+    assert rows.keys() == known.keys() | {"PXGEN_MAX_SETTINGS", "PXGEN_MAX_SHARD"}
     for name, one in known.items():
         power = one.default.bit_length() - 1
         sizes = (f"{one.default >> 30} GiB", f"{one.default >> 20} MiB", f"2^{power}")

@@ -17,7 +17,7 @@ from pyarrow import parquet
 from pxgen_plugins.audit.cli import PASSED, USAGE, run
 from tests.attacks import corpus
 from tests.attacks.corpus import MARKER
-from tests.audit.runs import finished_run
+from tests.audit.runs import finished_run, reseal
 
 pytest.importorskip("yaml")
 pytest.importorskip("jinja2")
@@ -69,14 +69,17 @@ def test_a_changed_file_of_the_report_alone_is_one_clear_error(
     name: str, content: bytes, folder: Path, capsys
 ):
     (folder / "run" / name).write_bytes(content)
-    assert run(["report", str(folder / "run")]) == USAGE
-    assert name in capsys.readouterr().err
+    for change in (list, lambda: reseal(folder / "run")):  # with and without its checksum
+        change()
+        assert run(["report", str(folder / "run")]) == USAGE
+        assert name in capsys.readouterr().err
 
 
 def test_results_that_disagree_in_length_are_refused(folder: Path, capsys):
     path = folder / "run" / "anchors.parquet"
     table = parquet.read_table(path)
     parquet.write_table(pa.concat_tables([table] * 3), path)
+    reseal(folder / "run")
     assert run(["show", str(folder / "run")]) == USAGE
     assert "anchors" in capsys.readouterr().err
 

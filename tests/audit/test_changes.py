@@ -16,6 +16,7 @@ from pxgen_plugins.audit.changes import STATES, Changes
 from pxgen_plugins.audit.escaping import code, visible
 from pxgen_plugins.audit.intervals import paired_interval
 from pxgen_plugins.audit.run_comparison import compare_runs
+from pxgen_plugins.groups import mid_p_interval
 from pxgen_plugins.utils.errors import ParameterError
 
 HOSTILE = [
@@ -141,7 +142,7 @@ def test_no_anchors_have_no_interval():
     json.dumps(changes.to_dict(), allow_nan=False)
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(groups, st.data())
 def test_runs_are_matched_by_id_whatever_their_order(before, data):
     n = len(before)
@@ -183,10 +184,10 @@ def test_runs_are_matched_by_id_whatever_their_order(before, data):
     assert by_place.matrix.tolist() == found.matrix.tolist()
 
 
-def test_each_cell_has_the_wilson_interval_of_its_share():
+def test_each_cell_has_the_interval_of_its_share():
     before = ["HIHE"] * 30 + ["HILE"] * 10
     found = compare_runs(run(before), run(["HIHE"] * 24 + ["HILE"] * 16))
-    assert found.intervals[0, 1].tolist() == pytest.approx(wilson(6, 40))
+    assert found.intervals[0, 1].tolist() == pytest.approx(mid_p_interval(6, 40))
     assert found.groups["HILE"].change == pytest.approx(0.15)
     assert (found.groups["HILE"].low, found.groups["HILE"].high) == pytest.approx(
         paired_interval(10, 0, 6, 24)
@@ -297,7 +298,7 @@ def hostile_changes(names: list[str]) -> Changes:
     return compare_runs(first, second, partial=True, min_label=1)
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(st.lists(texts, min_size=2, max_size=14))
 def test_tables_hold_names_in_code_spans_only(names):
     words = hostile_changes(names).to_markdown()
@@ -306,7 +307,7 @@ def test_tables_hold_names_in_code_spans_only(names):
     columns = {line.count("|") for line in lines}
     assert columns <= {5, 7, 8, 9}
     outside = "".join(text for kind, text in spans(words.replace("\n", " ")) if kind == "plain")
-    ours = set("abcdefghijklmnopqrstuvwxyzEHILN0123456789 |-+:;,.%()\\%~/")
+    ours = set("abcdefghijklmnopqrstuvwxyzCEHILN0123456789 |-+±:;,.%()\\%~/")
     assert set(outside) <= ours
 
 
@@ -331,7 +332,7 @@ def test_visible_text_is_one_printable_line_that_encodes(text):
     assert len(visible(text, 7)) <= 7
 
 
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 @given(st.lists(texts, min_size=2, max_size=14))
 def test_changes_are_strict_json(names):
     changes = hostile_changes(names)

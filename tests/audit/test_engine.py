@@ -26,6 +26,7 @@ from pxgen_plugins.datasets import load_mnist, load_mnist_vae
 from pxgen_plugins.models import wrap
 from pxgen_plugins.thresholds import Quantile
 from pxgen_plugins.utils.errors import ParameterError
+from tests.audit.runs import reseal
 
 pytest.importorskip("jinja2")
 FINAL = {
@@ -293,6 +294,9 @@ def test_a_folder_that_is_no_run_is_refused(undisturbed, tmp_path):
         (copy / name).write_bytes(kept)
     manifest = json.loads((copy / "manifest.json").read_text())
     (copy / "manifest.json").write_text(json.dumps(manifest | {"format": 99}))
+    with pytest.raises(ParameterError, match=r"manifest.json was changed"):
+        Run.open(copy)
+    reseal(copy)
     with pytest.raises(ParameterError, match="format"):
         Run.open(copy)
 
@@ -323,5 +327,30 @@ def test_a_manifest_that_lacks_what_is_read_from_it_is_no_run(undisturbed, tmp_p
     found = json.loads((tmp_path / "run/manifest.json").read_text())
     change(found)
     (tmp_path / "run/manifest.json").write_text(json.dumps(found))
+    reseal(tmp_path / "run")
     with pytest.raises(ParameterError, match=named):
         Run.open(tmp_path / "run")
+
+
+JOINT = {"name": "Conformal", "alpha": 0.1, "source": "reference", "joint": True}
+
+
+class TestReference:
+    """Thresholds from data that the settings name."""
+
+    def test_the_thresholds_are_those_of_fit(self, tmp_path):
+        zeros = {"shipped": "mnist", "digits": [0], "limit": 60}
+        config = settings(tmp_path / "run", threshold=JOINT, reference=zeros)
+        plan, _ = engine.make_plan(config)
+        assert plan.n_samples == 60
+        audited(config)
+        result = Run.open(tmp_path / "run").result
+        images = load_mnist("test", digits=[0])[0][:60, None]
+        explainer = PXGen(wrap(load_mnist_vae(), sample_shape=(1, 28, 28)), threshold=JOINT)
+        expected = explainer.fit(images).calibration.thresholds
+        np.testing.assert_allclose(result.thresholds, expected, rtol=1e-5)
+        assert result.calibration.source == "reference"
+
+    def test_missing_reference_data_is_one_error_before_anything_is_scored(self, tmp_path):
+        with pytest.raises(ParameterError, match=r"reference must be given for Conformal"):
+            engine.make_plan(settings(tmp_path / "run", threshold=JOINT))

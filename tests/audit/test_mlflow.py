@@ -17,6 +17,7 @@ from pxgen_plugins.audit.cli import run as command
 from pxgen_plugins.audit.run_folder import Run
 from pxgen_plugins.audit.writers.mlflow import log_run
 from pxgen_plugins.utils.errors import MissingDependencyError, ParameterError
+from tests.audit.runs import reseal
 
 pytest.importorskip("yaml")
 pytest.importorskip("jinja2")
@@ -143,6 +144,7 @@ def test_a_run_is_logged_once_per_experiment_and_another_anew(finished, tmp_path
     shutil.copytree(finished, copy)
     assert log_run(copy, tracking_uri=uri) == first  # the same results, wherever they lie
     (copy / "conditions.json").write_text("[]", encoding="utf-8")
+    reseal(copy)
     assert log_run(copy, tracking_uri=uri) not in {first, other}
     names = {e.name for e in mlflow.MlflowClient(str(uri)).search_experiments()}
     assert {"pxgen", "nightly"} <= names
@@ -175,6 +177,7 @@ def test_an_active_run_is_written_to_and_left_open(finished, tmp_path, allowed):
         copy = tmp_path / "copy"
         shutil.copytree(finished, copy)
         (copy / "conditions.json").write_text("[]", encoding="utf-8")
+        reseal(copy)
         with pytest.raises(ParameterError, match="nested"):
             log_run(copy)
         assert log_run(other, run_name="apart") != active.info.run_id

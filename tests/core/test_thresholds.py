@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import warnings
 
 import numpy as np
@@ -10,12 +11,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pxgen_plugins import criteria, thresholds
+from pxgen_plugins import PXGen, criteria, thresholds
+from pxgen_plugins.audit import settings_model
 from pxgen_plugins.criteria import Batch
 from pxgen_plugins.criteria.black_box import Column
 from pxgen_plugins.models import VAE, BlackBox
 from pxgen_plugins.scoring import Scorer
 from pxgen_plugins.thresholds import Conformal, Fixed, MeanMax, Median, Quantile
+from pxgen_plugins.thresholds.expected_maxima import expected_maxima
 from pxgen_plugins.utils.errors import CapabilityError, ModelError, ParameterError, PXGenWarning
 from pxgen_plugins.utils.seeds import derive
 
@@ -83,11 +86,46 @@ def test_seeds_give_the_same_and_other_seeds_other_thresholds(vae):
     assert (one != other).all()
 
 
-def test_the_reference_is_the_first_repeat_in_rows(vae):
-    found = MeanMax(n_samples=40, n_repeats=2).calibrate(scorer_of(vae), seed=0)
-    direct = scorer_of(vae).score_samples(40, derive(0, "calibration", 0))
-    np.testing.assert_array_equal(found.reference, direct)
-    np.testing.assert_array_equal(found.scale, direct.std(0))
+def test_the_reference_holds_whole_repeats_up_to_its_size_and_conformal_the_first_alone(vae):
+    scorer = scorer_of(vae)
+    direct = [scorer.score_samples(40, derive(0, "calibration", r)) for r in range(3)]
+    for rule, n in ((MeanMax, 3), (Quantile, 3), (Median, 3), (Conformal, 1)):
+        options = {"alpha": 0.1} if rule is Conformal else {}
+        found = rule(n_samples=40, n_repeats=3, **options).calibrate(scorer, seed=0)
+        np.testing.assert_array_equal(found.reference, np.concatenate(direct[:n]))
+        np.testing.assert_array_equal(found.scale, np.concatenate(direct[:n]).std(0))
+    for size, rows in ((1_000, 10_000), (7_000, 14_000), (12_000, 12_000)):
+        found = MeanMax(n_samples=size, n_repeats=12).calibrate(normal_scorer(), seed=0)
+        assert len(found.reference) == rows
+        assert found.p_values(np.full((1, 2), 99.0)).tolist() == [[1 / (rows + 1)] * 2]
+
+
+@given(st.lists(st.floats(-5, 5), min_size=1, max_size=9), st.data())
+@settings(max_examples=60, deadline=None)
+def test_expected_maxima_are_the_means_over_all_subsets(values, data):
+    k = data.draw(st.integers(1, len(values)))
+    slow = np.mean([max(some) for some in itertools.combinations(values, k)])
+    assert expected_maxima(np.array(values), [k])[0] == pytest.approx(slow, abs=1e-9)
+
+
+def test_expected_maxima_of_many_exponentials_are_harmonic_numbers():
+    # the i-th smallest of N lies, on average, at H_N - H_(N - i); then the maximum of k is at H_k
+    n, sizes = 20_000, np.array([1, 10, 500, 19_999, 20_000])
+    harmonic = np.cumsum(1 / np.arange(1, n + 1))
+    spaced = harmonic[-1] - np.r_[0.0, harmonic][n - np.arange(1, n + 1)]
+    np.testing.assert_allclose(expected_maxima(spaced, sizes), harmonic[sizes - 1], rtol=1e-9)
+    for wrong in (0, n + 1):
+        with pytest.raises(ParameterError, match="sizes must be in 1 to 20000"):
+            expected_maxima(spaced, [wrong])
+
+
+def test_default_sizes_cost_the_same_and_the_audit_has_those_of_the_rule(vae):
+    for rule in (MeanMax(), Quantile(), Conformal(), Median()):
+        assert rule.n_samples * rule.n_repeats == 100_000
+    assert PXGen(vae).threshold.params == MeanMax().params
+    audit = settings_model.Settings.model_fields["threshold"].default
+    assert thresholds.make(audit).params == MeanMax().params
+    assert (MeanMax.authors().n_samples, MeanMax.authors().n_repeats) == (60_000, 100)
 
 
 def test_a_tolerance_stops_once_the_standard_error_is_below_it():

@@ -11,6 +11,7 @@ import pytest
 from pxgen_plugins import datasets
 from pxgen_plugins.datasets import data_files, load_mnist
 from pxgen_plugins.utils.errors import ParameterError
+from pxgen_plugins.utils.machine import machine
 
 # Of the raw pixels of the original files, row by row, whatever container they come in.
 PIXELS = {
@@ -116,5 +117,6 @@ def test_every_shipped_file_has_a_card_with_its_licence() -> None:
     for name in names:
         _, card = data_files.read(name, folder)
         assert card["licence"] in {"CC-BY-SA-3.0", "Apache-2.0"}
+        assert name == "mnist.npz" or set(card["machine"]) == set(machine())
     notice = (folder / "mnist.LICENSE.txt").read_text()
     assert all(creator in notice for creator in ("Yann LeCun", "Corinna Cortes", "Burges"))

@@ -240,6 +240,30 @@ class TestCoverageBounds:
         assert left <= 3  # of 300, at a chance of 0.1%
         assert np.mean(shares) - np.mean(lows) < 0.12  # and it says something
 
+    @pytest.mark.parametrize(
+        "rule",
+        [
+            MeanMax(n_repeats=4, source="reference"),
+            Quantile(0.9, source="reference"),
+            Conformal(0.1, source="reference"),
+            Conformal(0.1, source="reference", joint=True),
+        ],
+        ids=repr,
+    )
+    def test_it_is_kept_by_new_instances_of_the_reference_kind(self, rule):
+        rng = np.random.default_rng(0)
+        left, shares, lows = 0, [], []
+        for draw in (rng.exponential, rng.normal):
+            for seed in range(150):
+                found = rule.calibrate_values(draw(size=(300, 2)), ["a", "b"], seed)
+                low, high = coverage_bounds(rule, found, 500)
+                share = float((draw(size=(500, 2)) < found.thresholds).all(axis=1).mean())
+                left += not low <= share <= (1.0 if high is None else high)
+                shares.append(share)
+                lows.append(low)
+        assert left <= 3
+        assert np.mean(shares) - np.mean(lows) < 0.25
+
     def test_a_fixed_threshold_promises_nothing(self):
         assert (
             coverage_bounds(Fixed(1.0), calibrated(np.ones(1), np.ones((1, 1)), None), 10) is None
@@ -270,7 +294,8 @@ OWN = ("the model's own samples", "share in HIHE")
 
 def calibrated(thresholds, repeats, reference):
     names = [str(j) for j in range(len(thresholds))]
-    return Calibration("rule", {}, names, thresholds, repeats, reference, 0, 0, 0)
+    size = 0 if reference is None else len(reference)
+    return Calibration("rule", {}, names, thresholds, repeats, reference, size, 0, 0)
 
 
 class TestChecks:

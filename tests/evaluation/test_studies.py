@@ -47,7 +47,7 @@ class TestThresholds:
             assert row["thresholds"] == found.thresholds
             for name in groups.GROUPS:
                 assert row["fractions"][name] == found.groups[name]["fraction"]
-                assert row["intervals"][name] == found.groups[name]["bootstrap"]
+                assert row["intervals"][name] == found.groups[name]["interval"]
             assert row["stability"] == pytest.approx(found.group_stability.mean())
             hihe = (found.group == "HIHE") & (labels == "b")
             assert row["labels"]["b"]["share"] == pytest.approx(hihe.sum() / 20)

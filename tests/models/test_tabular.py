@@ -16,13 +16,20 @@ from scipy.stats import norm
 from sklearn.metrics import roc_auc_score
 
 from pxgen_plugins import PXGen, describe
+from pxgen_plugins.anchors import open_for
 from pxgen_plugins.criteria import GowerNearest
 from pxgen_plugins.criteria.gower import contributions
 from pxgen_plugins.models import Tabular
 from pxgen_plugins.testing import check_model
 from pxgen_plugins.testing.guards import moved_generators, random_state
 from pxgen_plugins.thresholds import Quantile
-from pxgen_plugins.utils.errors import AnchorError, CapabilityError, ModelError, ParameterError
+from pxgen_plugins.utils.errors import (
+    AnchorError,
+    CapabilityError,
+    ModelError,
+    ParameterError,
+    PXGenWarning,
+)
 
 
 def people(n, seed=0):
@@ -196,6 +203,83 @@ class TestRows:
         for name in ("bad.parquet", "absent.csv"):
             with pytest.raises(AnchorError, match=name):
                 model.rows(tmp_path / name)
+
+    def test_dates_in_text_are_of_one_format_or_refused(self):
+        days = pd.DataFrame({"day": pd.to_datetime(["2001-01-01", "2004-01-01"])})
+        model = Bag(days)
+        read = {
+            "by day": (["01/02/2003", "13/02/2003"], ["2003-02-01", "2003-02-13"]),
+            "by month": (["01/02/2003", "01/13/2003"], ["2003-01-02", "2003-01-13"]),
+            "with times": (["3.4.2003 10:30", "25.4.2003 00:00"],
+                           ["2003-04-03 10:30", "2003-04-25"]),
+            "names": (["Feb 1, 2003", "Mar 2, 2003"], ["2003-02-01", "2003-03-02"]),
+            "alike": (["05/05/2003"], ["2003-05-05"]),
+            "ISO": (["2003-02-01", "2003-02-01T00:00:00Z", "20030201"], ["2003-02-01"] * 3),
+        }  # fmt: skip
+        for given_texts, wanted in read.values():
+            numbers = model.rows({"day": given_texts})
+            # read as a whole: a batch of one row could not tell the format
+            anchors = model.open_anchors({"day": given_texts})
+            rows = [anchors.read(slice(i, i + 1))[0][0, 0] for i in range(len(given_texts))]
+            torch.testing.assert_close(
+                numbers, model.rows({"day": [pd.Timestamp(t) for t in wanted]})
+            )
+            assert rows == numbers[:, 0].tolist()
+        for texts in (
+            ["01/02/2003", "03/04/2003"],
+            ["13/02/2003", "02/14/2003"],
+            ["13/02/2003", "2003-02-14"],
+            ["1.2.2003", "13/02/2003"],
+        ):
+            with pytest.raises(AnchorError, match="dates of one format in column 'day'"):
+                model.open_anchors({"day": texts})
+        _, failed = model.open_anchors({"day": ["13/02/2003", "soon", None]}).read(slice(None))
+        assert sorted(failed) == [1, 2]
+
+    def test_what_floats_cannot_hold_is_said(self):
+        like = pd.DataFrame({"n": [1, 2], "t": pd.to_datetime(["2001-01-01", "2002-01-01"])})
+        model = Bag(like)
+        table = like.assign(n=[2**53 + 1, 2])
+        with pytest.warns(PXGenWarning, match=r"beyond 2\*\*53 in column 'n'"):
+            model.rows(table)
+        table = like.assign(t=like["t"] + pd.Timedelta(7, "ns"))
+        with pytest.warns(PXGenWarning, match="microsecond in column 't'"):
+            model.rows(table)
+
+    def test_csv_files_are_read_as_written(self, tmp_path):
+        model = Bag(PLAIN)
+        text = PLAIN.head(3).to_csv(index=False)
+        for name, content in {
+            "mark.csv": b"\xef\xbb\xbf" + text.encode(),
+            "CAPITALS.CSV": text.encode(),
+            "crlf.csv": text.replace("\n", "\r\n").encode(),
+        }.items():
+            (tmp_path / name).write_bytes(content)
+            torch.testing.assert_close(model.rows(tmp_path / name), model.rows(PLAIN.head(3)))
+        lines = text.splitlines()
+        for name, content, why in (
+            ("short.csv", [*lines, "20,1.5"], "line 5 has 2 values for 3 columns"),
+            ("long.csv", [lines[0], *(line + ",7" for line in lines[1:])], "line 2 has 4 values"),
+        ):
+            (tmp_path / name).write_text("\n".join(content))
+            with pytest.raises(AnchorError, match=why):
+                model.rows(tmp_path / name)
+        (tmp_path / "wide.csv").write_bytes(text.encode("utf-16"))
+        with pytest.raises(AnchorError, match="UTF-16"):
+            model.rows(tmp_path / "wide.csv")
+
+    def test_columns_that_the_user_names_hold_labels_and_ids(self, tmp_path):
+        model = Bag(PLAIN)
+        table = PLAIN.head(3).assign(key=["a", "b", "c"], extra=1, label=[3, 4, 5])
+        table.to_csv(tmp_path / "a.csv", index=False)
+        for X in (table, tmp_path / "a.csv"):
+            anchors = open_for(model, X, columns=list(PLAIN), labels="city", ids="key")
+            assert anchors.labels.tolist() == PLAIN["city"].head(3).tolist()
+            assert anchors.ids.tolist() == ["a", "b", "c"]
+            assert "not used: columns 'extra', 'label'" in anchors.describe()
+        with pytest.raises(AnchorError, match="like decides"):
+            open_for(model, table, columns=["age"])
+        assert Bag(PLAIN).open_anchors(PLAIN.rename_axis("id")).ids[:2].tolist() == ["0", "1"]
 
     def test_other_columns_are_refused_by_name(self):
         model = Bag(PLAIN)

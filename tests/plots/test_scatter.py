@@ -8,7 +8,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
+from pxgen_plugins.groups import percentiles
 from pxgen_plugins.plots import plot_groups
+from pxgen_plugins.result import Result
 from pxgen_plugins.utils.errors import ParameterError
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -25,8 +27,10 @@ def test_every_valid_anchor_is_a_point_of_its_group(build: Any, by_gid: Any) -> 
         np.testing.assert_array_equal(dots.get_offsets(), values[explanation.group == name])
 
 
-def test_thresholds_are_lines_with_bands_of_one_deviation(build: Any, by_gid: Any) -> None:
-    main, top, right = plot_groups(build(thresholds=(2.0, 1.5), deviations=(0.2, 0.1)))
+def test_thresholds_are_lines_with_bands_of_their_intervals(build: Any, by_gid: Any) -> None:
+    explanation = build(thresholds=(2.0, 1.5), deviations=(0.2, 0.1))
+    main, top, right = plot_groups(explanation)
+    low, high = percentiles(Result.of(explanation).shares.thresholds).T
     for panel in (main, top):
         (line,) = by_gid(panel, "threshold:kld")
         assert set(line.get_xdata()) == {2.0}
@@ -34,14 +38,15 @@ def test_thresholds_are_lines_with_bands_of_one_deviation(build: Any, by_gid: An
         (line,) = by_gid(panel, "threshold:mse")
         assert set(line.get_ydata()) == {1.5}
     (band,) = by_gid(main, "band:kld")
-    assert (band.get_x(), band.get_width()) == pytest.approx((1.8, 0.4))
+    assert (band.get_x(), band.get_width()) == pytest.approx((low[0], high[0] - low[0]))
     (band,) = by_gid(main, "band:mse")
-    assert (band.get_y(), band.get_height()) == pytest.approx((1.4, 0.2))
+    assert (band.get_y(), band.get_height()) == pytest.approx((low[1], high[1] - low[1]))
+    assert low[1] < 1.5 < high[1]
 
 
-@pytest.mark.parametrize("deviation", [None, 0.0, np.nan])
-def test_no_deviation_draws_no_band(deviation: float | None, build: Any, by_gid: Any) -> None:
-    main = plot_groups(build(deviations=(deviation, deviation)))[0]
+@pytest.mark.parametrize("n_repeats", [0, 1])
+def test_without_several_repeats_there_is_no_band(n_repeats: int, build: Any, by_gid: Any) -> None:
+    main = plot_groups(build(n_repeats=n_repeats))[0]
     assert by_gid(main, "band:*") == []
     assert len(by_gid(main, "threshold:*")) == 2
 
@@ -94,26 +99,6 @@ def test_the_regions_say_count_share_and_interval(build: Any, texts: Any) -> Non
         low, high = (100 * end for end in group["interval"])
         assert f"{group['count']} ({100 * group['fraction']:.1f} %)" in shown
         assert f"{low:.1f}\u2013{high:.1f} %" in shown
-
-
-def test_the_interval_is_the_bootstraps_where_it_has_a_width(build: Any, texts: Any) -> None:
-    explanation = build(n=200)
-    wide, flat = explanation.groups["HIHE"], explanation.groups["LILE"]
-    wide["bootstrap"], flat["bootstrap"] = [0.123, 0.456], [0.789, 0.789]
-    shown = texts(plot_groups(explanation)[0])
-    low, high = (100 * end for end in flat["interval"])
-    assert "12.3\u201345.6 %" in shown
-    assert f"{low:.1f}\u2013{high:.1f} %" in shown
-    assert "78.9\u201378.9 %" not in shown
-
-
-def test_the_interval_of_an_empty_group_is_wilsons(build: Any, texts: Any) -> None:
-    explanation = build(n=200)
-    group = explanation.groups["LILE"]
-    group |= {"count": 0, "fraction": 0.0, "interval": [0.0, 0.324], "bootstrap": [0.0, 0.0031]}
-    shown = texts(plot_groups(explanation)[0])
-    assert "0.0\u201332.4 %" in shown
-    assert "0.0\u20130.3 %" not in shown
 
 
 def test_swapped_axes_swap_the_quadrants(build: Any, by_gid: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from pxgen_plugins.audit.writers.base import Writer, register
 from pxgen_plugins.groups import GROUPS, INVALID
 from pxgen_plugins.result import Result
 from pxgen_plugins.utils.files import write_atomic
-from pxgen_plugins.utils.text import markdown_table, number
+from pxgen_plugins.utils.text import markdown_table, number, percent
 
 __all__ = ["invalid_by_reason", "summary"]
 
@@ -83,6 +84,8 @@ def summary(
     lines = [f"## PXGen audit {code(name)}: {_WORDS[state]}", ""]
     lines += _conditions(judgements, counts)
     lines += ["", *_groups(result)]
+    if result.calibration is not None and result.calibration.noise:
+        lines += ["", result.calibration.noise + "."]
     if changes is not None:
         lines += ["", "### What changed", "", changes.to_markdown().rstrip("\n")]
     return "\n".join(lines) + "\n"
@@ -141,17 +144,17 @@ def _groups(result: Result) -> list[str]:
     rows = []
     for name in GROUPS:
         group = result.groups[name]
-        ends = group.interval
-        interval = "n/a" if ends is None else f"{ends[0]:.1%} to {ends[1]:.1%}"
-        rows.append([name, f"{group.count:,}", _share(group.fraction), interval])
+        low, high = group.share_interval
+        interval = "n/a" if math.isnan(low) else f"{percent(low)} to {percent(high)}"
+        rows.append([name, f"{group.count:,}", percent(group.fraction), interval])
     n_invalid = int(result.is_invalid.sum())
     if n_invalid:
-        rows.append([INVALID, f"{n_invalid:,}", _share(n_invalid / result.n), "n/a"])
+        rows.append([INVALID, f"{n_invalid:,}", percent(n_invalid / result.n), "n/a"])
     table = markdown_table(["group", "anchors", "share", "95% interval"], rows, n_left=1)
+    if result.calibration is not None:
+        table += ["", f"Intervals: for {result.calibration.interval_source}."]
     for reason, count, first in invalid_by_reason(result):
         table += ["", f"Not scored: {count:,}, {code(reason, 160)}, the first {code(f'#{first}')}."]
+    for note in result.notes:
+        table += ["", f"Note: {code(note, 400)}."]
     return table
-
-
-def _share(fraction: float | None) -> str:
-    return "n/a" if fraction is None else f"{fraction:.1%}"

@@ -25,6 +25,7 @@ from pxgen_plugins.thresholds import Rule
 from pxgen_plugins.thresholds.calibration import Calibration
 from pxgen_plugins.utils.errors import AnchorError, ParameterError, warn
 from pxgen_plugins.utils.properties import lazy_property
+from pxgen_plugins.utils.seeds import derive
 
 __all__ = ["Context"]
 
@@ -111,17 +112,21 @@ class Context:
     def refit(self) -> Scorer:
         """Return a scorer whose criteria learnt anew, from the model with its present weights.
 
+        They learn from the reference data of the explainer's ``fit``, or from ``training``.
+
         Raises:
-            ParameterError: When a criterion learns from data and there is no ``training``.
+            ParameterError: When a criterion learns from data and there is none.
         """
         scorer = self._twin()
-        if self.training is None:
+        parts = self.explainer.reference
+        data = self.training if parts is None or parts.learning is None else parts.learning
+        if data is None:
             for criterion in scorer.criteria:
                 if isinstance(criterion, FittedCriterion) and criterion.learns_from == "data":
                     hint = "Pass the data that the explainer was fitted on."
                     allowed = f"given, so that criterion {criterion.name!r} can learn anew"
                     raise ParameterError("training", allowed, "None", hint)
-        fit_criteria(scorer, self.training, self.explainer.seed)
+        fit_criteria(scorer, data, self.explainer.seed)
         return scorer
 
     def with_seed(self, seed: int) -> Scorer:
@@ -132,12 +137,42 @@ class Context:
         fit_criteria(learning, None, seed)
         return scorer
 
-    def calibrate(self, scorer: Scorer, seed: int, n_repeats: int | None = None) -> Calibration:
-        """Return thresholds by the explainer's rule, perhaps with fewer repeats."""
+    def calibrate(
+        self,
+        scorer: Scorer,
+        seed: int,
+        n_repeats: int | None = None,
+        *,
+        resample: bool = False,
+    ) -> Calibration:
+        """Return thresholds by the explainer's rule, from its samples or its reference data.
+
+        Args:
+            scorer: The model, perhaps with other weights or criteria.
+            seed: Seed of the samples.
+            n_repeats: Repeats at most; None for the rule's.
+            resample: Draw reference data with replacement, in the place of other reference data.
+
+        Raises:
+            ParameterError: When reference data has to be scored again and the explainer was loaded.
+        """
         rule: Rule = copy.copy(self.explainer.threshold)
         if n_repeats is not None and hasattr(rule, "n_repeats"):
             rule.n_repeats = min(rule.n_repeats, n_repeats)
-        return rule.calibrate(scorer, seed)
+        if rule.source != "reference":
+            return rule.calibrate(scorer, seed)
+        values = self.calibration.reference
+        if scorer is not self.scorer or values is None:
+            parts = self.explainer.reference
+            if parts is None or parts.thresholds is None:
+                hint = "Call fit(X) again: what is saved holds no data."
+                allowed = "given to fit since the explainer was made or loaded"
+                raise ParameterError("reference data", allowed, "none", hint)
+            values = scorer.score(parts.thresholds).values
+        if resample:
+            rng = np.random.default_rng(derive(seed, "resample"))
+            values = values[rng.integers(len(values), size=len(values))]
+        return rule.calibrate_values(values, self.calibration.names, seed)
 
     @property
     def kinds(self) -> list[str]:

@@ -28,10 +28,11 @@ def randomisation(context: Context) -> list[Row]:
     The cascade of Adebayo et al. (2018), from the last layer to the first and from the first to the
     last, in the order in which the modules name their layers. Weights are permuted within their
     tensors, which keeps their distribution, and put back afterwards; thresholds come from the
-    permuted model's own samples (3 repeats at most). With all layers permuted, the adjusted Rand
-    index with the trained model's groups must be near 0: 0.2 at most, on average over seeds. The
-    share of anchors that keep their group is reported beside the share that would by chance: where
-    most anchors share a group under both models it is high and says little.
+    permuted model's own samples (3 repeats at most), or from the reference data under it. With all
+    layers permuted, the adjusted Rand index with the trained model's groups must be near 0: 0.2 at
+    most, on average over seeds. The share of anchors that keep their group is reported beside the
+    share that would by chance: where most anchors share a group under both models it is high and
+    says little.
     """
     model = context.explainer.predictor
     if "layers" not in capabilities(model):

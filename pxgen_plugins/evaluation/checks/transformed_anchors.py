@@ -30,6 +30,7 @@ class TransformedAnchors(Anchors):
 
     def __init__(self, anchors: Anchors, model: Any, transform: Transformation) -> None:
         self._anchors, self._model, self._transform = anchors, model, transform
+        self.anchors_range = model.data_range  # read returns them so
 
     def __len__(self) -> int:
         return len(self._anchors)

@@ -16,8 +16,8 @@ __all__ = ["from_normflows"]
 def from_normflows(obj: Any, *, sample_shape: tuple[int, ...], **settings: Any) -> Flow:
     """Return a flow of normflows as a :class:`~pxgen_plugins.models.Flow`.
 
-    A diagonal Gaussian base may have learned its mean and scale; codes are standardised by them, so
-    that their prior is N(0, I).
+    A diagonal Gaussian base may have learned its mean and scale, and have a temperature; codes are
+    standardised by them, so that their prior is N(0, I).
 
     Args:
         obj: The flow, ``normflows.NormalizingFlow(q0, flows)``.
@@ -33,8 +33,12 @@ def from_normflows(obj: Any, *, sample_shape: tuple[int, ...], **settings: Any) 
         raise ParameterError("obj", "a flow of normflows", short_repr(obj), hint)
     base = obj.q0
     if type(base).__name__ == "DiagGaussian" and hasattr(obj, "inverse"):
-        settings["embed"] = lambda x: (obj.inverse(x) - base.loc) / base.log_scale.exp()
-        settings["decode"] = lambda z: obj.forward(z * base.log_scale.exp() + base.loc)
+
+        def scale() -> Any:  # asked each time: it is a weight
+            return base.log_scale.exp() * (getattr(base, "temperature", None) or 1.0)
+
+        settings["embed"] = lambda x: (obj.inverse(x) - base.loc) / scale()
+        settings["decode"] = lambda z: obj.forward(z * scale() + base.loc)
     else:
         settings["sample"] = with_seed(lambda n: obj.sample(n)[0])
     model = Flow(obj, modules=(), sample_shape=sample_shape, **settings)

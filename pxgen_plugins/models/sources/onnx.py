@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,12 +23,19 @@ from pxgen_plugins.utils.errors import ModelError, ParameterError, caller, short
 __all__ = ["from_onnx"]
 
 _ROLES = ("encoder", "decoder", "generator", "discriminator", "network")
+_LARGEST_HALF = float(np.finfo(np.float16).max)
+_LEVELS = 64  # whole numbers in a data range from which on it is one of bytes
+_MEANS = ("mean", "mu", "loc")
+_LOG_VARS = ("logvar", "logvariance", "logcovariance", "logsigma2", "logsigmasquared")
 _TYPES = {
     "tensor(float)": np.float32,
     "tensor(double)": np.float64,
     "tensor(float16)": np.float16,
     "tensor(int64)": np.int64,
     "tensor(int32)": np.int32,
+    "tensor(int16)": np.int16,
+    "tensor(int8)": np.int8,
+    "tensor(uint8)": np.uint8,
 }
 
 
@@ -45,7 +53,11 @@ class OnnxFile:
         providers: Execution providers; None takes the processor.
 
     Attributes:
+        path: The file.
         shape: Shape of one row of the first input; None when the file leaves it open.
+        outputs: Names of its outputs.
+        rounds: Whether floats are rounded for an input of integers, as pictures of bytes are; else
+            only whole numbers are taken.
 
     Raises:
         ModelError: When onnxruntime cannot open it.
@@ -59,6 +71,7 @@ class OnnxFile:
         n_threads: int | None = None,
         providers: list[str] | None = None,
     ) -> None:
+        self.path = Path(path)
         runtime: Any = optional.load("onnxruntime", "onnx")
         options = runtime.SessionOptions()
         options.log_severity_level = 4  # what goes wrong is raised
@@ -76,7 +89,10 @@ class OnnxFile:
         sizes = self.inputs[0][2][1:]
         free = any(not isinstance(size, int) for size in sizes)
         self.shape = None if free else tuple(sizes)
-        self.n_outputs = len(self._session.get_outputs())
+        self.outputs = [str(part.name) for part in self._session.get_outputs()]
+        self.n_outputs = len(self.outputs)
+        self._role = role
+        self.rounds = False
 
     def __call__(self, *batches: Any) -> Any:
         """Return the first output, or all of several, as ndarrays, for a batch of each input."""
@@ -104,11 +120,28 @@ class OnnxFile:
             wanted = [len(array), *shape[1:]]
             if all(isinstance(size, int) for size in wanted[1:]):
                 array = array.reshape(wanted)
-            feed[name] = np.ascontiguousarray(array, dtype)
+            feed[name] = self._as_type(name, array, dtype)
         results = [np.asarray(part) for part in self._session.run(None, feed)]
         return [
             part[:n].astype(np.float32) if part.dtype.kind == "f" else part[:n] for part in results
         ]
+
+    def _as_type(self, name: str, array: NDArray[Any], dtype: Any) -> NDArray[Any]:
+        """Return an array in the type of an input; raise where that would change its values."""
+        if array.dtype.kind == "f" and np.dtype(dtype).kind in "iu":
+            whole = np.rint(array)
+            cut = not self.rounds and not np.array_equal(whole, array)
+            if cut or np.abs(whole).max(initial=0) > 2**31 - 1:
+                allowed = f"whole numbers, as input {name!r} takes {np.dtype(dtype).name}"
+                got = f"values such as {float(array.flat[np.argmax(np.abs(array - whole))]):.4g}"
+                hint = "Set data_range=(0, 255) where it takes bytes, or export it with floats."
+                raise ModelError(self._role, allowed, got, hint)
+            array = whole
+        elif np.dtype(dtype) == np.float16 and np.abs(array).max(initial=0) > _LARGEST_HALF:
+            got = f"values up to {np.abs(array).max():.4g}"
+            hint = "Scale the anchors, or export it with floats of 32 bits."
+            raise ModelError(self._role, f"within float16, as input {name!r} is", got, hint)
+        return np.ascontiguousarray(array, dtype)
 
     def _input(self, part: Any) -> tuple[str, Any, list[Any]]:
         if part.type not in _TYPES:
@@ -131,9 +164,10 @@ def from_onnx(
     """Return the model behind ONNX files: a format that holds no code.
 
     ``encoder`` and ``decoder`` make a :class:`~pxgen_plugins.models.VAE` when the encoder has two
-    outputs or more (mean, log variance), an :class:`~pxgen_plugins.models.Autoencoder` when it has
-    one; ``generator``, perhaps with ``discriminator`` and ``encoder``, a
-    :class:`~pxgen_plugins.models.GAN`; ``network`` a :class:`~pxgen_plugins.models.Diffusion`.
+    outputs or more (mean, log variance, by their names where these tell), an
+    :class:`~pxgen_plugins.models.Autoencoder` when it has one; ``generator``, perhaps with
+    ``discriminator`` and ``encoder``, a :class:`~pxgen_plugins.models.GAN`; ``network`` a
+    :class:`~pxgen_plugins.models.Diffusion`.
     There is no gradient through a file: a GAN without encoder is inverted by its nearest sample,
     and gradient-based attributions refuse.
 
@@ -161,6 +195,9 @@ def from_onnx(
             hint = "Check the spelling, and the directory that a relative path starts from."
             raise ParameterError(role, "the path of a file", short_repr(str(path)), hint)
     files = {role: OnnxFile(path, role, n_threads, providers) for role, path in obj.items()}
+    low, high = validation.data_range(settings.get("data_range", (0.0, 1.0))) or (0.0, 0.0)
+    for file in files.values():
+        file.rounds = high - low >= _LEVELS
     settings |= {
         "sample_shape": sample_shape or _shape(files, "encoder", "discriminator", "network"),
         "modules": (),
@@ -183,16 +220,66 @@ def _family(files: Mapping[str, OnnxFile], settings: dict[str, Any]) -> Any:
         return Diffusion(files["network"], **settings)
     if "generator" in files:
         others: dict[str, Any] = {
-            role: files[role] for role in ("discriminator", "encoder") if role in files
+            role: _by_name(files[role]) for role in ("discriminator", "encoder") if role in files
         }
-        return GAN(files["generator"], **others, **settings)
+        return GAN(_by_name(files["generator"]), **others, **settings)
     if "encoder" not in files or "decoder" not in files:
         allowed = "encoder and decoder, or a generator, or a network"
         raise ParameterError("obj", allowed, ", ".join(files), "Pass the missing file too.")
-    encoder, decoder = files["encoder"], files["decoder"]
+    encoder, decoder = files["encoder"], _by_name(files["decoder"])
     if encoder.n_outputs == 1:
         return Autoencoder(encode=encoder, decode=decoder, **settings)
-    return VAE(encode=lambda x: encoder(x)[:2], decode=decoder, **settings)
+    mean, log_var = _posterior_places(encoder.outputs, settings.get("scale", "log_var"))
+
+    def encode(x: Any) -> tuple[Any, Any]:
+        results = encoder(x)
+        return results[mean], results[log_var]
+
+    return VAE(encode=encode, decode=decoder, **settings)
+
+
+def _by_name(file: OnnxFile) -> Any:
+    """Return a file as a function that gives several outputs by their names."""
+    if file.n_outputs == 1:
+        return file
+    return lambda *batches: dict(zip(file.outputs, file(*batches), strict=True))
+
+
+def _posterior_places(names: list[str], scale: str) -> tuple[int, int]:
+    """Return which outputs are mean and spread: by names where these tell, else the first two.
+
+    Raises:
+        ModelError: When names tell one of both, or that the spread is of another scale.
+    """
+    plain = [re.sub(r"[^a-z0-9]", "", name.lower()) for name in names]
+    spreads = {
+        "log_var": _LOG_VARS,
+        "std": ("std", "sigma", "stddev", "scale"),
+        "variance": ("var", "variance", "covariance"),
+    }
+    places = {
+        kind: [at for at, one in enumerate(plain) if _is_called(one, known)]
+        for kind, known in {"mean": _MEANS, **spreads}.items()
+    }
+    listed = ", ".join(names)
+    other = next((k for k in spreads if k != scale and places[k] and not places[scale]), None)
+    if other is not None:
+        hint = f"Pass scale={other!r}."
+        got = f"outputs {listed}"
+        raise ModelError("encoder", f"a file that gives a {scale}", got, hint)
+    means, logs = places["mean"], places[scale]
+    if len(means) == 1 and len(logs) == 1:
+        return means[0], logs[0]
+    if means or logs or len(names) > 2:
+        hint = "Name the outputs mean and log_var at the export, output_names=['mean', 'log_var']."
+        allowed = "a file with outputs mean and log_var, or with two"
+        raise ModelError("encoder", allowed, f"outputs {listed}", hint)
+    return 0, 1
+
+
+def _is_called(name: str, known: tuple[str, ...]) -> bool:
+    """Return whether a name is one of those known, perhaps with what it is of: zmean, muz."""
+    return any(name in (one, f"z{one}", f"{one}z", f"latent{one}", f"q{one}") for one in known)
 
 
 @register("onnx")

@@ -9,13 +9,14 @@ from typing import Any
 import torch
 
 from pxgen_plugins.models.autoencoder import Autoencoder
+from pxgen_plugins.models.files import check_folder
 from pxgen_plugins.models.runtime import EvaluationMode
 from pxgen_plugins.models.sources.base import Source, is_of, register
 from pxgen_plugins.models.vae import VAE
 from pxgen_plugins.models.vqvae import VQVAE
 from pxgen_plugins.utils import optional
-from pxgen_plugins.utils.contents import read_json
 from pxgen_plugins.utils.errors import ModelError, ParameterError, caller, short_repr
+from pxgen_plugins.utils.json_files import read_json
 
 __all__ = ["from_pythae"]
 
@@ -144,6 +145,7 @@ def _load(folder: Path) -> Any:
         hint = "Check the path: it is the folder final_model of a training."
         got = f"{short_repr(folder.name)} without a readable {_CONFIG}"
         raise ModelError("obj", "a folder that pythae saved", got, hint)
+    check_folder(folder)
     pythae = optional.load("pythae.models", "pythae")
     kind: Any = getattr(pythae, name.removesuffix("Config").removesuffix("_"), None)
     known = name.endswith("Config") and name in vars(pythae) and isinstance(kind, type)

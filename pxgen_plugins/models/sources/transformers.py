@@ -10,11 +10,16 @@ from torch import Tensor
 
 from pxgen_plugins.models.language_model import LanguageModel
 from pxgen_plugins.models.runtime import EvaluationMode
+from pxgen_plugins.models.sources._tokenizer import Tokenizer
 from pxgen_plugins.models.sources.base import Source, is_of, register
 from pxgen_plugins.utils import validation
 from pxgen_plugins.utils.errors import ModelError, ParameterError, caller, short_repr
 
 __all__ = ["from_transformers"]
+
+_TEXT_PARTS = (
+    "text_config", "thinker_config", "language_config", "llm_config", "decoder", "generator",
+)  # fmt: skip
 
 
 @caller("from_transformers")
@@ -32,18 +37,20 @@ def from_transformers(
     Probabilities, continuations and samples are computed from its logits, by loops of our own:
     samples are drawn from the full distribution with their own generator, the same whatever else is
     drawn with them. With a token for the beginning of texts (``bos_token_id``) the first token is
-    scored too. ``embed`` is the mean of the last hidden states.
+    scored too. ``embed`` is the mean of the last hidden states. Prompts are cut between tokens and
+    continued as tokens. Texts are decoded without clean-up (``clean_up_tokenization_spaces``), and
+    a sample that reaches ``max_chars`` or breaks off within a character ends at a token before.
 
     Args:
         obj: The model, as ``AutoModelForCausalLM`` loads it.
         tokenizer: Its tokenizer; what is used of one is ``tokenizer(texts,
             add_special_tokens=False)["input_ids"]``, ``decode``, ``bos_token_id`` and
-            ``eos_token_id``.
+            ``eos_token_id``, and ``all_special_ids`` if it is there.
         max_tokens: Most tokens of a sample.
         prompts: Texts of which samples continue one each; None starts from the beginning, which
             needs a ``bos_token_id`` or an ``eos_token_id``.
         max_chars: Most characters of a text.
-        prompt: Which part of a text the model is given to continue.
+        prompt: Which part of a text's tokens the model is given to continue.
 
     Raises:
         ParameterError: When an argument is not allowed.
@@ -62,50 +69,61 @@ def from_transformers(
         hint = "Pass AutoTokenizer.from_pretrained(folder)."
         raise ParameterError("tokenizer", "its tokenizer", short_repr(tokenizer), hint)
     validation.integer(max_tokens, "max_tokens", minimum=1)
-    texts = _Causal(obj, tokenizer, max_tokens, None if prompts is None else list(prompts))
+    longest = validation.integer(max_chars, "max_chars", minimum=1)
+    texts = _Causal(obj, tokenizer, max_tokens, longest, None if prompts is None else list(prompts))
     if not texts.is_causal():
         hint = "Load it by AutoModelForCausalLM; a model of BERT's kind needs is_decoder=True."
         got = f"a {type(obj).__name__}, whose logits depend on later tokens"
         raise ModelError("obj", "a causal model of transformers", got, hint)
-    able = texts.start or prompts
+    able = texts.tokens.start or prompts
     model = LanguageModel(
         log_probs=texts.log_probs,
-        generate=texts.generate,
+        extend=texts.extend,
         sample=texts.sample if able else None,
         embed=texts.embed,
-        tokenize=lambda text: texts.encode([text])[0],
+        tokenize=lambda text: texts.tokens.encode([text])[0],
         max_chars=max_chars,
         prompt=prompt,
         modules=obj,
     )
-    model.origin = f"transformers {type(obj).__name__}, {obj.config.vocab_size} tokens"
+    model.origin = f"transformers {type(obj).__name__}, {_text_config(obj).vocab_size} tokens"
     return model
+
+
+def _text_config(net: Any) -> Any:
+    """Return the configuration of a model's text part: composite ones (Gemma 3) hold it inside.
+
+    Raises:
+        ModelError: When no part has a ``vocab_size``.
+    """
+    parts = [net.config]
+    for part in parts:  # grows on the way: a part may be composite itself
+        if getattr(part, "vocab_size", None) is not None:
+            return part
+        inner = (getattr(part, name, None) for name in _TEXT_PARTS)
+        parts += [one for one in inner if one is not None and not isinstance(one, (str, dict))]
+    hint = "Pass the language model inside, as in model.language_model with its lm_head."
+    got = f"a {type(net.config).__name__} without one"
+    raise ModelError("obj", "a model whose configuration has a vocab_size", got, hint)
 
 
 class _Causal:
     """What is asked of a causal model, on texts."""
 
     def __init__(
-        self, net: Any, tokenizer: Any, max_tokens: int, prompts: list[str] | None
+        self, net: Any, tokenizer: Any, max_tokens: int, longest: int, prompts: list[str] | None
     ) -> None:
-        self.net, self.tokenizer, self.max_tokens = net, tokenizer, max_tokens
+        self.net, self.max_tokens, self.longest = net, max_tokens, longest
         self.prompts = prompts
-        self.textless: list[int] | None = None
-        first = getattr(tokenizer, "bos_token_id", None)
-        self.end = getattr(tokenizer, "eos_token_id", None)
-        self.start = [first] if first is not None else [self.end] if self.end is not None else []
-        self.scored = [first] if first is not None else []
-        self.most = getattr(net.config, "max_position_embeddings", None)
+        ends = getattr(getattr(net, "generation_config", None), "eos_token_id", None)
+        listed = ends if isinstance(ends, (list, tuple)) else [] if ends is None else [ends]
+        self.tokens = Tokenizer(tokenizer, int(_text_config(net).vocab_size), listed)
+        self.most = getattr(_text_config(net), "max_position_embeddings", None)
         self.evaluating = EvaluationMode([net])
         self.device = next(net.parameters()).device
 
-    def encode(self, texts: Sequence[str]) -> list[list[int]]:
-        """Return the token ids of texts, without special ones."""
-        rows = self.tokenizer(list(texts), add_special_tokens=False)["input_ids"]
-        return [[int(token) for token in ids] for ids in rows]
-
     def log_probs(self, texts: list[str]) -> list[Tensor]:
-        rows = [self.scored + ids for ids in self.encode(texts)]
+        rows = [self.tokens.scored + ids for ids in self.tokens.encode(texts)]
         for ids in rows:
             if len(ids) < 2:
                 raise ValueError("a text of fewer than two tokens, and nothing stands before it")
@@ -119,15 +137,14 @@ class _Causal:
 
     def embed(self, texts: list[str]) -> Tensor:
         """Return the mean of the last hidden states over the tokens, (n, d)."""
-        rows = [self.start + ids for ids in self.encode(texts)]
+        rows = [self.tokens.start + ids for ids in self.tokens.encode(texts)]
         hidden = self._forward(rows, output_hidden_states=True).hidden_states[-1]
         means = [row[: len(ids)].mean(0) for ids, row in zip(rows, hidden, strict=True)]
         return torch.stack(means)
 
-    def generate(self, prompts: list[str], n_tokens: list[int]) -> list[str]:
-        heads = self.encode(prompts)
-        ends = self._extend([self.start + ids for ids in heads], n_tokens, None)
-        return [self._text_after(*pair) for pair in zip(heads, ends, strict=True)]
+    def extend(self, heads: list[list[int]], n_tokens: list[int]) -> list[list[int]]:
+        """Return the likeliest tokens that follow those of each prompt."""
+        return self._extend(heads, n_tokens, None)
 
     def sample(self, n: int, seed: int) -> list[str]:
         generator = torch.Generator().manual_seed(seed)
@@ -135,38 +152,30 @@ class _Causal:
         heads: list[list[int]] = [[]] * n
         if self.prompts:
             chosen = torch.randint(len(self.prompts), (n,), generator=generator)
-            heads = self.encode([self.prompts[int(which)] for which in chosen])
-        rows = [self.start + ids for ids in heads]
+            heads = self.tokens.encode([self.prompts[int(which)] for which in chosen])
         ends = []
         for low in range(0, n, 64):  # a block at a time bounds the memory of the logits
             part = slice(low, low + 64)
-            lengths = [self.max_tokens] * len(rows[part])
-            ends += self._extend(rows[part], lengths, draws[part])
-        return [self._text(head + ids) for head, ids in zip(heads, ends, strict=True)]
-
-    def _text(self, ids: list[int]) -> str:
-        return str(self.tokenizer.decode(ids, skip_special_tokens=True))
-
-    def _text_after(self, head: list[int], ids: list[int]) -> str:
-        """Return the text of tokens behind others: alone, many tokenizers drop its first space."""
-        before, whole = self._text(head), self._text(head + ids)
-        return whole[len(before) :] if whole.startswith(before) else self._text(ids)
+            lengths = [self.max_tokens] * len(heads[part])
+            ends += self._extend(heads[part], lengths, draws[part])
+        whole = [head + ids for head, ids in zip(heads, ends, strict=True)]
+        return [self.tokens.ending(ids, self.longest) for ids in whole]
 
     def is_causal(self) -> bool:
         """Return whether what is said of a token leaves the later ones out of account."""
         if getattr(self.net.config, "is_encoder_decoder", False):
             return False
-        most = int(self.net.config.vocab_size)
+        most = int(_text_config(self.net).vocab_size)
         tokens = [(7 * k + 1) % most for k in range(min(4, self.most or 4))]
         other = [*tokens[:-1], (tokens[-1] + 1) % most]
         one, two = (self._forward([ids]).logits.float()[0, :-1] for ids in (tokens, other))
         return bool(torch.allclose(one, two, rtol=1e-4, atol=1e-5))
 
     def _extend(
-        self, rows: list[list[int]], lengths: list[int], draws: Tensor | None
+        self, heads: list[list[int]], lengths: list[int], draws: Tensor | None
     ) -> list[list[int]]:
-        """Return the tokens that follow each row: drawn by numbers in [0, 1), or the likeliest."""
-        rows = [list(ids) for ids in rows]
+        """Return the tokens that follow each head: drawn by numbers in [0, 1), or the likeliest."""
+        rows = [self.tokens.start + ids for ids in heads]
         starts = [len(ids) for ids in rows]
         done = [length == 0 for length in lengths]
         for step in range(max(lengths, default=0)):
@@ -174,28 +183,21 @@ class _Causal:
             if not active:
                 break
             logits = self._forward([rows[i] for i in active]).logits.float()
-            if draws is not None:
-                logits[..., self._never(step == 0)] = -1e9
             for i, row in zip(active, logits, strict=True):
                 last = row[len(rows[i]) - 1]
-                token = int(last.argmax() if draws is None else _token_at(last, draws[i, step]))
-                if token == self.end:
+                room = lengths[i] if self.most is None else min(lengths[i], self.most - starts[i])
+                if draws is None:
+                    token = int(last.argmax())
+                else:
+                    barred = self.tokens.barred(heads[i], rows[i][starts[i] :], step + 1 >= room)
+                    last[barred.to(last.device)] = -1e9
+                    token = int(_token_at(last, draws[i, step]))
+                if token in self.tokens.ends:
                     done[i] = True
                     continue
                 rows[i].append(token)
-                full = self.most is not None and len(rows[i]) >= self.most
-                done[i] = full or len(rows[i]) - starts[i] >= lengths[i]
+                done[i] = step + 1 >= room
         return [ids[start:] for ids, start in zip(rows, starts, strict=True)]
-
-    def _never(self, first: bool) -> Tensor:
-        """Return the tokens that are not drawn: those without text; the end, as the first."""
-        if self.textless is None:
-            tokens = range(int(self.net.config.vocab_size))
-            self.textless = [
-                i for i in tokens if not self.tokenizer.decode([i], skip_special_tokens=True)
-            ]
-        kept = [i for i in self.textless if first or i != self.end]
-        return torch.tensor(kept, dtype=torch.int64)
 
     def _forward(self, rows: list[list[int]], **options: Any) -> Any:
         longest = max(len(ids) for ids in rows)

@@ -26,7 +26,20 @@ function makeRule(kind) {
   return (point) => some.some((criterion) => isLow(criterion, point));
 }
 
-// Wilson's 95 % interval of a share, as groups/intervals.py has it.
+// The 95 % interval of a group's share: the audit's at its thresholds; at moved ones Wilson's,
+// wider by what the audit's calibration adds.
+function shareInterval(k, counts) {
+  if (!criteria.some(isMoved)) return points.intervals[k];
+  const share = counts[k] / Math.max(points.n_sample, 1);
+  const [low, high] = wilsonInterval(counts[k], points.n_sample);
+  const [below, above] = points.calibration[k];
+  return [
+    Math.max(0, share - Math.hypot(share - low, below)),
+    Math.min(1, share + Math.hypot(high - share, above)),
+  ];
+}
+
+// Wilson's 95 % interval of a share, as groups/binomial.py has it.
 function wilsonInterval(k, n) {
   if (!n) return [0, 1];
   const z = 1.959963984540054;
@@ -49,7 +62,7 @@ function showCounts() {
   points.groups.forEach((name, k) => {
     const row = document.querySelector(`[data-row="${name}"]`);
     if (!row) return;
-    const [low, high] = wilsonInterval(counts[k], points.n_sample);
+    const [low, high] = shareInterval(k, counts);
     row.querySelector(".now").textContent = percentText(counts[k] / points.n_sample);
     row.querySelector(".range").textContent = `${percentText(low)} to ${percentText(high)}`;
     row.dataset.count = counts[k];
@@ -66,8 +79,10 @@ function showConditions(counts) {
       return `threshold.${criterion.name} <= ${limit}`;
     });
   // as conditions are judged: an anchor without a group may belong to any
-  const [low] = wilsonInterval(counts[0], points.n_sample);
-  const [, high] = wilsonInterval(counts[1] + counts[INVALID_GROUP], points.n_sample);
+  const unmoved = !criteria.some(isMoved);
+  const worst = [counts[0], counts[1] + counts[INVALID_GROUP]];
+  const [low] = unmoved ? points.safe[0] : shareInterval(0, worst);
+  const [, high] = unmoved ? points.safe[1] : shareInterval(1, worst);
   lines.push(`HIHE.fraction >= ${Math.floor(1e4 * low) / 1e4}`);
   lines.push(`HILE.fraction <= ${Math.min(1, Math.ceil(1e4 * high) / 1e4)}`);
   const items = lines.map((line) => `  - ${JSON.stringify(line)}\n`);

@@ -182,6 +182,7 @@ def _render(
         n_sample=f"{points['n_sample']:,}",
         n=f"{points['n']:,}",
         manifest=manifest,
+        notes=result.notes,
         card=_cards(result),
         text=trusted,
     )

@@ -158,6 +158,26 @@ def pack_points(result: Result, always: Integers, seed: int, budget: int) -> dic
         "stability": _stability(result.group_stability[index]),
         "labels": labels,
         "label": None if label is None else _base64(label[index], "<u2"),
+        **_intervals(result),
+    }
+
+
+def _intervals(result: Result) -> dict[str, Any]:
+    """Return the intervals of the groups at the audit's thresholds, and calibration's part of them.
+
+    ``calibration`` says how far calibration alone reaches below and above each share; the page
+    takes it along when thresholds are moved.
+    """
+    if not result.n:
+        return {"intervals": [[0, 1]] * 5, "safe": [[0, 1]] * 5, "calibration": [[0, 0]] * 5}
+    shares = np.array([(result.group == name).mean() for name in (*GROUPS, INVALID)])
+    ends = result.shares.calibration_intervals()
+    reach = np.maximum(np.stack([shares - ends[:, 0], ends[:, 1] - shares], axis=1), 0.0)
+    safe = result.shares.intervals(unknown=int(result.is_invalid.sum()))
+    return {
+        "intervals": result.shares.intervals().tolist(),
+        "safe": safe.tolist(),
+        "calibration": reach.tolist(),
     }
 
 

@@ -15,7 +15,7 @@ from pxgen_plugins.audit.conditions import parse
 from pxgen_plugins.audit.escaping import visible
 from pxgen_plugins.audit.verdicts import STATES, Judgement
 from pxgen_plugins.audit.writers.markdown import invalid_by_reason
-from pxgen_plugins.groups import GROUPS, INVALID, wilson_interval
+from pxgen_plugins.groups import GROUPS, INVALID
 from pxgen_plugins.plots.style import STYLES
 from pxgen_plugins.result import Group, Result
 from pxgen_plugins.utils.errors import ParameterError
@@ -140,8 +140,9 @@ def invalid_section(result: Result) -> list[dict[str, str]]:
 def groups_section(result: Result) -> list[dict[str, Any]]:
     """Return count, share and interval of each group, and its representatives by selector."""
     n = result.n
+    intervals = result.shares.intervals()
     sections = []
-    for name in (*GROUPS, INVALID):
+    for k, name in enumerate((*GROUPS, INVALID)):
         count = int((result.group == name).sum())
         if name == INVALID and not count:
             continue
@@ -152,8 +153,7 @@ def groups_section(result: Result) -> list[dict[str, Any]]:
                 "words": STYLES[name].words if name in STYLES else "could not be scored",
                 "count": f"{count:,}",
                 "share": percent(count / n) if n else "n/a",
-                "interval": interval_words(group.interval or wilson_interval(count, n)),
-                "bootstrap": interval_words(group.bootstrap),
+                "interval": interval_words(intervals[k]),
                 "representatives": [
                     _representatives(selector, indices)
                     for selector, indices in list(group.representatives.items())[:_MOST_SELECTORS]
@@ -193,6 +193,7 @@ def labels_section(result: Result, detail: Detail) -> dict[str, Any]:
     rows = []
     for k in most:
         n, left, shares = int(totals[k]), 0.0, []
+        intervals = result.shares.intervals(codes.reshape(-1) == k)
         for j, name in enumerate((*GROUPS, INVALID)):
             count = int(counts[k, j])
             width = round(_BAR * count / n, 2)
@@ -200,7 +201,7 @@ def labels_section(result: Result, detail: Detail) -> dict[str, Any]:
                 {
                     "name": name,
                     "share": percent(count / n),
-                    "interval": interval_words(wilson_interval(count, n)),
+                    "interval": interval_words(intervals[j]),
                     "x": round(left, 2),
                     "width": width,
                 }
@@ -249,7 +250,9 @@ def changes_section(changes: Changes | None, with_picture: Set[int]) -> dict[str
         "n": f"{n:,}",
         "moved": f"{n_moved:,}",
         "moved_share": percent(n_moved / n) if n else "n/a",
-        "moved_interval": interval_words(wilson_interval(n_moved, n)),
+        "moved_interval": interval_words(changes.moved_interval),
+        "by_calibration": percent(changes.by_calibration),
+        "paired": changes.paired,
         "states": states,
         "cells": cells,
         "ways": [
@@ -283,6 +286,7 @@ def _share_row(share: ShareChange) -> dict[str, str]:
         "after": percent(share.after),
         "change": points(share.change),
         "interval": "" if "n/a" in ends else f"{ends[0]} to {ends[1]}",
+        "calibration": "" if share.calibration is None else f"± {100 * share.calibration:.1f}",
     }
 
 
@@ -309,7 +313,17 @@ def evidence_section(
 
 def provenance_section(manifest: Mapping[str, Any], result: Result) -> list[tuple[str, str]]:
     """Return what was run, as (name, value), nested names joined by a dot."""
-    kept = ("method", "params", "n_samples", "n_repeats", "n_invalid", "seed")
+    kept = (
+        "method",
+        "params",
+        "source",
+        "n_samples",
+        "n_learning",
+        "n_repeats",
+        "n_invalid",
+        "seed",
+        "share_std",
+    )
     facts = {name: getattr(result.calibration, name, None) for name in kept}
     rows = [*_flat("", manifest), *_flat("calibration", facts)]
     return [(name, value[:_FACT]) for name, value in rows[:_MOST_FACTS]]

@@ -1,0 +1,122 @@
+"""How an audit gets its run folder: begun, gone on with, or refused."""
+
+from __future__ import annotations
+
+import errno
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from pxgen_plugins.audit import fit, shards
+from pxgen_plugins.audit.run_folder import remove_verdict
+from pxgen_plugins.audit.writers.base import file_names
+from pxgen_plugins.utils.errors import ParameterError, short_repr
+from pxgen_plugins.utils.files import plain
+from pxgen_plugins.utils.redaction import redact_values
+from pxgen_plugins.utils.resumable import PLAN, begin, read_plan
+
+__all__ = ["claim", "clear"]
+
+# faults of a disk, for which no setting is to blame
+_FULL = frozenset(getattr(errno, name, -1) for name in ("ENOSPC", "EDQUOT", "EIO"))
+
+
+def claim(folder: Path, plan: Mapping[str, Any], fresh: bool, say: Callable[[str], None]) -> None:
+    """Begin a run in a folder, or go on with one of the same plan, whose verdict is removed.
+
+    Args:
+        folder: The run folder.
+        plan: What the run does: settings, digests, number of anchors.
+        fresh: Remove what an earlier run left.
+        say: Gets a line of text when a run goes on.
+
+    Raises:
+        ParameterError: When the folder holds another run, files of others, or links.
+        OSError: When the disk is full or fails.
+    """
+    try:
+        _begin_or_resume(folder, plan, fresh, say)
+    except ValueError as error:
+        if isinstance(error, ParameterError):
+            raise
+        got = f"{short_repr(str(folder))} ({error})"
+        raise ParameterError("output", "a run folder, or empty", got, "Use --fresh.") from error
+    except OSError as error:
+        if error.errno in _FULL:
+            raise
+        hint = "Choose another output, or mend its permissions."
+        got = f"{short_repr(str(folder))} ({type(error).__name__}: {error.strerror})"
+        raise ParameterError("output", "a folder that can be written", got, hint) from error
+
+
+def _begin_or_resume(
+    folder: Path, plan: Mapping[str, Any], fresh: bool, say: Callable[[str], None]
+) -> None:
+    # Config.of_plan puts the values of variables in again
+    content = plain({**plan, "settings": redact_values(plan["settings"])})
+    content["checksum"] = shards.plan_checksum(content)
+    is_new = not _is_run(folder)
+    if is_new and folder.is_dir() and _has_files(folder):
+        hint = "Choose an empty folder; nothing of others is written over."
+        raise ParameterError("output", "empty, or a run", "other files", hint)
+    if not is_new:
+        shards.sweep(folder)
+    if not is_new and fresh:
+        clear(folder)
+        is_new = True
+    _check_places(folder)
+    different = begin(folder, content, identity=lambda plan: plan["digests"])
+    if different and is_new:
+        got = "another run, begun at the same time"
+        raise ParameterError("output", "a folder of one run", got, "Choose another output.")
+    if different:
+        hint = "Choose another output, or start over with --fresh."
+        got = "other " + ", ".join(different)
+        raise ParameterError("output", "a run of the same plan", got, hint)
+    if not is_new:
+        say(f"going on in {folder}")
+        remove_verdict(folder, file_names())
+
+
+def _check_places(folder: Path) -> None:
+    """Raise when shards or fit are no folders of the run's own: nothing is written elsewhere."""
+    for name in (fit.FIT, shards.SHARDS):
+        place = folder / name
+        if place.is_symlink() or (place.exists() and not place.is_dir()):
+            kind = "a link" if place.is_symlink() else "a file"
+            hint = "Remove it, or start over with --fresh."
+            allowed = "a run folder whose parts lie in it"
+            raise ParameterError("output", allowed, f"one where {name} is {kind}", hint)
+
+
+def _is_run(folder: Path) -> bool:
+    """Return whether a folder holds a plan; raise where it is none of an audit."""
+    try:
+        plan = read_plan(folder)
+        if plan is None or plan.keys() == {"settings", "digests", "n_anchors", "checksum"}:
+            return plan is not None
+    except (OSError, ValueError):
+        pass
+    hint = "Choose an empty folder; nothing of others is written over."
+    raise ParameterError("output", "empty, or a run", f"a {PLAN} that is none of ours", hint)
+
+
+def clear(folder: Path) -> None:
+    """Remove what is ours; the plan goes last, because it marks the folder as a run.
+
+    Raises:
+        OSError: When a file cannot be removed.
+    """
+    remove_verdict(folder, file_names())
+    for name in (fit.FIT, shards.SHARDS):
+        place = folder / name
+        if place.is_symlink() or place.is_file():
+            place.unlink()  # what a link leads to is not ours
+        elif place.exists():
+            shutil.rmtree(place)
+    (folder / PLAN).unlink()
+
+
+def _has_files(folder: Path) -> bool:
+    return any(not entry.name.startswith(".") for entry in folder.iterdir())

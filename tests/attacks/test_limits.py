@@ -259,6 +259,6 @@ def test_the_page_has_a_row_for_every_limit():
 
 
 def test_a_run_is_not_read_through_a_pipe(tmp_path: Path):
-    os.mkfifo(tmp_path / "manifest.json")
+    os.mkfifo(tmp_path / "checksums.json")
     with pytest.raises(ValueError, match="no regular file"):
         Run.open(tmp_path)

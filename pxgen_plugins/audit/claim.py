@@ -33,7 +33,7 @@ def claim(folder: Path, plan: Mapping[str, Any], fresh: bool, say: Callable[[str
 
     Raises:
         ParameterError: When the folder holds another run, files of others, or links.
-        OSError: When the disk is full or fails.
+        OSError: When the disk is full or fails, or the files of a run cannot be changed.
     """
     try:
         _begin_or_resume(folder, plan, fresh, say)
@@ -43,7 +43,7 @@ def claim(folder: Path, plan: Mapping[str, Any], fresh: bool, say: Callable[[str
         got = f"{short_repr(str(folder))} ({error})"
         raise ParameterError("output", "a run folder, or empty", got, "Use --fresh.") from error
     except OSError as error:
-        if error.errno in _FULL:
+        if error.errno in _FULL or (folder / PLAN).is_file():  # a run of ours, which is locked
             raise
         hint = "Choose another output, or mend its permissions."
         got = f"{short_repr(str(folder))} ({type(error).__name__}: {error.strerror})"

@@ -25,7 +25,7 @@ def visible(value: Any, longest: int | None = None) -> str:
 
     Example:
         >>> print(visible("a\x1b[31m\n\u202eb"), visible("a long label", 6))
-        a\x1b[31m\x0a\u202eb a lon…
+        a\x1b[31m\n\u202eb a lon…
     """
     text = redact(str(value))
     if longest is not None:

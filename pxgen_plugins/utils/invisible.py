@@ -25,7 +25,7 @@ def escape_invisible(text: str) -> str:
 
     Example:
         >>> print(escape_invisible("a\x1b[31m\n\u202eb\ufe0f"))
-        a\x1b[31m\x0a\u202eb\ufe0f
+        a\x1b[31m\n\u202eb\ufe0f
     """
     if not text.isprintable():  # a printable text holds none of these categories
         text = "".join(
@@ -36,7 +36,4 @@ def escape_invisible(text: str) -> str:
 
 
 def _escape(character: str) -> str:
-    point = ord(character)
-    if point < 0x100:
-        return f"\\x{point:02x}"
-    return f"\\u{point:04x}" if point < 0x10000 else f"\\U{point:08x}"
+    return character.encode("unicode_escape").decode()

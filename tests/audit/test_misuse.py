@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pxgen_plugins.audit import digests, engine, shards
+from pxgen_plugins.audit import claim, digests, engine, shards
 from pxgen_plugins.audit.cli import FAILED, INCOMPLETE, INTERNAL, PASSED, USAGE, run
 from pxgen_plugins.audit.run_folder import Run
 from pxgen_plugins.audit.settings import load_config
@@ -162,14 +162,14 @@ def test_of_two_audits_that_begin_at_once_one_goes_on(project: Project, monkeypa
     config = load_config(project.folder / "audit.yaml", allow=ALLOW[1:])
     plan, explainer = engine.make_plan(config)
     other = load_config(project.folder / "audit.yaml", ["seed=1"], allow=ALLOW[1:])
-    begin = engine.begin
+    begin = claim.begin
 
     def late(folder, content, **options):  # the other begins between our look and our plan
-        monkeypatch.setattr(engine, "begin", begin)
+        monkeypatch.setattr(claim, "begin", begin)
         assert engine.score(other, *engine.make_plan(other))
         return begin(folder, content, **options)
 
-    monkeypatch.setattr(engine, "begin", late)
+    monkeypatch.setattr(claim, "begin", late)
     with pytest.raises(engine.ParameterError, match="at the same time"):
         engine.score(config, plan, explainer)
 

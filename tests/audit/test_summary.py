@@ -100,8 +100,8 @@ def test_conditions_stand_the_worst_first_with_what_was_seen():
 
 def test_groups_have_their_intervals_and_invalid_anchors_a_row():
     rows = table(text(DATA, [], "x").split("\n"), "group")
-    assert rows[0] == ["HIHE", "6", "60.0%", "31.0% to 83.0%"]
-    assert rows[-1] == ["invalid", "1", "10.0%", "n/a"]
+    assert rows[0] == ["HIHE", "6", "60.0 %", "31.0 % to 83.0 %"]
+    assert rows[-1] == ["invalid", "1", "10.0 %", "n/a"]
 
 
 def test_invalid_anchors_are_counted_by_reason_the_commonest_first():

@@ -7,13 +7,14 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from pxgen_plugins.anchors._blocks import parquet
+from pxgen_plugins.anchors._blocks import chunks_of, parquet
 from pxgen_plugins.utils.files import open_regular
 from pxgen_plugins.utils.limits import TABLE, TEXT_FILE, TEXTS, Room
 
 __all__ = ["check_table", "size_of", "text_column"]
 
 _ROWS = 1 << 16
+_BUFFER = 1 << 12  # bytes
 _NESTS = 64  # rows of lists or structures
 _REPEATED = 1 << 27  # bytes of these rows, if each held all that its column chunk declares
 _WIDEST = 4096  # bytes of a value of fixed width
@@ -91,10 +92,10 @@ def _pieces(path: str | os.PathLike[str], name: str) -> Iterator[Any]:
     Raises:
         ValueError: When a column chunk is larger than the limit ``TEXTS``.
     """
-    with parquet().ParquetFile(path) as file:
-        groups = [file.metadata.row_group(place) for place in range(file.metadata.num_row_groups)]
+    with parquet().ParquetFile(path, buffer_size=_BUFFER, pre_buffer=False) as file:
+        groups = range(file.metadata.num_row_groups)
+        chunks = [one for group in groups for one in chunks_of(file, group, (name,))]
         kind = file.schema_arrow.field(name).type
-    chunks = [one for group in groups for one in _chunks(group, name)]
     largest = max((one.total_uncompressed_size for one in chunks), default=0)
     TEXTS.check(largest)
     cut = any("DELTA" in encoding for one in chunks for encoding in one.encodings)
@@ -140,11 +141,6 @@ def _values(column: Any, room: Room) -> list[Any]:
     places = pc.index_in(column.indices, value_set=used).fill_null(len(texts))
     texts.append(None)  # for missing values
     return [texts[place] for place in places.to_numpy().tolist()]
-
-
-def _chunks(group: Any, name: str) -> list[Any]:
-    chunks = (group.column(place) for place in range(group.num_columns))
-    return [one for one in chunks if one.path_in_schema.partition(".")[0] == name]
 
 
 def _is_flat(kind: Any) -> bool:

@@ -140,7 +140,11 @@ def write_atomic(
 def _write(draft: str, name: str, content: bytes, folder: int | None) -> None:
     """Write a draft and rename it; both are in ``folder``, or paths without one."""
     flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | _flags("O_CLOEXEC", "O_BINARY")
-    handle = os.open(draft, flags, 0o666, dir_fd=folder)  # the umask applies
+    try:
+        handle = os.open(draft, flags, 0o666, dir_fd=folder)  # the umask applies
+    except OSError as error:
+        error.filename = name  # which says more than that of the draft
+        raise
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)

@@ -36,7 +36,7 @@ from pxgen_plugins.utils.machine import machine
 
 # Each is a file beside this one, with a function run(quick) that yields rows.
 BENCHMARKS = (
-    "scoring", "selection", "tracin", "memory", "start", "audit", "kills",
+    "scoring", "selection", "tracin", "memory", "start", "audit", "kills", "fuzz",
     "interval_coverage", "baseline_seeds",
 )  # fmt: skip
 PACKAGES = (

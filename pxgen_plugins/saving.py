@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from pxgen_plugins.thresholds import Calibration
 from pxgen_plugins.utils.errors import ParameterError, short_repr
 from pxgen_plugins.utils.files import checksum, read_regular, write_atomic
+from pxgen_plugins.utils.json_files import read_json
+from pxgen_plugins.utils.limits import RUN_ARRAYS
 from pxgen_plugins.utils.tensors import parse_tensors
 
 __all__ = ["ExplainerState", "read", "write"]
@@ -101,7 +103,7 @@ def read(path: str | os.PathLike[str]) -> ExplainerState:
     calibration: Calibration | None = None
     arrays: Arrays = {}
     try:
-        blob = b"" if saved is None else read_regular(folder / _ARRAYS)
+        blob = b"" if saved is None else read_regular(folder / _ARRAYS, RUN_ARRAYS)
         # explainers that versions before 0.2 saved have none
         if content.get("checksum", "") not in {"", _checksum(content, blob)}:
             raise ValueError("its checksum differs: it was changed")
@@ -129,7 +131,7 @@ def _settings(folder: Path) -> dict[str, Any]:
         )
     allowed = f"a folder with {_SETTINGS} of format {_FORMAT}"
     try:
-        content = json.loads(read_regular(folder / _SETTINGS))
+        content = read_json(folder / _SETTINGS)
         if content["format"] == _FORMAT and isinstance(content["params"], dict):
             return {"calibration": None, **content}
         got = f"format {content['format']!r}"

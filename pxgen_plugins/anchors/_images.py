@@ -12,6 +12,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pxgen_plugins.anchors._image_files import check_image_file
 from pxgen_plugins.anchors.base import library, module_in_use
 from pxgen_plugins.anchors.pictures import Pictures, fit_size
 from pxgen_plugins.utils.errors import ParameterError, short_repr
@@ -210,7 +211,12 @@ def check_size(form: ImageForm) -> None:
 
 
 def open_image(file: IO[bytes]) -> Any:
-    """Return the image in ``file``, of a format that is allowed, not decoded yet."""
+    """Return the image in ``file``, of a format that is allowed, not decoded yet.
+
+    Raises:
+        Exception: As for :func:`decode`, or ValueError when its headers are beyond the limits.
+    """
+    check_image_file(file)
     return pillow().open(file, formats=_FORMATS)
 
 

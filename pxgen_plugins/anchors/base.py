@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 
 from pxgen_plugins.anchors._shapes import fit_shape
 from pxgen_plugins.utils.errors import AnchorError, MissingDependencyError, warn
+from pxgen_plugins.utils.invisible import escape_invisible
+from pxgen_plugins.utils.redaction import redact
 from pxgen_plugins.utils.registry import Registry
 
 __all__ = [
@@ -87,6 +89,8 @@ class Anchors(ABC):
     @classmethod
     def open_columns(cls, X: Any, sample_shape: tuple[int, ...] | None, named: Any) -> Anchors:
         """Return the anchors in the table ``X``, of which the user named columns.
+
+        A class that ``takes_pictures`` takes ``pictures`` as a fourth argument.
 
         Args:
             X: Something that ``matches``.
@@ -242,5 +246,5 @@ def reason(error: BaseException | str) -> str:
         'ValueError: bad\\nfile'
     """
     text = error if isinstance(error, str) else f"{type(error).__name__}: {error}"
-    text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    text = escape_invisible(redact(text))
     return text if len(text) <= _LONGEST_REASON else text[:_LONGEST_REASON] + "..."

@@ -77,7 +77,7 @@ class FolderAnchors(Anchors):
             )
             warn(text)
         self._find_form(sample_shape, pictures)
-        self.ids = np.array(self._names, np.str_)
+        self.ids = as_labels(self._names, len(self._names), "ids")
         tops = [name.partition("/")[0] if "/" in name else "" for name in self._names]
         self.labels = as_labels(tops, len(tops)) if any(tops) else None
         self.origins = {"ids": "the paths"} | ({"labels": "sub-folders"} if any(tops) else {})

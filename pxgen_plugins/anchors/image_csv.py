@@ -7,11 +7,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
-import numpy as np
-
 from pxgen_plugins.anchors._images import pillow
 from pxgen_plugins.anchors.base import REGISTRY, Anchors, path_of
 from pxgen_plugins.anchors.folder import FolderAnchors
+from pxgen_plugins.anchors.label_text import as_labels
 from pxgen_plugins.anchors.pictures import Pictures
 from pxgen_plugins.anchors.records import FileColumns, csv_columns
 from pxgen_plugins.anchors.tables import BY_NAME, Columns, origins, set_labels
@@ -64,7 +63,7 @@ class ImageCsvAnchors(FolderAnchors):
             hint = "Write one line for each image."
             raise AnchorError("X", "a CSV file that lists images", "none", hint)
         self._find_form(sample_shape, pictures)
-        self.ids = np.array(self._names, np.str_)
+        self.ids = as_labels(self._names, len(self._names), "ids")
         places = origins([columns.names["path"]], columns.names)
         set_labels(self, columns.cells, {"ids": "the paths"} | places, named)
 
@@ -90,7 +89,7 @@ def image_columns(path: Path, named: Columns = BY_NAME) -> FileColumns:
     """Return the columns of a CSV file that lists images, the anchors under ``path``.
 
     Args:
-        path: The file, of at most 1 GiB.
+        path: The file.
         named: The columns that the user named.
 
     Raises:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import datetime
 import numbers
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pxgen_plugins.utils.errors import AnchorError, short_repr
+from pxgen_plugins.utils.limits import LABELS
 
 __all__ = ["NoScalarsError", "as_ids", "as_labels", "as_text", "is_missing", "item_label"]
 
@@ -41,6 +42,8 @@ def as_text(value: Any) -> str:
         ['3', '3', '0.5', '', '', 'True', 'cat']
     """
     if isinstance(value, str):
+        if value.isascii():
+            return str(value)
         return value.encode(errors="backslashreplace").decode()
     if isinstance(value, np.ma.core.MaskedConstant):
         return ""
@@ -69,22 +72,23 @@ def as_text(value: Any) -> str:
     return str(value)
 
 
-def as_labels(labels: Any, n: int) -> NDArray[np.str_]:
+def as_labels(labels: Any, n: int, parameter: str = "labels") -> NDArray[np.str_]:
     """Return ``n`` labels as strings, shape (n,); see :func:`as_text`.
 
     Args:
         labels: A list, an array, a tensor, a pandas Series or any other sequence of ``n`` values.
         n: Number of anchors.
+        parameter: What they are, for messages.
 
     Raises:
-        AnchorError: When there are more or fewer than ``n``, or one is no scalar or longer than
-            1,024 characters.
+        AnchorError: When there are more or fewer than ``n``, one is no scalar or longer than
+            1,024 characters, or they would take more memory than the limit ``LABELS``.
 
     Example:
         >>> as_labels([3.0, None, "cat"], 3).tolist()
         ['3', '', 'cat']
     """
-    return _strings(labels, n, "labels")
+    return _strings(labels, n, parameter)
 
 
 def as_ids(ids: Any, n: int) -> NDArray[np.str_]:
@@ -137,6 +141,7 @@ def _strings(values: Any, n: int, parameter: str) -> NDArray[np.str_]:
         hint = f"Pass as many {parameter} as there are anchors, in the same order."
         allowed = f"of length {n}, the number of anchors"
         raise AnchorError(parameter, allowed, f"length {len(flat)}", hint)
+    _check_size([value for value in flat if isinstance(value, (str, bytes))], parameter)
     try:
         if isinstance(flat, np.ndarray) and flat.dtype.kind in "biufM":
             unique, inverse = np.unique(flat, return_inverse=True)
@@ -145,12 +150,25 @@ def _strings(values: Any, n: int, parameter: str) -> NDArray[np.str_]:
     except (TypeError, ValueError, RuntimeError, OverflowError) as error:
         hint = f"Pass strings or numbers as {parameter}."
         raise NoScalarsError(parameter, one, short_repr(values), hint) from error
+    _check_size(texts, parameter)
+    return np.array(texts, np.str_)
+
+
+def _check_size(texts: Sequence[str | bytes], parameter: str) -> None:
+    """Raise when one is too long, or all of them in an array: numpy gives each the longest's room.
+
+    Before texts are copied, and again afterwards, as bytes that are no UTF-8 become longer.
+    """
     longest = max(texts, key=len, default="")
     if len(longest) > _LONGEST:
-        got = f"one of {len(longest)} characters: {short_repr(longest)}"
+        got = f"one of {len(longest)} characters: {short_repr(longest[:_LONGEST])}"
         hint = f"Shorten the {parameter}."
         raise AnchorError(parameter, f"of at most {_LONGEST} characters", got, hint)
-    return np.array(texts, np.str_)
+    memory = 4 * len(longest) * len(texts)
+    if memory > LABELS.value:
+        got = LABELS.refusal(f"{memory:,} for {len(texts):,} of up to {len(longest)} characters")
+        hint = f"Shorten the {parameter}, or raise the limit."
+        raise AnchorError(parameter, f"of at most {LABELS.value:,} {LABELS.what}", got, hint)
 
 
 def _flat(values: Any) -> list[Any] | NDArray[Any] | None:

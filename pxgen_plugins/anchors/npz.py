@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import shutil
+import struct
 import tempfile
 import zipfile
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import IO, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,7 @@ from pxgen_plugins.anchors.base import REGISTRY, Anchors, path_of, reason, row_d
 from pxgen_plugins.anchors.tables import find_columns, set_labels
 from pxgen_plugins.utils.errors import AnchorError, short_repr
 from pxgen_plugins.utils.files import open_regular
+from pxgen_plugins.utils.limits import ARCHIVE_INDEX
 
 __all__ = ["NpzAnchors"]
 
@@ -24,6 +26,7 @@ _format: Any = np.lib.format  # which has no types
 _X = ("x", "images", "anchors")
 _TEXTS = {"label": ("labels", "y"), "id": ("ids", "id")}
 _CHUNK = 1 << 20
+_TAIL = (1 << 16) + 256
 _MOST_TEXT = 4096  # bytes of one label or id
 _MOST_TEXTS = 1 << 30  # bytes of all of them, which are loaded as a whole
 _HINT = (
@@ -72,8 +75,10 @@ class NpzAnchors(SpoolAnchors):
             AnchorError: When it is damaged or does not say which array holds the anchors.
         """
         try:
-            with open_regular(X) as file, zipfile.ZipFile(file) as archive:
-                return cls._unpack(archive, sample_shape)
+            with open_regular(X) as file:
+                _check_index(file)
+                with zipfile.ZipFile(file) as archive:
+                    return cls._unpack(archive, sample_shape)
         except AnchorError:
             raise
         except Exception as error:  # a damaged archive may raise anything in zipfile
@@ -110,6 +115,26 @@ class NpzAnchors(SpoolAnchors):
             spool.discard()
             raise
         return anchors
+
+
+def _check_index(file: IO[bytes]) -> None:
+    """Raise when the list of members, which zipfile loads as a whole, is too long.
+
+    Its size stands in one of two records at the end of the file, before a comment of at most 64
+    KiB; of all places that look like one, the largest counts.
+    """
+    end = file.seek(0, 2)
+    file.seek(max(0, end - _TAIL))
+    tail = file.read()
+    for sign, layout, place in ((b"PK\5\6", "<I", 12), (b"PK\6\6", "<Q", 40)):
+        at = tail.find(sign)
+        while at >= 0:
+            field = tail[at + place : at + place + struct.calcsize(layout)]
+            if len(field) == struct.calcsize(layout):
+                (size,) = struct.unpack(layout, field)
+                if size < 0xFFFFFFFF:  # which says: see the other record
+                    ARCHIVE_INDEX.check(min(size, end))
+            at = tail.find(sign, at + 1)
 
 
 def _header(archive: zipfile.ZipFile, name: str) -> _Member:

@@ -21,7 +21,9 @@ from pxgen_plugins.anchors.base import REGISTRY, Anchors, path_of, positions, re
 from pxgen_plugins.anchors.folder import scan
 from pxgen_plugins.anchors.pictures import Pictures
 from pxgen_plugins.anchors.tables import BY_NAME, Choice, Columns, choose, set_labels
+from pxgen_plugins.anchors.text_columns import text_column
 from pxgen_plugins.utils.errors import AnchorError, short_repr
+from pxgen_plugins.utils.limits import TEXTS, Room
 
 __all__ = ["ParquetAnchors"]
 
@@ -231,14 +233,14 @@ class ParquetAnchors(Anchors):
 
     def _values(self, name: str) -> list[Any]:
         """Return a column of labels or ids as a whole."""
+        room = Room(TEXTS)
         values: list[Any] = []
-        reader = BlockReader((name,), rows=1024)
         try:
-            for part in self._parts:
-                for _, block in reader.blocks(part, 0, part.rows - 1):
-                    values += block.column(name).to_pylist()
-        except Unreadable as error:
-            raise AnchorError("X", "a readable Parquet file", str(error), _HINT) from error
+            for path in dict.fromkeys(part.path for part in self._parts):
+                values += text_column(path, name, room)
+        except Exception as error:  # a file may be broken in any way
+            got = reason(str(error) if type(error) is ValueError else error)
+            raise AnchorError("X", "a readable Parquet file", got, _HINT) from error
         return values
 
 

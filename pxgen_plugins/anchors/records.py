@@ -5,18 +5,20 @@ from __future__ import annotations
 import codecs
 import csv
 import io
-import json
-import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
-from pxgen_plugins.anchors.base import library, reason
+from pxgen_plugins.anchors._blocks import parquet
+from pxgen_plugins.anchors.base import reason
 from pxgen_plugins.anchors.tables import BY_NAME, Columns
+from pxgen_plugins.anchors.text_columns import size_of, text_column
 from pxgen_plugins.utils.errors import AnchorError, short_repr, warn
-from pxgen_plugins.utils.files import open_inside
+from pxgen_plugins.utils.files import open_regular
+from pxgen_plugins.utils.json_files import parse_json
+from pxgen_plugins.utils.limits import LINE, TEXT_FILE, TEXTS, Room
 
 __all__ = [
     "SUFFIXES",
@@ -25,10 +27,8 @@ __all__ = [
     "csv_columns",
     "csv_rows",
     "file_columns",
-    "file_content",
 ]
 
-_MOST_BYTES = 1 << 30
 # UTF-32 comes first: its mark begins with that of UTF-16.
 _OTHER_MARKS = {
     codecs.BOM_UTF32_LE: "UTF-32", codecs.BOM_UTF32_BE: "UTF-32",
@@ -75,8 +75,9 @@ def file_columns(path: Path, named: Columns = BY_NAME) -> FileColumns:
     r"""Return the columns of a file of texts, the anchors under ``text``; others are not read.
 
     Lines end in ``\n`` or ``\r\n`` and in nothing else. Files are UTF-8, with or without a byte
-    order mark, of at most 1 GiB. A line that is no UTF-8, no JSON object, or lacks the text is a
-    :class:`BadRecord` in its place; a key that some lines lack is None there.
+    order mark, within the limits ``TEXT_FILE``, ``LINE`` and ``TEXTS``. A line that is no UTF-8, no
+    JSON object, or lacks the text is a :class:`BadRecord` in its place; a key that some lines lack
+    is None there.
 
     Args:
         path: A ``.txt`` file (its lines are the column ``text``), or a ``.csv``, ``.jsonl`` (or
@@ -112,7 +113,7 @@ def csv_columns(path: Path, places: Places) -> FileColumns:
     """Return the columns of a CSV file that play some part, as texts; others are not read.
 
     Args:
-        path: The file, UTF-8, of at most 1 GiB; its first line names the columns.
+        path: The file, UTF-8; its first line names the columns.
         places: From the names of its columns to those that play a part, by role.
 
     Raises:
@@ -120,14 +121,17 @@ def csv_columns(path: Path, places: Places) -> FileColumns:
             is shorter or longer than the first.
     """
     try:
-        rows = csv_rows(file_content(path))
-        own = [name.strip() for name in next(rows, [])]
-        names = places(own)
-        at = {role: _place(own, name) for role, name in names.items()}
-        cells: Cells = {role: [] for role in at}
-        for row in rows:
-            for role, place in at.items():
-                cells[role].append(row[place])
+        with open_regular(path, TEXT_FILE) as file:
+            rows = csv_rows(file)
+            own = [name.strip() for name in next(rows, [])]
+            names = places(own)
+            at = {role: _place(own, name) for role, name in names.items()}
+            cells: Cells = {role: [] for role in at}
+            room = Room(TEXTS)
+            for row in rows:
+                for role, place in at.items():
+                    room.add(size_of(row[place]))
+                    cells[role].append(row[place])
     except AnchorError:
         raise
     except Exception as error:  # a file may be broken in any way
@@ -136,20 +140,14 @@ def csv_columns(path: Path, places: Places) -> FileColumns:
     return FileColumns(cells, names)
 
 
-def csv_rows(content: bytes) -> Iterator[list[str]]:
+def csv_rows(file: IO[bytes]) -> Iterator[list[str]]:
     """Yield the rows of a CSV file, the names of columns first; empty lines are none.
 
     Raises:
-        ValueError: When it is no UTF-8, quotes do not match, or a row is shorter or longer than the
-            first; the message names the line.
+        ValueError: When it is no UTF-8, a line is too long, quotes do not match, or a row is
+            shorter or longer than the first; the message names the line.
     """
-    try:
-        text = _utf8(content).decode()
-    except UnicodeDecodeError as error:
-        line = error.object[: error.start].count(b"\n") + 1
-        raise ValueError(f"line {line} is no UTF-8") from error
-    # Without newline="" the line ends inside quotes would be altered.
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    reader = csv.reader(_csv_lines(file), strict=True)
     width = -1
     while True:
         try:
@@ -166,53 +164,55 @@ def csv_rows(content: bytes) -> Iterator[list[str]]:
             yield row
 
 
-def _utf8(content: bytes) -> bytes:
-    r"""Return the content of a text file without its byte order mark.
+def _csv_lines(file: IO[bytes]) -> Iterator[str]:
+    for number, line in enumerate(_lines(file), 1):
+        try:
+            text = line.decode()
+        except UnicodeDecodeError as error:
+            raise ValueError(f"line {number} is no UTF-8") from error
+        # A carriage return alone ends a line too, here; within quotes it stays what it is.
+        yield from io.StringIO(text, newline="") if "\r" in text[:-2] else (text,)
+
+
+def _lines(file: IO[bytes]) -> Iterator[bytes]:
+    r"""Yield the lines of a file, from its start, with their ends; without its byte order mark.
 
     Raises:
-        ValueError: When the mark is that of another encoding.
+        ValueError: When the mark is that of another encoding, or a line is too long.
 
     Example:
-        >>> _utf8(b"\xef\xbb\xbfab")
-        b'ab'
+        >>> list(_lines(io.BytesIO(b"\xef\xbb\xbfa\rb\r\nc")))
+        [b'a\rb\r\n', b'c']
     """
+    file.seek(0)
+    head = file.read(4)
     for mark, name in _OTHER_MARKS.items():
-        if content.startswith(mark):
+        if head.startswith(mark):
             raise ValueError(f"it is {name} by its byte order mark; save it as UTF-8")
-    return content.removeprefix(codecs.BOM_UTF8)
-
-
-def file_content(path: Path) -> bytes:
-    """Return the bytes of a regular file of at most 1 GiB.
-
-    Raises:
-        ValueError: When it is none, or larger.
-        OSError: When it cannot be opened.
-    """
-    with os.fdopen(open_inside(*os.path.split(os.path.realpath(path))), "rb") as file:
-        content = file.read(_MOST_BYTES + 1)
-    if len(content) > _MOST_BYTES:
-        raise ValueError(f"more than {_MOST_BYTES} bytes")
-    return content
-
-
-def _lines(path: Path) -> list[bytes]:
-    r"""Return the lines of a file: ``\n`` and ``\r\n`` end one, other separators are characters."""
-    lines = _utf8(file_content(path)).replace(b"\r\n", b"\n").split(b"\n")
-    if not lines[-1]:
-        lines.pop()
-    return lines
+    file.seek(len(codecs.BOM_UTF8) if head.startswith(codecs.BOM_UTF8) else 0)
+    most = LINE.value
+    while line := file.readline(most + 1):
+        if len(line) > most:
+            raise ValueError(LINE.refusal(f"a line of {len(line):,} bytes or more"))
+        yield line
 
 
 def _txt(path: Path, places: Places) -> FileColumns:
-    lines = _lines(path)
-    if len(lines) == 1 and b"\r" in lines[0]:
+    names = places(["text"])
+    texts: list[str | BadRecord] = []
+    room = Room(TEXTS)
+    with open_regular(path, TEXT_FILE) as file:
+        for number, line in enumerate(_lines(file), 1):
+            # \n and \r\n end a line; other separators are characters of a text
+            whole = line[:-1].removesuffix(b"\r") if line.endswith(b"\n") else line
+            text = _decode(whole, number)
+            room.add(_size_of(text))
+            texts.append(text)
+    if len(texts) == 1 and "\r" in str(texts[0]):
         warn(
             f"anchors: {short_repr(path.name)} is read as one text, as lines end in \\n or "
             "\\r\\n, and it has \\r alone."
         )
-    names = places(["text"])
-    texts = [_decode(line, number) for number, line in enumerate(lines, 1)]
     return FileColumns({"text": texts}, names)
 
 
@@ -224,27 +224,43 @@ def _decode(line: bytes, number: int) -> str | BadRecord:
 
 
 def _json_lines(path: Path, places: Places) -> FileColumns:
-    lines = [(number, line.strip(b" \t\r")) for number, line in enumerate(_lines(path), 1)]
-    records = [(number, _record(line, number)) for number, line in lines if line]
-    keys = dict.fromkeys(key for _, record in records if isinstance(record, dict) for key in record)
-    if not keys:  # a file without a record holds no text, and is not in need of a key
-        return FileColumns({"text": [record for _, record in records]}, {"text": "text"})
-    names = places(list(keys))
-    cells: Cells = {role: [] for role in names}
-    for number, record in records:
-        for role, name in names.items():
-            if isinstance(record, dict):
-                missing = BadRecord(f"line {number} has no key {short_repr(name)}")
-                value = record.get(name, missing if role == "text" else None)
-            else:  # where nobody can read an id, one says where it should be
-                value = {"text": record, "id": f"line {number}"}.get(role)
-            cells[role].append(value)
+    room = Room(TEXTS)
+    with open_regular(path, TEXT_FILE) as file:
+        # Twice, as the keys tell which values are kept, and the last line may have one more.
+        keys: dict[str, None] = {}
+        for _, _, record in _records(file):
+            new = [key for key in record if key not in keys] if isinstance(record, dict) else []
+            room.add(sum(map(_size_of, new)))
+            keys |= dict.fromkeys(new)
+        # a file without a record holds no text, and is not in need of a key
+        names = places(list(keys)) if keys else {"text": "text"}
+        cells: Cells = {role: [] for role in names}
+        for number, length, record in _records(file):
+            for role, name in names.items():
+                if isinstance(record, dict) and keys:
+                    missing = BadRecord(f"line {number} has no key {short_repr(name)}")
+                    value = record.get(name, missing if role == "text" else None)
+                else:  # where nobody can read an id, one says where it should be
+                    value = {"text": record, "id": f"line {number}"}.get(role)
+                room.add(_size_of(value, length))
+                cells[role].append(value)
     return FileColumns(cells, names)
+
+
+def _records(file: IO[bytes]) -> Iterator[tuple[int, int, Any]]:
+    """Yield (number, length, record) of the lines that are not empty."""
+    for number, line in enumerate(_lines(file), 1):
+        if text := line.strip(b" \t\r\n"):
+            yield number, len(text), _record(text, number)
+
+
+def _size_of(value: Any, longest: int = 0) -> int:
+    return size_of(value.why if isinstance(value, BadRecord) else value, longest)
 
 
 def _record(line: bytes, number: int) -> Any:
     try:
-        record = json.loads(line.decode(), object_pairs_hook=_distinct)
+        record = parse_json(line, _distinct)
     except UnicodeDecodeError as error:
         return BadRecord(f"line {number} is no UTF-8: byte 0x{line[error.start]:02x}")
     except (ValueError, RecursionError) as error:
@@ -260,26 +276,30 @@ def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _parquet(path: Path, places: Places) -> FileColumns:
-    parquet = library("pyarrow.parquet", "pyarrow>=15,<26")
     if not path.is_file():
         raise ValueError("it is no regular file")
-    own = parquet.read_schema(path).names
+    with parquet().ParquetFile(path) as file:
+        own = file.schema_arrow.names
     names = places(own)
     for name in names.values():
         _place(own, name)
-    table = parquet.read_table(path, columns=list(names.values()))
-    cells: Cells = {role: table[name].to_pylist() for role, name in names.items()}
+    room = Room(TEXTS)
+    cells: Cells = {role: text_column(path, name, room) for role, name in names.items()}
     if "text" in cells:
-        cells["text"] = [_text(value) for value in cells["text"]]
+        cells["text"] = _texts(cells["text"])
     return FileColumns(cells, names)
 
 
-def _text(value: Any) -> Any:
-    """Return the text in a cell of a column that its writer did not mark as text."""
-    try:
-        return value.decode() if isinstance(value, bytes) else value
-    except UnicodeDecodeError:
-        return value
+def _texts(values: list[Any]) -> list[Any]:
+    """Return the texts of a column that its writer did not mark as text; rows share them."""
+    known: dict[int, Any] = {}
+    for value in values:
+        if isinstance(value, bytes) and id(value) not in known:
+            try:
+                known[id(value)] = value.decode()
+            except UnicodeDecodeError:
+                known[id(value)] = value
+    return [known.get(id(value), value) for value in values]
 
 
 def _place(names: Sequence[str], name: str) -> int:

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from pxgen_plugins.utils.files import checksum, read_regular, write_atomic
+from pxgen_plugins.utils.json_files import read_json
+from pxgen_plugins.utils.limits import Limit
 
 __all__ = ["CHECKSUMS", "Results", "write_checksums"]
 
 CHECKSUMS = "checksums.json"
-_LARGEST = 1 << 34  # bytes of one file that is read
-_MOST = 1 << 20  # bytes of the file of checksums
 
 
 def write_checksums(folder: Path, names: Iterable[str]) -> None:
@@ -45,32 +45,32 @@ class Results:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        content: Any = json.loads(read_regular(folder / CHECKSUMS, _MOST))
+        content: Any = read_json(folder / CHECKSUMS)
         files = content["files"]
         if content["checksum"] != _of_list(files):
             raise ValueError(f"{CHECKSUMS} was changed")
         self._files: dict[str, str] = files
 
-    def read(self, name: str) -> bytes:
+    def read(self, name: str, limit: Limit) -> bytes:
         """Return the content of a file.
 
         Raises:
-            ValueError: When it is another than was written.
+            ValueError: When it is larger than the limit, or another than was written.
             OSError: When it is not there, or no regular file.
         """
-        content = read_regular(self._folder / name, _LARGEST)
+        content = read_regular(self._folder / name, limit)
         if self._files.get(name) != checksum(content):
             raise ValueError(f"{name} was changed: its checksum differs")
         return content
 
-    def find(self, name: str) -> bytes | None:
+    def find(self, name: str, limit: Limit) -> bytes | None:
         """Return the content of a file that may be left out of a copy; None where it is not there.
 
         Raises:
-            ValueError: When it is another than was written, or none was.
+            ValueError: When it is larger than the limit, another than was written, or none was.
             OSError: When it is no regular file.
         """
-        return self.read(name) if os.path.lexists(self._folder / name) else None
+        return self.read(name, limit) if os.path.lexists(self._folder / name) else None
 
 
 def _of_list(files: Any) -> str:

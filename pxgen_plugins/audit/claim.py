@@ -13,6 +13,7 @@ from pxgen_plugins.audit.run_folder import remove_verdict
 from pxgen_plugins.audit.writers.base import file_names
 from pxgen_plugins.utils.errors import ParameterError, short_repr
 from pxgen_plugins.utils.files import plain
+from pxgen_plugins.utils.redaction import redact_values
 from pxgen_plugins.utils.resumable import PLAN, begin, read_plan
 
 __all__ = ["claim", "clear"]
@@ -32,7 +33,7 @@ def claim(folder: Path, plan: Mapping[str, Any], fresh: bool, say: Callable[[str
 
     Raises:
         ParameterError: When the folder holds another run, files of others, or links.
-        OSError: When the disk is full or fails.
+        OSError: When the disk is full or fails, or the files of a run cannot be changed.
     """
     try:
         _begin_or_resume(folder, plan, fresh, say)
@@ -42,7 +43,7 @@ def claim(folder: Path, plan: Mapping[str, Any], fresh: bool, say: Callable[[str
         got = f"{short_repr(str(folder))} ({error})"
         raise ParameterError("output", "a run folder, or empty", got, "Use --fresh.") from error
     except OSError as error:
-        if error.errno in _FULL:
+        if error.errno in _FULL or (folder / PLAN).is_file():  # a run of ours, which is locked
             raise
         hint = "Choose another output, or mend its permissions."
         got = f"{short_repr(str(folder))} ({type(error).__name__}: {error.strerror})"
@@ -52,7 +53,8 @@ def claim(folder: Path, plan: Mapping[str, Any], fresh: bool, say: Callable[[str
 def _begin_or_resume(
     folder: Path, plan: Mapping[str, Any], fresh: bool, say: Callable[[str], None]
 ) -> None:
-    content = plain(plan)
+    # Config.of_plan puts the values of variables in again
+    content = plain({**plan, "settings": redact_values(plan["settings"])})
     content["checksum"] = shards.plan_checksum(content)
     is_new = not _is_run(folder)
     if is_new and folder.is_dir() and _has_files(folder):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 import os
 import sys
@@ -14,12 +15,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from pxgen_plugins import __version__
+from pxgen_plugins.audit.escaping import visible
+from pxgen_plugins.audit.terminal import print_plan, print_run
+from pxgen_plugins.utils.invisible import escape_invisible
 
 if TYPE_CHECKING:
     from pxgen_plugins.audit.conditions import Condition
-    from pxgen_plugins.audit.engine import Plan
-    from pxgen_plugins.audit.run_folder import Run
-    from pxgen_plugins.audit.settings import Config
 
 __all__ = [
     "FAILED",
@@ -33,7 +34,6 @@ __all__ = [
 ]
 
 PASSED, FAILED, USAGE, INCOMPLETE, INTERNAL = range(5)
-_COLOURS = {"passed": "green", "failed": "red", "error": "red", "warning": "yellow"}
 _CODES = f"""Exit codes: {PASSED} passed, {FAILED} a condition failed, {USAGE} wrong usage or
 settings, {INCOMPLETE} incomplete, {INTERNAL} internal error."""
 
@@ -52,36 +52,39 @@ def run(arguments: list[str]) -> int:
         code = group.main(arguments, "pxgen", standalone_mode=False)
         return code if isinstance(code, int) else PASSED
     except click.ClickException as error:
-        error.show()
+        shown = io.StringIO()
+        error.show(shown)  # it may repeat names that settings hold
+        click.echo("\n".join(map(visible, shown.getvalue().splitlines())), err=True)
         return USAGE
     except click.Abort:
         click.echo("stopped; run it again to go on", err=True)
         return INCOMPLETE
     except PXGenError as error:
-        from pxgen_plugins.audit.escaping import visible
-
         for line in getattr(error, "lines", [error]):  # settings have a line per fault
             click.echo(f"pxgen: {visible(line)}", err=True)
         return USAGE
     except WorkerLostError as error:
-        click.echo(f"pxgen: {error}; what was scored is kept, run it again to go on", err=True)
+        text = f"pxgen: {visible(error)}; what was scored is kept, run it again to go on"
+        click.echo(text, err=True)
         return INCOMPLETE
     except (OSError, MemoryError) as error:  # the machine's faults, not the program's
-        from pxgen_plugins.audit.escaping import visible
-
         click.echo(f"pxgen: {visible(machine_fault(error), 500)}", err=True)
         return INCOMPLETE
     except (Exception, SystemExit) as error:  # code of users may call sys.exit(0)
         if "PacifyFlush" in type(sys.stdout).__name__:  # how click ends a broken pipe
             return INCOMPLETE  # whoever read the output, such as head, has gone
-        from pxgen_plugins.audit.escaping import visible
-
         if os.environ.get("PXGEN_TRACEBACK"):
             raise
         got = visible(f"{type(error).__name__}: {error}", 500)
         hint = "Set PXGEN_TRACEBACK=1 to see where, and report it."
         click.echo(f"pxgen: internal error: {got}. {hint}", err=True)
         return INTERNAL
+
+
+_ALLOW = click.option(
+    "--allow", multiple=True, metavar="PACKAGE",
+    help="Let model.factory be of this package, which the settings allow too.",
+)  # fmt: skip
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]}, epilog=_CODES)
@@ -101,13 +104,14 @@ def init(path: Path, force: bool) -> int:
     if path.exists() and not force:
         raise click.ClickException(f"{path} is there already; --force writes over it")
     write_atomic(path, template().encode())
-    click.echo(f"wrote {path}; run: pxgen audit {path}")
+    click.echo(escape_invisible(f"wrote {path}; run: pxgen audit {path}"))
     return PASSED
 
 
 @group.command()
 @click.argument("settings", type=click.Path(path_type=Path))
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a setting.")
+@_ALLOW
 @click.option("--limit", "limits", multiple=True, metavar="NAME=NUMBER",
               help="Override a condition's limit, by its name or number (from 1).")  # fmt: skip
 @click.option(
@@ -122,6 +126,7 @@ def init(path: Path, force: bool) -> int:
 def audit(
     settings: Path,
     overrides: tuple[str, ...],
+    allow: tuple[str, ...],
     limits: tuple[str, ...],
     output: Path | None,
     only_plan: bool,
@@ -137,7 +142,7 @@ def audit(
     part = None if shard is None else _parse_shard(shard)
     if part is not None and fresh:
         raise click.ClickException("--fresh with --shard would remove what other parts scored")
-    config = load_config(settings, overrides)
+    config = load_config(settings, overrides, allow=allow)
     if output is not None:
         config = Config(config.values | {"output": str(output.absolute())})
     conditions = _with_limits(config["conditions"], limits)
@@ -152,13 +157,14 @@ def audit(
     if only_plan:
         plan, explainer = engine.make_plan(config)
         workers = config["executor"]["workers"]
-        return _print_plan(config, plan, seconds(plan, explainer, workers), as_json)
+        print_plan(config, plan, seconds(plan, explainer, workers), as_json)
+        return PASSED
     say: Callable[[str], None] = (lambda text: None) if quiet else _print_progress
     result = engine.audit(config, fresh=fresh, part=part, verbose=not quiet, say=say)
     if result is None:
         say("other shards are missing; run without --shard, or the other parts, to finish")
         return INCOMPLETE
-    _print_run(result, as_json)
+    print_run(result, as_json)
     state = overall_verdict(result.judgements)[0]
     if state in {"failed", "error"}:
         return FAILED
@@ -172,7 +178,7 @@ def show(folder: Path, as_json: bool) -> int:
     """Show a finished run in the terminal."""
     from pxgen_plugins.audit.run_folder import Run
 
-    _print_run(Run.open(folder), as_json)
+    print_run(Run.open(folder), as_json)
     return PASSED
 
 
@@ -185,7 +191,7 @@ def report(folder: Path) -> int:
 
     run = Run.open(folder)
     ReportWriter().write(run.path, run)
-    click.echo(str(run.path / "report.html"))
+    click.echo(escape_invisible(str(run.path / "report.html")))
     return PASSED
 
 
@@ -237,16 +243,16 @@ def compare(before: Path, after: Path, partial: bool, figure: Path | None, as_js
 @group.command()
 @click.argument("settings", type=click.Path(path_type=Path))
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a setting.")
-def methods(settings: Path, overrides: tuple[str, ...]) -> int:
+@_ALLOW
+def methods(settings: Path, overrides: tuple[str, ...], allow: tuple[str, ...]) -> int:
     """Say what the model can do, and which criteria and adapters work with it."""
     from pxgen_plugins import selection
     from pxgen_plugins.audit import executors
-    from pxgen_plugins.audit.escaping import visible
     from pxgen_plugins.audit.inputs import build_model
     from pxgen_plugins.audit.settings import load_config
     from pxgen_plugins.description import describe
 
-    model = build_model(load_config(settings, overrides))
+    model = build_model(load_config(settings, overrides, allow=allow))
     for line in str(describe(model)).splitlines():
         click.echo(visible(line))
     click.echo("adapters:")
@@ -325,74 +331,8 @@ def _lacks(adapter: Any, model: Any) -> str:
     return ""
 
 
-def _print_plan(config: Config, plan: Plan, seconds: float | None, as_json: bool) -> int:
-    from pxgen_plugins.audit.estimate import duration_text
-
-    n_passes = plan.n_anchors + plan.n_samples
-    n_criteria = len(config["intrinsic"]) + len(config["extrinsic"])
-    if as_json:
-        content = {
-            "anchors": plan.n_anchors,
-            "shards": plan.n_shards,
-            "samples": plan.n_samples,
-            "scored": n_passes,
-            "seconds": None if seconds is None else round(seconds, 1),
-            "table_mib": round(plan.n_anchors * 8 * n_criteria / 2**20, 1),
-            "output": str(config.output),
-            "digests": plan.digests,
-        }
-        click.echo(json.dumps(content, indent=1))
-        return PASSED
-    shards = f"{plan.n_shards} shard" + ("" if plan.n_shards == 1 else "s")
-    click.echo(f"{plan.n_anchors:,} anchors in {shards}, to {config.output}")
-    click.echo(plan.anchors.describe())
-    on_reference = config["threshold"].get("source") == "reference"
-    what = "reference instances" if on_reference else "samples"
-    click.echo(f"{plan.n_samples:,} {what} for thresholds: {n_passes:,} instances scored in all")
-    if seconds is None:
-        click.echo("scoring time: unknown, a criterion learns first")
-    else:
-        duration = duration_text(seconds)
-        click.echo(f"scoring time: about {duration} on this machine, with one thread a worker")
-    click.echo(f"{len(config['conditions'])} conditions")
-    return PASSED
-
-
-def _print_run(run: Run, as_json: bool) -> None:
-    from pxgen_plugins.audit.escaping import visible
-    from pxgen_plugins.audit.verdicts import overall_verdict
-    from pxgen_plugins.audit.writers.markdown import invalid_by_reason
-
-    report_file = run.path / "report.html"
-    n_invalid = len(run.result.invalid)
-    state, counts = overall_verdict(run.judgements)
-    groups = {name: group.count for name, group in run.result.groups.items()}
-    if as_json:
-        content = {
-            "verdict": state, "counts": counts, "groups": groups,
-            "conditions": [judgement.as_dict() for judgement in run.judgements],
-            "invalid": n_invalid, "notes": run.result.notes,
-            "folder": str(run.path), "report": str(report_file),
-        }  # fmt: skip
-        click.echo(json.dumps(content, indent=1))
-        return
-    colour = False if os.environ.get("NO_COLOR") else None
-    for one in run.judgements:
-        mark = click.style(f"{one.state:>7}", fg=_COLOURS.get(one.state))
-        text = f"{mark}  {visible(one.title, 80)}  {one.observed_text}"
-        click.echo(text + (f"  {visible(one.reason)}" if one.reason else ""), color=colour)
-    sizes = ", ".join(f"{name} {count:,}" for name, count in groups.items())
-    click.echo(f"groups: {sizes}; invalid {n_invalid:,}")
-    for why, count, first in invalid_by_reason(run.result, 3):
-        click.echo(f"  {count:,} not scored: {visible(why, 120)} (the first is anchor {first})")
-    for note in run.result.notes:
-        click.echo(f"  note: {visible(note, 400)}")
-    click.echo(click.style(state, fg=_COLOURS.get(state), bold=True), color=colour)
-    click.echo(f"report: {report_file}")
-
-
 def _print_progress(text: str) -> None:
-    click.echo(text, err=True)
+    click.echo(visible(text), err=True)
 
 
 if __name__ == "__main__":

@@ -18,11 +18,11 @@ __all__ = ["Comparison", "Condition", "parse"]
 SEVERITIES = ("error", "warning")
 CHANGES = ("drop", "rise", "change")
 _STATES = (*GROUPS, INVALID)
-_COMPARISON = re.compile(
-    r'(?P<metric>(?:"(?:[^"\\]|\\.)*"|[^"])+?)'
-    r"(?:\s+(?P<change>[a-z]+))?\s*(?P<op><=|>=|<|>)\s*(?P<limit>\S+)",
-    re.DOTALL,
-)
+_LONGEST = 10_000  # characters of a condition
+# What a condition is cut into: quoted labels, operators, and the rest. Every character is looked at
+# once, so the time is linear in the length.
+_PART = re.compile(r'"(?:[^"\\]|\\.)*"|(?P<op><=|>=|<|>)|[^"<>]+', re.DOTALL)
+_CHANGE = re.compile(r"[a-z]+")
 _LABEL = re.compile(r'label:(?P<name>"(?:[^"\\]|\\.)*"|[^.\s"]+)\.(?P<rest>.+)', re.DOTALL)
 _MOVED = re.compile(r"moved(?:\((?P<start>\w+)\s*->\s*(?P<end>\w+)\))?\.(?P<measure>\w+)")
 _FORMS = (
@@ -172,15 +172,12 @@ def parse(text: str) -> Comparison:
         >>> drop.label, drop.group, drop.change, drop.op, drop.limit
         ('new york', 'HIHE', 'drop', '<=', 0.05)
     """
-    match = _COMPARISON.fullmatch(text.strip())
-    if match is None:
-        allowed = "METRIC OP NUMBER, OP one of <= >= < >"
-        raise ParameterError("condition", allowed, short_repr(text), _HINT)
-    change, written = match["change"], match["limit"]
+    left, op, written = _split(text)
+    left, change = _cut_change(left)
     if change is not None and change not in CHANGES:
         hint = validation.nearest(change, CHANGES)
         raise _error(text, "drop, rise or change, or nothing", repr(change), hint)
-    metric = _metric(match["metric"].strip(), text)
+    metric = _metric(left, text)
     if change is not None and metric["subject"] in {"moved", "stability"}:
         raise _error(text, f"no {change} of {metric['subject']}", repr(change), _HINT)
     limit = _number(written, text)
@@ -191,7 +188,31 @@ def parse(text: str) -> Comparison:
         raise _error(text, f"a share from {least:g} to 1", short_repr(written), hint)
     if not share and written.endswith("%"):
         raise _error(text, "a number", short_repr(written), "Percent are for fractions.")
-    return Comparison(op=match["op"], limit=limit, change=change, **metric)
+    return Comparison(op=op, limit=limit, change=change, **metric)
+
+
+def _split(text: str) -> tuple[str, str, str]:
+    """Return what stands before the last unquoted comparison, the comparison, and the rest."""
+    if len(text) > _LONGEST:
+        allowed = f"of at most {_LONGEST:,} characters"
+        raise ParameterError("condition", allowed, f"{len(text):,}", "Shorten it.")
+    at, last = 0, None
+    while at < len(text) and (part := _PART.match(text, at)):
+        last = part if part["op"] else last
+        at = part.end()
+    left, right = ("", "") if last is None else (text[: last.start()], text[last.end() :])
+    if last is None or at < len(text) or not left.strip() or len(right.split()) != 1:
+        allowed = "METRIC OP NUMBER, OP one of <= >= < >"
+        raise ParameterError("condition", allowed, short_repr(text), _HINT)
+    return left.strip(), last["op"], right.strip()
+
+
+def _cut_change(left: str) -> tuple[str, str | None]:
+    """Return a metric, and the word behind it that stands for a change, or None."""
+    metric, *words = left.rsplit(None, 1)
+    if words and _CHANGE.fullmatch(words[0]):
+        return metric, words[0]
+    return left, None
 
 
 def _metric(metric: str, text: str) -> dict[str, Any]:

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterable
 from typing import Any
 
-__all__ = ["code", "distinct", "visible"]
+from pxgen_plugins.utils.invisible import escape_invisible
+from pxgen_plugins.utils.redaction import redact
 
-_INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+__all__ = ["code", "distinct", "visible"]
 
 
 def visible(value: Any, longest: int | None = None) -> str:
-    r"""Return one line in which control and formatting characters are written as escapes.
+    r"""Return one line in which invisible characters are escapes, without environment's values.
 
-    Control, bidirectional, zero-width, surrogate, private and unassigned characters, and the line
-    and paragraph separators, become ``\x1b`` or ``\u202e``. What is left may stand in UTF-8, in
-    XML 1.0 once ``<`` and ``&`` are escaped, and on a terminal.
+    Control, bidirectional, zero-width, blank, surrogate, private and unassigned characters, and the
+    line and paragraph separators, become ``\x1b`` or ``\u202e``
+    (:func:`~pxgen_plugins.utils.invisible.escape_invisible`); a value of an environment variable
+    that the settings use becomes its name (:func:`~pxgen_plugins.utils.redaction.redact`).
 
     Args:
         value: Anything; its ``str`` is taken.
@@ -24,16 +25,12 @@ def visible(value: Any, longest: int | None = None) -> str:
 
     Example:
         >>> print(visible("a\x1b[31m\n\u202eb"), visible("a long label", 6))
-        a\x1b[31m\x0a\u202eb a lon…
+        a\x1b[31m\n\u202eb a lon…
     """
-    text = str(value)
+    text = redact(str(value))
     if longest is not None:
         text = text[: longest + 1]
-    if not text.isprintable():  # a printable text holds nothing invisible
-        text = "".join(
-            _escape(ord(character)) if unicodedata.category(character) in _INVISIBLE else character
-            for character in text
-        )
+    text = escape_invisible(text)
     if longest is not None and len(text) > longest:
         text = text[: longest - 1] + "…"
     return text
@@ -82,9 +79,3 @@ def distinct(names: Iterable[str], sign: str) -> list[str]:
             other, place = f"{name}{sign}{place}", place + 1
         unique[other] = None
     return list(unique)
-
-
-def _escape(point: int) -> str:
-    if point < 0x100:
-        return f"\\x{point:02x}"
-    return f"\\u{point:04x}" if point < 0x10000 else f"\\U{point:08x}"

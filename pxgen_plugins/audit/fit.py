@@ -10,12 +10,13 @@ from typing import Any
 from pxgen_plugins.explainer import PXGen
 from pxgen_plugins.utils.errors import ParameterError, short_repr
 from pxgen_plugins.utils.files import checksum, read_regular, write_atomic
+from pxgen_plugins.utils.json_files import read_json
+from pxgen_plugins.utils.limits import RUN_ARRAYS
 
 __all__ = ["FIT", "is_stored", "load", "store"]
 
 FIT = "fit"
 _SEAL = "checksums.json"
-_MOST = 1 << 34  # bytes of one file
 
 
 def store(folder: Path, explainer: PXGen, plan: str) -> None:
@@ -45,7 +46,7 @@ def is_stored(folder: Path, plan: str) -> bool:
     """Return whether the fit in a run folder is whole, as it was written, and of this plan."""
     place = folder / FIT
     try:
-        seal: Any = json.loads(read_regular(place / _SEAL, _MOST))
+        seal: Any = read_json(place / _SEAL)
         return bool(seal == {"plan": plan, "files": _checksums(place)})
     except (OSError, ValueError, RecursionError):
         return False
@@ -66,4 +67,4 @@ def load(folder: Path, model: Any, plan: str) -> PXGen:
 
 def _checksums(place: Path) -> dict[str, str]:
     names = [name for name in sorted(os.listdir(place)) if name[0] != "." and name != _SEAL]
-    return {name: checksum(read_regular(place / name, _MOST)) for name in names}
+    return {name: checksum(read_regular(place / name, RUN_ARRAYS)) for name in names}

@@ -5,7 +5,8 @@ from __future__ import annotations
 import importlib
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from pxgen_plugins.audit.settings import Config
 from pxgen_plugins.datasets import load_mnist, load_mnist_vae
 from pxgen_plugins.models import capabilities, sources, wrap
 from pxgen_plugins.utils.errors import ModelError, ParameterError, caller, short_repr
+from pxgen_plugins.utils.redaction import redact
 
 __all__ = ["build_model", "open_set"]
 
@@ -23,6 +25,11 @@ _LIBRARIES = frozenset(
     {"cloudpickle", "dill", "joblib", "numpy", "pandas", "pip", "scipy", "setuptools", "sklearn",
      "torch", "yaml"}
 )  # fmt: skip
+_GROUP = "pxgen_plugins.factories"
+# What this package offers as factories; no other function of it may be called from settings.
+_OWN = frozenset(
+    {"pxgen_plugins.datasets:load_mnist_vae", "pxgen_plugins.testing.examples:LinearModel"}
+)
 _FACTORY = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 
 
@@ -30,12 +37,13 @@ _FACTORY = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 def build_model(config: Config) -> Any:
     """Return the model that the settings name.
 
-    A factory is imported from installed code, by the name that the settings spell out; it is the
-    only code of others that runs. What it returns goes through :func:`pxgen_plugins.models.wrap`
-    unless it is a model already.
+    A factory is a function of an entry point (group ``pxgen_plugins.factories``), or of a package
+    that both the settings and the command line allow; it is the only code of others that runs. What
+    it returns goes through :func:`pxgen_plugins.models.wrap` unless it is a model already.
 
     Raises:
-        ParameterError: When the factory cannot be imported or is not spelled as it should be.
+        ParameterError: When the factory cannot be imported, is not spelled as it should be, or is
+            of a package that is not allowed.
         ModelError: When it raises, or gives no model.
     """
     settings: Mapping[str, Any] = config["model"]
@@ -48,7 +56,7 @@ def build_model(config: Config) -> Any:
             return _from_files(kind, settings[kind], options)
     if settings["shipped"] is not None:
         return wrap(load_mnist_vae(), **({"sample_shape": (1, 28, 28)} | options))
-    factory = _import_factory(settings["factory"])
+    factory = _find_factory(settings["factory"], config.values.get("allow", ()))
     arguments = config.arguments()
     if settings["weights"] is not None:
         if not settings["weights"].endswith(".safetensors"):
@@ -63,7 +71,7 @@ def build_model(config: Config) -> Any:
         model = factory(**arguments)
     except (Exception, SystemExit) as error:
         hint = "Call it by hand to find the cause."
-        got = f"{type(error).__name__}: {str(error)[:200]}"
+        got = f"{type(error).__name__}: {redact(str(error))[:200]}"
         raise ModelError("model.factory", "callable", got, hint) from error
     return model if capabilities(model) and not options else wrap(model, **options)
 
@@ -103,32 +111,62 @@ def _from_files(kind: str, files: Any, options: Mapping[str, Any]) -> Any:
     return wrap(files, **options)
 
 
-def _import_factory(name: str) -> Callable[..., Any]:
-    allowed = "package.module:function of installed code"
+def _find_factory(name: str, allowed: Sequence[str]) -> Callable[..., Any]:
+    """Return the function that a name stands for: of an entry point, or of an allowed package."""
+    if ":" not in name:
+        return _entry_point(name)
+    form = "package.module:function of installed code, or an entry point's name"
     hint = "Write the name as Python imports it, as in my_package.models:load."
     if not _FACTORY.fullmatch(name):
-        raise ParameterError("model.factory", allowed, short_repr(name), hint)
+        raise ParameterError("model.factory", form, short_repr(name), hint)
     module, _, function = name.partition(":")
-    _refuse_foreign(name, module)
+    if name not in _OWN:
+        _check_package(name, module, allowed)
     try:
         factory = getattr(importlib.import_module(module), function)
     except (Exception, SystemExit) as error:  # whatever an import of users' code raises
-        got = f"{name!r} ({type(error).__name__}: {str(error)[:160]})"
+        got = f"{name!r} ({type(error).__name__}: {redact(str(error))[:160]})"
         if isinstance(error, ModuleNotFoundError):
             hint = "Install it (pip install -e .), or put its folder on PYTHONPATH."
-        raise ParameterError("model.factory", allowed, got, hint) from error
+        raise ParameterError("model.factory", form, got, hint) from error
     if not callable(factory):
-        raise ParameterError("model.factory", allowed, short_repr(factory), hint)
-    _refuse_foreign(name, str(getattr(factory, "__module__", "") or ""))
+        raise ParameterError("model.factory", form, short_repr(factory), hint)
+    if name not in _OWN:  # where it was defined counts too: a module names what it imports
+        _check_package(name, str(getattr(factory, "__module__", "") or ""), allowed)
     return factory  # type: ignore[no-any-return]
 
 
-def _refuse_foreign(name: str, module: str) -> None:
-    """Raise when a function is Python's own, or of a library that builds no model of the user's."""
+def _entry_point(name: str) -> Callable[..., Any]:
+    points = {point.name: point for point in entry_points(group=_GROUP)}
+    if name not in points:
+        known = ", ".join(sorted(points)) or "none is installed"
+        hint = "Write package.module:function, or register an entry point."
+        allowed = f"an entry point of the group {_GROUP} ({known}), or package.module:function"
+        raise ParameterError("model.factory", allowed, short_repr(name), hint)
+    try:
+        factory = points[name].load()
+    except (Exception, SystemExit) as error:  # whatever an import of users' code raises
+        got = f"{name!r} ({type(error).__name__}: {redact(str(error))[:160]})"
+        hint = "Mend the package that registers it."
+        raise ParameterError("model.factory", "importable", got, hint) from error
+    if not callable(factory):
+        got, hint = short_repr(factory), "Mend the package that registers it."
+        raise ParameterError("model.factory", "a function", got, hint)
+    return factory  # type: ignore[no-any-return]
+
+
+def _check_package(name: str, module: str, allowed: Sequence[str]) -> None:
+    """Raise unless the user allows the package of a factory, or for Python's own and the like."""
     top = module.partition(".")[0]
     if top in {*sys.stdlib_module_names, *sys.builtin_module_names, *_LIBRARIES}:
         # os:system with a command as argument is no model, and torch:load would unpickle
-        hint = "Name a function of your own code."
         got = f"{name!r}, of {top}"
-        allowed = "a function of your own code, installed"
-        raise ParameterError("model.factory", allowed, got, hint)
+        hint = "Name a function of your own code."
+        raise ParameterError("model.factory", "a function of your own code, installed", got, hint)
+    if not any(module == one or module.startswith(f"{one}.") for one in allowed):
+        got = f"{name!r}, of {top or 'no package'}"
+        hint = (
+            f"If you trust it with these settings, write allow: [{top}] in them and --allow {top} "
+            "on the command line."
+        )
+        raise ParameterError("model.factory", "of a package that you allow", got, hint)

@@ -14,11 +14,15 @@ from numpy.typing import NDArray
 
 from pxgen_plugins.audit.changes import Changes
 from pxgen_plugins.audit.checksums import CHECKSUMS, Results, write_checksums
+from pxgen_plugins.audit.run_table import read_table
 from pxgen_plugins.audit.verdicts import Judgement
 from pxgen_plugins.groups import GROUPS, INVALID
 from pxgen_plugins.result import Examples, Result, write_parquet
 from pxgen_plugins.utils.errors import ParameterError, short_repr
 from pxgen_plugins.utils.files import plain, write_atomic
+from pxgen_plugins.utils.json_files import parse_json
+from pxgen_plugins.utils.limits import IMAGE_FILE, JSON_FILE, RUN_ARRAYS, RUN_FILE
+from pxgen_plugins.utils.redaction import redact_values
 from pxgen_plugins.utils.tensors import parse_tensors
 
 __all__ = [
@@ -98,8 +102,8 @@ class Run:
         hint = "Give the output folder of a finished pxgen audit, or run the audit again."
         try:
             results = Results(folder)
-            manifest = json.loads(results.read("manifest.json"))
-            judgements = [Judgement.from_dict(one) for one in json.loads(results.read(_VERDICT))]
+            manifest = _json(results, "manifest.json")
+            judgements = [Judgement.from_dict(one) for one in _json(results, _VERDICT)]
             result = _read_result(results)
             if result.n != manifest["n_anchors"]:
                 raise ValueError("anchors.parquet has another number of anchors")
@@ -164,32 +168,40 @@ def mark_complete(run: Run) -> None:
 
 def write_json(path: Path, content: Any) -> None:
     """Write strict JSON; the same bytes for the same content."""
-    text = json.dumps(plain(content), indent=1, allow_nan=False)
+    text = json.dumps(redact_values(plain(content)), indent=1, allow_nan=False)
     write_atomic(path, (text + "\n").encode())
+
+
+def _json(results: Results, name: str) -> Any:
+    return parse_json(results.read(name, JSON_FILE))
 
 
 def _read_result(results: Results) -> Result:
     """Return the result, put together from its files."""
-    data: dict[str, Any] = json.loads(results.read("explanation.json"))
-    data["calibration"] = json.loads(results.read("calibration.json"))
-    data |= _columns(results.read("anchors.parquet"), data["criteria"])
+    data: dict[str, Any] = _json(results, "explanation.json")
+    data["calibration"] = _json(results, "calibration.json")
+    data |= _columns(results.read("anchors.parquet", RUN_FILE), data["criteria"])
     for name in GROUPS:
         data["groups"][name]["indices"] = np.flatnonzero(data["group"] == name)
     data["invalid"] = np.flatnonzero(data["group"] == INVALID)
-    return replace(Result.of(data), examples=_examples(results.find("pictures.safetensors")))
+    examples = _examples(results.find("pictures.safetensors", RUN_ARRAYS))
+    result = Result.of(data)
+    if examples is not None and any(not 0 <= i < result.n for i in examples.indices.tolist()):
+        raise ValueError("pictures.safetensors shows an anchor that is none of the run's")
+    return replace(result, examples=examples)
 
 
 def _changes(results: Results) -> Changes | None:
-    content = results.find("changes.json")
+    content = results.find("changes.json", JSON_FILE)
     with _readable("changes.json"):
-        return None if content is None else Changes.from_dict(json.loads(content))
+        return None if content is None else Changes.from_dict(parse_json(content))
 
 
 def _evidence(results: Results) -> Evidence:
     with _readable("evidence.json"):
-        tables = json.loads(results.find("evidence.json") or b"[]")
+        tables = parse_json(results.find("evidence.json", JSON_FILE) or b"[]")
         rows = [(str(title), [list(row) for row in table]) for title, table in tables]
-    return Evidence(rows, results.find("evidence.png"))
+    return Evidence(rows, results.find("evidence.png", IMAGE_FILE))
 
 
 @contextlib.contextmanager
@@ -203,10 +215,7 @@ def _readable(name: str) -> Iterator[None]:
 
 def _columns(content: bytes, criteria: Sequence[str]) -> dict[str, Any]:
     """Return the per-anchor arrays of an explanation from its table."""
-    import pyarrow as pa
-    from pyarrow import parquet
-
-    table = parquet.read_table(pa.BufferReader(content))
+    table = read_table(content)
     names = table.column_names
     # a criterion that is called like another column has a prefix there
     own = [f"criterion_{c}" if f"criterion_{c}" in names else c for c in criteria]
@@ -246,7 +255,7 @@ def _write_examples(path: Path, examples: Examples | None) -> None:
         if isinstance(value, np.ndarray)
     }
     rest = {name: plain(value) for name, value in data.items() if name not in arrays}
-    text = json.dumps(rest, sort_keys=True, allow_nan=False)
+    text = json.dumps(redact_values(rest), sort_keys=True, allow_nan=False)
     write_atomic(path, save(arrays, {"rest": text}))
 
 
@@ -254,5 +263,5 @@ def _examples(content: bytes | None) -> Examples | None:
     if content is None:
         return None
     arrays, metadata = parse_tensors(content)
-    rest: dict[str, Any] = json.loads(metadata["rest"])
+    rest: dict[str, Any] = parse_json(metadata["rest"].encode())
     return Examples.of(arrays | rest)

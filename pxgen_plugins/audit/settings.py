@@ -60,6 +60,19 @@ class Config:
 
     values: dict[str, Any]
 
+    @classmethod
+    def of_plan(cls, values: Mapping[str, Any]) -> Config:
+        """Return the settings in a run's plan, environment variables put in again.
+
+        Raises:
+            SettingsError: When a variable is not set.
+        """
+        faults: Faults = []
+        content: dict[str, Any] = plain_values(values, faults, late=_LATE)
+        if faults:
+            raise SettingsError(faults)
+        return cls(content)
+
     def __getitem__(self, key: str) -> Any:
         return self.values[key]
 
@@ -91,7 +104,9 @@ class Config:
 
     def digest(self) -> str:
         """Return the SHA-256 of :meth:`scoring` without paths, which say nothing of contents."""
-        text = json.dumps(self._rename_paths(lambda path: ""), sort_keys=True, allow_nan=False)
+        values = self._rename_paths(lambda path: "")
+        values.pop("allow", None)  # who may be called says nothing of what is computed
+        text = json.dumps(values, sort_keys=True, allow_nan=False)
         return hashlib.sha256(text.encode()).hexdigest()
 
     def _rename_paths(self, rename: Callable[[str], str]) -> dict[str, Any]:
@@ -108,7 +123,9 @@ class Config:
         return values
 
 
-def load_config(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> Config:
+def load_config(
+    path: str | os.PathLike[str], overrides: Sequence[str] = (), *, allow: Sequence[str] = ()
+) -> Config:
     """Return the settings in a ``.yaml``, ``.yml`` or ``.toml`` file.
 
     Paths in it are relative to the file; ``${NAME}`` in a string is replaced by the environment
@@ -117,6 +134,8 @@ def load_config(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> 
     Args:
         path: The file.
         overrides: ``"key.inner=value"`` texts, which win over the file; values are read as YAML.
+        allow: Packages whose functions may be called as the model's factory; of those, the ones
+            that the settings allow as well.
 
     Raises:
         ParameterError: When the file cannot be read.
@@ -129,12 +148,17 @@ def load_config(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> 
         content = read_file(source, faults)
         for item in overrides:
             _override(content, item, faults)
-        return _build(content, source.resolve().parent, faults)
+        return _build(content, source.resolve().parent, faults, allow)
 
 
 @caller("settings")
-def config_of(content: Mapping[str, Any], folder: Path) -> Config:
+def config_of(content: Mapping[str, Any], folder: Path, *, allow: Sequence[str] = ()) -> Config:
     """Return checked settings of a mapping; paths in it are relative to ``folder``.
+
+    Args:
+        content: The settings.
+        folder: The folder.
+        allow: As for :func:`load_config`.
 
     Raises:
         SettingsError: With all faults of keys and values.
@@ -145,14 +169,17 @@ def config_of(content: Mapping[str, Any], folder: Path) -> Config:
         >>> config["intrinsic"], config.output.as_posix()
         (['kld'], '/tmp/run')
     """
-    return _build(content, folder, [])
+    return _build(content, folder, [], allow)
 
 
-def _build(content: Mapping[str, Any], folder: Path, faults: Faults) -> Config:
+def _build(
+    content: Mapping[str, Any], folder: Path, faults: Faults, allow: Sequence[str]
+) -> Config:
     values = validate(plain_values(content, faults, late=_LATE), folder, faults)
     if faults:
         raise SettingsError(faults)
-    return Config(values)
+    both = [name for name in values["allow"] if name in allow]
+    return Config(values | {"allow": both})
 
 
 def _override(content: dict[str, Any], item: str, faults: Faults) -> None:

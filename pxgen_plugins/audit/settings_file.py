@@ -5,7 +5,6 @@ What can be read in spite of a fault is read on, so that all faults of a file ar
 
 from __future__ import annotations
 
-import errno
 import math
 import os
 import re
@@ -17,13 +16,21 @@ from typing import Any
 from pxgen_plugins.utils import optional
 from pxgen_plugins.utils.errors import ParameterError, short_repr
 from pxgen_plugins.utils.files import read_regular
+from pxgen_plugins.utils.limits import Limit
+from pxgen_plugins.utils.redaction import remember
 
-__all__ = ["Faults", "plain_values", "read_file", "read_yaml"]
+__all__ = ["MOST", "Faults", "plain_values", "read_file", "read_yaml"]
 
-_MAX_BYTES = 2**20
+MOST = 10**9
+"""The largest number of anything that settings ask for; seeds, and what a model gets, are free."""
+
+_SIZE = Limit("SETTINGS", 2**20, "bytes of settings")
 _MAX_DEPTH = 12
 _MAX_VALUES = 10_000  # after aliases of YAML, which can multiply them
 _MAX_PLACE = 240  # characters of a place in messages; a key may be a megabyte long
+_MAX_DOTS = 100
+_TOML_PARTS = re.compile(r"[=,{}\[\]\n]")
+_FREE = re.compile(r"^model\.|seed[^.]*$")
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 Faults = list[ParameterError]
@@ -42,12 +49,12 @@ def read_file(path: Path, faults: Faults) -> dict[str, Any]:
         MissingDependencyError: When pyyaml is needed and absent.
     """
     try:
-        text = read_regular(path, _MAX_BYTES).decode("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        if isinstance(error, OSError) and error.errno == errno.EFBIG:
+        text = read_regular(path, _SIZE).decode("utf-8-sig")
+    except (OSError, ValueError) as error:
+        if type(error) is ValueError:  # of the limit
             hint = "Settings hold no data; name files instead."
-            allowed = f"of at most {_MAX_BYTES} bytes"
-            raise ParameterError("the file", allowed, "more", hint) from error
+            allowed = f"of at most {_SIZE.value:,} {_SIZE.what}"
+            raise ParameterError("the file", allowed, str(error), hint) from error
         hint = f"Check the path ({type(error).__name__})."
         raise ParameterError("the file", "readable text", short_repr(str(path)), hint) from error
     toml = path.suffix.lower() == ".toml"
@@ -74,8 +81,17 @@ def read_yaml(text: str, name: str, faults: Faults) -> Any:
     """
     yaml: Any = optional.load("yaml", "audit")
 
+    n_nodes = 0
+
     class Loader(yaml.SafeLoader):  # type: ignore[misc]
-        """Notices keys that occur twice, of which YAML would keep the last."""
+        """Notices keys that occur twice, of which YAML would keep the last; stops at too many."""
+
+        def compose_node(self, parent: Any, index: Any) -> Any:
+            nonlocal n_nodes
+            n_nodes += 1
+            if n_nodes > 2 * _MAX_VALUES:  # keys and values
+                raise _too_many()
+            return super().compose_node(parent, index)
 
     def mapping(loader: Any, node: Any, deep: bool = False) -> dict[Any, Any]:
         table: dict[Any, Any] = {}
@@ -102,12 +118,22 @@ def read_yaml(text: str, name: str, faults: Faults) -> Any:
         raise ParameterError(name, "YAML without tags", got, "Correct the line.") from error
 
 
+def _too_many() -> ParameterError:
+    allowed = f"of at most {_MAX_VALUES} values and {_MAX_DEPTH} levels"
+    return ParameterError("the file", allowed, "more", "Use no aliases.")
+
+
 def _read_toml(text: str) -> dict[str, Any]:
     if sys.version_info < (3, 11):
         hint = "Use YAML, or Python 3.11."
         raise ParameterError("the file", "YAML on Python 3.10", "TOML", hint)
     import tomllib
 
+    # tomllib looks at each part of a dotted key once for every part before it
+    if any(part.count(".") > _MAX_DOTS for part in _TOML_PARTS.split(text)):
+        hint = "Write tables, [a.b], or break the text."
+        allowed = f"TOML with at most {_MAX_DOTS} dots in a key or a piece of text"
+        raise ParameterError("the file", allowed, "more", hint)
     try:
         return tomllib.loads(text)
     except (RecursionError, ValueError) as error:  # of which TOMLDecodeError is one
@@ -134,8 +160,7 @@ def plain_values(content: Any, faults: Faults, *, place: str = "", late: str = "
         nonlocal n_values
         n_values += 1
         if depth > _MAX_DEPTH or n_values > _MAX_VALUES:
-            allowed = f"of at most {_MAX_VALUES} values and {_MAX_DEPTH} levels"
-            raise ParameterError("the file", allowed, "more", "Use no aliases.")
+            raise _too_many()
         place = place[:_MAX_PLACE]
         if isinstance(value, Mapping):
             dot = "." if place else ""
@@ -150,6 +175,9 @@ def plain_values(content: Any, faults: Faults, *, place: str = "", late: str = "
             allowed = "text, a finite number, true, false, a list or a table"
             hint = "Write it in quotation marks if it is text."
             faults.append(ParameterError(place, allowed, short_repr(value), hint))
+        elif isinstance(value, int) and abs(value) > MOST and not _FREE.search(place):
+            allowed, hint = f"at most {MOST:,}", "Ask for less."
+            faults.append(ParameterError(place, allowed, short_repr(value), hint))
         return value
 
     return copy(content, place, 0)
@@ -161,6 +189,8 @@ def _expand(text: str, place: str, faults: Faults) -> str:
         if name not in os.environ:
             hint = f"Set the environment variable {name}, or write the value."
             faults.append(ParameterError(place, f"with {name} set", "an unset variable", hint))
+        else:
+            remember(name, os.environ[name])
     expanded = _VARIABLE.sub(lambda match: os.environ.get(match[1], match[0]), text)
     return text if expanded == text else _Expanded(expanded, text)
 

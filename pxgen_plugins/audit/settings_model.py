@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, get_args, get_type_hints
 
 from pxgen_plugins.audit.conditions import Condition
-from pxgen_plugins.audit.settings_file import Faults
+from pxgen_plugins.audit.settings_file import MOST, Faults
 from pxgen_plugins.utils import optional
 from pxgen_plugins.utils.errors import ParameterError, short_repr
 from pxgen_plugins.utils.validation import LARGEST, data_range, nearest
@@ -53,7 +53,8 @@ File = Annotated[str, Field(pattern=r"^[^\x00]+$"), AfterValidator(_absolute)]
 """A path, relative to ``context["folder"]``."""
 Range = Annotated[list[float], Field(min_length=2, max_length=2), AfterValidator(_check_range)]
 """Two numbers, the lower one first."""
-Count = Annotated[int, Field(ge=1, le=LARGEST)]
+Count = Annotated[int, Field(ge=1, le=MOST)]
+Package = Annotated[str, Field(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$")]
 Seed = Annotated[int, Field(ge=0, le=LARGEST)]
 
 
@@ -92,7 +93,7 @@ class ModelSettings(Table):
 
     factory: str | None = Field(
         None,
-        description="package.module:function of installed code of yours, which returns the model",
+        description="package.module:function of a package in allow, or an entry point's name",
     )
     weights: File | None = Field(
         None, description="safetensors file, passed to the factory as weights=path"
@@ -168,6 +169,9 @@ class Settings(Table):
     name: str = Field("audit", description="name of the audit, for reports")
     model: ModelSettings = Field(
         description="the model: one of factory, onnx, diffusers, pythae or shipped"
+    )
+    allow: list[Package] = Field(
+        [], description="packages of which model.factory may be; pxgen audit --allow names them too"
     )
     anchors: AnchorSettings = Field(description="what the model is asked about")
     reference: AnchorSettings | None = Field(

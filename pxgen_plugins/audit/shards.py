@@ -30,6 +30,7 @@ from pxgen_plugins.explainer import PXGen
 from pxgen_plugins.scoring import Scores
 from pxgen_plugins.utils.errors import AnchorError, ModelError, ParameterError, caller
 from pxgen_plugins.utils.files import checksum, write_atomic
+from pxgen_plugins.utils.limits import Limit
 from pxgen_plugins.utils.resumable import read_plan
 from pxgen_plugins.utils.tensors import read_tensors
 from pxgen_plugins.utils.text import without_addresses
@@ -110,7 +111,7 @@ def work_of(folder: Path) -> Work:
     digest = plan_digest(plan["digests"])
     if (folder, digest) in _cache:
         return _cache[folder, digest]
-    config = Config(plan["settings"])
+    config = Config.of_plan(plan["settings"])
     files = files_digest(config)
     model = build_model(config)
     sources = sources_digest(config, model, files)
@@ -246,8 +247,9 @@ def _read(
     folder: Path, index: int, shape: tuple[int, int], plan: str
 ) -> tuple[NDArray[np.float64], dict[str, Any], Span] | None:
     most = _MOST_HEADER + shape[0] * (_MOST_REASON + 8 * shape[1])
+    limit = Limit("SHARD", most, "bytes of a shard")
     try:
-        arrays, metadata = read_tensors(_path(folder, index), most)
+        arrays, metadata = read_tensors(_path(folder, index), limit)
         values, about = arrays["values"], json.loads(metadata[_ABOUT])
         texts = {name: about[name] for name in ("reasons", "span", "plan")}
         if about["plan"] != plan or about["checksum"] != _checksum(index, values, texts):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 from collections.abc import Mapping
 from dataclasses import replace
@@ -11,7 +10,7 @@ from typing import Any
 
 from pxgen_plugins.anchors.base import path_of
 from pxgen_plugins.anchors.frames import column_of, index_names
-from pxgen_plugins.anchors.records import csv_rows, file_content
+from pxgen_plugins.anchors.records import csv_rows
 from pxgen_plugins.anchors.tables import (
     BY_NAME,
     ID_NAMES,
@@ -20,9 +19,12 @@ from pxgen_plugins.anchors.tables import (
     origins,
     set_labels,
 )
+from pxgen_plugins.anchors.text_columns import check_table
 from pxgen_plugins.models._table_columns import Column, Rows
 from pxgen_plugins.models._table_dates import parse_dates
 from pxgen_plugins.utils.errors import AnchorError, short_repr
+from pxgen_plugins.utils.files import open_regular
+from pxgen_plugins.utils.limits import TEXT_FILE
 
 __all__ = ["open_table"]
 
@@ -108,17 +110,19 @@ def _read(path: Path, columns: tuple[Column, ...], named: Columns) -> Any:
     texts = {column.name for column in columns if column.categorical}
     texts |= {*LABEL_NAMES, *ID_NAMES, *filter(None, (named.labels, named.ids))} - numbers
     try:
+        check_table(path)
         if path.suffix.lower() != ".csv":
             return pd.read_parquet(path)
-        content = file_content(path)
-        for _ in csv_rows(content):  # pandas fills short rows, and shifts long ones
-            pass
-        # only an empty field is a missing value: "NA" and "None" may be categories
-        return pd.read_csv(
-            io.BytesIO(content), dtype=dict.fromkeys(texts, str), keep_default_na=False,
-            na_values=[""], encoding="utf-8-sig", index_col=False,
-            float_precision="round_trip",  # a constant column must equal itself
-        )  # fmt: skip
+        with open_regular(path, TEXT_FILE) as file:
+            for _ in csv_rows(file):  # pandas fills short rows, and shifts long ones
+                pass
+            file.seek(0)
+            # only an empty field is a missing value: "NA" and "None" may be categories
+            return pd.read_csv(
+                file, dtype=dict.fromkeys(texts, str), keep_default_na=False,
+                na_values=[""], encoding="utf-8-sig", index_col=False,
+                float_precision="round_trip",  # a constant column must equal itself
+            )  # fmt: skip
     except Exception as error:  # of the many that pandas and pyarrow raise
         hint = "Check that the file is there and can be read by pandas."
         got = f"{os.fspath(path)!r} ({type(error).__name__}: {str(error)[:200]})"

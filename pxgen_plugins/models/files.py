@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Iterator
@@ -10,12 +9,12 @@ from pathlib import Path
 
 from pxgen_plugins.utils.errors import ModelError, short_repr
 from pxgen_plugins.utils.files import read_regular
+from pxgen_plugins.utils.json_files import read_json
 
 __all__ = ["check_folder", "files_behind"]
 
 _PART = re.compile(r"(.+)-\d{5}-of-(\d{5})(\.\w+)")
 _INDEX = ".index.json"
-_MOST_INDEX = 1 << 28  # bytes of an index of shards
 
 # Where an ONNX file holds tensors, by message: numbers of fields, and the messages in them.
 # Source: onnx.proto of ONNX (IR version 10); field 13 of a tensor names its file.
@@ -89,7 +88,7 @@ def _companions(path: Path) -> set[str]:
         return set(_external_data(read_regular(path)))
     if path.name.endswith(_INDEX):
         try:
-            content = json.loads(read_regular(path, _MOST_INDEX))
+            content = read_json(path)
             return {str(name) for name in content["weight_map"].values()}
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return set()  # no index of shards

@@ -22,6 +22,7 @@ from pxgen_plugins.scoring.reader import Reader, always_raises
 from pxgen_plugins.utils.errors import ModelError, PXGenError, caller, short_repr
 from pxgen_plugins.utils.memory import out_of_memory
 from pxgen_plugins.utils.progress import bar
+from pxgen_plugins.utils.redaction import redact
 
 __all__ = ["PRECISIONS", "RECONSTRUCTIONS", "Scorer", "Scores"]
 
@@ -243,7 +244,7 @@ class Scorer(Reader):
             if len(x) == 1:
                 rows[:] = np.nan
                 # what could not be read has its own reason: a row stood in for it
-                why = f"the model raised {type(error).__name__}: {str(error)[:200]}"
+                why = f"the model raised {type(error).__name__}: {redact(str(error))[:200]}"
                 reasons.setdefault(first, why)
                 return caught
             half = -(-len(x) // 2)

@@ -35,6 +35,9 @@ REGISTRY: Registry[type[Rule]] = Registry(
 )
 register = REGISTRY.register
 
+_MOST_SAMPLES = 10**8  # a repeat's table of values is then 0.8 GB for each criterion
+_MOST_REPEATS = 10**6
+
 
 _RESAMPLES = 100  # of reference data: they cost no pass of the model
 
@@ -51,8 +54,9 @@ class Rule(ABC):
     sample of one repeat and of the reference, whatever the number of repeats.
 
     Args:
-        n_samples: Samples per repeat, >= 1; without effect on reference data, all of which is used.
-        n_repeats: Repeats, >= 1; their spread tells how firmly the threshold stands.
+        n_samples: Samples per repeat, from 1 to 10^8; without effect on reference data, all of
+            which is used.
+        n_repeats: Repeats, from 1 to 10^6; their spread tells how firmly the threshold stands.
         source: ``"samples"``, the model's own (Huang, Weng and Yang 2025), or ``"reference"``,
             held-out instances of the training kind, which ``PXGen.fit(X)`` is given. None for a
             rule that has no such argument: samples.
@@ -76,8 +80,10 @@ class Rule(ABC):
         self, n_samples: int = 10_000, n_repeats: int = 10, source: str | None = None
     ) -> None:
         with caller(type(self).__name__):
-            self.n_samples = validation.integer(n_samples, "n_samples", minimum=1)
-            self.n_repeats = validation.integer(n_repeats, "n_repeats", minimum=1)
+            most = _MOST_SAMPLES
+            self.n_samples = validation.integer(n_samples, "n_samples", minimum=1, maximum=most)
+            most = _MOST_REPEATS
+            self.n_repeats = validation.integer(n_repeats, "n_repeats", minimum=1, maximum=most)
             if source is not None:
                 self.source = validation.choice(source, "source", SOURCES)
 

@@ -14,6 +14,9 @@ from contextlib import ContextDecorator
 from types import FrameType
 from typing import Any
 
+from pxgen_plugins.utils.invisible import escape_invisible
+from pxgen_plugins.utils.redaction import redact
+
 __all__ = [
     "AnchorError",
     "CapabilityError",
@@ -51,7 +54,7 @@ def short_repr(value: Any) -> str:
     if callable(value) and hasattr(value, "__qualname__"):
         return f"{type(value).__name__} {value.__qualname__!r}"
     try:
-        text = repr(value).replace("\n", " ")
+        text = escape_invisible(redact(repr(value)).replace("\n", " "))
     except Exception:  # such as a number of more than 4,300 digits
         return f"a {type(value).__name__} that cannot be shown"
     return text if len(text) <= _LONGEST else text[:_LONGEST] + "..."
@@ -84,7 +87,7 @@ class PXGenError(Exception):
         cut = 2 * _LONGEST  # a key of somebody's file may be a megabyte long
         name = self.parameter if len(self.parameter) <= cut else self.parameter[:cut] + "..."
         text = f"{name} must be {self.allowed}; got {self.got}. {self.hint}"
-        return f"{self.where}: {text}" if self.where else text
+        return redact(f"{self.where}: {text}" if self.where else text)
 
 
 class caller(ContextDecorator):
@@ -163,7 +166,7 @@ def warn(message: str) -> None:
     level = 2
     while frame.f_back is not None and _module(frame).partition(".")[0] in _INSIDE:
         frame, level = frame.f_back, level + 1
-    warnings.warn(message, PXGenWarning, stacklevel=level)
+    warnings.warn(redact(message), PXGenWarning, stacklevel=level)
 
 
 def _module(frame: FrameType) -> str:

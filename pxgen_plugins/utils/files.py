@@ -16,6 +16,7 @@ from typing import IO, Any
 import numpy as np
 
 from pxgen_plugins.utils.errors import short_repr
+from pxgen_plugins.utils.limits import Limit
 
 __all__ = ["checksum", "open_inside", "open_regular", "plain", "read_regular", "write_atomic"]
 
@@ -37,11 +38,16 @@ def checksum(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def open_regular(path: str | os.PathLike[str]) -> IO[bytes]:
+def open_regular(path: str | os.PathLike[str], limit: Limit | None = None) -> IO[bytes]:
     """Open a regular file to read bytes, at once: no pipe is waited for, no device is read.
+
+    Args:
+        path: The file.
+        limit: How many bytes it may have; None for any number.
 
     Raises:
         OSError: When it cannot be opened, or is a folder, pipe, device or socket.
+        ValueError: When it is larger than the limit.
 
     Example:
         >>> open_regular("/dev/zero")
@@ -49,25 +55,32 @@ def open_regular(path: str | os.PathLike[str]) -> IO[bytes]:
             ...
         OSError: [Errno 22] it is no regular file: '/dev/zero'
     """
-    return os.fdopen(_open_regular(os.fspath(path), _READ), "rb")
+    file = os.fdopen(_open_regular(os.fspath(path), _READ), "rb")
+    try:
+        if limit is not None:
+            limit.check(os.fstat(file.fileno()).st_size)
+    except BaseException:
+        file.close()
+        raise
+    return file
 
 
-def read_regular(path: str | os.PathLike[str], most: int | None = None) -> bytes:
+def read_regular(path: str | os.PathLike[str], limit: Limit | None = None) -> bytes:
     """Return the bytes of a regular file.
 
     Args:
         path: The file.
-        most: How many bytes it may have; None for any number.
+        limit: How many bytes it may have; None for any number.
 
     Raises:
-        OSError: As for :func:`open_regular`, or when it is larger.
+        OSError: As for :func:`open_regular`.
+        ValueError: When it is larger than the limit.
     """
-    with open_regular(path) as file:
-        if most is None:
+    with open_regular(path, limit) as file:
+        if limit is None:
             return file.read()
-        content = file.read(most + 1) if os.fstat(file.fileno()).st_size <= most else None
-    if content is None or len(content) > most:
-        raise OSError(errno.EFBIG, f"it has more than {most} bytes", os.fspath(path))
+        content = file.read(limit.value + 1)  # it may have grown by now
+    limit.check(len(content))
     return content
 
 
@@ -127,7 +140,11 @@ def write_atomic(
 def _write(draft: str, name: str, content: bytes, folder: int | None) -> None:
     """Write a draft and rename it; both are in ``folder``, or paths without one."""
     flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | _flags("O_CLOEXEC", "O_BINARY")
-    handle = os.open(draft, flags, 0o666, dir_fd=folder)  # the umask applies
+    try:
+        handle = os.open(draft, flags, 0o666, dir_fd=folder)  # the umask applies
+    except OSError as error:
+        error.filename = name  # which says more than that of the draft
+        raise
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)

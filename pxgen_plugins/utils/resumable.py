@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from pxgen_plugins.utils.files import plain, read_regular, write_atomic
+from pxgen_plugins.utils.json_files import parse_json
+from pxgen_plugins.utils.limits import JSON_FILE
 
 __all__ = ["PLAN", "begin", "read_plan"]
 
 PLAN = "plan.json"
-_MOST = 1 << 26  # bytes
 _TRIES, _WAIT = 10, 0.05  # seconds
 
 Plan = Mapping[str, Any]
@@ -78,12 +79,12 @@ def read_plan(folder: Path) -> dict[str, Any] | None:
     for _ in range(_TRIES):
         if not os.path.lexists(path):
             return None
-        content = read_regular(path, _MOST)
+        content = read_regular(path, JSON_FILE)
         if content:
             break
         time.sleep(_WAIT)  # another process is about to fill it
     try:
-        plan = json.loads(content)
+        plan = parse_json(content)
     except RecursionError as error:
         raise ValueError(f"{PLAN} is no plan") from error
     if not isinstance(plan, dict):

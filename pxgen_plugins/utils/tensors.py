@@ -2,31 +2,33 @@
 
 from __future__ import annotations
 
-import json
 import os
 from typing import Any
 
 from numpy.typing import NDArray
 
 from pxgen_plugins.utils.files import read_regular
+from pxgen_plugins.utils.json_files import parse_json
+from pxgen_plugins.utils.limits import Limit
 
 __all__ = ["parse_tensors", "read_tensors"]
 
 
 def read_tensors(
-    path: str | os.PathLike[str], most: int | None = None
+    path: str | os.PathLike[str], limit: Limit | None = None
 ) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
     """Return the arrays and the metadata of a file.
 
     Args:
         path: The file.
-        most: How many bytes it may have; None for any number.
+        limit: How many bytes it may have; None for any number.
 
     Raises:
         OSError: When it cannot be read, or is no regular file.
+        ValueError: When it is larger than the limit.
         Exception: Whatever safetensors raises on a damaged file.
     """
-    return parse_tensors(read_regular(path, most))
+    return parse_tensors(read_regular(path, limit))
 
 
 def parse_tensors(content: bytes) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
@@ -46,5 +48,5 @@ def parse_tensors(content: bytes) -> tuple[dict[str, NDArray[Any]], dict[str, st
 
     arrays: dict[str, NDArray[Any]] = load(content)  # which checks the header that follows
     size = int.from_bytes(content[:8], "little")
-    header = json.loads(content[8 : 8 + size])
+    header = parse_json(content[8 : 8 + size])
     return arrays, dict(header.get("__metadata__") or {})

@@ -42,7 +42,14 @@ def nearest(name: str, options: Iterable[str]) -> str:
     return f"Did you mean {close[0]!r}?" if close else "Choose one of these."
 
 
-def integer(value: Any, parameter: str, *, minimum: int | None = None, hint: str = "") -> int:
+def integer(
+    value: Any,
+    parameter: str,
+    *,
+    minimum: int | None = None,
+    maximum: int = LARGEST,
+    hint: str = "",
+) -> int:
     """Return ``value`` as an int, or raise: bools, fractions and strings are refused."""
     allowed = "an integer" + ("" if minimum is None else f" >= {minimum}")
     good = isinstance(value, numbers.Integral) and not isinstance(value, bool)
@@ -52,6 +59,9 @@ def integer(value: Any, parameter: str, *, minimum: int | None = None, hint: str
     if value > LARGEST:
         hint = "Use a smaller one; generators take no more than 64 bits."
         raise ParameterError(parameter, f"{allowed} and < 2**63", short_repr(value), hint)
+    if value > maximum:
+        allowed = f"{allowed} and <= {maximum:,}"
+        raise ParameterError(parameter, allowed, short_repr(value), "Use a smaller one.")
     return int(value)
 
 

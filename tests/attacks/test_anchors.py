@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import multiprocessing
 import resource
 import warnings
 from pathlib import Path
@@ -14,6 +16,7 @@ from hypothesis import strategies as st
 from pyarrow import parquet
 
 from pxgen_plugins.anchors import _blocks, open_anchors
+from pxgen_plugins.anchors.documents import open_texts
 from pxgen_plugins.utils.errors import AnchorError, PXGenWarning
 from tests.attacks import corpus
 from tests.attacks.corpus import ANCHORS, IMAGES, MARKER, SHAPE
@@ -138,3 +141,25 @@ def test_any_damage_is_an_error_a_bad_anchor_or_other_numbers(
         shown = list(failed.values())
         assert rows.shape == (len(anchors), *SHAPE)
     assert all(text.isprintable() for text in shown)
+
+
+def _every_flip_of_the_footer(path: Path, good: bytes) -> None:
+    length = int.from_bytes(good[-8:-4], "little")
+    for at in range(len(good) - 8 - length, len(good) - 8):
+        changed = bytearray(good)
+        changed[at] ^= 1
+        path.write_bytes(changed)
+        with contextlib.suppress(AnchorError):
+            open_texts(path, 64)
+
+
+def test_no_damage_to_what_parquet_says_of_its_chunks_ends_the_process(tmp_path: Path):
+    path = tmp_path / "a.parquet"
+    texts = [f"text {i}" for i in range(6)]
+    parquet.write_table(pa.table({"text": texts, "label": list("ababab")}), path)
+    context = multiprocessing.get_context("fork")
+    process = context.Process(target=_every_flip_of_the_footer, args=(path, path.read_bytes()))
+    process.start()
+    process.join(300)
+    process.kill()
+    assert process.exitcode == 0

@@ -44,12 +44,14 @@ def load(data=None):
 """
 SETTINGS = """
 model: {{factory: "model_of_faults:load", arguments: {{data: {data}}}}}
+allow: [model_of_faults]
 anchors: {{path: {anchors}}}
 threshold: {{name: Quantile, n_samples: 50, n_repeats: 2}}
 shard_size: 16
 output: run
 conditions: ["median.kld <= 10"]
 """
+ALLOW = ("--allow", "model_of_faults")
 
 
 class Project:
@@ -67,7 +69,7 @@ class Project:
         (self.folder / "audit.yaml").write_text(text)
 
     def audit(self, *extra: str) -> tuple[int, str]:
-        return self.command("audit", str(self.folder / "audit.yaml"), "--quiet", *extra)
+        return self.command("audit", str(self.folder / "audit.yaml"), "--quiet", *ALLOW, *extra)
 
     def command(self, *arguments: str) -> tuple[int, str]:
         """Return the exit code, and what was said of a fault."""
@@ -222,7 +224,7 @@ def test_a_link_among_the_anchors_that_is_retargeted_is_another_set(project: Pro
 def engine_config(project: Project):
     from pxgen_plugins.audit.settings import load_config
 
-    return load_config(project.folder / "audit.yaml")
+    return load_config(project.folder / "audit.yaml", allow=ALLOW[1:])
 
 
 def test_weights_beside_an_onnx_file_belong_to_it(tmp_path: Path):

@@ -37,7 +37,8 @@ def load(weights):
 
 def built(folder: Path, **model):
     rest = {"anchors": {"shipped": "mnist"}, "output": "run"}
-    return build_model(config_of({"model": model} | rest, folder))
+    allow = ["factory_of_attacks"]
+    return build_model(config_of({"model": model, "allow": allow} | rest, folder, allow=allow))
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 from xml.etree import ElementTree
@@ -13,6 +14,7 @@ import pytest
 from PIL import Image
 from pyarrow import parquet
 
+from pxgen_plugins.audit import escaping
 from pxgen_plugins.audit.cli import FAILED, PASSED, run
 
 yaml = pytest.importorskip("yaml")
@@ -23,9 +25,14 @@ PAYLOADS = [
     "<!--", "--><script>alert(1)</script>", "{{7*7}}{% raw %}", "=cmd|' /C calc'!A0", "@SUM(1)",
     "\x1b[2J\x1b]0;owned\x07", "\u202egnp.exe", "\u2028", "a\nb\r\nc", "`code`|cell|", "\x00nul",
     "[link](http://x.example)", "![i](http://x.example/i.png)", "@someone #1", "&lt;&#x41;",
-    "\ufeff\u200bzero", "# EOF", 'x="1"} 2', "../../etc/passwd", "C:\\con", "x" * 900,
+    "\ufeff\u200bzero",
+    "a\ufe0f", "\u3164", "a\u00a0b", "\u115f\u2800", "see #54 and GH-54, a/b#1",
+    "# EOF", 'x="1"} 2', "../../etc/passwd", "C:\\con", "x" * 900,
 ]  # fmt: skip
-FORBIDDEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069]")
+FORBIDDEN = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\xa0\u115f\u2800\u200b-\u200f\u2028-\u202e\u2066-\u2069"
+    r"\u3164\ufe0f\ufeff]"
+)
 
 
 class Tags(HTMLParser):
@@ -120,6 +127,7 @@ def test_markdown_keeps_them_in_code(hostile: Path):
     bare = re.sub(r"(`+)(?!`).+?(?<!`)\1(?!`)", "", text)
     for part in ("<img", "<svg", "<script", "onerror", "](http", "@someone", "<b>", "<!--"):
         assert part not in bare
+    assert not re.search(r"#\d|GH-\d", bare)  # which GitHub makes links of
 
 
 def test_metrics_are_one_sample_a_line_and_end_once(hostile: Path):
@@ -170,3 +178,37 @@ def test_names_of_files_are_ids_and_nothing_else(tmp_path: Path, capsys):
 def test_a_table_for_a_spreadsheet_is_not_written(hostile: Path):
     """Formulas in labels cannot run, as no CSV file is among the results."""
     assert not list(hostile.rglob("*.csv"))
+
+
+def test_names_in_an_edited_run_reach_no_terminal_raw(hostile: Path, tmp_path: Path, capsys):
+    """Whatever text of a run folder somebody changed, and whatever the command makes of it."""
+    evil = "\x1b]0;owned\x07\u202e\u3164"
+    for name in ("explanation.json", "conditions.json", "changes.json", "manifest.json"):
+        folder = tmp_path / name.partition(".")[0]
+        shutil.copytree(hostile, folder)
+        content = json.loads((folder / name).read_text(encoding="utf-8"))
+        (folder / name).write_text(json.dumps(_with(content, evil)), encoding="utf-8")
+        for command in (["show"], ["report"], ["compare", str(hostile.parent / "first")]):
+            run([*command, str(folder)])
+            out, err = capsys.readouterr()
+            assert not FORBIDDEN.search(re.sub(r"\x1b\[\d*m", "", out) + err)
+
+
+def _with(content, evil: str):
+    """The same with something behind every text and every key that is no name of ours."""
+    if isinstance(content, str):
+        return content + evil
+    if isinstance(content, dict):
+        return {key: _with(value, evil) for key, value in content.items()} | {evil: {"count": 1}}
+    if isinstance(content, list):
+        return [_with(value, evil) for value in content]
+    return content
+
+
+def test_labels_that_differ_in_what_is_invisible_look_different():
+    labels = ["a", "a\ufe0f", "a\u3164", "a\u200b", "a\u202e", "a\u034f", "a\u2060", "a\U000e0101"]
+    shown = [escaping.visible(one) for one in labels]
+    assert len(set(shown)) == len(labels)
+    assert all(one.isascii() for one in shown)
+    for text in ("naïve café", "日本語", "한글", "עברית", "❤", "a b"):  # what shows itself stays
+        assert escaping.visible(text) == text

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
+import multiprocessing
 import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from pxgen_plugins.audit.cli import PASSED, USAGE, run
+from pxgen_plugins.audit.cli import INCOMPLETE, PASSED, USAGE, run
 from tests.attacks import corpus
 from tests.attacks.corpus import MARKER
 from tests.audit.runs import finished_run, reseal
@@ -179,3 +184,42 @@ def test_a_whole_audit_opens_no_socket(executor: str, folder: Path):
     )  # fmt: skip
     assert done.returncode == PASSED, done.stderr
     assert not (folder / MARKER).exists()
+
+
+def _as_nobody(arguments: list[str], end: Any) -> None:
+    """Send the exit code and the message of a command that may write to no file of root."""
+    if os.geteuid() == 0:
+        os.setegid(65534)
+        os.seteuid(65534)
+    err = io.StringIO()
+    with contextlib.redirect_stderr(err):
+        code = run(arguments)
+    end.send((code, err.getvalue()))
+
+
+@pytest.mark.skipif(not hasattr(os, "seteuid"), reason="needs users as POSIX has them")
+@pytest.mark.parametrize("command", ["report", "resume", "show"])
+def test_a_run_that_cannot_be_written_is_said(command: str, finished: Path):
+    with tempfile.TemporaryDirectory() as name:  # pytest's own folders are closed to others
+        folder = Path(name)
+        shutil.copytree(finished, folder, dirs_exist_ok=True)
+        before = {path: path.stat().st_mtime_ns for path in (folder / "run").rglob("*")}
+        folder.chmod(0o755)
+        for path in (folder / "run", folder / "run" / "fit", folder / "run" / "shards"):
+            path.chmod(0o555)
+        arguments = [command, str(folder / "run")]
+        if command == "resume":
+            arguments = ["audit", str(folder / "audit.yaml"), "--quiet"]
+        context = multiprocessing.get_context("fork")
+        ours, theirs = context.Pipe()
+        process = context.Process(target=_as_nobody, args=(arguments, theirs))
+        process.start()
+        theirs.close()
+        code, err = ours.recv() if ours.poll(120) else (None, "")
+        process.kill()
+        process.join()
+        assert code == (PASSED if command == "show" else INCOMPLETE), err
+        assert command == "show" or "could not be read or written: Permission denied" in err
+        for path in (folder / "run", folder / "run" / "fit", folder / "run" / "shards"):
+            path.chmod(0o755)
+        assert {path: path.stat().st_mtime_ns for path in (folder / "run").rglob("*")} == before

@@ -8,12 +8,13 @@ import shutil
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from pxgen_plugins.audit import digests, engine, shards
+from pxgen_plugins.audit import claim, digests, engine, shards
 from pxgen_plugins.audit.cli import FAILED, INCOMPLETE, INTERNAL, PASSED, USAGE, run
 from pxgen_plugins.audit.run_folder import Run
 from pxgen_plugins.audit.settings import load_config
@@ -47,6 +48,7 @@ PARTS = {"before": "", "weights": "", "scale": "1.0", "encoding": "", "factor": 
          "loading": ""}  # fmt: skip
 SETTINGS = """
 name: mine
+allow: [model_of_mine]
 model:
   factory: "model_of_mine:load"
   options: {sample_shape: [1, 2, 2], latent_shape: [2], data_range: null}
@@ -56,6 +58,9 @@ shard_size: 16
 output: run
 conditions: ["HIHE.count >= 0"]
 """
+
+
+ALLOW = ("--allow", "model_of_mine")
 
 
 class Project:
@@ -78,7 +83,7 @@ class Project:
 
     def audit(self, *extra: str) -> int:
         self.capsys.readouterr()
-        return run(["audit", str(self.folder / "audit.yaml"), "--quiet", *extra])
+        return run(["audit", str(self.folder / "audit.yaml"), "--quiet", *ALLOW, *extra])
 
     @property
     def error(self) -> str:
@@ -120,7 +125,7 @@ def test_weights_that_differ_beyond_float32_are_told_apart(project: Project):
     found = []
     for last in ("1.0", "1.0 + 1e-12"):
         project.model(scale=f"{last}, dtype=torch.float64")
-        config = load_config(project.folder / "audit.yaml")
+        config = load_config(project.folder / "audit.yaml", allow=ALLOW[1:])
         found.append(engine.make_plan(config)[0].digests["model"])
     assert found[0] != found[1]
 
@@ -154,17 +159,17 @@ def test_shards_of_another_plan_are_scored_again(project: Project):
 
 
 def test_of_two_audits_that_begin_at_once_one_goes_on(project: Project, monkeypatch):
-    config = load_config(project.folder / "audit.yaml")
+    config = load_config(project.folder / "audit.yaml", allow=ALLOW[1:])
     plan, explainer = engine.make_plan(config)
-    other = load_config(project.folder / "audit.yaml", ["seed=1"])
-    begin = engine.begin
+    other = load_config(project.folder / "audit.yaml", ["seed=1"], allow=ALLOW[1:])
+    begin = claim.begin
 
     def late(folder, content, **options):  # the other begins between our look and our plan
-        monkeypatch.setattr(engine, "begin", begin)
+        monkeypatch.setattr(claim, "begin", begin)
         assert engine.score(other, *engine.make_plan(other))
         return begin(folder, content, **options)
 
-    monkeypatch.setattr(engine, "begin", late)
+    monkeypatch.setattr(claim, "begin", late)
     with pytest.raises(engine.ParameterError, match="at the same time"):
         engine.score(config, plan, explainer)
 
@@ -306,10 +311,10 @@ def test_a_project_may_move(project: Project, tmp_path_factory):
     assert project.audit() == PASSED
     moved = tmp_path_factory.mktemp("elsewhere") / "project"
     shutil.copytree(project.folder, moved)
-    assert run(["audit", str(moved / "audit.yaml")]) == PASSED
+    assert run(["audit", str(moved / "audit.yaml"), *ALLOW]) == PASSED
     assert "going on" in project.error
     shutil.rmtree(moved / "run")
-    assert run(["audit", str(moved / "audit.yaml"), "--quiet"]) == PASSED
+    assert run(["audit", str(moved / "audit.yaml"), "--quiet", *ALLOW]) == PASSED
     for path in sorted((project.folder / "run").iterdir()):
         if path.is_file() and path.name != "plan.json":
             assert path.read_bytes() == (moved / "run" / path.name).read_bytes(), path.name
@@ -350,3 +355,84 @@ def test_functions_of_libraries_are_no_factories(project: Project, factory: str)
     project.model(before="from os import system\ntorch_load = torch.load")
     assert project.audit("--set", f"model.factory={factory}") == USAGE
     assert "your own code" in project.error
+
+
+@pytest.mark.parametrize("where", ["neither", "settings", "command line"])
+def test_a_factory_is_called_only_where_settings_and_command_line_allow_it(
+    project: Project, where: str
+):
+    if where != "settings":
+        project.settings(SETTINGS.replace("allow: [model_of_mine]", "allow: []"))
+    allow = ALLOW if where == "command line" else ()
+    assert run(["audit", str(project.folder / "audit.yaml"), "--quiet", *allow]) == USAGE
+    assert "--allow model_of_mine" in project.error
+    assert "model_of_mine" not in sys.modules
+
+
+@pytest.mark.parametrize("factory", [
+    "sympy:sympify", "click:edit", "alibi.saving:load_explainer", "importlib_metadata:entry_points",
+    "pxgen_plugins.utils.optional:load", "pxgen_plugins.utils.files:write_atomic",
+])  # fmt: skip
+def test_no_settings_alone_call_what_is_installed(project: Project, factory: str):
+    top = factory.partition(".")[0].partition(":")[0]
+    overrides = ["--set", f"model.factory={factory}", "--set", f"allow=[{top}, model_of_mine]"]
+    assert project.audit(*overrides) == USAGE
+    assert f"--allow {top}" in project.error
+
+
+def test_a_name_that_an_allowed_module_imports_from_elsewhere_is_not_allowed(project: Project):
+    project.model(before="from click import edit")
+    assert project.audit("--set", "model.factory=model_of_mine:edit") == USAGE
+    assert "of click" in project.error
+
+
+def test_a_factory_of_an_entry_point_needs_no_leave(project: Project):
+    info = project.folder / "mine-1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Name: mine\nVersion: 1\n")
+    points = "[pxgen_plugins.factories]\nmy_model = model_of_mine:load\n"
+    (info / "entry_points.txt").write_text(points)
+    text = SETTINGS.replace("model_of_mine:load", "my_model").replace("[model_of_mine]", "[]")
+    project.settings(text)
+    assert run(["audit", str(project.folder / "audit.yaml"), "--quiet"]) == PASSED, project.error
+    assert project.audit("--set", "model.factory=my_modle") == USAGE
+    assert "my_model" in project.error
+
+
+SECRET = 's3cret "value\\'
+LEAKS = {
+    "an error of the factory": {"loading": "raise ValueError(arguments)"},
+    "an error of the model": {"loading": "global T; T = arguments['token']",
+                              "encoding": "raise RuntimeError(f'no access: {T!r}')"},
+    "a long error": {"loading": "raise ValueError('x' * 190 + arguments['token'])"},
+    "a warning": {"loading": "import warnings; warnings.warn(arguments['token'])"},
+    "the model's name": {"loading": "Net.__qualname__ = Net.__name__ = arguments['token']"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("leak", LEAKS)
+def test_a_careless_factory_leaks_no_value_of_the_environment(project: Project, leak: str):
+    project.monkeypatch.setenv("TOKEN_OF_MINE", SECRET)
+    project.model(**LEAKS[leak])
+    text = SETTINGS.replace("  options", '  arguments: {token: "${TOKEN_OF_MINE}"}\n  options')
+    text = text.replace("name: mine", 'name: "mine ${TOKEN_OF_MINE}"')
+    project.settings(text + "adapters: {names: [lrp]}\n")
+    with warnings.catch_warnings(record=True):
+        project.audit()
+        shown = project.capsys.readouterr()
+    texts = [shown.out.encode(), shown.err.encode()]
+    written = (path for path in project.folder.rglob("*") if path.is_file())
+    texts += [path.read_bytes() for path in written if path.suffix not in {".py", ".pyc"}]
+    for form in (SECRET, repr(SECRET)[1:-1], json.dumps(SECRET)[1:-1], "s3cret"):
+        assert not [text for text in texts if form.encode() in text], form
+
+
+def test_variables_are_put_in_again_where_a_plan_is_read(project: Project):
+    project.monkeypatch.setenv("FOLDER_OF_MINE", str(project.folder))
+    text = SETTINGS.replace("anchors.npy", '"${FOLDER_OF_MINE}/anchors.npy"')
+    project.settings(text)
+    workers = ["--set", "executor={name: processes, workers: 1}"]
+    assert project.audit(*workers) == PASSED, project.error
+    plan = (project.folder / "run" / "plan.json").read_text()
+    assert "${FOLDER_OF_MINE}/anchors.npy" in plan
+    assert project.audit() == PASSED

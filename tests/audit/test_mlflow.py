@@ -300,5 +300,5 @@ def test_a_link_to_elsewhere_is_not_sent(finished, tmp_path, allowed):
 
 def test_without_mlflow_the_error_says_what_to_install(finished, monkeypatch):
     monkeypatch.setitem(sys.modules, "mlflow", None)
-    with pytest.raises(MissingDependencyError, match=r"pxgen-plugins\[mlflow\]"):
+    with pytest.raises(MissingDependencyError, match=r"pip install .*mlflow"):
         log_run(finished)

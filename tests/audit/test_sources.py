@@ -87,13 +87,14 @@ def pythae(folder: Path, seed: int, monkeypatch) -> str:
 def audit(folder: Path, model: str, anchors: str) -> int:
     settings = f"""
 model: {model}
+allow: [my_models]
 anchors: {{path: {anchors}}}
 threshold: {{name: Quantile, n_samples: 20, n_repeats: 1}}
 output: run
 conditions: ["invalid.count < 1"]
 """
     (folder / "audit.yaml").write_text(settings, encoding="utf-8")
-    return run(["audit", str(folder / "audit.yaml"), "--quiet"])
+    return run(["audit", str(folder / "audit.yaml"), "--quiet", "--allow", "my_models"])
 
 
 @pytest.mark.parametrize(

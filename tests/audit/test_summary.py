@@ -93,22 +93,22 @@ def test_conditions_stand_the_worst_first_with_what_was_seen():
     rows = table(lines, "state")
     assert [row[0] for row in rows] == ["**failed**", "**error**", "warning", "skipped", "passed"]
     assert rows[0][1:] == [
-        "`HILE.fraction <= 0.02`", "`the upper end 0.6 is above 0.02`", "#6, #7, #8",
+        "`HILE.fraction <= 0.02`", "`the upper end 0.6 is above 0.02`", "`#6`, `#7`, `#8`",
         "0.3 (0.11 to 0.6)", "0.02", "10",
     ]  # fmt: skip
 
 
 def test_groups_have_their_intervals_and_invalid_anchors_a_row():
     rows = table(text(DATA, [], "x").split("\n"), "group")
-    assert rows[0] == ["HIHE", "6", "60.0%", "31.0% to 83.0%"]
-    assert rows[-1] == ["invalid", "1", "10.0%", "n/a"]
+    assert rows[0] == ["HIHE", "6", "60.0 %", "31.0 % to 83.0 %"]
+    assert rows[-1] == ["invalid", "1", "10.0 %", "n/a"]
 
 
 def test_invalid_anchors_are_counted_by_reason_the_commonest_first():
     reasons = {"invalid": [3, 5, 9], "reasons": ["too long", "NaN", "too long"]}
     assert invalid_by_reason(Result.of({**DATA, **reasons})) == [("too long", 2, 3), ("NaN", 1, 5)]
     lines = text({**DATA, **reasons}, [], "x").split("\n")
-    assert "Not scored: 2, `too long`, the first #3." in lines
+    assert "Not scored: 2, `too long`, the first `#3`." in lines
     assert invalid_by_reason(Result.of(DATA)) == []
 
 

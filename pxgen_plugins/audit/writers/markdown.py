@@ -135,7 +135,8 @@ def _row(judgement: Judgement) -> list[str]:
 
 
 def _anchors(indices: Sequence[int]) -> str:
-    listed = ", ".join(f"#{index}" for index in indices[:_MOST_ANCHORS])
+    # in code, as a bare #12 links an issue
+    listed = ", ".join(code(f"#{index}") for index in indices[:_MOST_ANCHORS])
     return f"{listed}, ..." if len(indices) > _MOST_ANCHORS else listed
 
 
@@ -153,7 +154,7 @@ def _groups(result: Result) -> list[str]:
     if result.calibration is not None:
         table += ["", f"Intervals: for {result.calibration.interval_source}."]
     for reason, count, first in invalid_by_reason(result):
-        table += ["", f"Not scored: {count:,}, {code(reason, 160)}, the first #{first}."]
+        table += ["", f"Not scored: {count:,}, {code(reason, 160)}, the first {code(f'#{first}')}."]
     for note in result.notes:
         table += ["", f"Note: {code(note, 400)}."]
     return table

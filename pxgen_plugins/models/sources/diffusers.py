@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 from collections.abc import Sequence
@@ -21,7 +20,7 @@ from pxgen_plugins.models.vae import VAE
 from pxgen_plugins.models.vqvae import VQVAE
 from pxgen_plugins.utils import optional
 from pxgen_plugins.utils.errors import ModelError, ParameterError, caller, short_repr
-from pxgen_plugins.utils.files import read_regular
+from pxgen_plugins.utils.json_files import read_json
 
 __all__ = ["from_diffusers"]
 
@@ -30,7 +29,6 @@ _CLASSES = (
     "AutoencoderDC", "VQModel", "UNet2DModel", "DDPMPipeline", "DDIMPipeline",
 )  # fmt: skip
 _PREDICTIONS = {"epsilon": "epsilon", "v_prediction": "v", "sample": "x0"}
-_MOST_CONFIG = 1 << 20  # bytes
 _RANGE = (-1.0, 1.0)  # in which all of them take their images
 
 
@@ -250,7 +248,7 @@ def _down(config: Any, shape: tuple[int, ...]) -> tuple[int, int]:
 def _class_name(folder: Path) -> str | None:
     for name in ("model_index.json", "config.json"):
         try:
-            config = json.loads(read_regular(folder / name, _MOST_CONFIG))
+            config = read_json(folder / name)
         except (OSError, ValueError, RecursionError):
             continue
         if isinstance(config, dict) and "_diffusers_version" in config:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Any
@@ -17,14 +16,13 @@ from pxgen_plugins.models.vae import VAE
 from pxgen_plugins.models.vqvae import VQVAE
 from pxgen_plugins.utils import optional
 from pxgen_plugins.utils.errors import ModelError, ParameterError, caller, short_repr
-from pxgen_plugins.utils.files import read_regular
+from pxgen_plugins.utils.json_files import read_json
 
 __all__ = ["from_pythae"]
 
 # whose posterior is not the Gaussian of the encoder, or whose prior is not N(0, I)
 _NOT_GAUSSIAN = {"HVAE", "RHVAE", "VAE_IAF", "VAE_LinNF", "VAMP"}
 _CURVED = {"SVAE", "PoincareVAE"}  # whose codes live on a sphere or a hyperbolic ball
-_MOST_CONFIG = 1 << 20  # bytes
 _CONFIG, _WEIGHTS = "model_config.json", "model.pt"
 
 
@@ -135,7 +133,7 @@ def _vqvae(obj: Any, decode: Any, prior: Any, settings: dict[str, Any]) -> VQVAE
 
 def _config_name(folder: Path) -> str | None:
     try:
-        config = json.loads(read_regular(folder / _CONFIG, _MOST_CONFIG))
+        config = read_json(folder / _CONFIG)
     except (OSError, ValueError, RecursionError):
         return None
     return str(config["name"]) if isinstance(config, dict) and "name" in config else None

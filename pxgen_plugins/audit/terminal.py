@@ -1,0 +1,90 @@
+"""What the command prints of a plan and of a run."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING
+
+import click
+
+from pxgen_plugins.audit.escaping import visible
+from pxgen_plugins.utils.invisible import escape_invisible
+from pxgen_plugins.utils.redaction import redact_values
+
+if TYPE_CHECKING:
+    from pxgen_plugins.audit.engine import Plan
+    from pxgen_plugins.audit.run_folder import Run
+    from pxgen_plugins.audit.settings import Config
+
+__all__ = ["print_plan", "print_run"]
+
+_COLOURS = {"passed": "green", "failed": "red", "error": "red", "warning": "yellow"}
+
+
+def print_plan(config: Config, plan: Plan, seconds: float | None, as_json: bool) -> None:
+    """Print what an audit would do, and its seconds; None where they are not known."""
+    from pxgen_plugins.audit.estimate import duration_text
+
+    n_passes = plan.n_anchors + plan.n_samples
+    n_criteria = len(config["intrinsic"]) + len(config["extrinsic"])
+    if as_json:
+        content = {
+            "anchors": plan.n_anchors,
+            "shards": plan.n_shards,
+            "samples": plan.n_samples,
+            "scored": n_passes,
+            "seconds": None if seconds is None else round(seconds, 1),
+            "table_mib": round(plan.n_anchors * 8 * n_criteria / 2**20, 1),
+            "output": str(config.output),
+            "digests": plan.digests,
+        }
+        click.echo(json.dumps(content, indent=1))
+        return
+    shards = f"{plan.n_shards} shard" + ("" if plan.n_shards == 1 else "s")
+    place = escape_invisible(str(config.output))
+    click.echo(f"{plan.n_anchors:,} anchors in {shards}, to {place}")
+    click.echo(visible(plan.anchors.describe(), 400))
+    on_reference = config["threshold"].get("source") == "reference"
+    what = "reference instances" if on_reference else "samples"
+    click.echo(f"{plan.n_samples:,} {what} for thresholds: {n_passes:,} instances scored in all")
+    if seconds is None:
+        click.echo("scoring time: unknown, a criterion learns first")
+    else:
+        duration = duration_text(seconds)
+        click.echo(f"scoring time: about {duration} on this machine, with one thread a worker")
+    click.echo(f"{len(config['conditions'])} conditions")
+
+
+def print_run(run: Run, as_json: bool) -> None:
+    """Print a finished run: conditions, groups, verdict and where the report is."""
+    from pxgen_plugins.audit.verdicts import overall_verdict
+    from pxgen_plugins.audit.writers.markdown import invalid_by_reason
+
+    report_file = run.path / "report.html"
+    n_invalid = len(run.result.invalid)
+    state, counts = overall_verdict(run.judgements)
+    groups = {name: group.count for name, group in run.result.groups.items()}
+    if as_json:
+        content = {
+            "verdict": state, "counts": counts, "groups": groups,
+            "conditions": [judgement.as_dict() for judgement in run.judgements],
+            "invalid": n_invalid, "notes": run.result.notes,
+            "folder": str(run.path), "report": str(report_file),
+        }  # fmt: skip
+        content["conditions"] = redact_values(content["conditions"])
+        click.echo(json.dumps(content, indent=1))
+        return
+    colour = False if os.environ.get("NO_COLOR") else None
+    for one in run.judgements:
+        mark = click.style(f"{one.state:>7}", fg=_COLOURS.get(one.state))
+        text = f"{mark}  {visible(one.title, 80)}  {one.observed_text}"
+        click.echo(text + (f"  {visible(one.reason)}" if one.reason else ""), color=colour)
+    sizes = ", ".join(f"{visible(name, 80)} {count:,}" for name, count in groups.items())
+    click.echo(f"groups: {sizes}; invalid {n_invalid:,}")
+    for why, count, first in invalid_by_reason(run.result, 3):
+        click.echo(f"  {count:,} not scored: {visible(why, 120)} (the first is anchor {first})")
+    for note in run.result.notes:
+        click.echo(f"  note: {visible(note, 400)}")
+    click.echo(click.style(state, fg=_COLOURS.get(state), bold=True), color=colour)
+    click.echo(f"report: {escape_invisible(str(report_file))}")

@@ -1,0 +1,59 @@
+"""Values of environment variables, kept out of every text that is written."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote
+
+__all__ = ["redact", "redact_values", "remember"]
+
+_SHORTEST = 5  # characters: "1" or "cpu" is no secret, and stands in half of all texts
+
+_names: dict[str, str] = {}  # by value, and by the forms that it takes inside of other texts
+
+
+def remember(name: str, value: str) -> None:
+    """Have :func:`redact` put ``${name}`` in the place of a value, from now on in this process.
+
+    Args:
+        name: Of the environment variable.
+        value: What it holds; one of fewer than five characters stays as it is.
+    """
+    if len(value) < _SHORTEST:
+        return
+    for form in (value, repr(value)[1:-1], json.dumps(value)[1:-1], quote(value, safe="")):
+        _names.setdefault(form, f"${{{name}}}")
+    for form in sorted(_names, key=len, reverse=True):  # the longest is looked for first
+        _names[form] = _names.pop(form)
+
+
+def redact(text: str) -> str:
+    """Return a text with names of variables in the place of the values that were remembered.
+
+    It holds for values as they are, and escaped as Python, JSON and URLs do it; not for parts of
+    one, nor for what somebody computes from it.
+
+    Example:
+        >>> remember("EXAMPLE_TOKEN", "an example of a token")
+        >>> redact("refused: 'an example of a token'")
+        "refused: '${EXAMPLE_TOKEN}'"
+    """
+    for value, name in _names.items():
+        if value in text:
+            text = text.replace(value, name)
+    return text
+
+
+def redact_values(content: Any) -> Any:
+    """Return nested mappings and lists with every text redacted, keys included."""
+    if not _names:
+        return content
+    if isinstance(content, str):
+        return redact(content)
+    if isinstance(content, Mapping):
+        return {redact_values(key): redact_values(value) for key, value in content.items()}
+    if isinstance(content, (list, tuple)):
+        return [redact_values(value) for value in content]
+    return content

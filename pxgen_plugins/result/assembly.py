@@ -14,7 +14,8 @@ from pxgen_plugins import groups as grouping
 from pxgen_plugins.anchors import Anchors
 from pxgen_plugins.models.base import capabilities
 from pxgen_plugins.representatives import Choice, select
-from pxgen_plugins.result.result import CalibrationSummary, Examples, Group, Result
+from pxgen_plugins.result.calibration_summary import CalibrationSummary
+from pxgen_plugins.result.result import Examples, Group, Result
 from pxgen_plugins.scoring import Scorer, Scores
 from pxgen_plugins.thresholds import Calibration
 from pxgen_plugins.thresholds.ties import atom_shares

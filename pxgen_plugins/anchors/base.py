@@ -85,16 +85,13 @@ class Anchors(ABC):
         raise NotImplementedError(f"{cls.__name__} opens nothing")
 
     @classmethod
-    def open_columns(
-        cls, X: Any, sample_shape: tuple[int, ...] | None, named: Any, **options: Any
-    ) -> Anchors:
+    def open_columns(cls, X: Any, sample_shape: tuple[int, ...] | None, named: Any) -> Anchors:
         """Return the anchors in the table ``X``, of which the user named columns.
 
         Args:
             X: Something that ``matches``.
             sample_shape: Shape of one anchor, None to take ``X`` as it is.
             named: The :class:`~pxgen_plugins.anchors.tables.Columns`.
-            options: ``pictures`` where the class ``takes_pictures``.
 
         Raises:
             AnchorError: When ``X`` is no table, or has no such columns.

@@ -8,9 +8,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-from torch import nn
-
 from pxgen_plugins import __version__, saving, scoring, thresholds
 from pxgen_plugins.anchors import open_for
 from pxgen_plugins.criteria.base import KINDS
@@ -23,12 +20,11 @@ from pxgen_plugins.host import (
     Explanation,
     FitMixin,
     NotFittedError,
-    PredictorCallError,
     PredictorHolder,
-    PredictorReturnTypeError,
     warn_version,
 )
-from pxgen_plugins.models import BlackBox, Model, capabilities
+from pxgen_plugins.models import BlackBox, capabilities
+from pxgen_plugins.models.predictor import as_model, is_function, sample_shape
 from pxgen_plugins.models.runtime import Autocast
 from pxgen_plugins.representatives import parse
 from pxgen_plugins.result.assembly import assemble
@@ -36,7 +32,7 @@ from pxgen_plugins.result.explanation import DEFAULT_META_PXGEN, build
 from pxgen_plugins.scoring import PRECISIONS, RECONSTRUCTIONS, Scorer, fit_criteria
 from pxgen_plugins.thresholds import Calibration
 from pxgen_plugins.utils import validation
-from pxgen_plugins.utils.errors import ModelError, ParameterError, caller, short_repr
+from pxgen_plugins.utils.errors import ParameterError, caller, short_repr
 from pxgen_plugins.utils.files import plain
 
 __all__ = ["PXGen"]
@@ -137,7 +133,7 @@ class PXGen(PredictorHolder, Explainer, FitMixin):  # type: ignore[misc]  # alib
         self.threshold = thresholds.make(thresholds.MeanMax() if threshold is None else threshold)
         self.choices = parse(selectors, space, standardize)
         self.sampler = sampler
-        self.criteria = parse_criteria(intrinsic, extrinsic, _is_function(predictor))
+        self.criteria = parse_criteria(intrinsic, extrinsic, is_function(predictor))
         kinds = [criterion.kind for criterion in self.criteria]
         several = max(kinds.count(kind) for kind in KINDS) > 1
         if rule == "mean" and several and not self.threshold.samples:
@@ -170,13 +166,15 @@ class PXGen(PredictorHolder, Explainer, FitMixin):  # type: ignore[misc]  # alib
         self.reset_predictor(predictor)
 
     @caller("PXGen.fit")
-    def fit(self, X: Any = None) -> PXGen:
+    def fit(self, X: Any = None, columns: Any = None, *, anchors_range: Any = None) -> PXGen:
         """Find the thresholds, on the model's own samples or on reference data, as the rule says.
 
         Args:
             X: Reference data: held-out instances of the kind the model was trained on, anything
                 :meth:`explain` takes. Rules with ``source="reference"`` use it, and criteria that
                 learn from data; where both do, each gets a random half.
+            columns: A table's columns of instances; as for :meth:`explain`.
+            anchors_range: Lowest and highest value in ``X``; as for :meth:`explain`.
 
         Raises:
             ParameterError: When a criterion or the rule needs reference data and ``X`` is None.
@@ -188,7 +186,8 @@ class PXGen(PredictorHolder, Explainer, FitMixin):  # type: ignore[misc]  # alib
         """
         scorer = self.scorer()
         self.threshold.check_reference(X)
-        parts = scoring.divide(scorer, X, self.threshold.source == "reference", self.seed)
+        named = {"columns": columns, "anchors_range": anchors_range}
+        parts = scoring.divide(scorer, X, self.threshold.source == "reference", self.seed, **named)
         fit_criteria(scorer, parts.learning, self.seed, self.verbose)
         settings = {} if parts.thresholds is None else {"reference": parts.thresholds}
         calibration = self.threshold.calibrate(scorer, self.seed, self.verbose, **settings)
@@ -270,11 +269,11 @@ class PXGen(PredictorHolder, Explainer, FitMixin):  # type: ignore[misc]  # alib
         """
         shape = self._shape if self.predictor is None else None
         if predictor is not None:
-            model = self._model(predictor)
+            model = as_model(predictor, self.sampler, len(self.criteria))
             for criterion in self.criteria:
                 criterion.check(model)
             if isinstance(model, BlackBox):
-                shape = _probe(model) or shape
+                shape = sample_shape(model) or shape
             if self.predictor is not None and self.predictor is not predictor:
                 self.calibration = self.reference = None
         self._predictor, self._shape, self._saving = predictor, shape, False
@@ -334,18 +333,6 @@ class PXGen(PredictorHolder, Explainer, FitMixin):  # type: ignore[misc]  # alib
             if isinstance(criterion, FittedCriterion):
                 criterion.restore(state)
 
-    def _model(self, predictor: Any) -> Any:
-        if _is_function(predictor):
-            return BlackBox(predictor, self.sampler, n_values=len(self.criteria))
-        if isinstance(predictor, Model):
-            return predictor
-        raise ParameterError(
-            "predictor",
-            "a model of pxgen_plugins.models or a callable X -> (n, m) criterion values",
-            short_repr(predictor) if not hasattr(predictor, "encode") else type(predictor).__name__,
-            "Wrap it: VAE(net, sample_shape=...).",
-        )
-
     @caller("PXGen")
     def scorer(self) -> Scorer:
         """Return the scorer that :meth:`fit` and :meth:`explain` use: model, criteria, settings.
@@ -356,7 +343,7 @@ class PXGen(PredictorHolder, Explainer, FitMixin):  # type: ignore[misc]  # alib
         if self.predictor is None:
             hint = "Call reset_predictor(model)."
             raise ParameterError("predictor", "set", "None", hint)
-        model = self._model(self.predictor)
+        model = as_model(self.predictor, self.sampler, len(self.criteria))
         if isinstance(model, BlackBox):
             model.sample_shape = self._shape
         return Scorer(
@@ -377,12 +364,6 @@ class PXGen(PredictorHolder, Explainer, FitMixin):  # type: ignore[misc]  # alib
         return state
 
 
-def _is_function(predictor: Any) -> bool:
-    return (
-        callable(predictor) and not isinstance(predictor, nn.Module) and not capabilities(predictor)
-    )
-
-
 def _model_summary(model: Any) -> dict[str, Any]:
     """Return what a reader of the explanation must know of the model."""
     have = capabilities(model)
@@ -392,22 +373,3 @@ def _model_summary(model: Any) -> dict[str, Any]:
         "capabilities": sorted(have),
         "latent_access": bool(have & {"encode", "embed", "codes"}),
     }
-
-
-def _probe(model: BlackBox) -> tuple[int, ...] | None:
-    if "sample" not in model.capabilities:
-        return None
-    try:
-        drawn = model.sample(2, 0)
-        values = model.values(drawn)
-    except ModelError as error:
-        raise PredictorReturnTypeError(str(error)) from error
-    except Exception as error:
-        text = f"PXGen: predictor raised {type(error).__name__}: {error}"
-        raise PredictorCallError(text) from error
-    if not bool(np.isfinite(values.numpy()).all()):
-        raise PredictorReturnTypeError(
-            "PXGen: predictor must be finite on the model's own samples; got NaN or infinity. "
-            "Check its values on sampler(2, 0)."
-        )
-    return tuple(drawn.shape[1:])

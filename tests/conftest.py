@@ -10,10 +10,15 @@ from types import ModuleType
 import numpy as np
 import pytest
 import torch
+from hypothesis import settings
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pxgen_plugins.models import VAE
+
+# A property holds or it does not: how long a busy machine takes for it is none.
+settings.register_profile("no deadline", deadline=None)
+settings.load_profile("no deadline")
 
 
 class TinyNet(nn.Module):

@@ -15,8 +15,7 @@ from pxgen_plugins.groups import (
     percentiles,
     threshold_draws,
 )
-from pxgen_plugins.result import Result
-from pxgen_plugins.result.result import CalibrationSummary
+from pxgen_plugins.result import CalibrationSummary, Result
 
 __all__ = ["PairedShares", "change_interval", "common_random_numbers", "move_intervals"]
 

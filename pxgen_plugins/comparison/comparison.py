@@ -126,6 +126,7 @@ def compare(
     target: Any = "mse",
     n_anchors: int = 4,
     quality: bool = True,
+    columns: str | Sequence[str] | None = None,
     anchors_range: tuple[float, float] | None = None,
     seed: int = 0,
     verbose: bool = False,
@@ -138,7 +139,7 @@ def compare(
     Args:
         model: A model of :mod:`pxgen_plugins.models`.
         X: The anchors, as for :meth:`PXGen.explain`.
-        labels: n labels.
+        labels: n labels, or a table's column.
         methods: Names of registered adapters, explainers (ours, Alibi's or a third party's, already
             fitted where they need more than anchors to fit), functions that make one (whose
             failure is then a row too), ``(label, method)`` pairs, ``(label, method, X)`` for one
@@ -149,7 +150,8 @@ def compare(
         target: What named adapters explain, where they take a target.
         n_anchors: Anchors that local methods explain, in turn one of each group.
         quality: Measure quality too, which runs local methods several times more.
-        anchors_range: Lowest and highest value that ``X`` may hold, as for :meth:`PXGen.explain`.
+        columns: A table's columns of anchors, as for :meth:`PXGen.explain`.
+        anchors_range: Lowest and highest value that ``X`` may hold, likewise.
         seed: Seed of adapters made here and of the measures.
         verbose: Show progress on stderr.
 
@@ -167,7 +169,7 @@ def compare(
         allowed = "a model of pxgen_plugins.models"
         raise ParameterError("model", allowed, type(model).__name__, hint)
     parsed = methods_of(methods)
-    anchors = open_for(model, X, labels=labels, anchors_range=anchors_range)
+    anchors = open_for(model, X, labels=labels, columns=columns, anchors_range=anchors_range)
     explanation, cost = _explain_groups(model, anchors, groups, seed)
     result = Result.of(explanation)
     scorer = _scorer(model, explanation, seed)

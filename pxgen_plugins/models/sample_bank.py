@@ -43,6 +43,9 @@ class SampleBank(GenerativeModel):
     too small as soon as ``n_samples`` is a large part of it, and 0 when it is all. Anchors that are
     samples of the set themselves are near to it for that reason alone.
 
+    Attributes:
+        finite: Whether the samples are of a finite number.
+
     Args:
         source: A function ``source(n, seed)`` to n instances, the same for the same seed; or a
             function ``source(n)``, which is called once, for ``n_bank`` instances; or the
@@ -105,6 +108,7 @@ class SampleBank(GenerativeModel):
         self._order = np.random.default_rng(derive(self.seed, "halves")).permutation(
             0 if self._bank is None else len(self._bank)
         )
+        self.finite = self._bank is not None
         self._find_shape(sample_shape)
 
     @caller("SampleBank")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pxgen_plugins.result.calibration_summary import CalibrationSummary
 from pxgen_plugins.result.explanation import (
     DEFAULT_DATA_PXGEN,
     DEFAULT_META_PXGEN,
@@ -9,7 +10,7 @@ from pxgen_plugins.result.explanation import (
     read_json,
     write_json,
 )
-from pxgen_plugins.result.result import CalibrationSummary, Examples, Group, Result
+from pxgen_plugins.result.result import Examples, Group, Result
 from pxgen_plugins.result.tables import anchor_table, write_parquet
 
 __all__ = [

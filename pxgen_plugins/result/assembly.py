@@ -14,7 +14,8 @@ from pxgen_plugins import groups as grouping
 from pxgen_plugins.anchors import Anchors
 from pxgen_plugins.models.base import capabilities
 from pxgen_plugins.representatives import Choice, select
-from pxgen_plugins.result.result import CalibrationSummary, Examples, Group, Result
+from pxgen_plugins.result.calibration_summary import CalibrationSummary
+from pxgen_plugins.result.result import Examples, Group, Result
 from pxgen_plugins.scoring import Scorer, Scores
 from pxgen_plugins.thresholds import Calibration
 from pxgen_plugins.thresholds.ties import atom_shares
@@ -188,8 +189,9 @@ def _notes(scores: Scores, calibration: Calibration, scorer: Scorer, anchors: An
     doubt = None if stated is not None else scores.span.doubt(scorer.model.data_range)
     scale = None if stated is None else f"anchors are given within [{stated[0]:g}, {stated[1]:g}]"
     shares = atom_shares(calibration.thresholds, calibration.reference)
+    whose = "reference data" if calibration.source == "reference" else "model's own samples"
     ties = [
-        f"the threshold of {name} is on a value that {share:.1%} of the model's own samples have; "
+        f"the threshold of {name} is on a value that {share:.1%} of the {whose} have; "
         "an anchor with this very value counts as close, elsewhere only one strictly below"
         for name, share in zip(calibration.names, shares, strict=True)
         if share

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -12,18 +11,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pxgen_plugins.groups import GROUPS, INVALID, GroupShares
+from pxgen_plugins.result._entries import (
+    Floats,
+    Indices,
+    Texts,
+    as_float,
+    as_floats,
+    as_indices,
+    as_texts,
+)
+from pxgen_plugins.result.calibration_summary import CalibrationSummary
 from pxgen_plugins.utils.errors import ParameterError
-from pxgen_plugins.utils.text import number
 from pxgen_plugins.utils.validation import choice
 
-__all__ = ["CalibrationSummary", "Examples", "Group", "Result"]
+__all__ = ["Examples", "Group", "Result"]
 
-Floats = NDArray[np.float64]
-Indices = NDArray[np.int64]
-Texts = NDArray[np.str_]
 Interval = list[float]
 
-_FIRM = 0.005  # half a point: what the seed of calibration may move a share unsaid
 _NEEDED = ("criteria", "kinds", "values", "thresholds", "group", "groups")
 
 
@@ -57,7 +61,7 @@ class Group:
     def share_interval(self) -> tuple[float, float]:
         """The interval of the share; NaN where there is none."""
         low, high = (None, None) if self.interval is None else self.interval
-        return _number(low), _number(high)
+        return as_float(low), as_float(high)
 
     @classmethod
     def of(cls, entry: Mapping[str, Any]) -> Group:
@@ -67,116 +71,15 @@ class Group:
             count=int(entry.get("count") or 0),
             fraction=None if fraction is None else float(fraction),
             interval=entry.get("interval"),
-            indices=_indices(entry.get("indices")),
+            indices=as_indices(entry.get("indices")),
             statistics=dict(entry.get("statistics") or {}),
             labels=dict(entry.get("labels") or {}),
             representatives={
-                str(name): _indices(rows)
+                str(name): as_indices(rows)
                 for name, rows in (entry.get("representatives") or {}).items()
             },
             selection=dict(entry.get("selection") or {}),
         )
-
-
-@dataclass(frozen=True, eq=False)
-class CalibrationSummary:
-    """What is kept of the calibration.
-
-    Attributes:
-        method: Class name of the rule.
-        params: Its parameters.
-        n_samples: Samples per repeat, or instances of reference data.
-        n_repeats: Repeats done.
-        n_invalid: How many were left out because a value was not finite.
-        seed: Seed of the samples, or of the resamples of reference data.
-        repeats: Thresholds of each repeat, (r, m).
-        reference: Values that the thresholds come from, thinned, (s, m): of the model's own
-            samples, or of reference data; None for fixed thresholds.
-        scale: Standard deviation of those values, (m,); None without them.
-        share_std: By group, the standard deviation of its share over other calibrations of the same
-            size; None where one repeat, or none, cannot tell.
-        source: Where thresholds come from: ``"samples"`` or ``"reference"``.
-        n_learning: Instances of reference data that criteria learned from; thresholds come from
-            others.
-        resampled: Whether the repeats are resamples of the first, as of reference data.
-    """
-
-    method: str
-    params: dict[str, Any]
-    n_samples: int
-    n_repeats: int
-    n_invalid: int
-    seed: int
-    repeats: Floats
-    reference: Floats | None
-    scale: Floats | None
-    share_std: dict[str, float | None] = field(default_factory=dict)
-    source: str = "samples"
-    n_learning: int = 0
-    resampled: bool = False
-
-    @property
-    def values_of(self) -> str:
-        """What the reference values belong to, in words."""
-        return "reference data" if self.source == "reference" else "model's samples"
-
-    @property
-    def noise(self) -> str:
-        """A sentence when another calibration would move shares by over half a point, else ""."""
-        known = {name: std for name, std in self.share_std.items() if std is not None}
-        most = max(known, key=lambda name: known[name], default="")
-        if not most or known[most] <= _FIRM:
-            return ""
-        return (
-            f"Another calibration would move the share of {most} by "
-            f"{number(100 * known[most], 2)} points (standard deviation)"
-        )
-
-    @property
-    def floor(self) -> Floats | None:
-        """Medians of the reference values, (m,); None without them."""
-        if self.reference is None or not len(self.reference):
-            return None
-        medians: Floats = np.median(self.reference, axis=0)
-        return medians
-
-    @property
-    def interval_source(self) -> str:
-        """What the intervals of the groups' shares cover, in words."""
-        if self.method == "Fixed":
-            return "other anchors, at the given thresholds"
-        if self.n_repeats < 2:
-            return "other anchors only: one repeat tells nothing of the calibration"
-        if self.source == "reference":
-            return "other anchors and other reference data"
-        return "other anchors and another calibration"
-
-    @classmethod
-    def of(cls, entry: Mapping[str, Any], m: int) -> CalibrationSummary:
-        """Return the summary that an explanation's data holds, for m criteria."""
-        reference, scale = entry.get("reference"), entry.get("scale")
-        return cls(
-            method=str(entry.get("method")),
-            params=dict(entry.get("params") or {}),
-            n_samples=int(entry.get("n_samples") or 0),
-            n_repeats=int(entry.get("n_repeats") or 0),
-            n_invalid=int(entry.get("n_invalid") or 0),
-            seed=int(entry.get("seed") or 0),
-            repeats=_rows(entry.get("repeats"), m),
-            reference=None if reference is None else _rows(reference, m),
-            scale=None if scale is None else _floats(scale),
-            share_std={
-                str(name): None if std is None else float(std)
-                for name, std in (entry.get("share_std") or {}).items()
-            },
-            source=str(entry.get("source") or "samples"),
-            n_learning=int(entry.get("n_learning") or 0),
-            resampled=bool(entry.get("resampled")),
-        )
-
-    def to_data(self) -> dict[str, Any]:
-        """Return the entry of an explanation's data."""
-        return vars(self) | {"scale": None if self.scale is None else self.scale.tolist()}
 
 
 @dataclass(frozen=True, eq=False)
@@ -206,7 +109,7 @@ class Examples:
             entry.get(name) for name in ("anchors", "reconstructions", "data_range")
         )
         return cls(
-            indices=_indices(entry.get("indices")),
+            indices=as_indices(entry.get("indices")),
             anchors=None if pixels is None else np.asarray(pixels),
             reconstructions=None if rebuilt is None else np.asarray(rebuilt),
             data_range=None if bounds is None else (float(bounds[0]), float(bounds[1])),
@@ -353,7 +256,7 @@ class Result:
         examples = data.get("examples")
 
         def table(key: str) -> Floats:
-            return _floats(data.get(key), (n, m))
+            return as_floats(data.get(key), (n, m))
 
         return cls(
             criteria=criteria,
@@ -361,22 +264,22 @@ class Result:
             units=[str(unit) for unit in data.get("units") or [""] * m],
             rule=str(data.get("rule") or "all"),
             values=table("values"),
-            thresholds=np.array([_number(data["thresholds"].get(name)) for name in criteria]),
-            threshold_std=np.array([_number((std or {}).get(name)) for name in criteria]),
+            thresholds=np.array([as_float(data["thresholds"].get(name)) for name in criteria]),
+            threshold_std=np.array([as_float((std or {}).get(name)) for name in criteria]),
             affinity=np.asarray(np.zeros((n, m)) if affinity is None else affinity, bool).reshape(
                 n, m
             ),
             group=np.asarray(data["group"], dtype=np.str_).reshape(n),
-            group_stability=_floats(data.get("group_stability"), (n,)),
+            group_stability=as_floats(data.get("group_stability"), (n,)),
             distance=table("distance"),
             p_value=table("p_value"),
-            anchor_value=_floats(data.get("anchor_value"), (n,)),
+            anchor_value=as_floats(data.get("anchor_value"), (n,)),
             groups={name: Group.of(data["groups"].get(name) or {}) for name in GROUPS},
-            invalid=_indices(data.get("invalid")),
+            invalid=as_indices(data.get("invalid")),
             reasons=[str(reason) for reason in data.get("reasons") or []],
-            labels=_texts(data.get("labels")),
-            ids=_texts(data.get("ids")),
-            strips={str(k): _indices(rows) for k, rows in (data.get("strips") or {}).items()},
+            labels=as_texts(data.get("labels")),
+            ids=as_texts(data.get("ids")),
+            strips={str(k): as_indices(rows) for k, rows in (data.get("strips") or {}).items()},
             examples=None if examples is None else Examples.of(examples),
             calibration=CalibrationSummary.of(calibration, m) if calibration else None,
             notes=[str(note) for note in data.get("notes") or []],
@@ -394,29 +297,3 @@ class Result:
         data["examples"] = None if self.examples is None else self.examples.to_data()
         data["calibration"] = {} if self.calibration is None else self.calibration.to_data()
         return data
-
-
-def _number(value: Any) -> float:
-    number = math.nan if value is None else float(value)
-    return number if math.isfinite(number) else math.nan
-
-
-def _floats(values: Any, shape: tuple[int, ...] = (-1,)) -> Floats:
-    """Return floats with None as NaN; without values, NaN everywhere."""
-    if values is None:
-        return np.full([max(size, 0) for size in shape], math.nan)
-    array: Floats = np.asarray(values, dtype=np.float64)
-    return array if shape == (-1,) else array.reshape(shape)
-
-
-def _rows(values: Any, m: int) -> Floats:
-    table = _floats([] if values is None else values)
-    return table.reshape(len(table), m)
-
-
-def _indices(values: Any) -> Indices:
-    return np.asarray([] if values is None else values, dtype=np.int64).reshape(-1)
-
-
-def _texts(values: Any) -> Texts | None:
-    return None if values is None else np.asarray([str(value) for value in values], dtype=np.str_)

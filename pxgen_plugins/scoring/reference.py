@@ -34,7 +34,7 @@ class Reference:
         return 0 if self.learning is None else len(self.learning)
 
 
-def divide(scorer: Scorer, X: Any, for_thresholds: bool, seed: int) -> Reference:
+def divide(scorer: Scorer, X: Any, for_thresholds: bool, seed: int, **options: Any) -> Reference:
     """Return ``X`` divided: into random halves when criteria and thresholds both need it.
 
     A criterion that has learned from an instance takes it for nearer than a new one, so thresholds
@@ -46,6 +46,8 @@ def divide(scorer: Scorer, X: Any, for_thresholds: bool, seed: int) -> Reference
         X: Reference data, or None.
         for_thresholds: Whether thresholds come from it.
         seed: Seed of the division.
+        options: How ``X`` is opened: ``columns`` and ``anchors_range``, as for
+            :func:`~pxgen_plugins.anchors.open_for`.
 
     Example:
         >>> from pxgen_plugins.testing.examples import LinearModel
@@ -62,7 +64,7 @@ def divide(scorer: Scorer, X: Any, for_thresholds: bool, seed: int) -> Reference
             "For thresholds from X use source='reference', as Conformal(0.05, source='reference')"
         )
         return Reference()
-    anchors = open_for(scorer.model, X)
+    anchors = open_for(scorer.model, X, **options)
     if not (learns and for_thresholds):
         return Reference(anchors if learns else None, anchors if for_thresholds else None)
     rows = np.random.default_rng(derive(seed, "reference")).permutation(len(anchors))

@@ -64,7 +64,7 @@ class Rule(ABC):
     Attributes:
         samples: Whether the rule looks at such values, from which the criteria get a scale.
         n_reference: The first repeat's samples are kept as the reference, and those of further
-            repeats until there are so many.
+            repeats until there are so many, if the model has others to give.
         resamples: Whether the repeats from reference data are resamples around the first.
 
     Raises:
@@ -172,7 +172,8 @@ class Rule(ABC):
                     raise _all_invalid(values, names)
                 if kept is None:
                     kept = finite
-                elif len(kept) < self.n_reference:
+                # a finite bank gives the same samples again: they would count twice, and tie
+                elif len(kept) < self.n_reference and not getattr(scorer.model, "finite", False):
                     kept = np.concatenate([kept, finite])
                 cut = above_atoms(self.threshold_by_name(finite, names), finite)
                 repeats = np.concatenate([repeats, cut[None]])

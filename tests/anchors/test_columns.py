@@ -14,8 +14,11 @@ import pytest
 import torch
 from torch.utils.data import Subset, TensorDataset
 
+from pxgen_plugins import PXGen, compare
 from pxgen_plugins.anchors import open_anchors
 from pxgen_plugins.anchors.label_text import as_labels
+from pxgen_plugins.models import VAE
+from pxgen_plugins.thresholds import Quantile
 from pxgen_plugins.utils.errors import AnchorError, ParameterError, PXGenWarning
 
 N = 3
@@ -266,3 +269,24 @@ def test_a_table_of_pyarrow_is_a_table() -> None:
     rows, failed = anchors.read(slice(None))
     assert (rows.tolist(), failed) == ([[1], [0]], {1: "column 'a' is null"})
     assert (anchors.labels.tolist(), anchors.ids.tolist()) == (["5", ""], [str(BIG), "3"])
+
+
+def test_fit_and_compare_take_the_columns_and_the_range_that_explain_takes():
+    model = VAE(
+        encode=lambda x: (x[:, :2] * 4 - 2, x[:, 2:] - 1),
+        decode=lambda z: torch.cat([z, z], 1).sigmoid(),
+        modules=(), sample_shape=(4,),
+    )  # fmt: skip
+    scaled = np.random.default_rng(0).integers(0, 256, (60, 4)).astype(np.float32)
+    plain = scaled / 255
+    frame = pd.DataFrame(scaled, columns=list("abcd")).assign(height=7.0, kind=["u", "v"] * 30)
+    options = {"columns": list("abcd"), "anchors_range": (0, 255)}
+    rule = Quantile(0.9, source="reference")
+    one, two = (PXGen(model, threshold=rule) for _ in range(2))
+    one.fit(plain)
+    two.fit(frame, **options)
+    np.testing.assert_allclose(two.calibration.thresholds, one.calibration.thresholds, rtol=1e-5)
+    table = compare(model, frame, "kind", ["saliency"], one, quality=False, **options)
+    expected = one.explain(plain, ["u", "v"] * 30)
+    np.testing.assert_allclose(table.groups.values, expected.values, rtol=1e-5)
+    assert table.groups.labels.tolist() == expected.labels.tolist()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import Any
 
@@ -185,6 +186,23 @@ def test_dssim_is_half_of_one_minus_ssim(vae, images):
 def test_ssim_shrinks_its_window_to_the_image(side):
     x = torch.rand(2, 1, side, side, generator=torch.Generator().manual_seed(0))
     assert torch.allclose(similarity(x, x, 1.0), torch.ones(2), atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["ssim", "ms_ssim"])
+def test_similarities_of_constant_pictures_stay_within_their_range(name):
+    """In float32 the variances of a constant picture are rounding, and -1 is for equal ones."""
+    ends = []
+    levels = (0.0, 0.1, 0.5, 0.999)
+    for side, level, dent in itertools.product((1, 2, 16, 40), levels, (0.0, 1e-3)):
+        x = torch.full((2, 1, side, side), level)
+        y = x.clone()
+        y[0, 0, side // 2, side // 2] += dent if level < 0.5 else -dent
+        model = EchoModel((1, side, side))
+        model.reconstruct = lambda _, y=y: y
+        values = criteria.get(name)()(Batch(model, x))
+        assert bool(((values >= -1.0) & (values <= 1.0)).all()), (side, level, dent)
+        ends.append(values[1])  # where nothing differs
+    assert torch.allclose(torch.stack(ends), torch.tensor(-1.0), atol=1e-6)
 
 
 def test_elbo_with_many_draws_approaches_the_integral():

@@ -230,7 +230,8 @@ class TestHalves:
                 chosen = np.random.default_rng(seed).permutation(600)[:n]
                 return torch.from_numpy(draw(600, 123)[chosen])
 
-        assert threshold(Careless())[1] == 0.0
+        # nearly all samples are learned from, too: half of the distances and more are 0, an atom
+        assert threshold(Careless())[1] == np.nextafter(0.0, 1.0)
 
 
 class TestExplanations:

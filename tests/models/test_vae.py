@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import math
 import threading
 from typing import Any
 
@@ -304,16 +305,24 @@ def test_the_same_values_as_mean_and_log_variance_are_refused():
         wrap(Net(), sample_shape=(4,))
 
 
-def test_an_encoder_that_returns_a_distribution_is_told_how_to_be_wrapped():
+def test_an_encoder_may_return_a_normal_distribution_and_no_other():
     class Net(nn.Module):
+        kind = torch.distributions.Normal
+
         def encode(self, x):
-            return torch.distributions.Normal(x[:, :2], 1.0)
+            return self.kind(x[:, :2], 0.5)
 
         def decode(self, z):
             return torch.cat([z, z], 1).sigmoid()
 
-    with pytest.raises(ModelError, match=r"q\.stddev"):
-        wrap(Net(), sample_shape=(4,))
+    x = torch.rand(3, 4)
+    mean, log_var = wrap(Net(), sample_shape=(4,)).encode(x)
+    assert torch.equal(mean, x[:, :2])
+    assert torch.allclose(log_var, torch.full((3, 2), 2 * math.log(0.5)))
+    net = Net()
+    net.kind = torch.distributions.Laplace  # whose divergence from N(0, I) is another formula
+    with pytest.raises(ModelError, match="encode"):
+        VAE(net, sample_shape=(4,))
 
 
 def test_torch_functions_that_return_ndarrays_are_given_tensors():

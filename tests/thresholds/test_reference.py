@@ -246,6 +246,10 @@ class TestResult:
             del content["calibration"][name]
         del content["params"]["threshold"]["source"]
         path.write_text(json.dumps(content))
+        with pytest.raises(ParameterError, match="checksum"):  # which they have not
+            PXGen.load(tmp_path, vae)
+        del content["checksum"]
+        path.write_text(json.dumps(content))
         assert PXGen.load(tmp_path, vae).calibration.source == "samples"
 
 

@@ -80,7 +80,7 @@ def test_what_a_model_does_exactly_as_on_its_own_samples_is_not_far(rule, tmp_pa
         assert sum("own samples have" in note for note in explanation.notes) >= 1, name
         # every repeat treats the tie alike, so it costs neither stability nor interval
         assert explanation.group_stability[same] == 1.0, name
-        low, high = explanation.groups["HIHE"]["bootstrap"]
+        low, high = explanation.groups["HIHE"]["interval"]
         share = explanation.groups["HIHE"]["fraction"]
         assert low <= share <= high, name
         explainer.save(tmp_path / name)
@@ -104,8 +104,12 @@ def test_the_largest_of_a_banks_samples_is_still_far_by_its_own_threshold():
     criteria = [{"name": name, "n_fit": 30} for name in ("sample_rank", "nearest_sample")]
     explainer, explanation = explain(SampleBank(rows), criteria, MeanMax(30, 3), rows)
     threshold = explainer.calibration.thresholds[1]
+    # each sample counts once, however many repeats draw it: it is no atom, and its p-value exact
+    assert len(explainer.calibration.reference) == 30
     assert (explainer.calibration.reference[:, 1] == threshold).sum() == 1
-    assert not explanation.affinity[explanation.values[:, 1] == threshold, 1].any()
+    is_largest = explanation.values[:, 1] == threshold
+    assert not explanation.affinity[is_largest, 1].any()
+    assert explanation.p_value[is_largest, 1] == pytest.approx(2 / 31)
 
 
 CASES = {  # values, threshold, what is then close among: below, equal, above

@@ -72,23 +72,6 @@ def test_both_kinds_are_needed():
         groups.assign(np.ones((1, 1)), np.ones(1), ["intrinsic"])
 
 
-@settings(max_examples=50, deadline=None)
-@given(st.integers(0, 20), st.integers(1, 6), st.integers(0, 10**6))
-def test_stability_is_the_share_of_repeats_with_the_same_group(n, r, seed):
-    rng = np.random.default_rng(seed)
-    values, repeats = rng.normal(size=(n, 2)), rng.normal(size=(r, 2))
-    values[rng.random(n) < 0.1] = np.nan
-    thresholds = repeats.mean(0)
-    final = groups.assign(values, thresholds, KINDS)
-    expected = [
-        np.nan
-        if final[i] == "invalid"
-        else np.mean([groups.assign(values[i : i + 1], t, KINDS)[0] == final[i] for t in repeats])
-        for i in range(n)
-    ]
-    np.testing.assert_allclose(groups.stability(values, thresholds, repeats, KINDS), expected)
-
-
 def test_statistics_of_an_empty_group_are_none():
     assert set(groups.statistics(np.empty((0, 1)), ["mse"])["mse"].values()) == {None}
 

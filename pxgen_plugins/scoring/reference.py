@@ -51,7 +51,7 @@ def divide(scorer: Scorer, X: Any, for_thresholds: bool, seed: int, **options: A
 
     Example:
         >>> from pxgen_plugins.testing.examples import LinearModel
-        >>> divided = divide(Scorer(LinearModel(), []), np.zeros((5, 4)), True, seed=0)
+        >>> divided = divide(Scorer(LinearModel(), []), np.zeros((5, 1, 8, 8)), True, seed=0)
         >>> divided.n_learning, len(divided.thresholds)
         (0, 5)
     """

@@ -354,7 +354,7 @@ def test_errors_name_parameter_place_and_remedy(monkeypatch):
     with pytest.raises(CapabilityError, match="LatentLIME"):
         LatentLIME(Sampler())
     monkeypatch.setitem(__import__("sys").modules, "shap", None)
-    with pytest.raises(MissingDependencyError, match=r"pxgen-plugins\[latent\]"):
+    with pytest.raises(MissingDependencyError, match="shap must be installed"):
         fitted.explain(X)
 
 

@@ -220,7 +220,7 @@ def test_a_model_without_codes_needs_another_space() -> None:
         sample_shape, latent_shape, data_range = (1, 8, 8), None, (0.0, 1.0)
         device, dtype = torch.device("cpu"), torch.float32
 
-    with pytest.raises(CapabilityError, match="encode"):
+    with pytest.raises(CapabilityError, match="embed"):
         ProtoDash(Sampler())
     assert len(ProtoDash(Sampler(), 2, space="pixel").explain(X).indices) == 2
 

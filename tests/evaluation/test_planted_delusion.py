@@ -42,7 +42,7 @@ def test_the_committed_result_ranks_the_planted_digit_first():
 def test_the_page_says_what_is_not_found_without_the_clean_twin(example):
     found = json.loads((EXAMPLES.parent / "docs/results/planted_delusion.json").read_text())
     text = (EXAMPLES.parent / "docs/results/planted_delusion.md").read_text()
-    assert text == example.markdown(found)
+    assert text.partition("\nMade by")[0] == example.markdown(found)
     labels = example.by_labels(found["digits"], "7")
     shares = {digit: row["deluded"] for digit, row in found["digits"].items() if digit != "0"}
     assert labels["found"] == (max(shares, key=shares.get) == "7")

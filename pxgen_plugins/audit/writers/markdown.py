@@ -73,11 +73,11 @@ def summary(
         <BLANKLINE>
         | group | anchors | share | 95% interval |
         |---|--:|--:|--:|
-        | HIHE | 3 | 75.0% | 30.0% to 95.0% |
+        | HIHE | 3 | 75.0 % | 30.0 % to 95.0 % |
         | HILE | 0 | n/a | n/a |
         | LIHE | 0 | n/a | n/a |
         | LILE | 0 | n/a | n/a |
-        | invalid | 1 | 25.0% | n/a |
+        | invalid | 1 | 25.0 % | n/a |
         <BLANKLINE>
     """
     state, counts = overall_verdict(judgements)

@@ -30,7 +30,9 @@ from pxgen_plugins.thresholds import Conformal, MeanMax, Median, Quantile, Rule
 from pxgen_plugins.utils.files import write_atomic
 
 # the table names samples and repeats by their places, the JSON in full
-_SHOWN_BY_PLACE = re.compile(r"n_samples=|n_repeats=|, tolerance=None")
+_SHOWN_BY_PLACE = re.compile(
+    r"n_samples=|n_repeats=|, source='samples'|, joint=False|, tolerance=None"
+)
 
 
 def rules(full: bool) -> list[Rule]:

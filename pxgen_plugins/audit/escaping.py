@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from pxgen_plugins.utils.invisible import escape_invisible
 from pxgen_plugins.utils.redaction import redact
 
-__all__ = ["code", "distinct", "visible"]
+__all__ = ["anchor_name", "code", "distinct", "visible"]
+
+
+_LONGEST_ID = 80
 
 
 def visible(value: Any, longest: int | None = None) -> str:
@@ -34,6 +37,16 @@ def visible(value: Any, longest: int | None = None) -> str:
     if longest is not None and len(text) > longest:
         text = text[: longest - 1] + "…"
     return text
+
+
+def anchor_name(index: int, ids: Sequence[str] | None = None) -> str:
+    """Return how an anchor is named: by its id where it has one, else by its number.
+
+    Example:
+        >>> anchor_name(12), anchor_name(1, ["a.png", "b.png"])
+        ('#12', 'b.png')
+    """
+    return f"#{index}" if ids is None else visible(ids[index], _LONGEST_ID)
 
 
 def code(value: Any, longest: int = 60) -> str:

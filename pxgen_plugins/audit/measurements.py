@@ -134,8 +134,11 @@ def _share_change(
     kept = among[changes.index_after]
     first = before[changes.index_before][kept]
     second = now[changes.index_after][kept]
-    maybe_first = first | baseline.is_invalid[changes.index_before][kept]
-    maybe_second = second | result.is_invalid[changes.index_after][kept]
+    invalid_first = baseline.is_invalid[changes.index_before][kept]
+    invalid_second = result.is_invalid[changes.index_after][kept]
+    # an anchor that is invalid in both runs has not moved
+    maybe_first = first | (invalid_first & ~invalid_second)
+    maybe_second = second | (invalid_second & ~invalid_first)
     n = len(first)
     gap = float(second.sum()) - float(first.sum())
     least = float(second.sum()) - float(maybe_first.sum())
@@ -179,6 +182,7 @@ def _moves(
         draws = moves.sum(axis=(1, 2)) - np.trace(moves, axis1=1, axis2=2)
     else:
         ways = [(a, b) for a in {condition.group, INVALID} for b in {condition.end, INVALID}]
+        ways = [way for way in ways if way != (INVALID, INVALID)]  # it has not moved
         known = changes.moved_between(condition.group, condition.end)
         possible = np.concatenate([changes.moved_between(a, b) for a, b in ways])
         draws = moves[:, _state(condition.group), _state(condition.end)]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pxgen_plugins.audit.escaping import visible
+from pxgen_plugins.audit.escaping import anchor_name, visible
 from pxgen_plugins.utils.invisible import escape_invisible
 from pxgen_plugins.utils.redaction import redact_values
 
@@ -83,7 +83,8 @@ def print_run(run: Run, as_json: bool) -> None:
     sizes = ", ".join(f"{visible(name, 80)} {count:,}" for name, count in groups.items())
     click.echo(f"groups: {sizes}; invalid {n_invalid:,}")
     for why, count, first in invalid_by_reason(run.result, 3):
-        click.echo(f"  {count:,} not scored: {visible(why, 120)} (the first is anchor {first})")
+        name = anchor_name(first, run.result.ids)
+        click.echo(f"  {count:,} not scored: {visible(why, 120)} (the first is {name})")
     for note in run.result.notes:
         click.echo(f"  note: {visible(note, 400)}")
     click.echo(click.style(state, fg=_COLOURS.get(state), bold=True), color=colour)

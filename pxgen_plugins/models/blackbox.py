@@ -88,7 +88,12 @@ class BlackBox(GenerativeModel):
             hint = "Pass sampler=f with f(n, seed) -> ndarray, or threshold=Fixed(...)."
             allowed = "given, to draw the model's own samples"
             raise CapabilityError("sampler", allowed, "None", hint)
-        returned = np.asarray(self._sampler.ask(n, seed))
+        answer = self._sampler.ask(n, seed)
+        if isinstance(answer, tuple):  # as (X, y) of scikit-learn's mixtures
+            allowed = f"an ndarray of {n} instances"
+            hint = "Return the instances alone, as in lambda n, seed: draw(n, seed)[0]."
+            raise ModelError("sampler's result", allowed, f"a tuple of {len(answer)}", hint)
+        returned = np.asarray(answer)
         if returned.ndim < 1 or len(returned) != n or returned.dtype.kind not in "fiub":
             allowed = f"an ndarray of {n} instances"
             hint = "Make sampler(n, seed) return n instances along the first axis."

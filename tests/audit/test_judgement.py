@@ -342,3 +342,11 @@ class TestAnotherCalibration:
         assert same.groups["HIHE"].calibration == 0
         assert same.moved_interval[0] == 0
         assert not compare_runs(one, other).paired
+
+
+def test_an_anchor_that_is_invalid_in_both_runs_has_not_moved():
+    before, after = blind(190, 10), blind(190, 10)
+    for text in ("moved.fraction <= 0.02", "moved(HIHE->HILE).count <= 0",
+                 "HIHE.count change <= 0"):  # fmt: skip
+        assert one(text, after, before).state == "passed"
+    assert one("moved(HIHE->HILE).count <= 0", blind(189, 11), before).state == "failed"

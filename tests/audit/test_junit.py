@@ -60,7 +60,7 @@ def test_a_failure_says_what_was_seen_and_where():
         "observed: 0.1 (0.05 to 0.2)",
         "limit: 0.02",
         "n: 100",
-        "anchors: 3, 5",
+        "anchors: #3, #5",
     ]
 
 
@@ -102,3 +102,10 @@ def test_no_byte_is_forbidden_in_xml(text):
 def test_no_conditions_are_an_empty_suite():
     (suite,) = ElementTree.fromstring(junit([], "digits"))
     assert (suite.get("tests"), len(suite)) == ("0", 0)
+
+
+def test_anchors_are_named_by_their_ids():
+    (case,) = ElementTree.fromstring(junit([judged(anchors=(1, 0))], "x", ["a.png", "b\x1b.png"]))[
+        0
+    ]
+    assert "anchors: b\\x1b.png, a.png" in case[0].text

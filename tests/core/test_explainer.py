@@ -18,7 +18,12 @@ from pxgen_plugins.result.explanation import DEFAULT_DATA_PXGEN, from_json, read
 from pxgen_plugins.result.tables import anchor_table, write_parquet
 from pxgen_plugins.selection import Selection
 from pxgen_plugins.thresholds import Fixed, MeanMax
-from pxgen_plugins.utils.errors import AnchorError, CapabilityError, ParameterError, PXGenWarning
+from pxgen_plugins.utils.errors import (
+    AnchorError,
+    CapabilityError,
+    ParameterError,
+    PXGenWarning,
+)
 from tests.conftest import TinyNet, tiny_vae
 
 FEW = MeanMax(n_samples=100, n_repeats=3)
@@ -458,6 +463,16 @@ class TestBlackBox:
         self.make(sampler=None, threshold=Fixed(0.5)).fit().explain(X)
         with pytest.raises(CapabilityError, match="sample"):
             self.make(sampler=None).fit()
+
+    def test_a_sampler_that_returns_labels_too_is_named(self):
+        def draw(n, seed):
+            X = np.random.default_rng(seed).random((n, 5))
+            return X, np.zeros(n)
+
+        with pytest.raises(
+            PredictorReturnTypeError, match=r"sampler's result must be .*; got a tuple of 2"
+        ):
+            self.make(sampler=draw).fit()
 
     def test_names_are_asked_for(self):
         with pytest.raises(ParameterError, match="names of columns"):

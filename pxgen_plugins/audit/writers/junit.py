@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from xml.etree import ElementTree
 
-from pxgen_plugins.audit.escaping import visible
+from pxgen_plugins.audit.escaping import anchor_name, visible
 from pxgen_plugins.audit.run_folder import Run
 from pxgen_plugins.audit.verdicts import Judgement
 from pxgen_plugins.audit.writers.base import Writer, register
@@ -26,10 +26,12 @@ class JUnitWriter(Writer):
 
     def write(self, folder: Path, run: Run) -> None:
         """Write ``junit.xml``."""
-        write_atomic(folder / "junit.xml", junit(run.judgements, run.manifest["name"]))
+        write_atomic(
+            folder / "junit.xml", junit(run.judgements, run.manifest["name"], run.result.ids)
+        )
 
 
-def junit(judgements: Sequence[Judgement], name: str) -> bytes:
+def junit(judgements: Sequence[Judgement], name: str, ids: Sequence[str] | None = None) -> bytes:
     r"""Return judgements as one test suite, a test case for each condition.
 
     A failed condition is a failure, one that could not be judged an error, a skipped one skipped.
@@ -41,6 +43,7 @@ def junit(judgements: Sequence[Judgement], name: str) -> bytes:
     Args:
         judgements: Of the conditions.
         name: Of the suite, and the class of its cases.
+        ids: Of the n anchors, by which the anchors behind a condition are named; None for numbers.
 
     Returns:
         UTF-8 with an XML declaration.
@@ -63,7 +66,7 @@ def junit(judgements: Sequence[Judgement], name: str) -> bytes:
         observed: 1
         limit: 1
         n: 2
-        anchors: 1</failure>
+        anchors: #1</failure>
             </testcase>
           </testsuite>
         </testsuites>
@@ -80,16 +83,18 @@ def junit(judgements: Sequence[Judgement], name: str) -> bytes:
     root = ElementTree.Element("testsuites", allowed)
     suite = ElementTree.SubElement(root, "testsuite", {"name": visible(name), **totals})
     for judgement in judgements:
-        _add_case(suite, judgement, visible(name))
+        _add_case(suite, judgement, visible(name), ids)
     ElementTree.indent(root)
     content: bytes = ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
     return content + b"\n"
 
 
-def _add_case(suite: ElementTree.Element, judgement: Judgement, suite_name: str) -> None:
+def _add_case(
+    suite: ElementTree.Element, judgement: Judgement, suite_name: str, ids: Sequence[str] | None
+) -> None:
     head = {"classname": suite_name, "name": visible(judgement.title), "time": "0"}
     case = ElementTree.SubElement(suite, "testcase", head)
-    state, details = judgement.state, _details(judgement)
+    state, details = judgement.state, _details(judgement, ids)
     if state in _OUTCOMES:
         attributes = {"message": visible(judgement.reason or state), "type": state}
         if state == "skipped":
@@ -100,7 +105,7 @@ def _add_case(suite: ElementTree.Element, judgement: Judgement, suite_name: str)
         ElementTree.SubElement(case, "system-out").text = text
 
 
-def _details(judgement: Judgement) -> str:
+def _details(judgement: Judgement, ids: Sequence[str] | None) -> str:
     lines = [
         f"condition: {visible(judgement.text)}",
         f"observed: {judgement.observed_text}",
@@ -108,5 +113,5 @@ def _details(judgement: Judgement) -> str:
         f"n: {number(judgement.n)}",
     ]
     if judgement.anchors:
-        lines.append("anchors: " + ", ".join(map(str, judgement.anchors)))
+        lines.append("anchors: " + ", ".join(anchor_name(at, ids) for at in judgement.anchors))
     return "\n".join(lines)

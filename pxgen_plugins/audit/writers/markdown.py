@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pxgen_plugins.audit.changes import Changes
-from pxgen_plugins.audit.escaping import code
+from pxgen_plugins.audit.escaping import anchor_name, code
 from pxgen_plugins.audit.run_folder import Run
 from pxgen_plugins.audit.verdicts import STATES, Judgement, overall_verdict
 from pxgen_plugins.audit.writers.base import Writer, register
@@ -82,7 +82,7 @@ def summary(
     """
     state, counts = overall_verdict(judgements)
     lines = [f"## PXGen audit {code(name)}: {_WORDS[state]}", ""]
-    lines += _conditions(judgements, counts)
+    lines += _conditions(judgements, counts, result.ids)
     lines += ["", *_groups(result)]
     if result.calibration is not None and result.calibration.noise:
         lines += ["", result.calibration.noise + "."]
@@ -108,35 +108,37 @@ def invalid_by_reason(result: Result, most: int = 5) -> list[tuple[str, int, int
     return sorted(rows, key=lambda row: (-row[1], row[2]))[:most]
 
 
-def _conditions(judgements: Sequence[Judgement], counts: Mapping[str, int]) -> list[str]:
+def _conditions(
+    judgements: Sequence[Judgement], counts: Mapping[str, int], ids: Sequence[str] | None
+) -> list[str]:
     if not judgements:
         return ["No conditions."]
     states = ", ".join(f"{count:,} {state}" for state, count in counts.items())
     ordered = sorted(judgements, key=lambda one: STATES.index(one.state))
     head = ["state", "condition", "reason", "which anchors", "observed", "limit", "n"]
     lines = [f"{len(judgements):,} conditions: {states}.", ""]
-    lines += markdown_table(head, [_row(one) for one in ordered[:_MOST]], n_left=4)
+    lines += markdown_table(head, [_row(one, ids) for one in ordered[:_MOST]], n_left=4)
     if len(ordered) > _MOST:
         lines += ["", f"{len(ordered) - _MOST:,} more conditions are left out here."]
     return lines
 
 
-def _row(judgement: Judgement) -> list[str]:
+def _row(judgement: Judgement, ids: Sequence[str] | None) -> list[str]:
     state, name = judgement.state, judgement.name
     return [
         f"**{state}**" if state in ("failed", "error") else state,
         (f"{code(name)}: " if name not in ("", judgement.text) else "") + code(judgement.text, 100),
         code(judgement.reason, 160) if judgement.reason else "",
-        _anchors(judgement.anchors),
+        _anchors(judgement.anchors, ids),
         judgement.observed_text,
         number(judgement.limit, 6),
         number(judgement.n),
     ]
 
 
-def _anchors(indices: Sequence[int]) -> str:
+def _anchors(indices: Sequence[int], ids: Sequence[str] | None) -> str:
     # in code, as a bare #12 links an issue
-    listed = ", ".join(code(f"#{index}") for index in indices[:_MOST_ANCHORS])
+    listed = ", ".join(code(anchor_name(at, ids), 60) for at in indices[:_MOST_ANCHORS])
     return f"{listed}, ..." if len(indices) > _MOST_ANCHORS else listed
 
 
@@ -154,7 +156,8 @@ def _groups(result: Result) -> list[str]:
     if result.calibration is not None:
         table += ["", f"Intervals: for {result.calibration.interval_source}."]
     for reason, count, first in invalid_by_reason(result):
-        table += ["", f"Not scored: {count:,}, {code(reason, 160)}, the first {code(f'#{first}')}."]
+        name = code(anchor_name(first, result.ids))
+        table += ["", f"Not scored: {count:,}, {code(reason, 160)}, the first {name}."]
     for note in result.notes:
         table += ["", f"Note: {code(note, 400)}."]
     return table

@@ -179,7 +179,7 @@ def test_workers_end_with_a_driver_that_is_killed(project: Project):
     project.model(encoding="import time; time.sleep(0.3)")
     settings = project.folder / "audit.yaml"
     command = [sys.executable, "-W", "ignore", "-m", "pxgen_plugins.audit.cli", "audit",
-               str(settings), "--quiet", "--set", "shard_size=1",
+               str(settings), "--quiet", *ALLOW, "--set", "shard_size=1",
                "--set", "executor={name: processes, workers: 2}",
                "--set", "threshold={name: Fixed, values: {kld: 1.0, mse: 1.0}}"]  # fmt: skip
     path = os.pathsep.join([str(project.folder), *sys.path])

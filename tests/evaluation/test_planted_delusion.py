@@ -26,7 +26,7 @@ def test_the_planted_digit_enters_hihe(example, tmp_path):
     small = ["--n-images", "2500", "--epochs", "18", "--share", "0.2", "--n-anchors", "2000"]
     found = example.main([*small, "--n-samples", "500", "--output", str(tmp_path)])
     seven = found["digits"]["7"]
-    assert seven["clean"] < 0.1
+    assert seven["clean"] < 0.15
     assert seven["interval"][0] > 0.2
     assert found["digits"]["0"]["deluded"] > 0.4
     assert {p.suffix for p in tmp_path.iterdir()} == {".json", ".md", ".png"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import sys
 from collections.abc import Callable
@@ -10,15 +11,18 @@ from types import ModuleType
 import numpy as np
 import pytest
 import torch
-from hypothesis import settings
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pxgen_plugins.models import VAE
 
-# A property holds or it does not: how long a busy machine takes for it is none.
-settings.register_profile("no deadline", deadline=None)
-settings.load_profile("no deadline")
+# The environment with TensorFlow has no hypothesis.
+with contextlib.suppress(ImportError):
+    from hypothesis import settings
+
+    # A property holds or it does not: how long a busy machine takes for it is none.
+    settings.register_profile("no deadline", deadline=None)
+    settings.load_profile("no deadline")
 
 
 class TinyNet(nn.Module):

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, Protocol
 
 from pxgen_plugins.utils.invisible import escape_invisible
 from pxgen_plugins.utils.redaction import redact
 
-__all__ = ["anchor_name", "code", "distinct", "visible"]
+__all__ = ["Ids", "anchor_name", "code", "distinct", "visible"]
+
+
+class Ids(Protocol):
+    """Ids of anchors by position: a list, or an array, without numpy being loaded for it."""
+
+    def __getitem__(self, index: int, /) -> Any: ...
 
 
 _LONGEST_ID = 80
@@ -39,7 +45,7 @@ def visible(value: Any, longest: int | None = None) -> str:
     return text
 
 
-def anchor_name(index: int, ids: Sequence[str] | None = None) -> str:
+def anchor_name(index: int, ids: Ids | None = None) -> str:
     """Return how an anchor is named: by its id where it has one, else by its number.
 
     Example:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from xml.etree import ElementTree
 
-from pxgen_plugins.audit.escaping import anchor_name, visible
+from pxgen_plugins.audit.escaping import Ids, anchor_name, visible
 from pxgen_plugins.audit.run_folder import Run
 from pxgen_plugins.audit.verdicts import Judgement
 from pxgen_plugins.audit.writers.base import Writer, register
@@ -31,7 +31,7 @@ class JUnitWriter(Writer):
         )
 
 
-def junit(judgements: Sequence[Judgement], name: str, ids: Sequence[str] | None = None) -> bytes:
+def junit(judgements: Sequence[Judgement], name: str, ids: Ids | None = None) -> bytes:
     r"""Return judgements as one test suite, a test case for each condition.
 
     A failed condition is a failure, one that could not be judged an error, a skipped one skipped.
@@ -90,7 +90,7 @@ def junit(judgements: Sequence[Judgement], name: str, ids: Sequence[str] | None 
 
 
 def _add_case(
-    suite: ElementTree.Element, judgement: Judgement, suite_name: str, ids: Sequence[str] | None
+    suite: ElementTree.Element, judgement: Judgement, suite_name: str, ids: Ids | None
 ) -> None:
     head = {"classname": suite_name, "name": visible(judgement.title), "time": "0"}
     case = ElementTree.SubElement(suite, "testcase", head)
@@ -105,7 +105,7 @@ def _add_case(
         ElementTree.SubElement(case, "system-out").text = text
 
 
-def _details(judgement: Judgement, ids: Sequence[str] | None) -> str:
+def _details(judgement: Judgement, ids: Ids | None) -> str:
     lines = [
         f"condition: {visible(judgement.text)}",
         f"observed: {judgement.observed_text}",

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pxgen_plugins.audit.changes import Changes
-from pxgen_plugins.audit.escaping import anchor_name, code
+from pxgen_plugins.audit.escaping import Ids, anchor_name, code
 from pxgen_plugins.audit.run_folder import Run
 from pxgen_plugins.audit.verdicts import STATES, Judgement, overall_verdict
 from pxgen_plugins.audit.writers.base import Writer, register
@@ -109,7 +109,7 @@ def invalid_by_reason(result: Result, most: int = 5) -> list[tuple[str, int, int
 
 
 def _conditions(
-    judgements: Sequence[Judgement], counts: Mapping[str, int], ids: Sequence[str] | None
+    judgements: Sequence[Judgement], counts: Mapping[str, int], ids: Ids | None
 ) -> list[str]:
     if not judgements:
         return ["No conditions."]
@@ -123,7 +123,7 @@ def _conditions(
     return lines
 
 
-def _row(judgement: Judgement, ids: Sequence[str] | None) -> list[str]:
+def _row(judgement: Judgement, ids: Ids | None) -> list[str]:
     state, name = judgement.state, judgement.name
     return [
         f"**{state}**" if state in ("failed", "error") else state,
@@ -136,7 +136,7 @@ def _row(judgement: Judgement, ids: Sequence[str] | None) -> list[str]:
     ]
 
 
-def _anchors(indices: Sequence[int], ids: Sequence[str] | None) -> str:
+def _anchors(indices: Sequence[int], ids: Ids | None) -> str:
     # in code, as a bare #12 links an issue
     listed = ", ".join(code(anchor_name(at, ids), 60) for at in indices[:_MOST_ANCHORS])
     return f"{listed}, ..." if len(indices) > _MOST_ANCHORS else listed

@@ -176,16 +176,15 @@ def _in_direction(condition: Comparison, gap: float, interval: Interval) -> tupl
 def _moves(
     condition: Comparison, confidence: float, result: Result, changes: AnchorChanges
 ) -> Measurement:
-    moves = changes.shares.moves()
     if condition.group is None or condition.end is None:
         known = possible = changes.moved
-        draws = moves.sum(axis=(1, 2)) - np.trace(moves, axis1=1, axis2=2)
+        draws = changes.shares.moved
     else:
         ways = [(a, b) for a in {condition.group, INVALID} for b in {condition.end, INVALID}]
         ways = [way for way in ways if way != (INVALID, INVALID)]  # it has not moved
         known = changes.moved_between(condition.group, condition.end)
         possible = np.concatenate([changes.moved_between(a, b) for a, b in ways])
-        draws = moves[:, _state(condition.group), _state(condition.end)]
+        draws = changes.shares.moves[:, _state(condition.group), _state(condition.end)]
     mask = np.zeros(result.n, dtype=bool)
     mask[possible] = True
     against = _by_anchor_value(result, mask)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -92,8 +94,9 @@ class PairedShares:
         change: Floats = (second - first) / max(n, 1)
         return change
 
+    @cached_property
     def moves(self) -> Floats:
-        """Return the shares that went from each group to each under each draw, (d, 5, 5)."""
+        """Shares that went from each group to each under each draw, (d, 5, 5)."""
         n, d = len(self._runs[0].closed), self._n_draws
         some = np.union1d(self._runs[0].open, self._runs[1].open)
         rest = np.ones(n, dtype=bool)
@@ -109,6 +112,13 @@ class PairedShares:
         )
         shares: Floats = counts.reshape(d, _SIZE, _SIZE) / max(n, 1)
         return shares
+
+    @property
+    def moved(self) -> Floats:
+        """Share that went from any group to another under each draw, (d,)."""
+        moves = self.moves
+        moved: Floats = moves.sum(axis=(1, 2)) - np.trace(moves, axis1=1, axis2=2)
+        return moved
 
 
 def change_interval(
@@ -180,8 +190,8 @@ def _threshold_draws(before: Result, after: Result) -> tuple[Floats | None, Floa
 def _draws_of(calibration: CalibrationSummary | None, seed: int) -> Floats | None:
     if calibration is None or len(calibration.repeats) < 2:
         return None
-    floor = _floor(calibration)
-    return threshold_draws(calibration.repeats, floor, _DRAWS, seed, calibration.resampled)
+    repeats, floor = calibration.repeats, calibration.floor
+    return threshold_draws(repeats, floor, _DRAWS, seed, calibration.resampled)
 
 
 def _floor(calibration: CalibrationSummary) -> Floats:

@@ -173,11 +173,10 @@ def _move_intervals(
 ) -> tuple[NDArray[np.float64], tuple[float, float] | None]:
     """Return intervals of each cell's share, (5, 5, 2), and of the share of all that moved."""
     n, size = int(matrix.sum()), len(STATES)
-    moves = shares.moves()
+    moves = shares.moves
     cells = move_intervals(matrix.ravel(), n, moves.reshape(len(moves), -1), confidence)
-    moved = moves.sum(axis=(1, 2)) - np.trace(moves, axis1=1, axis2=2)
     count = np.array([n - int(np.trace(matrix))])
-    low, high = move_intervals(count, n, moved[:, None], confidence)[0]
+    low, high = move_intervals(count, n, shares.moved[:, None], confidence)[0]
     return cells.reshape(size, size, 2), (float(low), float(high)) if n else None
 
 

@@ -19,17 +19,7 @@ from pxgen_plugins.models.outputs import of_role
 from pxgen_plugins.testing import check_model
 from pxgen_plugins.utils.errors import ModelError
 
-
-@pytest.fixture(autouse=True)
-def seeded_weights():
-    with torch.random.fork_rng():
-        torch.random.set_rng_state(torch.Generator().manual_seed(0).get_state())
-        yield
-
-
-@pytest.fixture
-def diffusers():
-    return pytest.importorskip("diffusers")
+pytestmark = pytest.mark.usefixtures("seeded_weights")
 
 
 def uniform(*shape: int, seed: int = 1) -> torch.Tensor:

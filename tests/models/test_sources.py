@@ -29,16 +29,7 @@ BLOCKS = {
 }
 
 
-@pytest.fixture(autouse=True)
-def seeded_weights():
-    with torch.random.fork_rng():
-        torch.random.set_rng_state(torch.Generator().manual_seed(0).get_state())
-        yield
-
-
-@pytest.fixture
-def diffusers():
-    return pytest.importorskip("diffusers")
+pytestmark = pytest.mark.usefixtures("seeded_weights")
 
 
 @pytest.fixture

@@ -26,11 +26,7 @@ WEIGHTS = SHARED / "models/phlippe_mnist_flow_simple.safetensors"
 LOG_2PI = math.log(2 * math.pi)
 
 
-@pytest.fixture(autouse=True)
-def seeded_weights():
-    with torch.random.fork_rng():
-        torch.random.set_rng_state(torch.Generator().manual_seed(0).get_state())
-        yield
+pytestmark = pytest.mark.usefixtures("seeded_weights")
 
 
 def normal(x: torch.Tensor) -> torch.Tensor:

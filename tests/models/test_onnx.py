@@ -25,11 +25,7 @@ pytest.importorskip("onnxruntime")
 SHAPE = (1, 8, 8)
 
 
-@pytest.fixture(autouse=True)
-def seeded_weights():
-    with torch.random.fork_rng():
-        torch.random.set_rng_state(torch.Generator().manual_seed(0).get_state())
-        yield
+pytestmark = pytest.mark.usefixtures("seeded_weights")
 
 
 class Encoder(nn.Module):

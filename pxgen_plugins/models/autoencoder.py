@@ -129,6 +129,8 @@ class Autoencoder(Networks):
             CapabilityError: When none was given.
             ModelError: When a callable one returns another shape.
         """
+        if self.own_sample is not None:
+            return self._own(n, seed)
         if self._prior is None:
             hint = "Pass prior=codes of reference data or prior=f with f(n, seed) -> codes."
             allowed = "given, for an autoencoder that shall sample"

@@ -87,6 +87,8 @@ class PairVAE(nn.Module):
     """Sub-modules whose encoder gives both, standard deviation second; a dict comes out."""
 
     class Encoder(nn.Module):
+        """Mean and standard deviation."""
+
         def __init__(self) -> None:
             super().__init__()
             self.net = conv_encoder(2 * D)

@@ -114,8 +114,9 @@ def line_for(net: Any, probe: Probe | None, settings: dict[str, Any]) -> str:
                 f"codebook=net.{book}.weight, modules=net, {given})."
             )
         return (
-            f"Its forward is not {decoder}({encoder}(x)): put what lies between into decode, as in "
-            f"Autoencoder(encode={encoder}, decode=lambda z: {decoder}(f(z)), modules=net, {given})."
+            f"Its forward is not {decoder}({encoder}(x)): put what lies between into decode: "
+            f"Autoencoder(encode={encoder}, decode=lambda z: {decoder}(f(z)), modules=net, "
+            f"{given})."
         )
     latent = code_shape(net) if isinstance(net, nn.Module) else None
     if latent is not None:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from pxgen_plugins.models.outputs import of_role
 from pxgen_plugins.models.sources._probe import Probe, close, tensors_in
 
-__all__ = ["DECODERS", "ENCODERS", "Coder", "find_coder", "parts_of"]
+__all__ = ["DECODERS", "ENCODERS", "Coder", "find_coder", "fits_together", "parts_of"]
 
 ENCODERS = ("encode", "encoder", "enc")
 DECODERS = ("decode", "decoder", "dec")
@@ -98,6 +98,20 @@ def find_coder(probe: Probe) -> Coder | None:
     return codes_alone
 
 
+def fits_together(probe: Probe, encoder: str, decoder: str) -> bool:
+    """Return whether a decoder makes instances of what an encoder gives first.
+
+    Args:
+        probe: The module, looked at; inside its context.
+        encoder: Name of the part that encodes.
+        decoder: Name of the part that decodes.
+    """
+    codes = probe.look(getattr(probe.net, encoder))[0]
+    decode = _decoding(probe, getattr(probe.net, decoder), lambda x: x)
+    made = _try(decode, codes[0]) if codes else None
+    return made is not None and made.shape == probe.x.shape
+
+
 def _moves(pairs: list[tuple[Tensor, Tensor]]) -> Iterator[bool]:
     return (not close(*pair) for pair in pairs)
 
@@ -119,6 +133,8 @@ def _fits(
 ) -> Iterator[Coder]:
     """Yield the ways to read a way's tensors under which forward's results come out."""
     fixed = [i for i in range(len(still)) if i < len(moved) and close(still[i], moved[i])]
+    # a drawn code that is the mean in evaluation mode counts once
+    fixed = [i for i in fixed if not any(close(still[i], still[j]) for j in fixed if j < i)]
     for i in fixed:
         for words, activation in _ACTIVATIONS:
             draw = _decoding(probe, decode, activation)
@@ -132,7 +148,8 @@ def _fits(
             scales = list(_scales(draw, still, i, others, noisy))
             text = f"{way.words}, decoded by {name}{words}"
             if not others and not _hides(probe, still[i], bool(noisy)):
-                yield Coder(_picking(way, i), draw, None, text)
+                training = "; noise is drawn in training alone" if probe.only_training else ""
+                yield Coder(_picking(way, i), draw, None, text + training)
             for j, scale, seen in scales:
                 plain = way.direct and (name, words) == ("decode", "") and (i, j) == (0, 1)
                 plain = plain and scale == "log_var"

@@ -18,7 +18,14 @@ from pxgen_plugins.models.gan import GAN
 from pxgen_plugins.models.outputs import of_role
 from pxgen_plugins.models.runtime import EvaluationMode, device_and_dtype
 from pxgen_plugins.models.sources._appearance import code_shape, line_for, outline
-from pxgen_plugins.models.sources._coders import DECODERS, ENCODERS, Coder, find_coder, parts_of
+from pxgen_plugins.models.sources._coders import (
+    DECODERS,
+    ENCODERS,
+    Coder,
+    find_coder,
+    fits_together,
+    parts_of,
+)
 from pxgen_plugins.models.sources._flows import ways
 from pxgen_plugins.models.sources._probe import probing
 from pxgen_plugins.models.sources.base import Source, register
@@ -120,8 +127,9 @@ def _of_parts(net: nn.Module, settings: dict[str, Any]) -> tuple[Any, str] | Non
     with _probe(net, settings) as probe:
         conditional = "condition" in settings  # forward wants classes then
         coder = None if conditional else find_coder(probe)
-        alone = coded and (conditional or not probe.pairs())  # forward proves nothing
-        if coder is None and not alone:
+        alone = coded and not probe.pairs()  # forward proves nothing
+        alone = alone and fits_together(probe, encoders[0], decoders[0])
+        if coder is None and not alone and not (coded and conditional):
             if parts_of(net, _GENERATORS):
                 return None
             raise _refusal(outline(net, probe), line_for(net, probe, settings))

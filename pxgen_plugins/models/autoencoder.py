@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -61,6 +62,9 @@ class Autoencoder(Networks):
     """
 
     autoencodes = True
+    remedies = MappingProxyType(
+        {"sample": "Or make it with prior=model.embed(reference data): it samples then."}
+    )
 
     @caller("Autoencoder")
     def __init__(

@@ -12,11 +12,11 @@ from sklearn.neighbors import KernelDensity
 from torch import nn
 from torch.distributions import Independent, Normal
 
-from pxgen_plugins import models
+from pxgen_plugins import PXGen, models
 from pxgen_plugins.models import wrap
 from pxgen_plugins.models.outputs import of_role
 from pxgen_plugins.testing import check_model
-from pxgen_plugins.utils.errors import ModelError, ParameterError
+from pxgen_plugins.utils.errors import CapabilityError, ModelError, ParameterError
 from tests.models import architectures as kinds
 
 pytestmark = pytest.mark.usefixtures("seeded_weights")
@@ -300,6 +300,12 @@ def test_an_error_says_what_was_seen_and_what_to_write(obj, options, saw, line):
     assert len(message) < 700
     assert "nflows" not in message  # no list of all that there is
     assert "object at 0x" not in message
+
+
+def test_a_missing_capability_is_answered_with_what_gives_it():
+    model = wrap(kinds.PlainAutoencoder(), **IMAGES)
+    with pytest.raises(CapabilityError, match=r"prior=model\.embed\(reference data\)"):
+        PXGen(model, "latent_neighbours", "mse").fit(images(300))
 
 
 def test_a_network_of_flat_instances_is_answered_with_their_shape():

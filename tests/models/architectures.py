@@ -190,6 +190,29 @@ class Distributed(nn.Module):
         return Independent(Bernoulli(logits=self.up(z).view(-1, *IMAGE)), 3)
 
 
+class Posterior(nn.Module):
+    """An encoder that gives a distribution."""
+
+    def __init__(self, net: nn.Module, mean: nn.Module, log_var: nn.Module) -> None:
+        super().__init__()
+        self.net, self.mean, self.log_var = net, mean, log_var
+
+    def forward(self, x: Tensor) -> Independent:
+        h = self.net(x)
+        return Independent(Normal(self.mean(h), (0.5 * self.log_var(h)).exp()), 1)
+
+
+class Pixels(nn.Module):
+    """A decoder that gives a distribution."""
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, z: Tensor) -> Independent:
+        return Independent(Bernoulli(probs=self.net(z)), 3)
+
+
 class DCGenerator(nn.Module):
     def __init__(self) -> None:
         super().__init__()

@@ -12,7 +12,7 @@ from sklearn.neighbors import KernelDensity
 from torch import nn
 from torch.distributions import Independent, Normal
 
-from pxgen_plugins import PXGen, models
+from pxgen_plugins import PXGen, describe, models
 from pxgen_plugins.models import wrap
 from pxgen_plugins.models.outputs import of_role
 from pxgen_plugins.testing import check_model
@@ -165,6 +165,24 @@ class TestSamples:
         assert "its own sample(n, device)" in model.origin
         assert model.sample(3, 0).shape == (3, *kinds.IMAGE)
 
+    @pytest.mark.parametrize(
+        "draw",
+        [
+            lambda n: torch.randn(n, 3),
+            lambda n: Normal(0.0, 1.0).sample((n, 3)),
+            lambda n: torch.empty(n, 3).normal_(),
+            lambda n: torch.normal(torch.zeros(n, 3), 1.0),
+        ],
+    )
+    def test_standard_noise_is_the_familys_prior_whoever_draws_it(self, draw):
+        net = self.moved(sample=lambda net: lambda n: net.decoder(draw(n)))
+        net.prior = Independent(Normal(torch.zeros(3), torch.ones(3)), 1)
+        model = wrap(net, **IMAGES)
+        assert "sample" not in model.origin
+        assert "prior_nll" in describe(model).intrinsic
+        del net.sample
+        assert "prior" not in wrap(net, **IMAGES).origin
+
     def test_by_its_prior(self):
         prior = Independent(Normal(torch.full((3,), 4.0), torch.full((3,), 0.01)), 1)
         net = self.moved()
@@ -173,6 +191,30 @@ class TestSamples:
         assert "its own prior" in model.origin
         expected = net.eval().decoder(prior.mean[None])
         assert float((model.sample(50, 0).mean(0) - expected.detach()).abs().max()) < 0.02
+
+
+def test_a_posterior_that_is_a_distribution_is_proven_and_its_pixels_are_said():
+    class Both(kinds.HeadsVAE):
+        def __init__(self):
+            super().__init__()
+            inner = self.encoder
+            self.encoder = kinds.Posterior(inner, self.fc_mu, self.fc_logvar)
+            self.decoder = kinds.Pixels(self.decoder)
+
+        def forward(self, x):
+            posterior = self.encoder(x)
+            return self.decoder(posterior.rsample()), posterior
+
+        def truth(self, x):
+            h = self.encoder.net(x)
+            return self.fc_mu(h), self.fc_logvar(h)
+
+    net = Both()
+    model = wrap(net, **IMAGES)
+    mean, log_var = net.eval().truth(images())
+    assert torch.allclose(model.encode(images())[0], mean, atol=1e-6)
+    assert torch.allclose(model.encode(images())[1], log_var, atol=1e-5)
+    assert "decode gives a Bernoulli distribution, of which the mean is taken" in model.origin
 
 
 def test_distributions_give_their_mean_and_it_is_said():

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pxgen_plugins.models.outputs import of_role
+from pxgen_plugins.models.outputs import of_role, remark
 from pxgen_plugins.models.sources._probe import Probe, close, tensors_in
 
 __all__ = ["DECODERS", "ENCODERS", "Coder", "find_coder", "fits_together", "parts_of"]
@@ -147,6 +147,7 @@ def _fits(
             noisy = [pair for pair in known if not close(*pair)]
             scales = list(_scales(draw, still, i, others, noisy))
             text = f"{way.words}, decoded by {name}{words}"
+            text += _remarks(probe, way, decode, still[i])
             if not others and not _hides(probe, still[i], bool(noisy)):
                 training = "; noise is drawn in training alone" if probe.only_training else ""
                 yield Coder(_picking(way, i), draw, None, text + training)
@@ -162,6 +163,13 @@ def _fits(
                     plain,
                 )
             break  # the first activation that fits
+
+
+def _remarks(probe: Probe, way: _Way, decode: _Function, code: Tensor) -> str:
+    """Return what is read into distributions that a way to codes and back gives."""
+    given = (("encode", way.function, probe.x), ("decode", decode, code))
+    texts = [remark(role, function(value.clone())) for role, function, value in given]
+    return "".join(f"; {text}" for text in texts if text)
 
 
 def _scales(

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from pxgen_plugins.models._global_rng import seeded
+from pxgen_plugins.models.outputs import of_role
 from pxgen_plugins.models.runtime import EvaluationMode, device_and_dtype, exclusive_use
 
 __all__ = ["ConstantNoise", "Probe", "close", "failure", "probing", "tensors_in"]
@@ -137,6 +138,8 @@ def probing(
 def _as_in_training(probe: Probe) -> None:
     """Look again where only training draws: the module's own flag alone, not those inside it."""
     net = probe.net
+    if isinstance(net, torch.jit.ScriptModule):  # its draws are not those of this thread's mode
+        return
     kept = {name: value.clone() for name, value in net._buffers.items() if value is not None}
     try:
         net.training = True
@@ -156,12 +159,13 @@ def _as_in_training(probe: Probe) -> None:
 def tensors_in(value: Any) -> list[Tensor]:
     """Return the floating tensors in a result, in order: of tuples, mappings and dataclasses.
 
-    A distribution counts by its mean.
+    A normal distribution counts as mean and log variance, another one by its mean.
     """
     if isinstance(value, Tensor):
         return [value] if value.is_floating_point() else []
     if isinstance(value, torch.distributions.Distribution):
-        return [value.mean]
+        value = of_role("encode", value)
+        return [value] if isinstance(value, Tensor) else list(value)
     if isinstance(value, Mapping):
         value = list(value.values())
     elif dataclasses.is_dataclass(value) and not isinstance(value, type):

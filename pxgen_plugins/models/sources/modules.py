@@ -27,7 +27,7 @@ from pxgen_plugins.models.sources._coders import (
     parts_of,
 )
 from pxgen_plugins.models.sources._flows import ways
-from pxgen_plugins.models.sources._probe import probing
+from pxgen_plugins.models.sources._probe import ConstantNoise, close, probing
 from pxgen_plugins.models.sources.base import Source, register
 from pxgen_plugins.models.sources.roles import from_roles
 from pxgen_plugins.models.vae import VAE
@@ -105,7 +105,7 @@ def _of_methods(obj: Any, settings: dict[str, Any]) -> tuple[Any, str]:
     with _probe(obj, settings) as probe:
         coder = None if "condition" in settings else find_coder(probe)
         line = line_for(obj, probe, settings) if not probe.still else ""
-    if coder is not None and not coder.plain and coder.scale is not None:
+    if coder is not None and not coder.plain:
         return _coded(coder, settings)
     try:
         return from_roles(plain, **settings), "its methods"
@@ -235,6 +235,7 @@ def _sample_by_itself(obj: Any, model: VAE | Autoencoder | GAN) -> str:
         with torch.no_grad():
             ours = with_seed(lambda n: model.decode(torch.randn(n, *model.latent_shape)))
             same = torch.allclose(ours(_DRAWS, 0), theirs, rtol=1e-4, atol=1e-5)
+            same = same or _is_standard_noise(model)
     except Exception:  # a conditional generator decodes no code alone
         same = False
     if same:
@@ -242,6 +243,17 @@ def _sample_by_itself(obj: Any, model: VAE | Autoencoder | GAN) -> str:
         return ""
     model.prior = "own"  # type: ignore[union-attr]  # so that criteria of N(0, I) are not offered
     return f"; samples are drawn by its own {words}"
+
+
+def _is_standard_noise(model: Any) -> bool:
+    """Return whether the codes behind a model's own samples are N(0, I), whoever draws them."""
+    for value in (0.0, 1.0):
+        with ConstantNoise(value) as noise:
+            drawn = model.sample(_DRAWS, 0)
+        codes = torch.full((_DRAWS, *model.latent_shape), value)
+        if not noise.draws or not close(drawn, model.decode(codes.to(model.device, model.dtype))):
+            return False
+    return True
 
 
 def _own_draw(obj: Any, model: Any) -> tuple[Callable[[int], Any] | None, str]:

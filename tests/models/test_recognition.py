@@ -13,6 +13,7 @@ from torch import nn
 from torch.distributions import Independent, Normal
 
 from pxgen_plugins import PXGen, describe, models
+from pxgen_plugins.datasets import load_mnist_gan
 from pxgen_plugins.models import wrap
 from pxgen_plugins.models.outputs import of_role
 from pxgen_plugins.testing import check_model
@@ -136,6 +137,12 @@ class TestGenerators:
         assert "its discriminator gives probabilities" in model.origin
         odds = net.discriminator[:2](images())[:, 0]
         assert torch.allclose(model.score(images()), odds, atol=1e-4)
+
+    def test_two_networks_in_a_tuple_are_those_of_a_gan(self):
+        nets = load_mnist_gan()
+        model = wrap(nets)
+        assert (type(model), model.sample_shape) == (models.GAN, (1, 28, 28))
+        assert "score" in model.capabilities
 
 
 class TestSamples:
@@ -313,6 +320,13 @@ def test_densities_of_scikit_learn(density):
         wrap(density, sample_shape=(5,))
 
 
+class Losses(kinds.HeadsVAE):
+    """Its forward gives the loss alone."""
+
+    def forward(self, x):
+        return super().forward(x)[0].mean()
+
+
 class Hidden:
     """A synthesizer of arrays."""
 
@@ -330,6 +344,9 @@ class Hidden:
         (kinds.UNet, IMAGES, r"missing 1 required positional argument: 't'", "Diffusion"),
         (Hidden, {"sample_shape": (3,)}, "unknown option", r"SampleBank\(obj\.sample\)"),
         (Hidden, {}, "nothing", r"SampleBank\(obj\.sample\)"),
+        (Losses, IMAGES, "no tensor with a row", r"for f in \(net\.fc_mu, net\.fc_logvar\)"),
+        (lambda: kinds.HeadsVAE, IMAGES, "the class HeadsVAE", r"wrap\(HeadsVAE\(\), "),
+        (lambda: [1, 2], {}, "a list of 2", r"np\.stack"),
         (object, {}, "a object with no methods", "by role"),
         (lambda: "nowhere.npy", {}, "nowhere.npy.*where nothing is", "Check the path"),
     ],
@@ -348,6 +365,15 @@ def test_a_missing_capability_is_answered_with_what_gives_it():
     model = wrap(kinds.PlainAutoencoder(), **IMAGES)
     with pytest.raises(CapabilityError, match=r"prior=model\.embed\(reference data\)"):
         PXGen(model, "latent_neighbours", "mse").fit(images(300))
+
+
+def test_the_line_for_heads_works():
+    net = Losses()
+    with pytest.raises(ParameterError) as found:
+        wrap(net, **IMAGES)
+    line = found.value.hint.partition("write ")[2].rstrip(".")
+    model = eval(line, {"net": net, "VAE": models.VAE})
+    assert torch.equal(model.embed(images()), net.eval().truth(images())[0])
 
 
 def test_a_network_of_flat_instances_is_answered_with_their_shape():

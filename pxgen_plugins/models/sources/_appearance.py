@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,6 +17,7 @@ from pxgen_plugins.models.sources._probe import Probe, tensors_in
 __all__ = ["code_shape", "line_for", "outline"]
 
 _FOREIGN = ("torch", "lightning", "pytorch_lightning", "builtins", "abc", "typing", "sklearn")
+_HEADS = (r"mu|mean|loc", r"var|sigma|std|scale")  # names that heads of a VAE often have
 _MOST = 10  # names of a kind
 _SCHEDULE = ("alphas_cumprod", "alpha_cumprod", "alphas_bar", "alpha_bars", "alpha_bar",
              "alphabar_t")  # fmt: skip
@@ -107,6 +109,13 @@ def line_for(net: Any, probe: Probe | None, settings: dict[str, Any]) -> str:
     encoders, decoders = parts_of(net, ENCODERS), parts_of(net, DECODERS)
     if encoders and decoders:
         encoder, decoder = f"net.{encoders[0]}", f"net.{decoders[0]}"
+        heads = [_named_like(net, words) for words in _HEADS]
+        if all(heads) and not (probe is not None and probe.pairs()):
+            both = ", ".join(f"net.{head}" for head in heads)
+            return (
+                f"If {both} give mean and log variance, write VAE(encode=lambda x: "
+                f"[f({encoder}(x)) for f in ({both})], decode={decoder}, modules=net, {given})."
+            )
         book = next((n for n, m in net.named_modules() if isinstance(m, nn.Embedding)), "")
         if book:
             return (
@@ -154,6 +163,12 @@ def code_shape(net: nn.Module) -> tuple[int, ...] | None:
             if isinstance(result, Tensor) and result.ndim > 1 and len(result) == 2:
                 return shape
     return None
+
+
+def _named_like(net: nn.Module, words: str) -> str:
+    """Return the name of the first sub-module that sounds so; empty where none does."""
+    names = (name for name, _ in net.named_children())
+    return next((name for name in names if re.search(words, name.lower())), "")
 
 
 def _is_size(net: nn.Module, name: str) -> bool:

@@ -118,6 +118,12 @@ def _unknown(obj: Any, options: dict[str, Any]) -> ParameterError:
         got = f"a {type(obj).__name__} with keys {short_repr(list(obj))}"
         hint = "Name functions by role: wrap({'encode': f, 'decode': g}, modules=net)."
         return ParameterError("obj", allowed, got, hint)
+    if isinstance(obj, type):
+        got, hint = f"the class {obj.__name__}", f"Pass an instance: wrap({obj.__name__}(), ...)."
+        return ParameterError("obj", allowed, got, hint)
+    if isinstance(obj, (list, tuple)):
+        got, hint = f"a {type(obj).__name__} of {len(obj)}", "Of samples make one array: np.stack."
+        return ParameterError("obj", allowed, got, hint)
     if callable(obj):
         hint = (
             "Say what it does, by role: wrap({'generator': f}, latent_shape=(100,), modules=net), "

@@ -151,7 +151,7 @@ def _gan(obj: Any, settings: dict[str, Any]) -> tuple[Any, str]:
     generator, words, roles = obj, "the shape of its codes", {}
     inner = next(iter(parts_of(obj, _GENERATORS)), None)
     if inner is not None:
-        generator, words = getattr(obj, inner), f"its sub-module {inner}"
+        generator, words = getattr(obj, inner), f"its {inner}"
         other = next(iter(parts_of(obj, _DISCRIMINATORS)), None)
         if other is not None and "discriminator" not in settings:
             roles["discriminator"] = getattr(obj, other)
@@ -312,6 +312,6 @@ class Modules(Source):
         if hasattr(obj, "capabilities"):
             return False
         coder = callable(getattr(obj, "encode", None)) and callable(getattr(obj, "decode", None))
-        return (
-            isinstance(obj, nn.Module) or coder or (callable(obj) and hasattr(obj, "encoding_dims"))
-        )
+        generates = callable(obj) and hasattr(obj, "encoding_dims")
+        holds = isinstance(getattr(obj, "generator", None), nn.Module)
+        return isinstance(obj, nn.Module) or coder or generates or holds

@@ -93,6 +93,15 @@ def test_what_was_concluded_is_said():
     assert "mean is result 2" in wrap(kinds.SwappedVAE(), **IMAGES).origin
 
 
+def test_a_network_of_mixed_types_is_looked_at_too():
+    class Mixed(kinds.TutorialVAE):
+        def encode(self, x):
+            mean, log_var = super().encode(x)
+            return mean.double(), log_var
+
+    assert type(wrap(Mixed(), sample_shape=(64,), check=False)) is models.VAE
+
+
 def test_looking_leaves_a_network_and_the_generators_as_they_were():
     net = kinds.HeadsVAE()
     before, state = {k: v.clone() for k, v in net.state_dict().items()}, torch.get_rng_state()

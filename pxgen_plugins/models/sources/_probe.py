@@ -178,6 +178,7 @@ def tensors_in(value: Any) -> list[Tensor]:
 def close(one: Tensor, other: Tensor) -> bool:
     """Return whether two tensors are the same but for rounding; by shape, too."""
     # weights that are not trained yet tell codes apart by little, so the tolerance is small
+    one, other = one.double(), other.double().to(one.device)  # a network may mix types
     return one.shape == other.shape and torch.allclose(one, other, rtol=1e-5, atol=1e-6)
 
 

@@ -116,6 +116,7 @@ class GroupAnchorImage(Adapter):
     evidence = "attribution"
     access = "black box"
     library = "alibi"
+    explainer_argument = "thresholds"
     defaults = DEFAULT_DATA_GROUP_ANCHOR
 
     thresholds: Any

@@ -33,8 +33,8 @@ class PrototypeAdapter(Adapter):
     Args:
         predictor: A model.
         n_prototypes: Most prototypes to pick, >= 1.
-        space: ``"latent"`` (posterior means), ``"pixel"``, or a callable from a batch of anchors to
-            features.
+        space: ``"latent"`` (posterior means, or embeddings), ``"pixel"``, or a callable from anchors
+            as the model takes them, a tensor (b, *sample_shape), to one row of features each.
         seed: Seed of everything drawn.
         batch_size: Instances per model call.
         verbose: Show progress bars on stderr.
@@ -47,6 +47,7 @@ class PrototypeAdapter(Adapter):
     evidence = "prototypes"
     access = "latent"
     scope: ClassVar[list[str]] = ["global"]
+    learns_from: ClassVar[str] = ""
 
     n_prototypes: int = 10
     _: KW_ONLY

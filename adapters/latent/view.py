@@ -75,8 +75,9 @@ class LatentView(Adapter):
         method: ``"pca"``, ``"tsne"`` (van der Maaten and Hinton 2008) or ``"umap"`` (McInnes, Healy
             and Melville 2018; compiles for 10 to 45 s in every process).
         n_components: Dimensions of the view, 2 or 3.
-        space: ``"latent"`` (posterior means), ``"sample"`` (one seeded posterior draw per anchor),
-            ``"pixel"``, or a callable from a batch of anchors to features (of a generator, say).
+        space: ``"latent"`` (posterior means, or embeddings), ``"sample"`` (one seeded posterior draw
+            per anchor), ``"pixel"``, or a callable from anchors as the model takes them, a tensor
+            (b, *sample_shape), to features (of a classifier, say).
         n_neighbors: Neighbours that UMAP keeps together, and that the view is judged by.
         perplexity: Neighbours that t-SNE keeps together, about; less when there are few anchors.
         backend: t-SNE's: ``"opentsne"`` (can place new anchors), ``"sklearn"``, or None for the
@@ -107,6 +108,7 @@ class LatentView(Adapter):
     evidence = "embedding"
     access = "latent"
     scope: ClassVar[list[str]] = ["global"]
+    learns_from = ""
     defaults = DEFAULT_DATA_VIEW
 
     method: str = "pca"

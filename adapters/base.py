@@ -155,6 +155,15 @@ class Adapter(PredictorHolder, Explainer, FitMixin):  # type: ignore[misc]  # al
     def _forget(self) -> None:
         """Drop what was fitted with a model that goes."""
 
+    def model_calls(self, n: int) -> Mapping[str, float]:
+        """Return about how often ``explain`` calls the model for ``n`` anchors.
+
+        By what is called: ``"embed"`` (or encode), ``"decode"``, ``"target"``; instances, not
+        batches, a gradient counting twice. A comparison leaves out methods that would take minutes
+        by it, unless they are named; what is not stated counts as nothing.
+        """
+        return {}
+
     def fit(self, X: Any = None) -> Adapter:
         """Return the adapter; one that learns from data overrides this.
 

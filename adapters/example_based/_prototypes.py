@@ -33,8 +33,9 @@ class PrototypeAdapter(Adapter):
     Args:
         predictor: A model.
         n_prototypes: Most prototypes to pick, >= 1.
-        space: ``"latent"`` (posterior means, or embeddings), ``"pixel"``, or a callable from anchors
-            as the model takes them, a tensor (b, *sample_shape), to one row of features each.
+        space: ``"latent"`` (posterior means, or embeddings), ``"pixel"``, or a callable from
+            anchors as the model takes them, a tensor (b, *sample_shape), to one row of features
+            each.
         seed: Seed of everything drawn.
         batch_size: Instances per model call.
         verbose: Show progress bars on stderr.

@@ -75,9 +75,9 @@ class LatentView(Adapter):
         method: ``"pca"``, ``"tsne"`` (van der Maaten and Hinton 2008) or ``"umap"`` (McInnes, Healy
             and Melville 2018; compiles for 10 to 45 s in every process).
         n_components: Dimensions of the view, 2 or 3.
-        space: ``"latent"`` (posterior means, or embeddings), ``"sample"`` (one seeded posterior draw
-            per anchor), ``"pixel"``, or a callable from anchors as the model takes them, a tensor
-            (b, *sample_shape), to features (of a classifier, say).
+        space: ``"latent"`` (posterior means, or embeddings), ``"sample"`` (one seeded posterior
+            draw per anchor), ``"pixel"``, or a callable from anchors as the model takes them, a
+            tensor (b, *sample_shape), to features (of a classifier, say).
         n_neighbors: Neighbours that UMAP keeps together, and that the view is judged by.
         perplexity: Neighbours that t-SNE keeps together, about; less when there are few anchors.
         backend: t-SNE's: ``"opentsne"`` (can place new anchors), ``"sklearn"``, or None for the

@@ -57,7 +57,7 @@ def evidence_of(config: Config, work: Work, result: Result) -> Evidence:
         n_anchors=min(4, len(index)),
         seed=config["seed"],
     )
-    rows = [_HEAD, *(_row(row) for row in comparison.table()[1:])]
+    rows = [_HEAD, *(_row(outcome.row()) for outcome in comparison.outcomes[1:])]
     title = f"{len(index)} representatives of {', '.join(groups)} under other methods"
     return Evidence([(title, rows)], _figure(comparison))
 
@@ -75,10 +75,12 @@ def _figure(comparison: Any) -> bytes:
 
 def _row(row: Mapping[str, Any]) -> tuple[str, ...]:
     quality = row.get("quality") or {}
-    values = [f"{name} {value:.3g}" for name, value in quality.items() if value is not None]
+    numbers = {name: value for name, value in quality.items() if isinstance(value, int | float)}
+    values = [f"{name} {value:.3g}" for name, value in numbers.items()]
+    values += [f"{name}: {text}" for name, text in quality.items() if isinstance(text, str)]
     same = row.get("repeatable")
     repeatable = "" if same is None else "yes" if same else "no"
     return (
         str(row["method"]), str(row.get("evidence") or ""), str(row.get("access") or ""),
-        repeatable, ", ".join(values), str(row.get("error") or ""),
+        repeatable, ", ".join(values), str(row.get("error") or row.get("reason") or ""),
     )  # fmt: skip

@@ -158,9 +158,10 @@ class Adapter(PredictorHolder, Explainer, FitMixin):  # type: ignore[misc]  # al
     def model_calls(self, n: int) -> Mapping[str, float]:
         """Return about how often ``explain`` calls the model for ``n`` anchors.
 
-        By what is called: ``"embed"`` (or encode), ``"decode"``, ``"target"``; instances, not
-        batches, a gradient counting twice. A comparison leaves out methods that would take minutes
-        by it, unless they are named; what is not stated counts as nothing.
+        By what is called: ``"embed"`` (or encode), ``"decode"``, ``"target"``, ``"score"`` (the
+        criteria of a PXGen); instances, not batches, one with gradient counting three times. A
+        comparison leaves out methods that would take minutes by it, unless they are named; what
+        is not stated counts as nothing.
         """
         return {}
 

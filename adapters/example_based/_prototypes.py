@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import KW_ONLY, dataclass
 from typing import Any, ClassVar
 
@@ -61,6 +61,10 @@ class PrototypeAdapter(Adapter):
 
     def _check_model(self, model: Any) -> None:
         check_space(self.space, _SPACES, model)
+
+    def model_calls(self, n: int) -> Mapping[str, float]:
+        """Return how often ``explain`` calls the model for ``n`` anchors."""
+        return {"embed": n} if self.space == "latent" else {}
 
     def explain(  # type: ignore[override]  # named arguments in the place of any
         self, X: Any, members: Any = None, labels: Any = None

@@ -158,6 +158,10 @@ class LatentView(Adapter):
                 self._map = self._make_map(self._fitted_rows)
         return self
 
+    def model_calls(self, n: int) -> Mapping[str, float]:
+        """Return how often ``explain`` calls the model for ``n`` anchors."""
+        return {"embed": n} if self.space in ("latent", "sample") else {}
+
     def explain(  # type: ignore[override]  # named arguments in the place of any
         self, X: Any, labels: Any = None, groups: Any = None, values: Any = None
     ) -> Explanation:

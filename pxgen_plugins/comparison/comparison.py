@@ -225,6 +225,7 @@ def compare(
                 "checkpoints": checkpoints,
             }
             task = _prepare(model, anchors, explanation, n_anchors, target, quality, seed, given)
+            task.pass_seconds.update({k: v for k, v in cost.items() if k == "score"})
             parsed = choose_methods(methods, task) if automatic else parsed
         outcomes = [pxgen_outcome(explanation, cost, task)]
         with bar(len(parsed), "comparing", "method", verbose) as progress:
@@ -301,11 +302,13 @@ def _explain_groups(
     if explainer.predictor is not model:
         hint = "Make it with the model that is compared."
         raise ParameterError("groups", "a PXGen of the same model", "another's", hint)
+    watch = Stopwatch()
     with measure_cost() as cost:
         if explainer.calibration is None:
             explainer.fit()
-        explanation = explainer.explain(anchors)
-    return explanation, explainer, cost
+        with watch.running():
+            explanation = explainer.explain(anchors)
+    return explanation, explainer, {**cost, "score": watch.seconds / max(1, len(anchors))}
 
 
 def _fitted(explainer: Any, own: PXGen | None, model: Model) -> PXGen | None:

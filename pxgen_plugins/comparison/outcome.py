@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -36,8 +36,8 @@ class Task:
         explainer: A fitted PXGen, for methods that take one; None without any.
         training: The training data, for methods that learn from them; None without any.
         checkpoints: Of the training, for methods that take them.
-        pass_seconds: Wall time of one ``"embed"``, ``"decode"`` and ``"target"``, by name, where it
-            was measured.
+        pass_seconds: Wall time per instance of ``"embed"``, ``"decode"``, ``"target"`` and
+            ``"score"`` (all criteria of the groups), by name, where it was measured.
     """
 
     model: Any
@@ -54,7 +54,7 @@ class Task:
     explainer: Any = None
     training: Any = None
     checkpoints: Any = None
-    pass_seconds: Mapping[str, float] = field(default_factory=dict)
+    pass_seconds: dict[str, float] = field(default_factory=dict)
 
     def everything(self, explainer: Any) -> Any:
         """Return all anchors: as they are for ours, as one ndarray for other libraries'."""

@@ -82,7 +82,7 @@ def _absences(outcomes: Sequence[Outcome]) -> list[str]:
     """Return sentences on the methods that are not in the figure."""
     failed = [f"{o.label} failed: {o.error}" for o in outcomes if o.error]
     unable = ", ".join(shorten(o.label, 48) for o in outcomes if o.reason)
-    sentences = [shorten(text, 160) for text in failed]
+    sentences = [f"{shorten(text, 160).rstrip('.')}." for text in failed]
     return (
         [*sentences, f"Not possible here (the table says why): {unable}."] if unable else sentences
     )

@@ -1,0 +1,56 @@
+"""compare(model, X) for a trained model of every family: no row that nobody expected."""
+
+from __future__ import annotations
+
+import pytest
+
+from pxgen_plugins import PXGen, compare
+from pxgen_plugins.thresholds import Quantile
+
+USUAL = ["saliency", "protodash", "latent_view"]
+# criteria that need no hundred passes, and the methods that nobody needs to name; the first four
+# stand for what a model can give: a posterior, codes, samples alone, rows of a table
+CASES = {
+    "vae": ("kld", "mse", USUAL),
+    "autoencoder": ("aggregate_mahalanobis", "mse", USUAL),
+    "sample_bank": ("sample_rank", "nearest_sample", USUAL),
+    "tabular": ("kld", "gower", USUAL),
+    "conditional_vae": ("kld", "mse", USUAL),
+    "diffusers_kl": ("kld", "mse", USUAL),
+    "diffusion": ("denoising_loss", "nearest_sample", USUAL),
+    "flow": ("typical_nll", "nearest_sample", USUAL),
+    "gan": ("discriminator", "nearest_sample", USUAL),
+    "language_model": ("token_nll", "token_edit", USUAL[1:]),
+    "pythae_beta_vae": ("kld", "mse", USUAL),
+    "soft_intro_vae": ("kld", "mse", USUAL),
+    "vqvae": ("code_usage", "mse", USUAL),
+}
+FAST = list(CASES)[:4]
+
+
+def case(name):
+    return pytest.param(name, marks=[] if name in FAST else pytest.mark.slow, id=name)
+
+
+@pytest.mark.parametrize("name", map(case, CASES))
+def test_no_row_of_a_comparison_fails(name, example):
+    try:
+        family = example("families").load(name)
+    except (FileNotFoundError, ImportError) as error:
+        pytest.skip(str(error))
+    intrinsic, extrinsic, usual = CASES[name]
+    groups = PXGen(
+        family.model, intrinsic, extrinsic, threshold=Quantile(0.99, 20, 2), n_representatives=1
+    )
+    X = family.in_domain[:6]
+    few = compare(family.model, X, groups=groups, n_anchors=1, quality=False)
+    rows = few.table()
+    assert [row["method"] for row in rows] == ["PXGen", *usual, "shared work"]
+    assert {row["status"] for row in rows} == {"ran"}, rows
+    everything = compare(family.model, X, None, "all", groups, n_anchors=1, quality=False)
+    for row in everything.table():
+        assert row["status"] in ("ran", "cannot"), row
+        assert bool(row["reason"]) == (row["status"] == "cannot")
+    ran = {row["method"] for row in everything.table() if row["status"] == "ran"}
+    assert ran >= {"PXGen", *usual}
+    assert few.to_markdown().count("\n| ") == len(rows) + 1

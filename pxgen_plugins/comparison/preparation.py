@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pxgen_plugins.adapters._latent_target import TargetFunction
 from pxgen_plugins.adapters.targets import resolve
 from pxgen_plugins.anchors import Anchors
 from pxgen_plugins.comparison.cost import Stopwatch
 from pxgen_plugins.criteria import Criterion, make
 from pxgen_plugins.models.base import capabilities, properties
+from pxgen_plugins.models.callables import gradient_proof
 from pxgen_plugins.result import Result
 from pxgen_plugins.scoring import Scorer
 
@@ -158,9 +158,10 @@ def _gradient_seconds(
     if not len(inputs):
         return None
     try:
-        with watch.running():
-            function = TargetFunction(resolve(target, model), model, "input", seed)
-            function.expect_gradient(_tensor(model, inputs[:1]))
+        with watch.running(), torch.enable_grad(), gradient_proof():
+            x = _tensor(model, inputs[:1]).requires_grad_()
+            values = resolve(target, model).value(model, x, seed=seed)
+            (gradient,) = torch.autograd.grad(values.sum(), x, allow_unused=True)
     except Exception:  # no gradient, no capability, or not fitted: it cannot be explained by one
         return None
-    return watch.seconds
+    return None if gradient is None else watch.seconds

@@ -235,19 +235,19 @@ def compare(
         with shared.running():
             scorer, result = _scorer(model, explanation, seed), Result.of(explanation)
             able = "reconstruct" in model.capabilities
-            content = {
-                "reconstructions": scorer.reconstruct(anchors, task.local) if able else None,
-                "pictures": pictures(scorer, anchors, result, outcomes),
-                "agreement": agreements(outcomes),
-            }
+            reconstructions = scorer.reconstruct(anchors, task.local) if able else None
+            shown = pictures(scorer, anchors, result, outcomes)
+            agreement = agreements(outcomes)
     return Comparison(
         groups=explanation,
         anchors=task.inputs,
         indices=task.local,
+        reconstructions=reconstructions,
         outcomes=outcomes,
+        pictures=shown,
+        agreement=agreement,
         shared_seconds=shared.seconds,
         seconds=whole.seconds,
-        **content,
     )
 
 

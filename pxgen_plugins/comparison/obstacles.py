@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
 from importlib.util import find_spec
 from typing import Any
 
@@ -71,7 +72,9 @@ def expect_time(explainer: Any, task: Task, n: int) -> None:
     Raises:
         Obstacle: With the estimate, where it is more than two minutes.
     """
-    calls = getattr(explainer, "model_calls", lambda n: {})(n)
+    calls: Mapping[str, float] = {}
+    if hasattr(explainer, "model_calls"):
+        calls = explainer.model_calls(n)
     seconds = sum(count * task.pass_seconds.get(name, 0.0) for name, count in calls.items())
     if seconds > LONGEST:
         minutes = f"{seconds / 60:,.0f} minutes"

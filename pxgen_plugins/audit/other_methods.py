@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import inspect
 import io
 from collections.abc import Mapping
 from dataclasses import replace
@@ -12,7 +11,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pxgen_plugins import adapters
 from pxgen_plugins.anchors import Anchors, Subset
 from pxgen_plugins.anchors.sampling import stratified_positions
 from pxgen_plugins.audit.run_folder import NO_EVIDENCE, Evidence
@@ -64,8 +62,9 @@ def evidence_of(config: Config, work: Work, result: Result) -> Evidence:
     comparison = compare(
         work.explainer.predictor,
         anchors,
-        methods=[_method(name, work, config["seed"]) for name in names],
+        methods=names,
         groups=_explanation(work, result, index, anchors, picks),
+        explainer=work.explainer,
         target=config["extrinsic"][0],
         n_anchors=max(1, min(_PICTURED, len(shown))),
         seed=config["seed"],
@@ -89,20 +88,6 @@ def _first(group: Group, most: int) -> NDArray[np.int64]:
 def _sample(result: Result, members: NDArray[np.int64], most: int, seed: int) -> NDArray[np.int64]:
     labels = None if result.labels is None else result.labels[members]
     return members[stratified_positions(labels, len(members), most, seed)]
-
-
-def _method(name: str, work: Work, seed: int) -> Any:
-    """Return an adapter by name, or how it is made where it asks for the fitted explainer."""
-    adapter = adapters.get(name)
-    parameters = inspect.signature(adapter).parameters
-    if "thresholds" not in parameters:
-        return name
-
-    def make() -> Any:
-        options = {"seed": seed} if "seed" in parameters else {}
-        return adapter(work.explainer.predictor, thresholds=work.explainer, **options)
-
-    return name, make
 
 
 def _explanation(

@@ -97,6 +97,7 @@ def test_examples_are_the_pixels_of_representatives_and_strips(spread, images):
         *(i for g in found.groups.values() for r in g["representatives"].values() for i in r),
         *found.strips["delusion"],
         *found.strips["alignment"],
+        *(i for name in ("HILE", "LIHE") for i in Result.of(found).foremost(name, 20)),
     }
     assert set(found.examples["indices"]) == shown
     index = found.examples["indices"]

@@ -139,10 +139,8 @@ def invalid_section(result: Result) -> list[dict[str, str]]:
 
 def intervals_note(result: Result) -> str:
     """Return what the intervals are for, and how far another calibration would move shares."""
-    if result.calibration is None:
-        return "Intervals are at 95 %, for other anchors."
-    noise = f" {result.calibration.noise}." if result.calibration.noise else ""
-    return f"Intervals are at 95 %, for {result.calibration.interval_source}.{noise}"
+    noise = "" if result.calibration is None else result.calibration.noise
+    return f"{result.interval_note} {noise}." if noise else result.interval_note
 
 
 def groups_section(result: Result) -> list[dict[str, Any]]:

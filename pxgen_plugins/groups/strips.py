@@ -30,8 +30,8 @@ def foremost(
 
     For HILE ("model delusion") these are the anchors of which the model is surest, and which it
     gives back worst: each has a rank among the members by rising intrinsic and one by falling
-    extrinsic value (the mean rank, where there are several criteria of a kind), and the sum decides,
-    so that units do not. For LIHE ("aligned conception") it is the other way round. Members that
+    extrinsic value (the mean rank, where a kind has several criteria), and their sum decides, so
+    that units do not. For LIHE ("aligned conception") it is the other way round. Members that
     another calibration may well move (stability below 0.95) come after all others. Ties are broken
     by index.
 

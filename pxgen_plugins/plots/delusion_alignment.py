@@ -173,9 +173,7 @@ def _draw_strip(
     return draw_rows(figure, [row], gallery, heads if len(rows) else [], [note, gallery.note])
 
 
-def _lowest(
-    name: str, result: Result, n: int, titles: list[str]
-) -> tuple[NDArray[np.int64], str]:
+def _lowest(name: str, result: Result, n: int, titles: list[str]) -> tuple[NDArray[np.int64], str]:
     """Return the paper's strip of lowest values, thinned, and what to say of it."""
     if name not in result.strips:
         hint = "Explain again with this version of the package."

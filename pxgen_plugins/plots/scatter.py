@@ -140,6 +140,8 @@ def plot_groups(
         main.set(**{f"{side}label": text})
         (main.xaxis if side == "x" else main.yaxis).label.set_fontsize(BASE)
     notes = _notes(result, columns, points, scales, reference, thresholds, marginals, label)
+    if room.intervals:
+        notes.insert(0, f"Shares: {result.interval_words}.")
     layout.caption(main, notes, width)
     return layout.array_of(*axes)
 

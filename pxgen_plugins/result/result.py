@@ -157,8 +157,8 @@ class Result:
         reasons: Why, for each of them.
         labels: Labels as text, (n,), or None.
         ids: Names as text, (n,), or None.
-        strips: Indices of the anchors with the lowest values, the paper's "delusion" and "alignment";
-            those of the groups themselves are :meth:`foremost`.
+        strips: Indices of the anchors with the lowest values, the paper's "delusion" and
+            "alignment"; those of the groups themselves are :meth:`foremost`.
         examples: Pixels or texts of the anchors that the figures show, or None.
         calibration: What is kept of the calibration; None when unknown.
         notes: What a reader must know of how the numbers came about, in sentences: a scale that
@@ -228,11 +228,11 @@ class Result:
         return foremost(name, self.values, self.kinds, self.group, self.group_stability, n)
 
     @property
-    def interval_note(self) -> str:
-        """A sentence that names the intervals of the groups' shares."""
+    def interval_words(self) -> str:
+        """What the intervals of the groups' shares are, in words."""
         source = self.calibration
         of = "other anchors" if source is None else source.interval_source
-        return f"Intervals are at 95 %, for {of}."
+        return f"95 % intervals for {of}"
 
     def first(self, kind: str) -> int | None:
         """Return the column of the first criterion of a kind, or None."""

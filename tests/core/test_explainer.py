@@ -14,6 +14,7 @@ from alibi.exceptions import NotFittedError, PredictorCallError, PredictorReturn
 
 from pxgen_plugins import PXGen, groups
 from pxgen_plugins.criteria import MSE, Batch, FittedCriterion
+from pxgen_plugins.result import Result
 from pxgen_plugins.result.explanation import DEFAULT_DATA_PXGEN, from_json, read_json, write_json
 from pxgen_plugins.result.tables import anchor_table, write_parquet
 from pxgen_plugins.selection import Selection

@@ -129,7 +129,9 @@ def test_the_caller_can_give_the_pictures(build: Any) -> None:
     (ax,) = plot_delusion(explanation, 3, images=pictures)
     shown = images_of(ax)
     assert len(shown) == 3
-    np.testing.assert_array_equal(shown[0].get_array(), pictures[Result.of(explanation).foremost("HILE")[0]])
+    np.testing.assert_array_equal(
+        shown[0].get_array(), pictures[Result.of(explanation).foremost("HILE")[0]]
+    )
     (ax,) = plot_delusion(explanation, 3, images=pictures, reconstructions=list(pictures / 2))
     np.testing.assert_array_equal(images_of(ax)[3].get_array(), shown[0].get_array() / 2)
 

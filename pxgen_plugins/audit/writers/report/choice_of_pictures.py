@@ -32,8 +32,8 @@ def choose_pictures(
 ) -> NDArray[np.int64]:
     """Return the anchors whose pictures the report shows.
 
-    These are representatives, HILE and LIHE anchors, strips, evidence against conditions, anchors that changed their
-    group, and a sample of each group. Of what cannot be read there is no picture.
+    These are representatives, HILE and LIHE anchors, strips, evidence against conditions, anchors
+    that changed their group, and a sample of each group. Of what cannot be read there is none.
 
     Args:
         anchors: The anchor set.

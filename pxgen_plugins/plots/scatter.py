@@ -141,7 +141,7 @@ def plot_groups(
         (main.xaxis if side == "x" else main.yaxis).label.set_fontsize(BASE)
     notes = _notes(result, columns, points, scales, reference, thresholds, marginals, label)
     if room.intervals:
-        notes.insert(0, f"Shares: {result.interval_words}.")
+        notes.insert(0, f"Shares: 95\u00a0% intervals for {result.interval_source}.")
     layout.caption(main, notes, width)
     return layout.array_of(*axes)
 

@@ -103,7 +103,7 @@ def plot_label_shares(
     for at, row in enumerate(rows):
         _draw_bar(axes, row, at, width)
     _finish(axes, rows, width)
-    notes = [f"Whisker, share of HIHE: {result.interval_words}."]
+    notes = [f"Whisker: 95\u00a0% interval of HIHE, for {result.interval_source}."]
     if rest:
         missing = sum(row.total for row in rest)
         notes.append(f"{len(rest):,} rarer labels with {missing:,} anchors not shown.")

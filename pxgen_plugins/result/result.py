@@ -228,11 +228,9 @@ class Result:
         return foremost(name, self.values, self.kinds, self.group, self.group_stability, n)
 
     @property
-    def interval_words(self) -> str:
-        """What the intervals of the groups' shares are, in words."""
-        source = self.calibration
-        of = "other anchors" if source is None else source.interval_source
-        return f"95 % intervals for {of}"
+    def interval_source(self) -> str:
+        """What the 95% intervals of the groups' shares cover, in words."""
+        return "other anchors" if self.calibration is None else self.calibration.interval_source
 
     def first(self, kind: str) -> int | None:
         """Return the column of the first criterion of a kind, or None."""

@@ -59,17 +59,19 @@ def table(
     """Return a table; what is left out is counted below it.
 
     Args:
-        head: Names of the columns; none for a table without a head.
+        head: Names of the columns; none for a table of names and texts, all begun at the left.
         rows: Cells of each row, escaped unless they are :class:`Html`.
         most: Most rows.
         longest: Most characters of a cell.
     """
     parts = ["<table>"]
-    if any(head):
+    if head:
         names = "".join(f"<th>{_cell(name, longest)}</th>" for name in head[:_COLUMNS])
         parts.append(f"<thead><tr>{names}</tr></thead>")
     body = "".join(
-        "<tr>" + "".join(f"<td>{_cell(cell, longest)}</td>" for cell in row[:_COLUMNS]) + "</tr>"
+        "<tr>"
+        + "".join(f"<td>{_cell(cell, longest, not head)}</td>" for cell in row[:_COLUMNS])
+        + "</tr>"
         for row in rows[:most]
     )
     parts.append(f"<tbody>{body}</tbody></table>")
@@ -144,9 +146,9 @@ def rows_card(
     return fit(render(*size) for size in _TRIES)
 
 
-def _cell(value: Any, longest: int) -> Html:
+def _cell(value: Any, longest: int, left: bool = False) -> Html:
     text = escape(value, longest)
-    if isinstance(value, Html) or set(str(value)) <= _NUMERIC:
+    if isinstance(value, Html) or not left and set(str(value)) <= _NUMERIC:
         return text
     # notebooks align cells to the right, as suits numbers; words begin at the left
     return Html(f'<div align="left">{text}</div>')

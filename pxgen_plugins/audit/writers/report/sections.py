@@ -140,7 +140,8 @@ def invalid_section(result: Result) -> list[dict[str, str]]:
 def intervals_note(result: Result) -> str:
     """Return what the intervals are for, and how far another calibration would move shares."""
     noise = "" if result.calibration is None else result.calibration.noise
-    return f"Behind shares: {result.interval_words}." + (f" {noise}." if noise else "")
+    text = f"Intervals are at 95 %, for {result.interval_source}."
+    return f"{text} {noise}." if noise else text
 
 
 def groups_section(result: Result) -> list[dict[str, Any]]:

@@ -148,7 +148,7 @@ def rows_card(
 
 def _cell(value: Any, longest: int, left: bool = False) -> Html:
     text = escape(value, longest)
-    if isinstance(value, Html) or not left and set(str(value)) <= _NUMERIC:
+    if isinstance(value, Html) or (not left and set(str(value)) <= _NUMERIC):
         return text
     # notebooks align cells to the right, as suits numbers; words begin at the left
     return Html(f'<div align="left">{text}</div>')

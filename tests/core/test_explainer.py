@@ -45,7 +45,7 @@ def spread(vae, images):
 
 def test_the_result_is_alibis_explanation_with_all_documented_keys(vae, images):
     explanation = PXGen(vae, threshold=FEW).fit().explain(images)
-    assert type(explanation) is Explanation
+    assert isinstance(explanation, Explanation)
     assert explanation.data.keys() == DEFAULT_DATA_PXGEN.keys()
     assert explanation.meta["type"] == ["blackbox"]
     assert explanation.meta["explanations"] == ["global"]

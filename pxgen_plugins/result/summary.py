@@ -21,6 +21,7 @@ HEAD = ("group", "", "anchors", "share", "95 % interval", "commonest labels")
 _MOST = 6  # criteria, notes
 _LABELS = 3
 _LABEL, _WORD = 16, 60  # characters
+_LITTLE = 0.001  # a share's standard deviation over calibrations that is not worth a number
 _MUCH = 0.5  # share of HILE from which its cause may be the thresholds
 
 
@@ -92,6 +93,8 @@ def _noise(source: CalibrationSummary | None) -> str:
     if not known:
         return "unknown: one calibration repeat, or none, tells nothing of another"
     most = max(known, key=lambda name: known[name])
+    if known[most] < _LITTLE:
+        return "another calibration moves no share by 0.1 points (standard deviation)"
     points = number(100 * known[most], 2)
     return f"another calibration moves {most} by {points} points (standard deviation), others less"
 
@@ -101,16 +104,17 @@ def group_rows(result: Result) -> list[tuple[str, ...]]:
 
     The last column is there only where anchors have labels.
     """
-    rows = []
+    labelled = result.labels is not None
+    rows: list[tuple[str, ...]] = []
     for name in GROUPS:
         group = result.groups[name]
         interval = percent_interval(*group.share_interval)
-        row = (name, STYLES[name].words, f"{group.count:,}", percent(group.fraction), interval)
-        rows.append(row if result.labels is None else (*row, _labels(group)))
+        cells = (name, STYLES[name].words, f"{group.count:,}", percent(group.fraction), interval)
+        rows.append((*cells, _labels(group)) if labelled else cells)
     if len(result.invalid):
         n = len(result.invalid)
-        row = (INVALID, "could not be scored", f"{n:,}", percent(n / result.n), "")
-        rows.append(row if result.labels is None else (*row, ""))
+        cells = (INVALID, "could not be scored", f"{n:,}", percent(n / result.n), "")
+        rows.append((*cells, "") if labelled else cells)
     return rows
 
 

@@ -49,14 +49,14 @@ def evidence_facts(meta: Mapping[str, Any], data: Mapping[str, Any]) -> list[tup
 
 
 def evidence_pictures(data: Mapping[str, Any], n: int) -> tuple[str, Pixels | None]:
-    """Return the entry of the data that can be drawn, and the first n pictures, (n, h, w, c).
+    """Return what of the data can be drawn, in words, and the first n pictures, (n, h, w, c).
 
     Attributions are drawn as signed maps, images as they are.
     """
     for key in ("attributions", "maps"):
         maps = _array(data.get(key))
         if maps is not None and maps.ndim >= 3 and len(maps):
-            return key, diverging(maps[:n])
+            return f"{key} (red raises, blue lowers)", diverging(maps[:n])
     for key in _PICTURES:
         images = _array(data.get(key))
         if images is not None and images.ndim >= 3 and len(images):
@@ -91,9 +91,10 @@ def _describe(value: Any) -> str:
     if array.ndim == 1 and len(array) <= _FIRST:
         return ", ".join(_short(one) for one in array.tolist())
     shape = " x ".join(f"{size:,}" for size in array.shape)
-    if array.dtype.kind in "biu" and array.ndim == 1:
-        first = ", ".join(_short(one) for one in array[:_FIRST].tolist())
-        return f"{shape}: {first}, …"
+    if array.dtype.kind in "biu" and array.ndim <= 2:  # indices, of the first anchor where of many
+        row = array if array.ndim == 1 else array[0]
+        first = ", ".join(_short(one) for one in row[:_FIRST].tolist())
+        return f"{shape}: {first}" + (", …" if array.size > _FIRST else "")
     if array.dtype.kind not in "fiu":
         return shape
     finite = array[np.isfinite(array)] if array.dtype.kind == "f" else array

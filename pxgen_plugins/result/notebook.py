@@ -46,12 +46,12 @@ def groups_card(title: str, meta: Mapping[str, Any], result: Result) -> str:
 
 def evidence_card(title: str, meta: Mapping[str, Any], data: Mapping[str, Any]) -> str:
     """Return another method's explanation as HTML, with its maps or images as pictures."""
-    key, pictures = evidence_pictures(data, _TRIES[0][0])
+    words, pictures = evidence_pictures(data, _TRIES[0][0])
 
     def render(most: int, side: int, colours: int) -> Callable[[], str]:
         def page() -> str:
-            row = [] if pictures is None else [_picture(p, key, side, colours) for p in pictures]
-            drawn = html.line(key, ": ", Html(" ".join(row[:most]))) if row and most else ""
+            row = [] if pictures is None else [_picture(p, words, side, colours) for p in pictures]
+            drawn = html.line(words, ": ", Html(" ".join(row[:most]))) if row and most else ""
             return html.card(
                 title, html.table((), evidence_facts(meta, data), longest=_TEXT), drawn
             )

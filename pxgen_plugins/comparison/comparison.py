@@ -32,6 +32,7 @@ from pxgen_plugins.scoring import Scorer
 from pxgen_plugins.utils import validation
 from pxgen_plugins.utils.errors import ParameterError, caller
 from pxgen_plugins.utils.files import plain
+from pxgen_plugins.utils.html import rows_card
 from pxgen_plugins.utils.progress import bar
 from pxgen_plugins.utils.text import html_page, html_table, markdown_table, number, write
 
@@ -130,6 +131,14 @@ class Comparison:
             for kind, pairs in self.agreement.items()
         )
         return html_page("Comparison", html_table(_HEAD, self._cells()) + agreement)
+
+    def _repr_html_(self) -> str:
+        notes = [
+            f"Agreement, {kind}: "
+            + ", ".join(f"{pair} {value:.2f}" for pair, value in pairs.items())
+            for kind, pairs in self.agreement.items()
+        ]
+        return rows_card("Comparison", self._cells(), notes, _HEAD)
 
     @caller("Comparison.write")
     def write(self, path: str | os.PathLike[str]) -> None:

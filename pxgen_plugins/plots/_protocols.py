@@ -100,6 +100,8 @@ class Study(Protocol):
     """Shares of the groups, setting by setting."""
 
     @property
+    def name(self) -> str: ...
+    @property
     def rows(self) -> Sequence[Mapping[str, Any]]: ...
 
 

@@ -18,6 +18,11 @@ from pxgen_plugins.utils.errors import CapabilityError, ParameterError, caller, 
 
 __all__ = ["Autoencoder"]
 
+_PRIOR = (
+    "Build the Autoencoder with prior=codes, such as those that embed(X) gives for reference data "
+    "X, or with prior=f, where f(n, seed) returns n codes."
+)
+
 
 @register("autoencoder")
 class Autoencoder(Networks):
@@ -92,6 +97,7 @@ class Autoencoder(Networks):
             self._prior = Draw(prior, "prior") if draws else self._reference(prior)
         able = {"embed", "decode", "reconstruct", "layers"}
         self.capabilities = frozenset(able if prior is None else able | {"sample"})
+        self.remedies = {"sample": _PRIOR}
         self._ask("encode", self._noise(2))
         self._ask("decode", self._random_codes())
         if validation.boolean(check, "check"):
@@ -130,9 +136,8 @@ class Autoencoder(Networks):
             ModelError: When a callable one returns another shape.
         """
         if self._prior is None:
-            hint = "Pass prior=codes of reference data or prior=f with f(n, seed) -> codes."
             allowed = "given, for an autoencoder that shall sample"
-            raise CapabilityError("prior", allowed, "None", hint)
+            raise CapabilityError("prior", allowed, "None", _PRIOR)
         if isinstance(self._prior, Tensor):
             generator = torch.Generator().manual_seed(seed)
             z = self._prior[torch.randint(len(self._prior), (n,), generator=generator)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -62,14 +62,15 @@ class Model(Protocol):
         device: Where the model wants its input.
         dtype: In which floating type the model wants its input.
 
-    Four more are read where a model has them. ``autoencodes``, True when ``reconstruct(x)`` is
+    Five more are read where a model has them. ``autoencodes``, True when ``reconstruct(x)`` is
     ``decode(embed(x))``, spares a second embedding. ``open_anchors(X)`` returns the
     :class:`~pxgen_plugins.anchors.Anchors` behind what users pass, for instances that are no arrays
     (texts, rows of a table); ``render(x)`` then returns n strings to show. ``origin`` says what the
     model was made of, where :func:`~pxgen_plugins.models.wrap` or a ``from_...`` function made it.
     ``portion(n, seed, learning)``, of a model with a finite number of samples, returns the function
     (n, seed) by which n of them are drawn part by part, none twice: of those that criteria learn
-    from if ``learning``, else of the others.
+    from if ``learning``, else of the others. ``remedies`` says, by a capability that the model
+    lacks, which argument would give it: a full sentence for the error about it.
     """
 
     capabilities: frozenset[str]
@@ -95,6 +96,7 @@ class GenerativeModel:
     dtype: torch.dtype = torch.float32
     autoencodes: bool = False
     origin: str = ""
+    remedies: Mapping[str, str] = {}
 
     @classmethod
     def example(cls) -> GenerativeModel:
@@ -228,5 +230,8 @@ def require(model: Any, needed: Iterable[str], hint: str) -> None:
 def _missing(model: Any, capability: str, hint: str) -> CapabilityError:
     have = ", ".join(sorted(capabilities(model))) or "nothing"
     allowed = f"able to {capability!r} ({CAPABILITIES[capability]})"
-    got = f"a {type(model).__name__} that declares: {have}"
+    got = f"{type(model).__name__}, which declares: {have}"
+    remedy = getattr(model, "remedies", {}).get(capability)
+    if remedy:
+        hint = f"{remedy} Without that: {hint[0].lower()}{hint[1:]}"
     return CapabilityError("model", allowed, got, hint)

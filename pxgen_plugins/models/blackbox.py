@@ -55,6 +55,7 @@ class BlackBox(GenerativeModel):
         self.n_values = n_values
         self.dtype = torch.float64  # whatever the caller's precision, values lose none of it
         self.capabilities = frozenset({"values"} if sampler is None else {"values", "sample"})
+        self.remedies = {"sample": "Pass sampler=f, where f(n, seed) returns n instances."}
 
     @caller("BlackBox")
     def values(self, x: Tensor) -> Tensor:

@@ -140,6 +140,7 @@ class GAN(Networks):
         able |= {"decode"} if self.autoencodes else set()
         able |= {"score"} if discriminator is not None else set()
         self.capabilities = frozenset(able)
+        self.remedies = {"score": "Build the GAN with discriminator=net."}
         self.inversion = self._inversion_for(inversion)
         if discriminator_output is None and discriminator is not None:
             self.discriminator_output = self._kind_of_output(discriminator)

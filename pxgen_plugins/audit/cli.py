@@ -65,8 +65,9 @@ def run(arguments: list[str]) -> int:
             click.echo(f"pxgen: {visible(line)}", err=True)
         return USAGE
     except WorkerLostError as error:
-        text = f"pxgen: {visible(error)}; what was scored is kept, run it again to go on"
-        click.echo(text, err=True)
+        hint = "Fewer workers or a smaller batch_size take less memory."
+        text = f"{visible(error)}; what was scored is kept, run it again to go on. {hint}"
+        click.echo(f"pxgen: {text}", err=True)
         return INCOMPLETE
     except (OSError, MemoryError) as error:  # the machine's faults, not the program's
         click.echo(f"pxgen: {visible(machine_fault(error), 500)}", err=True)

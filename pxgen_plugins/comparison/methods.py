@@ -15,6 +15,7 @@ from pxgen_plugins.evaluation import quality
 from pxgen_plugins.host import NotFittedError
 from pxgen_plugins.result import Result
 from pxgen_plugins.utils.errors import ParameterError, caller, short_repr
+from pxgen_plugins.utils.redaction import redact, without_addresses
 
 __all__ = ["Method", "methods_of", "pxgen_outcome", "run"]
 
@@ -153,4 +154,4 @@ def _explain(explainer: Any, X: Any, options: dict[str, Any], task: Task) -> Any
 
 
 def _error_text(error: Exception) -> str:
-    return f"{type(error).__name__}: {str(error)[:300]}"
+    return f"{type(error).__name__}: {without_addresses(redact(str(error)))[:300]}"

@@ -62,15 +62,17 @@ class Model(Protocol):
         device: Where the model wants its input.
         dtype: In which floating type the model wants its input.
 
-    Five more are read where a model has them. ``autoencodes``, True when ``reconstruct(x)`` is
+    Six more are read where a model has them. ``autoencodes``, True when ``reconstruct(x)`` is
     ``decode(embed(x))``, spares a second embedding. ``open_anchors(X)`` returns the
     :class:`~pxgen_plugins.anchors.Anchors` behind what users pass, for instances that are no arrays
     (texts, rows of a table); ``render(x)`` then returns n strings to show. ``origin`` says what the
     model was made of, where :func:`~pxgen_plugins.models.wrap` or a ``from_...`` function made it.
     ``portion(n, seed, learning)``, of a model with a finite number of samples, returns the function
     (n, seed) by which n of them are drawn part by part, none twice: of those that criteria learn
-    from if ``learning``, else of the others. ``remedies`` says, by a capability that the model
-    lacks, which argument would give it: a full sentence for the error about it.
+    from if ``learning``, else of the others. ``finite``, True where other seeds give the same
+    samples again, has them counted once in the reference that p-values are taken from.
+    ``remedies`` says, by a capability that the model lacks, which argument would give it: a full
+    sentence for the error about it.
     """
 
     capabilities: frozenset[str]

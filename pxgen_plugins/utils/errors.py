@@ -48,7 +48,10 @@ def short_repr(value: Any) -> str:
         >>> short_repr("knld")
         "'knld'"
     """
-    shape = getattr(value, "shape", None)
+    try:
+        shape = getattr(value, "shape", None)
+    except Exception:  # such as a nested tensor
+        shape = None
     if shape is not None and getattr(value, "dtype", None) is not None and tuple(shape) != ():
         return f"{type(value).__name__} of shape {tuple(shape)} and dtype {value.dtype}"
     if callable(value) and hasattr(value, "__qualname__"):

@@ -26,6 +26,7 @@ _STYLE = (
     "vertical-align:top}"
 )
 
+
 def number(value: float | None, digits: int = 4) -> str:
     """Return a number in some significant digits; whole numbers in full, ``n/a`` without a value.
 

@@ -17,7 +17,7 @@ from torch.utils.data import Subset, TensorDataset
 from pxgen_plugins import PXGen, compare
 from pxgen_plugins.anchors import open_anchors
 from pxgen_plugins.anchors.documents import open_texts
-from pxgen_plugins.anchors.label_text import as_labels
+from pxgen_plugins.anchors.label_text import as_ids, as_labels
 from pxgen_plugins.models import VAE
 from pxgen_plugins.thresholds import Quantile
 from pxgen_plugins.utils.errors import AnchorError, ParameterError, PXGenWarning
@@ -198,6 +198,15 @@ def test_integers_that_floats_cannot_hold_are_not_rounded_in_silence(tmp_path: P
     for source in both(frame, tmp_path):
         anchors = open_anchors(source, sample_shape=(1,), ids="key")
         assert anchors.ids.tolist() == [str(BIG), str(BIG + 1), "5"]
+
+
+@pytest.mark.parametrize("kind", [set, frozenset])
+def test_what_has_no_order_names_no_anchors(kind: type) -> None:
+    for read in (as_labels, as_ids):
+        with pytest.raises(AnchorError, match="per anchor; got"):
+            read(kind("abc"), 3)
+    with pytest.raises(AnchorError, match="X must be texts"):
+        open_texts(kind("abc"), 8)
 
 
 def test_times_as_labels_are_the_same_in_every_library() -> None:

@@ -13,6 +13,7 @@ from typing import Any
 from pxgen_plugins.audit.settings_file import Faults, plain_values, read_file, read_yaml
 from pxgen_plugins.audit.settings_model import TABLES, Settings, validate
 from pxgen_plugins.utils.errors import ParameterError, caller, short_repr
+from pxgen_plugins.utils.redaction import redact_values
 
 __all__ = ["Config", "SettingsError", "config_of", "load_config"]
 
@@ -61,8 +62,8 @@ class Config:
     values: dict[str, Any]
 
     @classmethod
-    def of_plan(cls, values: Mapping[str, Any]) -> Config:
-        """Return the settings in a run's plan, environment variables put in again.
+    def of_plan(cls, values: Mapping[str, Any], folder: Path) -> Config:
+        """Return the settings in the plan of a run folder: :meth:`for_plan` undone.
 
         Raises:
             SettingsError: When a variable is not set.
@@ -71,7 +72,7 @@ class Config:
         content: dict[str, Any] = plain_values(values, faults, late=_LATE)
         if faults:
             raise SettingsError(faults)
-        return cls(content)
+        return cls(cls(content)._rename_paths(lambda path: os.path.normpath(folder / path)))
 
     def __getitem__(self, key: str) -> Any:
         return self.values[key]
@@ -85,6 +86,25 @@ class Config:
         """Return what values, groups and representatives depend on, as JSON holds it."""
         free = {"adapters", "conditions", "baseline", "output", "executor", "name"}
         return {key: value for key, value in self.values.items() if key not in free}
+
+    def for_plan(self) -> dict[str, Any]:
+        """Return :meth:`scoring` with paths relative to the run folder, so that a plan can move.
+
+        Values of environment variables are left out, and what they say of a path stays absolute.
+        """
+
+        def relative(path: str) -> str:
+            plain = os.path.normpath(path)
+            # behind a link, .. leads elsewhere than it reads
+            if redact_values(path) != path or os.path.realpath(plain) != os.path.realpath(path):
+                return path
+            try:
+                return Path(os.path.relpath(plain, self.output)).as_posix()
+            except ValueError:  # on another drive
+                return path
+
+        values: dict[str, Any] = redact_values(self._rename_paths(relative))
+        return values
 
     def portable(self) -> dict[str, Any]:
         """Return :meth:`scoring` with names of files instead of paths, the same in every folder."""

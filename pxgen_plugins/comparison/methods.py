@@ -25,6 +25,7 @@ from pxgen_plugins.host import NotFittedError
 from pxgen_plugins.models.base import capabilities
 from pxgen_plugins.result import Result
 from pxgen_plugins.utils.errors import ParameterError, caller, short_repr
+from pxgen_plugins.utils.redaction import redact, without_addresses
 
 __all__ = ["ALL", "Method", "choose_methods", "methods_of", "pxgen_outcome", "run"]
 
@@ -232,4 +233,4 @@ def _learns(explainer: Any) -> bool:
 
 
 def _error_text(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"
+    return f"{type(error).__name__}: {without_addresses(redact(str(error)))}"

@@ -63,14 +63,17 @@ class Model(Protocol):
         device: Where the model wants its input.
         dtype: In which floating type the model wants its input.
 
-    Four more are read where a model has them. ``autoencodes``, True when ``reconstruct(x)`` is
+    Six more are read where a model has them. ``autoencodes``, True when ``reconstruct(x)`` is
     ``decode(embed(x))``, spares a second embedding. ``open_anchors(X)`` returns the
     :class:`~pxgen_plugins.anchors.Anchors` behind what users pass, for instances that are no arrays
     (texts, rows of a table); ``render(x)`` then returns n strings to show. ``origin`` says what the
     model was made of, where :func:`~pxgen_plugins.models.wrap` or a ``from_...`` function made it.
     ``portion(n, seed, learning)``, of a model with a finite number of samples, returns the function
     (n, seed) by which n of them are drawn part by part, none twice: of those that criteria learn
-    from if ``learning``, else of the others.
+    from if ``learning``, else of the others. ``finite``, True where other seeds give the same
+    samples again, has them counted once in the reference that p-values are taken from.
+    ``remedies`` says, by a capability that the model lacks, which argument would give it: a full
+    sentence for the error about it.
     """
 
     capabilities: frozenset[str]
@@ -232,5 +235,6 @@ def _missing(model: Any, capability: str, hint: str) -> CapabilityError:
     allowed = f"able to {capability!r} ({CAPABILITIES[capability]})"
     got = f"a {type(model).__name__} that declares: {have}"
     remedy = (getattr(model, "remedies", None) or {}).get(capability)
-    hint = hint if remedy is None else f"{hint} {remedy}"
+    if remedy:
+        hint = f"{remedy} Without that: {hint[0].lower()}{hint[1:]}"
     return CapabilityError("model", allowed, got, hint)

@@ -19,6 +19,13 @@ from pxgen_plugins.utils.errors import ModelError, ParameterError, caller, short
 
 __all__ = ["Flow"]
 
+_REMEDIES = {
+    "sample": "Build the Flow with decode=f or with sample=f.",
+    "embed": "Build the Flow with embed=f.",
+    "decode": "Build the Flow with decode=f.",
+    "reconstruct": "Build the Flow with embed=f and decode=g.",
+}
+
 
 @register("flow")
 class Flow(Networks):
@@ -102,6 +109,7 @@ class Flow(Networks):
         self.autoencodes = able >= {"embed", "decode"}
         able |= {"reconstruct"} if self.autoencodes else set()
         self.capabilities = frozenset(able)
+        self.remedies = _REMEDIES
         for role in self._calls:
             self._ask(role, self._random_codes() if role == "decode" else self._noise(2))
         if validation.boolean(check, "check"):

@@ -135,11 +135,11 @@ class GAN(Networks):
         if inversion is not None and not isinstance(inversion, Inversion):
             hint = "Use inversion=Inversion(steps=..., restarts=...) from models.inversion."
             raise ParameterError("inversion", "an Inversion or None", short_repr(inversion), hint)
-        able = {"sample", "embed", "reconstruct", "layers"}
         self.autoencodes = len(self._classes) < 2
-        able |= {"decode"} if self.autoencodes else set()
+        able = {"sample", "embed", "reconstruct", "layers", *(["decode"] * self.autoencodes)}
         able |= {"score"} if discriminator is not None else set()
         self.capabilities = frozenset(able)
+        self.remedies = {"score": "Build the GAN with discriminator=net."}
         self.inversion = self._inversion_for(inversion)
         if discriminator_output is None and discriminator is not None:
             self.discriminator_output = self._kind_of_output(discriminator)

@@ -22,6 +22,11 @@ __all__ = ["LanguageModel"]
 
 _FARTHEST = 64  # characters from where the prompt should end to where a token does
 _ROUNDING = 1e-4
+_REMEDIES = {
+    "sample": "Build the LanguageModel with sample=f, where f(n, seed) returns n texts.",
+    "continuation": "Build the LanguageModel with generate=f, or with tokenize=f and extend=g.",
+    "embed": "Build the LanguageModel with embed=f.",
+}
 
 
 @register("language_model")
@@ -99,6 +104,7 @@ class LanguageModel(GenerativeModel):
         }  # fmt: skip
         able = {names[role] for role in self._functions}
         self.capabilities = frozenset(able if sample is None else able | {"sample"})
+        self.remedies = _REMEDIES
         if embed is not None:
             self.latent_shape = (self._width(),)
 

@@ -137,6 +137,8 @@ def examples_of(
 ) -> Examples | None:
     """Return pixels and reconstructions of anchors, or their texts where the model renders them.
 
+    Anchors that the model cannot reconstruct are left out.
+
     Args:
         scorer: Model and criteria.
         anchors: The anchor set.
@@ -153,6 +155,11 @@ def examples_of(
     bounds = scorer.model.data_range
     able = "reconstruct" in capabilities(scorer.model)
     rebuilt = scorer.reconstruct(anchors, index) if able else None
+    if rebuilt is not None:
+        given = ~np.isnan(rebuilt.reshape(len(index), -1)).all(1)
+        index, rebuilt = index[given], rebuilt[given]
+        if not len(index):
+            return None
     render = getattr(scorer.model, "render", None)
     if render is not None:  # the numbers inside mean nothing to a reader
         batches = scorer.batches(anchors, index, {})  # in the model's own precision

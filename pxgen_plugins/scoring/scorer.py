@@ -22,7 +22,7 @@ from pxgen_plugins.scoring.reader import Reader, always_raises
 from pxgen_plugins.utils.errors import ModelError, PXGenError, caller, short_repr
 from pxgen_plugins.utils.memory import out_of_memory
 from pxgen_plugins.utils.progress import bar
-from pxgen_plugins.utils.redaction import redact
+from pxgen_plugins.utils.redaction import redact, without_addresses
 
 __all__ = ["PRECISIONS", "RECONSTRUCTIONS", "Scorer", "Scores"]
 
@@ -184,17 +184,34 @@ class Scorer(Reader):
         return matrix if matrix is not None else np.empty((0, 1), dtype=np.float32)
 
     def reconstruct(self, anchors: Anchors, index: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Return the reconstructions of the given anchors, shape (len(index), *sample_shape)."""
+        """Return the reconstructions of the given anchors, shape (len(index), *sample_shape).
+
+        One that the model raises for is a row of NaN; the others are not affected.
+        """
         parts = [np.empty((0, *(self.model.sample_shape or ())), dtype=np.float32)]
         # a drawn reconstruction belongs to its anchor's position, so these go one by one
         single = self.reconstruction == "sample" and len(index) > 1
         groups = np.split(index, len(index)) if single else [index]
         for some in groups:
             for start, x in self.batches(anchors, some, {}):
-                with torch.no_grad():
-                    batch = self._batch(x, start, some)
-                    parts.append(batch.reconstruction.float().cpu().numpy())
+                parts += self._reconstructions(x, start, some)
         return np.concatenate(parts)
+
+    def _reconstructions(
+        self, x: Tensor, start: int, index: NDArray[np.int64]
+    ) -> list[NDArray[np.float32]]:
+        """Return the reconstructions of ``x``, which begins at place ``start``, in pieces."""
+        try:
+            with torch.no_grad():
+                return [self._batch(x, start, index).reconstruction.float().cpu().numpy()]
+        except Exception as caught:
+            _cause(caught, len(x))
+            if len(x) == 1:
+                shape = self.model.sample_shape or tuple(x.shape[1:])
+                return [np.full((1, *shape), np.nan, dtype=np.float32)]
+        half = -(-len(x) // 2)
+        first = self._reconstructions(x[:half], start, index)
+        return first + self._reconstructions(x[half:], start + half, index)
 
     def _batch(self, x: Tensor, start: int, index: NDArray[np.int64] | None = None) -> Batch:
         first = start if index is None or not len(index) else int(index[start])
@@ -231,24 +248,16 @@ class Scorer(Reader):
             rows[:] = self._values(x, first + offset)
             return None
         except Exception as caught:
-            # an error of ours with a cause tells what a callable raised; one without, what is wrong
-            # with the model for all anchors
-            error = caught.__cause__ if isinstance(caught, PXGenError) else caught
-            if not isinstance(error, Exception) or isinstance(error, PXGenError):
-                raise
-            memory = out_of_memory(error)
-            if len(x) == 1 and memory:
-                got = f"{type(error).__name__} at a batch of one"
-                hint = "Use a smaller model, another device or more memory."
-                raise ModelError("memory", "enough for one anchor", got, hint) from error
+            error = _cause(caught, len(x))
             if len(x) == 1:
                 rows[:] = np.nan
                 # what could not be read has its own reason: a row stood in for it
-                why = f"the model raised {type(error).__name__}: {redact(str(error))[:200]}"
+                text = without_addresses(redact(str(error)))[:200]
+                why = f"the model raised {type(error).__name__}: {text}"
                 reasons.setdefault(first, why)
                 return caught
             half = -(-len(x) // 2)
-            if memory and half < self.batch_size:
+            if out_of_memory(error) and half < self.batch_size:
                 logger.warning("out of memory at %d anchors, going on with %d", len(x), half)
                 self.batch_size = half
         raised = None
@@ -256,6 +265,21 @@ class Scorer(Reader):
             part = slice(low, low + half)
             raised = self._fill(x[part], first + low, rows[part], reasons, offset) or raised
         return raised
+
+
+def _cause(caught: Exception, n: int) -> Exception:
+    """Return what a model raised for a batch of ``n``; raise what is wrong with it for all anchors.
+
+    An error of ours with a cause tells what a callable raised; one without, what is wrong.
+    """
+    error = caught.__cause__ if isinstance(caught, PXGenError) else caught
+    if not isinstance(error, Exception) or isinstance(error, PXGenError):
+        raise caught
+    if n == 1 and out_of_memory(error):
+        got = f"{type(error).__name__} at a batch of one"
+        hint = "Use a smaller model, another device or more memory."
+        raise ModelError("memory", "enough for one anchor", got, hint) from error
+    return error
 
 
 def _allocate(n: int, d: int) -> NDArray[np.float32]:

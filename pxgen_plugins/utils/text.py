@@ -5,7 +5,6 @@ from __future__ import annotations
 import html
 import math
 import os
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from pxgen_plugins.utils.errors import ParameterError, short_repr
@@ -19,7 +18,6 @@ __all__ = [
     "percent",
     "percent_interval",
     "points",
-    "without_addresses",
     "write",
 ]
 
@@ -28,18 +26,6 @@ _STYLE = (
     "collapse}td,th{border-bottom:1px solid #ccc;padding:.3em .6em;text-align:left;"
     "vertical-align:top}"
 )
-
-_ADDRESS = re.compile(r"\bat 0x[0-9a-fA-F]{6,16}\b")
-
-
-def without_addresses(text: str) -> str:
-    """Return a text without the addresses of objects, which differ from one process to the next.
-
-    Example:
-        >>> without_addresses("cannot add <Net object at 0x7f3a5c0b1d90> and 0x7f3a5c0b1d90")
-        'cannot add <Net object at 0x...> and 0x7f3a5c0b1d90'
-    """
-    return _ADDRESS.sub("at 0x...", text)
 
 
 def number(value: float | None, digits: int = 4) -> str:

@@ -52,6 +52,7 @@ def test_a_newcomer_gets_from_nothing_to_a_verdict(tmp_path, monkeypatch, capsys
     capsys.readouterr()
     assert run(["audit", "pxgen.yaml", *options, "--limit", "1=0.0"]) == PASSED
     out, err = capsys.readouterr()
+    assert err.splitlines()[-1].startswith("took ")  # said, and stored nowhere
     assert "passed" in out
     assert "report.html" in out
     assert "calibrating" in err

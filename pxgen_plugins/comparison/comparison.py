@@ -17,18 +17,20 @@ from pxgen_plugins.comparison.agreement import agreements, evidence_of
 from pxgen_plugins.comparison.cost import measure_cost
 from pxgen_plugins.comparison.methods import methods_of, pxgen_outcome, run
 from pxgen_plugins.comparison.outcome import Outcome, Task
+from pxgen_plugins.comparison.shared_task import compare_models
 from pxgen_plugins.explainer import PXGen
 from pxgen_plugins.models import Model
 from pxgen_plugins.result import Result
 from pxgen_plugins.scoring import Scorer
 from pxgen_plugins.utils import validation
-from pxgen_plugins.utils.errors import ParameterError, caller
+from pxgen_plugins.utils.errors import ParameterError, caller, short_repr
 from pxgen_plugins.utils.files import plain
 from pxgen_plugins.utils.progress import bar
 from pxgen_plugins.utils.text import html_page, html_table, markdown_table, number, write
 
 __all__ = ["Comparison", "compare"]
 
+_METHODS = ("saliency", "protodash", "latent_view")
 _PICTURES = 10  # of a method, at most
 _COLUMNS = ("method", "evidence", "access", "seconds", "peak_mib", "repeatable", "seed_agreement")
 _HEAD = (*_COLUMNS, "quality")
@@ -120,24 +122,33 @@ def compare(
     model: Any,
     X: Any,
     labels: Any = None,
-    methods: Sequence[Any] | Mapping[str, Any] = ("saliency", "protodash", "latent_view"),
+    methods: Sequence[Any] | Mapping[str, Any] | None = None,
     groups: Any = None,
     *,
-    target: Any = "mse",
+    target: Any = None,
     n_anchors: int = 4,
+    indices: Any = None,
     quality: bool = True,
     columns: str | Sequence[str] | None = None,
     anchors_range: tuple[float, float] | None = None,
+    options: Mapping[str, Mapping[str, Any]] | None = None,
+    network: Any = None,
     seed: int = 0,
     verbose: bool = False,
-) -> Comparison:
+) -> Any:
     """Run explainers on the same anchors and put their evidence side by side.
 
     Global methods (prototypes, views, effects) explain the whole set, local ones (attributions,
     counterfactuals) a few anchors of each group. A method that fails is a row with its error.
 
+    Several models, as in ``compare({"VAE": vae, "DCGAN": gan}, X)``, get the same anchors and
+    methods: their groups and who changes group, latent views, units and representatives next to
+    each other, attributions of the same anchors, and the distances of their samples to the anchors.
+    Each has its family's criteria, and all have one rule, ``Conformal(0.05, joint=True)`` on their
+    own samples: 95% of what a model makes is HIHE under it, so shares compare between models.
+
     Args:
-        model: A model of :mod:`pxgen_plugins.models`.
+        model: A model of :mod:`pxgen_plugins.models`, or a mapping from names to several.
         X: The anchors, as for :meth:`PXGen.explain`.
         labels: n labels, or a table's column.
         methods: Names of registered adapters, explainers (ours, Alibi's or a third party's, already
@@ -145,35 +156,71 @@ def compare(
             failure is then a row too), ``(label, method)`` pairs, ``(label, method, X)`` for one
             that explains something else than the anchors' pixels (codes, say), or a mapping from
             label to method.
+            None takes saliency, ProtoDash and the latent view. For several models: names, and
+            classes or functions that make an explainer of the model they are given.
         groups: A PXGen explainer (fitted or not) or an explanation of these anchors; None makes
-            one with default settings.
-        target: What named adapters explain, where they take a target.
-        n_anchors: Anchors that local methods explain, in turn one of each group.
+            one with default settings. For several models: a mapping from their names.
+        target: What named adapters explain, where they take a target; None takes ``"mse"``.
+        n_anchors: Anchors that local methods explain, in turn one of each group; of several models,
+            of each combination of groups, the most frequent one first.
+        indices: Those anchors themselves, by index, in place of ``n_anchors``.
         quality: Measure quality too, which runs local methods several times more.
         columns: A table's columns of anchors, as for :meth:`PXGen.explain`.
         anchors_range: Lowest and highest value that ``X`` may hold, likewise.
+        options: For several models, what differs between them: arguments of this function or of
+            :class:`~pxgen_plugins.PXGen` by model's name, as in ``{"DCGAN": {"intrinsic":
+            "realism", "target": "mse"}}``.
+        network: For several models, what distances between their samples are measured in: from a
+            batch as the first model takes it to features; None takes the elements themselves.
         seed: Seed of adapters made here and of the measures.
         verbose: Show progress on stderr.
 
     Returns:
-        A :class:`Comparison`.
+        A :class:`Comparison`; a :class:`~pxgen_plugins.comparison.ModelComparison` of several
+        models.
 
     Raises:
         ParameterError: When ``model`` is no model, ``groups`` are another model's or other
-            anchors', or labels of methods do not differ.
+            anchors', labels of methods do not differ, or an index is no anchor's.
         AnchorError: When the anchors do not fit the model.
     """
     n_anchors = validation.integer(n_anchors, "n_anchors", minimum=1)
+    if isinstance(model, Mapping):
+        return compare_models(
+            compare,
+            model,
+            X,
+            labels=labels,
+            methods=methods,
+            groups=groups,
+            **({} if target is None else {"target": target}),
+            n_anchors=n_anchors,
+            indices=indices,
+            quality=quality,
+            columns=columns,
+            anchors_range=anchors_range,
+            options=options,
+            network=network,
+            seed=seed,
+            verbose=verbose,
+        )
+    for name, value in (("options", options), ("network", network)):
+        if value is not None:
+            hint = "Pass several models, as in compare({'VAE': vae, 'DCGAN': gan}, X)."
+            raise ParameterError(name, "left out for a single model", short_repr(value), hint)
     if not isinstance(model, Model):
         hint = "Wrap it, as in VAE(net, sample_shape=...)."
         allowed = "a model of pxgen_plugins.models"
         raise ParameterError("model", allowed, type(model).__name__, hint)
-    parsed = methods_of(methods)
+    parsed = methods_of(_METHODS if methods is None else methods)
     anchors = open_for(model, X, labels=labels, columns=columns, anchors_range=anchors_range)
     explanation, cost = _explain_groups(model, anchors, groups, seed)
     result = Result.of(explanation)
     scorer = _scorer(model, explanation, seed)
     local = _local_anchors(result, n_anchors)
+    if indices is not None:
+        rows = validation.positions(indices, "indices", len(anchors))
+        local = np.array(rows, dtype=np.int64)
     able = "reconstruct" in model.capabilities
     task = Task(
         model=model,
@@ -182,7 +229,7 @@ def compare(
         inputs=scorer.inputs(anchors, local),
         features=_features(scorer, anchors, result),
         group=result.group,
-        target=target,
+        target="mse" if target is None else target,
         quality=quality,
         seed=seed,
     )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import html
 import json
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -49,6 +48,7 @@ class ModelComparison:
             method: rank correlation of attributions, Jaccard index of prototypes.
         samples: The first samples of every model, (10, *sample_shape) at most, scaled to the first
             model's range.
+        representatives: The anchors that PXGen's first selector picked, by model, then by group.
         notes: What a reader of the numbers must know, in sentences.
     """
 
@@ -57,6 +57,7 @@ class ModelComparison:
     distances: dict[str, SampleDistance]
     agreement: dict[str, dict[str, float]]
     samples: dict[str, NDArray[np.float32]] = field(default_factory=dict)
+    representatives: dict[str, dict[str, NDArray[np.float32]]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
     @property

@@ -121,6 +121,10 @@ def compare_models(
             for a, b in pairs
         },
         samples={name: drawn[:_PICTURES] for name, drawn in sets.samples.items()},
+        representatives={
+            name: _representatives(model, anchors[name], results[name])
+            for name, model in models.items()
+        },
         notes=sets.notes,
     )
 
@@ -284,6 +288,18 @@ def _sample_sets(
     for name, model in models.items():
         sets.draw(name, model)
     return sets
+
+
+def _representatives(
+    model: Any, anchors: Anchors, result: Result
+) -> dict[str, NDArray[np.float32]]:
+    """Return the picks of the first selector in every group that has any."""
+    scorer = Scorer(model, [])
+    picks = {
+        name: next(iter(group.representatives.values()), np.empty(0, dtype=np.int64))
+        for name, group in result.groups.items()
+    }
+    return {name: scorer.inputs(anchors, rows) for name, rows in picks.items() if len(rows)}
 
 
 def _agreement(one: list[Any], other: list[Any]) -> dict[str, float]:

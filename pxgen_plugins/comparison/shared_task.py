@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import itertools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -81,10 +81,16 @@ def compare_models(
     _check(models)
     given = METHODS if methods is None else methods
     choices = _choices(models, options, groups, inspect.signature(compare).parameters)
+    bound = {
+        name: _bound(choices[name].compare.get("methods", given), model)
+        for name, model in models.items()
+    }
     n_anchors = validation.integer(shared.pop("n_anchors", 4), "n_anchors", minimum=1)
     chosen, seed = shared.pop("indices", None), shared.get("seed", 0)
     opening = {key: shared.pop(key, None) for key in ("labels", "columns", "anchors_range")}
     anchors = {name: open_for(model, X, **opening) for name, model in models.items()}
+    if chosen is not None:
+        chosen = validation.positions(chosen, "indices", len(next(iter(anchors.values()))))
     _check_scale(models, next(iter(anchors.values())), opening["anchors_range"])
     explained = {
         name: _explain(name, model, anchors[name], choices[name], seed)
@@ -96,8 +102,8 @@ def compare_models(
     comparisons = {}
     for name, model in models.items():
         explanation, cost = explained[name]
-        own = {"target": _target(model), **shared, **choices[name].compare, "indices": chosen}
-        own["methods"] = _bound(own.get("methods", given), model)
+        own = {"target": _target(model), **shared, **choices[name].compare}
+        own |= {"methods": bound[name], "indices": chosen}
         with caller(f"compare, model {name!r}"):
             comparison = compare(model, anchors[name], groups=explanation, **own)
         first = replace(comparison.outcomes[0], **cost)
@@ -197,7 +203,7 @@ def _target(model: Any) -> str | None:
 
 def _parse(methods: Any) -> list[Method]:
     """Return the methods, to be bound to each model."""
-    if not isinstance(methods, Mapping):
+    if isinstance(methods, Sequence) and not isinstance(methods, str):
         methods = [
             (entry.__name__, entry) if isinstance(entry, type) else entry for entry in methods
         ]

@@ -63,7 +63,7 @@ def write(
     ax.annotate(text, at, xytext=offset, **look)
 
 
-def draw_instance(ax: Axes, values: Any, column: int, row: int) -> None:
+def draw_instance(ax: Axes, values: Any, column: float, row: float) -> None:
     """Draw an instance in its cell: an image, or bars for a row of numbers."""
     array = np.nan_to_num(np.asarray(values, dtype=float))
     if array.ndim == 1:
@@ -75,7 +75,7 @@ def draw_instance(ax: Axes, values: Any, column: int, row: int) -> None:
     ax.imshow(unit_range(array), cmap="gray", vmin=0, vmax=1, extent=extent, aspect="equal")
 
 
-def draw_attribution(ax: Axes, values: NDArray[Any], column: int, row: int) -> None:
+def draw_attribution(ax: Axes, values: NDArray[Any], column: float, row: float) -> None:
     """Draw an attribution in its cell: red raises the target, blue lowers it, on its own scale."""
     array = np.nan_to_num(values)
     if array.ndim == 1:
@@ -88,7 +88,7 @@ def draw_attribution(ax: Axes, values: NDArray[Any], column: int, row: int) -> N
     ax.imshow(array, cmap="RdBu_r", vmin=-most, vmax=most, extent=extent, aspect="equal")
 
 
-def _cell(column: int, row: int) -> tuple[float, float, float, float]:
+def _cell(column: float, row: float) -> tuple[float, float, float, float]:
     left, top = column * PITCH, row * PITCH
     return left, left + 1.0, top + 1.0, top
 
@@ -99,7 +99,7 @@ def _channels_last(array: NDArray[Any]) -> NDArray[Any]:
     return array
 
 
-def _draw_bars(ax: Axes, values: NDArray[Any], column: int, row: int) -> None:
+def _draw_bars(ax: Axes, values: NDArray[Any], column: float, row: float) -> None:
     left, right, bottom, top = _cell(column, row)
     zero = (top + bottom) / 2.0
     step = 1.0 / len(values)

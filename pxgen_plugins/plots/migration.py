@@ -142,7 +142,9 @@ def _draw_bars(ax: Axes, plan: _Plan, side: int) -> None:
     place = "left" if side == 0 else "right"
     title = ax.set_title(plan.names[side], loc=place, fontsize=BASE, weight="bold", color=INK)
     title.set_gid(f"title:{_SIDES[side]}")
-    ax.set_ylim(max(top for tops in plan.tops for top in tops.values()) + n * _GAP, -0.01 * n)
+    sums = (plan.counts.sum(axis=1), plan.counts.sum(axis=0))
+    ends = [tops[k] + int(of[k]) for tops, of in zip(plan.tops, sums, strict=True) for k in tops]
+    ax.set_ylim(max(ends) + n * _GAP, -0.01 * n)  # room for the words of a low last bar
 
 
 def _draw_bands(ax: Axes, plan: _Plan) -> None:

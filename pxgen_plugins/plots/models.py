@@ -38,7 +38,7 @@ __all__ = ["plot_models"]
 
 _PANEL = 3.0  # inches of a view or a migration, both ways
 _SIDE = 1.0  # inches for the names at the left of pictures
-_SMALLEST, _LARGEST = 0.45, 0.95  # inches of a picture
+_SMALLEST, _LARGEST = 0.45, 0.6  # inches of a picture
 _PICKS = 7  # pictures of a row of a model
 _TITLE = 0.3  # inches of a section's title
 _HEADS = 0.45  # inches of the heads of columns
@@ -183,7 +183,7 @@ def _draw_evidence(ax: Axes, comparison: ModelComparison, columns: list[str]) ->
             second = f"{kind} {anchor_text(result, index)}" if at == 0 else ""
             draw_head(ax, row, f"{clean(name, 14)}: {group}", second, colour)
             if at == 0:
-                draw_instance(ax, one.anchors[place], 0, row)
+                draw_instance(ax, one.anchors[place], 0, row + (len(models) - 1) / 2)
             if one.reconstructions is not None:
                 draw_instance(ax, one.reconstructions[place], 1, row)
             for column, values in maps.items():

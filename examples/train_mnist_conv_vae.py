@@ -76,7 +76,7 @@ def train(
             noise = torch.randn(len(x), recipe.latent_size, generator=generator)
             loss = loss_sum(x, *net(x, noise))
             optimiser.zero_grad()
-            (loss / len(x)).backward()
+            (loss / len(x)).backward()  # type: ignore[no-untyped-call]
             optimiser.step()
             schedule.step()
             total += loss.item()

@@ -144,8 +144,8 @@ def compare(
     Several models, as in ``compare({"VAE": vae, "DCGAN": gan}, X)``, get the same anchors and
     methods: their groups and who changes group, latent views, units and representatives next to
     each other, attributions of the same anchors, and the distances of their samples to the anchors.
-    Each has its family's criteria, and all have one rule, ``Conformal(0.05, joint=True)`` on their
-    own samples: 95% of what a model makes is HIHE under it, so shares compare between models.
+    Each has its family's criteria, and all have one rule, ``Conformal(0.05, n_samples=2_000,
+    joint=True)``: 95% of what a model makes is HIHE under it, so shares compare between models.
 
     Args:
         model: A model of :mod:`pxgen_plugins.models`, or a mapping from names to several.

@@ -139,8 +139,8 @@ def _draw_bars(ax: Axes, plan: _Plan, side: int) -> None:
         words, at = f"{name}  {share_text(tall, tall / n)}", (outer, top + tall / 2)
         text = ax.annotate(words, at, color=_dark(k), fontsize=TINY, **look)
         text.set_gid(f"count:{_SIDES[side]}:{name}")
-    place = "left" if side == 0 else "right"
-    title = ax.set_title(plan.names[side], loc=place, fontsize=BASE, weight="bold", color=INK)
+    bold: dict[str, Any] = {"fontsize": BASE, "weight": "bold", "color": INK}
+    title = ax.set_title(plan.names[side], loc="left" if side == 0 else "right", **bold)
     title.set_gid(f"title:{_SIDES[side]}")
     sums = (plan.counts.sum(axis=1), plan.counts.sum(axis=0))
     ends = [tops[k] + int(of[k]) for tops, of in zip(plan.tops, sums, strict=True) for k in tops]

@@ -161,10 +161,10 @@ def _columns(comparison: ModelComparison) -> list[str]:
 
 
 def _draw_evidence(ax: Axes, comparison: ModelComparison, columns: list[str]) -> None:
-    for column, name in enumerate(columns):
+    for place, name in enumerate(columns):
         lines = "\n".join(textwrap.wrap(clean(name.replace("_", " "), 30), 12))
         look: dict[str, Any] = {"ha": "center", "va": "bottom", "color": MUTED}
-        write(ax, lines, (column * PITCH + 0.5, 0.0), (0.0, 3.0), **look)
+        write(ax, lines, (place * PITCH + 0.5, 0.0), (0.0, 3.0), **look)
     models = list(comparison.comparisons)
     for at, name in enumerate(models):
         one = comparison.comparisons[name]
@@ -261,7 +261,7 @@ def _draw_units(figure: AnyFigure, units: Mapping[str, _Units | None]) -> list[A
     if image is not None:
         bar = figure.colorbar(image, ax=axes, pad=0.01, aspect=10)
         bar.ax.tick_params(labelsize=TINY, length=2)
-        bar.outline.set_visible(False)  # type: ignore[operator]  # a spine, untyped as such
+        bar.outline.set_visible(False)
     return axes
 
 

@@ -126,10 +126,12 @@ def positions(value: Any, parameter: str, n: int) -> list[int]:
         rows = list(value)
     except TypeError as error:
         raise ParameterError(parameter, allowed, short_repr(value), hint) from error
-    whole = [r for r in rows if isinstance(r, numbers.Integral) and not isinstance(r, bool)]
-    if len(whole) < len(rows) or len(set(whole)) < len(rows) or not all(0 <= r < n for r in whole):
+    whole = [
+        int(row) for row in rows if isinstance(row, numbers.Integral) and not isinstance(row, bool)
+    ]
+    if len(whole) < len(rows) or len(set(whole)) < len(rows) or not set(whole) <= set(range(n)):
         raise ParameterError(parameter, allowed, short_repr(value), hint)
-    return [int(row) for row in whole]
+    return whole
 
 
 def function(value: Any, parameter: str, signature: str) -> Any:

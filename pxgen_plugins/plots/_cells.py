@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.gridspec import SubplotSpec
+from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from pxgen_plugins.plots._layout import AnyFigure
@@ -64,7 +65,10 @@ def write(
 
 
 def draw_instance(ax: Axes, values: Any, column: float, row: float) -> None:
-    """Draw an instance in its cell: an image, or bars for a row of numbers."""
+    """Draw an instance in its cell: an image, or bars for a row of numbers.
+
+    An image within [0, 1] is drawn as it is; another range is stretched to it.
+    """
     array = np.nan_to_num(np.asarray(values, dtype=float))
     if array.ndim == 1:
         _draw_bars(ax, array, column, row)
@@ -72,7 +76,13 @@ def draw_instance(ax: Axes, values: Any, column: float, row: float) -> None:
     array = _channels_last(array)
     array = array.sum(axis=-1) if array.ndim == 3 and array.shape[-1] != 3 else array
     extent = _cell(column, row)
-    ax.imshow(unit_range(array), cmap="gray", vmin=0, vmax=1, extent=extent, aspect="equal")
+    inside = array.size and array.min() >= 0.0 and array.max() <= 1.0
+    array = array if inside else unit_range(array)
+    ax.imshow(array, cmap="gray", vmin=0, vmax=1, extent=extent, aspect="equal")
+    left, right, bottom, top = extent  # a frame, so that a white image is seen on white
+    frame = Rectangle((left, top), right - left, bottom - top, fill=False, edgecolor=FAINT)
+    frame.set_linewidth(0.4)
+    ax.add_patch(frame)
 
 
 def draw_attribution(ax: Axes, values: NDArray[Any], column: float, row: float) -> None:

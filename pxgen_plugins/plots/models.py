@@ -23,7 +23,6 @@ from pxgen_plugins.plots._cells import (
     write,
 )
 from pxgen_plugins.plots._layout import AnyFigure
-from pxgen_plugins.plots._names import anchor_text
 from pxgen_plugins.plots._protocols import Comparison, ModelComparison
 from pxgen_plugins.plots._text import clean
 from pxgen_plugins.plots.migration import plot_migration
@@ -43,7 +42,8 @@ _PICKS = 7  # pictures of a row of a model
 _TITLE = 0.3  # inches of a section's title
 _HEADS = 0.45  # inches of the heads of columns
 _UNITS = 1.0  # inches of the panels of units
-_CHANNELS = 8  # a layer of fewer channels has too few to tell groups apart
+_CHANNELS = 16  # a layer of fewer channels has too few to tell groups apart
+_FEWEST = 5  # anchors of a group whose shares are shown
 
 
 class _Units(NamedTuple):
@@ -179,8 +179,7 @@ def _draw_evidence(ax: Axes, comparison: ModelComparison, columns: list[str]) ->
             row = place * len(models) + at
             group = str(result.group[index])
             colour = STYLES[group].dark if group in STYLES else MUTED
-            kind = "anchor" if result.labels is None else "label"
-            second = f"{kind} {anchor_text(result, index)}" if at == 0 else ""
+            second = _words(result, index) if at == 0 else ""
             draw_head(ax, row, f"{clean(name, 14)}: {group}", second, colour)
             if at == 0:
                 draw_instance(ax, one.anchors[place], 0, row + (len(models) - 1) / 2)
@@ -192,6 +191,13 @@ def _draw_evidence(ax: Axes, comparison: ModelComparison, columns: list[str]) ->
     for row in range(len(models), len(models) * len(one.indices), len(models)):
         height = row * PITCH - (PITCH - 1.0) / 2.0
         ax.plot(ax.get_xlim(), [height, height], color=FAINT, linewidth=0.6, clip_on=False)
+
+
+def _words(result: Result, index: int) -> str:
+    """Return a label, or the position of an anchor without one; short ones say which."""
+    text = clean(str(index if result.labels is None else result.labels[index]), 18)
+    kind = "anchor" if result.labels is None else "label"
+    return f"{kind} {text}" if len(text) < 8 else text
 
 
 def _picks(
@@ -230,7 +236,8 @@ def _units(comparison: Comparison) -> _Units | None:
         data: Mapping[str, Any] = getattr(outcome.explanation, "data", {})
         if not isinstance(data.get("layers"), Mapping) or "counts" not in data:
             continue
-        some = np.flatnonzero(np.asarray(data["counts"]) > 0)
+        counts = np.asarray(data["counts"])
+        some = np.flatnonzero(counts >= min(_FEWEST, counts.max()))
         groups = [str(data["group_names"][at]) for at in some]
         for layer, statistics in data["layers"].items():
             fires = np.asarray(statistics["fires"], dtype=np.float64)[some]

@@ -193,7 +193,9 @@ class ModelComparison:
         for row in self.table():
             cells = ["" if row[key] is None else _cell(row[key]) for key in _COLUMNS]
             quality = ", ".join(
-                f"{name} {_cell(value)}" for name, value in row["quality"].items() if value != {}
+                f"{name} {_cell(value)}"
+                for name, value in row["quality"].items()
+                if value is not None
             )
             rows.append([*cells, f"failed: {row['error']}" if row["error"] else quality])
         return _Section("Methods", [*_COLUMNS, "quality"], rows, len(_COLUMNS) + 1)

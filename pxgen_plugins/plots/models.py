@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-import textwrap
+import re
 from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any, NamedTuple
@@ -92,7 +92,7 @@ def plot_models(
     parts: Any = figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0]
     axes = _draw_maps(parts[0], comparison)
     axes.append(page(parts[1], parts[1].add_gridspec(1, 1)[0], len(columns), n_rows))
-    _draw_evidence(axes[-1], comparison, columns)
+    _draw_evidence(axes[-1], comparison, columns, large * PITCH)
     places = parts[2].add_gridspec(1, len(names))
     for place, name in enumerate(names):
         axes.append(page(parts[2], places[place], _PICKS, n_picks))
@@ -160,9 +160,24 @@ def _columns(comparison: ModelComparison) -> list[str]:
     return ["original", "rebuilt", *dict.fromkeys(labels)]
 
 
-def _draw_evidence(ax: Axes, comparison: ModelComparison, columns: list[str]) -> None:
+def _head(name: str, width: float) -> str:
+    """Return the head of a column in lines of at most ``width`` inches, where its words allow."""
+    words = []
+    for word in clean(name.replace("_", " "), 30).split():
+        narrow = layout.text_width(word) <= width
+        words += [word] if narrow else re.split(r"(?<=[a-z])(?=[A-Z])", word)  # as in GradientShap
+    lines: list[str] = []
+    for word in words:
+        if lines and layout.text_width(f"{lines[-1]} {word}") <= width:
+            lines[-1] += f" {word}"
+        else:
+            lines.append(word)
+    return "\n".join(lines)
+
+
+def _draw_evidence(ax: Axes, comparison: ModelComparison, columns: list[str], width: float) -> None:
     for place, name in enumerate(columns):
-        lines = "\n".join(textwrap.wrap(clean(name.replace("_", " "), 30), 12))
+        lines = _head(name, 0.95 * width)
         look: dict[str, Any] = {"ha": "center", "va": "bottom", "color": MUTED}
         write(ax, lines, (place * PITCH + 0.5, 0.0), (0.0, 3.0), **look)
     models = list(comparison.comparisons)

@@ -162,7 +162,7 @@ def _columns(comparison: ModelComparison) -> list[str]:
 
 def _head(name: str, width: float) -> str:
     """Return the head of a column in lines of at most ``width`` inches, where its words allow."""
-    words = []
+    words: list[str] = []
     for word in clean(name.replace("_", " "), 30).split():
         narrow = layout.text_width(word) <= width
         words += [word] if narrow else re.split(r"(?<=[a-z])(?=[A-Z])", word)  # as in GradientShap

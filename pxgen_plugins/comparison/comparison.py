@@ -25,12 +25,13 @@ from pxgen_plugins.comparison.preparation import (
     local_anchors,
     pass_seconds,
 )
+from pxgen_plugins.comparison.shared_task import compare_models
 from pxgen_plugins.explainer import PXGen
 from pxgen_plugins.models import Model
 from pxgen_plugins.result import Result
 from pxgen_plugins.scoring import Scorer
 from pxgen_plugins.utils import validation
-from pxgen_plugins.utils.errors import ParameterError, caller
+from pxgen_plugins.utils.errors import ParameterError, caller, short_repr
 from pxgen_plugins.utils.files import plain
 from pxgen_plugins.utils.html import rows_card
 from pxgen_plugins.utils.progress import bar
@@ -167,20 +168,29 @@ def compare(
     checkpoints: Any = None,
     explainer: Any = None,
     n_anchors: int = 4,
+    indices: Any = None,
     quality: bool = True,
     columns: str | Sequence[str] | None = None,
     anchors_range: tuple[float, float] | None = None,
+    options: Mapping[str, Mapping[str, Any]] | None = None,
+    network: Any = None,
     seed: int = 0,
     verbose: bool = False,
-) -> Comparison:
+) -> Any:
     """Run explainers on the same anchors and put their evidence side by side.
 
     Global methods (prototypes, views, effects) explain the whole set, local ones (attributions,
     counterfactuals) a few anchors of each group. A method that cannot serve the model is a row
     with the reason, one that fails a row with its error.
 
+    Several models, as in ``compare({"VAE": vae, "DCGAN": gan}, X)``, get the same anchors and
+    methods: their groups and who changes group, latent views, units and representatives next to
+    each other, attributions of the same anchors, and the distances of their samples to the anchors.
+    Each has its family's criteria, and all have one rule, ``Conformal(0.05, n_samples=2_000,
+    joint=True)``: 95% of what a model makes is HIHE under it, so shares compare between models.
+
     Args:
-        model: A model of :mod:`pxgen_plugins.models`.
+        model: A model of :mod:`pxgen_plugins.models`, or a mapping from names to several.
         X: The anchors, as for :meth:`PXGen.explain`.
         labels: n labels, or a table's column.
         methods: Names of registered adapters, explainers (ours, Alibi's or a third party's),
@@ -188,9 +198,10 @@ def compare(
             ``(label, method, X)`` for one that explains something else than the anchors' pixels
             (codes, say), or a mapping from label to method. None takes an attribution, prototypes
             and a view that the model can serve; ``"all"`` every registered adapter. Of these two,
-            methods that would take minutes are rows that say so.
+            methods that would take minutes are rows that say so. For several models: names, and
+            classes or functions that make an explainer of the model they are given.
         groups: A PXGen explainer (fitted or not) or an explanation of these anchors; None makes
-            one with default settings.
+            one with default settings. For several models: a mapping from their names.
         target: What named adapters explain, where they take a target; None takes a criterion of
             the groups that has a gradient and is not costly, extrinsic before intrinsic.
         training: Samples that the model was trained on, for methods that learn from them. Without
@@ -198,23 +209,56 @@ def compare(
         checkpoints: Of the training, as for VAETracIn.
         explainer: A fitted PXGen, for methods that take its thresholds where ``groups`` is an
             explanation; else the one of the groups.
-        n_anchors: Anchors that local methods explain, in turn one of each group.
+        n_anchors: Anchors that local methods explain, in turn one of each group; of several
+            models, of each combination of groups, the most frequent one first.
+        indices: Those anchors themselves, by index, in place of ``n_anchors``.
         quality: Measure quality too, which runs local methods several times more.
         columns: A table's columns of anchors, as for :meth:`PXGen.explain`.
         anchors_range: Lowest and highest value that ``X`` may hold, likewise.
+        options: For several models, what differs between them: arguments of this function or of
+            :class:`~pxgen_plugins.PXGen` by model's name, as in ``{"DCGAN": {"intrinsic":
+            "realism", "target": "mse"}}``.
+        network: For several models, what distances between their samples are measured in: from a
+            batch as the first model takes it to features; None takes the elements themselves.
         seed: Seed of adapters made here and of the measures.
         verbose: Show progress on stderr.
 
     Returns:
-        A :class:`Comparison`.
+        A :class:`Comparison`; a :class:`~pxgen_plugins.comparison.ModelComparison` of several
+        models.
 
     Raises:
         ParameterError: When ``model`` is no model, ``groups`` are another model's or other
-            anchors', or labels of methods do not differ.
+            anchors', labels of methods do not differ, or an index is no anchor's.
         AnchorError: When the anchors do not fit the model.
     """
     whole, shared = Stopwatch(), Stopwatch()
     n_anchors = validation.integer(n_anchors, "n_anchors", minimum=1)
+    if isinstance(model, Mapping):
+        return compare_models(
+            compare,
+            model,
+            X,
+            labels=labels,
+            methods=methods,
+            groups=groups,
+            target=target,
+            training=training,
+            checkpoints=checkpoints,
+            n_anchors=n_anchors,
+            indices=indices,
+            quality=quality,
+            columns=columns,
+            anchors_range=anchors_range,
+            options=options,
+            network=network,
+            seed=seed,
+            verbose=verbose,
+        )
+    for name, value in (("options", options), ("network", network)):
+        if value is not None:
+            hint = "Pass several models, as in compare({'VAE': vae, 'DCGAN': gan}, X)."
+            raise ParameterError(name, "left out for a single model", short_repr(value), hint)
     if not isinstance(model, Model):
         hint = "Wrap it, as in VAE(net, sample_shape=...)."
         allowed = "a model of pxgen_plugins.models"
@@ -233,7 +277,9 @@ def compare(
                 "training": training,
                 "checkpoints": checkpoints,
             }
-            task = _prepare(model, anchors, explanation, n_anchors, target, quality, seed, given)
+            task = _prepare(
+                model, anchors, explanation, n_anchors, indices, target, quality, seed, given
+            )
             task.pass_seconds.update({k: v for k, v in cost.items() if k == "score"})
             parsed = choose_methods(methods, task) if automatic else parsed
         outcomes = [pxgen_outcome(explanation, cost, task)]
@@ -265,6 +311,7 @@ def _prepare(
     anchors: Anchors,
     explanation: Any,
     n_anchors: int,
+    indices: Any,
     target: Any,
     quality: bool,
     seed: int,
@@ -273,6 +320,9 @@ def _prepare(
     """Return what all methods share; ``given`` is what only some of them take."""
     scorer, result = _scorer(model, explanation, seed), Result.of(explanation)
     local = local_anchors(result, n_anchors)
+    if indices is not None:
+        rows = validation.positions(indices, "indices", len(anchors))
+        local = np.array(rows, dtype=np.int64)
     inputs = scorer.inputs(anchors, local)
     if target is None:
         fitted = given["explainer"]  # its criteria know what they learned

@@ -13,8 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pxgen_plugins.anchors import Anchors, open_for
-from pxgen_plugins.comparison.agreement import agreements, evidence_of
-from pxgen_plugins.comparison.cost import Stopwatch, measure_cost
+from pxgen_plugins.comparison.agreement import agreements
+from pxgen_plugins.comparison.cost import Stopwatch
+from pxgen_plugins.comparison.explained_groups import (
+    explain_groups,
+    fitted_explainer,
+    scorer_of,
+)
 from pxgen_plugins.comparison.methods import ALL, choose_methods, methods_of, pxgen_outcome, run
 from pxgen_plugins.comparison.outcome import SHARED, Outcome, Task
 from pxgen_plugins.comparison.pictures import pictures
@@ -26,10 +31,8 @@ from pxgen_plugins.comparison.preparation import (
     pass_seconds,
 )
 from pxgen_plugins.comparison.shared_task import compare_models
-from pxgen_plugins.explainer import PXGen
 from pxgen_plugins.models import Model
 from pxgen_plugins.result import Result
-from pxgen_plugins.scoring import Scorer
 from pxgen_plugins.utils import validation
 from pxgen_plugins.utils.errors import ParameterError, caller, short_repr
 from pxgen_plugins.utils.files import plain
@@ -270,10 +273,10 @@ def compare(
             anchors = open_for(
                 model, X, labels=labels, columns=columns, anchors_range=anchors_range
             )
-        explanation, fitted, cost = _explain_groups(model, anchors, groups, seed)
+        explanation, fitted, cost = explain_groups(model, anchors, groups, seed)
         with shared.running():
             given = {
-                "explainer": _fitted(explainer, fitted, model),
+                "explainer": fitted_explainer(explainer, fitted, model),
                 "training": training,
                 "checkpoints": checkpoints,
             }
@@ -288,7 +291,7 @@ def compare(
                 outcomes.append(run(method, task))
                 progress.update()
         with shared.running():
-            scorer, result = _scorer(model, explanation, seed), Result.of(explanation)
+            scorer, result = scorer_of(model, explanation, seed), Result.of(explanation)
             able = "reconstruct" in model.capabilities
             reconstructions = scorer.reconstruct(anchors, task.local) if able else None
             shown = pictures(scorer, anchors, result, outcomes)
@@ -318,7 +321,7 @@ def _prepare(
     given: Mapping[str, Any],
 ) -> Task:
     """Return what all methods share; ``given`` is what only some of them take."""
-    scorer, result = _scorer(model, explanation, seed), Result.of(explanation)
+    scorer, result = scorer_of(model, explanation, seed), Result.of(explanation)
     local = local_anchors(result, n_anchors)
     if indices is not None:
         rows = validation.positions(indices, "indices", len(anchors))
@@ -345,54 +348,6 @@ def _prepare(
         pass_seconds=costs,
         **given,
     )
-
-
-def _explain_groups(
-    model: Model, anchors: Anchors, groups: Any, seed: int
-) -> tuple[Any, PXGen | None, dict[str, float]]:
-    """Return PXGen's explanation, and by whom and at what cost where it is made here."""
-    if groups is not None and not isinstance(groups, PXGen):
-        if evidence_of(groups) != "groups" or len(groups.group) != len(anchors):
-            hint = "Pass what PXGen.explain returned for these anchors."
-            allowed = f"a PXGen, or its explanation of the {len(anchors)} anchors"
-            raise ParameterError("groups", allowed, type(groups).__name__, hint)
-        return groups, None, {}
-    explainer = groups if groups is not None else PXGen(model, seed=seed)
-    if explainer.predictor is not model:
-        hint = "Make it with the model that is compared."
-        raise ParameterError("groups", "a PXGen of the same model", "another's", hint)
-    watch = Stopwatch()
-    with measure_cost() as cost:
-        if explainer.calibration is None:
-            explainer.fit()
-        with watch.running():
-            explanation = explainer.explain(anchors)
-    return explanation, explainer, {**cost, "score": watch.seconds / max(1, len(anchors))}
-
-
-def _fitted(explainer: Any, own: PXGen | None, model: Model) -> PXGen | None:
-    """Return the fitted PXGen whose thresholds methods may take, or None.
-
-    Raises:
-        ParameterError: When the one given is no fitted PXGen of this model.
-    """
-    if explainer is None:
-        return own
-    good = isinstance(explainer, PXGen) and explainer.calibration is not None
-    if not good or explainer.predictor is not model:
-        hint = "Pass PXGen(model).fit()."
-        allowed = "a fitted PXGen of the same model"
-        raise ParameterError("explainer", allowed, type(explainer).__name__, hint)
-    fitted: PXGen = explainer
-    return fitted
-
-
-def _scorer(model: Model, explanation: Any, seed: int) -> Scorer:
-    """Return a scorer with the explanation's settings: shown is the reconstruction it scored."""
-    params = explanation.meta.get("params", {})
-    names = ("seed", "reconstruction", "precision")
-    known = {name: params[name] for name in names if params.get(name) is not None}
-    return Scorer(model, [], **{"seed": seed, **known})
 
 
 def _cell(value: Any) -> str:

@@ -146,6 +146,8 @@ def pxgen_outcome(explanation: Any, cost: dict[str, float], task: Task) -> Outco
 
 
 def _method(entry: Any) -> Method:
+    if isinstance(entry, Method):
+        return entry
     if isinstance(entry, tuple) and len(entry) in (2, 3) and isinstance(entry[0], str):
         return Method(*entry)
     if isinstance(entry, str):

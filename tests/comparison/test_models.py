@@ -129,7 +129,9 @@ def test_json_is_strict_and_holds_the_table(different):
     assert content["models"] == ["VAE", "permuted"]
     assert content["indices"] == different.indices.tolist()
     assert [(row["model"], row["method"]) for row in content["table"]] == [
-        (name, method) for name in content["models"] for method in ["PXGen", *METHODS]
+        (name, method)
+        for name in content["models"]
+        for method in ["PXGen", *METHODS, "shared work"]
     ]
     matrix = different.migration["VAE / permuted"].matrix
     assert content["migration"]["VAE / permuted"]["matrix"] == matrix.tolist()
@@ -185,7 +187,7 @@ def test_each_family_has_its_criteria_and_bytes_are_scaled_to_each_range(X):
     np.testing.assert_allclose(low, 2.0 * high - 1.0, atol=1e-5)
     rows = {(row["model"], row["method"]): row for row in found.table()}
     assert rows["GAN", "saliency"]["error"] is None  # its target is the discriminator's score
-    assert "encode" in rows["GAN", "vae_tracin"]["error"]
+    assert "encode" in rows["GAN", "vae_tracin"]["reason"]
     assert found.samples["GAN"].min() >= 0.0  # in the first model's range
     with pytest.raises(ParameterError, match=r"anchors_range must be given where models differ"):
         both(models, X, methods=[])

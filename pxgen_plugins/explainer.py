@@ -8,12 +8,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from pxgen_plugins import __version__, saving, scoring, thresholds
+from pxgen_plugins import __version__, defaults, saving, scoring
 from pxgen_plugins.anchors import open_for
 from pxgen_plugins.criteria.base import KINDS
 from pxgen_plugins.criteria.fitted_criterion import FittedCriterion
 from pxgen_plugins.criteria.parsing import as_list, settings
-from pxgen_plugins.criteria.parsing import parse as parse_criteria
 from pxgen_plugins.groups import RULES
 from pxgen_plugins.host import (
     Explainer,
@@ -24,7 +23,7 @@ from pxgen_plugins.host import (
     warn_version,
 )
 from pxgen_plugins.models import BlackBox, capabilities
-from pxgen_plugins.models.predictor import as_model, is_function, sample_shape
+from pxgen_plugins.models.predictor import as_model, sample_shape
 from pxgen_plugins.models.runtime import Autocast
 from pxgen_plugins.representatives import parse
 from pxgen_plugins.result.assembly import assemble
@@ -36,6 +35,8 @@ from pxgen_plugins.utils.errors import ParameterError, caller, short_repr
 from pxgen_plugins.utils.files import plain
 
 __all__ = ["PXGen"]
+
+_NOT_ARGUMENTS = ("chosen", "pxgen_plugins_version")  # of the parameters in the metadata
 
 
 class PXGen(PredictorHolder, Explainer, FitMixin):  # type: ignore[misc]  # alibi's attrs classes are untyped
@@ -52,6 +53,9 @@ class PXGen(PredictorHolder, Explainer, FitMixin):  # type: ignore[misc]  # alib
             ``extrinsic``.
         intrinsic: One or several intrinsic criteria: a registered name, a mapping with ``"name"``
             and parameters, or a Criterion. For a callable predictor: the names of its columns.
+            None chooses by what the model can do and what that costs it, as do ``extrinsic`` and
+            ``threshold`` (see :mod:`pxgen_plugins.defaults`): the paper's criteria and rule for a
+            model with a posterior. ``meta["params"]["chosen"]`` says what was chosen, and why.
         extrinsic: Likewise, extrinsic.
         threshold: A rule of :mod:`pxgen_plugins.thresholds`, its name, or a mapping with its
             ``"name"``.
@@ -97,8 +101,8 @@ class PXGen(PredictorHolder, Explainer, FitMixin):  # type: ignore[misc]  # alib
     def __init__(
         self,
         predictor: Any,
-        intrinsic: Any = "kld",
-        extrinsic: Any = "mse",
+        intrinsic: Any = None,
+        extrinsic: Any = None,
         threshold: Any = None,
         selectors: Any = ("k_center", "k_dispersion"),
         n_representatives: int = 10,
@@ -130,10 +134,10 @@ class PXGen(PredictorHolder, Explainer, FitMixin):  # type: ignore[misc]  # alib
         self.examples = examples
         if examples is not None:
             self.examples = validation.boolean(examples, "examples")
-        self.threshold = thresholds.make(thresholds.MeanMax() if threshold is None else threshold)
         self.choices = parse(selectors, space, standardize)
         self.sampler = sampler
-        self.criteria = parse_criteria(intrinsic, extrinsic, is_function(predictor))
+        choice = defaults.choose(predictor, intrinsic, extrinsic, threshold)
+        self.criteria, self.threshold = choice.criteria, choice.threshold
         kinds = [criterion.kind for criterion in self.criteria]
         several = max(kinds.count(kind) for kind in KINDS) > 1
         if rule == "mean" and several and not self.threshold.samples:
@@ -160,6 +164,7 @@ class PXGen(PredictorHolder, Explainer, FitMixin):  # type: ignore[misc]  # alib
             "device": self.device,
             "seed": self.seed,
             "verbose": verbose,
+            "chosen": choice.reasons,
             "pxgen_plugins_version": __version__,
         }
         self._update_metadata(params, params=True)
@@ -308,13 +313,14 @@ class PXGen(PredictorHolder, Explainer, FitMixin):  # type: ignore[misc]  # alib
             ParameterError: When the folder is not readable, or an override is needed.
         """
         saved = saving.read(path)
-        params = {k: v for k, v in saved.params.items() if k != "pxgen_plugins_version"}
+        params = {k: v for k, v in saved.params.items() if k not in _NOT_ARGUMENTS}
         try:
             explainer = cls(predictor, **{**params, **overrides})
         except (ParameterError, TypeError) as error:
             hint = f"Pass what JSON cannot hold to load, as in load(path, model, space=f): {error}"
             got = short_repr(str(path))
             raise ParameterError("settings", "complete without callables", got, hint) from error
+        explainer.meta["params"]["chosen"] = saved.params.get("chosen", {})
         warn_version(saved.params.get("pxgen_plugins_version"))
         explainer._shape = saved.sample_shape if explainer._shape is None else explainer._shape
         explainer.calibration = saved.calibration

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any, Protocol, runtime_checkable
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
+from typing import Any, Protocol, cast, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -18,6 +19,8 @@ __all__ = [
     "GenerativeModel",
     "Model",
     "capabilities",
+    "own_features",
+    "passes",
     "properties",
     "register",
     "require",
@@ -62,7 +65,11 @@ class Model(Protocol):
         device: Where the model wants its input.
         dtype: In which floating type the model wants its input.
 
-    Four more are read where a model has them. ``autoencodes``, True when ``reconstruct(x)`` is
+    Six more are read where a model has them. ``costs`` says how many passes of its network an
+    instance takes, by capability: 50 for ``"sample"``, say, where that is a loop of 50 steps; 1
+    where nothing is said, and a step with its gradient counts as 2. ``features(x)``, of a model of
+    a table, which has ``columns``, returns rows (n, f) whose distances do not depend on the units
+    of columns. ``autoencodes``, True when ``reconstruct(x)`` is
     ``decode(embed(x))``, spares a second embedding. ``open_anchors(X)`` returns the
     :class:`~pxgen_plugins.anchors.Anchors` behind what users pass, for instances that are no arrays
     (texts, rows of a table); ``render(x)`` then returns n strings to show. ``origin`` says what the
@@ -95,6 +102,7 @@ class GenerativeModel:
     dtype: torch.dtype = torch.float32
     autoencodes: bool = False
     origin: str = ""
+    costs: Mapping[str, int] = MappingProxyType({})
 
     @classmethod
     def example(cls) -> GenerativeModel:
@@ -206,6 +214,31 @@ def properties(model: Any) -> frozenset[str]:
         "ranges": ranged,
     }
     return frozenset(name for name, holds in truth.items() if holds)
+
+
+def passes(model: Any, capability: str) -> int:
+    """Return how many passes of its network an instance takes a model, at most (see ``costs``).
+
+    Example:
+        >>> class Slow:
+        ...     costs = {"sample": 50}
+        >>> passes(Slow(), "sample"), passes(Slow(), "encode")
+        (50, 1)
+    """
+    stated: Mapping[str, int] = getattr(model, "costs", None) or {}
+    return max(1, round(stated.get(capability, 1)))
+
+
+def own_features(model: Any) -> Callable[[Tensor], Tensor] | None:
+    """Return the function by which a model of a table makes its rows comparable; None for others.
+
+    Example:
+        >>> own_features(object()) is None
+        True
+    """
+    if getattr(model, "columns", None) is None:
+        return None
+    return cast("Callable[[Tensor], Tensor] | None", getattr(model, "features", None))
 
 
 def require(model: Any, needed: Iterable[str], hint: str) -> None:

@@ -73,6 +73,20 @@ class Inversion:
         validation.real(self.rate, "rate", above=0.0)
         validation.real(self.noise, "noise", minimum=0.0)
 
+    def passes(self, n_classes: int = 1, encoded: bool = False, refine: bool = False) -> int:
+        """Return how many passes an instance takes at most; a step with its gradient counts as 2.
+
+        Args:
+            n_classes: Classes that are tried.
+            encoded: Whether an encoder gives the start, and not the bank's samples.
+            refine: Whether the encoder's codes are only the start.
+        """
+        starts = n_classes * (1 if encoded else self.restarts)
+        descends = self.steps > 0 and (refine or not encoded)
+        # the bank is generated for each call, of as many instances as descend at a time
+        first = 1 if encoded else n_classes * -(-self.bank // self.rows)
+        return starts * (2 * self.steps if descends else 1) + first
+
 
 @dataclass(frozen=True)
 class Objective:

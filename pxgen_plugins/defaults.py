@@ -27,9 +27,10 @@ __all__ = ["CHEAP", "CRITERIA", "RULES", "Choice", "CriterionRow", "RuleRow", "c
 CHEAP = 20
 """Passes up to which an answer is cheap; one that takes no more than a sample is, too."""
 
-_BUDGET = 20_000  # passes of a calibration by default, within the two limits
-_LEAST, _MOST = 200, 10_000  # samples of a calibration by default
+_BUDGET = 5_000  # passes of a calibration by default, within the two limits
+_LEAST, _MOST = 300, 2_500  # samples of a calibration by default
 _REPEATS = 5  # so few still show how firmly a threshold stands
+_EACH = 10_000  # samples of each where they cost next to nothing
 _BANK, _LEAST_BANK = 1_000, 100  # samples that a criterion compares with
 
 
@@ -125,8 +126,8 @@ CRITERIA: dict[Kind, tuple[CriterionRow, ...]] = {
         CriterionRow(
             "sample_rank",
             "samples",
-            "an anchor is compared with samples: no code is at hand, or only by inversion, and a "
-            "discriminator takes strangers for real",
+            "an anchor is compared with samples; codes are not at hand, or only by inversion, and "
+            "a discriminator takes some strangers for real",
         ),
         CriterionRow("discriminator", "scores only", "there is no other"),
         CriterionRow(
@@ -204,10 +205,15 @@ RULES: tuple[RuleRow, ...] = (
         "the paper's rule, in the sizes whose seed moves groups least",
     ),
     RuleRow(
-        "Quantile(0.99, n, 5)",
-        "any other",
-        f"its thresholds mean the same at any size, so that n follows the cost: {_MOST:,} samples "
-        f"in all, fewer where they take more than {_BUDGET:,} passes, {_LEAST} at least",
+        f"Quantile(0.99, {_EACH:_}, {_REPEATS})",
+        "a table, or embeds and decodes cheaply and has no density",
+        "samples cost next to nothing, and groups move least with the seed",
+    ),
+    RuleRow(
+        f"Quantile(0.99, n, {_REPEATS})",
+        f"any other; {_REPEATS} n is {_MOST:,}, less where that takes over {_BUDGET:,} passes, "
+        f"and {_LEAST} at least",
+        "its thresholds mean the same at any size, so that the size follows the cost",
     ),
 )
 """Threshold rules, in the order in which they are tried."""
@@ -306,11 +312,14 @@ def _rule(model: Any, criteria: Sequence[Criterion]) -> tuple[Rule, str]:
     if able.can("encode") and not able.table:
         return MeanMax(), RULES[1].why
     each = passes(model, "sample") + value_passes(model, criteria)
-    n = max(_LEAST, min(_MOST, _BUDGET // each)) // _REPEATS
+    n, row = max(_LEAST, min(_MOST, _BUDGET // each)) // _REPEATS, RULES[3]
+    light = able.cheaply("embed") and able.cheaply("decode") and not able.can("log_prob")
+    if each <= CHEAP and (able.table or light):
+        n, row = _EACH, RULES[2]
     held = getattr(model, "n_held", None)
     n = n if held is None else max(1, min(n, held // 2))
-    why = f"its thresholds mean the same at any size; a sample takes {each} passes, scored"
-    return Quantile(0.99, n, _REPEATS), why
+    passes_text = "a pass" if each == 1 else f"{each} passes"
+    return Quantile(0.99, n, _REPEATS), f"{row.why}; a sample, scored, takes {passes_text}"
 
 
 def _text(rule: Rule) -> str:

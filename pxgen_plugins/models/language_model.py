@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -49,11 +50,15 @@ class LanguageModel(GenerativeModel):
         prompt: Which part of a text the model is given to continue, in (0, 1), at least a token
             and never all. With ``extend`` it is a part of the tokens; with ``generate``, of the
             characters, moved to the nearest place where the prompt's tokens are the text's first.
+        max_tokens: Most tokens of a sample, each of which costs a pass; None takes ``max_chars``.
         modules: The torch modules inside functions (see :class:`~pxgen_plugins.models.VAE`).
 
     Raises:
         ParameterError: When an argument is not allowed.
         ModelError: When a function does not give what it should, at the first use.
+
+    Cost in passes: one for a text's loss, ``max_tokens`` for a sample, and the part of them that
+    ``prompt`` leaves for a continuation.
 
     Example:
         >>> model = LanguageModel(log_probs=lambda texts: [[-0.5] * len(text) for text in texts],
@@ -78,6 +83,7 @@ class LanguageModel(GenerativeModel):
         tokenize: str | Callable[[str], Sequence[int]] | None = None,
         max_chars: int = 1_000,
         prompt: float = 0.5,
+        max_tokens: int | None = None,
         modules: Modules = None,
     ) -> None:
         if extend is not None and (generate is not None or tokenize is None):
@@ -93,6 +99,9 @@ class LanguageModel(GenerativeModel):
         self.max_chars = validation.integer(max_chars, "max_chars", minimum=1)
         self.prompt = validation.real(prompt, "prompt", above=0.0, below=1.0)
         self.sample_shape = (self.max_chars,)
+        tokens = self.max_chars if max_tokens is None else max_tokens
+        tokens = validation.integer(tokens, "max_tokens", minimum=1)
+        self.costs = {"sample": tokens, "continuation": math.ceil((1.0 - self.prompt) * tokens)}
         names = {
             "log_probs": "token_loss", "generate": "continuation", "extend": "continuation",
             "embed": "embed",

@@ -84,6 +84,7 @@ def from_transformers(
         tokenize=lambda text: texts.tokens.encode([text])[0],
         max_chars=max_chars,
         prompt=prompt,
+        max_tokens=max_tokens,
         modules=obj,
     )
     model.origin = f"transformers {type(obj).__name__}, {_text_config(obj).vocab_size} tokens"

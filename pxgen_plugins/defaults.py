@@ -17,15 +17,12 @@ from pxgen_plugins import thresholds
 from pxgen_plugins.criteria.base import REGISTRY, Criterion, Kind, for_model
 from pxgen_plugins.criteria.parsing import parse
 from pxgen_plugins.criteria.passes import value_passes
-from pxgen_plugins.models.base import Model, capabilities, own_features, passes
+from pxgen_plugins.models.base import CHEAP, Model, capabilities, own_features, passes
 from pxgen_plugins.models.predictor import is_function
 from pxgen_plugins.thresholds import Conformal, MeanMax, Quantile, Rule
 from pxgen_plugins.utils.errors import CapabilityError
 
-__all__ = ["CHEAP", "CRITERIA", "RULES", "Choice", "CriterionRow", "RuleRow", "choose"]
-
-CHEAP = 20
-"""Passes up to which an answer is cheap; one that takes no more than a sample is, too."""
+__all__ = ["CRITERIA", "RULES", "Choice", "CriterionRow", "RuleRow", "choose"]
 
 _BUDGET = 5_000  # passes of a calibration by default, within the two limits
 _LEAST, _MOST = 300, 2_500  # samples of a calibration by default

@@ -13,6 +13,8 @@ from pxgen_plugins.anchors import open_for
 from pxgen_plugins.criteria.base import KINDS
 from pxgen_plugins.criteria.fitted_criterion import FittedCriterion
 from pxgen_plugins.criteria.parsing import as_list, settings
+from pxgen_plugins.description import model_summary
+from pxgen_plugins.estimate import Estimate, estimate, warn_if_long
 from pxgen_plugins.groups import RULES
 from pxgen_plugins.host import (
     Explainer,
@@ -22,9 +24,8 @@ from pxgen_plugins.host import (
     PredictorHolder,
     warn_version,
 )
-from pxgen_plugins.models import BlackBox, capabilities
+from pxgen_plugins.models import BlackBox
 from pxgen_plugins.models.predictor import as_model, sample_shape
-from pxgen_plugins.models.runtime import Autocast
 from pxgen_plugins.representatives import parse
 from pxgen_plugins.result.assembly import assemble
 from pxgen_plugins.result.explanation import DEFAULT_META_PXGEN, build
@@ -170,6 +171,26 @@ class PXGen(PredictorHolder, Explainer, FitMixin):  # type: ignore[misc]  # alib
         self._update_metadata(params, params=True)
         self.reset_predictor(predictor)
 
+    @caller("PXGen.estimate")
+    def estimate(
+        self, X: Any = None, n: int | None = None, *, n_reference: int | None = None
+    ) -> Estimate:
+        """Return what :meth:`fit` and :meth:`explain` will cost, before they are spent.
+
+        Args:
+            X: The anchors, whose first ones are timed; anything :meth:`explain` takes.
+            n: How many anchors, without ``X``; with neither, 1,000.
+            n_reference: Instances of reference data, where something uses it; None takes n.
+
+        Cost: a few timed instances, seconds; no long loop is run to its end.
+        """
+        scorer = self.scorer()
+        anchors = None if X is None else open_for(scorer.model, X)
+        if n is not None or anchors is None:
+            n = validation.integer(1_000 if n is None else n, "n", minimum=0)
+        count = len(anchors) if n is None and anchors is not None else n or 0
+        return estimate(scorer, self.threshold, count, anchors, n_reference)
+
     @caller("PXGen.fit")
     def fit(self, X: Any = None, columns: Any = None, *, anchors_range: Any = None) -> PXGen:
         """Find the thresholds, on the model's own samples or on reference data, as the rule says.
@@ -193,6 +214,8 @@ class PXGen(PredictorHolder, Explainer, FitMixin):  # type: ignore[misc]  # alib
         self.threshold.check_reference(X)
         named = {"columns": columns, "anchors_range": anchors_range}
         parts = scoring.divide(scorer, X, self.threshold.source == "reference", self.seed, **named)
+        n = sum(len(part) for part in (parts.learning, parts.thresholds) if part is not None)
+        warn_if_long("PXGen.fit", scorer, self.threshold, parts.thresholds or parts.learning, n)
         fit_criteria(scorer, parts.learning, self.seed, self.verbose)
         settings = {} if parts.thresholds is None else {"reference": parts.thresholds}
         calibration = self.threshold.calibrate(scorer, self.seed, self.verbose, **settings)
@@ -241,6 +264,7 @@ class PXGen(PredictorHolder, Explainer, FitMixin):  # type: ignore[misc]  # alib
         anchors = open_for(
             scorer.model, X, labels=labels, ids=ids, columns=columns, anchors_range=anchors_range
         )
+        warn_if_long("PXGen.explain", scorer, None, anchors)
         scores = scorer.score(anchors, self.verbose)
         result = assemble(
             scores,
@@ -256,7 +280,7 @@ class PXGen(PredictorHolder, Explainer, FitMixin):  # type: ignore[misc]  # alib
         meta = copy.deepcopy(self.meta)
         meta["params"]["n_anchors"] = len(anchors)
         meta["params"]["anchors"] = anchors.describe()
-        meta["params"]["model"] = _model_summary(scorer.model)
+        meta["params"]["model"] = model_summary(scorer.model)
         return build(meta, result.to_data(), copy_arrays=False)
 
     @caller("PXGen")
@@ -368,14 +392,3 @@ class PXGen(PredictorHolder, Explainer, FitMixin):  # type: ignore[misc]  # alib
         if state["_predictor"] is None:  # a sampler would carry the model along
             state["sampler"] = None
         return state
-
-
-def _model_summary(model: Any) -> dict[str, Any]:
-    """Return what a reader of the explanation must know of the model."""
-    have = capabilities(model)
-    family = type(model.wrapped if isinstance(model, Autocast) else model)
-    return {
-        "family": family.__name__,
-        "capabilities": sorted(have),
-        "latent_access": bool(have & {"encode", "embed", "codes"}),
-    }

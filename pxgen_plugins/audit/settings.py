@@ -19,6 +19,7 @@ __all__ = ["Config", "SettingsError", "config_of", "load_config"]
 _LATE = (
     "model.arguments"  # variables are put in on use, so that no file of a run holds their values
 )
+_CHOSEN = ("intrinsic", "extrinsic", "threshold")  # by what the model can do, where absent
 _MAX_LINES = 20  # faults in a message
 
 
@@ -80,6 +81,11 @@ class Config:
     def output(self) -> Path:
         """The run folder."""
         return Path(self.values["output"])
+
+    def completed(self, chosen: Mapping[str, Any]) -> Config:
+        """Return the settings with criteria and threshold, where they are absent, as in chosen."""
+        absent = [name for name in _CHOSEN if self.values[name] is None]
+        return Config(self.values | {name: chosen[name] for name in absent})
 
     def scoring(self) -> dict[str, Any]:
         """Return what values, groups and representatives depend on, as JSON holds it."""

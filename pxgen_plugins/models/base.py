@@ -14,6 +14,7 @@ from pxgen_plugins.utils.registry import Registry
 
 __all__ = [
     "CAPABILITIES",
+    "CHEAP",
     "PROPERTIES",
     "REGISTRY",
     "GenerativeModel",
@@ -52,6 +53,9 @@ PROPERTIES: dict[str, str] = {
 }
 """What else a criterion may need of a model, beside what the model can do."""
 
+CHEAP = 20
+"""Passes of an instance up to which an answer is cheap: asked for by default, made for a picture."""
+
 
 @runtime_checkable
 class Model(Protocol):
@@ -65,7 +69,7 @@ class Model(Protocol):
         device: Where the model wants its input.
         dtype: In which floating type the model wants its input.
 
-    Six more are read where a model has them. ``costs`` says how many passes of its network an
+    Seven more are read where a model has them. ``costs`` says how many passes of its network an
     instance takes, by capability: 50 for ``"sample"``, say, where that is a loop of 50 steps; 1
     where nothing is said, and a step with its gradient counts as 2. ``features(x)``, of a model of
     a table, which has ``columns``, returns rows (n, f) whose distances do not depend on the units
@@ -74,6 +78,7 @@ class Model(Protocol):
     :class:`~pxgen_plugins.anchors.Anchors` behind what users pass, for instances that are no arrays
     (texts, rows of a table); ``render(x)`` then returns n strings to show. ``origin`` says what the
     model was made of, where :func:`~pxgen_plugins.models.wrap` or a ``from_...`` function made it.
+    ``probe(n)`` returns n instances to time a pass on, where noise would be none.
     ``portion(n, seed, learning)``, of a model with a finite number of samples, returns the function
     (n, seed) by which n of them are drawn part by part, none twice: of those that criteria learn
     from if ``learning``, else of the others.

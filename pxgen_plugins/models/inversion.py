@@ -11,6 +11,7 @@ from torch import Tensor
 from pxgen_plugins.utils import validation
 from pxgen_plugins.utils.errors import ModelError, caller
 from pxgen_plugins.utils.memory import out_of_memory
+from pxgen_plugins.utils.progress import count_passes
 
 __all__ = ["Inversion", "Objective", "descend", "nearest"]
 
@@ -192,6 +193,7 @@ def _block(
         z.requires_grad_(True)
         value = objective(x, z, y)
         (slope,) = torch.autograd.grad(value.sum(), z)
+        count_passes(len(z))  # the way back; the network itself counts the way there
         z, value = z.detach(), value.detach()
         moving = rate >= _LOWEST * how.rate
         better = moving & (value < lowest)

@@ -115,6 +115,10 @@ class LanguageModel(GenerativeModel):
         """Return texts as rows of code points, float32 (n, max_chars); longer ones are cut."""
         return torch.from_numpy(to_rows(texts, self.max_chars))
 
+    def probe(self, n: int) -> Tensor:
+        """Return ``n`` texts to time a pass on, of about as many tokens as a sample."""
+        return self.rows(["word " * self.costs["sample"]] * n)
+
     def open_anchors(self, X: Any, named: Columns = BY_NAME) -> Any:
         """Return the anchors behind texts; ``named`` are the columns that the user named."""
         return open_texts(X, self.max_chars, named)

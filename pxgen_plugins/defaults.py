@@ -24,6 +24,7 @@ from pxgen_plugins.utils.errors import CapabilityError
 
 __all__ = ["CRITERIA", "RULES", "Choice", "CriterionRow", "RuleRow", "choose"]
 
+_PAPER: dict[Kind, str] = {"intrinsic": "kld", "extrinsic": "mse"}
 _BUDGET = 5_000  # passes of a calibration by default, within the two limits
 _LEAST, _MOST = 300, 2_500  # samples of a calibration by default
 _REPEATS = 5  # so few still show how firmly a threshold stands
@@ -85,7 +86,7 @@ CRITERIA: dict[Kind, tuple[CriterionRow, ...]] = {
     "intrinsic": (
         CriterionRow(
             "sample_rank",
-            "a table",
+            "is of a table",
             "rows are compared with samples in the table's own features, whatever the units",
             lambda a: a.table,
         ),
@@ -126,7 +127,7 @@ CRITERIA: dict[Kind, tuple[CriterionRow, ...]] = {
             "an anchor is compared with samples; codes are not at hand, or only by inversion, and "
             "a discriminator takes some strangers for real",
         ),
-        CriterionRow("discriminator", "scores only", "there is no other"),
+        CriterionRow("discriminator", "scores", "there is no other"),
         CriterionRow(
             "aggregate_mahalanobis",
             "embeds, but does not sample",
@@ -136,13 +137,13 @@ CRITERIA: dict[Kind, tuple[CriterionRow, ...]] = {
     "extrinsic": (
         CriterionRow(
             "gower",
-            "a table that reconstructs",
+            "is of a table and reconstructs",
             "Gower's distance minds ranges and categories",
             lambda a: a.table and a.cheaply("reconstruct"),
         ),
         CriterionRow(
             "gower_nearest",
-            "a table",
+            "is of a table",
             "Gower's distance minds ranges and categories, and a sample stands in for a "
             "reconstruction",
             lambda a: a.table,
@@ -203,12 +204,12 @@ RULES: tuple[RuleRow, ...] = (
     ),
     RuleRow(
         f"Quantile(0.99, {_EACH:_}, {_REPEATS})",
-        "a table, or embeds and decodes cheaply and has no density",
+        "is of a table, or embeds and decodes cheaply and has no density",
         "samples cost next to nothing, and groups move least with the seed",
     ),
     RuleRow(
         f"Quantile(0.99, n, {_REPEATS})",
-        f"any other; {_REPEATS} n is {_MOST:,}, less where that takes over {_BUDGET:,} passes, "
+        f"does none of this; {_REPEATS} n is {_MOST:,}, less where that takes over {_BUDGET:,} passes, "
         f"and {_LEAST} at least",
         "its thresholds mean the same at any size, so that the size follows the cost",
     ),
@@ -259,7 +260,7 @@ def choose(
     known = isinstance(model, Model) and not function
     reasons: dict[str, str] = {}
     specs: dict[Kind, Any] = {"intrinsic": intrinsic, "extrinsic": extrinsic}
-    for kind, paper in (("intrinsic", "kld"), ("extrinsic", "mse")):
+    for kind, paper in _PAPER.items():
         if specs[kind] is None and not known:  # a function, or what no explainer takes
             specs[kind] = paper
             reasons[kind] = f"{paper}: the name of the column, as in the paper"

@@ -351,7 +351,7 @@ class _Clock:
         return own
 
     def _instances(self, n: int) -> Tensor:
-        """Return ``n`` instances as the model takes them, the same ones again where they are few."""
+        """Return ``n`` instances as the model takes them, repeated where they are few."""
         if self._x is None or len(self._x) < n:
             self._x = self._read(n)
         return self._x[:n]

@@ -54,7 +54,7 @@ PROPERTIES: dict[str, str] = {
 """What else a criterion may need of a model, beside what the model can do."""
 
 CHEAP = 20
-"""Passes of an instance up to which an answer is cheap: asked for by default, made for a picture."""
+"""Passes of an instance up to which an answer is cheap: used by default, made for a picture."""
 
 
 @runtime_checkable

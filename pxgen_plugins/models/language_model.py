@@ -46,6 +46,7 @@ class LanguageModel(GenerativeModel):
         sample: Likewise, ``sample(n, seed)`` to n texts of the model's own.
         embed: Likewise, from n texts to vectors (n, d).
         tokenize: Likewise, from a text to its token ids; None takes the code points.
+        detokenize: Likewise, from token ids to a text: beside ``extend``, where ends are embedded.
         max_chars: Most characters of a text; samples are cut there.
         prompt: Which part of a text the model is given to continue, in (0, 1), at least a token
             and never all. With ``extend`` it is a part of the tokens; with ``generate``, of the
@@ -81,6 +82,7 @@ class LanguageModel(GenerativeModel):
         sample: str | Callable[[int, int], Sequence[str]] | None = None,
         embed: str | Callable[[list[str]], Any] | None = None,
         tokenize: str | Callable[[str], Sequence[int]] | None = None,
+        detokenize: str | Callable[[Sequence[int]], str] | None = None,
         max_chars: int = 1_000,
         prompt: float = 0.5,
         max_tokens: int | None = None,
@@ -96,6 +98,9 @@ class LanguageModel(GenerativeModel):
         self._evaluating = EvaluationMode(modules_behind(self._functions, modules, module))
         self._draw = None if sample is None else Draw(method(module, sample, "sample"), "sample")
         self._tokenize = _code_points if tokenize is None else method(module, tokenize, "tokenize")
+        self._detokenize = None
+        if detokenize is not None:
+            self._detokenize = method(module, detokenize, "detokenize")
         self.max_chars = validation.integer(max_chars, "max_chars", minimum=1)
         self.prompt = validation.real(prompt, "prompt", above=0.0, below=1.0)
         self.sample_shape = (self.max_chars,)
@@ -161,6 +166,29 @@ class LanguageModel(GenerativeModel):
             raise self._refusal("continuation")
         return [(_ids(end), _ids(own[: len(end)])) for end, own in pairs]
 
+    @caller("LanguageModel")
+    def ends(self, x: Tensor) -> list[tuple[str, str]]:
+        """Return each text's own end and what the model writes in its place, as texts.
+
+        Raises:
+            CapabilityError: Without ``generate`` and ``extend``.
+            ModelError: When it does not give one continuation per prompt, or tokens without
+                ``detokenize``.
+        """
+        texts = self.render(x)
+        if "extend" not in self._functions:
+            if "generate" not in self._functions:
+                raise self._refusal("continuation")
+            prompts, own, _, _ = self._continued(texts)
+            heads = zip(texts, prompts, own, strict=True)
+            return [(text[len(prompt) :], made) for text, prompt, made in heads]
+        if self._detokenize is None:
+            hint = "Pass detokenize=f with f(ids) -> text."
+            raise ModelError("detokenize", "given, to make texts of tokens", "None", hint)
+        pairs = self._extended([list(self._tokenize(text)) for text in texts])
+        text_of = self._detokenize
+        return [(text_of(end), text_of(own[: len(end)])) for end, own in pairs]
+
     def _extended(self, rows: list[list[int]]) -> list[tuple[list[int], list[int]]]:
         """Return the ends of rows of tokens, and those of the model."""
         at = [_part(self.prompt, len(row)) for row in rows]
@@ -178,6 +206,17 @@ class LanguageModel(GenerativeModel):
 
         Both are tokens of whole texts: alone, an end may have others, as with a mark in front.
         """
+        prompts, own, rows, at = self._continued(texts)
+        pairs = []
+        for prompt, text, whole, cut in zip(prompts, own, rows, at, strict=True):
+            made = list(self._tokenize(prompt + text))
+            pairs.append((whole[cut:], made[_n_shared(made, whole[:cut]) :]))
+        return pairs
+
+    def _continued(
+        self, texts: list[str]
+    ) -> tuple[list[str], list[str], list[list[int]], list[int]]:
+        """Return prompts, what the model writes behind them, tokens of texts and of the prompts."""
         prompts, at, rows = [], [], []
         for text in texts:
             whole = list(self._tokenize(text))
@@ -190,11 +229,7 @@ class LanguageModel(GenerativeModel):
         if len(own) != len(texts) or not all(isinstance(text, str) for text in own):
             hint = "Return one text per prompt, without the prompt."
             raise ModelError("generate's result", f"{len(texts)} texts", short_repr(own), hint)
-        pairs = []
-        for prompt, text, whole, cut in zip(prompts, own, rows, at, strict=True):
-            made = list(self._tokenize(prompt + text))
-            pairs.append((whole[cut:], made[_n_shared(made, whole[:cut]) :]))
-        return pairs
+        return prompts, list(own), rows, at
 
     @caller("LanguageModel")
     def sample(self, n: int, seed: int) -> Tensor:

@@ -83,6 +83,7 @@ def from_transformers(
         sample=texts.sample if able else None,
         embed=texts.embed,
         tokenize=lambda text: texts.tokens.encode([text])[0],
+        detokenize=lambda ids: texts.tokens.text(list(ids)),
         max_chars=max_chars,
         prompt=prompt,
         max_tokens=max_tokens,

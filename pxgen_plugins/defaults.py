@@ -209,8 +209,8 @@ RULES: tuple[RuleRow, ...] = (
     ),
     RuleRow(
         f"Quantile(0.99, n, {_REPEATS})",
-        f"does none of this; {_REPEATS} n is {_MOST:,}, less where that takes over {_BUDGET:,} passes, "
-        f"and {_LEAST} at least",
+        f"does none of this; {_REPEATS} n is {_MOST:,}, less where that takes over {_BUDGET:,} "
+        f"passes, and {_LEAST} at least",
         "its thresholds mean the same at any size, so that the size follows the cost",
     ),
 )

@@ -172,8 +172,8 @@ def config_of(content: Mapping[str, Any], folder: Path, *, allow: Sequence[str] 
     Example:
         >>> config = config_of({"model": {"shipped": "mnist_vae"}, "anchors": {"shipped": "mnist"},
         ...                     "output": "run"}, Path("/tmp"))
-        >>> config["intrinsic"], config.output.as_posix()
-        (['kld'], '/tmp/run')
+        >>> config["selectors"], config.output.as_posix()
+        (['k_center'], '/tmp/run')
     """
     return _build(content, folder, [], allow)
 

@@ -84,12 +84,12 @@ def costs_are_stated(case: ModelCase) -> None:
         ran: list[int] = []
         with on_passes(ran.append):
             if name == "sample":
-                case.model.sample(_COUNTED, 0)
+                case.model.sample(_ROWS, 0)
             elif name == "decode":
                 case.model.decode(case.z(_COUNTED))
             else:
                 case.model_on(name, case.x(_COUNTED))
-        most = _COUNTED * passes(case.model, name)
+        most = (_ROWS if name == "sample" else _COUNTED) * passes(case.model, name)
         expect(sum(ran) <= most, f"{name} ran {sum(ran)} passes, and costs state {most}")
 
 

@@ -99,9 +99,13 @@ class Wines:
 
     def __init__(self, unit: float) -> None:
         self.unit = unit
+        self.reseed(3)
+
+    def reseed(self, seed: int) -> None:
+        self.generator = np.random.default_rng(seed)
 
     def sample(self, num_rows: int) -> pd.DataFrame:
-        rows = np.random.standard_normal((num_rows, 3)) * [1.0, 5.0, 0.1]
+        rows = self.generator.standard_normal((num_rows, 3)) * [1.0, 5.0, 0.1]
         kinds = np.where(rows[:, 1] > 0, "a", "b")
         table = pd.DataFrame(rows * [self.unit, 1.0, 1.0], columns=list("xyz"))
         return table.assign(kind=kinds)
@@ -118,13 +122,12 @@ CASES = [
 def test_a_change_of_unit_changes_no_verdict(intrinsic, extrinsic):
     found = []
     for unit in (1.0, 1_000.0):
-        np.random.seed(3)
-        like = Wines(unit).sample(300)
-        rows = Wines(unit).sample(80)
+        wines = Wines(unit)
+        like, rows = wines.sample(300), wines.sample(80)
         rows["x"] *= np.repeat([1.0, 3.0], 40)
         # a reconstruction that is off by a tenth of a width in each column
         model = Tabular(
-            Wines(unit), like, modules=(),
+            wines, like, modules=(), reseed=wines.reseed,
             reconstruct=lambda t, unit=unit: t.assign(x=t["x"] + 0.1 * unit, y=t["y"] + 0.5),
         )  # fmt: skip
         rule = Quantile(0.9, 200, 2)

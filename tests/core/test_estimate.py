@@ -95,7 +95,7 @@ def test_an_inversion_runs_no_more_than_it_states_and_is_not_begun_for_an_estima
 
 
 def test_what_takes_long_is_said_once_before_it_begins(monkeypatch):
-    model, net = flat_gan(steps=30)
+    model, _ = flat_gan(steps=30)
     explainer = PXGen(model, "prior_nll", "mse", Quantile(0.9, 100, 2))
     with warnings.catch_warnings():
         warnings.simplefilter("error", PXGenWarning)
@@ -121,7 +121,7 @@ def test_what_is_plainly_cheap_is_not_timed(vae, monkeypatch):
 
 
 def test_pictures_take_codes_and_reconstructions_from_scoring():
-    model, net = flat_gan(steps=20)
+    model, _ = flat_gan(steps=20)
     explainer = PXGen(model, "prior_nll", "mse", RULE, "k_center", space="latent").fit()
     ran: list[int] = []
     with on_passes(ran.append):

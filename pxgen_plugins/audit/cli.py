@@ -153,13 +153,13 @@ def audit(
     config = Config(config.values | {"conditions": conditions})
     # torch and alibi, once the settings are known to be good
     from pxgen_plugins.audit import engine
-    from pxgen_plugins.audit.estimate import duration_text, seconds
+    from pxgen_plugins.audit.estimate import cost, duration_text
     from pxgen_plugins.audit.verdicts import overall_verdict
 
     if only_plan:
         plan, explainer = engine.make_plan(config)
         workers = config["executor"]["workers"]
-        print_plan(config, plan, seconds(plan, explainer, workers), as_json)
+        print_plan(config, plan, cost(plan, explainer, workers), as_json)
         return PASSED
     say: Callable[[str], None] = (lambda text: None) if quiet else _print_progress
     start = time.monotonic()

@@ -150,6 +150,7 @@ def make_plan(config: Config) -> tuple[Plan, PXGen]:
         seed=config["seed"],
         examples=True,
     )
+    config = config.completed(explainer.meta["params"])
     anchors = open_set(config, "anchors", model)
     if anchors is None or not len(anchors):
         hint = "Check the path and the limit."
@@ -251,6 +252,7 @@ def finish(config: Config, plan: Plan) -> Run:
         OSError: When a file cannot be written.
     """
     folder = config.output
+    config = config.completed(plan.settings)
     conditions = _conditions(config)
     before = None if plan.baseline is None else plan.baseline.result
     work = shards.work_of(folder)

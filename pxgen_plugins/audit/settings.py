@@ -20,6 +20,7 @@ __all__ = ["Config", "SettingsError", "config_of", "load_config"]
 _LATE = (
     "model.arguments"  # variables are put in on use, so that no file of a run holds their values
 )
+_CHOSEN = ("intrinsic", "extrinsic", "threshold")  # by what the model can do, where absent
 _MAX_LINES = 20  # faults in a message
 
 
@@ -81,6 +82,11 @@ class Config:
     def output(self) -> Path:
         """The run folder."""
         return Path(self.values["output"])
+
+    def completed(self, chosen: Mapping[str, Any]) -> Config:
+        """Return the settings with criteria and threshold, where they are absent, as in chosen."""
+        absent = [name for name in _CHOSEN if self.values[name] is None]
+        return Config(self.values | {name: chosen[name] for name in absent})
 
     def scoring(self) -> dict[str, Any]:
         """Return what values, groups and representatives depend on, as JSON holds it."""
@@ -186,8 +192,8 @@ def config_of(content: Mapping[str, Any], folder: Path, *, allow: Sequence[str] 
     Example:
         >>> config = config_of({"model": {"shipped": "mnist_vae"}, "anchors": {"shipped": "mnist"},
         ...                     "output": "run"}, Path("/tmp"))
-        >>> config["intrinsic"], config.output.as_posix()
-        (['kld'], '/tmp/run')
+        >>> config["selectors"], config.output.as_posix()
+        (['k_center'], '/tmp/run')
     """
     return _build(content, folder, [], allow)
 

@@ -130,13 +130,14 @@ def pxgen_outcome(explanation: Any, cost: dict[str, float], task: Task) -> Outco
     """Return PXGen's own outcome, measured as prototypes; ``cost`` is empty when unknown."""
     result, watch = Result.of(explanation), Stopwatch()
     coverage = {}
+    inside = explanation.meta["params"].get("model", {}).get("latent_access", True)
     with watch.running():
         if task.quality and len(picks := representatives(result)):
             coverage = quality.coverage(task.features, picks, task.anchors.labels)
     return Outcome(
         "PXGen",
         "groups",
-        "latent",
+        "latent" if inside else "black box",
         explanation,
         seconds=cost.get("seconds"),
         quality_seconds=watch.seconds if task.quality else None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -66,6 +67,7 @@ class Autoencoder(Networks):
     """
 
     autoencodes = True
+    costs = MappingProxyType({"reconstruct": 2})
 
     @caller("Autoencoder")
     def __init__(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -67,6 +68,8 @@ class Flow(Networks):
         >>> round(model.log_prob(torch.zeros(1, 2)).item(), 3), model.sample(3, seed=0).shape
         (-1.838, torch.Size([3, 2]))
     """
+
+    costs = MappingProxyType({"reconstruct": 2})
 
     @caller("Flow")
     def __init__(

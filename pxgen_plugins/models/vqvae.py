@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -82,6 +83,7 @@ class VQVAE(Networks):
     """
 
     autoencodes = True
+    costs = MappingProxyType({"reconstruct": 2})
 
     @caller("VQVAE")
     def __init__(

@@ -11,6 +11,7 @@ from pxgen_plugins.utils.errors import ParameterError, short_repr
 from pxgen_plugins.utils.files import write_atomic
 
 __all__ = [
+    "duration_text",
     "html_page",
     "html_table",
     "markdown_table",
@@ -120,6 +121,21 @@ def markdown_table(
     left = len(head) if n_left is None else n_left
     lines = [_line(head), "|" + "---|" * left + "--:|" * (len(head) - left)]
     return [*lines, *(_line(row) for row in rows)]
+
+
+def duration_text(duration: float) -> str:
+    """Return a duration in words, no more exact than it is.
+
+    Example:
+        >>> [duration_text(t) for t in (0.2, 8.4, 75, 7300)]
+        ['a second', '8 seconds', '1.2 minutes', '2 hours']
+    """
+    if duration < 1.5:
+        return "a second"
+    if duration < 60:
+        return f"{duration:.0f} seconds"
+    unit, name = (60, "minutes") if duration < 3600 else (3600, "hours")
+    return f"{duration / unit:.2g} {name}"
 
 
 def html_table(

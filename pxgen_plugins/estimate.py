@@ -21,6 +21,7 @@ from pxgen_plugins.models.base import CHEAP, capabilities, passes
 from pxgen_plugins.scoring import Scorer
 from pxgen_plugins.thresholds import Rule
 from pxgen_plugins.utils.errors import warn
+from pxgen_plugins.utils.html import rows_card
 from pxgen_plugins.utils.text import duration_text
 
 __all__ = ["Estimate", "estimate", "warn_if_long"]
@@ -86,6 +87,18 @@ class Estimate:
             f"({self.explain_passes:,} passes)",
         ]
         return "\n".join([*lines, *(f"cheaper: {choice}" for choice in self.cheaper)])
+
+    def _repr_html_(self) -> str:
+        """Return the estimate as a card for notebooks."""
+        rows = [
+            {"step": "fit", "passes": self.fit_passes, "time": duration_text(self.fit_seconds)},
+            {
+                "step": f"explain, {self.n:,} anchors",
+                "passes": self.explain_passes,
+                "time": duration_text(self.explain_seconds),
+            },
+        ]
+        return rows_card("Estimate", rows, [f"Cheaper: {choice}" for choice in self.cheaper])
 
 
 def estimate(

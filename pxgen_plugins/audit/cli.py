@@ -153,8 +153,9 @@ def audit(
     config = Config(config.values | {"conditions": conditions})
     # torch and alibi, once the settings are known to be good
     from pxgen_plugins.audit import engine
-    from pxgen_plugins.audit.estimate import cost, duration_text
+    from pxgen_plugins.audit.estimate import cost
     from pxgen_plugins.audit.verdicts import overall_verdict
+    from pxgen_plugins.utils.text import duration_text
 
     if only_plan:
         plan, explainer = engine.make_plan(config)

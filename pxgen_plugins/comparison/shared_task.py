@@ -105,7 +105,7 @@ def compare_models(
     comparisons = {}
     for name, model in models.items():
         explanation, cost = explained[name]
-        own = {"target": _target(model), **shared, **choices[name].compare}
+        own = {**shared, **choices[name].compare}
         own |= {"methods": bound[name], "indices": chosen}
         with caller(f"compare, model {name!r}"):
             comparison = compare(model, anchors[name], groups=explanation, **own)
@@ -163,12 +163,12 @@ def _choices(
     made = _by_name(groups, "groups", models, "{'VAE': explainer, 'DCGAN': other}")
     own = set(arguments) - _COMMON
     choices = {}
-    for name, model in models.items():
+    for name in models:
         parameter = f"options[{name!r}]"
         special = _by_name(by_model.get(name), parameter, None, "{'VAE': {'target': 'mse'}}")
         for key in special:
             validation.choice(key, parameter, sorted(own | _OF_PXGEN))
-        pxgen = {"threshold": _RULE, **_criteria(model)}
+        pxgen: dict[str, Any] = {"threshold": _RULE}
         pxgen |= {key: value for key, value in special.items() if key in _OF_PXGEN}
         differing = {key: value for key, value in special.items() if key in own}
         choices[name] = _Choice(made.get(name), pxgen, differing)
@@ -187,21 +187,6 @@ def _by_name(value: Any, parameter: str, models: Any, example: str) -> dict[str,
             allowed = "by models' names: " + ", ".join(map(repr, models))
             raise ParameterError(parameter, allowed, short_repr(name), hint)
     return dict(value)
-
-
-def _criteria(model: Any) -> dict[str, Any]:
-    """Return criteria that a model without a posterior serves at the cost of a few passes."""
-    able = model.capabilities
-    if "encode" in able or not able & {"sample", "score"}:
-        return {}
-    intrinsic = "discriminator" if "score" in able else "realism"
-    return {"intrinsic": intrinsic, "extrinsic": "nearest_sample"}
-
-
-def _target(model: Any) -> str | None:
-    """Return what adapters explain of a model whose reconstruction is an inversion."""
-    able = model.capabilities
-    return "discriminator" if "score" in able and "encode" not in able else None
 
 
 def _parse(methods: Any) -> list[Method]:

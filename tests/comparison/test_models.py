@@ -182,11 +182,11 @@ def test_each_family_has_its_criteria_and_bytes_are_scaled_to_each_range(X):
     models = {"VAE": mlp_vae(), "GAN": gan(low=-1.0)}
     found = both(models, raw, methods=["saliency", "vae_tracin"])
     criteria = {name: list(e.data["criteria"]) for name, e in found.groups.items()}
-    assert criteria == {"VAE": ["kld", "mse"], "GAN": ["discriminator", "nearest_sample"]}
+    assert criteria == {"VAE": ["kld", "mse"], "GAN": ["sample_rank", "nearest_sample"]}
     low, high = (found.comparisons[name].anchors for name in ("GAN", "VAE"))
     np.testing.assert_allclose(low, 2.0 * high - 1.0, atol=1e-5)
     rows = {(row["model"], row["method"]): row for row in found.table()}
-    assert rows["GAN", "saliency"]["error"] is None  # its target is the discriminator's score
+    assert rows["GAN", "saliency"]["error"] is None
     assert "encode" in rows["GAN", "vae_tracin"]["reason"]
     assert found.samples["GAN"].min() >= 0.0  # in the first model's range
     with pytest.raises(ParameterError, match=r"anchors_range must be given where models differ"):

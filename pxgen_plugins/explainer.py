@@ -26,6 +26,7 @@ from pxgen_plugins.host import (
 )
 from pxgen_plugins.models import BlackBox
 from pxgen_plugins.models.predictor import as_model, sample_shape
+from pxgen_plugins.parameters import Parameters, as_global_explainer
 from pxgen_plugins.representatives import parse
 from pxgen_plugins.result.assembly import assemble
 from pxgen_plugins.result.explanation import DEFAULT_META_PXGEN, build
@@ -40,7 +41,8 @@ __all__ = ["PXGen"]
 _NOT_ARGUMENTS = ("chosen", "pxgen_plugins_version")  # of the parameters in the metadata
 
 
-class PXGen(PredictorHolder, Explainer, FitMixin):  # type: ignore[misc]  # alibi's attrs classes are untyped
+@as_global_explainer
+class PXGen(Parameters, PredictorHolder, Explainer, FitMixin):  # type: ignore[misc]  # alibi's attrs classes are untyped
     """Explains a generative model by example (Huang, Weng and Yang 2025).
 
     Anchors are scored by intrinsic criteria (how the model's latent space takes them) and

@@ -38,7 +38,7 @@ from pxgen_plugins.utils.files import plain
 __all__ = ["PXGen"]
 
 
-class PXGen(PredictorHolder, Explainer, FitMixin):  # type: ignore[misc]  # alibi's attrs classes are untyped
+class PXGen(PredictorHolder, Explainer, FitMixin):
     """Explains a generative model by example (Huang, Weng and Yang 2025).
 
     Anchors are scored by intrinsic criteria (how the model's latent space takes them) and

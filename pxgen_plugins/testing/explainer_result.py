@@ -34,7 +34,7 @@ def representations_stay_short(case: ExplainerCase) -> None:
 @SUITE.check(7)
 def result_is_alibis_explanation(case: ExplainerCase) -> None:
     """``explain`` returns exactly alibi's Explanation, with the documented keys in its data."""
-    from alibi.api.interfaces import Explanation
+    from pxgen_plugins.host import Explanation
 
     explanation = case.explain_new()
     expect(type(explanation) is Explanation, f"it returned {type(explanation)}")
@@ -79,7 +79,7 @@ def json_is_strict(case: ExplainerCase) -> None:
 @SUITE.check(10)
 def json_round_trip_keeps_values(case: ExplainerCase) -> None:
     """``from_json(to_json())`` has the same keys, and the same values but for types."""
-    from alibi.api.interfaces import Explanation
+    from pxgen_plugins.host import Explanation
 
     for explanation in _explanations(case):
         back = Explanation.from_json(explanation.to_json())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from alibi.exceptions import NotFittedError
+from pxgen_plugins.host import NotFittedError
 from torch import nn
 
 from pxgen_plugins.adapters.attribution.ablation import LatentAblation

@@ -244,6 +244,7 @@ def test_kernel_shap_keeps_more_than_ten_dimensions():
 
 @pytest.mark.parametrize("make", MODELS)
 def test_alibis_kernel_shap_gives_what_alibi_gives_directly(make):
+    pytest.importorskip("alibi")
     from alibi.explainers import KernelShap
 
     model = make()

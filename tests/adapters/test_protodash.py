@@ -227,6 +227,7 @@ def test_a_model_without_codes_needs_another_space() -> None:
 
 @pytest.mark.parametrize("labelled", [True, False])
 def test_protoselect_is_alibis(labelled: bool) -> None:
+    pytest.importorskip("alibi")
     from alibi.prototypes import ProtoSelect
     from alibi.utils.kernel import EuclideanDistance
 

@@ -8,7 +8,7 @@ import inspect
 import matplotlib as mpl
 import numpy as np
 import pytest
-from alibi.api.interfaces import Explanation
+from pxgen_plugins.host import Explanation
 from matplotlib.axes import Axes
 
 from pxgen_plugins import plots

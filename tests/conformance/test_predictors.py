@@ -7,8 +7,8 @@ import json
 import numpy as np
 import pytest
 import torch
-from alibi.exceptions import PredictorCallError, PredictorReturnTypeError
-from alibi.saving import NumpyEncoder
+from pxgen_plugins.host import PredictorCallError, PredictorReturnTypeError
+from pxgen_plugins.host import NumpyEncoder
 
 from pxgen_plugins import PXGen
 from pxgen_plugins.testing.trees import differences

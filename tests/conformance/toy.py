@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from alibi.api.interfaces import Explainer, Explanation, FitMixin
-from alibi.exceptions import NotFittedError
+from pxgen_plugins.host import Explainer, Explanation, FitMixin
+from pxgen_plugins.host import NotFittedError
 from torch import nn
 
 from pxgen_plugins.testing import ExplainerCase

@@ -9,8 +9,8 @@ import pathlib
 import numpy as np
 import pytest
 import torch
-from alibi.api.interfaces import Explanation
-from alibi.exceptions import NotFittedError, PredictorCallError, PredictorReturnTypeError
+from pxgen_plugins.host import Explanation
+from pxgen_plugins.host import NotFittedError, PredictorCallError, PredictorReturnTypeError
 
 from pxgen_plugins import PXGen, groups
 from pxgen_plugins.criteria import MSE, Batch, FittedCriterion

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from alibi.exceptions import NotFittedError
+from pxgen_plugins.host import NotFittedError
 
 from pxgen_plugins import PXGen
 from pxgen_plugins.datasets import load_mnist, load_mnist_vae

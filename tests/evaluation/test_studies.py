@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 import pytest
-from alibi.exceptions import NotFittedError
+from pxgen_plugins.host import NotFittedError
 
 from pxgen_plugins import PXGen, groups
 from pxgen_plugins.evaluation import (

@@ -48,7 +48,7 @@ def build(
     k: int = 4,
 ) -> Any:
     """An explanation laid out as ``PXGen.explain`` lays it out."""
-    from alibi.api.interfaces import Explanation
+    from pxgen_plugins.host import Explanation
 
     rng = np.random.default_rng(0)
     m = len(criteria)
@@ -157,7 +157,7 @@ def strict(value: Any) -> Any:
 
 def from_json(explanation: Any) -> Any:
     """The explanation after its way through JSON."""
-    from alibi.api.interfaces import Explanation
+    from pxgen_plugins.host import Explanation
 
     return Explanation.from_json(
         json.dumps({"meta": strict(explanation.meta), "data": strict(explanation.data)})

@@ -79,13 +79,21 @@ class Target:
     of: Callable[[Batch], Tensor]
     spec: Any
 
-    def value(self, model: Any, x: Tensor, *, first: int = 0, seed: int = 0) -> Tensor:
+    def value(
+        self,
+        model: Any,
+        x: Tensor,
+        *,
+        first: int = 0,
+        seed: int = 0,
+        reconstruction: str = "mean",
+    ) -> Tensor:
         """Return the values (b,) at anchors ``x`` (b, *sample_shape), with gradient.
 
         Raises:
             ModelError: When the target does not return one value per anchor.
         """
-        return self._values(Batch(model, x, first=first, seed=seed))
+        return self._values(Batch(model, x, first=first, seed=seed, reconstruction=reconstruction))
 
     def value_at(
         self,
@@ -135,7 +143,8 @@ def resolve(target: Any, model: Any) -> Target:
     Args:
         target: A criterion's name, mapping or object (``"elbo"`` among them), :class:`Latent` or
             :class:`Pixel`, their names (``"latent[3]"``, ``"pixel[0, 4, 4]"``), or a callable
-            from a :class:`~pxgen_plugins.criteria.Batch` to (b,).
+            from a :class:`~pxgen_plugins.criteria.Batch` to (b,), such as
+            :class:`~pxgen_plugins.adapters.margins.Margin`.
         model: The model.
 
     Raises:
@@ -158,7 +167,8 @@ def resolve(target: Any, model: Any) -> Target:
         require(model, ["reconstruct"], hint)
         return _pixel(target, model)
     if callable(target) and not isinstance(target, Criterion):
-        label = getattr(target, "__name__", type(target).__name__)
+        name = getattr(target, "__name__", type(target).__name__)
+        label = getattr(target, "label", name)
         return Target(label, target, short_repr(target))
     criterion = make(target, "target")
     criterion.check(model)

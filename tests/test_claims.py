@@ -17,6 +17,7 @@ BLOCKS = {  # pages with code, and the test that runs it
     "docs/models.md": "test_models_page.py",
     "docs/calibration.md": "evaluation/test_calibration_study.py",
     "docs/thresholds.md": "thresholds/test_reference.py",
+    "docs/toolkits.md": "adapters/test_functions.py",
     "docs/extending": "test_extending.py",
 }
 # A sentence of docs/models.md, and whose areas under the ROC curve the brackets hold:

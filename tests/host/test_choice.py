@@ -89,7 +89,7 @@ import numpy as np
 from pxgen_plugins.adapters import AlibiProtoSelect
 from pxgen_plugins.testing.examples import LinearModel
 try:
-    AlibiProtoSelect(LinearModel()).explain(np.zeros((6, 4), np.float32))
+    AlibiProtoSelect(LinearModel()).explain(np.zeros((6, 1, 8, 8), np.float32))
 except ImportError as error:
     print(type(error).__name__, error)
 """

@@ -6,6 +6,7 @@ import doctest
 import email
 import importlib
 import importlib.util
+import json
 import os
 import pkgutil
 import re
@@ -226,7 +227,10 @@ def test_the_adapters_are_installed_here() -> None:
 def test_the_examples_in_an_adapters_docstrings_hold(name: str) -> None:
     # pytest would import them by the folder's name, a second copy beside the installed one.
     options = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
-    result = doctest.testmod(importlib.import_module(name), optionflags=options)
+    module = importlib.import_module(name)
+    for library in {getattr(value, "library", "") for value in vars(module).values()} - {""}:
+        pytest.importorskip(library)
+    result = doctest.testmod(module, optionflags=options)
     assert result.failed == 0
 
 
@@ -237,3 +241,72 @@ def test_make_says_which_python_it_needs_when_it_finds_none(tmp_path: Path) -> N
     assert "Python must be 3.11 or newer; none of these is: no-such-python" in done.stderr
     assert "make PYTHON=/path/to/python3.11 demo" in done.stderr
     assert not (tmp_path / "env").exists()
+
+
+ALONE = """
+import json, re, subprocess, sys
+from pathlib import Path
+import numpy as np
+from pxgen_plugins import adapters, compare
+from pxgen_plugins.datasets import load_mnist, load_mnist_vae
+from pxgen_plugins.models import VAE
+
+model = VAE(load_mnist_vae(), sample_shape=(1, 28, 28), data_range=(0.0, 1.0))
+images, labels = load_mnist("test")
+methods = [name for name in adapters.names() if not adapters.get(name).library]
+table = compare(model, images[:40], labels[:40], methods, n_anchors=2).table()
+print(json.dumps({
+    "numpy": np.__version__,
+    "rows": {row["method"]: row["error"] for row in table},
+    "alibi": "alibi" in sys.modules,
+}))
+"""
+SETTINGS = """
+model: {shipped: mnist_vae}
+anchors: {shipped: mnist, limit: 200}
+threshold: {name: Quantile, q: 0.99, n_samples: 500, n_repeats: 2}
+conditions: ["label:0.HIHE.fraction >= 0.2"]
+output: run
+"""
+# torch's and matplotlib's needs among them, and not what CUDA builds of torch bring
+MOST_PACKAGES = 36
+
+
+@pytest.mark.slow
+def test_the_wheel_alone_explains_audits_and_compares_beside_numpy_2(
+    wheel: zipfile.ZipFile, tmp_path: Path
+) -> None:
+    environment = tmp_path / "environment"
+    assert run(sys.executable, "-m", "venv", environment, cwd=tmp_path).returncode == 0
+    python = environment / "bin" / "python"
+    constraints = REPOSITORY / "constraints-current.txt"
+    install = (python, "-m", "pip", "install", "-q", "-c", constraints, str(wheel.filename))
+    done = run(*install, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    done = run(python, "-m", "pip", "list", "--format", "json", cwd=tmp_path)
+    names = {canonicalize_name(package["name"]) for package in json.loads(done.stdout)}
+    cuda = {n for n in names if n.startswith(("nvidia-", "cuda-")) or n == "triton"}
+    assert len(names - cuda - {"pip", "pxgen-plugins"}) <= MOST_PACKAGES
+    assert "alibi" not in names
+
+    readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    example = re.search(r"```python\n(from pxgen_plugins import PXGen\n.*?)```", readme, re.S)
+    assert example is not None
+    quick = {"OMP_NUM_THREADS": "1", "MPLBACKEND": "Agg"}
+    done = run(python, "-c", example[1], cwd=tmp_path, **quick)
+    assert done.returncode == 0, done.stderr
+    assert "'HIHE':" in done.stdout
+
+    (tmp_path / "settings.yaml").write_text(SETTINGS, encoding="utf-8")
+    done = run(environment / "bin" / "pxgen", "audit", "settings.yaml", cwd=tmp_path, **quick)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (tmp_path / "run" / "report.html").exists()
+
+    done = run(python, "-W", "ignore", "-c", ALONE, cwd=tmp_path, **quick)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert found["numpy"].startswith("2.")
+    assert len(found["rows"]) > 5
+    failed = {name: error for name, error in found["rows"].items() if error}
+    assert not [error for error in failed.values() if "MissingDependency" in error], failed
+    assert not found["alibi"]

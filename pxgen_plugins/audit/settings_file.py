@@ -79,7 +79,7 @@ def read_yaml(text: str, name: str, faults: Faults) -> Any:
         ParameterError: When it is not YAML, or has tags, which could run code.
         MissingDependencyError: When pyyaml is absent.
     """
-    yaml: Any = optional.load("yaml", "audit")
+    yaml: Any = optional.load("yaml", "pyyaml")
 
     n_nodes = 0
 

@@ -127,13 +127,17 @@ class AlibiProtoSelect(PrototypeAdapter):
         self, table: Floats, codes: NDArray[np.int64], radius: float
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         distance = load("alibi.utils.kernel", "alibi").EuclideanDistance()
-        summariser = load("alibi.prototypes", "alibi").ProtoSelect(
-            kernel_distance=distance,
-            eps=radius,
-            lambda_penalty=self.penalty,
-            batch_size=self.batch_size,
-            verbose=False,
-        ).fit(table, codes)
+        summariser = (
+            load("alibi.prototypes", "alibi")
+            .ProtoSelect(
+                kernel_distance=distance,
+                eps=radius,
+                lambda_penalty=self.penalty,
+                batch_size=self.batch_size,
+                verbose=False,
+            )
+            .fit(table, codes)
+        )
         summary = summariser.summarise(min(self.n_prototypes, len(table))).data
         return (
             np.asarray(summary["prototype_indices"], dtype=np.int64),

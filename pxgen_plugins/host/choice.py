@@ -68,8 +68,7 @@ def _of_alibi() -> dict[str, Any]:
     """Return Alibi's classes; none when it is absent or does not work."""
     try:
         found = {
-            name: getattr(importlib.import_module(home), name)
-            for name, (home, _) in _HOMES.items()
+            name: getattr(importlib.import_module(home), name) for name, (home, _) in _HOMES.items()
         }
         # under numpy 2 Alibi imports, but can write no explanation with an array in it
         json.dumps(np.zeros(1), cls=found["NumpyEncoder"])

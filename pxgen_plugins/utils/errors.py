@@ -54,10 +54,20 @@ def short_repr(value: Any) -> str:
     if callable(value) and hasattr(value, "__qualname__"):
         return f"{type(value).__name__} {value.__qualname__!r}"
     try:
-        text = escape_invisible(redact(repr(value)).replace("\n", " "))
+        text = escape_invisible(redact(repr(_python(value))).replace("\n", " "))
     except Exception:  # such as a number of more than 4,300 digits
         return f"a {type(value).__name__} that cannot be shown"
     return text if len(text) <= _LONGEST else text[:_LONGEST] + "..."
+
+
+def _python(value: Any) -> Any:
+    """Return Python's numbers for numpy's, whose text numpy 2 writes as ``np.float64(0.5)``."""
+    if type(value) in (list, tuple, set):
+        return type(value)(map(_python, value))
+    if type(value) is dict:
+        return {_python(key): _python(entry) for key, entry in value.items()}
+    is_scalar = type(value).__module__ == "numpy" and getattr(value, "shape", None) == ()
+    return value.item() if is_scalar else value
 
 
 class PXGenError(Exception):

@@ -208,6 +208,7 @@ def test_what_is_not_one_per_anchor_is_refused() -> None:
 @pytest.mark.parametrize("colour_by", ["group", "label", "kld", "mse"])
 def test_the_figure_is_the_same_for_both_forms(grouped: Any, colour_by: str) -> None:
     import matplotlib.pyplot as plt
+
     from pxgen_plugins.host import Explanation
 
     _, view = grouped

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+
 from pxgen_plugins.host import Explainer, Explanation
 
 from .toy import FEATURES, Toy, ToyWithoutMixin

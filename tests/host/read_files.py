@@ -1,6 +1,6 @@
 """Read what `write_files.py` wrote, in whichever world, and compare it with what this one gives.
 
-    PYTHON tests/host/read_files.py FOLDER
+PYTHON tests/host/read_files.py FOLDER
 """
 
 from __future__ import annotations

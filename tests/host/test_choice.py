@@ -54,7 +54,8 @@ def test_a_broken_alibi_is_one_sentence_and_the_classes_are_ours(error):
 def test_where_alibi_is_its_classes_are_used_and_it_may_be_imported_afterwards():
     pytest.importorskip("alibi")
     code = STATE + (
-        "import alibi.api.interfaces as theirs, alibi.exceptions as errors, pxgen_plugins.host as h\n"
+        "import alibi.api.interfaces as theirs, alibi.exceptions as errors\n"
+        "import pxgen_plugins.host as h\n"
         "print(h.Explainer is theirs.Explainer, h.Explanation is theirs.Explanation,\n"
         "      h.FitMixin is theirs.FitMixin, h.NotFittedError is errors.NotFittedError,\n"
         "      h.alibi_version() == alibi.__version__)\n"
@@ -94,5 +95,7 @@ except ImportError as error:
     print(type(error).__name__, error)
 """
     (line,) = run(code, alibi=ABSENT).splitlines()
-    assert line.startswith("MissingDependencyError AlibiProtoSelect.explain: alibi must be installed")
+    assert line.startswith(
+        "MissingDependencyError AlibiProtoSelect.explain: alibi must be installed"
+    )
     assert "Run: pip install 'alibi" in line

@@ -128,7 +128,7 @@ def test_keys_are_attributes_and_those_of_meta_win(api):
     assert explanation.data["type"] == "data"
     with pytest.raises(AttributeError):
         _ = explanation.missing
-    with pytest.warns(DeprecationWarning):
+    with pytest.warns(DeprecationWarning, match="deprecated|dictionary"):
         assert explanation["value"] == 1
 
 
@@ -146,7 +146,12 @@ def test_copies_and_pickles_are_equal_and_independent():
 WRITTEN = [
     {"a": np.arange(3), "b": np.float32(0.5), "c": [np.zeros((0, 3)), (1, 2)], "d": None},
     {"masked": np.ma.array([1.0, 2.0], mask=[True, False]), "nested": {"x": {"y": np.uint8(3)}}},
-    {"inner": {1: "int key"}, "bool": np.array([True]), "text": np.array(["a"]), "scalar": np.array(1.5)},
+    {
+        "inner": {1: "int key"},
+        "bool": np.array([True]),
+        "text": np.array(["a"]),
+        "scalar": np.array(1.5),
+    },
     {"set": {1}, "nan": float("nan"), "half": np.float16(2), "object": np.array([None, "a"])},
 ]
 REFUSED = [

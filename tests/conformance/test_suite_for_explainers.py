@@ -25,7 +25,7 @@ def test_a_good_explainer_passes(subject, check):
 
 @functools.cache
 def skipped():
-    """The checks that do not run on the good explainer, with the reason: those of alibi's saving."""
+    """Why checks do not run on the good explainer, by name: those of alibi's saving."""
     reasons = {}
     for check in explainer_checks():
         try:

@@ -106,7 +106,7 @@ def _text_columns(frame: Any, names: list[str], named: Columns) -> tuple[dict[st
 def _read(path: Path, columns: tuple[Column, ...], named: Columns) -> Any:
     import pandas as pd
 
-    # a constant column must equal itself; pandas 3.1 reads numbers exactly, and warns of being asked
+    # a constant column must equal itself; pandas 3.1 reads numbers exactly and warns if asked to
     exact: dict[str, Any] = {"float_precision": "round_trip"}
     if tuple(map(int, pd.__version__.split(".")[:2])) >= (3, 1):
         exact = {}

@@ -43,7 +43,7 @@ DEFAULT_DATA_TENSORFLOW_GRADIENTS: dict[str, Any] = {
 
 @register("tensorflow_integrated_gradients")
 @dataclass(repr=False, eq=False)
-class TensorFlowIntegratedGradients(PredictorHolder, Explainer):  # type: ignore[misc]  # untyped
+class TensorFlowIntegratedGradients(PredictorHolder, Explainer):
     """Integrated gradients (Sundararajan, Taly and Yan 2017) of a Keras model, by alibi.
 
     The integral is taken by the Gauss-Legendre rule.

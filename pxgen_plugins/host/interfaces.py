@@ -29,23 +29,25 @@ T = TypeVar("T", bound="Explanation")
 class _Record:
     """Equality and representation by some attributes; mutable, so without a hash."""
 
-    _fields: tuple[str, ...] = ("meta",)
+    _record_fields: tuple[str, ...] = ("meta",)
     __hash__ = None  # type: ignore[assignment]
 
     def __eq__(self, other: object) -> bool:
         if type(other) is not type(self):
             return NotImplemented
-        return self._values() == other._values()
+        return _values(self) == _values(other)
 
     def __repr__(self) -> str:
         parts = [
             f"{name}={pprint.pformat(value, sort_dicts=False)}"
-            for name, value in zip(self._fields, self._values(), strict=True)
+            for name, value in zip(self._record_fields, _values(self), strict=True)
         ]
         return f"{type(self).__qualname__.rpartition('>.')[2]}({', '.join(parts)})"
 
-    def _values(self) -> tuple[Any, ...]:
-        return tuple(getattr(self, name) for name in self._fields)
+
+# no method: subclasses are other people's, and may have one of this name
+def _values(record: _Record) -> tuple[Any, ...]:
+    return tuple(getattr(record, name) for name in record._record_fields)
 
 
 class Base(_Record):
@@ -117,7 +119,7 @@ class Explanation(_Record):
         True
     """
 
-    _fields = ("meta", "data")
+    _record_fields = ("meta", "data")
 
     def __init__(self, meta: dict[str, Any], data: dict[str, Any]) -> None:
         self.meta = meta

@@ -199,3 +199,14 @@ def test_saving_without_a_format_of_its_own_needs_alibi(tmp_path):
         with pytest.raises(MissingDependencyError, match="Run: pip install"):
             call()
     assert json.loads(json.dumps(make(OURS).meta))["name"] == "Mean"
+
+
+def test_a_subclass_may_use_any_private_name(api):
+    class Busy(api.Explainer):
+        _values = _fields = _parts = None
+
+        def explain(self, X):
+            return None
+
+    assert Busy(meta=meta()) == Busy(meta=meta())
+    assert "Busy(meta=" in repr(Busy(meta=meta()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -54,7 +55,7 @@ def test_a_broken_alibi_is_one_sentence_and_the_classes_are_ours(error):
 def test_where_alibi_is_its_classes_are_used_and_it_may_be_imported_afterwards():
     pytest.importorskip("alibi")
     code = STATE + (
-        "import alibi.api.interfaces as theirs, alibi.exceptions as errors\n"
+        "import alibi, alibi.api.interfaces as theirs, alibi.exceptions as errors\n"
         "import pxgen_plugins.host as h\n"
         "print(h.Explainer is theirs.Explainer, h.Explanation is theirs.Explanation,\n"
         "      h.FitMixin is theirs.FitMixin, h.NotFittedError is errors.NotFittedError,\n"
@@ -98,4 +99,4 @@ except ImportError as error:
     assert line.startswith(
         "MissingDependencyError AlibiProtoSelect.explain: alibi must be installed"
     )
-    assert "Run: pip install 'alibi" in line
+    assert re.search("Run: pip install .?alibi", line)

@@ -128,7 +128,7 @@ $(VENV)/.compare: pyproject.toml constraints.txt constraints-current.txt | $(BIN
 
 $(VENV)/.test: pyproject.toml constraints.txt constraints-current.txt | $(BIN)/python
 	$(SAY)
-	$(INSTALL) -e '.[$(if $(WITH_ALIBI),alibi$(comma))all,test,dev]'
+	$(INSTALL) -e '.[$(if $(WITH_ALIBI),alibi$(comma)aix360$(comma))all,test,dev]'
 	$(BIN)/python -m pip check
 	touch $@ $(VENV)/.demo $(VENV)/.compare
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Generator
 from typing import Any
 
@@ -15,8 +16,8 @@ _ON_CI = os.environ.get("CI", "").lower() in {"1", "true"}
 def _refuse_missing_package(report: pytest.TestReport | pytest.CollectReport) -> None:
     reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else ""
     missing = "could not import" in reason
-    if np.lib.NumpyVersion(np.__version__) >= "2.0.0":  # alibi does not go with it
-        missing = missing and "could not import 'alibi" not in reason
+    if np.lib.NumpyVersion(np.__version__) >= "2.0.0":  # these do not go with it
+        missing = missing and not re.search("could not import '(aix360|alibi)", reason)
     if _ON_CI and report.outcome == "skipped" and missing:
         report.outcome = "failed"
         report.longrepr = f"skipped on CI, where every extra is installed: {reason}"

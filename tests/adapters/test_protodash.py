@@ -297,4 +297,6 @@ CASES = [
 
 @parametrize_with_checks(CASES, explainer_checks())
 def test_prototypes_keep_the_contract(subject: Any, check: Any) -> None:
+    if subject.name.startswith("Alibi"):
+        pytest.importorskip("alibi")
     check(subject)

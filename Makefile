@@ -4,32 +4,42 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 TREE := build/typed
-.PHONY: help demo demo-compare demo-audit test test-all test-tensorflow lint type conformance pytest pytest-all \
+.PHONY: help demo demo-compare demo-audit test test-all test-current test-tensorflow lint type conformance pytest pytest-all \
 	bench results format clean distclean $(TREE)
 
 # The interpreters to try, best first: the constraints were resolved on the first.
-PYTHON ?= python3.11 python3.12 python3.10 python3
-VENV ?= .venv
+PYTHON ?= python3.11 python3.12 python3.13 python3.14 python3
+# An interpreter named by hand gets an environment of its own.
+VENV ?= .venv$(if $(filter command,$(origin PYTHON)),-$(notdir $(firstword $(PYTHON))))
+CURRENT := .venv-current
 JOBS ?= 2
 OLD_ALIBI := .alibi-0.9.4
 TENSORFLOW := .venv-tensorflow
 # TensorFlow 2.14, the last that alibi takes, runs on no later Python.
 TENSORFLOW_PYTHON ?= python3.11
 BIN := $(VENV)/bin
-INSTALL := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt
+# Alibi ends at Python 3.12 and numpy 1: empty where it cannot be, or with `make ALIBI= ...`.
+ALIBI ?= yes
+OLD = sys.version_info < (3, 13)
+WITH_ALIBI = $(and $(ALIBI),$(shell $(BIN)/python -c 'import sys; print("yes" if $(OLD) else "")' 2>/dev/null))
+CONSTRAINTS = $(if $(WITH_ALIBI),constraints.txt,constraints-current.txt)
+SAY = @$(if $(WITH_ALIBI),:,echo "Without Alibi, which ends at Python 3.12 and numpy 1: the newest packages.")
+INSTALL = $(BIN)/python -m pip install --disable-pip-version-check -c $(CONSTRAINTS)
+comma := ,
 SOURCES := pxgen_plugins adapters examples tests conftest.py $(wildcard benchmarks)
 
 help:  ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.demo  ## set up, then explain a VAE of MNIST zeros with 56,000 anchors
+	$(SAY)
 	$(BIN)/python examples/mnist_zeros.py
 
 demo-compare: $(VENV)/.compare  ## set up, then put every method beside PXGen's groups, and a VAE beside a GAN
 	$(BIN)/python examples/compare_mnist.py
 	$(BIN)/python examples/vae_vs_gan.py
 
-demo-audit: $(VENV)/.audit  ## set up, then audit a model, a damaged copy of it, and compare them
+demo-audit: $(VENV)/.demo  ## set up, then audit a model, a damaged copy of it, and compare them
 	$(BIN)/python examples/audit_mnist.py
 
 test: lint type pytest  ## set up, then lint, type-check and run the tests, without the slow ones
@@ -70,6 +80,9 @@ pytest: $(VENV)/.test  ## the tests and the doctests, without those marked slow
 pytest-all: $(VENV)/.test  ## every test
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(JOBS)
 
+test-current:  ## the tests beside the newest of everything, without Alibi, in an environment of their own
+	$(MAKE) VENV=$(CURRENT) ALIBI= pytest
+
 test-tensorflow: $(TENSORFLOW)/.test  ## the adapter of Keras models, in an environment with TensorFlow
 	OMP_NUM_THREADS=1 $(TENSORFLOW)/bin/python -m pytest tests/adapters/test_tensorflow.py
 
@@ -88,11 +101,11 @@ clean:  ## remove what building and testing leave
 	find $(SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean  ## remove the environments too
-	rm -rf $(VENV) $(OLD_ALIBI) $(TENSORFLOW)
+	rm -rf $(VENV) $(CURRENT) $(OLD_ALIBI) $(TENSORFLOW)
 
 $(BIN)/python:
 	@for python in $(PYTHON); do \
-		if "$$python" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 13))' 2>/dev/null; then \
+		if "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
 			echo "making $(VENV) with $$python"; \
 			"$$python" -m venv $(VENV) && exit 0; \
 			rm -rf $(VENV); \
@@ -100,29 +113,28 @@ $(BIN)/python:
 			exit 1; \
 		fi; \
 	done; \
-	echo "make: Python must be 3.10, 3.11 or 3.12; none of these is: $(PYTHON)." \
+	echo "make: Python must be 3.11 or newer; none of these is: $(PYTHON)." \
 		"Install one, or name it: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)" >&2; \
 	exit 1
 
-$(VENV)/.demo: pyproject.toml constraints.txt | $(BIN)/python
-	$(INSTALL) -e .
+$(VENV)/.demo: pyproject.toml constraints.txt constraints-current.txt | $(BIN)/python
+	$(SAY)
+	$(INSTALL) -e '.$(if $(WITH_ALIBI),[alibi])'
 	touch $@
 
-$(VENV)/.compare: pyproject.toml constraints.txt | $(BIN)/python
-	$(INSTALL) -e '.[captum,latent,views,aix360]'
+$(VENV)/.compare: pyproject.toml constraints.txt constraints-current.txt | $(BIN)/python
+	$(SAY)
+	$(INSTALL) -e '.[$(if $(WITH_ALIBI),alibi$(comma)aix360$(comma))captum,lime,opentsne,shap,umap]'
 	touch $@ $(VENV)/.demo
 
-$(VENV)/.audit: pyproject.toml constraints.txt | $(BIN)/python
-	$(INSTALL) -e '.[audit]'
-	touch $@ $(VENV)/.demo
-
-$(VENV)/.test: pyproject.toml constraints.txt | $(BIN)/python
-	$(INSTALL) -e '.[all,test,dev]'
+$(VENV)/.test: pyproject.toml constraints.txt constraints-current.txt | $(BIN)/python
+	$(SAY)
+	$(INSTALL) -e '.[$(if $(WITH_ALIBI),alibi$(comma)aix360$(comma))all,test,dev]'
 	$(BIN)/python -m pip check
-	touch $@ $(VENV)/.demo $(VENV)/.compare $(VENV)/.audit
+	touch $@ $(VENV)/.demo $(VENV)/.compare
 
-$(VENV)/.bench: pyproject.toml constraints.txt | $(BIN)/python
-	$(INSTALL) -e '.[audit]' psutil
+$(VENV)/.bench: pyproject.toml constraints.txt constraints-current.txt | $(BIN)/python
+	$(INSTALL) -e '.$(if $(WITH_ALIBI),[alibi])' psutil
 	$(INSTALL) -e '.[bench]' || echo "A peer did not install: going on, and its row will say so." >&2
 	touch $@
 
@@ -134,7 +146,7 @@ $(TENSORFLOW)/.test: pyproject.toml constraints-tensorflow.txt
 	$(TENSORFLOW)/bin/python -m pip install --disable-pip-version-check \
 		-c constraints-tensorflow.txt torch
 	$(TENSORFLOW)/bin/python -m pip install --disable-pip-version-check \
-		-c constraints-tensorflow.txt -e . 'alibi[tensorflow]' pytest
+		-c constraints-tensorflow.txt -e '.[alibi]' 'alibi[tensorflow]' pytest
 	$(TENSORFLOW)/bin/python -c 'import tensorflow'
 	touch $@
 

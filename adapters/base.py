@@ -71,7 +71,7 @@ LEARNS_FROM = ("", "data", "training")
 
 
 @dataclass(repr=False, eq=False)
-class Adapter(PredictorHolder, Explainer, FitMixin):  # type: ignore[misc]  # alibi is untyped
+class Adapter(PredictorHolder, Explainer, FitMixin):
     """Base of the adapters: an Alibi explainer of a model of :mod:`pxgen_plugins.models`.
 
     A subclass is a dataclass, ``@dataclass(repr=False, eq=False)``, whose fields are the arguments

@@ -23,7 +23,7 @@ import sys
 import traceback
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -68,7 +68,7 @@ def main(argv: list[str] | None = None) -> int:
         for row in rows_of(name, options.quick):
             print(line(row, judge=not options.quick), flush=True)
             reached = None if options.quick else row.reached
-            date = datetime.now(timezone.utc).isoformat(timespec="seconds")
+            date = datetime.now(UTC).isoformat(timespec="seconds")
             record = {"benchmark": name, **asdict(row), "reached": reached, **about, "date": date}
             record["load"] = os.getloadavg()[0]  # above the number of cores others disturb
             records.append(plain(record))

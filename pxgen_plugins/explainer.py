@@ -26,7 +26,7 @@ from pxgen_plugins.host import (
 )
 from pxgen_plugins.models import BlackBox
 from pxgen_plugins.models.predictor import as_model, sample_shape
-from pxgen_plugins.parameters import Parameters, as_global_explainer
+from pxgen_plugins.parameters import NOT_ARGUMENTS, Parameters, as_global_explainer
 from pxgen_plugins.representatives import parse
 from pxgen_plugins.result.assembly import assemble
 from pxgen_plugins.result.explanation import DEFAULT_META_PXGEN, build
@@ -38,11 +38,9 @@ from pxgen_plugins.utils.files import plain
 
 __all__ = ["PXGen"]
 
-_NOT_ARGUMENTS = ("chosen", "pxgen_plugins_version")  # of the parameters in the metadata
-
 
 @as_global_explainer
-class PXGen(Parameters, PredictorHolder, Explainer, FitMixin):  # type: ignore[misc]  # alibi's attrs classes are untyped
+class PXGen(Parameters, PredictorHolder, Explainer, FitMixin):
     """Explains a generative model by example (Huang, Weng and Yang 2025).
 
     Anchors are scored by intrinsic criteria (how the model's latent space takes them) and
@@ -339,7 +337,7 @@ class PXGen(Parameters, PredictorHolder, Explainer, FitMixin):  # type: ignore[m
             ParameterError: When the folder is not readable, or an override is needed.
         """
         saved = saving.read(path)
-        params = {k: v for k, v in saved.params.items() if k not in _NOT_ARGUMENTS}
+        params = {k: v for k, v in saved.params.items() if k not in NOT_ARGUMENTS}
         try:
             explainer = cls(predictor, **{**params, **overrides})
         except (ParameterError, TypeError) as error:

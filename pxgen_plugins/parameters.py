@@ -7,9 +7,9 @@ from typing import Any, TypeVar
 
 from pxgen_plugins.utils.errors import caller
 
-__all__ = ["Parameters", "as_global_explainer"]
+__all__ = ["NOT_ARGUMENTS", "Parameters", "as_global_explainer"]
 
-_NOT_ARGUMENTS = ("chosen", "pxgen_plugins_version")
+NOT_ARGUMENTS = ("chosen", "pxgen_plugins_version")  # of the parameters in the metadata
 T = TypeVar("T", bound=type[Any])
 P = TypeVar("P", bound="Parameters")
 
@@ -36,7 +36,7 @@ class Parameters:
         """
         own: Any = self
         saved = own.meta["params"]
-        given = {k: v for k, v in saved.items() if k not in _NOT_ARGUMENTS}
+        given = {k: v for k, v in saved.items() if k not in NOT_ARGUMENTS}
         # what was chosen by family is chosen anew; criteria and rules are taken as they are
         of_kind = {
             kind: [criterion for criterion in own.criteria if criterion.kind == kind]

@@ -7,6 +7,8 @@ import json
 import numpy as np
 import pytest
 
+from pxgen_plugins.host import alibi_version
+
 
 @pytest.mark.slow
 def test_the_demo_finds_the_zeros(example, tmp_path):
@@ -29,8 +31,10 @@ def test_the_comparison_has_a_row_per_method(example, tmp_path):
     module.main(["--quick", "--n-anchors", "200", "--output", str(tmp_path)])
     content = json.loads((tmp_path / "comparison.json").read_text())
     failed = {row["method"]: row["error"] for row in content["table"] if row["error"]}
-    assert set(failed) == {"GradCAM"}  # the network has no convolution
-    assert "convolution" in failed["GradCAM"]
+    assert "convolution" in failed.pop("GradCAM")  # the network has none
+    if alibi_version() is None:
+        failed = {name: text for name, text in failed.items() if "alibi must be" not in text}
+    assert failed == {}
     assert len(content["table"]) > 20
     assert (tmp_path / "comparison.png").stat().st_size > 10_000
 
@@ -52,6 +56,7 @@ def test_a_vae_and_a_gan_have_a_row_for_every_method(example, tmp_path):
 
 
 def test_pxgen_stands_in_a_loop_over_alibis_explainers(example, tmp_path):
+    pytest.importorskip("alibi")
     example("alibi_workflow").main(["--n-anchors", "60", "--output", str(tmp_path)])
     found = {path.stem for path in tmp_path.iterdir()}
     assert found == {"ALE", "PartialDependence", "PXGen"}

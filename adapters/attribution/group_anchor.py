@@ -26,6 +26,7 @@ from pxgen_plugins.criteria.base import Criterion
 from pxgen_plugins.scoring import Scorer
 from pxgen_plugins.utils import validation
 from pxgen_plugins.utils.errors import AnchorError, ParameterError, caller, short_repr
+from pxgen_plugins.utils.optional import load
 from pxgen_plugins.utils.progress import bar
 from pxgen_plugins.utils.seeds import derive
 
@@ -296,7 +297,7 @@ class GroupAnchorImage(Adapter):
 
     def _one(self, x: NDArray[np.float32], group: str, i: int, data: dict[str, Any]) -> None:
         """Fill row ``i`` of ``data``: the superpixels that keep ``x`` in, or out of, ``group``."""
-        from alibi.explainers import AnchorImage
+        AnchorImage = load("alibi.explainers", "alibi").AnchorImage
 
         shape = x.shape
         image = channels_last(x)

@@ -22,6 +22,7 @@ from pxgen_plugins.utils.errors import (
     caller,
     short_repr,
 )
+from pxgen_plugins.utils.optional import load
 
 __all__ = ["DEFAULT_DATA_TENSORFLOW_GRADIENTS", "TensorFlowIntegratedGradients"]
 
@@ -42,7 +43,7 @@ DEFAULT_DATA_TENSORFLOW_GRADIENTS: dict[str, Any] = {
 
 @register("tensorflow_integrated_gradients")
 @dataclass(repr=False, eq=False)
-class TensorFlowIntegratedGradients(PredictorHolder, Explainer):  # type: ignore[misc]  # untyped
+class TensorFlowIntegratedGradients(PredictorHolder, Explainer):
     """Integrated gradients (Sundararajan, Taly and Yan 2017) of a Keras model, by alibi.
 
     The integral is taken by the Gauss-Legendre rule.
@@ -107,7 +108,7 @@ class TensorFlowIntegratedGradients(PredictorHolder, Explainer):  # type: ignore
         return build(meta, data, DEFAULT_DATA_TENSORFLOW_GRADIENTS)
 
     def _explain(self, X: Any, baselines: Any, target: Any) -> dict[str, Any]:
-        from alibi.explainers import IntegratedGradients
+        IntegratedGradients = load("alibi.explainers", "alibi").IntegratedGradients
 
         if self.predictor is None:
             raise ParameterError("predictor", "set", "None", "Call reset_predictor(model).")

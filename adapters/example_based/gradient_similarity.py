@@ -19,6 +19,7 @@ from pxgen_plugins.adapters.base import NotFittedError, TargetAdapter, register
 from pxgen_plugins.adapters.targets import Target
 from pxgen_plugins.utils import validation
 from pxgen_plugins.utils.errors import AnchorError, CapabilityError, short_repr
+from pxgen_plugins.utils.optional import load
 from pxgen_plugins.utils.progress import bar
 
 __all__ = ["DEFAULT_DATA_GRADIENT_SIMILARITY", "AlibiGradientSimilarity"]
@@ -174,7 +175,7 @@ class AlibiGradientSimilarity(TargetAdapter):
     def _scores(
         self, scalar: _Scalar, x: NDArray[np.float32], training: NDArray[np.float32]
     ) -> Floats:
-        from alibi.explainers import GradientSimilarity
+        GradientSimilarity = load("alibi.explainers", "alibi").GradientSimilarity
 
         with warnings.catch_warnings():  # frozen parameters are left out, as documented
             warnings.simplefilter("ignore", UserWarning)
@@ -239,10 +240,9 @@ def _total(values: Tensor, _: Tensor) -> Tensor:
 @contextlib.contextmanager
 def _device() -> Iterator[None]:
     """Restore the device of alibi's backend, which all its explainers share."""
-    from alibi.explainers.similarity.backends.pytorch.base import _PytorchBackend
-
-    before = _PytorchBackend.device
+    backend = load("alibi.explainers.similarity.backends.pytorch.base", "alibi")._PytorchBackend
+    before = backend.device
     try:
         yield
     finally:
-        _PytorchBackend.device = before
+        backend.device = before

@@ -13,6 +13,7 @@ from pxgen_plugins.adapters.base import register
 from pxgen_plugins.adapters.example_based._kernels import distances, pair_scale
 from pxgen_plugins.adapters.example_based._prototypes import PrototypeAdapter, label_keys
 from pxgen_plugins.utils import validation
+from pxgen_plugins.utils.optional import load
 from pxgen_plugins.utils.seeds import derive
 
 __all__ = ["DEFAULT_DATA_PROTOSELECT_ADAPTER", "AlibiProtoSelect"]
@@ -125,16 +126,18 @@ class AlibiProtoSelect(PrototypeAdapter):
     def _pick(
         self, table: Floats, codes: NDArray[np.int64], radius: float
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        from alibi.prototypes import ProtoSelect
-        from alibi.utils.kernel import EuclideanDistance
-
-        summariser = ProtoSelect(
-            kernel_distance=EuclideanDistance(),
-            eps=radius,
-            lambda_penalty=self.penalty,
-            batch_size=self.batch_size,
-            verbose=False,
-        ).fit(table, codes)
+        distance = load("alibi.utils.kernel", "alibi").EuclideanDistance()
+        summariser = (
+            load("alibi.prototypes", "alibi")
+            .ProtoSelect(
+                kernel_distance=distance,
+                eps=radius,
+                lambda_penalty=self.penalty,
+                batch_size=self.batch_size,
+                verbose=False,
+            )
+            .fit(table, codes)
+        )
         summary = summariser.summarise(min(self.n_prototypes, len(table))).data
         return (
             np.asarray(summary["prototype_indices"], dtype=np.int64),

@@ -104,7 +104,7 @@ class OpenTSNEMap(_AfterPCA):
     def __init__(self, rows: Floats, components: int, seed: int, *, perplexity: float) -> None:
         super().__init__(rows, seed)
         self.perplexity = min(perplexity, max(1.0, (len(rows) - 1) / 3.0))
-        home = load("openTSNE", "views")
+        home = load("openTSNE", "opentsne")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             points = home.TSNE(
@@ -118,8 +118,8 @@ class OpenTSNEMap(_AfterPCA):
 
     def transform(self, rows: Floats) -> Floats:
         """Return where new rows fit among the old, (b, c); a row does not move another."""
-        home = load("openTSNE", "views")
-        affinity = load("openTSNE.affinity", "views")
+        home = load("openTSNE", "opentsne")
+        affinity = load("openTSNE.affinity", "opentsne")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             between = affinity.PerplexityBasedNN(
@@ -153,7 +153,7 @@ class SklearnTSNEMap(_AfterPCA):
         Raises:
             ParameterError: Always.
         """
-        hint = f"Install openTSNE ({install_line('views')}), or use method='pca'."
+        hint = f"Install openTSNE ({install_line('opentsne')}), or use method='pca'."
         allowed = "a method that can place new anchors"
         raise ParameterError("backend", allowed, "'sklearn'", hint)
 
@@ -173,7 +173,7 @@ class UMAPMap(_AfterPCA):
         self.coordinates: Floats = np.asarray(self._fitted.embedding_, dtype=np.float64)
 
     def _fit(self) -> Any:
-        home = load("umap", "views")
+        home = load("umap", "umap")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return home.UMAP(

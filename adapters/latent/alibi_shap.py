@@ -111,8 +111,8 @@ class AlibiKernelShap(ShapleyAdapter):
         }
 
     def _values(self, function: LatentTarget, background: Codes) -> Any:
-        load("shap", "latent")
-        from alibi.explainers import KernelShap
+        load("shap", "shap")
+        KernelShap = load("alibi.explainers", "alibi").KernelShap
 
         explainer = KernelShap(function, task="regression", seed=self.seed % LARGEST_SEED)
         grouped: dict[str, Any] = {}

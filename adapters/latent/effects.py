@@ -16,6 +16,7 @@ from pxgen_plugins.criteria import Batch
 from pxgen_plugins.host import Explanation
 from pxgen_plugins.utils import validation
 from pxgen_plugins.utils.errors import AnchorError, ParameterError, short_repr
+from pxgen_plugins.utils.optional import load
 from pxgen_plugins.utils.progress import bar
 
 __all__ = [
@@ -250,7 +251,7 @@ class LatentALE(_Effect):
     def _dimension_effect(
         self, surface: _Surface, j: int, names: list[str], labels: list[str]
     ) -> dict[str, Any]:
-        from alibi.explainers import ALE
+        ALE = load("alibi.explainers", "alibi").ALE
 
         # a new one each time: alibi's remembers the names of its first call
         explainer = ALE(surface, feature_names=names, target_names=labels)
@@ -327,7 +328,7 @@ class LatentPartialDependence(_Effect):
     def _dimension_effect(
         self, surface: _Surface, j: int, names: list[str], labels: list[str]
     ) -> dict[str, Any]:
-        from alibi.explainers import PartialDependence
+        PartialDependence = load("alibi.explainers", "alibi").PartialDependence
 
         column = surface.rows[:, j]
         low, high = column.min(), column.max()

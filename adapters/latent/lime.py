@@ -137,7 +137,7 @@ class LatentLIME(LatentAdapter):
 
     def _weigh(self, function: LatentTarget, background: Codes) -> dict[str, Any]:
         # one explainer per anchor: its generator is stateful
-        explainer = load("lime.lime_tabular", "latent").LimeTabularExplainer(
+        explainer = load("lime.lime_tabular", "lime").LimeTabularExplainer(
             background.astype(np.float64),
             mode="regression",
             feature_names=self._names(),

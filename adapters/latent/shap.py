@@ -113,7 +113,7 @@ class LatentSHAP(ShapleyAdapter):
         return {**super()._weigh(function, background), "codes": function.code}
 
     def _values(self, function: LatentTarget, background: Codes) -> Any:
-        shap = load("shap", "latent")
+        shap = load("shap", "shap")
         by = {"kernel": self._kernel, "permutation": self._permutation, "gradient": self._gradient}
         with numpy_seed(self.seed):  # shap draws from numpy's global generator
             return by[self.method](shap, function, background)

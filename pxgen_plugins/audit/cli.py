@@ -41,6 +41,8 @@ settings, {INCOMPLETE} incomplete, {INTERNAL} internal error."""
 
 def main() -> None:
     """Run the command and leave with its exit code."""
+    # No explainer leaves this process or its workers, and importing Alibi takes seconds.
+    os.environ.setdefault("PXGEN_WITHOUT_ALIBI", "1")
     sys.exit(run(sys.argv[1:]))
 
 
@@ -151,7 +153,7 @@ def audit(
     if warn_as_error:
         conditions = [dataclasses.replace(one, severity="error") for one in conditions]
     config = Config(config.values | {"conditions": conditions})
-    # torch and alibi, once the settings are known to be good
+    # torch, once the settings are known to be good
     from pxgen_plugins.audit import engine
     from pxgen_plugins.audit.estimate import cost
     from pxgen_plugins.audit.verdicts import overall_verdict

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import os
 import re
-import sys
+import tomllib
 from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import Any
@@ -79,7 +79,7 @@ def read_yaml(text: str, name: str, faults: Faults) -> Any:
         ParameterError: When it is not YAML, or has tags, which could run code.
         MissingDependencyError: When pyyaml is absent.
     """
-    yaml: Any = optional.load("yaml", "audit")
+    yaml: Any = optional.load("yaml", "pyyaml")
 
     n_nodes = 0
 
@@ -124,11 +124,6 @@ def _too_many() -> ParameterError:
 
 
 def _read_toml(text: str) -> dict[str, Any]:
-    if sys.version_info < (3, 11):
-        hint = "Use YAML, or Python 3.11."
-        raise ParameterError("the file", "YAML on Python 3.10", "TOML", hint)
-    import tomllib
-
     # tomllib looks at each part of a dotted key once for every part before it
     if any(part.count(".") > _MAX_DOTS for part in _TOML_PARTS.split(text)):
         hint = "Write tables, [a.b], or break the text."

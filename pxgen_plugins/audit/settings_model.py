@@ -18,7 +18,7 @@ try:
     from pydantic import ValidationInfo as Info
     from pydantic.json_schema import GenerateJsonSchema
 except ImportError:
-    optional.load("pydantic", "audit")
+    optional.load("pydantic", "pydantic")
     raise
 
 __all__ = [

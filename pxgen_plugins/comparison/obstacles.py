@@ -16,7 +16,6 @@ __all__ = ["Obstacle", "expect_data", "expect_time", "expect_what_it_needs", "re
 
 LONGEST = 120.0  # seconds that a method nobody named may take
 _EXPECTED = (CapabilityError, MissingDependencyError, NotFittedError)
-_EXTRAS = {"lime": "latent", "shap": "latent"}  # the others are called as their library is
 
 
 class Obstacle(Exception):
@@ -33,7 +32,7 @@ def expect_what_it_needs(adapter: type[Any], task: Task) -> None:
     library = getattr(adapter, "library", "")
     # TensorFlow's adapter speaks for itself: it needs more than its library
     if library and find_spec(library) is None:
-        load(library, _EXTRAS.get(library, library))
+        load(library, library)  # an extra has the name of its library
     expect_data(adapter, task)
     taken = getattr(adapter, "explainer_argument", "")
     if taken and task.explainer is None:

@@ -106,6 +106,10 @@ def _text_columns(frame: Any, names: list[str], named: Columns) -> tuple[dict[st
 def _read(path: Path, columns: tuple[Column, ...], named: Columns) -> Any:
     import pandas as pd
 
+    # a constant column must equal itself; pandas 3.1 reads numbers exactly and warns if asked to
+    exact: dict[str, Any] = {"float_precision": "round_trip"}
+    if tuple(map(int, pd.__version__.split(".")[:2])) >= (3, 1):
+        exact = {}
     numbers = {column.name for column in columns if not column.categorical}
     texts = {column.name for column in columns if column.categorical}
     texts |= {*LABEL_NAMES, *ID_NAMES, *filter(None, (named.labels, named.ids))} - numbers
@@ -120,8 +124,7 @@ def _read(path: Path, columns: tuple[Column, ...], named: Columns) -> Any:
             # only an empty field is a missing value: "NA" and "None" may be categories
             return pd.read_csv(
                 file, dtype=dict.fromkeys(texts, str), keep_default_na=False,
-                na_values=[""], encoding="utf-8-sig", index_col=False,
-                float_precision="round_trip",  # a constant column must equal itself
+                na_values=[""], encoding="utf-8-sig", index_col=False, **exact,
             )  # fmt: skip
     except Exception as error:  # of the many that pandas and pyarrow raise
         hint = "Check that the file is there and can be read by pandas."

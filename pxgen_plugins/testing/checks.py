@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import unittest
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -10,7 +11,7 @@ from typing import Any, Generic, NoReturn, TypeVar
 
 from pxgen_plugins.testing.guards import kept_random_state
 
-__all__ = ["Check", "Suite", "expect", "parametrize_with_checks", "skip"]
+__all__ = ["Check", "Suite", "alibi_module", "expect", "parametrize_with_checks", "skip"]
 
 T = TypeVar("T")
 
@@ -139,6 +140,15 @@ def expect(condition: object, message: str) -> None:
 def skip(reason: str) -> NoReturn:
     """Leave the running check, because it does not apply to its subject."""
     raise unittest.SkipTest(reason)
+
+
+def alibi_module(part: str) -> Any:
+    """Return a module of alibi; without alibi the running check is left out."""
+    from pxgen_plugins.host import alibi_version
+
+    if alibi_version() is None:
+        skip("needs alibi, which is not used here")
+    return importlib.import_module(f"alibi.{part}")
 
 
 def parametrize_with_checks(

@@ -37,7 +37,7 @@ def result_is_alibis_explanation(case: ExplainerCase) -> None:
 
     A subclass may add methods, but no state: it pickles and serialises as its base does.
     """
-    from alibi.api.interfaces import Explanation
+    from pxgen_plugins.host import Explanation
 
     explanation = case.explain_new()
     expect(isinstance(explanation, Explanation), f"it returned {type(explanation)}")
@@ -86,7 +86,7 @@ def json_is_strict(case: ExplainerCase) -> None:
 @SUITE.check(10)
 def json_round_trip_keeps_values(case: ExplainerCase) -> None:
     """``from_json(to_json())`` has the same keys, and the same values but for types."""
-    from alibi.api.interfaces import Explanation
+    from pxgen_plugins.host import Explanation
 
     for explanation in _explanations(case):
         back = Explanation.from_json(explanation.to_json())

@@ -57,7 +57,7 @@ def short_repr(value: Any) -> str:
     if callable(value) and hasattr(value, "__qualname__"):
         return f"{type(value).__name__} {value.__qualname__!r}"
     try:
-        text = without_addresses(redact(_repr(value)))
+        text = without_addresses(redact(_repr(_python(value))))
         text = escape_invisible(text.replace("\n", " "))
     except Exception:  # such as a number of more than 4,300 digits
         return f"a {type(value).__name__} that cannot be shown"
@@ -70,6 +70,16 @@ def _repr(value: Any) -> str:
         inside = "{" + ", ".join(sorted(map(repr, value))) + "}"
         return inside if type(value) is set else f"frozenset({inside})"
     return repr(value)
+
+
+def _python(value: Any) -> Any:
+    """Return Python's numbers for numpy's, whose text numpy 2 writes as ``np.float64(0.5)``."""
+    if type(value) in (list, tuple, set):
+        return type(value)(map(_python, value))
+    if type(value) is dict:
+        return {_python(key): _python(entry) for key, entry in value.items()}
+    is_scalar = type(value).__module__ == "numpy" and getattr(value, "shape", None) == ()
+    return value.item() if is_scalar else value
 
 
 class PXGenError(Exception):

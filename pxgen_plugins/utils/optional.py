@@ -19,7 +19,8 @@ def load(module: str, extra: str) -> ModuleType:
 
     Args:
         module: Its full name, as in ``"captum.attr"``.
-        extra: The extra of this package that installs it.
+        extra: The extra of this package that installs it; for what the base install brings, the
+            package.
 
     Raises:
         MissingDependencyError: When it does not import, for whatever reason.
@@ -47,11 +48,13 @@ def install_line(extra: str) -> str:
     ``pip install 'pxgen-plugins[...]'`` finds nothing.
 
     Args:
-        extra: A name under ``[project.optional-dependencies]``.
+        extra: A name under ``[project.optional-dependencies]``, or a package of the base install.
 
     Example:
         >>> install_line("captum")
-        "pip install 'captum<0.10,>=0.9'"
+        "pip install 'captum>=0.9'"
+        >>> install_line("pyyaml")
+        'pip install pyyaml'
     """
     try:
         lines = metadata.requires(_DISTRIBUTION) or []
@@ -59,7 +62,7 @@ def install_line(extra: str) -> str:
         lines = []
     parts = [line.partition(";") for line in lines]
     names = [name.strip() for name, _, marker in parts if _is_of(extra, marker)]
-    return shlex.join(["pip", "install", *(names or [f".[{extra}]"])])
+    return shlex.join(["pip", "install", *(names or [extra if lines else f".[{extra}]"])])
 
 
 def _is_of(extra: str, marker: str) -> bool:

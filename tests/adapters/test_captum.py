@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from alibi.exceptions import NotFittedError
 from torch import nn
 
 from pxgen_plugins.adapters.attribution.ablation import LatentAblation
@@ -19,6 +18,7 @@ from pxgen_plugins.adapters.attribution.gradients import (
 )
 from pxgen_plugins.adapters.attribution.occlusion import Occlusion
 from pxgen_plugins.adapters.targets import Latent, Pixel, resolve
+from pxgen_plugins.host import NotFittedError
 from pxgen_plugins.models import VAE
 
 from .faces import FACES, face_vae, faces

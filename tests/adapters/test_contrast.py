@@ -271,6 +271,7 @@ def test_invalid_anchors_are_named_and_the_others_untouched() -> None:
 
 
 def test_a_classifier_in_training_mode_is_left_as_it_is(tmp_path: Any) -> None:
+    pytest.importorskip("alibi")
     from alibi.saving import load_explainer, save_explainer
 
     net = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(64), nn.Dropout(0.5), nn.Linear(64, 2))

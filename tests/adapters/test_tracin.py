@@ -126,6 +126,7 @@ def test_influence_agrees_with_captums_exact_mode(kind: str, tmp_path: Any) -> N
 
 @pytest.mark.parametrize("kind", NETS)
 def test_one_checkpoint_agrees_with_alibis_gradient_similarity(kind: str) -> None:
+    pytest.importorskip("alibi")
     from alibi.explainers import GradientSimilarity
 
     noise = normal_rows(0, 1, (4,), derive(0, "tracin"))[0]
@@ -377,6 +378,7 @@ def test_a_model_without_layers_is_refused() -> None:
 
 
 def test_state_dicts_are_not_saved(tmp_path: Any) -> None:
+    pytest.importorskip("alibi")
     from alibi.saving import load_explainer, save_explainer
 
     explainer = VAETracIn(mlp_vae(), [(states("mlp")[0], 0.1)]).fit(TRAIN)

@@ -208,7 +208,8 @@ def test_what_is_not_one_per_anchor_is_refused() -> None:
 @pytest.mark.parametrize("colour_by", ["group", "label", "kld", "mse"])
 def test_the_figure_is_the_same_for_both_forms(grouped: Any, colour_by: str) -> None:
     import matplotlib.pyplot as plt
-    from alibi.api.interfaces import Explanation
+
+    from pxgen_plugins.host import Explanation
 
     _, view = grouped
     drawn = []

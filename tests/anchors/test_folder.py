@@ -118,7 +118,7 @@ def test_what_cannot_be_read_is_a_failed_row_with_its_reason(tmp_path: Path) -> 
     (tmp_path / "script.png").write_text(
         "%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 3 4\nshowpage\n"
     )
-    Image.new("I", (3, 4), 60_000).save(tmp_path / "deep.png")
+    Image.new("I;16", (3, 4), 60_000).save(tmp_path / "deep.png")
     _bomb(tmp_path / "bomb.png")
     os.mkfifo(tmp_path / "pipe.png")
     (tmp_path / "gone.png").symlink_to(tmp_path / "nothing.png")

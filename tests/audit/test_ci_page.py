@@ -101,7 +101,7 @@ def test_the_workflow_may_only_read_and_names_its_actions_with_versions():
     assert all(("uses" in step) != ("run" in step) for step in STEPS)
 
 
-def test_the_installation_names_the_wheel_and_the_extra_for_pip(tmp_path):
+def test_the_installation_names_the_wheel_for_pip(tmp_path):
     (tmp_path / "wheels").mkdir()
     (tmp_path / "wheels" / "pxgen_plugins-9.9.9-py3-none-any.whl").touch()
     stand_in = tmp_path / "bin" / "pip"
@@ -109,7 +109,7 @@ def test_the_installation_names_the_wheel_and_the_extra_for_pip(tmp_path):
     stand_in.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n', encoding="utf-8")
     stand_in.chmod(0o755)
     done = shell(script_of("Install"), tmp_path)
-    wheel = "wheels/pxgen_plugins-9.9.9-py3-none-any.whl[audit]"
+    wheel = "wheels/pxgen_plugins-9.9.9-py3-none-any.whl"
     assert done.stdout.splitlines() == ["install", wheel], done.stderr
 
 

@@ -198,6 +198,7 @@ def test_an_unknown_name_is_a_row_with_its_error(model, data):
 
 
 def test_alibis_explainers_take_part_with_arrays_or_an_input_of_their_own(model, data):
+    pytest.importorskip("alibi")
     from alibi.explainers import ALE
 
     X, labels = data
@@ -222,7 +223,7 @@ class Global:
 
     def explain(self, X):
         assert isinstance(X, np.ndarray)
-        from alibi.api.interfaces import Explanation
+        from pxgen_plugins.host import Explanation
 
         return Explanation(meta={"name": "Global"}, data={"mean": float("nan")})
 

@@ -41,6 +41,7 @@ def rows(comparison):
 
 
 def test_anchors_never_become_training_samples(model):
+    pytest.importorskip("alibi")
     methods = [*INFLUENCE, ("unfitted", VAETracIn(model))]
     found = compare(model, SHIRTS, None, methods, pxgen(model), quality=False)
     for name in [*INFLUENCE, "unfitted"]:

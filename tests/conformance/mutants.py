@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from alibi.api.interfaces import Explainer, Explanation
+
+from pxgen_plugins.host import Explainer, Explanation
 
 from .toy import FEATURES, Toy, ToyWithoutMixin
 

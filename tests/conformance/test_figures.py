@@ -8,10 +8,10 @@ import inspect
 import matplotlib as mpl
 import numpy as np
 import pytest
-from alibi.api.interfaces import Explanation
 from matplotlib.axes import Axes
 
 from pxgen_plugins import plots
+from pxgen_plugins.host import Explanation
 from pxgen_plugins.testing.guards import captured_output
 from pxgen_plugins.testing.trees import differences
 

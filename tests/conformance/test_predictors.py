@@ -7,10 +7,9 @@ import json
 import numpy as np
 import pytest
 import torch
-from alibi.exceptions import PredictorCallError, PredictorReturnTypeError
-from alibi.saving import NumpyEncoder
 
 from pxgen_plugins import PXGen
+from pxgen_plugins.host import NumpyEncoder, PredictorCallError, PredictorReturnTypeError
 from pxgen_plugins.testing.trees import differences
 
 from .cases import (

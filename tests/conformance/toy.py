@@ -6,10 +6,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from alibi.api.interfaces import Explainer, Explanation, FitMixin
-from alibi.exceptions import NotFittedError
 from torch import nn
 
+from pxgen_plugins.host import Explainer, Explanation, FitMixin, NotFittedError
 from pxgen_plugins.testing import ExplainerCase
 
 FEATURES = 3

@@ -9,11 +9,15 @@ import pathlib
 import numpy as np
 import pytest
 import torch
-from alibi.api.interfaces import Explanation
-from alibi.exceptions import NotFittedError, PredictorCallError, PredictorReturnTypeError
 
 from pxgen_plugins import PXGen, groups
 from pxgen_plugins.criteria import MSE, Batch, FittedCriterion
+from pxgen_plugins.host import (
+    Explanation,
+    NotFittedError,
+    PredictorCallError,
+    PredictorReturnTypeError,
+)
 from pxgen_plugins.result import Result
 from pxgen_plugins.result.explanation import DEFAULT_DATA_PXGEN, from_json, read_json, write_json
 from pxgen_plugins.result.tables import anchor_table, write_parquet

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from alibi.exceptions import NotFittedError
 
 from pxgen_plugins import PXGen
 from pxgen_plugins.datasets import load_mnist, load_mnist_vae
 from pxgen_plugins.evaluation import Scorecard, checks, evaluate
 from pxgen_plugins.evaluation.checks import Row
+from pxgen_plugins.host import NotFittedError
 from pxgen_plugins.models import VAE
 from pxgen_plugins.testing.guards import module_state, moved_generators, random_state
 from pxgen_plugins.thresholds import Conformal, Fixed, MeanMax, Quantile

@@ -7,7 +7,6 @@ import math
 
 import numpy as np
 import pytest
-from alibi.exceptions import NotFittedError
 
 from pxgen_plugins import PXGen, groups
 from pxgen_plugins.evaluation import (
@@ -16,6 +15,7 @@ from pxgen_plugins.evaluation import (
     compare_training_samples,
     threshold_study,
 )
+from pxgen_plugins.host import NotFittedError
 from pxgen_plugins.thresholds import Fixed, MeanMax, Quantile
 from pxgen_plugins.utils.errors import ParameterError
 

@@ -151,7 +151,7 @@ def _render(
     sprites: Sprites,
     point_bytes: int,
 ) -> str:
-    jinja2 = load("jinja2", "audit")
+    jinja2 = load("jinja2", "jinja2")
     style, script = _asset("report.css"), "\n".join(map(_asset, _SCRIPTS))
     with_picture = np.array(sorted(sprites.place), dtype=np.int64)
     seed = manifest.get("seed")
@@ -167,7 +167,7 @@ def _render(
         finalize=_finalize,
     )
     # Ours, or made so that nothing in it ends the element: put in as it is.
-    trusted = load("markupsafe", "audit").Markup
+    trusted = load("markupsafe", "markupsafe").Markup
     template = environment.from_string(_asset("report.html.jinja"))
     page: str = template.render(
         **{**context, "figure": trusted(context["figure"] or "")},

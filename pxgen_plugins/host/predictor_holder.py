@@ -1,37 +1,13 @@
-"""Alibi's classes, and the attribute ``predictor`` on which its saving and its explainers agree.
-
-Nothing else imports ``alibi.api``.
-"""
+"""The attribute ``predictor``, on which Alibi's saving and its explainers agree."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from pxgen_plugins import __version__
-from pxgen_plugins.utils.errors import MissingDependencyError, warn
+from pxgen_plugins.utils.errors import warn
 
-try:
-    from alibi.api.interfaces import Explainer, Explanation, FitMixin
-    from alibi.exceptions import NotFittedError, PredictorCallError, PredictorReturnTypeError
-except Exception as error:  # alibi fails with more than ImportError when its own needs are missing
-    raise MissingDependencyError(
-        "alibi",
-        "importable",
-        f"{type(error).__name__}: {error}",
-        "Run: pip install 'alibi>=0.9.4,<0.10' click",
-        where="pxgen_plugins",
-    ) from error
-
-__all__ = [
-    "Explainer",
-    "Explanation",
-    "FitMixin",
-    "NotFittedError",
-    "PredictorCallError",
-    "PredictorHolder",
-    "PredictorReturnTypeError",
-    "warn_version",
-]
+__all__ = ["PredictorHolder", "warn_version"]
 
 
 class PredictorHolder:

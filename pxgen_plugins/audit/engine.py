@@ -213,6 +213,7 @@ def score(
         OSError: When a file of the run cannot be written.
     """
     folder, digest = config.output, plan.digest
+    config = config.completed(explainer.meta["params"])
     content = {"settings": config.for_plan(), "digests": plan.digests, "n_anchors": plan.n_anchors}
     claim(folder, content, fresh, say)
     if not fit.is_stored(folder, digest):
@@ -252,11 +253,11 @@ def finish(config: Config, plan: Plan) -> Run:
         OSError: When a file cannot be written.
     """
     folder = config.output
-    config = config.completed(plan.settings)
-    conditions = _conditions(config)
     before = None if plan.baseline is None else plan.baseline.result
     work = shards.work_of(folder)
     explainer, scorer = work.explainer, work.explainer.scorer()
+    config = config.completed(explainer.meta["params"])
+    conditions = _conditions(config)
     width = len(explainer.criteria)
     scores = shards.gather(folder, plan.n_anchors, config["shard_size"], width, plan.digest)
     calibration = explainer.calibration

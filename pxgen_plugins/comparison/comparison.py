@@ -6,7 +6,7 @@ import html
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -238,26 +238,32 @@ def compare(
     whole, shared = Stopwatch(), Stopwatch()
     n_anchors = validation.integer(n_anchors, "n_anchors", minimum=1)
     if isinstance(model, Mapping):
-        return compare_models(
-            compare,
-            model,
-            X,
-            labels=labels,
-            methods=methods,
-            groups=groups,
-            target=target,
-            training=training,
-            checkpoints=checkpoints,
-            n_anchors=n_anchors,
-            indices=indices,
-            quality=quality,
-            columns=columns,
-            anchors_range=anchors_range,
-            options=options,
-            network=network,
-            seed=seed,
-            verbose=verbose,
-        )
+        if explainer is not None:
+            hint = "Pass groups={'VAE': explainer}, or options={'VAE': {'explainer': explainer}}."
+            allowed = "left out for several models"
+            raise ParameterError("explainer", allowed, type(explainer).__name__, hint)
+        with whole.running():
+            several = compare_models(
+                compare,
+                model,
+                X,
+                labels=labels,
+                methods=methods,
+                groups=groups,
+                target=target,
+                training=training,
+                checkpoints=checkpoints,
+                n_anchors=n_anchors,
+                indices=indices,
+                quality=quality,
+                columns=columns,
+                anchors_range=anchors_range,
+                options=options,
+                network=network,
+                seed=seed,
+                verbose=verbose,
+            )
+        return replace(several, seconds=whole.seconds)
     for name, value in (("options", options), ("network", network)):
         if value is not None:
             hint = "Pass several models, as in compare({'VAE': vae, 'DCGAN': gan}, X)."

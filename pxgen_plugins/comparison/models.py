@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pxgen_plugins.comparison.migration import STATES, Migration
+from pxgen_plugins.comparison.outcome import SHARED, Outcome
 from pxgen_plugins.comparison.sample_distances import SampleDistance
 from pxgen_plugins.groups import GROUPS
 from pxgen_plugins.result import Result
@@ -50,6 +51,7 @@ class ModelComparison:
             model's range.
         representatives: The anchors that PXGen's first selector picked, by model, then by group.
         notes: What a reader of the numbers must know, in sentences.
+        seconds: Wall time of everything.
     """
 
     comparisons: dict[str, Any]
@@ -59,6 +61,7 @@ class ModelComparison:
     samples: dict[str, NDArray[np.float32]] = field(default_factory=dict)
     representatives: dict[str, dict[str, NDArray[np.float32]]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    seconds: float | None = None
 
     @property
     def names(self) -> list[str]:
@@ -77,12 +80,19 @@ class ModelComparison:
         return indices
 
     def table(self) -> list[dict[str, Any]]:
-        """Return one row per model and method: what it is, what it cost, how good it is."""
-        return [
+        """Return one row per model and method: what it is, what it cost, how good it is.
+
+        The last row is the time that belongs to no model: anchors, samples and their distances.
+        """
+        rows = [
             {"model": name, **row}
             for name, comparison in self.comparisons.items()
             for row in comparison.table()
         ]
+        if self.seconds is None:
+            return rows
+        shared = self.seconds - sum(one.seconds for one in self.comparisons.values())
+        return [*rows, {"model": "", **Outcome(SHARED, seconds=max(0.0, shared)).row()}]
 
     def plot(self, **options: Any) -> NDArray[Any]:
         """Draw the models side by side (see :func:`pxgen_plugins.plots.plot_models`)."""

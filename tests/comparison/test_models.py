@@ -132,7 +132,11 @@ def test_json_is_strict_and_holds_the_table(different):
         (name, method)
         for name in content["models"]
         for method in ["PXGen", *METHODS, "shared work"]
-    ]
+    ] + [("", "shared work")]
+    spent = [row[key] or 0.0 for row in content["table"] for key in ("seconds", "quality_seconds")]
+    assert sum(spent) <= different.seconds * 1.001
+    own = sum(one.seconds for one in different.comparisons.values())
+    assert own + spent[-2] == pytest.approx(different.seconds)
     matrix = different.migration["VAE / permuted"].matrix
     assert content["migration"]["VAE / permuted"]["matrix"] == matrix.tolist()
     assert set(content["comparisons"]) == {"VAE", "permuted"}
@@ -243,6 +247,8 @@ def test_models_of_other_shapes_and_arguments_for_several_are_refused(X):
     small = GAN(lambda z: z.sigmoid(), latent_shape=(2,), modules=())
     with pytest.raises(ParameterError, match="models of instances of one shape"):
         compare({"a": mlp_vae(), "b": small}, X)
+    with pytest.raises(ParameterError, match="explainer must be left out for several models"):
+        both({"a": mlp_vae(), "b": mlp_vae(1)}, X, explainer=PXGen(mlp_vae()))
     for extra in ({"options": {}}, {"network": torch.nn.Flatten()}):
         with pytest.raises(ParameterError, match="left out for a single model"):
             compare(mlp_vae(), X, **extra)

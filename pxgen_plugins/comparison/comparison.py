@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pxgen_plugins.anchors import Anchors, open_for
 from pxgen_plugins.comparison.agreement import agreements
 from pxgen_plugins.comparison.cost import Stopwatch
-from pxgen_plugins.comparison.explained_groups import (
+from pxgen_plugins.comparison.groups import (
     explain_groups,
     fitted_explainer,
     scorer_of,
@@ -211,7 +211,7 @@ def compare(
             them influence methods are rows that say so: anchors are no training data.
         checkpoints: Of the training, as for VAETracIn.
         explainer: A fitted PXGen, for methods that take its thresholds where ``groups`` is an
-            explanation; else the one of the groups.
+            explanation; else the one of the groups. For several models: left out, or in options.
         n_anchors: Anchors that local methods explain, in turn one of each group; of several
             models, of each combination of groups, the most frequent one first.
         indices: Those anchors themselves, by index, in place of ``n_anchors``.

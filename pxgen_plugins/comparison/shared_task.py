@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from pxgen_plugins.anchors import Anchors, open_for
 from pxgen_plugins.comparison.agreement import agreement
-from pxgen_plugins.comparison.explained_groups import explain_groups
+from pxgen_plugins.comparison.groups import explain_groups
 from pxgen_plugins.comparison.methods import ALL, Method, methods_of
 from pxgen_plugins.comparison.migration import Migration
 from pxgen_plugins.comparison.models import ModelComparison

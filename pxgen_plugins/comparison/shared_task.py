@@ -226,11 +226,16 @@ def _bound(methods: Any, model: Any) -> list[Method] | str:
 def _check_scale(models: Mapping[str, Any], anchors: Anchors, anchors_range: Any) -> None:
     """Refuse floats of unknown range where the models' ranges differ: one scale would be wrong."""
     ranges = {name: model.data_range for name, model in models.items()}
-    if len(set(ranges.values())) < 2 or anchors_range is not None or not len(anchors):
+    got = ", ".join(f"{name}: {limits}" for name, limits in ranges.items())
+    if len(set(ranges.values())) < 2:
+        return
+    if None in ranges.values():  # nothing says how its values compare with the others'
+        hint = "Give each model its data_range."
+        raise ParameterError("model", "models that all state a data_range, or none", got, hint)
+    if anchors_range is not None or not len(anchors):
         return
     if anchors.read(slice(0, 1))[0].dtype != np.uint8:
         allowed = "given where models differ in data_range and the anchors are no bytes"
-        got = ", ".join(f"{name}: {limits}" for name, limits in ranges.items())
         hint = "Pass anchors_range=(0.0, 1.0), say: the lowest and highest value that X may hold."
         raise ParameterError("anchors_range", allowed, got, hint)
 

@@ -109,6 +109,13 @@ def test_distances_are_those_of_the_models_samples(different, X):
     assert any("biased" in note for note in different.notes)  # 40 rows of 64 pixels
 
 
+def test_models_of_which_one_states_no_range_have_no_common_scale(X):
+    plain = VAE(MLPNet(), sample_shape=(1, 8, 8), data_range=None)
+    for anchors in (X, (255 * X).astype(np.uint8)):
+        with pytest.raises(ParameterError, match="all state a data_range, or none; got VAE: "):
+            both({"VAE": mlp_vae(), "plain": plain}, anchors, methods=[])
+
+
 def test_migration_counts_by_hand():
     one = np.array(["HIHE", "HIHE", "LILE", "invalid"])
     other = np.array(["HIHE", "HILE", "LILE", "HIHE"])

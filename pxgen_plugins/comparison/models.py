@@ -18,6 +18,7 @@ from pxgen_plugins.groups import GROUPS
 from pxgen_plugins.result import Result
 from pxgen_plugins.utils.errors import caller
 from pxgen_plugins.utils.files import plain
+from pxgen_plugins.utils.html import tables_card
 from pxgen_plugins.utils.text import html_page, html_table, markdown_table, number, percent, write
 
 __all__ = ["ModelComparison"]
@@ -137,6 +138,10 @@ class ModelComparison:
         )
         notes = "".join(f"<p>{html.escape(note)}</p>" for note in self.notes)
         return html_page("Models side by side", body + notes)
+
+    def _repr_html_(self) -> str:
+        tables = [(section.title, section.head, section.rows) for section in self._sections()]
+        return tables_card("Models side by side", tables, self.notes)
 
     @caller("ModelComparison.write")
     def write(self, path: str | os.PathLike[str]) -> None:

@@ -153,6 +153,9 @@ def test_pages_escape_names_and_are_written_by_suffix(X, tmp_path):
     model = mlp_vae()
     found = both({"<b>a|b": model, "other": model}, X, methods=[])
     assert "<b>" not in found.to_html()
+    card = found._repr_html_()  # as a notebook shows it
+    assert "&lt;b&gt;a|b" in card
+    assert len(card.encode()) < 50_000
     assert r"<b>a\|b" in found.to_markdown()
     for suffix in ("json", "md", "html"):
         found.write(tmp_path / f"models.{suffix}")

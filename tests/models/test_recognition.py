@@ -414,7 +414,7 @@ class MovingAverage(nn.Module):
         return self.ends(x).chunk(2, 1)
 
     def decode(self, z):
-        return self.decoder(z)
+        return self.decoder(z).sigmoid()
 
     def forward(self, x):
         mean, log_var = self.encode(x)

@@ -211,7 +211,7 @@ RULES: tuple[RuleRow, ...] = (
         f"Quantile(0.99, n, {_REPEATS})",
         f"does none of this; {_REPEATS} n is {_MOST:,}, less where that takes over {_BUDGET:,} "
         f"passes, and {_LEAST} at least",
-        "its thresholds mean the same at any size, so that the size follows the cost",
+        "its thresholds hardly move with the size, so that the size follows the cost",
     ),
 )
 """Threshold rules, in the order in which they are tried."""

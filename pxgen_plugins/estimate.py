@@ -18,7 +18,7 @@ from pxgen_plugins.criteria.base import Batch, Criterion
 from pxgen_plugins.criteria.fitted_criterion import FittedCriterion
 from pxgen_plugins.criteria.passes import value_passes
 from pxgen_plugins.models.base import CHEAP, capabilities, passes
-from pxgen_plugins.scoring import Scorer
+from pxgen_plugins.scoring import Scorer, always_raises
 from pxgen_plugins.thresholds import Rule
 from pxgen_plugins.utils.errors import warn
 from pxgen_plugins.utils.html import rows_card
@@ -123,17 +123,24 @@ def estimate(
         anchors: The anchors, whose first ones are timed; None takes samples or noise.
         n_reference: Instances of reference data, where criteria or thresholds use it; None takes
             as many as there are anchors.
+
+    Raises:
+        ModelError: When the model raises.
     """
     n_reference = n if n_reference is None else n_reference
     fit = _work_of_fit(scorer, rule, n_reference)
     explain = Work(n, False, tuple(scorer.criteria))
     clock = _Clock(scorer, anchors)
-    fit_seconds = sum(clock.seconds(work) for work in fit)
+    try:
+        fit_seconds = sum(clock.seconds(work) for work in fit)
+        explain_seconds = clock.seconds(explain)
+    except Exception as error:  # whatever the model raises
+        raise always_raises(scorer.model, error) from error
     found = Estimate(
         sum(work.passes(scorer.model) for work in fit),
         fit_seconds,
         explain.passes(scorer.model),
-        clock.seconds(explain),
+        explain_seconds,
         n,
         clock.n_timed,
     )
@@ -214,10 +221,7 @@ def _cheaper(scorer: Scorer, rule: Rule | None, found: Estimate) -> Iterator[str
         smaller = defaults.choose(model, *_by_kind(scorer.criteria)).threshold
         n, most = (getattr(r, "n_samples", 0) * getattr(r, "n_repeats", 0) for r in (smaller, rule))
         if 0 < n < most / 2:
-            yield (
-                f"Use threshold=Quantile(0.99, {smaller.n_samples}, {smaller.n_repeats}), "
-                f"{n:,} samples instead of {most:,}."
-            )
+            yield f"Use threshold={smaller!r}, {n:,} samples instead of {most:,}."
     if rule is None and found.n > 1_000:
         yield "Explain fewer anchors: 1,000 drawn at random tell shares to 3 points."
     if now > CHEAP:

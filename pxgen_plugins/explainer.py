@@ -246,7 +246,7 @@ class PXGen(Parameters, PredictorHolder, Explainer, FitMixin):
             anchors_range: Lowest and highest value in ``X``; as for ``open_anchors``.
 
         Returns:
-            Alibi's Explanation; its data is described at
+            Alibi's Explanation, which ``print`` shows by its ``summary()``; data is described at
             :data:`pxgen_plugins.result.explanation.DEFAULT_DATA_PXGEN`. An empty anchor set gives
             empty groups, and fractions of None.
 

@@ -150,7 +150,7 @@ def make_plan(config: Config) -> tuple[Plan, PXGen]:
         seed=config["seed"],
         examples=True,
     )
-    config = config.completed(explainer.meta["params"])
+    config = config.complete(explainer.meta["params"])
     anchors = open_set(config, "anchors", model)
     if anchors is None or not len(anchors):
         hint = "Check the path and the limit."
@@ -213,6 +213,7 @@ def score(
         OSError: When a file of the run cannot be written.
     """
     folder, digest = config.output, plan.digest
+    config = config.complete(explainer.meta["params"])
     content = {"settings": config.for_plan(), "digests": plan.digests, "n_anchors": plan.n_anchors}
     claim(folder, content, fresh, say)
     if not fit.is_stored(folder, digest):
@@ -252,11 +253,11 @@ def finish(config: Config, plan: Plan) -> Run:
         OSError: When a file cannot be written.
     """
     folder = config.output
-    config = config.completed(plan.settings)
-    conditions = _conditions(config)
     before = None if plan.baseline is None else plan.baseline.result
     work = shards.work_of(folder)
     explainer, scorer = work.explainer, work.explainer.scorer()
+    config = config.complete(explainer.meta["params"])
+    conditions = _conditions(config)
     width = len(explainer.criteria)
     scores = shards.gather(folder, plan.n_anchors, config["shard_size"], width, plan.digest)
     calibration = explainer.calibration

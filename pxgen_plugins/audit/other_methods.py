@@ -65,7 +65,7 @@ def evidence_of(config: Config, work: Work, result: Result) -> Evidence:
         methods=names,
         groups=_explanation(work, result, index, anchors, picks),
         explainer=work.explainer,
-        target=config["extrinsic"][0],
+        target=next(c for c in work.explainer.criteria if c.kind == "extrinsic"),
         n_anchors=max(1, min(_PICTURED, len(shown))),
         seed=config["seed"],
     )

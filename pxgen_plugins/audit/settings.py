@@ -83,7 +83,7 @@ class Config:
         """The run folder."""
         return Path(self.values["output"])
 
-    def completed(self, chosen: Mapping[str, Any]) -> Config:
+    def complete(self, chosen: Mapping[str, Any]) -> Config:
         """Return the settings with criteria and threshold, where they are absent, as in chosen."""
         absent = [name for name in _CHOSEN if self.values[name] is None]
         return Config(self.values | {name: chosen[name] for name in absent})

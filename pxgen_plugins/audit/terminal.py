@@ -24,11 +24,11 @@ _COLOURS = {"passed": "green", "failed": "red", "error": "red", "warning": "yell
 
 
 def print_plan(config: Config, plan: Plan, cost: Estimate, as_json: bool) -> None:
-    """Print what an audit would do, and what that costs."""
+    """Print what an audit would do, and what that costs; the settings are complete."""
     from pxgen_plugins.utils.text import duration_text
 
     n_scored = plan.n_anchors + plan.n_samples
-    n_criteria = len(plan.settings["intrinsic"]) + len(plan.settings["extrinsic"])
+    n_criteria = len(config["intrinsic"]) + len(config["extrinsic"])
     seconds = cost.fit_seconds + cost.explain_seconds
     if as_json:
         content = {
@@ -51,7 +51,7 @@ def print_plan(config: Config, plan: Plan, cost: Estimate, as_json: bool) -> Non
     click.echo(visible(plan.anchors.describe(), 400))
     for note in plan.anchors.notes:
         click.echo(f"note: {visible(note, 400)}")
-    on_reference = plan.settings["threshold"].get("source") == "reference"
+    on_reference = config["threshold"].get("source") == "reference"
     what = "reference instances" if on_reference else "samples"
     click.echo(f"{plan.n_samples:,} {what} for thresholds: {n_scored:,} instances scored in all")
     duration = duration_text(seconds)

@@ -6,7 +6,7 @@ import html
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pxgen_plugins.anchors import Anchors, open_for
 from pxgen_plugins.comparison.agreement import agreements
 from pxgen_plugins.comparison.cost import Stopwatch
-from pxgen_plugins.comparison.explained_groups import (
+from pxgen_plugins.comparison.groups import (
     explain_groups,
     fitted_explainer,
     scorer_of,
@@ -211,7 +211,7 @@ def compare(
             them influence methods are rows that say so: anchors are no training data.
         checkpoints: Of the training, as for VAETracIn.
         explainer: A fitted PXGen, for methods that take its thresholds where ``groups`` is an
-            explanation; else the one of the groups.
+            explanation; else the one of the groups. For several models: left out, or in options.
         n_anchors: Anchors that local methods explain, in turn one of each group; of several
             models, of each combination of groups, the most frequent one first.
         indices: Those anchors themselves, by index, in place of ``n_anchors``.
@@ -238,26 +238,32 @@ def compare(
     whole, shared = Stopwatch(), Stopwatch()
     n_anchors = validation.integer(n_anchors, "n_anchors", minimum=1)
     if isinstance(model, Mapping):
-        return compare_models(
-            compare,
-            model,
-            X,
-            labels=labels,
-            methods=methods,
-            groups=groups,
-            target=target,
-            training=training,
-            checkpoints=checkpoints,
-            n_anchors=n_anchors,
-            indices=indices,
-            quality=quality,
-            columns=columns,
-            anchors_range=anchors_range,
-            options=options,
-            network=network,
-            seed=seed,
-            verbose=verbose,
-        )
+        if explainer is not None:
+            hint = "Pass groups={'VAE': explainer}, or options={'VAE': {'explainer': explainer}}."
+            allowed = "left out for several models"
+            raise ParameterError("explainer", allowed, type(explainer).__name__, hint)
+        with whole.running():
+            several = compare_models(
+                compare,
+                model,
+                X,
+                labels=labels,
+                methods=methods,
+                groups=groups,
+                target=target,
+                training=training,
+                checkpoints=checkpoints,
+                n_anchors=n_anchors,
+                indices=indices,
+                quality=quality,
+                columns=columns,
+                anchors_range=anchors_range,
+                options=options,
+                network=network,
+                seed=seed,
+                verbose=verbose,
+            )
+        return replace(several, seconds=whole.seconds)
     for name, value in (("options", options), ("network", network)):
         if value is not None:
             hint = "Pass several models, as in compare({'VAE': vae, 'DCGAN': gan}, X)."

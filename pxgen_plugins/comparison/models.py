@@ -12,11 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pxgen_plugins.comparison.migration import STATES, Migration
+from pxgen_plugins.comparison.outcome import SHARED, Outcome
 from pxgen_plugins.comparison.sample_distances import SampleDistance
 from pxgen_plugins.groups import GROUPS
 from pxgen_plugins.result import Result
 from pxgen_plugins.utils.errors import caller
 from pxgen_plugins.utils.files import plain
+from pxgen_plugins.utils.html import tables_card
 from pxgen_plugins.utils.text import html_page, html_table, markdown_table, number, percent, write
 
 __all__ = ["ModelComparison"]
@@ -50,6 +52,7 @@ class ModelComparison:
             model's range.
         representatives: The anchors that PXGen's first selector picked, by model, then by group.
         notes: What a reader of the numbers must know, in sentences.
+        seconds: Wall time of everything.
     """
 
     comparisons: dict[str, Any]
@@ -59,6 +62,7 @@ class ModelComparison:
     samples: dict[str, NDArray[np.float32]] = field(default_factory=dict)
     representatives: dict[str, dict[str, NDArray[np.float32]]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    seconds: float | None = None
 
     @property
     def names(self) -> list[str]:
@@ -77,12 +81,19 @@ class ModelComparison:
         return indices
 
     def table(self) -> list[dict[str, Any]]:
-        """Return one row per model and method: what it is, what it cost, how good it is."""
-        return [
+        """Return one row per model and method: what it is, what it cost, how good it is.
+
+        The last row is the time that belongs to no model: anchors, samples and their distances.
+        """
+        rows = [
             {"model": name, **row}
             for name, comparison in self.comparisons.items()
             for row in comparison.table()
         ]
+        if self.seconds is None:
+            return rows
+        shared = self.seconds - sum(one.seconds for one in self.comparisons.values())
+        return [*rows, {"model": "", **Outcome(SHARED, seconds=max(0.0, shared)).row()}]
 
     def plot(self, **options: Any) -> NDArray[Any]:
         """Draw the models side by side (see :func:`pxgen_plugins.plots.plot_models`)."""
@@ -127,6 +138,10 @@ class ModelComparison:
         )
         notes = "".join(f"<p>{html.escape(note)}</p>" for note in self.notes)
         return html_page("Models side by side", body + notes)
+
+    def _repr_html_(self) -> str:
+        tables = [(section.title, section.head, section.rows) for section in self._sections()]
+        return tables_card("Models side by side", tables, self.notes)
 
     @caller("ModelComparison.write")
     def write(self, path: str | os.PathLike[str]) -> None:

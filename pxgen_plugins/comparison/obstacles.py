@@ -11,6 +11,7 @@ from pxgen_plugins.comparison.outcome import Task
 from pxgen_plugins.host import NotFittedError
 from pxgen_plugins.utils.errors import CapabilityError, MissingDependencyError, PXGenError
 from pxgen_plugins.utils.optional import load
+from pxgen_plugins.utils.text import duration_text
 
 __all__ = ["Obstacle", "expect_data", "expect_time", "expect_what_it_needs", "reason_of"]
 
@@ -76,8 +77,8 @@ def expect_time(explainer: Any, task: Task, n: int) -> None:
         calls = explainer.model_calls(n)
     seconds = sum(count * task.pass_seconds.get(name, 0.0) for name, count in calls.items())
     if seconds > LONGEST:
-        minutes = f"{seconds / 60:,.0f} minutes"
-        raise Obstacle(f"would take about {minutes} with this model: name it in methods= to run it")
+        time = duration_text(seconds)
+        raise Obstacle(f"would take about {time} with this model: name it in methods= to run it")
 
 
 def reason_of(error: Exception, made_here: bool) -> str | None:

@@ -17,6 +17,7 @@ from pxgen_plugins.models.base import capabilities, properties
 from pxgen_plugins.models.callables import gradient_proof
 from pxgen_plugins.result import Result
 from pxgen_plugins.scoring import Scorer
+from pxgen_plugins.utils.text import duration_text
 
 __all__ = ["choose_space", "choose_target", "features", "local_anchors", "pass_seconds"]
 
@@ -114,8 +115,8 @@ def choose_space(model: Any, n: int, embed_seconds: float | None) -> tuple[Space
     name = "its own features" if callable(instead) else "the instances themselves"
     if embed_seconds is None:
         return instead, f"in {name}: this model gives no codes"
-    minutes = n * embed_seconds / 60
-    return instead, f"in {name}: the codes of {n:,} anchors would take {minutes:,.0f} minutes"
+    time = duration_text(n * embed_seconds)
+    return instead, f"in {name}: the codes of {n:,} anchors would take {time}"
 
 
 def features(scorer: Scorer, anchors: Anchors, result: Result, space: Space) -> NDArray[np.float32]:

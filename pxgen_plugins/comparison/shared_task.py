@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from pxgen_plugins.anchors import Anchors, open_for
 from pxgen_plugins.comparison.agreement import agreement
-from pxgen_plugins.comparison.cost import measure_cost
+from pxgen_plugins.comparison.groups import explain_groups
 from pxgen_plugins.comparison.methods import ALL, Method, methods_of
 from pxgen_plugins.comparison.migration import Migration
 from pxgen_plugins.comparison.models import ModelComparison
@@ -99,18 +99,17 @@ def compare_models(
         name: _explain(name, model, anchors[name], choices[name], seed)
         for name, model in models.items()
     }
-    results = {name: Result.of(explanation) for name, (explanation, _) in explained.items()}
+    results = {name: Result.of(explanation) for name, (explanation, *_) in explained.items()}
     if chosen is None:
         chosen = _local_anchors(list(results.values()), n_anchors)
     comparisons = {}
     for name, model in models.items():
-        explanation, cost = explained[name]
-        own = {**shared, **choices[name].compare}
+        explanation, explainer, cost = explained[name]
+        own = {"explainer": explainer, **shared, **choices[name].compare}
         own |= {"methods": bound[name], "indices": chosen}
         with caller(f"compare, model {name!r}"):
             comparison = compare(model, anchors[name], groups=explanation, **own)
-        first = replace(comparison.outcomes[0], **cost)
-        comparisons[name] = replace(comparison, outcomes=[first, *comparison.outcomes[1:]])
+        comparisons[name] = _with_cost(comparison, cost)
     usable = ~np.any([result.is_invalid for result in results.values()], axis=0)
     sets = _sample_sets(models, next(iter(anchors.values())), np.flatnonzero(usable), network, seed)
     try:
@@ -227,31 +226,39 @@ def _bound(methods: Any, model: Any) -> list[Method] | str:
 def _check_scale(models: Mapping[str, Any], anchors: Anchors, anchors_range: Any) -> None:
     """Refuse floats of unknown range where the models' ranges differ: one scale would be wrong."""
     ranges = {name: model.data_range for name, model in models.items()}
-    if len(set(ranges.values())) < 2 or anchors_range is not None or not len(anchors):
+    got = ", ".join(f"{name}: {limits}" for name, limits in ranges.items())
+    if len(set(ranges.values())) < 2:
+        return
+    if None in ranges.values():  # nothing says how its values compare with the others'
+        hint = "Give each model its data_range."
+        raise ParameterError("model", "models that all state a data_range, or none", got, hint)
+    if anchors_range is not None or not len(anchors):
         return
     if anchors.read(slice(0, 1))[0].dtype != np.uint8:
         allowed = "given where models differ in data_range and the anchors are no bytes"
-        got = ", ".join(f"{name}: {limits}" for name, limits in ranges.items())
         hint = "Pass anchors_range=(0.0, 1.0), say: the lowest and highest value that X may hold."
         raise ParameterError("anchors_range", allowed, got, hint)
 
 
 def _explain(
     name: str, model: Any, anchors: Anchors, choice: _Choice, seed: int
-) -> tuple[Any, dict[str, float]]:
-    """Return PXGen's explanation of the anchors under one model, and what it cost."""
-    groups = choice.groups
-    if groups is not None and not isinstance(groups, PXGen):
-        return groups, {}
-    with caller(f"compare, model {name!r}"), measure_cost() as cost:
-        explainer = PXGen(model, seed=seed, **choice.pxgen) if groups is None else groups
-        if explainer.predictor is not model:
-            hint = "Make it with the model of this name."
-            raise ParameterError("groups", "a PXGen of the same model", "another's", hint)
-        if explainer.calibration is None:
-            explainer.fit()
-        explanation = explainer.explain(anchors)
-    return explanation, dict(cost)
+) -> tuple[Any, PXGen | None, dict[str, float]]:
+    """Return PXGen's explanation of the anchors under one model, by whom, and what it cost."""
+    with caller(f"compare, model {name!r}"):
+        groups = choice.groups
+        if groups is None:
+            groups = PXGen(model, seed=seed, **choice.pxgen)
+        return explain_groups(model, anchors, groups, seed)
+
+
+def _with_cost(comparison: Any, cost: Mapping[str, float]) -> Any:
+    """Return a comparison that knows what its groups cost; unknown where they were given."""
+    if not cost:
+        return comparison
+    seconds = cost["seconds"]
+    first = replace(comparison.outcomes[0], seconds=seconds, peak_mib=cost["peak_mib"])
+    outcomes = [first, *comparison.outcomes[1:]]
+    return replace(comparison, outcomes=outcomes, seconds=comparison.seconds + seconds)
 
 
 def _local_anchors(results: list[Result], n: int) -> NDArray[np.int64]:

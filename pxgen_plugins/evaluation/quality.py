@@ -246,7 +246,8 @@ def map_correlation(one: Floats, other: Floats) -> float:
     Elements at which both maps are 0 are left out: on a black background many methods give 0 by
     construction, and thousands of such ties make any two maps agree. A row counts as 0 where one
     map does not vary over what is left; one without two elements left, or with a value that is not
-    finite, does not count. NaN without a row that counts.
+    finite, does not count. NaN without a row that counts. Sparse maps of separate elements come out
+    negative, also where chance separates them: each puts the other's elements last.
 
     Args:
         one: Array (n, ...).

@@ -23,7 +23,6 @@ from pxgen_plugins.utils.seeds import derive
 
 __all__ = ["SampleBank"]
 
-_WHERE = "SampleBank"
 _PROBES = 2
 
 

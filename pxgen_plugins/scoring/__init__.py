@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pxgen_plugins.scoring.fitting import fit_criteria
+from pxgen_plugins.scoring.reader import always_raises
 from pxgen_plugins.scoring.reference import Reference, divide
 from pxgen_plugins.scoring.scorer import PRECISIONS, RECONSTRUCTIONS, Scorer, Scores
 
@@ -12,6 +13,7 @@ __all__ = [
     "Reference",
     "Scorer",
     "Scores",
+    "always_raises",
     "divide",
     "fit_criteria",
 ]

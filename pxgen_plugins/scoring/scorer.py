@@ -20,7 +20,7 @@ from pxgen_plugins.criteria.base import Batch, Criterion
 from pxgen_plugins.criteria.passes import value_passes
 from pxgen_plugins.models.base import passes
 from pxgen_plugins.models.runtime import Autocast
-from pxgen_plugins.scoring.kept import Kept
+from pxgen_plugins.scoring.cache import Cache
 from pxgen_plugins.scoring.reader import Reader, always_raises
 from pxgen_plugins.utils.errors import ModelError, PXGenError, caller, short_repr
 from pxgen_plugins.utils.memory import out_of_memory
@@ -34,7 +34,7 @@ logger = logging.getLogger(__name__)
 PRECISIONS = ("float32", "bfloat16")
 RECONSTRUCTIONS = ("mean", "sample")
 
-_KEEP_ABOVE = 8  # passes of an anchor above which codes and reconstructions are kept
+_CACHE_ABOVE = 8  # passes of an anchor above which codes and reconstructions are cache
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ class Scorer(Reader):
         super().__init__(model, batch_size, device)
         self.criteria = list(criteria)
         self.passes = value_passes(model, criteria)
-        self.kept: Kept | None = None  # of the anchors scored last, where a model is costly
+        self.cache: Cache | None = None  # of the anchors scored last, where a model is costly
         self.seed = seed
         self.reconstruction = reconstruction
         self.precision = precision
@@ -120,14 +120,14 @@ class Scorer(Reader):
         span = Span()
         table = np.full((len(positions), len(self.criteria)), np.nan)
         reasons: dict[int, str] = {}
-        self.kept = kept = Kept(anchors) if self.passes > _KEEP_ABOVE else None
+        self.cache = cache = Cache(anchors) if self.passes > _CACHE_ABOVE else None
         with bar(len(positions), "scoring", "anchor", verbose) as progress:
             meter = PassMeter(progress.update, len(positions), self.passes)
             for start, x in self.batches(anchors, positions, reasons, span):
                 part = table[start : start + len(x)]
                 unread = len(reasons)  # in the first batch, those of it
                 with on_passes(meter.count):
-                    failed = self._fill(x, start, part, reasons, positions.start, kept)
+                    failed = self._fill(x, start, part, reasons, positions.start, cache)
                 if start == 0 and failed is not None and unread < len(x) and np.isnan(part).all():
                     raise always_raises(self.model, failed) from (failed.__cause__ or failed)
                 meter.finish(len(x))
@@ -241,11 +241,11 @@ class Scorer(Reader):
         batch = Batch(
             self.model, x, first=first, seed=self.seed, reconstruction=self.reconstruction
         )
-        if self.kept is not None and anchors is not None and index is not None:
-            self.kept.give(batch, anchors, index[start : start + len(x)])
+        if self.cache is not None and anchors is not None and index is not None:
+            self.cache.give(batch, anchors, index[start : start + len(x)])
         return batch
 
-    def _values(self, x: Tensor, first: int, kept: Kept | None) -> NDArray[np.float64]:
+    def _values(self, x: Tensor, first: int, cache: Cache | None) -> NDArray[np.float64]:
         with torch.no_grad():
             batch = self._batch(x, first)
             columns = []
@@ -257,8 +257,8 @@ class Scorer(Reader):
                     where = f"criterion {criterion.name!r}"
                     raise ModelError("the result", allowed, got, hint, where=where)
                 columns.append(column.double())
-            if kept is not None:
-                kept.add(batch)
+            if cache is not None:
+                cache.add(batch)
             values: NDArray[np.float64] = torch.stack(columns, 1).cpu().numpy()
             return values
 
@@ -269,15 +269,15 @@ class Scorer(Reader):
         rows: NDArray[np.float64],
         reasons: dict[int, str],
         offset: int = 0,
-        kept: Kept | None = None,
+        cache: Cache | None = None,
     ) -> Exception | None:
         """Write the values of ``x`` into ``rows``; return an exception of the model, if any.
 
-        Row ``first`` of what is scored is anchor ``first + offset`` of the set, of which ``kept``
+        Row ``first`` of what is scored is anchor ``first + offset`` of the set, of which ``cache``
         gets codes and reconstructions.
         """
         try:
-            rows[:] = self._values(x, first + offset, kept)
+            rows[:] = self._values(x, first + offset, cache)
             return None
         except Exception as caught:
             error = _cause(caught, len(x))
@@ -295,7 +295,7 @@ class Scorer(Reader):
         raised = None
         for low in range(0, len(x), half):
             part = slice(low, low + half)
-            raised = self._fill(x[part], first + low, rows[part], reasons, offset, kept) or raised
+            raised = self._fill(x[part], first + low, rows[part], reasons, offset, cache) or raised
         return raised
 
 

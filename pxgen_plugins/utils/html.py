@@ -13,7 +13,18 @@ from typing import Any
 from pxgen_plugins.utils.invisible import escape_invisible
 from pxgen_plugins.utils.text import number
 
-__all__ = ["LIMIT", "Html", "card", "escape", "fit", "line", "picture", "rows_card", "table"]
+__all__ = [
+    "LIMIT",
+    "Html",
+    "card",
+    "escape",
+    "fit",
+    "line",
+    "picture",
+    "rows_card",
+    "table",
+    "tables_card",
+]
 
 LIMIT = 49_000
 """Most bytes of a card, so that many fit into a notebook."""
@@ -142,6 +153,25 @@ def rows_card(
     def render(most: int, longest: int) -> Callable[[], str]:
         words = [line(note, longest=3 * longest) for note in notes[:most]]
         return lambda: card(title, table(names, cells, most, longest), *words)
+
+    return fit(render(*size) for size in _TRIES)
+
+
+def tables_card(
+    title: Any,
+    tables: Sequence[tuple[Any, Sequence[Any], Sequence[Sequence[Any]]]],
+    notes: Sequence[Any] = (),
+) -> str:
+    """Return the card of several tables, each with a title, a head and rows; notes stand below."""
+
+    def render(most: int, longest: int) -> Callable[[], str]:
+        def page() -> str:
+            parts = [
+                Html(line(name) + table(head, rows, most, longest)) for name, head, rows in tables
+            ]
+            return card(title, *parts, *(line(note, longest=3 * longest) for note in notes[:most]))
+
+        return page
 
     return fit(render(*size) for size in _TRIES)
 

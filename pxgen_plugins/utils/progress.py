@@ -73,7 +73,7 @@ class PassMeter:
     Args:
         update: What moves the bar, by instances or parts of one.
         total: How many instances there are.
-        each: Passes that one takes at most.
+        each: Passes that one takes at most; 0 where whoever asks the model has not said so.
 
     Example:
         >>> moves = []
@@ -86,7 +86,7 @@ class PassMeter:
     """
 
     def __init__(self, update: Callable[[float], object], total: int, each: int) -> None:
-        self._update, self._total, self._each = update, total, each
+        self._update, self._total, self._each = update, total, max(1, each)
         self._at, self._done = 0.0, 0
 
     def count(self, n: int) -> None:

@@ -127,15 +127,17 @@ def duration_text(duration: float) -> str:
     """Return a duration in words, no more exact than it is.
 
     Example:
-        >>> [duration_text(t) for t in (0.2, 8.4, 75, 7300)]
-        ['a second', '8 seconds', '1.2 minutes', '2 hours']
+        >>> [duration_text(t) for t in (0.2, 8.4, 75, 3600, 7300, 1e6)]
+        ['a second', '8 seconds', '1.2 minutes', '1 hour', '2 hours', '278 hours']
     """
     if duration < 1.5:
         return "a second"
-    if duration < 60:
+    if duration < 59.5:
         return f"{duration:.0f} seconds"
-    unit, name = (60, "minutes") if duration < 3600 else (3600, "hours")
-    return f"{duration / unit:.2g} {name}"
+    unit, name = (60, "minute") if duration < 3570 else (3600, "hour")
+    units = duration / unit
+    text = f"{units:.2g}" if units < 99.5 else f"{units:,.0f}"
+    return f"{text} {name}" + ("" if text == "1" else "s")
 
 
 def html_table(

@@ -20,7 +20,7 @@ Pixels = NDArray[np.uint8]
 def bytes_of(values: NDArray[Any]) -> Pixels:
     """Return values as bytes: bytes as they are, others from the lowest (0) to the highest (255).
 
-    What is not finite is drawn as the lowest.
+    NaN is drawn as the lowest, infinity as the end that it lies beyond.
     """
     if values.dtype == np.uint8:
         return values

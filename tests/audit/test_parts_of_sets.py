@@ -113,3 +113,22 @@ def test_a_method_of_groups_gets_the_fitted_explainer(pictures):
     _, rows = evidence(settings(pictures, "groups", {"sample": 12}, adapters=adapters))
     assert rows["group_anchor_image"][1] == "attribution"
     assert rows["group_anchor_image"][-1] == ""
+
+
+def test_attributions_explain_a_criterion_that_learned_when_none_is_named(tmp_path, monkeypatch):
+    (tmp_path / "made_here.py").write_text(
+        "import torch\nfrom torch import nn\nfrom pxgen_plugins.models import GAN\n"
+        "def build():\n    torch.manual_seed(0)\n"
+        "    net = nn.Sequential(nn.Linear(3, 64), nn.Sigmoid(), nn.Unflatten(1, (1, 8, 8)))\n"
+        "    return GAN(net, latent_shape=(3,))\n"
+    )
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).random((12, 1, 8, 8), dtype=np.float32))
+    monkeypatch.syspath_prepend(tmp_path)
+    content = {
+        "model": {"factory": "made_here:build"}, "anchors": {"path": "x.npy"}, "output": "run",
+        "adapters": {"names": ["saliency"], "per_group": 1}, "allow": ["made_here"],
+    }  # fmt: skip
+    config = config_of(content, tmp_path, allow=["made_here"])
+    _, rows = evidence(config)  # nearest_sample, which learned from samples
+    assert rows["saliency"][1] == "attribution"
+    assert rows["saliency"][-1] == ""

@@ -109,6 +109,13 @@ def test_distances_are_those_of_the_models_samples(different, X):
     assert any("biased" in note for note in different.notes)  # 40 rows of 64 pixels
 
 
+def test_models_of_which_one_states_no_range_have_no_common_scale(X):
+    plain = VAE(MLPNet(), sample_shape=(1, 8, 8), data_range=None)
+    for anchors in (X, (255 * X).astype(np.uint8)):
+        with pytest.raises(ParameterError, match="all state a data_range, or none; got VAE: "):
+            both({"VAE": mlp_vae(), "plain": plain}, anchors, methods=[])
+
+
 def test_migration_counts_by_hand():
     one = np.array(["HIHE", "HIHE", "LILE", "invalid"])
     other = np.array(["HIHE", "HILE", "LILE", "HIHE"])
@@ -132,7 +139,11 @@ def test_json_is_strict_and_holds_the_table(different):
         (name, method)
         for name in content["models"]
         for method in ["PXGen", *METHODS, "shared work"]
-    ]
+    ] + [("", "shared work")]
+    spent = [row[key] or 0.0 for row in content["table"] for key in ("seconds", "quality_seconds")]
+    assert sum(spent) <= different.seconds * 1.001
+    own = sum(one.seconds for one in different.comparisons.values())
+    assert own + spent[-2] == pytest.approx(different.seconds)
     matrix = different.migration["VAE / permuted"].matrix
     assert content["migration"]["VAE / permuted"]["matrix"] == matrix.tolist()
     assert set(content["comparisons"]) == {"VAE", "permuted"}
@@ -142,6 +153,9 @@ def test_pages_escape_names_and_are_written_by_suffix(X, tmp_path):
     model = mlp_vae()
     found = both({"<b>a|b": model, "other": model}, X, methods=[])
     assert "<b>" not in found.to_html()
+    card = found._repr_html_()  # as a notebook shows it
+    assert "&lt;b&gt;a|b" in card
+    assert len(card.encode()) < 50_000
     assert r"<b>a\|b" in found.to_markdown()
     for suffix in ("json", "md", "html"):
         found.write(tmp_path / f"models.{suffix}")
@@ -243,6 +257,8 @@ def test_models_of_other_shapes_and_arguments_for_several_are_refused(X):
     small = GAN(lambda z: z.sigmoid(), latent_shape=(2,), modules=())
     with pytest.raises(ParameterError, match="models of instances of one shape"):
         compare({"a": mlp_vae(), "b": small}, X)
+    with pytest.raises(ParameterError, match="explainer must be left out for several models"):
+        both({"a": mlp_vae(), "b": mlp_vae(1)}, X, explainer=PXGen(mlp_vae()))
     for extra in ({"options": {}}, {"network": torch.nn.Flatten()}):
         with pytest.raises(ParameterError, match="left out for a single model"):
             compare(mlp_vae(), X, **extra)

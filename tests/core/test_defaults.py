@@ -35,6 +35,7 @@ FAMILIES = {
 }
 
 
+@pytest.mark.slow  # models of every family: two minutes
 def test_trained_models_get_what_the_page_says_and_why(example):
     families, absent = example("families"), []
     for name in families.names():

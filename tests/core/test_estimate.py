@@ -16,7 +16,7 @@ from pxgen_plugins.models import GAN, VAE, Diffusion
 from pxgen_plugins.models.inversion import Inversion
 from pxgen_plugins.thresholds import Quantile
 from pxgen_plugins.utils.errors import PXGenWarning
-from pxgen_plugins.utils.progress import PassMeter, on_passes
+from pxgen_plugins.utils.progress import PassMeter, count_passes, on_passes
 
 X = np.random.default_rng(0).random((20, 4), dtype=np.float32)
 RULE = Quantile(0.9, 30, 2)
@@ -162,3 +162,12 @@ def test_a_meter_neither_overshoots_nor_turns_back():
             meter.finish(1)
     assert sum(moves) == 4
     assert min(moves) > 0
+
+
+def test_a_meter_of_a_criterion_that_declares_no_pass_moves_too():
+    moves: list[float] = []
+    meter = PassMeter(moves.append, total=2, each=0)
+    with on_passes(meter.count):
+        count_passes(1)
+    meter.finish(2)
+    assert sum(moves) == 2

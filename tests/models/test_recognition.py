@@ -373,7 +373,7 @@ def test_an_error_says_what_was_seen_and_what_to_write(obj, options, saw, line):
 def test_a_missing_capability_is_answered_with_what_gives_it():
     model = wrap(kinds.PlainAutoencoder(), **IMAGES)
     with pytest.raises(CapabilityError, match=r"prior=codes"):
-        PXGen(model, "latent_neighbours", "mse").fit(images(300))
+        PXGen(model, "latent_neighbours", "mse", "Quantile").fit(images(300))
 
 
 def test_the_line_for_heads_works():
@@ -400,3 +400,36 @@ def test_a_network_of_flat_instances_is_answered_with_their_shape():
     with pytest.raises(ModelError, match=r"wrap\(net, sample_shape=\(64,\)\)"):
         wrap(Flat(), **IMAGES)
     assert type(wrap(Flat(), sample_shape=(64,))) is models.VAE
+
+
+class MovingAverage(nn.Module):
+    """Draws, and moves averages and weights, in training mode alone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ends, self.decoder = nn.Linear(6, 4), nn.Linear(2, 6)
+        self.inner = nn.BatchNorm1d(2)
+
+    def encode(self, x):
+        return self.ends(x).chunk(2, 1)
+
+    def decode(self, z):
+        return self.decoder(z).sigmoid()
+
+    def forward(self, x):
+        mean, log_var = self.encode(x)
+        if not self.training:
+            return self.decode(mean), mean, log_var
+        self.inner.running_mean += 1.0
+        self.ends.weight.data += 1.0
+        noise = torch.randn_like(mean)
+        return self.decode(mean + noise * (0.5 * log_var).exp()), mean, log_var
+
+
+def test_nothing_of_a_module_changes_where_it_is_looked_at_in_training_mode():
+    net = MovingAverage().eval()
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    wrap(net, sample_shape=(6,))
+    assert not net.training
+    for name, value in net.state_dict().items():
+        assert torch.equal(value, before[name]), name

@@ -12,6 +12,7 @@ from torch import nn
 from pxgen_plugins import PXGen
 from pxgen_plugins.models import GAN, VQVAE, Autoencoder, BlackBox, Flow, LanguageModel
 from pxgen_plugins.models.base import GenerativeModel
+from pxgen_plugins.thresholds import Quantile
 from pxgen_plugins.utils.errors import CapabilityError
 
 X = np.linspace(0, 1, 120, dtype=np.float32).reshape(30, 4)
@@ -55,10 +56,13 @@ def black_box(**options: object) -> GenerativeModel:
 CASES: dict[str, tuple[Callable[..., GenerativeModel], Callable[..., object], str, object]] = {
     "autoencoder, sample": (autoencoder, lambda m: m.sample(2, 0), "prior", torch.eye(2)),
     "autoencoder, fit": (
-        autoencoder, lambda m: PXGen(m, "aggregate_mahalanobis", "mse").fit(X), "prior",
+        autoencoder,
+        lambda m: PXGen(m, "aggregate_mahalanobis", "mse", Quantile(0.9, 20, 2)).fit(X), "prior",
         lambda n, seed: torch.randn(n, 2, generator=torch.Generator().manual_seed(seed))),
     "vqvae, sample": (vqvae, lambda m: m.sample(2, 0), "prior", "uniform"),
-    "vqvae, fit": (vqvae, lambda m: PXGen(m, "code_usage", "mse").fit(X), "prior", "uniform"),
+    "vqvae, fit": (
+        vqvae, lambda m: PXGen(m, "code_usage", "mse", Quantile(0.9, 20, 2)).fit(X), "prior",
+        "uniform"),
     "gan, score": (
         gan, lambda m: PXGen(m, "discriminator", "mse"), "discriminator", nn.Linear(4, 1)),
     "flow, sample": (

@@ -140,7 +140,14 @@ def _as_in_training(probe: Probe) -> None:
     net = probe.net
     if isinstance(net, torch.jit.ScriptModule):  # its draws are not those of this thread's mode
         return
-    kept = {name: value.clone() for name, value in net._buffers.items() if value is not None}
+    # some move averages of codes while they train, and nothing of the user's may change
+    kept = [
+        (store, name, value, value.clone())
+        for module in net.modules()
+        for store in (module._buffers, module._parameters)
+        for name, value in store.items()
+        if value is not None
+    ]
     try:
         net.training = True
         moved, draws = probe.run(net, 1.0)
@@ -149,8 +156,10 @@ def _as_in_training(probe: Probe) -> None:
         return
     finally:
         net.training = False
-        for name, value in kept.items():
-            net._buffers[name].copy_(value)  # type: ignore[union-attr]
+        for store, name, value, before in kept:
+            store[name] = value  # type: ignore[assignment]
+            if not torch.equal(value, before):
+                value.copy_(before)
     same = len(still) == len(probe.still) and all(map(close, still, probe.still))
     if draws and same:  # else its mode changes more than the noise
         probe.moved, probe.only_training = moved, True

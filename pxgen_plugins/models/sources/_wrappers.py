@@ -6,12 +6,12 @@ from typing import Any
 
 from torch import nn
 
-__all__ = ["unwrapped"]
+__all__ = ["unwrap"]
 
 _PARALLEL = (nn.DataParallel, nn.parallel.DistributedDataParallel)
 
 
-def unwrapped(obj: Any) -> tuple[Any, str]:
+def unwrap(obj: Any) -> tuple[Any, str]:
     """Return the module inside DataParallel, DistributedDataParallel and torch.compile.
 
     They hide its methods and sub-modules, and rename its layers.
@@ -21,7 +21,7 @@ def unwrapped(obj: Any) -> tuple[Any, str]:
 
     Example:
         >>> net = nn.Linear(1, 1)
-        >>> unwrapped(nn.DataParallel(net))[0] is net, unwrapped(nn.DataParallel(net))[1]
+        >>> unwrap(nn.DataParallel(net))[0] is net, unwrap(nn.DataParallel(net))[1]
         (True, '; taken out of DataParallel')
     """
     names = []

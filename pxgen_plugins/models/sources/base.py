@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 from pxgen_plugins.models.base import CAPABILITIES, Model
-from pxgen_plugins.models.sources._wrappers import unwrapped
+from pxgen_plugins.models.sources._wrappers import unwrap
 from pxgen_plugins.utils.errors import ParameterError, caller, short_repr
 from pxgen_plugins.utils.registry import Registry
 from pxgen_plugins.utils.validation import nearest
@@ -90,7 +90,7 @@ def wrap(obj: Any, **options: Any) -> Any:
         >>> type(model).__name__, model.origin
         ('Autoencoder', 'functions by role: encode, decode')
     """
-    obj, shell = unwrapped(obj)
+    obj, shell = unwrap(obj)
     source = REGISTRY.first_match(obj)
     if source is not None:
         _check_options(source, options)

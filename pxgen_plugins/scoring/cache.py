@@ -1,4 +1,4 @@
-"""What scoring found out and pictures need again: codes and reconstructions of costly models."""
+"""What scoring computes and pictures need again: codes and reconstructions of costly models."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from torch import Tensor
 from pxgen_plugins.anchors import Anchors
 from pxgen_plugins.criteria.base import Batch
 
-__all__ = ["Kept"]
+__all__ = ["Cache"]
 
 _PARTS = ("code", "reconstruction")
-_MOST = 2**24  # numbers of each part that are kept: 64 MiB, so memory stays bounded
+_MOST = 2**24  # numbers of each part that are held: 64 MiB, so memory stays bounded
 
 
-class Kept:
+class Cache:
     """Codes and reconstructions of an anchor set, by position, as far as batches computed them.
 
     Args:
@@ -28,7 +28,7 @@ class Kept:
     def __init__(self, anchors: Anchors) -> None:
         self._anchors = anchors
         self._tables: dict[str, Tensor] = {}
-        self._there: dict[str, NDArray[np.bool_]] = {}
+        self._present: dict[str, NDArray[np.bool_]] = {}
 
     def add(self, batch: Batch) -> None:
         """Keep what ``batch`` has computed of its anchors, ``batch.first`` and the next ones."""
@@ -37,16 +37,18 @@ class Kept:
             value = vars(batch).get(name)
             if value is None or len(self._anchors) * value[0].numel() > _MOST:
                 continue
+            if name in self._tables and value.shape[1:] != self._tables[name].shape[1:]:
+                continue  # of another length than the first batch, as of texts
             if name not in self._tables:
                 shape = (len(self._anchors), *value.shape[1:])
                 self._tables[name] = torch.empty(shape, dtype=value.dtype)
-                self._there[name] = np.zeros(len(self._anchors), dtype=bool)
+                self._present[name] = np.zeros(len(self._anchors), dtype=bool)
             self._tables[name][rows] = value.detach().cpu()
-            self._there[name][rows] = True
+            self._present[name][rows] = True
 
     def has(self, name: str, index: NDArray[np.int64]) -> bool:
         """Return whether a part of all the anchors at ``index`` is kept."""
-        return name in self._there and bool(self._there[name][index].all())
+        return name in self._present and bool(self._present[name][index].all())
 
     def give(self, batch: Batch, anchors: Anchors, index: NDArray[np.int64]) -> None:
         """Put what is kept of ``anchors`` at ``index`` into a batch of just these."""

@@ -21,7 +21,7 @@ from pxgen_plugins.comparison.explained_groups import (
     scorer_of,
 )
 from pxgen_plugins.comparison.methods import ALL, choose_methods, methods_of, pxgen_outcome, run
-from pxgen_plugins.comparison.outcome import SHARED, Outcome, Task
+from pxgen_plugins.comparison.outcome import SHARED, Outcome, Task, cell_text, quality_text
 from pxgen_plugins.comparison.pictures import pictures
 from pxgen_plugins.comparison.preparation import (
     choose_space,
@@ -38,7 +38,13 @@ from pxgen_plugins.utils.errors import ParameterError, caller, short_repr
 from pxgen_plugins.utils.files import plain
 from pxgen_plugins.utils.html import rows_card
 from pxgen_plugins.utils.progress import bar
-from pxgen_plugins.utils.text import html_page, html_table, markdown_table, number, write
+from pxgen_plugins.utils.text import (
+    MarkdownText,
+    html_page,
+    html_table,
+    markdown_table,
+    write,
+)
 
 __all__ = ["Comparison", "compare"]
 
@@ -55,8 +61,8 @@ _COLUMNS = (
 _HEAD = (*_COLUMNS, "quality")
 
 
-@dataclass(frozen=True)
-class Comparison:
+@dataclass(frozen=True, repr=False)
+class Comparison(MarkdownText):
     """What several explainers say of the same anchors.
 
     Attributes:
@@ -155,7 +161,10 @@ class Comparison:
         write(path, writers)
 
     def _cells(self) -> list[list[str]]:
-        return [[*(_cell(row[name]) for name in _COLUMNS), _quality(row)] for row in self.table()]
+        return [
+            [*(cell_text(row[name]) for name in _COLUMNS), quality_text(row)]
+            for row in self.table()
+        ]
 
 
 @caller("compare")
@@ -348,20 +357,3 @@ def _prepare(
         pass_seconds=costs,
         **given,
     )
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return number(value, 3) if isinstance(value, float) else str(value)
-
-
-def _quality(row: Mapping[str, Any]) -> str:
-    if row["error"]:
-        return f"failed: {row['error']}"
-    if row["reason"]:
-        return f"cannot: {row['reason']}"
-    measures = ", ".join(f"{k} {_cell(v)}" for k, v in row["quality"].items() if v is not None)
-    return "; ".join(filter(None, [measures, row["note"]]))

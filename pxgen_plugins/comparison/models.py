@@ -12,12 +12,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pxgen_plugins.comparison.migration import STATES, Migration
+from pxgen_plugins.comparison.outcome import cell_text, quality_text
 from pxgen_plugins.comparison.sample_distances import SampleDistance
 from pxgen_plugins.groups import GROUPS
 from pxgen_plugins.result import Result
 from pxgen_plugins.utils.errors import caller
 from pxgen_plugins.utils.files import plain
-from pxgen_plugins.utils.text import html_page, html_table, markdown_table, number, percent, write
+from pxgen_plugins.utils.html import sections_card
+from pxgen_plugins.utils.text import (
+    MarkdownText,
+    html_page,
+    html_table,
+    markdown_table,
+    number,
+    percent,
+    write,
+)
 
 __all__ = ["ModelComparison"]
 
@@ -34,8 +44,8 @@ class _Section(NamedTuple):
     note: str = ""
 
 
-@dataclass(frozen=True)
-class ModelComparison:
+@dataclass(frozen=True, repr=False)
+class ModelComparison(MarkdownText):
     """What several models make of the same anchors, under the same methods.
 
     Attributes:
@@ -128,6 +138,10 @@ class ModelComparison:
         notes = "".join(f"<p>{html.escape(note)}</p>" for note in self.notes)
         return html_page("Models side by side", body + notes)
 
+    def _repr_html_(self) -> str:
+        sections = [(s.title, s.head, s.rows, s.note) for s in self._sections()]
+        return sections_card("Models side by side", sections, self.notes)
+
     @caller("ModelComparison.write")
     def write(self, path: str | os.PathLike[str]) -> None:
         """Write ``.json``, ``.md`` or ``.html``, by the suffix; the file appears whole.
@@ -189,15 +203,9 @@ class ModelComparison:
         return _Section("Agreement of the models, by method", ["method", *pairs], rows, 1, note)
 
     def _methods(self) -> _Section:
-        rows = []
-        for row in self.table():
-            cells = ["" if row[key] is None else _cell(row[key]) for key in _COLUMNS]
-            quality = ", ".join(
-                f"{name} {_cell(value)}"
-                for name, value in row["quality"].items()
-                if value is not None
-            )
-            rows.append([*cells, f"failed: {row['error']}" if row["error"] else quality])
+        rows = [
+            [*(cell_text(row[key]) for key in _COLUMNS), quality_text(row)] for row in self.table()
+        ]
         return _Section("Methods", [*_COLUMNS, "quality"], rows, len(_COLUMNS) + 1)
 
 
@@ -225,7 +233,3 @@ def _share(group: Any) -> str:
         return "n/a"
     low, high = group.share_interval
     return f"{percent(group.fraction)} ({percent(low)} to {percent(high)})"
-
-
-def _cell(value: Any) -> str:
-    return number(value, 3) if isinstance(value, float) else str(value)

@@ -13,7 +13,18 @@ from typing import Any
 from pxgen_plugins.utils.invisible import escape_invisible
 from pxgen_plugins.utils.text import number
 
-__all__ = ["LIMIT", "Html", "card", "escape", "fit", "line", "picture", "rows_card", "table"]
+__all__ = [
+    "LIMIT",
+    "Html",
+    "card",
+    "escape",
+    "fit",
+    "line",
+    "picture",
+    "rows_card",
+    "sections_card",
+    "table",
+]
 
 LIMIT = 49_000
 """Most bytes of a card, so that many fit into a notebook."""
@@ -142,6 +153,33 @@ def rows_card(
     def render(most: int, longest: int) -> Callable[[], str]:
         words = [line(note, longest=3 * longest) for note in notes[:most]]
         return lambda: card(title, table(names, cells, most, longest), *words)
+
+    return fit(render(*size) for size in _TRIES)
+
+
+def sections_card(
+    title: Any,
+    sections: Sequence[tuple[Any, Sequence[str], Sequence[Sequence[Any]], Any]],
+    notes: Sequence[Any] = (),
+) -> str:
+    """Return the card of an object that is several tables.
+
+    Args:
+        title: What it is.
+        sections: Title, names of the columns, cells, and a sentence below, of each table.
+        notes: Sentences below all of them.
+    """
+
+    def render(most: int, longest: int) -> Callable[[], str]:
+        def one() -> str:
+            parts = [
+                card(name, table(head, rows, most, longest), *([line(note)] if note else []))
+                for name, head, rows, note in sections[:most]
+            ]
+            words = [line(note, longest=3 * longest) for note in notes[:most]]
+            return card(title, *parts, *words)
+
+        return one
 
     return fit(render(*size) for size in _TRIES)
 

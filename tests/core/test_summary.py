@@ -7,6 +7,7 @@ import copy
 import io
 import pickle
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from typing import Any
 
@@ -16,7 +17,7 @@ from alibi.api import interfaces
 from PIL import Image
 
 from pxgen_plugins import describe
-from pxgen_plugins.comparison import Comparison
+from pxgen_plugins.comparison import Comparison, ModelComparison
 from pxgen_plugins.comparison.outcome import Outcome
 from pxgen_plugins.evaluation import Scorecard
 from pxgen_plugins.evaluation.checks import Row
@@ -180,6 +181,11 @@ def comparison() -> Comparison:
     return Comparison(None, some, np.zeros(1, np.int64), None, outcomes, {}, agreement)
 
 
+def model_comparison() -> ModelComparison:
+    one = replace(comparison(), groups=explained((3, 2, 1, 1)))
+    return ModelComparison({HOSTILE: one, "b": one}, {}, {}, {}, notes=[HOSTILE] * 50)
+
+
 OBJECTS = {
     "attribution": lambda: build(
         {"name": HOSTILE, "params": {"target": HOSTILE}},
@@ -191,6 +197,7 @@ OBJECTS = {
         {},
     ),
     "comparison": comparison,
+    "models": model_comparison,
     "scorecard": lambda: Scorecard(
         [Row.of("check", HOSTILE, "share", 0.4, interval=(0.3, 0.5), low=0.2)] * 400
     ),
@@ -201,6 +208,15 @@ OBJECTS = {
 @pytest.mark.parametrize("name", OBJECTS)
 def test_what_a_notebook_shows_is_small_and_inert(name: str) -> None:
     assert_inert(OBJECTS[name]()._repr_html_())
+
+
+@pytest.mark.parametrize("name", ["comparison", "models", "scorecard"])
+def test_a_console_shows_tables_and_no_fields(name: str) -> None:
+    one = OBJECTS[name]()
+    assert str(one) + "\n" == one.to_markdown()
+    assert len(repr(one)) < 100
+    if name != "scorecard":  # a method that cannot, or failed, says why
+        assert f"failed: {HOSTILE[:3]}" in str(one)
 
 
 def test_rows_of_any_number_fit() -> None:

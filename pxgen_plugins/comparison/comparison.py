@@ -79,6 +79,7 @@ class Comparison(MarkdownText):
             ("a / b").
         shared_seconds: Wall time of what belongs to no method: anchors, codes, costs, pictures.
         seconds: Wall time of everything.
+        columns: Names of the elements of an anchor, where it is a row of a table.
     """
 
     groups: Any
@@ -90,6 +91,7 @@ class Comparison(MarkdownText):
     agreement: dict[str, dict[str, float]] = field(default_factory=dict)
     shared_seconds: float | None = None
     seconds: float | None = None
+    columns: tuple[str, ...] = ()
 
     def table(self) -> list[dict[str, Any]]:
         """Return one row per method: what it is, what it cost, how good it is, or why it is not.
@@ -231,7 +233,8 @@ def compare(
             :class:`~pxgen_plugins.PXGen` by model's name, as in ``{"DCGAN": {"intrinsic":
             "realism", "target": "mse"}}``.
         network: For several models, what distances between their samples are measured in: from a
-            batch as the first model takes it to features; None takes the elements themselves.
+            batch as the first model takes it to features; None takes the elements
+            themselves, of tables their own features.
         seed: Seed of adapters made here and of the measures.
         verbose: Show progress on stderr.
 
@@ -315,6 +318,7 @@ def compare(
         agreement=agreement,
         shared_seconds=shared.seconds,
         seconds=whole.seconds,
+        columns=tuple(column.name for column in getattr(model, "columns", ())),
     )
 
 

@@ -99,13 +99,14 @@ def compare_models(
         name: _explain(name, model, anchors[name], choices[name], seed)
         for name, model in models.items()
     }
-    results = {name: Result.of(explanation) for name, (explanation, _) in explained.items()}
+    results = {name: Result.of(explanation) for name, (explanation, *_) in explained.items()}
     if chosen is None:
         chosen = _local_anchors(list(results.values()), n_anchors)
     comparisons = {}
     for name, model in models.items():
-        explanation, cost = explained[name]
-        own = {**shared, **choices[name].compare}
+        explanation, cost, explainer = explained[name]
+        # of the explainer, targets take criteria that have learned
+        own = {"explainer": explainer, **shared, **choices[name].compare}
         own |= {"methods": bound[name], "indices": chosen}
         with caller(f"compare, model {name!r}"):
             comparison = compare(model, anchors[name], groups=explanation, **own)
@@ -238,11 +239,11 @@ def _check_scale(models: Mapping[str, Any], anchors: Anchors, anchors_range: Any
 
 def _explain(
     name: str, model: Any, anchors: Anchors, choice: _Choice, seed: int
-) -> tuple[Any, dict[str, float]]:
-    """Return PXGen's explanation of the anchors under one model, and what it cost."""
+) -> tuple[Any, dict[str, float], PXGen | None]:
+    """Return PXGen's explanation of the anchors under one model, what it cost, and by whom."""
     groups = choice.groups
     if groups is not None and not isinstance(groups, PXGen):
-        return groups, {}
+        return groups, {}, None
     with caller(f"compare, model {name!r}"), measure_cost() as cost:
         explainer = PXGen(model, seed=seed, **choice.pxgen) if groups is None else groups
         if explainer.predictor is not model:
@@ -251,7 +252,7 @@ def _explain(
         if explainer.calibration is None:
             explainer.fit()
         explanation = explainer.explain(anchors)
-    return explanation, dict(cost)
+    return explanation, dict(cost), explainer
 
 
 def _local_anchors(results: list[Result], n: int) -> NDArray[np.int64]:
@@ -280,6 +281,8 @@ def _sample_sets(
     models: Mapping[str, Any], anchors: Anchors, rows: NDArray[np.int64], network: Any, seed: int
 ) -> SampleSets:
     first = next(iter(models.values()))
+    if network is None:  # a table's own features: in raw units the largest unit is all
+        network = getattr(first, "features", None)
     sets = SampleSets(Scorer(first, []).inputs(anchors, rows), first.data_range, network, seed)
     for name, model in models.items():
         sets.draw(name, model)

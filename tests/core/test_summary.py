@@ -22,8 +22,9 @@ from pxgen_plugins.comparison.outcome import Outcome
 from pxgen_plugins.evaluation import Scorecard
 from pxgen_plugins.evaluation.checks import Row
 from pxgen_plugins.groups import GROUPS
-from pxgen_plugins.result import from_json
+from pxgen_plugins.result import Result, from_json
 from pxgen_plugins.result.explanation import build
+from pxgen_plugins.result.summary import next_steps
 from pxgen_plugins.testing.examples import LinearModel
 from pxgen_plugins.utils.html import rows_card
 
@@ -263,3 +264,13 @@ def assert_inert(page: str) -> None:
     assert set(reader.attributes) <= ATTRIBUTES, set(reader.attributes) - ATTRIBUTES
     assert all(url.startswith("data:image/png;base64,") for url in reader.attributes.get("src", []))
     assert not re.search(r"[\x00-\x1f\u202e]", page)
+
+
+def test_next_steps_fit_what_there_is() -> None:
+    """One anchor is no plural, reference data has no repeats, and nothing is nothing to draw."""
+    result = Result.of(explained((3, 2, 1, 1)))
+    assert any("shows the LIHE anchor." in step for step in next_steps(result))
+    noisy = replace(result.calibration, share_std={"HIHE": 0.05})
+    for source, more in (("samples", "repeats"), ("reference", "reference data")):
+        steps = next_steps(replace(result, calibration=replace(noisy, source=source)))
+        assert any(step.endswith(f"calibrate with more {more}.") for step in steps)

@@ -23,7 +23,7 @@ from pxgen_plugins.utils.limits import ARCHIVE_INDEX
 __all__ = ["NpzAnchors"]
 
 _format: Any = np.lib.format  # which has no types
-_X = ("x", "images", "anchors")
+_X = ("x", "X", "images", "anchors")
 _TEXTS = {"label": ("labels", "y"), "id": ("ids", "id")}
 _CHUNK = 1 << 20
 _TAIL = (1 << 16) + 256
@@ -91,7 +91,7 @@ class NpzAnchors(SpoolAnchors):
         name = names[0] if len(names) == 1 else next((n for n in _X if n in names), None)
         if name is None:
             got = f"arrays {short_repr(names[:8])}"
-            allowed = "a .npz file of one array, or of one named x, images or anchors"
+            allowed = "a .npz file of one array, or of one named x, X, images or anchors"
             raise AnchorError("X", allowed, got, _HINT)
         member = _header(archive, name)
         if row_dtype(member.dtype) is None:

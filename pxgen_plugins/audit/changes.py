@@ -15,7 +15,14 @@ from pxgen_plugins.audit.paired_shares import PairedShares
 from pxgen_plugins.groups import GROUPS, INVALID
 from pxgen_plugins.utils.errors import caller
 from pxgen_plugins.utils.files import plain
-from pxgen_plugins.utils.text import markdown_table, number, percent, percent_interval, points
+from pxgen_plugins.utils.text import (
+    MarkdownText,
+    markdown_table,
+    number,
+    percent,
+    percent_interval,
+    points,
+)
 from pxgen_plugins.utils.validation import choice
 
 if TYPE_CHECKING:
@@ -84,8 +91,8 @@ class ShareChange:
         return max(self.low, -self.high, 0.0)
 
 
-@dataclass(frozen=True, eq=False)
-class Changes:
+@dataclass(frozen=True, eq=False, repr=False)
+class Changes(MarkdownText):
     """How the same anchors fared under two models, as ``changes.json`` holds it.
 
     Attributes:
@@ -213,7 +220,7 @@ class Changes:
         return plot_migration(self, ax=ax)
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class AnchorChanges(Changes):
     """Changes with both groups of every anchor.
 

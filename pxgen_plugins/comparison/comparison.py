@@ -21,7 +21,7 @@ from pxgen_plugins.comparison.groups import (
     scorer_of,
 )
 from pxgen_plugins.comparison.methods import ALL, choose_methods, methods_of, pxgen_outcome, run
-from pxgen_plugins.comparison.outcome import SHARED, Outcome, Task
+from pxgen_plugins.comparison.outcome import SHARED, Outcome, Task, cell_text, quality_text
 from pxgen_plugins.comparison.pictures import pictures
 from pxgen_plugins.comparison.preparation import (
     choose_space,
@@ -38,7 +38,13 @@ from pxgen_plugins.utils.errors import ParameterError, caller, short_repr
 from pxgen_plugins.utils.files import plain
 from pxgen_plugins.utils.html import rows_card
 from pxgen_plugins.utils.progress import bar
-from pxgen_plugins.utils.text import html_page, html_table, markdown_table, number, write
+from pxgen_plugins.utils.text import (
+    MarkdownText,
+    html_page,
+    html_table,
+    markdown_table,
+    write,
+)
 
 __all__ = ["Comparison", "compare"]
 
@@ -55,8 +61,8 @@ _COLUMNS = (
 _HEAD = (*_COLUMNS, "quality")
 
 
-@dataclass(frozen=True)
-class Comparison:
+@dataclass(frozen=True, repr=False)
+class Comparison(MarkdownText):
     """What several explainers say of the same anchors.
 
     Attributes:
@@ -73,6 +79,7 @@ class Comparison:
             ("a / b").
         shared_seconds: Wall time of what belongs to no method: anchors, codes, costs, pictures.
         seconds: Wall time of everything.
+        columns: Names of the elements of an anchor, where it is a row of a table.
     """
 
     groups: Any
@@ -84,6 +91,7 @@ class Comparison:
     agreement: dict[str, dict[str, float]] = field(default_factory=dict)
     shared_seconds: float | None = None
     seconds: float | None = None
+    columns: tuple[str, ...] = ()
 
     def table(self) -> list[dict[str, Any]]:
         """Return one row per method: what it is, what it cost, how good it is, or why it is not.
@@ -155,7 +163,10 @@ class Comparison:
         write(path, writers)
 
     def _cells(self) -> list[list[str]]:
-        return [[*(_cell(row[name]) for name in _COLUMNS), _quality(row)] for row in self.table()]
+        return [
+            [*(cell_text(row[name]) for name in _COLUMNS), quality_text(row)]
+            for row in self.table()
+        ]
 
 
 @caller("compare")
@@ -222,7 +233,8 @@ def compare(
             :class:`~pxgen_plugins.PXGen` by model's name, as in ``{"DCGAN": {"intrinsic":
             "realism", "target": "mse"}}``.
         network: For several models, what distances between their samples are measured in: from a
-            batch as the first model takes it to features; None takes the elements themselves.
+            batch as the first model takes it to features; None takes the elements
+            themselves, of tables their own features.
         seed: Seed of adapters made here and of the measures.
         verbose: Show progress on stderr.
 
@@ -312,6 +324,7 @@ def compare(
         agreement=agreement,
         shared_seconds=shared.seconds,
         seconds=whole.seconds,
+        columns=tuple(column.name for column in getattr(model, "columns", ())),
     )
 
 
@@ -354,20 +367,3 @@ def _prepare(
         pass_seconds=costs,
         **given,
     )
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return number(value, 3) if isinstance(value, float) else str(value)
-
-
-def _quality(row: Mapping[str, Any]) -> str:
-    if row["error"]:
-        return f"failed: {row['error']}"
-    if row["reason"]:
-        return f"cannot: {row['reason']}"
-    measures = ", ".join(f"{k} {_cell(v)}" for k, v in row["quality"].items() if v is not None)
-    return "; ".join(filter(None, [measures, row["note"]]))

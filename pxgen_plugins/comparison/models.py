@@ -12,14 +12,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pxgen_plugins.comparison.migration import STATES, Migration
-from pxgen_plugins.comparison.outcome import SHARED, Outcome
+from pxgen_plugins.comparison.outcome import SHARED, Outcome, cell_text, quality_text
 from pxgen_plugins.comparison.sample_distances import SampleDistance
 from pxgen_plugins.groups import GROUPS
 from pxgen_plugins.result import Result
 from pxgen_plugins.utils.errors import caller
 from pxgen_plugins.utils.files import plain
-from pxgen_plugins.utils.html import tables_card
-from pxgen_plugins.utils.text import html_page, html_table, markdown_table, number, percent, write
+from pxgen_plugins.utils.html import sections_card
+from pxgen_plugins.utils.text import (
+    MarkdownText,
+    html_page,
+    html_table,
+    markdown_table,
+    number,
+    percent,
+    write,
+)
 
 __all__ = ["ModelComparison"]
 
@@ -36,8 +44,8 @@ class _Section(NamedTuple):
     note: str = ""
 
 
-@dataclass(frozen=True)
-class ModelComparison:
+@dataclass(frozen=True, repr=False)
+class ModelComparison(MarkdownText):
     """What several models make of the same anchors, under the same methods.
 
     Attributes:
@@ -140,8 +148,8 @@ class ModelComparison:
         return html_page("Models side by side", body + notes)
 
     def _repr_html_(self) -> str:
-        tables = [(section.title, section.head, section.rows) for section in self._sections()]
-        return tables_card("Models side by side", tables, self.notes)
+        sections = [(s.title, s.head, s.rows, s.note) for s in self._sections()]
+        return sections_card("Models side by side", sections, self.notes)
 
     @caller("ModelComparison.write")
     def write(self, path: str | os.PathLike[str]) -> None:
@@ -204,15 +212,9 @@ class ModelComparison:
         return _Section("Agreement of the models, by method", ["method", *pairs], rows, 1, note)
 
     def _methods(self) -> _Section:
-        rows = []
-        for row in self.table():
-            cells = ["" if row[key] is None else _cell(row[key]) for key in _COLUMNS]
-            quality = ", ".join(
-                f"{name} {_cell(value)}"
-                for name, value in row["quality"].items()
-                if value is not None
-            )
-            rows.append([*cells, f"failed: {row['error']}" if row["error"] else quality])
+        rows = [
+            [*(cell_text(row[key]) for key in _COLUMNS), quality_text(row)] for row in self.table()
+        ]
         return _Section("Methods", [*_COLUMNS, "quality"], rows, len(_COLUMNS) + 1)
 
 
@@ -240,7 +242,3 @@ def _share(group: Any) -> str:
         return "n/a"
     low, high = group.share_interval
     return f"{percent(group.fraction)} ({percent(low)} to {percent(high)})"
-
-
-def _cell(value: Any) -> str:
-    return number(value, 3) if isinstance(value, float) else str(value)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from pxgen_plugins.anchors import Anchors
 from pxgen_plugins.scoring import Scorer
+from pxgen_plugins.utils.text import number
 
-__all__ = ["SHARED", "Outcome", "Task"]
+__all__ = ["SHARED", "Outcome", "Task", "cell_text", "quality_text"]
 
 SHARED = "shared work"  # the row of the time that belongs to no method
 
@@ -125,3 +126,22 @@ class Outcome:
             "reason": self.reason,
             "error": self.error,
         }
+
+
+def cell_text(value: Any) -> str:
+    """Return a value of a row as the text of a cell."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return number(value, 3) if isinstance(value, float) else str(value)
+
+
+def quality_text(row: Mapping[str, Any]) -> str:
+    """Return the quality of a row of :meth:`Outcome.row`, or why there is none."""
+    if row["error"]:
+        return f"failed: {row['error']}"
+    if row["reason"]:
+        return f"cannot: {row['reason']}"
+    measures = ", ".join(f"{k} {cell_text(v)}" for k, v in row["quality"].items() if v is not None)
+    return "; ".join(filter(None, [measures, row["note"]]))

@@ -105,6 +105,7 @@ def compare_models(
     comparisons = {}
     for name, model in models.items():
         explanation, explainer, cost = explained[name]
+        # of the explainer, targets take criteria that have learned
         own = {"explainer": explainer, **shared, **choices[name].compare}
         own |= {"methods": bound[name], "indices": chosen}
         with caller(f"compare, model {name!r}"):
@@ -287,6 +288,8 @@ def _sample_sets(
     models: Mapping[str, Any], anchors: Anchors, rows: NDArray[np.int64], network: Any, seed: int
 ) -> SampleSets:
     first = next(iter(models.values()))
+    if network is None:  # a table's own features: in raw units the largest unit is all
+        network = getattr(first, "features", None)
     sets = SampleSets(Scorer(first, []).inputs(anchors, rows), first.data_range, network, seed)
     for name, model in models.items():
         sets.draw(name, model)

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pxgen_plugins.utils.errors import ParameterError, caller, short_repr
+from pxgen_plugins.utils.text import MarkdownText
 from pxgen_plugins.utils.validation import choice
 
 __all__ = ["RemovalResult", "interval"]
@@ -102,8 +103,8 @@ class Curve:
         return slopes
 
 
-@dataclass(frozen=True)
-class RemovalResult:
+@dataclass(frozen=True, repr=False)
+class RemovalResult(MarkdownText):
     """Distances of retrained models to the reference.
 
     Attributes:

@@ -16,15 +16,15 @@ from pxgen_plugins.explainer import PXGen
 from pxgen_plugins.utils import validation
 from pxgen_plugins.utils.errors import ParameterError, caller, short_repr
 from pxgen_plugins.utils.progress import bar
-from pxgen_plugins.utils.text import write
+from pxgen_plugins.utils.text import MarkdownText, write
 
 __all__ = ["Scorecard", "evaluate"]
 
 _FORMAT = "pxgen scorecard 1"
 
 
-@dataclass(frozen=True)
-class Scorecard:
+@dataclass(frozen=True, repr=False)
+class Scorecard(MarkdownText):
     """Results of the checks.
 
     Attributes:

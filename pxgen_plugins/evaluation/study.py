@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 from pxgen_plugins.groups import GROUPS
 from pxgen_plugins.utils.errors import ParameterError, caller, short_repr
 from pxgen_plugins.utils.files import plain
-from pxgen_plugins.utils.text import markdown_table, number, percent, percent_interval
+from pxgen_plugins.utils.text import MarkdownText, markdown_table, number, percent, percent_interval
 
 __all__ = ["Study"]
 
 
-@dataclass(frozen=True)
-class Study:
+@dataclass(frozen=True, repr=False)
+class Study(MarkdownText):
     """How the groups move with a setting.
 
     Attributes:

@@ -15,15 +15,15 @@ from pxgen_plugins.evaluation.moments import as_rows
 from pxgen_plugins.evaluation.quality import nearest_distance
 from pxgen_plugins.utils.errors import ParameterError, caller, short_repr
 from pxgen_plugins.utils.files import plain
-from pxgen_plugins.utils.text import markdown_table, number
+from pxgen_plugins.utils.text import MarkdownText, markdown_table, number
 
 __all__ = ["TrainingSamples", "compare_training_samples"]
 
 Floats = NDArray[np.float64]
 
 
-@dataclass(frozen=True)
-class TrainingSamples:
+@dataclass(frozen=True, repr=False)
+class TrainingSamples(MarkdownText):
     """Picks of several methods out of one training set.
 
     Attributes:

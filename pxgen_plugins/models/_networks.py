@@ -213,10 +213,15 @@ class Networks(GenerativeModel):
         if bool(((instances < low - slack) | (instances > high + slack)).any()):
             allowed = f"inside data_range [{low:g}, {high:g}]"
             got = f"values from {float(instances.min()):.3g} to {float(instances.max()):.3g}"
-            hint = (
-                f"Apply the output activation inside {role} (a sigmoid for logits), or correct "
-                "data_range."
-            )
+            if low == 0.0 and float(instances.min()) >= -1.0 and float(instances.max()) <= 1.0:
+                hint = (
+                    "Pass data_range=(-1, 1), if it ends in a tanh and was trained on that range."
+                )
+            else:
+                hint = (
+                    f"Apply the output activation inside {role} (a sigmoid for logits), or correct "
+                    "data_range."
+                )
             raise ModelError(f"{role}'s result", allowed, got, hint)
 
     def _check_finite(self, what: str, value: Tensor, inputs: str) -> None:

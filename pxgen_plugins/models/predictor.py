@@ -36,6 +36,10 @@ def as_model(
     Raises:
         ParameterError: When it is neither.
     """
+    if isinstance(predictor, type):
+        allowed, got = "an instance, a model", f"the class {predictor.__name__}"
+        hint = f"Make one of it, and wrap it: wrap({predictor.__name__}(...), sample_shape=...)."
+        raise ParameterError("predictor", allowed, got, hint)
     if is_function(predictor):
         return BlackBox(predictor, sampler, n_values=n_values)
     if isinstance(predictor, Model):

@@ -75,6 +75,8 @@ def schedule(value: Any, n: int) -> Tensor:
             "'linear', 'cosine', or the falling products of 1 - beta, (T,), inside (0, 1), the "
             "last one perhaps 0"
         )
-        hint = "Pass scheduler.alphas_cumprod, the earliest timestep first and no 1 before it."
+        rising = good and bool((left.diff() > 0).all())
+        hint = "These look like betas: pass (1 - betas).cumprod(0), or " if rising else "Pass "
+        hint += "scheduler.alphas_cumprod, the earliest timestep first and no 1 before it."
         raise ParameterError("schedule", allowed, short_repr(value), hint)
     return left

@@ -153,7 +153,8 @@ class VAE(Networks):
             return self._own(n, seed)
         generator = torch.Generator().manual_seed(seed)
         z = torch.randn(n, *self.latent_shape, generator=generator, dtype=torch.float32)
-        return self._in_parts(self.decode, self._put(z))
+        with torch.no_grad():  # nobody differentiates a draw, and its graph would fill memory
+            return self._in_parts(self.decode, self._put(z))
 
     def _arguments(self, role: str, batch: Tensor) -> tuple[Tensor, ...]:
         if self.condition is None:

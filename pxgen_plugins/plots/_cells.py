@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,21 +14,29 @@ from numpy.typing import NDArray
 from pxgen_plugins.plots._layout import AnyFigure
 from pxgen_plugins.plots._pictures import unit_range
 from pxgen_plugins.plots._protocols import Outcome
+from pxgen_plugins.plots._text import shorten
 from pxgen_plugins.plots.style import FAINT, MUTED, TINY
 
 __all__ = [
     "PITCH",
+    "Spans",
     "attributions_of",
+    "column_note",
     "draw_attribution",
     "draw_head",
     "draw_instance",
     "page",
+    "spans_of",
     "write",
 ]
 
 PITCH = 1.08
 """From picture to picture, in pictures."""
 
+Spans = tuple[NDArray[np.float64], NDArray[np.float64]]
+"""Lowest value and range of each column of a table."""
+
+_NAMES = 30  # of columns, in the note
 _KEYS = {"attribution": ("attributions",), "latent_attribution": ("weights", "attributions")}
 
 
@@ -49,6 +58,33 @@ def attributions_of(outcome: Outcome, n: int) -> NDArray[Any] | None:
     return None if maps is None or len(maps) != n else np.asarray(maps, dtype=float)
 
 
+def spans_of(columns: Sequence[str], batches: Iterable[Any]) -> Spans | None:
+    """Return the lowest value and the range of each column over all rows; None without columns.
+
+    A row in raw units would show the column of the largest unit and nothing else.
+    """
+    if not columns:
+        return None
+    rows = [np.asarray(batch, dtype=np.float64).reshape(-1, len(columns)) for batch in batches]
+    every = np.concatenate(rows)
+    if not len(every):
+        return None
+    low = every.min(axis=0)
+    return low, np.maximum(every.max(axis=0) - low, np.finfo(np.float64).tiny)
+
+
+def column_note(columns: Sequence[str]) -> list[str]:
+    """Return a sentence on what the bars of rows are; none without columns."""
+    if not columns:
+        return []
+    names = ", ".join(shorten(name, 24) for name in columns[:_NAMES])
+    names += f" and {len(columns) - _NAMES:,} more" if len(columns) > _NAMES else ""
+    return [
+        f"Bars are columns, from left to right: {names}. Those of a row stand between the lowest "
+        "and highest value in this figure."
+    ]
+
+
 def draw_head(ax: Axes, row: int, first: str, second: str, colour: str) -> None:
     """Write two lines at the left of a row of pictures."""
     at = (0.0, row * PITCH + 0.5)
@@ -64,14 +100,24 @@ def write(
     ax.annotate(text, at, xytext=offset, **look)
 
 
-def draw_instance(ax: Axes, values: Any, column: float, row: float) -> None:
+def draw_instance(
+    ax: Axes, values: Any, column: float, row: float, spans: Spans | None = None
+) -> None:
     """Draw an instance in its cell: an image, or bars for a row of numbers.
 
-    An image within [0, 1] is drawn as it is; another range is stretched to it.
+    An image within [0, 1] is drawn as it is; another range is stretched to it. With ``spans``,
+    each bar is drawn on the scale of its column, from the bottom of the cell.
     """
     array = np.nan_to_num(np.asarray(values, dtype=float))
-    if array.ndim == 1:
+    if spans is not None:
+        shares = np.clip((array.ravel() - spans[0]) / spans[1], 0.0, 1.0)
+        left, _, bottom, _ = _cell(column, row)
+        step = 1.0 / len(shares)
+        middle = left + step * (np.arange(len(shares)) + 0.5)
+        ax.bar(middle, -0.9 * shares - 0.02, bottom=bottom, width=0.9 * step, color=MUTED)
+    elif array.ndim == 1:
         _draw_bars(ax, array, column, row)
+    if spans is not None or array.ndim == 1:
         return
     array = _channels_last(array)
     array = array.sum(axis=-1) if array.ndim == 3 and array.shape[-1] != 3 else array

@@ -8,6 +8,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from pxgen_plugins.utils.errors import ParameterError
+
 __all__ = [
     "Changes",
     "Comparison",
@@ -19,7 +21,18 @@ __all__ = [
     "Scorecard",
     "Study",
     "Training",
+    "require",
 ]
+
+
+def require(value: Any, parameter: str, names: Sequence[str], kind: str, hint: str) -> None:
+    """Raise unless ``value`` has these attributes, by which a figure knows its kind.
+
+    Raises:
+        ParameterError: When it lacks one.
+    """
+    if not all(hasattr(value, name) for name in names):
+        raise ParameterError(parameter, kind, f"a {type(value).__name__}", hint)
 
 
 class Changes(Protocol):
@@ -59,6 +72,8 @@ class Comparison(Protocol):
     def outcomes(self) -> Sequence[Outcome]: ...
     @property
     def pictures(self) -> Mapping[str, NDArray[np.float32]]: ...
+    @property
+    def columns(self) -> Sequence[str]: ...  # of a table's rows; empty for other anchors
 
 
 class Distance(Protocol):

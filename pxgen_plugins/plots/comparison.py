@@ -13,16 +13,19 @@ from numpy.typing import NDArray
 from pxgen_plugins.plots import _layout as layout
 from pxgen_plugins.plots._cells import (
     PITCH,
+    Spans,
     attributions_of,
+    column_note,
     draw_attribution,
     draw_head,
     draw_instance,
     page,
+    spans_of,
     write,
 )
 from pxgen_plugins.plots._layout import AnyFigure
 from pxgen_plugins.plots._names import anchor_text
-from pxgen_plugins.plots._protocols import Comparison, Outcome
+from pxgen_plugins.plots._protocols import Comparison, Outcome, require
 from pxgen_plugins.plots._text import break_name, clean, shorten
 from pxgen_plugins.plots.scatter import plot_groups
 from pxgen_plugins.plots.style import INK, MUTED, SMALL, STYLES
@@ -58,12 +61,21 @@ def plot_comparison(
         Axes of the groups, the views, the evidence and the picks, in this order. A picture takes
         one unit in the latter two, y runs downwards.
     """
+    require(
+        comparison,
+        "comparison",
+        ("outcomes", "groups", "pictures"),
+        "a comparison of one model",
+        "Pass what compare(model, X) returned; an explanation goes to plot_groups.",
+    )
     outcomes = [o for o in comparison.outcomes if o.explanation is not None]
     views = [o for o in outcomes if o.evidence == "embedding"]
     n = len(comparison.anchors)
     evidence = {o.label: maps for o in outcomes if (maps := attributions_of(o, n)) is not None}
     picks = comparison.pictures
-    columns = max(2 + len(evidence), *(len(pictures) for pictures in picks.values()), 1)
+    columns = max(
+        len(_own(comparison)) + len(evidence), *(len(pictures) for pictures in picks.values()), 1
+    )
     panels = 1 + len(views)
     heights = [_TOP, n * PITCH * _CELL + 0.4, len(picks) * PITCH * _CELL + 0.1]
     width = max(_SIDE + columns * PITCH * _CELL, _TOP * panels)
@@ -77,9 +89,11 @@ def plot_comparison(
         plot_views(_with_groups(outcome.explanation, result), ax=ax)
         ax.set_title(clean(outcome.label), fontsize=SMALL, color=INK, pad=16)
     axes += [page(figure, grid[1], columns, n), page(figure, grid[2], columns, len(picks))]
-    _draw_evidence(axes[-2], comparison, result, evidence)
-    _draw_picks(axes[-1], picks)
-    layout.footnote(figure, _absences(comparison.outcomes))
+    spans = spans_of(comparison.columns, [comparison.anchors, *picks.values()])
+    _draw_evidence(axes[-2], comparison, result, evidence, spans)
+    _draw_picks(axes[-1], picks, spans)
+    notes = [*column_note(comparison.columns), *_absences(comparison.outcomes)]
+    layout.footnote(figure, notes)
     return layout.array_of(*axes)
 
 
@@ -102,9 +116,14 @@ def _with_groups(view: Any, result: Result) -> Any:
 
 
 def _draw_evidence(
-    ax: Axes, comparison: Comparison, result: Result, evidence: dict[str, NDArray[Any]]
+    ax: Axes,
+    comparison: Comparison,
+    result: Result,
+    evidence: dict[str, NDArray[Any]],
+    spans: Spans | None,
 ) -> None:
-    for column, name in enumerate(["original", "reconstruction", *evidence]):
+    own = _own(comparison)
+    for column, name in enumerate([*own, *evidence]):
         lines = break_name(name, 20)
         look: dict[str, Any] = {"ha": "center", "va": "bottom", "color": MUTED}
         write(ax, lines, (column * PITCH + 0.5, 0.0), (0.0, 3.0), **look)
@@ -112,16 +131,22 @@ def _draw_evidence(
         group = str(result.group[index])
         kind = "anchor" if result.labels is None else "label"
         draw_head(ax, row, group, f"{kind} {anchor_text(result, index)}", STYLES[group].dark)
-        draw_instance(ax, comparison.anchors[row], 0, row)
+        draw_instance(ax, comparison.anchors[row], 0, row, spans)
         if comparison.reconstructions is not None:
-            draw_instance(ax, comparison.reconstructions[row], 1, row)
-        for column, maps in enumerate(evidence.values(), start=2):
+            draw_instance(ax, comparison.reconstructions[row], 1, row, spans)
+        for column, maps in enumerate(evidence.values(), start=len(own)):
             draw_attribution(ax, maps[row], column, row)
 
 
-def _draw_picks(ax: Axes, picks: Mapping[str, NDArray[np.float32]]) -> None:
+def _own(comparison: Comparison) -> list[str]:
+    """Return what is drawn of an anchor beside the evidence."""
+    rebuilt = comparison.reconstructions is not None
+    return ["original", "reconstruction"] if rebuilt else ["original"]
+
+
+def _draw_picks(ax: Axes, picks: Mapping[str, NDArray[np.float32]], spans: Spans | None) -> None:
     for row, (label, pictures) in enumerate(picks.items()):
         first, _, rest = shorten(label, 60).partition(", ")
         draw_head(ax, row, first, rest, INK)
         for column, picture in enumerate(pictures):
-            draw_instance(ax, picture, column, row)
+            draw_instance(ax, picture, column, row, spans)

@@ -15,15 +15,18 @@ from numpy.typing import NDArray
 from pxgen_plugins.plots import _layout as layout
 from pxgen_plugins.plots._cells import (
     PITCH,
+    Spans,
     attributions_of,
+    column_note,
     draw_attribution,
     draw_head,
     draw_instance,
     page,
+    spans_of,
     write,
 )
 from pxgen_plugins.plots._layout import AnyFigure
-from pxgen_plugins.plots._protocols import Comparison, ModelComparison
+from pxgen_plugins.plots._protocols import Comparison, ModelComparison, require
 from pxgen_plugins.plots._text import clean
 from pxgen_plugins.plots.migration import plot_migration
 from pxgen_plugins.plots.scatter import plot_groups
@@ -44,6 +47,9 @@ _HEADS = 0.45  # inches of the heads of columns
 _UNITS = 1.0  # inches of the panels of units
 _CHANNELS = 16  # a layer of fewer channels has too few to tell groups apart
 _FEWEST = 5  # anchors of a group whose shares are shown
+
+
+_Row = tuple[str, str, str, NDArray[np.float32]]  # two lines at the left, a colour, pictures
 
 
 class _Units(NamedTuple):
@@ -76,6 +82,13 @@ def plot_models(
         Axes of the views and migrations, from left to right; of the evidence; of the pictures,
         one per model; and of the units, where there are any.
     """
+    require(
+        comparison,
+        "comparison",
+        ("comparisons", "migration"),
+        "a comparison of several models",
+        "Pass what compare({'VAE': vae, 'GAN': gan}, X) returned.",
+    )
     names = list(comparison.comparisons)
     columns = _columns(comparison)
     picks = {name: _picks(comparison, name) for name in names}
@@ -92,11 +105,12 @@ def plot_models(
     parts: Any = figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0]
     axes = _draw_maps(parts[0], comparison)
     axes.append(page(parts[1], parts[1].add_gridspec(1, 1)[0], len(columns), n_rows))
-    _draw_evidence(axes[-1], comparison, columns, large * PITCH)
+    spans = _spans(comparison, picks)
+    _draw_evidence(axes[-1], comparison, columns, large * PITCH, spans)
     places = parts[2].add_gridspec(1, len(names))
     for place, name in enumerate(names):
         axes.append(page(parts[2], places[place], _PICKS, n_picks))
-        _draw_picks(axes[-1], name, picks[name])
+        _draw_picks(axes[-1], name, picks[name], spans)
     if any(units.values()):
         axes += _draw_units(parts[3], units)
     for part, title in zip(parts, _titles(comparison), strict=False):
@@ -157,7 +171,8 @@ def _columns(comparison: ModelComparison) -> list[str]:
         if outcome.explanation is not None
         and attributions_of(outcome, len(one.anchors)) is not None
     ]
-    return ["original", "rebuilt", *dict.fromkeys(labels)]
+    rebuilt = any(one.reconstructions is not None for one in comparison.comparisons.values())
+    return ["original", *(["rebuilt"] if rebuilt else []), *dict.fromkeys(labels)]
 
 
 def _head(name: str, width: float) -> str:
@@ -175,7 +190,16 @@ def _head(name: str, width: float) -> str:
     return "\n".join(lines)
 
 
-def _draw_evidence(ax: Axes, comparison: ModelComparison, columns: list[str], width: float) -> None:
+def _spans(comparison: ModelComparison, picks: dict[str, list[_Row]]) -> Spans | None:
+    """Return the ranges of a table's columns over all that is drawn; None for other anchors."""
+    one = next(iter(comparison.comparisons.values()))
+    rows = [pictures for some in picks.values() for *_, pictures in some]
+    return spans_of(one.columns, [one.anchors, *rows])
+
+
+def _draw_evidence(
+    ax: Axes, comparison: ModelComparison, columns: list[str], width: float, spans: Spans | None
+) -> None:
     for place, name in enumerate(columns):
         lines = _head(name, 0.95 * width)
         look: dict[str, Any] = {"ha": "center", "va": "bottom", "color": MUTED}
@@ -197,9 +221,9 @@ def _draw_evidence(ax: Axes, comparison: ModelComparison, columns: list[str], wi
             second = _words(result, index) if at == 0 else ""
             draw_head(ax, row, f"{clean(name, 14)}: {group}", second, colour)
             if at == 0:
-                draw_instance(ax, one.anchors[place], 0, row + (len(models) - 1) / 2)
+                draw_instance(ax, one.anchors[place], 0, row + (len(models) - 1) / 2, spans)
             if one.reconstructions is not None:
-                draw_instance(ax, one.reconstructions[place], 1, row)
+                draw_instance(ax, one.reconstructions[place], 1, row, spans)
             for column, values in maps.items():
                 if values is not None:
                     draw_attribution(ax, values[place], columns.index(column), row)
@@ -215,9 +239,7 @@ def _words(result: Result, index: int) -> str:
     return f"{kind} {text}" if len(text) < 8 else text
 
 
-def _picks(
-    comparison: ModelComparison, name: str
-) -> list[tuple[str, str, str, NDArray[np.float32]]]:
+def _picks(comparison: ModelComparison, name: str) -> list[_Row]:
     """Return rows of pictures: two lines at the left, a colour, and the pictures."""
     one = comparison.comparisons[name]
     rows = []
@@ -236,12 +258,12 @@ def _picks(
     return rows
 
 
-def _draw_picks(ax: Axes, name: str, rows: list[tuple[str, str, str, NDArray[np.float32]]]) -> None:
+def _draw_picks(ax: Axes, name: str, rows: list[_Row], spans: Spans | None) -> None:
     ax.set_title(clean(name, 24), fontsize=SMALL, color=INK, loc="left")
     for row, (first, second, colour, pictures) in enumerate(rows):
         draw_head(ax, row, first, second, colour)
         for column, picture in enumerate(pictures[:_PICKS]):
-            draw_instance(ax, picture, column, row)
+            draw_instance(ax, picture, column, row, spans)
 
 
 def _units(comparison: Comparison) -> _Units | None:
@@ -289,6 +311,7 @@ def _draw_units(figure: AnyFigure, units: Mapping[str, _Units | None]) -> list[A
 
 def _notes(comparison: ModelComparison) -> list[str]:
     notes = ["Red raises the target, blue lowers it; every map has its own scale."]
+    notes += column_note(next(iter(comparison.comparisons.values())).columns)
     for pair, distance in comparison.distances.items():
         error = "" if np.isnan(distance.kernel_error) else f" ± {number(distance.kernel_error, 2)}"
         notes.append(

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from pxgen_plugins.plots import _layout as layout
 from pxgen_plugins.plots._layout import AnyFigure
-from pxgen_plugins.plots._protocols import Removal
+from pxgen_plugins.plots._protocols import Removal, require
 from pxgen_plugins.plots._text import clean
 from pxgen_plugins.plots.style import BASE, BLOCK, INK, MUTED, SMALL, TINY
 from pxgen_plugins.utils.errors import caller
@@ -78,6 +78,13 @@ def plot_removal(
         >>> [ax.get_ylabel() for ax in plot_removal(result)]
         ['Frechet distance (pixels) to the original']
     """
+    require(
+        result,
+        "result",
+        ("distances", "curve", "floor"),
+        "a removal result",
+        "Pass what RemovalExperiment.run returned.",
+    )
     name = result.distances[0] if distance is None else distance
     floor = result.floor(name)
     schedules = list(result.schedules)

@@ -12,7 +12,7 @@ from matplotlib.patches import Patch, Rectangle
 from numpy.typing import NDArray
 
 from pxgen_plugins.plots import _layout as layout
-from pxgen_plugins.plots._protocols import Row, Scorecard
+from pxgen_plugins.plots._protocols import Row, Scorecard, require
 from pxgen_plugins.plots._text import clean
 from pxgen_plugins.plots.style import BASE, FAINT, INK, MUTED, SMALL, TINY
 from pxgen_plugins.utils.errors import caller
@@ -45,6 +45,13 @@ def plot_scorecard(scorecard: Scorecard, *, ax: Axes | None = None) -> NDArray[n
     Returns:
         One Axes, that of the marks.
     """
+    require(
+        scorecard,
+        "scorecard",
+        ("rows", "counts"),
+        "a scorecard",
+        "Pass what evaluate(explainer, X) returned.",
+    )
     rows = list(scorecard.rows)
     checks = list(dict.fromkeys(row.check for row in rows))
     height = _TOP + _ROW * (len(rows) + 1.7 * len(checks))

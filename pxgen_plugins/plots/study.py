@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from pxgen_plugins.plots._layout import array_of, axes_or_new, tidy
-from pxgen_plugins.plots._protocols import Study
+from pxgen_plugins.plots._protocols import Study, require
 from pxgen_plugins.plots._text import clean
 from pxgen_plugins.plots.style import BASE, FAINT, INK, SMALL, STYLES, TINY
 from pxgen_plugins.utils.errors import caller
@@ -34,6 +34,13 @@ def plot_study(study: Study, *, ax: Axes | None = None) -> NDArray[np.object_]:
     Returns:
         One Axes.
     """
+    require(
+        study,
+        "study",
+        ("rows", "name"),
+        "a study",
+        "Pass what threshold_study or anchor_study returned.",
+    )
     rows = study.rows
     axes = axes_or_new(ax, 7.5, 1.1 + _ROW * len(rows))
     for place, row in enumerate(rows):

@@ -12,7 +12,7 @@ from pxgen_plugins.plots import _layout as layout
 from pxgen_plugins.plots._layout import AnyFigure
 from pxgen_plugins.plots._picture_rows import Column, Row, draw_rows
 from pxgen_plugins.plots._pictures import Gallery, unit_range
-from pxgen_plugins.plots._protocols import Training
+from pxgen_plugins.plots._protocols import Training, require
 from pxgen_plugins.plots._text import clean
 from pxgen_plugins.utils.errors import caller
 from pxgen_plugins.utils.text import number, percent
@@ -36,6 +36,13 @@ def plot_training_samples(
         One Axes for each method, more where its picks take several lines.
     """
     pictures, rows = [], []
+    require(
+        samples,
+        "samples",
+        ("images", "rows"),
+        "picks of training samples",
+        "Pass what compare_training_samples returned.",
+    )
     for method, images in samples.images.items():
         pictures += [_picture(image) for image in np.asarray(images, dtype=float)]
         words = [_diversity(row) for row in samples.rows if row["method"] == method]

@@ -126,6 +126,9 @@ def _labels(group: Group) -> str:
 def next_steps(result: Result) -> list[str]:
     """Return what to look at next, the most telling first."""
     counts = {name: result.groups[name].count for name in GROUPS}
+    if not sum(counts.values()):  # there is nothing to draw
+        reason = f", as {plain_word(result.reasons[0])}" if result.reasons else ""
+        return [f"No anchor could be scored{reason}: mend the anchors."] if result.n else []
     source, steps = result.calibration, []
     sampled = source is not None and source.source == "samples" and source.n_samples > 0
     if sampled and result.n and counts["HILE"] > _MUCH * result.n:
@@ -134,12 +137,18 @@ def next_steps(result: Result) -> list[str]:
             'instance. Compare Conformal(0.05, source="reference") on held-out data.'
         )
     if source is not None and source.noise:
-        steps.append(f"{source.noise}: calibrate with more repeats.")
+        more = "reference data" if source.source == "reference" else "repeats"
+        steps.append(f"{source.noise}: calibrate with more {more}.")
     steps.append("plot_groups(explanation) draws all anchors, plot_representatives(...) a few.")
     for name, plot in (("HILE", "plot_delusion"), ("LIHE", "plot_alignment")):
         if counts[name]:
             words = "sure and wrong first" if name == "HILE" else "the clearest first"
-            steps.append(f"{plot}(explanation) shows the {counts[name]:,} {name} anchors, {words}.")
+            many = (
+                f"{counts[name]:,} {name} anchors, {words}"
+                if counts[name] > 1
+                else f"{name} anchor"
+            )
+            steps.append(f"{plot}(explanation) shows the {many}.")
     if result.labels is not None:
         steps.append("plot_label_shares(explanation) splits the groups by label.")
     steps.append("pxgen_plugins.result.anchor_table(explanation) has one row per anchor.")

@@ -22,8 +22,8 @@ __all__ = [
     "line",
     "picture",
     "rows_card",
+    "sections_card",
     "table",
-    "tables_card",
 ]
 
 LIMIT = 49_000
@@ -157,21 +157,29 @@ def rows_card(
     return fit(render(*size) for size in _TRIES)
 
 
-def tables_card(
+def sections_card(
     title: Any,
-    tables: Sequence[tuple[Any, Sequence[Any], Sequence[Sequence[Any]]]],
+    sections: Sequence[tuple[Any, Sequence[str], Sequence[Sequence[Any]], Any]],
     notes: Sequence[Any] = (),
 ) -> str:
-    """Return the card of several tables, each with a title, a head and rows; notes stand below."""
+    """Return the card of an object that is several tables.
+
+    Args:
+        title: What it is.
+        sections: Title, names of the columns, cells, and a sentence below, of each table.
+        notes: Sentences below all of them.
+    """
 
     def render(most: int, longest: int) -> Callable[[], str]:
-        def page() -> str:
+        def one() -> str:
             parts = [
-                Html(line(name) + table(head, rows, most, longest)) for name, head, rows in tables
+                card(name, table(head, rows, most, longest), *([line(note)] if note else []))
+                for name, head, rows, note in sections[:most]
             ]
-            return card(title, *parts, *(line(note, longest=3 * longest) for note in notes[:most]))
+            words = [line(note, longest=3 * longest) for note in notes[:most]]
+            return card(title, *parts, *words)
 
-        return page
+        return one
 
     return fit(render(*size) for size in _TRIES)
 

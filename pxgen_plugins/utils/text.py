@@ -11,6 +11,7 @@ from pxgen_plugins.utils.errors import ParameterError, short_repr
 from pxgen_plugins.utils.files import write_atomic
 
 __all__ = [
+    "MarkdownText",
     "duration_text",
     "html_page",
     "html_table",
@@ -27,6 +28,35 @@ _STYLE = (
     "collapse}td,th{border-bottom:1px solid #ccc;padding:.3em .6em;text-align:left;"
     "vertical-align:top}"
 )
+
+
+class MarkdownText:
+    r"""An object that prints as its Markdown and whose ``repr`` is one line.
+
+    For dataclasses with ``to_markdown``, as ``@dataclass(repr=False)``: a generated ``repr`` would
+    write arrays and explanations out, thousands of lines of them.
+
+    Example:
+        >>> class Sizes(MarkdownText):
+        ...     def to_markdown(self) -> str:
+        ...         return "| n |\n| --: |\n| 2 |\n"
+        >>> Sizes()
+        <Sizes: print it, or call to_markdown()>
+        >>> print(Sizes())
+        | n |
+        | --: |
+        | 2 |
+    """
+
+    def to_markdown(self) -> str:
+        """Return the object as Markdown."""
+        raise NotImplementedError
+
+    def __str__(self) -> str:
+        return self.to_markdown().rstrip("\n")
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: print it, or call to_markdown()>"
 
 
 def number(value: float | None, digits: int = 4) -> str:

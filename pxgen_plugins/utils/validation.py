@@ -91,7 +91,7 @@ def real(
             or (maximum is not None and value > maximum)
         )
     if not good:
-        hint = f"Pass a {parameter} inside these bounds."
+        hint = "Pass a number inside these bounds."
         raise ParameterError(parameter, allowed, short_repr(value), hint)
     return float(value)
 

@@ -92,7 +92,7 @@ def test_an_archive_must_say_which_array_holds_the_anchors(
     names: list[str], tmp_path: Path
 ) -> None:
     np.savez(tmp_path / "a.npz", **{name: np.zeros((2, 3)) for name in names})
-    with pytest.raises(AnchorError, match="one array, or of one named x, images or anchors"):
+    with pytest.raises(AnchorError, match="one array, or of one named x, X, images or anchors"):
         _open(tmp_path / "a.npz")
 
 

@@ -7,6 +7,7 @@ import copy
 import io
 import pickle
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from typing import Any
 
@@ -16,13 +17,14 @@ from alibi.api import interfaces
 from PIL import Image
 
 from pxgen_plugins import describe
-from pxgen_plugins.comparison import Comparison
+from pxgen_plugins.comparison import Comparison, ModelComparison
 from pxgen_plugins.comparison.outcome import Outcome
 from pxgen_plugins.evaluation import Scorecard
 from pxgen_plugins.evaluation.checks import Row
 from pxgen_plugins.groups import GROUPS
-from pxgen_plugins.result import from_json
+from pxgen_plugins.result import Result, from_json
 from pxgen_plugins.result.explanation import build
+from pxgen_plugins.result.summary import next_steps
 from pxgen_plugins.testing.examples import LinearModel
 from pxgen_plugins.utils.html import rows_card
 
@@ -180,6 +182,11 @@ def comparison() -> Comparison:
     return Comparison(None, some, np.zeros(1, np.int64), None, outcomes, {}, agreement)
 
 
+def model_comparison() -> ModelComparison:
+    one = replace(comparison(), groups=explained((3, 2, 1, 1)))
+    return ModelComparison({HOSTILE: one, "b": one}, {}, {}, {}, notes=[HOSTILE] * 50)
+
+
 OBJECTS = {
     "attribution": lambda: build(
         {"name": HOSTILE, "params": {"target": HOSTILE}},
@@ -191,6 +198,7 @@ OBJECTS = {
         {},
     ),
     "comparison": comparison,
+    "models": model_comparison,
     "scorecard": lambda: Scorecard(
         [Row.of("check", HOSTILE, "share", 0.4, interval=(0.3, 0.5), low=0.2)] * 400
     ),
@@ -201,6 +209,15 @@ OBJECTS = {
 @pytest.mark.parametrize("name", OBJECTS)
 def test_what_a_notebook_shows_is_small_and_inert(name: str) -> None:
     assert_inert(OBJECTS[name]()._repr_html_())
+
+
+@pytest.mark.parametrize("name", ["comparison", "models", "scorecard"])
+def test_a_console_shows_tables_and_no_fields(name: str) -> None:
+    one = OBJECTS[name]()
+    assert str(one) + "\n" == one.to_markdown()
+    assert len(repr(one)) < 100
+    if name != "scorecard":  # a method that cannot, or failed, says why
+        assert f"failed: {HOSTILE[:3]}" in str(one)
 
 
 def test_rows_of_any_number_fit() -> None:
@@ -247,3 +264,13 @@ def assert_inert(page: str) -> None:
     assert set(reader.attributes) <= ATTRIBUTES, set(reader.attributes) - ATTRIBUTES
     assert all(url.startswith("data:image/png;base64,") for url in reader.attributes.get("src", []))
     assert not re.search(r"[\x00-\x1f\u202e]", page)
+
+
+def test_next_steps_fit_what_there_is() -> None:
+    """One anchor is no plural, reference data has no repeats, and nothing is nothing to draw."""
+    result = Result.of(explained((3, 2, 1, 1)))
+    assert any("shows the LIHE anchor." in step for step in next_steps(result))
+    noisy = replace(result.calibration, share_std={"HIHE": 0.05})
+    for source, more in (("samples", "repeats"), ("reference", "reference data")):
+        steps = next_steps(replace(result, calibration=replace(noisy, source=source)))
+        assert any(step.endswith(f"calibrate with more {more}.") for step in steps)

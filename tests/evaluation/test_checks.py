@@ -21,6 +21,7 @@ from pxgen_plugins.criteria import FittedCriterion
 from pxgen_plugins.evaluation import checks, evaluate
 from pxgen_plugins.evaluation.checks import Agreement, Context, Row
 from pxgen_plugins.evaluation.checks.calibration_coverage import coverage_bounds
+from pxgen_plugins.evaluation.checks.calibration_seeds import _other_seeds
 from pxgen_plugins.evaluation.checks.perturbations import shift
 from pxgen_plugins.evaluation.checks.transformed_anchors import (
     TransformedAnchors,
@@ -339,9 +340,23 @@ class TestChecks:
         other = context.with_seed(5)
         assert not np.array_equal(other.criteria[1].state["centre"], before)
         np.testing.assert_array_equal(explainer.criteria[1].state["centre"], before)
-        assert ("other seeds", "adjusted Rand index") in rows_of(
-            explainer, images, "calibration_seeds", n_seeds=1
-        )
+        rows = rows_of(explainer, images, "calibration_seeds", n_seeds=1)
+        assert ("other seeds", "adjusted Rand index") in rows
+        # its own repeats share what it learned: they promise nothing for other samples
+        assert rows["other seeds", "share that keeps its group"].state == "reported"
+
+    def test_an_index_of_partitions_needs_two_groups(self):
+        """It is 0 as soon as one anchor of a hundred leaves the only group."""
+        one = np.zeros(100, dtype=np.int8)
+        moved = one.copy()
+        moved[0] = 1
+        agreement = Agreement.of(one, moved)
+        assert (agreement.same_share, agreement.rand) == (0.99, 0.0)
+        states = {
+            single: [row.state for row in _other_seeds([agreement], [agreement] * 3, False, single)]
+            for single in (True, False)
+        }
+        assert states == {True: ["passed", "skipped"], False: ["passed", "failed"]}
 
     def test_a_model_that_ignores_its_weights_fails_randomisation(self, images):
         class Still(nn.Module):

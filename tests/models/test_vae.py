@@ -36,6 +36,11 @@ def test_samples_depend_on_the_seed_alone(vae):
     assert torch.equal(torch.get_rng_state(), state)
 
 
+def test_samples_carry_no_graph(vae):
+    assert not vae.sample(2, seed=0).requires_grad
+    assert vae.decode(torch.zeros(1, *vae.latent_shape)).requires_grad  # attributions need it
+
+
 def test_samples_are_decoded_prior_draws(net, vae):
     z = torch.randn(4, 3, generator=torch.Generator().manual_seed(9))
     assert torch.allclose(vae.sample(4, 9), net.eval().decode(z))

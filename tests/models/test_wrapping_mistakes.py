@@ -212,3 +212,43 @@ def test_a_generator_whose_backward_pass_fails_is_inverted_by_its_nearest_sample
 
     model = GAN(generate, modules=(), latent_shape=(2,), sample_shape=(6,), check=False)
     assert model.inversion.steps == 0
+
+
+class Pictures(nn.Module):
+    """A network of pictures with one channel, whose decoder ends in a tanh."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder = nn.Sequential(nn.Conv2d(1, 2, 3, 1, 1), nn.Flatten())
+        self.mu, self.logvar = nn.Linear(32, 2), nn.Linear(32, 2)
+        self.decoder = nn.Sequential(nn.Linear(2, 16), nn.Tanh(), nn.Unflatten(1, (1, 4, 4)))
+
+    def forward(self, x):
+        h = self.encoder(x)
+        mean, log_var = self.mu(h), self.logvar(h)
+        z = mean + torch.randn_like(mean) * (0.5 * log_var).exp()
+        return self.decoder(z), mean, log_var
+
+
+def test_advice_mends_the_mistake(tmp_path):
+    """What each message says to write is right, for mistakes of a first day."""
+    torch.manual_seed(0)
+    net, steps = Pictures(), torch.linspace(1e-4, 0.02, 50)
+    file = tmp_path / "net.pt"
+    torch.save(net.state_dict(), file)
+    noise = nn.Linear(4, 4)
+    scores = {"network": lambda x, t: noise(x)}
+    mistakes = [
+        (lambda: wrap(net, sample_shape=(4, 4)), "sample_shape=(1, 4, 4)"),
+        (lambda: wrap(net, sample_shape=(1, 4, 4)), "data_range=(-1, 1)"),
+        (lambda: wrap(file), "load_state_dict"),
+        (lambda: wrap(net.state_dict()), "load_state_dict"),
+        (lambda: wrap(scores, modules=noise, sample_shape=(4,), schedule=steps), "(1 - betas)"),
+        (lambda: PXGen(Pictures), "wrap(Pictures(...)"),
+    ]
+    for call, advice in mistakes:
+        with pytest.raises((ParameterError, ModelError)) as caught:
+            call()
+        assert advice in str(caught.value)
+    assert type(wrap(net, sample_shape=(1, 4, 4), data_range=(-1, 1))) is VAE
+    wrap(scores, modules=noise, sample_shape=(4,), schedule=(1 - steps).cumprod(0))

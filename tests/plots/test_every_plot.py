@@ -318,3 +318,25 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="plot_grups"):
         _ = plots.plot_grups
     assert set(NAMES) <= set(dir(plots))
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("plot_comparison", "compare(model, X)"),
+        ("plot_models", "compare({"),
+        ("plot_removal", "RemovalExperiment"),
+        ("plot_scorecard", "evaluate("),
+        ("plot_study", "threshold_study"),
+        ("plot_training_samples", "compare_training_samples"),
+        ("plot_calibration_noise", "calibration_study"),
+        ("plot_migration", "compare_runs"),
+        ("plot_views", "LatentView"),
+    ],
+)
+def test_a_figure_of_something_else_says_what_it_draws(build: Any, name: str, kind: str) -> None:
+    explanation = build(np.ones((4, 2)))
+    with pytest.raises(ParameterError) as caught:
+        getattr(plots, name)(explanation)
+    assert name in str(caught.value)
+    assert kind in caught.value.hint

@@ -17,6 +17,7 @@ from pxgen_plugins.utils.seeds import derive
 NAME = "calibration_seeds"
 _LOWEST = 0.8  # "good" recovery of a partition (Steinley 2004)
 _REPEATS = 3  # from as many on, a mean of repeats is firmer than a single one
+SINGLE = "all anchors are in one group, so an index of partitions says nothing"
 _LABELS = 10  # the most frequent ones
 
 
@@ -27,6 +28,8 @@ def calibration_seeds(context: Context) -> list[Row]:
     The adjusted Rand index with the explainer's own groups must be 0.8 at least, which Steinley
     (2004) calls good. The mean share of anchors that keep their group must not be under what the
     explainer's worst single repeat gives: a threshold that is a mean over repeats moves less. Where
+    criteria learn from samples, other seeds move what was learned too, and the share is only
+    reported; where all anchors are in one group, the index is left out. Where
     thresholds come from reference data, another seed draws other instances of it with replacement.
     With labels, the share of each label in HIHE is reported: the numbers that people quote.
     """
@@ -47,7 +50,12 @@ def calibration_seeds(context: Context) -> list[Row]:
         others.append(context.codes_of(values, calibration))
     return [
         *_own_repeats(own),
-        *_other_seeds([Agreement.of(context.codes, other) for other in others], own),
+        *_other_seeds(
+            [Agreement.of(context.codes, other) for other in others],
+            own,
+            learns=context.learns_from_samples,
+            single=len(np.unique(context.codes)) < 2,
+        ),
         *_labels(context, others),
     ]
 
@@ -67,10 +75,14 @@ def _own_repeats(own: list[Agreement]) -> list[Row]:
     return [*rows, Row.spread(NAME, case, RAND, finite)] if finite else rows
 
 
-def _other_seeds(others: list[Agreement], own: list[Agreement]) -> list[Row]:
+def _other_seeds(
+    others: list[Agreement], own: list[Agreement], learns: bool, single: bool
+) -> list[Row]:
     case = "other seeds"
     low, note = None, "fewer than three own repeats predict nothing"
-    if len(own) >= _REPEATS:
+    if learns:
+        note = "criteria learn from samples, which own repeats share and other seeds do not"
+    elif len(own) >= _REPEATS:
         low, note = (
             min(agreement.same_share for agreement in own),
             "at least the worst own repeat's",
@@ -78,8 +90,8 @@ def _other_seeds(others: list[Agreement], own: list[Agreement]) -> list[Row]:
     shares = [agreement.same_share for agreement in others]
     rows = [Row.spread(NAME, case, SAME_GROUP, shares, low=low, note=note)]
     finite = [agreement.rand for agreement in others if not np.isnan(agreement.rand)]
-    if not finite:
-        return [*rows, Row.skip(NAME, case, TRIVIAL)]
+    if single or not finite:  # the index is 0 as soon as one anchor moves
+        return [*rows, Row.skip(NAME, case, SINGLE if single else TRIVIAL)]
     return [*rows, Row.spread(NAME, case, RAND, finite, low=_LOWEST)]
 
 

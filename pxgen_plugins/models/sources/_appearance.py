@@ -94,6 +94,9 @@ def line_for(net: Any, probe: Probe | None, settings: dict[str, Any]) -> str:
                 "Flow(log_prob=lambda x: base.log_prob(net(x)[0]) + net(x)[1], "
                 f"embed=lambda x: net(x)[0], decode=net.{back or 'inverse'}, modules=net, {given})."
             )
+        pictures = _takes_channels(net, probe)
+        if pictures:
+            return f"Its convolutions take channels: write wrap(net, sample_shape={pictures})."
         flat = _takes_flat(net, probe)
         if flat:
             return f"It takes flat instances: write wrap(net, sample_shape=({flat},))."
@@ -207,6 +210,14 @@ def _twins(probe: Probe) -> list[int]:
 def _is_flow(probe: Probe) -> bool:
     shapes = [tuple(one.shape) for one in probe.still]
     return shapes == [tuple(probe.x.shape), (len(probe.x),)]
+
+
+def _takes_channels(net: nn.Module, probe: Probe) -> tuple[int, ...] | None:
+    """Return the shape with channels, where a module failed on pictures without them."""
+    first = next((m for m in net.modules() if isinstance(m, nn.Conv2d)), None)
+    if probe.still or probe.x.ndim != 3 or first is None:
+        return None
+    return (first.in_channels, *probe.x.shape[1:])
 
 
 def _takes_flat(net: nn.Module, probe: Probe) -> int:

@@ -8,6 +8,8 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
+from torch import Tensor
+
 from pxgen_plugins.models.base import CAPABILITIES, Model
 from pxgen_plugins.models.sources._wrappers import unwrap
 from pxgen_plugins.utils.errors import ParameterError, caller, short_repr
@@ -16,6 +18,10 @@ from pxgen_plugins.utils.validation import nearest
 
 __all__ = ["REGISTRY", "Source", "is_of", "register", "wrap"]
 
+_WEIGHTS = (
+    "Weights are no network: build yours, net.load_state_dict(torch.load(path, "
+    "weights_only=True)), and wrap(net, sample_shape=...)."
+)
 _MOST = 12  # names of methods in a message
 _KEYWORD = inspect.Parameter.KEYWORD_ONLY
 logger = logging.getLogger(__name__)
@@ -111,9 +117,13 @@ def _unknown(obj: Any, options: dict[str, Any]) -> ParameterError:
     if _declares(obj):
         got = f"a {type(obj).__name__}, a model already, with options {', '.join(options)}"
         return ParameterError("obj", "wrapped without options", got, "Pass it without them.")
+    if isinstance(obj, (str, os.PathLike)) and os.path.exists(obj):
+        return ParameterError("obj", allowed, f"the weights {short_repr(os.fspath(obj))}", _WEIGHTS)
     if isinstance(obj, (str, os.PathLike)):
         got = f"the path {short_repr(os.fspath(obj))}, where nothing is"
         return ParameterError("obj", allowed, got, "Check the path.")
+    if isinstance(obj, Mapping) and obj and all(isinstance(v, Tensor) for v in obj.values()):
+        return ParameterError("obj", allowed, f"{len(obj)} weights without a network", _WEIGHTS)
     if isinstance(obj, Mapping):
         got = f"a {type(obj).__name__} with keys {short_repr(list(obj))}"
         hint = "Name functions by role: wrap({'encode': f, 'decode': g}, modules=net)."

@@ -13,6 +13,8 @@ from pxgen_plugins.models.sources.base import Source, register
 
 __all__ = ["from_samples"]
 
+_WEIGHTS = (".pt", ".pth", ".ckpt", ".bin", ".safetensors")  # files of weights, no instances
+
 
 def from_samples(obj: Any, **settings: Any) -> SampleBank:
     """Return the :class:`~pxgen_plugins.models.SampleBank` of generated instances.
@@ -45,5 +47,5 @@ class Samples(Source):
     def matches(cls, obj: Any) -> bool:
         """Return whether ``obj`` is an array of several axes, or an existing path."""
         if isinstance(obj, (str, os.PathLike)):
-            return os.path.exists(obj)
+            return os.path.exists(obj) and not os.fspath(obj).lower().endswith(_WEIGHTS)
         return isinstance(obj, (np.ndarray, Tensor)) and obj.ndim > 1

@@ -55,7 +55,12 @@ class Work:
     def passes(self, model: Any) -> int:
         """Return how many passes it takes at most."""
         drawn = passes(model, "sample") if self.draws else 0
-        return self.n * (drawn + value_passes(model, self.criteria))
+        return self.n * drawn + self.n_scored(model) * value_passes(model, self.criteria)
+
+    def n_scored(self, model: Any) -> int:
+        """Return ``n`` in whole blocks where values take many passes: a part takes as long."""
+        block = getattr(model, "block", 1) if value_passes(model, self.criteria) > CHEAP else 1
+        return -(-self.n // block) * block
 
 
 @dataclass(frozen=True)
@@ -262,7 +267,7 @@ class _Clock:
         if work.learns:
             each = value_passes(self.model, work.criteria)
             return work.n * (drawn + (each * self._pass().seconds if each else 0.0))
-        return work.n * (drawn + self._scored(work.criteria))
+        return work.n * drawn + work.n_scored(self.model) * self._scored(work.criteria)
 
     def first_pass(self) -> float:
         """Return the seconds of a pass of one instance alone."""

@@ -2,12 +2,12 @@
 
     python examples/family_defaults.py --output docs/results
 
-For a model of each family of ``families.py``, and the shipped VAE as a black box: ``PXGen(model).fit()``,
-``explain(X)``, ``compare(model, X)``, ``compare(model, X, methods="all")``, ``evaluate`` and an audit
-of the settings that ``pxgen init`` writes, in which only the model, the anchors and the conditions
-are replaced. The table says which criteria and rule were chosen, the processor seconds of each step
-on one thread, and how many methods ran; below it stands which could not, and why. ``--family`` runs
-some only, and keeps the other rows of the output.
+For a model of each family of ``families.py``, and the shipped VAE as a black box:
+``PXGen(model).fit()``, ``explain(X)``, ``compare(model, X)``, ``compare(model, X, methods="all")``,
+``evaluate`` and an audit of the settings that ``pxgen init`` writes, in which only the model, the
+anchors and the conditions are replaced. The table says which criteria and rule were chosen, the
+processor seconds of each step on one thread, and how many methods ran; below it stands which could
+not, and why. ``--family`` and ``--steps`` run some only, and keep the other rows and cells.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ import re
 import tempfile
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -41,12 +42,13 @@ from pxgen_plugins.utils.text import markdown_table
 __all__ = ["STEPS", "audit", "audit_settings", "measure", "model_of", "subject"]
 
 _log = logging.getLogger("family_defaults")
-STEPS = ("fit", "explain", "compare", "evaluate", "audit", "compare all")
+STEPS = ("fit", "explain", "compare", "audit", "compare all", "evaluate")
 _BOX = "black_box"
 FAMILIES = (
     "autoencoder", _BOX, "conditional_vae", "diffusion", "flow", "gan", "language_model",
     "sample_bank", "tabular", "vae", "vqvae",
 )  # fmt: skip
+_NOTHING: dict[str, Any] = {"ran": [], "cannot": {}, "failed": {}}
 _CONDITION = "HIHE.count >= 0"
 # what differs from machine to machine in a reason
 _DURATION = re.compile(r"(about|take) [\d,]+ (seconds?|minutes?|hours?)")
@@ -117,27 +119,34 @@ def audit_settings(name: str, X: Any, folder: Path) -> Path:
 
 def audit(name: str, X: Any) -> dict[str, Any]:
     """Audit a family's model as ``pxgen init`` has it; return the exit code and what was said."""
-    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()) as out:
-        with contextlib.redirect_stderr(out):
-            settings = str(audit_settings(name, X, Path(folder)))
-            code = pxgen(["audit", settings, "--allow", "family_defaults", "--quiet"])
-    return {"exit_code": code, "said": out.getvalue()}
+    out = io.StringIO()
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(out),
+    ):
+        settings = str(audit_settings(name, X, Path(folder)))
+        code = pxgen(["audit", settings, "--allow", "family_defaults", "--quiet"])
+    return {"exit_code": code} | ({"said": out.getvalue()} if code else {})
 
 
-def measure(name: str, n: int, steps: tuple[str, ...] = STEPS) -> dict[str, Any]:
+def measure(
+    name: str, n: int, steps: Sequence[str] = STEPS, keep: Callable[[dict[str, Any]], object] = id
+) -> dict[str, Any]:
     """Return what the steps of a family chose, whether they ran, and their processor seconds.
 
     Args:
         name: Of a file of ``family_models``, or ``"black_box"``.
         n: Anchors.
         steps: Which of :data:`STEPS`; ``fit`` and ``explain`` always run.
+        keep: Gets what is there after each step.
 
     Raises:
         FileNotFoundError: When its weights are not there.
     """
     model, X = subject(name, n)
     seconds: dict[str, float] = {}
-    found: dict[str, Any] = {"family": describe(model).family}
+    found: dict[str, Any] = {"family": describe(model).family, "seconds": seconds}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a few anchors and repeats: shares are uncertain
         with _timed(seconds, "fit"):
@@ -147,21 +156,18 @@ def measure(name: str, n: int, steps: tuple[str, ...] = STEPS) -> dict[str, Any]
         found["criteria"] = [criterion.name for criterion in explainer.criteria]
         found["threshold"] = _rule(explainer.threshold)
         found["counts"] = {kind: group["count"] for kind, group in explanation.groups.items()}
-        for step, methods in (("compare", None), ("compare all", "all")):
+        calls: dict[str, Callable[[], Any]] = {
+            "compare": lambda: _methods(compare(model, X).table()),
+            "audit": lambda: audit(name, X),
+            "compare all": lambda: _methods(compare(model, X, methods="all").table()),
+            "evaluate": lambda: evaluate(explainer, X).counts(),
+        }
+        for step, call in calls.items():
             if step in steps:
                 with _timed(seconds, step):
-                    comparison = compare(model, X, methods=methods)
-                found[step] = _methods(comparison.table())
-        if "evaluate" in steps:
-            with _timed(seconds, "evaluate"):
-                card = evaluate(explainer, X)
-            found["evaluate"] = card.counts()
-        if "audit" in steps:
-            with _timed(seconds, "audit"):
-                found["audit"] = audit(name, X)
-            if found["audit"]["exit_code"] == 0:
-                del found["audit"]["said"]
-    return found | {"seconds": seconds}
+                    found[step] = call()
+                keep(found)
+    return found
 
 
 def _rule(rule: Any) -> str:
@@ -198,11 +204,11 @@ def markdown(results: dict[str, dict[str, Any]], n: int) -> str:
         if "absent" in found:
             notes += [f"## {name}", "", f"Left out: {found['absent']}", ""]
             continue
-        everything = found["compare all"]
-        n_methods = len(everything["ran"]) + len(everything["cannot"])
-        seconds = [f"{found['seconds'][step]:.1f}" for step in STEPS]
+        everything = found.get("compare all", _NOTHING)
+        n_methods = len(everything["ran"]) + len(everything["cannot"]) + len(everything["failed"])
+        seconds = [str(found["seconds"].get(step, "")) for step in STEPS]
         criteria = ", ".join(found["criteria"])
-        of_all = f"{len(everything['ran'])} of {n_methods}"
+        of_all = f"{len(everything['ran'])} of {n_methods}" if n_methods else ""
         rows.append([name, found["family"], criteria, found["threshold"], *seconds, of_all])
         notes += _notes(name, found)
     return "\n".join(
@@ -211,9 +217,9 @@ def markdown(results: dict[str, dict[str, Any]], n: int) -> str:
             "",
             "Made by `python examples/family_defaults.py`; its docstring says what is run: no step",
             f"has any further argument. {n} anchors of the model's own kind; processor seconds on",
-            "one thread. `fit`, which does not depend on the anchors, is part of `compare` and of the",
-            "audit, and several times of `evaluate`. No row failed; a method that cannot serve a",
-            "model is a row with its reason, below.",
+            "one thread. `fit`, which does not depend on the anchors, is part of `compare` and of",
+            "the audit, and several times of `evaluate`. A method that cannot serve a model is a",
+            "row with its reason, below.",
             "",
             *markdown_table(head, rows, n_left=4),
             "",
@@ -225,9 +231,9 @@ def markdown(results: dict[str, dict[str, Any]], n: int) -> str:
 def _notes(name: str, found: dict[str, Any]) -> list[str]:
     """Return the methods that a default comparison runs, and the reasons of those that cannot."""
     reasons: dict[str, list[str]] = {}
-    for method, reason in found["compare all"]["cannot"].items():
+    for method, reason in found.get("compare all", _NOTHING)["cannot"].items():
         reasons.setdefault(reason, []).append(method)
-    usual = ", ".join(found["compare"]["ran"][1:]) or "none besides PXGen"
+    usual = ", ".join(found.get("compare", _NOTHING)["ran"][1:]) or "none besides PXGen"
     lines = [f"- {', '.join(methods)}: {reason}" for reason, methods in reasons.items()]
     return [f"## {name}", "", f"Compared by default: {usual}.", "", *lines, *([""] * bool(lines))]
 
@@ -238,23 +244,29 @@ def main(argv: list[str] | None = None) -> None:
     _log.setLevel(logging.INFO)  # of this script alone: libraries log their arrays
     parser = argparse.ArgumentParser(description="Run every default on a model of every family.")
     parser.add_argument("--family", nargs="+", choices=[*names(), _BOX], default=list(FAMILIES))
+    parser.add_argument("--steps", nargs="+", choices=STEPS, default=list(STEPS))
     parser.add_argument("--n-anchors", type=int, default=24)
     parser.add_argument("--output", type=Path, default=Path("family_defaults"))
     given = parser.parse_args(argv)
     given.output.mkdir(parents=True, exist_ok=True)
     path = given.output / "family_defaults.json"
     results = json.loads(path.read_text("utf-8")) if path.exists() else {}
+
+    def keep(name: str, found: dict[str, Any]) -> None:
+        old = results.get(name, {})
+        merged = old | found | {"seconds": old.get("seconds", {}) | found.get("seconds", {})}
+        results[name] = merged
+        ordered = {name: results[name] for name in sorted(results)}
+        write_atomic(path, (json.dumps(ordered, indent=1) + "\n").encode())
+        page = markdown(ordered, given.n_anchors)
+        write_atomic(given.output / "family_defaults.md", page.encode())
+
     for name in given.family:
         try:
-            results[name] = measure(name, given.n_anchors)
-        except FileNotFoundError as error:
+            measure(name, given.n_anchors, given.steps, partial(keep, name))
+        except FileNotFoundError as error:  # noqa: PERF203  # one absent model ends no other's turn
             _log.warning("%s is left out: %s", name, error)
             results.setdefault(name, {"absent": str(error)})
-        _log.info("%s: %s", name, json.dumps(results[name]))
-        results = {name: results[name] for name in sorted(results)}
-        write_atomic(path, (json.dumps(results, indent=1) + "\n").encode())
-        page = markdown(results, given.n_anchors)
-        write_atomic(given.output / "family_defaults.md", page.encode())
 
 
 if __name__ == "__main__":

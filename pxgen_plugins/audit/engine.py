@@ -60,6 +60,7 @@ class Plan:
     """What a run does.
 
     Attributes:
+        settings: What results depend on, criteria and threshold included where they were chosen.
         digests: SHA-256 of the settings, the model, the anchors, the reference data, the code of
             the user's own parts, and the versions of the packages that values depend on.
         inputs: Of these, what is read again at the end: the model is represented by its files and
@@ -72,6 +73,7 @@ class Plan:
         baseline: The run compared with, or None.
     """
 
+    settings: dict[str, Any]
     digests: dict[str, str]
     inputs: dict[str, str]
     n_anchors: int
@@ -174,6 +176,7 @@ def make_plan(config: Config) -> tuple[Plan, PXGen]:
     if baseline is not None:  # before anything is scored
         _check_baseline(baseline, config, explainer, len(anchors), digests["anchors"])
     plan = Plan(
+        config.for_plan(),
         digests,
         inputs,
         len(anchors),
@@ -213,7 +216,7 @@ def score(
         OSError: When a file of the run cannot be written.
     """
     folder, digest = config.output, plan.digest
-    content = {"settings": config.for_plan(), "digests": plan.digests, "n_anchors": plan.n_anchors}
+    content = {"settings": plan.settings, "digests": plan.digests, "n_anchors": plan.n_anchors}
     claim(folder, content, fresh, say)
     if not fit.is_stored(folder, digest):
         of = explainer.threshold.source

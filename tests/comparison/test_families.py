@@ -34,7 +34,7 @@ def case(name):
     return pytest.param(name, marks=[] if name in FAST else pytest.mark.slow, id=name)
 
 
-@pytest.mark.parametrize("name", map(case, CASES))
+@pytest.mark.parametrize("name", [case(name) for name in CASES])
 def test_every_row_of_a_default_comparison_runs(name, example):
     few = compared(name, example, None)
     rows = few.table()
@@ -62,7 +62,7 @@ def of_table(name):
     return pytest.param(name, marks=[] if name in CHEAP else pytest.mark.slow, id=name)
 
 
-@pytest.mark.parametrize("name", map(of_table, TABLE))
+@pytest.mark.parametrize("name", [of_table(name) for name in TABLE])
 def test_defaults_run_to_the_end_without_an_argument(name, example):
     script = example("family_defaults")
     # a scorecard calibrates several times more: minutes for some

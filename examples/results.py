@@ -223,6 +223,21 @@ COMMANDS = (
         quick="--n-samples 100 --family autoencoder vae",
     ),
     Command(
+        "family_defaults",
+        "python examples/family_defaults.py",
+        30,
+        files=_names("family_defaults", "json", "md"),
+        needs=(
+            "models/phlippe_mnist_flow_simple.safetensors",
+            "models/yichizz_mnist_ddpm.safetensors",
+        ),
+        quick="--n-anchors 8 --family sample_bank tabular",
+        volatile=(
+            *VOLATILE,
+            *(f"{s}, s" for s in ("fit", "explain", "compare", "evaluate", "audit", "compare all")),
+        ),
+    ),
+    Command(
         "airplane_influence",
         "python examples/airplane_influence.py",
         3,

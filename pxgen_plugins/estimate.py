@@ -55,7 +55,12 @@ class Work:
     def passes(self, model: Any) -> int:
         """Return how many passes it takes at most."""
         drawn = passes(model, "sample") if self.draws else 0
-        return self.n * (drawn + value_passes(model, self.criteria))
+        return self.n * drawn + self.n_scored(model) * value_passes(model, self.criteria)
+
+    def n_scored(self, model: Any) -> int:
+        """Return ``n`` in whole blocks where values take many passes: a part takes as long."""
+        block = getattr(model, "block", 1) if value_passes(model, self.criteria) > CHEAP else 1
+        return -(-self.n // block) * block
 
 
 @dataclass(frozen=True)
@@ -254,19 +259,22 @@ class _Clock:
         self.n_timed = 0
         self._anchors, self._learn = anchors, learn
         self._x: Tensor | None = None
+        self._most = scorer.batch_size
         self._known: dict[Any, float] = {}
-        self._of_pass: _Trial | None = None
+        self._of_pass: dict[int, _Trial] = {}
         self._ready: dict[int, Criterion | None] = {}
 
     def seconds(self, work: Work) -> float:
         """Return how long some work takes."""
         if not work.n:
             return 0.0
+        # in batches no larger than there are instances: larger ones leave caches, small ones idle
+        self._most = min(self.scorer.batch_size, work.n_scored(self.model))
         drawn = self._drawn() if work.draws else 0.0
         if work.learns:
             each = value_passes(self.model, work.criteria)
             return work.n * (drawn + (each * self._pass().seconds if each else 0.0))
-        return work.n * (drawn + self._scored(work.criteria))
+        return work.n * drawn + work.n_scored(self.model) * self._scored(work.criteria)
 
     def first_pass(self) -> float:
         """Return the seconds of a pass of one instance alone."""
@@ -275,24 +283,26 @@ class _Clock:
 
     def _pass(self) -> _Trial:
         """Return the seconds of a pass of one instance, in batches as they are scored."""
-        if self._of_pass is None:
+        if self._most not in self._of_pass:
             name, each = self._cheapest()
             found = self._time(lambda n: self._call(name, n))
-            self._of_pass = _Trial(found.seconds / each, found.size)
-        return self._of_pass
+            self._of_pass[self._most] = _Trial(found.seconds / each, found.size)
+        return self._of_pass[self._most]
 
     def _drawn(self) -> float:
-        if "sample" not in self._known:
+        key = ("sample", self._most)
+        if key not in self._known:
             each = passes(self.model, "sample")
-            self._known["sample"] = self._whole(lambda n: self._call("sample", n), each)
-        return self._known["sample"]
+            self._known[key] = self._whole(lambda n: self._call("sample", n), each)
+        return self._known[key]
 
     def _scored(self, criteria: tuple[Criterion, ...]) -> float:
-        if criteria not in self._known:
+        key = (criteria, self._most)
+        if key not in self._known:
             each = value_passes(self.model, criteria)
             ready = [c for c in map(self._prepare, criteria) if c is not None]
-            self._known[criteria] = self._whole(lambda n: self._values(n, ready), each)
-        return self._known[criteria]
+            self._known[key] = self._whole(lambda n: self._values(n, ready), each)
+        return self._known[key]
 
     def _whole(self, function: Callable[[int], Any], each: int) -> float:
         """Return the seconds of an answer of so many passes."""
@@ -307,7 +317,7 @@ class _Clock:
 
     def _time(self, function: Callable[[int], Any], most: int | None = None) -> _Trial:
         """Time batches as large as a short trial allows."""
-        size, most = 1, self.scorer.batch_size if most is None else most
+        size, most = 1, self._most if most is None else most
         warm = False
         while True:
             start = time.perf_counter()

@@ -338,9 +338,6 @@ def schema() -> dict[str, Any]:
 _EXAMPLE = {
     "model": "\n  shipped: mnist_vae",
     "anchors": "\n  shipped: mnist\n  limit: 2000",
-    "intrinsic": " [kld]",
-    "extrinsic": " [mse]",
-    "threshold": " {name: MeanMax, n_samples: 1000, n_repeats: 100}",
     "conditions": '\n  - "label:0.HIHE.fraction >= 0.8"'
     '\n  - {condition: "HILE.fraction <= 0.95", severity: warning}',
     "output": " runs/first",

@@ -69,9 +69,10 @@ class Model(Protocol):
         device: Where the model wants its input.
         dtype: In which floating type the model wants its input.
 
-    Eight more are read where a model has them. ``costs`` says how many passes of its network an
+    Nine more are read where a model has them. ``costs`` says how many passes of its network an
     instance takes, by capability: 50 for ``"sample"``, say, where that is a loop of 50 steps; 1
-    where nothing is said, and a step with its gradient counts as 2. ``features(x)``, of a model of
+    where nothing is said, and a step with its gradient counts as 2. ``block`` is the number of
+    instances that costly values take as long for as for one. ``features(x)``, of a model of
     a table, which has ``columns``, returns rows (n, f) whose distances do not depend on the units
     of columns. ``autoencodes``, True when ``reconstruct(x)`` is
     ``decode(embed(x))``, spares a second embedding. ``open_anchors(X)`` returns the

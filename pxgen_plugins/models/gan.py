@@ -143,6 +143,9 @@ class GAN(Networks):
         self.remedies = {"score": "Build the GAN with discriminator=net."}
         self.inversion = self._inversion_for(inversion)
         self.costs = self._costs()
+        # descents run in blocks of a fixed number of rows, filled up where fewer are left
+        starts = max(1, len(self._classes)) * (1 if encoder else self.inversion.restarts)
+        self.block = max(1, self.inversion.rows // starts)
         if discriminator_output is None and discriminator is not None:
             self.discriminator_output = self._kind_of_output(discriminator)
         if validation.boolean(check, "check"):

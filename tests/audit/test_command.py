@@ -48,7 +48,8 @@ def test_a_newcomer_gets_from_nothing_to_a_verdict(tmp_path, monkeypatch, capsys
     assert run(["init"]) == PASSED
     assert run(["init"]) == USAGE
     assert run(["init", "--force"]) == PASSED
-    options = ["--set", "anchors.limit=100", "--set", "threshold.n_samples=50"]
+    rule = "threshold={name: MeanMax, n_samples: 50, n_repeats: 100}"
+    options = ["--set", "anchors.limit=100", "--set", rule]
     capsys.readouterr()
     assert run(["audit", "pxgen.yaml", *options, "--limit", "1=0.0"]) == PASSED
     out, err = capsys.readouterr()

@@ -1,6 +1,9 @@
-"""compare(model, X) for a trained model of every family: no row that nobody expected."""
+"""Everything without an argument, for a trained model of every family: no row fails."""
 
 from __future__ import annotations
+
+import json
+from pathlib import Path
 
 import pytest
 
@@ -31,7 +34,7 @@ def case(name):
     return pytest.param(name, marks=[] if name in FAST else pytest.mark.slow, id=name)
 
 
-@pytest.mark.parametrize("name", map(case, CASES))
+@pytest.mark.parametrize("name", [case(name) for name in CASES])
 def test_every_row_of_a_default_comparison_runs(name, example):
     few = compared(name, example, None)
     rows = few.table()
@@ -48,6 +51,49 @@ def test_no_row_of_all_methods_fails(name, example):
         assert row["status"] in ("ran", "cannot"), row
         assert bool(row["reason"]) == (row["status"] == "cannot")
     assert {row["method"] for row in rows if row["status"] == "ran"} >= {"PXGen", *CASES[name][2]}
+
+
+RESULTS = Path(__file__).parents[2] / "docs" / "results"
+TABLE = json.loads((RESULTS / "family_defaults.json").read_text("utf-8"))
+CHEAP = ("sample_bank", "tabular")  # whose defaults take seconds
+
+
+def of_table(name):
+    return pytest.param(name, marks=[] if name in CHEAP else pytest.mark.slow, id=name)
+
+
+@pytest.mark.parametrize("name", [of_table(name) for name in TABLE])
+def test_defaults_run_to_the_end_without_an_argument(name, example):
+    script = example("family_defaults")
+    # a scorecard calibrates several times more: minutes for some
+    steps = ("compare", "audit", *(["evaluate"] if name in CHEAP else []))
+    try:
+        found = script.measure(name, 8, steps)
+    except (FileNotFoundError, ImportError) as error:
+        pytest.skip(str(error))
+    assert (found["compare"]["failed"], found["compare"]["cannot"]) == ({}, {})
+    assert found["compare"]["unmeasured"] == []
+    assert found["audit"] == {"exit_code": 0}
+    assert sum(found["counts"].values()) == 8
+    if "absent" not in TABLE[name]:
+        for key in ("family", "criteria", "threshold"):
+            assert found[key] == TABLE[name][key]
+        assert found["compare"]["ran"] == TABLE[name]["compare"]["ran"]
+
+
+def test_no_row_of_the_table_failed(example):
+    script = example("family_defaults")
+    assert sorted(TABLE) == sorted(script.FAMILIES)
+    for name, row in TABLE.items():
+        if "absent" in row:
+            continue
+        assert set(script.STEPS) >= set(row["seconds"]) >= {"fit", "explain", "compare"}
+        assert row.get("audit", {"exit_code": 0}) == {"exit_code": 0}, name
+        for step in {"compare", "compare all"} & set(row):
+            assert row[step]["failed"] == {}, name
+            assert row[step]["unmeasured"] == [], name
+            assert all(row[step]["cannot"].values()), name
+    assert (RESULTS / "family_defaults.md").read_text("utf-8") == script.markdown(TABLE, 24)
 
 
 def compared(name, example, methods):

@@ -94,6 +94,16 @@ def test_an_inversion_runs_no_more_than_it_states_and_is_not_begun_for_an_estima
     assert "about" in str(found)
 
 
+def test_a_few_descents_are_a_whole_block():
+    model, _ = flat_gan(steps=40, restarts=2)  # ten instances descend together
+    explainer = PXGen(model, "prior_nll", "mse", RULE, (), examples=False).fit()
+    for n in (1, 3, 13):
+        found, ran = explainer.estimate(n=n), []
+        with on_passes(ran.append):
+            explainer.explain(X[:n])
+        assert 0.5 * found.explain_passes < sum(ran) <= found.explain_passes
+
+
 def test_what_takes_long_is_said_once_before_it_begins(monkeypatch):
     model, _ = flat_gan(steps=30)
     explainer = PXGen(model, "prior_nll", "mse", Quantile(0.9, 100, 2))

@@ -63,8 +63,12 @@ EVIDENCE = (
     "counterfactual",
     "effect",
     "groups",
+    "directions",
+    "units",
+    "description",
+    "localisation",
 )
-ACCESS = ("black box", "latent", "gradients", "training checkpoints")
+ACCESS = ("black box", "latent", "gradients", "activations", "weights", "training checkpoints")
 
 
 @dataclass(repr=False, eq=False)

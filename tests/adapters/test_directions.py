@@ -28,7 +28,7 @@ X = np.random.default_rng(0).random((6, 1, 8, 8), dtype=np.float32)
 
 
 def bright(x):
-    return x[:, 0, 2, 2] > x[:, 0, 5, 5]
+    return x.flatten(1)[:, ::2].mean(1) > x.flatten(1)[:, 1::2].mean(1)
 
 
 def other_vae():

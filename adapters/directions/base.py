@@ -10,13 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pxgen_plugins.adapters._codes import codes_of, draw_codes
 from pxgen_plugins.adapters.base import Adapter
 from pxgen_plugins.adapters.directions._assessors import (
     Assessor,
     assessors_of,
     standardise,
 )
-from pxgen_plugins.adapters.directions._codes import codes_of, draw_codes
 from pxgen_plugins.adapters.directions._response import (
     Floats,
     Response,

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pxgen_plugins.adapters._codes import codes_of
 from pxgen_plugins.adapters.base import register
-from pxgen_plugins.adapters.directions._codes import codes_of
 from pxgen_plugins.adapters.directions._response import Floats
 from pxgen_plugins.adapters.directions.base import DirectionAdapter
 from pxgen_plugins.axes import Axis

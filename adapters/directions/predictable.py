@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from pxgen_plugins.adapters._codes import draw_codes
 from pxgen_plugins.adapters.base import register
-from pxgen_plugins.adapters.directions._codes import draw_codes
 from pxgen_plugins.adapters.directions._response import Floats
 from pxgen_plugins.adapters.directions._signs import leading
 from pxgen_plugins.adapters.directions.base import DirectionAdapter

@@ -22,8 +22,8 @@ class Edge(Concept):
     """Pixels where the luminance changes quickly, across one orientation.
 
     By Sobel's gradient, scaled so that a step from 0 to 1 has a gradient of 1. An edge is
-    horizontal when its gradient points up or down within 22.5 degrees; ``"rising"`` edges run from the lower
-    left to the upper right.
+    horizontal when its gradient points up or down within 22.5 degrees; ``"rising"`` edges run
+    from the lower left to the upper right.
 
     Args:
         orientation: ``"any"``, ``"horizontal"``, ``"vertical"``, ``"rising"`` or ``"falling"``.

@@ -12,7 +12,7 @@ from pxgen_plugins.utils.errors import caller
 
 __all__ = ["Stroke"]
 
-PARTS = ("end", "hole", "largest")
+PARTS = {"end": "stroke end", "hole": "hole", "largest": "largest piece"}
 
 
 class Stroke(Concept):
@@ -42,12 +42,10 @@ class Stroke(Concept):
         self, part: str = "end", value: float = 0.5, *, radius: int = 2, label: str | None = None
     ) -> None:
         with caller("Stroke"):
-            self.part = validation.choice(part, "part", PARTS)
+            self.part = validation.choice(part, "part", list(PARTS))
             self.value = validation.real(value, "value")
             self.radius = validation.integer(radius, "radius", minimum=0)
-        self.label = (
-            label or {"end": "stroke end", "hole": "hole", "largest": "largest piece"}[part]
-        )
+        self.label = label or PARTS[part]
 
     def __call__(self, x: Tensor) -> Tensor:
         """Return masks (n, height, width)."""
@@ -60,11 +58,10 @@ class Stroke(Concept):
         from scipy import ndimage
 
         thin = thinned(ink)
-        neighbours = (
-            ndimage.convolve(thin.astype(int), np.ones((3, 3), int), mode="constant") - thin
-        )
-        ends = thin & (neighbours == 1)
-        around = np.hypot(*np.ogrid[-self.radius : self.radius + 1, -self.radius : self.radius + 1])
+        block = ndimage.convolve(thin.astype(int), np.ones((3, 3), int), mode="constant")
+        ends = thin & (block == 2)  # itself and one neighbour
+        side = slice(-self.radius, self.radius + 1)
+        around = np.hypot(*np.ogrid[side, side])
         mask: np.ndarray = ndimage.binary_dilation(ends, around <= self.radius)
         return mask & ndimage.binary_dilation(ink)
 

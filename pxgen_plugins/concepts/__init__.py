@@ -7,7 +7,9 @@ strokes, colours, a classifier's own maps, and whatever a user's segmenter retur
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from pxgen_plugins.utils.lazy import attach
 
 if TYPE_CHECKING:
     from pxgen_plugins.concepts.base import Concept
@@ -31,7 +33,7 @@ __all__ = [
     "Stroke",
     "Threshold",
 ]
-_MODULES = {
+_HOMES = {
     "ClassMap": "class_map",
     "Colour": "colour",
     "Concept": "base",
@@ -43,10 +45,4 @@ _MODULES = {
     "Threshold": "threshold",
 }
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+__getattr__, __dir__ = attach(__name__, _HOMES)

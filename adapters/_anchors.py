@@ -32,7 +32,7 @@ __all__ = [
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
-Space = str | Callable[[Batch], Any]
+Space = str | Callable[[Tensor], Any]
 _NEEDS = {"sample": ["encode"], "pixel": []}
 
 
@@ -132,8 +132,8 @@ class AnchorReader:
 
         Args:
             space: ``"latent"`` (posterior means, or embeddings), ``"sample"`` (one seeded posterior
-                draw per anchor, that of its index), ``"pixel"``, or a callable from a
-                :class:`~pxgen_plugins.criteria.Batch` to one row per anchor.
+                draw per anchor, that of its index), ``"pixel"``, or a callable from anchors as the
+                model takes them, a tensor (b, *sample_shape), to one row per anchor.
             index: Which anchors; None takes all.
             verbose: Show a progress bar.
 
@@ -171,7 +171,7 @@ class AnchorReader:
             noise = normal_rows(int(rows[0]), len(rows), shape, derive(self.seed, "posterior"))
             values = mean + (0.5 * log_var).exp() * noise.to(mean.device, mean.dtype)
         else:
-            values = space(batch) if callable(space) else x
+            values = space(x) if callable(space) else x
         if isinstance(values, Tensor):
             values = values.detach().cpu().numpy()
         table = np.asarray(values, dtype=np.float64)
@@ -200,7 +200,7 @@ def check_space(space: Any, spaces: tuple[str, ...], model: Any = None) -> None:
         raise ParameterError("space", allowed, short_repr(space), nearest(str(space), spaces))
     if model is not None:
         with caller(f"space={space!r}"):
-            hint = "Use space='pixel', or a callable from a batch to features."
+            hint = "Use space='pixel', or a callable from a tensor of anchors to features."
             needed = _NEEDS.get(space, [] if can_embed(model) else ["embed"])
             require(model, needed, hint)
 

@@ -41,13 +41,15 @@ def register(name: str) -> Callable[[T], T]:
 
     Raises:
         ParameterError: When the name is no lower-case identifier or is taken, or the class names
-            an unknown kind of evidence or of access.
+            an unknown kind of evidence, of access or of data to learn from.
     """
 
     def add(adapter: T) -> T:
         with caller(f"register {adapter.__name__}"):
             validation.choice(adapter.evidence, "evidence", EVIDENCE)
             validation.choice(adapter.access, "access", ACCESS)
+            learns_from = getattr(adapter, "learns_from", "data")  # of one without our base class
+            validation.choice(learns_from, "learns_from", LEARNS_FROM)
             REGISTRY.register(name)(adapter)
         return adapter
 
@@ -69,6 +71,7 @@ EVIDENCE = (
     "localisation",
 )
 ACCESS = ("black box", "latent", "gradients", "activations", "weights", "training checkpoints")
+LEARNS_FROM = ("", "data", "training")
 
 
 @dataclass(repr=False, eq=False)
@@ -86,6 +89,10 @@ class Adapter(PredictorHolder, Explainer, FitMixin):  # type: ignore[misc]  # al
         requires: Capabilities that the model must have.
         library: The package behind it ("" for our own code).
         scope: ``["local"]`` or ``["global"]``, as in Alibi's metadata.
+        learns_from: What a comparison gives to ``fit``: ``"data"`` (the training data where there
+            are any, else the anchors), ``"training"`` (the training data, and nothing else will
+            do), or "" (nothing).
+        explainer_argument: Argument of the constructor that takes a fitted PXGen; "" for none.
         defaults: All keys of the explanation's data with their defaults; ``evidence`` is added.
         example: Arguments with which the conformance suite builds one for a small VAE, where a
             model alone does not do or the defaults take long.
@@ -106,6 +113,8 @@ class Adapter(PredictorHolder, Explainer, FitMixin):  # type: ignore[misc]  # al
     requires: ClassVar[frozenset[str]] = frozenset()
     library: ClassVar[str] = ""
     scope: ClassVar[list[str]] = ["local"]
+    learns_from: ClassVar[str] = "data"
+    explainer_argument: ClassVar[str] = ""
     defaults: ClassVar[Mapping[str, Any]] = {}
     example: ClassVar[Mapping[str, Any]] = {}
 
@@ -149,6 +158,16 @@ class Adapter(PredictorHolder, Explainer, FitMixin):  # type: ignore[misc]  # al
 
     def _forget(self) -> None:
         """Drop what was fitted with a model that goes."""
+
+    def model_calls(self, n: int) -> Mapping[str, float]:
+        """Return about how often ``explain`` calls the model for ``n`` anchors.
+
+        By what is called: ``"embed"`` (or encode), ``"decode"``, ``"target"``, ``"score"`` (the
+        criteria of a PXGen); instances, not batches, one with gradient counting three times. A
+        comparison leaves out methods that would take minutes by it, unless they are named; what
+        is not stated counts as nothing.
+        """
+        return {}
 
     def fit(self, X: Any = None) -> Adapter:
         """Return the adapter; one that learns from data overrides this.

@@ -31,7 +31,7 @@ from pxgen_plugins.result.explanation import write_json
 from pxgen_plugins.result.tables import write_parquet
 from pxgen_plugins.thresholds import MeanMax
 from pxgen_plugins.utils.files import write_atomic
-from pxgen_plugins.utils.text import markdown_table
+from pxgen_plugins.utils.text import markdown_table, percent, percent_interval
 
 N_TRAINED = 4_000
 
@@ -96,8 +96,8 @@ def table(summary: dict[str, Any]) -> str:
     ]
     for digit, row in summary["shares"].items():
         low, high = row["HIHE"]["interval"]
-        shares = "".join(f"{row[name]['share']:9.2%}" for name in GROUPS)
-        lines.append(f"{digit:>6}{shares}   {low:.2%} to {high:.2%}")
+        shares = "".join(f"{percent(row[name]['share']):>9}" for name in GROUPS)
+        lines.append(f"{digit:>6}{shares}   {percent_interval(low, high)}")
     best = sorted(summary["lowest_5_percent_mse"].items(), key=lambda item: -item[1])
     shown = ", ".join(f"{count} of digit {digit}" for digit, count in best if count)
     lines.append(f"lowest 5% of MSE: {shown}")
@@ -108,10 +108,10 @@ def markdown(summary: dict[str, Any]) -> str:
     """Return the shares as the table of ``docs/results/mnist_zeros.md``."""
     rows = []
     for digit, row in summary["shares"].items():
-        low, high = (f"{100 * bound:.1f}" for bound in row["HIHE"]["interval"])
-        others = [f"{row[name]['share']:.1%}" for name in GROUPS[1:]]
+        shares = [percent(row[name]["share"]) for name in GROUPS]
         name = f"{digit} (held out)" if digit == "0" else digit
-        rows.append([name, f"{row['HIHE']['share']:.1%} ({low} to {high})", *others])
+        interval = percent_interval(*row["HIHE"]["interval"])
+        rows.append([name, f"{shares[0]} ({interval})", *shares[1:]])
     header = ["digit", "HIHE, with 95% interval", *GROUPS[1:]]
     return "\n".join(markdown_table(header, rows, n_left=0)) + "\n"
 
@@ -123,6 +123,9 @@ def draw(explanation: Any, folder: Path) -> list[Path]:
         "groups_zeros": lambda: plots.plot_groups(explanation, label="0"),
         "delusion": lambda: plots.plot_delusion(explanation),
         "alignment": lambda: plots.plot_alignment(explanation),
+        # the paper's figures
+        "delusion_lowest": lambda: plots.plot_delusion(explanation, selection="lowest"),
+        "alignment_lowest": lambda: plots.plot_alignment(explanation, selection="lowest"),
         "representatives": lambda: plots.plot_representatives(explanation, "k_dispersion"),
         "k_center": lambda: plots.plot_representatives(explanation, "k_center"),
         "label_shares": lambda: plots.plot_label_shares(explanation),

@@ -28,6 +28,7 @@ from pxgen_plugins.evaluation import threshold_study
 from pxgen_plugins.groups import GROUPS
 from pxgen_plugins.thresholds import Conformal, MeanMax, Median, Quantile, Rule
 from pxgen_plugins.utils.files import write_atomic
+from pxgen_plugins.utils.text import percent, percent_interval
 
 # the table names samples and repeats by their places, the JSON in full
 _SHOWN_BY_PLACE = re.compile(
@@ -96,9 +97,9 @@ def as_text(rows: list[dict[str, Any]]) -> str:
             r["latent_size"],
             f"`{_SHOWN_BY_PLACE.sub('', r['rule'])}`",
             *(f"{r['thresholds'][c]:.4g} ± {r['threshold_std'][c]:.2g}" for c in ("kld", "mse")),
-            *(f"{r['fractions'][name]:.1%}" for name in GROUPS),
-            f"{r['hihe_share']['0']:.1%} ({low:.1%} to {high:.1%})",
-            f"{other}: {r['hihe_share'][other]:.1%}",
+            *(percent(r["fractions"][name]) for name in GROUPS),
+            f"{percent(r['hihe_share']['0'])} ({percent_interval(low, high)})",
+            f"{other}: {percent(r['hihe_share'][other])}",
             f"{r['mean_group_stability']:.3f}",
             r["calibration_seconds"],
         ]

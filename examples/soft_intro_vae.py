@@ -98,8 +98,8 @@ def draw(explanation: Any, folder: Path, suffix: str) -> None:
     """Draw groups, strips and representatives into ``folder``."""
     drawings: dict[str, Callable[[], Any]] = {
         "groups": lambda: plots.plot_groups(explanation, label=KNOWN),
-        "delusion": lambda: plots.plot_delusion(explanation),
-        "alignment": lambda: plots.plot_alignment(explanation),
+        "delusion": lambda: plots.plot_delusion(explanation, selection="lowest"),
+        "alignment": lambda: plots.plot_alignment(explanation, selection="lowest"),
         "representatives": lambda: plots.plot_representatives(explanation, "k_dispersion"),
     }
     for name, drawing in drawings.items():

@@ -8,6 +8,7 @@ from typing import Any
 from pxgen_plugins.criteria import for_model
 from pxgen_plugins.criteria.base import REGISTRY
 from pxgen_plugins.models.base import CAPABILITIES, capabilities, properties
+from pxgen_plugins.utils.html import rows_card
 
 __all__ = ["Description", "describe"]
 
@@ -46,6 +47,19 @@ class Description:
         for kind, names in (("intrinsic", self.intrinsic), ("extrinsic", self.extrinsic)):
             lines.append(f"  {kind} criteria: " + (", ".join(names) or "none"))
         return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        rows = [
+            ("instances", f"shape {self.sample_shape}, range {self.data_range}"),
+            ("latent codes", str(self.latent_shape or "no access")),
+            *(("can", CAPABILITIES.get(name, name)) for name in self.capabilities),
+            ("intrinsic criteria", ", ".join(self.intrinsic) or "none"),
+            ("extrinsic criteria", ", ".join(self.extrinsic) or "none"),
+        ]
+        origin = f" ({self.origin})" if self.origin else ""
+        lacking = "; ".join(f"{name} needs {what}" for name, what in self.missing.items())
+        notes = [f"Other criteria: {lacking}."] if lacking else []
+        return rows_card(f"{self.family}{origin}", rows, notes)
 
 
 def describe(model: Any) -> Description:

@@ -120,6 +120,10 @@ class Attribution(TargetAdapter):
                 require(model, ["encode", "decode"], "Use 'input'.")
         super()._check_model(model)
 
+    def model_calls(self, n: int) -> Mapping[str, float]:
+        """Return how often ``explain`` calls the model for ``n`` anchors."""
+        return {"target": 3.0 * n * self._evaluations()}
+
     def fit(self, X: Any = None) -> Attribution:
         """Return the adapter; with ``baseline="mean"``, after taking the mean over ``X``.
 
@@ -228,6 +232,10 @@ class Attribution(TargetAdapter):
             fixed: What stays as it is around them, rows that go with the points.
         """
         raise NotImplementedError
+
+    def _evaluations(self) -> int:
+        """Return how often the target is computed for one anchor, with gradient."""
+        return 1
 
     def _per_batch(self) -> int:
         """Return how many anchors are taken at a time."""

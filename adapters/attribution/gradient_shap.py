@@ -122,6 +122,9 @@ class GradientShap(Attribution):
             torch.from_numpy(noise).to(point.device, point.dtype),
         )
 
+    def _evaluations(self) -> int:
+        return self.n_samples
+
     def _per_batch(self) -> int:
         return anchors_per_call(self.n_samples, self.batch_size)
 

@@ -142,6 +142,9 @@ class TorchIntegratedGradients(Attribution):
         super()._check()
         self.n_steps = validation.integer(self.n_steps, "n_steps", minimum=1)
 
+    def _evaluations(self) -> int:
+        return self.n_steps
+
     def _attribute(
         self, function: TargetFunction, point: Tensor, fixed: tuple[Tensor, ...]
     ) -> Table:

@@ -116,6 +116,7 @@ class GroupAnchorImage(Adapter):
     evidence = "attribution"
     access = "black box"
     library = "alibi"
+    explainer_argument = "thresholds"
     defaults = DEFAULT_DATA_GROUP_ANCHOR
 
     thresholds: Any
@@ -172,6 +173,10 @@ class GroupAnchorImage(Adapter):
 
     def _params(self) -> dict[str, Any]:
         return {**super()._params(), "thresholds": dict(self.thresholds), "rule": self.rule}
+
+    def model_calls(self, n: int) -> Mapping[str, float]:
+        """Return how often ``explain`` calls the model for ``n`` anchors."""
+        return {"score": 3.0 * n * self.precision_samples}
 
     def fit(self, X: Any = None) -> GroupAnchorImage:
         """Keep images whose pieces stand in for superpixels that are not kept.

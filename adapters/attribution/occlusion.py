@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import numbers
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -86,6 +87,12 @@ class Occlusion(Attribution):
             perturbations_per_eval=anchors_per_call(len(point), self.batch_size),
         )
         return {"attributions": attributions, "baseline_values": function.values(baseline)}
+
+    def _evaluations(self) -> int:
+        shape = tuple(self.predictor.sample_shape)
+        window, stride = self._windows(shape)
+        positions = [-(-(s - w) // t) + 1 for s, w, t in zip(shape, window, stride, strict=True)]
+        return math.prod(positions)
 
     def _windows(self, shape: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Return window and stride for instances of ``shape``."""

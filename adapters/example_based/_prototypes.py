@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import KW_ONLY, dataclass
 from typing import Any, ClassVar
 
@@ -33,8 +33,9 @@ class PrototypeAdapter(Adapter):
     Args:
         predictor: A model.
         n_prototypes: Most prototypes to pick, >= 1.
-        space: ``"latent"`` (posterior means), ``"pixel"``, or a callable from a batch of anchors to
-            features.
+        space: ``"latent"`` (posterior means, or embeddings), ``"pixel"``, or a callable from
+            anchors as the model takes them, a tensor (b, *sample_shape), to one row of features
+            each.
         seed: Seed of everything drawn.
         batch_size: Instances per model call.
         verbose: Show progress bars on stderr.
@@ -47,6 +48,7 @@ class PrototypeAdapter(Adapter):
     evidence = "prototypes"
     access = "latent"
     scope: ClassVar[list[str]] = ["global"]
+    learns_from: ClassVar[str] = ""
 
     n_prototypes: int = 10
     _: KW_ONLY
@@ -59,6 +61,10 @@ class PrototypeAdapter(Adapter):
 
     def _check_model(self, model: Any) -> None:
         check_space(self.space, _SPACES, model)
+
+    def model_calls(self, n: int) -> Mapping[str, float]:
+        """Return how often ``explain`` calls the model for ``n`` anchors."""
+        return {"embed": n} if self.space == "latent" else {}
 
     def explain(  # type: ignore[override]  # named arguments in the place of any
         self, X: Any, members: Any = None, labels: Any = None

@@ -95,6 +95,7 @@ class AlibiGradientSimilarity(TargetAdapter):
     access = "gradients"
     requires = frozenset({"layers"})
     library = "alibi"
+    learns_from = "training"
     defaults = DEFAULT_DATA_GRADIENT_SIMILARITY
 
     target: Any = "elbo"

@@ -122,6 +122,7 @@ class VAETracIn(Adapter):
     evidence = "influence"
     access = "training checkpoints"
     requires = frozenset({"encode", "decode", "layers"})
+    learns_from = "training"
     defaults = DEFAULT_DATA_TRACIN
 
     memory: ClassVar[int] = 2**30

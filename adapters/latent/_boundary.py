@@ -48,7 +48,8 @@ class GroupBorder:
     Args:
         criteria: The m criteria.
         thresholds: Array (m,).
-        goal: "HIHE" and so on, or one kind alone ("HE"); the other is then free.
+        goal: "HIHE" and so on, or one kind alone ("HE"); the other is then free. None is any group
+            but the one that a row is in.
         rule: How several criteria of a kind decide, as in PXGen.
         scale: Array (m,), for the rule "mean".
         seed: Seed of the criteria's noise with which the thresholds were found; None for any.
@@ -62,7 +63,7 @@ class GroupBorder:
         self,
         criteria: Sequence[Criterion],
         thresholds: NDArray[np.float64],
-        goal: str,
+        goal: str | None,
         rule: str = "all",
         scale: NDArray[np.float64] | None = None,
         seed: int | None = None,
@@ -75,7 +76,7 @@ class GroupBorder:
         size = np.abs(self.thresholds)
         self.scale = np.where(size > 0, size, 1.0) if scale is None or rule != "mean" else scale
         self.kinds = [kind for kind in KINDS if any(c.kind == kind for c in self.criteria)]
-        self.goal = parse_goal(goal, self.kinds)
+        self.goal = None if goal is None else parse_goal(goal, self.kinds)
 
     def scores(self, batch: Batch) -> Tensor:
         """Return (value - threshold) / scale joined per kind, (b, kinds); below 0 is high."""
@@ -102,18 +103,26 @@ class GroupBorder:
         return bits
 
     def goals(self, decisions: NDArray[np.int64], keep: bool) -> NDArray[np.int64]:
-        """Return per row and kind 1 (high), -1 (low) or 0 (free), (b, kinds)."""
-        if not keep:
+        """Return per row and kind 1 (high), -1 (low) or 0 (free), (b, kinds).
+
+        2 and -2 ask for one kind out of all, where any other group will do.
+        """
+        if not keep and self.goal is not None:
             return np.tile(np.array(self.goal, dtype=np.int64), (len(decisions), 1))
         bits = (decisions[:, None] >> np.arange(len(self.kinds))) & 1
         signs: NDArray[np.int64] = 1 - 2 * bits
-        return signs
+        return signs if keep else -2 * signs
 
     def violation(self, scores: Tensor, goals: NDArray[np.int64]) -> Tensor:
-        """Return the largest distance to the right side of a threshold, (b,)."""
-        signs = torch.as_tensor(goals, device=scores.device)
+        """Return the largest distance to the right side of a threshold, (b,).
+
+        The least one where any other group will do.
+        """
+        goal = torch.as_tensor(goals, device=scores.device)
+        distances = goal.sign() * scores
         free = torch.full_like(scores, -torch.inf)
-        return torch.where(signs == 0, free, signs * scores).amax(1)
+        largest = torch.where(goal == 0, free, distances).amax(1)
+        return torch.where((goal.abs() == 2).all(1), distances.amin(1), largest)
 
     def name(self, decision: int) -> str:
         """Return the group, "HIHE" as a rule."""
@@ -200,7 +209,7 @@ def parse_goal(goal: Any, kinds: Sequence[str]) -> list[int]:
     return [{"H": 1, "L": -1, None: 0}[letters[kind]] for kind in kinds]
 
 
-def border_of(boundary: Any, goal: str) -> GroupBorder:
+def border_of(boundary: Any, goal: str | None) -> GroupBorder:
     """Return the border of a fitted PXGen, with its settings, or of {criterion: threshold}.
 
     Raises:

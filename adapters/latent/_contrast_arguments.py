@@ -41,12 +41,11 @@ def baseline(value: Any) -> Any:
 
 
 def goal(value: Any, by_class: bool) -> str | int | None:
-    """Return a group by name or a class by number, or raise."""
-    if by_class:
+    """Return a group by name or a class by number, or raise; None is any other."""
+    if value is None or by_class:
         return None if value is None else validation.integer(value, "goal", minimum=0)
-    group = "HIHE" if value is None else value
-    parse_goal(group, KINDS)
-    return str(group)
+    parse_goal(value, KINDS)
+    return str(value)
 
 
 def as_json(border: GroupBorder) -> dict[str, Any]:

@@ -92,8 +92,9 @@ class LatentContrast(Adapter):
         predictor: A model.
         boundary: A fitted PXGen, or a mapping from criteria to thresholds. None, without a
             classifier, lets ``fit`` calibrate KLD and MSE on 5 x 1,000 of the model's samples.
-        goal: Group to reach ("HIHE" by default, "HE" for one kind alone), or with a classifier a
-            class, None for any other one. Positives ignore it.
+        goal: Group to reach, as in "HIHE", or "HE" for one kind alone; with a classifier a class.
+            None takes any other group or class than the anchor's own. A group may be out of reach:
+            no code of a model of zeros decodes to a six. Positives ignore it.
         classifier: From a tensor of decoded instances (b, *sample_shape) to logits (b, c).
         pertinent: ``"negative"`` or ``"positive"``.
         beta: Weight of the absolute values against the squares, >= 0: more is sparser.
@@ -130,6 +131,7 @@ class LatentContrast(Adapter):
     evidence = "counterfactual"
     access = "gradients"
     requires = frozenset({"encode", "decode"})
+    explainer_argument = "boundary"
     defaults = DEFAULT_DATA_CONTRAST
 
     boundary: Any = None
@@ -217,7 +219,7 @@ class LatentContrast(Adapter):
         return mean
 
     def _group_border(self, boundary: Any) -> GroupBorder:
-        return border_of(boundary, str(self._goal))
+        return border_of(boundary, None if self._goal is None else str(self._goal))
 
     def _forget(self) -> None:
         self._mean = None

@@ -75,8 +75,9 @@ class LatentView(Adapter):
         method: ``"pca"``, ``"tsne"`` (van der Maaten and Hinton 2008) or ``"umap"`` (McInnes, Healy
             and Melville 2018; compiles for 10 to 45 s in every process).
         n_components: Dimensions of the view, 2 or 3.
-        space: ``"latent"`` (posterior means), ``"sample"`` (one seeded posterior draw per anchor),
-            ``"pixel"``, or a callable from a batch of anchors to features (of a generator, say).
+        space: ``"latent"`` (posterior means, or embeddings), ``"sample"`` (one seeded posterior
+            draw per anchor), ``"pixel"``, or a callable from anchors as the model takes them, a
+            tensor (b, *sample_shape), to features (of a classifier, say).
         n_neighbors: Neighbours that UMAP keeps together, and that the view is judged by.
         perplexity: Neighbours that t-SNE keeps together, about; less when there are few anchors.
         backend: t-SNE's: ``"opentsne"`` (can place new anchors), ``"sklearn"``, or None for the
@@ -107,6 +108,7 @@ class LatentView(Adapter):
     evidence = "embedding"
     access = "latent"
     scope: ClassVar[list[str]] = ["global"]
+    learns_from = ""
     defaults = DEFAULT_DATA_VIEW
 
     method: str = "pca"
@@ -155,6 +157,10 @@ class LatentView(Adapter):
                 self._fitted_rows = rows[np.isfinite(rows).all(axis=1)]
                 self._map = self._make_map(self._fitted_rows)
         return self
+
+    def model_calls(self, n: int) -> Mapping[str, float]:
+        """Return how often ``explain`` calls the model for ``n`` anchors."""
+        return {"embed": n} if self.space in ("latent", "sample") else {}
 
     def explain(  # type: ignore[override]  # named arguments in the place of any
         self, X: Any, labels: Any = None, groups: Any = None, values: Any = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass
 from typing import Any, ClassVar
 
@@ -127,6 +128,15 @@ class ActivationMaximisation(Adapter):
         self.step = validation.real(self.step, "step", above=0.0)
         self.plausible = validation.real(self.plausible, "plausible", above=0.0, below=1.0)
         self.n_prototypes = validation.integer(self.n_prototypes, "n_prototypes", minimum=1)
+
+    def model_calls(self, n: int) -> Mapping[str, float]:
+        """Return how often ``explain`` calls the model for ``n`` anchors."""
+        return {
+            "decode": 3.0
+            * (8 if self.units is None else len(self.units))
+            * self.n_restarts
+            * self.n_steps
+        }
 
     def _explain(self, X: Any) -> dict[str, Any]:
         name, layer, total = self._find()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass
 from typing import Any, ClassVar
 
@@ -128,6 +129,10 @@ class ActivationStatistics(Adapter):
             AnchorError: When the anchors do not fit the model, or the groups the anchors.
         """
         return super().explain(X, groups=groups)
+
+    def model_calls(self, n: int) -> Mapping[str, float]:
+        """Return how often ``explain`` calls the model for ``n`` anchors."""
+        return {"embed": n, "decode": n}
 
     def _explain(self, X: Any, groups: Any = None) -> dict[str, Any]:
         reader = AnchorReader(X, self.predictor, self.batch_size)

@@ -10,6 +10,7 @@ from typing import Any
 from pxgen_plugins.anchors.base import REGISTRY, Anchors, fit_shape
 from pxgen_plugins.anchors.label_text import as_ids, as_labels
 from pxgen_plugins.anchors.pictures import Pictures
+from pxgen_plugins.anchors.sampling import stratified_sample
 from pxgen_plugins.anchors.subset import Subset
 from pxgen_plugins.anchors.tables import BY_NAME, Columns
 from pxgen_plugins.utils import validation
@@ -18,7 +19,16 @@ from pxgen_plugins.utils.errors import AnchorError, caller, short_repr
 register = REGISTRY.register
 names = REGISTRY.names
 
-__all__ = ["Anchors", "Subset", "fit_shape", "names", "open_anchors", "open_for", "register"]
+__all__ = [
+    "Anchors",
+    "Subset",
+    "fit_shape",
+    "names",
+    "open_anchors",
+    "open_for",
+    "register",
+    "stratified_sample",
+]
 
 _HINT = (
     "Give an array, nested lists, a tensor, a Dataset, a DataLoader, a DataFrame, or the path of "

@@ -15,7 +15,7 @@ from pxgen_plugins.audit.paired_shares import PairedShares
 from pxgen_plugins.groups import GROUPS, INVALID
 from pxgen_plugins.utils.errors import caller
 from pxgen_plugins.utils.files import plain
-from pxgen_plugins.utils.text import markdown_table, number, percent, points
+from pxgen_plugins.utils.text import markdown_table, number, percent, percent_interval, points
 from pxgen_plugins.utils.validation import choice
 
 if TYPE_CHECKING:
@@ -250,7 +250,7 @@ def _moves(changes: Changes) -> str:
     if interval is None:
         return "No anchors were compared."
     share = f"{percent(count / changes.n)}, {100 * changes.confidence:.4g}% interval"
-    ends = f"{percent(interval[0])} to {percent(interval[1])}"
+    ends = percent_interval(*interval)
     seeds = "the same seeds" if changes.paired else "different seeds"
     return (
         f"{changes.n:,} anchors compared by {changes.matched_by}; "
@@ -317,7 +317,7 @@ def _cells(share: ShareChange) -> list[str]:
     if share.before is None or share.after is None:
         return ["0", *["n/a"] * (len(_HEAD) - 1)]
     ends = f"{points(share.low)} to {points(share.high)}"
-    shares = [f"{share.before:.1%}", f"{share.after:.1%}"]
+    shares = [percent(share.before), percent(share.after)]
     alone = "n/a" if share.calibration is None else f"± {100 * share.calibration:.1f}"
     return [f"{share.n:,}", *shares, points(share.change), ends, alone]
 

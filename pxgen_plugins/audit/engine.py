@@ -116,6 +116,8 @@ def audit(
     """
     plan, explainer = make_plan(config)
     say(plan.anchors.describe())
+    for note in plan.anchors.notes:
+        say(f"note: {note}")
     if not score(config, plan, explainer, fresh=fresh, part=part, verbose=verbose, say=say):
         return None
     say("writing results")

@@ -7,13 +7,14 @@ import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import entry_points
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from pxgen_plugins.anchors import Anchors, Subset, open_for
+from pxgen_plugins.anchors.sampling import lost_labels, stratified_sample
 from pxgen_plugins.audit.settings import Config
+from pxgen_plugins.audit.weights import check_weights
 from pxgen_plugins.datasets import load_mnist, load_mnist_vae
 from pxgen_plugins.models import capabilities, sources, wrap
 from pxgen_plugins.utils.errors import ModelError, ParameterError, caller, short_repr
@@ -59,13 +60,7 @@ def build_model(config: Config) -> Any:
     factory = _find_factory(settings["factory"], config.values.get("allow", ()))
     arguments = config.arguments()
     if settings["weights"] is not None:
-        if not settings["weights"].endswith(".safetensors"):
-            hint = "Save the weights by safetensors, which holds no code."
-            got = short_repr(settings["weights"])
-            raise ParameterError("model.weights", "a .safetensors file", got, hint)
-        if not Path(settings["weights"]).is_file():
-            got = f"{short_repr(settings['weights'])}, which is no file"
-            raise ParameterError("model.weights", "a file", got, "Check the path.")
+        check_weights(settings["weights"])
         arguments["weights"] = settings["weights"]
     try:
         model = factory(**arguments)
@@ -92,15 +87,28 @@ def open_set(config: Config, name: str, model: Any) -> Anchors | None:
         return None
     if settings["shipped"] is not None:
         images, labels = load_mnist(settings["split"], digits=settings["digits"])
-        limit = settings["limit"]
         ids = np.char.add(f"{settings['split']}-", np.arange(len(images)).astype(str))
         with caller(name):
-            return open_for(model, images[:limit, None], labels=labels[:limit], ids=ids[:limit])
+            anchors = open_for(model, images[:, None], labels=labels, ids=ids)
+            return _part(anchors, settings)
     with caller(name):
         names = ("columns", "labels", "ids", "resize", "transform", "background")
         options = {name: settings[name] for name in names}
         anchors = open_for(model, settings["path"], anchors_range=settings["range"], **options)
-    return anchors if settings["limit"] is None else Subset(anchors, slice(settings["limit"]))
+        return _part(anchors, settings)
+
+
+def _part(anchors: Anchors, settings: Mapping[str, Any]) -> Anchors:
+    """Return the first ``limit`` anchors, of them a random ``sample``; what is lost is noted."""
+    if settings["limit"] is not None and settings["limit"] < len(anchors):
+        first = Subset(anchors, slice(settings["limit"]))
+        hint = "sample: instead of limit: takes some of each"
+        lost = lost_labels(anchors, first, f"limit: {settings['limit']:,}", hint)
+        first.notes = (*anchors.notes, *lost)
+        anchors = first
+    if settings["sample"] is None:
+        return anchors
+    return stratified_sample(anchors, settings["sample"], settings["sample_seed"])
 
 
 def _from_files(kind: str, files: Any, options: Mapping[str, Any]) -> Any:

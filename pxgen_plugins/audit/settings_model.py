@@ -96,7 +96,7 @@ class ModelSettings(Table):
         description="package.module:function of a package in allow, or an entry point's name",
     )
     weights: File | None = Field(
-        None, description="safetensors file, passed to the factory as weights=path"
+        None, description=".safetensors, .pt or .pth, passed to the factory as weights=path"
     )
     arguments: dict[str, Any] = Field({}, description="further arguments of the factory")
     onnx: dict[str, File] | None = Field(
@@ -132,6 +132,10 @@ class AnchorSettings(Table):
     labels: str | None = Field(None, description="of a table: the column of labels")
     ids: str | None = Field(None, description="of a table: the column of ids")
     limit: Count | None = Field(None, description="only the first so many")
+    sample: Count | None = Field(
+        None, description="of these a random sample of so many, every label by its share"
+    )
+    sample_seed: Seed = Field(0, description="seed of the sample, whatever the audit's own seed")
     resize: Any = Field(
         None, description="of pictures: crop, stretch or pad to the model's size; absent: none"
     )
@@ -155,11 +159,17 @@ class ExecutorSettings(Table):
 
 
 class AdapterSettings(Table):
-    """Other methods, whose evidence stands in the report."""
+    """Other methods, whose evidence stands in the report.
+
+    Local ones explain representatives, global ones (prototypes, views) a sample of the anchors.
+    """
 
     names: list[Any] = Field([], description="registered adapters, as in [saliency, protodash]")
     groups: list[Any] | None = Field(None, description="only of these groups")
-    per_group: Count = Field(5, description="representatives of each")
+    per_group: Count = Field(5, description="representatives of each, for local methods")
+    sample: Count = Field(
+        1_000, description="anchors that global methods explain, every label by its share"
+    )
 
 
 class Settings(Table):
@@ -200,7 +210,7 @@ class Settings(Table):
         {}, validate_default=True, description="who scores the shards"
     )
     adapters: AdapterSettings | None = Field(
-        None, description="other methods to run on representatives, for the report"
+        None, description="other methods to run on representatives or a sample, for the report"
     )
     conditions: list[Annotated[Any, AfterValidator(_check_condition)]] = Field(
         [], description="what must hold: text, or mappings with condition, severity, ..."

@@ -35,6 +35,7 @@ def print_plan(config: Config, plan: Plan, seconds: float | None, as_json: bool)
             "samples": plan.n_samples,
             "scored": n_passes,
             "seconds": None if seconds is None else round(seconds, 1),
+            "notes": list(plan.anchors.notes),
             "table_mib": round(plan.n_anchors * 8 * n_criteria / 2**20, 1),
             "output": str(config.output),
             "digests": plan.digests,
@@ -45,6 +46,8 @@ def print_plan(config: Config, plan: Plan, seconds: float | None, as_json: bool)
     place = escape_invisible(str(config.output))
     click.echo(f"{plan.n_anchors:,} anchors in {shards}, to {place}")
     click.echo(visible(plan.anchors.describe(), 400))
+    for note in plan.anchors.notes:
+        click.echo(f"note: {visible(note, 400)}")
     on_reference = config["threshold"].get("source") == "reference"
     what = "reference instances" if on_reference else "samples"
     click.echo(f"{plan.n_samples:,} {what} for thresholds: {n_passes:,} instances scored in all")

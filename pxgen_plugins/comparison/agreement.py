@@ -13,7 +13,14 @@ from pxgen_plugins.comparison.outcome import Outcome
 from pxgen_plugins.evaluation import quality
 from pxgen_plugins.result import Result
 
-__all__ = ["agreement", "agreements", "attributions_of", "evidence_of", "representatives"]
+__all__ = [
+    "agreement",
+    "agreements",
+    "attributions_of",
+    "evidence_of",
+    "picked_anchors",
+    "representatives",
+]
 
 _ATTRIBUTIONS = ("attribution", "latent_attribution")
 
@@ -45,20 +52,32 @@ def representatives(result: Result) -> NDArray[np.int64]:
     return np.concatenate([next(iter(g.representatives.values()), empty) for g in groups])
 
 
+def picked_anchors(explanation: Any) -> NDArray[np.int64] | None:
+    """Return the prototypes of an explanation as indices of anchors; None where they are none."""
+    data = getattr(explanation, "data", {})
+    fitted = data.get("source") == "fit"  # then they are indices of what ``fit`` was given
+    if evidence_of(explanation) != "prototypes" or fitted or data.get("indices") is None:
+        return None
+    return np.asarray(data["indices"], dtype=np.int64)
+
+
 def agreement(one: Any, other: Any) -> tuple[float | None, str | None]:
     """Return how far two explanations agree, and their common kind; None where they have none.
 
-    Attributions: mean Spearman correlation of absolute values per anchor. Latent attributions: mean
-    cosine of absolute values, because ranks of the many dimensions that do nothing would decide a
-    rank correlation. Prototypes: Jaccard index of the anchors, PXGen's representatives included.
+    Attributions: mean Spearman correlation of absolute values per anchor, over the elements where
+    one of the two is not 0 (both vanish by construction on a black background). Latent
+    attributions: mean cosine of absolute values, because ranks of the many dimensions that do
+    nothing would decide a rank correlation. Prototypes: Jaccard index of the anchors, PXGen's
+    representatives included.
     """
     kinds = evidence_of(one), evidence_of(other)
     if kinds[0] == kinds[1] and kinds[0] in _ATTRIBUTIONS:
         a, b = attributions_of(one), attributions_of(other)
         if a is None or b is None or a.shape != b.shape:
             return None, None
-        alike = quality.rank_correlation if kinds[0] == "attribution" else quality.cosine
-        return alike(np.abs(a), np.abs(b)), kinds[0]
+        alike = quality.map_correlation if kinds[0] == "attribution" else quality.cosine
+        value = alike(np.abs(a), np.abs(b))
+        return (value, kinds[0]) if np.isfinite(value) else (None, None)
     picks = [_prototypes(explanation) for explanation in (one, other)]
     if picks[0] is not None and picks[1] is not None:
         return quality.jaccard(picks[0], picks[1]), "prototypes"
@@ -79,4 +98,4 @@ def _prototypes(explanation: Any) -> Any | None:
     kind = evidence_of(explanation)
     if kind == "groups" and "groups" in explanation.data:
         return representatives(Result.of(explanation))
-    return explanation.data.get("indices") if kind == "prototypes" else None
+    return picked_anchors(explanation)

@@ -8,9 +8,30 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-__all__ = ["measure_cost"]
+__all__ = ["Stopwatch", "measure_cost"]
 
+clock = time.perf_counter
 _INTERVAL = 0.02  # seconds between two looks at the memory
+
+
+class Stopwatch:
+    """Adds up the wall time of blocks.
+
+    Attributes:
+        seconds: Of all blocks so far.
+    """
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Measure a block; blocks do not lie inside each other."""
+        start = clock()
+        try:
+            yield
+        finally:
+            self.seconds += clock() - start
 
 
 @contextmanager
@@ -29,11 +50,11 @@ def measure_cost() -> Iterator[dict[str, float]]:
 
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
-    start = time.perf_counter()
+    start = clock()
     try:
         yield cost
     finally:
-        cost["seconds"] = time.perf_counter() - start
+        cost["seconds"] = clock() - start
         cost["peak_mib"] = max(cost["peak_mib"], (_resident() - before) / 2**20)
         done.set()
         watcher.join()

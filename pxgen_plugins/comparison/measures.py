@@ -12,7 +12,12 @@ import torch
 from numpy.typing import NDArray
 
 from pxgen_plugins.adapters.targets import Target, resolve
-from pxgen_plugins.comparison.agreement import agreement, attributions_of, evidence_of
+from pxgen_plugins.comparison.agreement import (
+    agreement,
+    attributions_of,
+    evidence_of,
+    picked_anchors,
+)
 from pxgen_plugins.comparison.outcome import Outcome, Task
 from pxgen_plugins.evaluation import quality
 from pxgen_plugins.evaluation.permutation import permuted_weights, weights_by_layer
@@ -25,7 +30,9 @@ __all__ = ["helpful_samples", "quality_of", "with_repeats"]
 _HELPFUL = 10  # training samples shown
 _COPIES = 8  # training samples that are explained, to see whether each finds itself
 _ROWS = 256  # anchors whose targets are predicted by effects
-_LONGEST_REPEAT = 60.0  # seconds: a slower method is not run again to see whether it repeats
+_LONGEST_REPEAT = 60.0  # seconds: a slower method is not run again, nor measured by more calls
+_SEEDED = ("attribution", "latent_attribution", "prototypes")  # kinds that agree or do not
+_CURVES = 128  # target values per anchor of deletion, insertion and their random orders
 
 
 def with_repeats(outcome: Outcome, explainer: Any, X: Any, options: dict[str, Any]) -> Outcome:
@@ -34,7 +41,7 @@ def with_repeats(outcome: Outcome, explainer: Any, X: Any, options: dict[str, An
         return outcome
     again = explainer.explain(X, **options)
     same = again.to_json() == outcome.explanation.to_json()
-    other = _with_next_seed(explainer)
+    other = _with_next_seed(explainer) if outcome.evidence in _SEEDED else None
     if other is None:
         return replace(outcome, repeatable=same)
     alike, _ = agreement(outcome.explanation, other.explain(X, **options))
@@ -45,6 +52,8 @@ def quality_of(outcome: Outcome, explainer: Any, task: Task) -> dict[str, Any]:
     """Return the measures of an outcome's kind of evidence, by name; empty where none applies."""
     data = outcome.explanation.data
     values = attributions_of(outcome.explanation)
+    if outcome.evidence in ("attribution", "influence") and _is_slow(outcome, task):
+        return {"not measured": "it would take more than a minute"}
     if outcome.evidence == "attribution" and values is not None:
         return _quality_of_attributions(values, explainer, task)
     if outcome.evidence == "latent_attribution" and values is not None:
@@ -54,13 +63,19 @@ def quality_of(outcome: Outcome, explainer: Any, task: Task) -> dict[str, Any]:
             return {}
         value_at = _value_at(explainer, task)
         return {"ablation_agreement": quality.ablation_agreement(value_at, codes, weights)}
-    if outcome.evidence == "prototypes" and data.get("indices") is not None:
-        picks = np.asarray(data["indices"], dtype=np.int64)
+    if (picks := picked_anchors(outcome.explanation)) is not None:
         return dict(quality.coverage(task.features, picks, task.anchors.labels))
     if outcome.evidence in _BY_KIND and hasattr(explainer, "evidence"):
         return _BY_KIND[outcome.evidence](data, explainer, task)
     names = ("trustworthiness", "neighbour_preservation")
     return {name: data[name] for name in names if isinstance(data.get(name), float)}
+
+
+def _is_slow(outcome: Outcome, task: Task) -> bool:
+    curves = 0.0
+    if outcome.evidence == "attribution":
+        curves = _CURVES * len(task.inputs) * task.pass_seconds.get("target", 0.0)
+    return max(outcome.seconds or 0.0, curves) > _LONGEST_REPEAT
 
 
 def helpful_samples(explanation: Any, explainer: Any) -> NDArray[Any] | None:
@@ -191,5 +206,6 @@ def _quality_of_attributions(
     if hasattr(explainer, "evidence") and weights_by_layer(layers):
         with permuted_weights(layers, task.seed):
             changed = np.asarray(explainer.explain(task.inputs).data["attributions"])
-        measures["randomised_model"] = quality.rank_correlation(np.abs(values), np.abs(changed))
+        same = quality.map_correlation(np.abs(values), np.abs(changed))
+        measures["randomised_model"] = same if np.isfinite(same) else None
     return measures

@@ -25,9 +25,9 @@ __all__ = [
     "coverage",
     "deletion_insertion",
     "jaccard",
+    "map_correlation",
     "max_sensitivity",
     "nearest_distance",
-    "rank_correlation",
 ]
 
 Floats = NDArray[np.floating[Any]]
@@ -240,17 +240,30 @@ def additive_fidelity(
     return float(np.round(1.0 - missed / spread, 12)) if spread > 0 else 1.0
 
 
-def rank_correlation(one: Floats, other: Floats) -> float:
-    """Return the mean over rows of the Spearman correlation; rows without variation count as 0.
+def map_correlation(one: Floats, other: Floats) -> float:
+    """Return the mean over rows of the Spearman correlation of two maps of importance.
+
+    Elements at which both maps are 0 are left out: on a black background many methods give 0 by
+    construction, and thousands of such ties make any two maps agree. A row counts as 0 where one
+    map does not vary over what is left; one without two elements left, or with a value that is not
+    finite, does not count. NaN without a row that counts.
+
+    Args:
+        one: Array (n, ...).
+        other: The same shape.
 
     Example:
-        >>> rank_correlation(np.array([[1.0, 2.0, 3.0]]), np.array([[10.0, 20.0, 40.0]]))
-        1.0
+        >>> one = np.array([[0.0, 0.0, 0.0, 1.0, 2.0, 3.0]])
+        >>> map_correlation(one, np.array([[0.0, 0.0, 0.0, 3.0, 2.0, 1.0]]))
+        -1.0
     """
     correlations = []
     for a, b in zip(one.reshape(len(one), -1), other.reshape(len(other), -1), strict=True):
-        flat = np.ptp(a) == 0 or np.ptp(b) == 0
-        correlations.append(0.0 if flat else float(spearmanr(a, b).statistic))
+        some = (a != 0) | (b != 0)
+        if some.sum() < 2 or not (np.isfinite(a).all() and np.isfinite(b).all()):
+            continue
+        flat = np.ptp(a[some]) == 0 or np.ptp(b[some]) == 0
+        correlations.append(0.0 if flat else float(spearmanr(a[some], b[some]).statistic))
     return float(np.round(np.mean(correlations), 12)) if correlations else float("nan")
 
 

@@ -72,6 +72,11 @@ class Scorecard:
 
         return page(self)
 
+    def _repr_html_(self) -> str:
+        from pxgen_plugins.evaluation.scorecard_text import card_html
+
+        return card_html(self)
+
     def to_json(self) -> str:
         """Return the card as strict JSON; :meth:`from_json` reads it back."""
         content = {

@@ -5,9 +5,10 @@ from __future__ import annotations
 import html
 from typing import Any
 
+from pxgen_plugins.utils.html import rows_card
 from pxgen_plugins.utils.text import html_page, html_table, markdown_table
 
-__all__ = ["markdown", "page"]
+__all__ = ["card_html", "markdown", "page"]
 
 _HEAD = ("check", "case", "measure", "value", "expected", "state", "note")
 
@@ -24,6 +25,11 @@ def page(card: Any) -> str:
     table = html_table(_HEAD, [_cells(row) for row in card.rows], states)
     body = f"<p>{html.escape(_summary(card))}</p>{table}"
     return html_page("Scorecard", body, ".failed td{font-weight:bold;color:#a84a00}")
+
+
+def card_html(card: Any) -> str:
+    """Return the same for a notebook, inert and small."""
+    return rows_card("Scorecard", [_cells(row) for row in card.rows], [_summary(card)], _HEAD)
 
 
 def _cells(row: Any) -> list[str]:

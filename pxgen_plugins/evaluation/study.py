@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pxgen_plugins.groups import GROUPS
 from pxgen_plugins.utils.errors import ParameterError, caller, short_repr
 from pxgen_plugins.utils.files import plain
-from pxgen_plugins.utils.text import markdown_table, number, percent
+from pxgen_plugins.utils.text import markdown_table, number, percent, percent_interval
 
 __all__ = ["Study"]
 
@@ -86,9 +86,7 @@ class Study:
 def _share(row: dict[str, Any], name: str) -> str:
     interval = row["intervals"][name]
     share = percent(row["fractions"][name])
-    return (
-        share if interval is None else f"{share} ({percent(interval[0])} to {percent(interval[1])})"
-    )
+    return share if interval is None else f"{share} ({percent_interval(*interval)})"
 
 
 def _is_number(value: Any) -> bool:

@@ -23,6 +23,7 @@ from pxgen_plugins.groups.intervals import (
     share_intervals,
 )
 from pxgen_plugins.groups.statistics import label_counts, statistics
+from pxgen_plugins.groups.strips import foremost
 from pxgen_plugins.groups.strips import strips as strips
 from pxgen_plugins.groups.threshold_draws import threshold_draws
 
@@ -39,6 +40,7 @@ __all__ = [
     "calibration_noise",
     "codes",
     "codes_of",
+    "foremost",
     "joint_interval",
     "label_counts",
     "mid_p_interval",

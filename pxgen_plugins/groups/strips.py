@@ -1,4 +1,4 @@
-"""The anchors of the delusion figure and of the alignment figure."""
+"""The anchors of the delusion figure and of the alignment figure, by group or by lowest values."""
 
 from __future__ import annotations
 
@@ -9,15 +9,65 @@ from numpy.typing import NDArray
 
 from pxgen_plugins.utils.sequences import even_positions
 
-__all__ = ["strips"]
+__all__ = ["foremost", "strips"]
 
 Floats = NDArray[np.float64]
+
+# of each group: which end of the intrinsic and of the extrinsic values shows it best
+_FIRST = {"HIHE": (1, 1), "HILE": (1, -1), "LIHE": (-1, 1), "LILE": (-1, -1)}
+_FIRM = 0.95  # stability of an anchor from which another calibration hardly moves it
+
+
+def foremost(
+    name: str,
+    values: Floats,
+    kinds: Sequence[str],
+    group: NDArray[np.str_],
+    stability: Floats,
+    n: int | None = None,
+) -> NDArray[np.int64]:
+    """Return the members of a group, those that show best what it stands for first.
+
+    For HILE ("model delusion") these are the anchors of which the model is surest, and which it
+    gives back worst: each has a rank among the members by rising intrinsic and one by falling
+    extrinsic value (the mean rank, where a kind has several criteria), and their sum decides, so
+    that units do not. For LIHE ("aligned conception") it is the other way round. Members that
+    another calibration may well move (stability below 0.95) come after all others. Ties are broken
+    by index.
+
+    Args:
+        name: The group.
+        values: Criterion values, (n, m).
+        kinds: Kind of each criterion.
+        group: Group of each anchor, (n,).
+        stability: Probability that another calibration keeps it there, (n,); NaN where unknown.
+        n: At most so many; all by default.
+
+    Returns:
+        Indices, int64. Cost: O(c m log c) for c members.
+
+    Example:
+        >>> values = np.array([[1.0, 9.0], [3.0, 5.0], [2.0, 7.0], [0.0, 0.0]])
+        >>> group, kinds = np.array(["HILE"] * 3 + ["HIHE"]), ["intrinsic", "extrinsic"]
+        >>> foremost("HILE", values, kinds, group, np.ones(4)).tolist()
+        [0, 2, 1]
+    """
+    members = np.flatnonzero(group == name).astype(np.int64)
+    score = np.zeros(len(members))
+    for kind, sign in zip(("intrinsic", "extrinsic"), _FIRST[name], strict=True):
+        columns = [column for column, one in enumerate(kinds) if one == kind]
+        for column in columns:
+            signed = sign * values[members, column]
+            score += np.searchsorted(np.sort(signed), signed) / len(columns)
+    shaky = stability[members] < _FIRM
+    order: NDArray[np.int64] = members[np.lexsort((members, score, shaky))][:n]
+    return order
 
 
 def strips(
     values: Floats, kinds: Sequence[str], length: int = 20, share: float = 0.05
 ) -> dict[str, NDArray[np.int64]]:
-    """Return the anchors of the delusion and the alignment figure (Huang, Weng and Yang 2025).
+    """Return the anchors of the paper's two figures by lowest values (Huang, Weng and Yang 2025).
 
     Delusion: those with the lowest 5% of the first intrinsic criterion, by rising first extrinsic
     one. Alignment: the lowest 5% extrinsic, by rising intrinsic. Each is thinned evenly, ends

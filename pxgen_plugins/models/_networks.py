@@ -98,6 +98,11 @@ class Networks(GenerativeModel):
             if name
         }
 
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What was taken of results that did not say it themselves, a sentence part each."""
+        return tuple(call.remark for call in self._calls.values() if call.remark)
+
     def _arguments(self, role: str, batch: Tensor) -> tuple[Tensor, ...]:
         """Return what a function is given for a batch: the batch, and its class if it takes one."""
         return (batch,)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -61,6 +62,9 @@ class Autoencoder(Networks):
     """
 
     autoencodes = True
+    remedies = MappingProxyType(
+        {"sample": "Or make it with prior=model.embed(reference data): it samples then."}
+    )
 
     @caller("Autoencoder")
     def __init__(
@@ -129,6 +133,8 @@ class Autoencoder(Networks):
             CapabilityError: When none was given.
             ModelError: When a callable one returns another shape.
         """
+        if self.own_sample is not None:
+            return self._own(n, seed)
         if self._prior is None:
             hint = "Pass prior=codes of reference data or prior=f with f(n, seed) -> codes."
             allowed = "given, for an autoencoder that shall sample"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -95,6 +96,7 @@ class GenerativeModel:
     dtype: torch.dtype = torch.float32
     autoencodes: bool = False
     origin: str = ""
+    remedies: Mapping[str, str] = MappingProxyType({})  # what gives a capability that is missing
 
     @classmethod
     def example(cls) -> GenerativeModel:
@@ -229,4 +231,6 @@ def _missing(model: Any, capability: str, hint: str) -> CapabilityError:
     have = ", ".join(sorted(capabilities(model))) or "nothing"
     allowed = f"able to {capability!r} ({CAPABILITIES[capability]})"
     got = f"a {type(model).__name__} that declares: {have}"
+    remedy = (getattr(model, "remedies", None) or {}).get(capability)
+    hint = hint if remedy is None else f"{hint} {remedy}"
     return CapabilityError("model", allowed, got, hint)

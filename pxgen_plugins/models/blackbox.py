@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -38,6 +39,8 @@ class BlackBox(GenerativeModel):
         >>> box.values(box.sample(3, seed=0)).shape
         torch.Size([3, 2])
     """
+
+    remedies = MappingProxyType({"sample": "Or pass sampler=f with f(n, seed) -> ndarray."})
 
     @caller("BlackBox")
     def __init__(

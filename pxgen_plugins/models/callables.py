@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pxgen_plugins.models.outputs import Posterior, of_role
+from pxgen_plugins.models.outputs import Posterior, of_role, remark
 from pxgen_plugins.utils.errors import ModelError, ParameterError, short_repr
 
 __all__ = [
@@ -93,6 +93,7 @@ class Call:
         self.narrow = narrow
         self.numpy = False
         self.copies = False  # whether it works in place, on its input
+        self.remark = ""  # what is taken of its result, where that is not plain
 
     def __call__(self, x: Tensor, *more: Tensor) -> Any:
         """Return what the function returns for ``x``, with ndarrays as tensors on its device.
@@ -149,6 +150,7 @@ class Call:
     def _first_call(self, x: Tensor, *more: Tensor) -> Any:
         try:
             returned = self.function(*(self._narrow(part) for part in (x, *more)))
+            self.remark = remark(self.role, returned)
             returned = of_role(self.role, returned)
         except ModelError:
             raise

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from pxgen_plugins.utils.errors import ModelError, short_repr
 
-__all__ = ["FEATURES", "Posterior", "of_role", "one_array"]
+__all__ = ["FEATURES", "Posterior", "of_role", "one_array", "remark"]
 
 FEATURES = ("features", "pooler_output", "image_embeds", "embeddings", "embedding", "output")
 _INSTANCES = (
@@ -96,9 +96,51 @@ def one_array(what: str, value: Any, names: Iterable[str]) -> Any:
     return value
 
 
+def remark(role: str, value: Any) -> str:
+    """Return in words what is taken of a result that does not say it itself; else nothing.
+
+    Args:
+        role: What the function is.
+        value: What it returned.
+
+    Example:
+        >>> remark("decode", torch.distributions.Bernoulli(torch.ones(2) / 2))
+        'decode gives a Bernoulli distribution, of which the mean is taken'
+    """
+    if not isinstance(value, torch.distributions.Distribution):
+        return ""
+    if role in _ENCODERS and _posterior(value) is not None:
+        return ""
+    return f"{role} gives a {_inner(value)} distribution, of which the mean is taken"
+
+
+def _inner(value: Any) -> str:
+    while isinstance(value, torch.distributions.Independent):
+        value = value.base_dist
+    return type(value).__name__
+
+
+def _mean(what: str, value: Any) -> Tensor:
+    try:
+        mean: Tensor = value.mean
+    except NotImplementedError as error:
+        call = _call_of(what)
+        hint = f"Return a tensor of it, as in {call}.mode."
+        got = f"a {_inner(value)} distribution, which has no mean"
+        raise ModelError(f"{what}'s result", "one tensor", got, hint) from error
+    return mean
+
+
+def _call_of(what: str) -> str:
+    """Return how a function is given that picks a part of what a network returns."""
+    method = f"net.{what}" if what in ("encode", "decode", "encoder", "embed") else "net"
+    name = "z" if what in ("decode", "generator") else "x"
+    return f"{what}=lambda {name}: {method}({name})"
+
+
 def _only(what: str, value: Any, names: Iterable[str]) -> Any:
     if isinstance(value, torch.distributions.Distribution):
-        return value.mean
+        return _mean(what, value)
     named = _named(value)
     for name in names:
         if named is not None and _is_array(named.get(name)):
@@ -114,7 +156,7 @@ def _only(what: str, value: Any, names: Iterable[str]) -> Any:
     if named is not None:
         got += ": " + ", ".join(str(key) for key in named)
         pick = f"[{next(iter(named), '...')!r}]"
-    hint = f"Say which, as in {what}=lambda x: net(x){pick}."
+    hint = f"Say which, as in {_call_of(what)}{pick}, with modules=net."
     raise ModelError(f"{what}'s result", "one tensor", got, hint)
 
 

@@ -56,13 +56,35 @@ def shade(counts: NDArray[np.int64], colour: str, faintest: float, top: int) -> 
     return rgba
 
 
-def blur(counts: NDArray[np.int64], width: float) -> Floats:
-    """Smooth counts with a Gaussian whose standard deviation is ``width`` cells."""
-    reach = np.arange(counts.shape[0])
-    kernel = np.exp(-0.5 * ((reach[:, None] - reach[None, :]) / width) ** 2)
-    kernel /= kernel.sum(axis=0, keepdims=True)
-    smooth: Floats = kernel @ counts.astype(np.float64) @ kernel.T
+def blur(counts: NDArray[np.int64], widths: tuple[float, float]) -> Floats:
+    """Smooth counts with a Gaussian that is reflected at the edges of the grid.
+
+    So no mass leaves the grid, and the density does not fall off towards an edge where the values
+    end (Silverman 1986, section 2.10).
+
+    Args:
+        counts: Counts, (b, b), rows along y.
+        widths: Standard deviation along x and along y, in cells.
+
+    Example:
+        >>> import numpy as np
+        >>> even = blur(np.ones((9, 9), dtype=np.int64), (2.0, 1.0))
+        >>> bool(np.allclose(even, 1.0))
+        True
+    """
+    across, upward = (_kernel(counts.shape[0], width) for width in widths)
+    smooth: Floats = upward @ counts.astype(np.float64) @ across.T
     return smooth
+
+
+def _kernel(bins: int, width: float) -> Floats:
+    """Return where the mass of each cell (columns) goes, (bins, bins)."""
+    cells = np.arange(bins)
+    apart = cells[:, None] - cells[None, :]
+    mirrored = cells[:, None] + cells[None, :] + 1  # to the image beyond the lower edge
+    places = (apart, mirrored, 2 * bins - mirrored)
+    kernel = sum(np.exp(-0.5 * (place / width) ** 2) for place in places)
+    return np.asarray(kernel / kernel.sum(axis=0, keepdims=True))
 
 
 def mass_levels(density: Floats, shares: tuple[float, ...]) -> list[float]:

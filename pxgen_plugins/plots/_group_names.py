@@ -12,7 +12,7 @@ from pxgen_plugins.groups import GROUPS
 from pxgen_plugins.plots._layout import LINE, text_width
 from pxgen_plugins.plots.style import INK, STYLES, TINY, share_text
 from pxgen_plugins.result import Group, Result
-from pxgen_plugins.utils.text import percent
+from pxgen_plugins.utils.text import percent, percent_interval
 
 __all__ = ["Room", "corners", "draw_regions", "region_room"]
 
@@ -30,11 +30,13 @@ class Room:
         sides: Shares of the panel's width at the left and at the right.
         band: Share of its height, below and above.
         lines: What is written for each group; the first line is its name.
+        intervals: Whether the intervals of the shares are among it.
     """
 
     sides: tuple[float, float]
     band: float
     lines: dict[str, list[str]]
+    intervals: bool = False
 
 
 def corners(result: Result, columns: list[int]) -> dict[str, tuple[int, int]]:
@@ -78,7 +80,11 @@ def region_room(
     most = max(map(len, lines.values()))
     upward = (most * TINY * LINE + 2.0 * _EDGE) / 72.0
     left, right_side = (min(one / max(width, 0.1), 0.48) for one in across)
-    return Room((left, right_side), min(upward / max(height, 0.1), 0.3), lines)
+    known = any(
+        group.share_interval[0] == group.share_interval[0] for group in result.groups.values()
+    )
+    intervals = known and form != "narrow"
+    return Room((left, right_side), min(upward / max(height, 0.1), 0.3), lines, intervals)
 
 
 def draw_regions(ax: Axes, places: dict[str, tuple[int, int]], room: Room) -> None:
@@ -132,10 +138,7 @@ def _lines(name: str, group: Group, form: str) -> list[str]:
     words = STYLES[name].words
     if form == "narrow":
         return [name, percent(group.fraction)]
-    interval = ""
-    low, high = group.share_interval
-    if group.fraction is not None and low == low:
-        interval = f"{100 * low:.1f}\u2013{100 * high:.1f} %"
+    interval = "" if group.fraction is None else percent_interval(*group.share_interval)
     if form == "wide":
         inside = f"{percent(group.fraction)}" + (f", {interval}" if interval else "")
         return [f"{name} {words}", f"{group.count:,} ({inside})"]

@@ -55,22 +55,30 @@ def draw_samples(ax: Axes, reference: Floats, scales: tuple[Scale, Scale]) -> No
         crosses.set_gid("samples")
         return
     bins, margin = 80, 0.12
-    places, middles = [], []
+    places, middles, widths = [], [], []
     for axis, scale in enumerate(scales):
-        # a grid over the samples alone: their region may be a small part of the panel
+        # a grid over the samples alone: their region may be a small part of the panel, and beyond
+        # the outermost sample there may be a hard bound (a rank is never above 1)
         place = scale.position(reference[:, axis])
         low, high = np.quantile(place, [0.002, 0.998])
-        length = max(high - low, 1e-3) * (1.0 + 2.0 * margin)
-        start = (low + high - length) / 2.0
+        spread = max(float(high - low), 1e-3)
+        start = max(float(low) - margin * spread, float(place.min()))
+        end = min(float(high) + margin * spread, float(place.max()))
+        if end - start < 1e-3:  # all at one value
+            start, end = start - 5e-4, start + 5e-4
+        length = end - start
         places.append((place - start) / length)
-        middles.append(scale.value(start + length * (np.arange(bins) + 0.5) / bins))
-    inside = np.all([(place >= 0.0) & (place < 1.0) for place in places], axis=0)
+        # nothing lies beyond the ends, so a contour that reaches one runs along it
+        marks = np.concatenate([[0.0, 0.05], np.arange(bins) + 0.5, [bins - 0.05, bins]]) / bins
+        middles.append(scale.value(start + length * marks))
+        # Scott (1992): n^(-1/6) deviations, of which the middle 99.6% span 5.8
+        widths.append(bins * spread / length / 5.8 * len(place) ** (-1.0 / 6.0))
+    inside = np.all([(place >= 0.0) & (place <= 1.0) for place in places], axis=0)
     x, y = (place[inside] for place in places)
-    # Scott (1992): n^(-1/6) deviations; the grid spans 5.8 of them and its margins
-    width = bins / (1.0 + 2.0 * margin) / 5.8 * max(len(x), 1) ** (-1.0 / 6.0)
-    density = blur(cell_counts(x, y, bins)[0], width)
+    smooth = blur(cell_counts(x, y, bins)[0], (widths[0], widths[1]))
+    density = np.pad(np.pad(smooth, 1, mode="edge"), 1)
     across, upward = middles
-    levels = mass_levels(density, (0.95, 0.5))
+    levels = mass_levels(smooth, (0.95, 0.5))
     for width, colour, order in ((2.0, "#FFFFFF", 3.4), (0.9, INK, 3.5)):
         lines = ax.contour(
             across, upward, density, levels=levels, colors=colour, linewidths=width, zorder=order

@@ -19,7 +19,7 @@ class Changes(Protocol):
 
 
 class Outcome(Protocol):
-    """One method of a comparison; no explanation where it failed."""
+    """One method of a comparison; no explanation where it cannot run, or failed."""
 
     @property
     def label(self) -> str: ...
@@ -27,6 +27,8 @@ class Outcome(Protocol):
     def evidence(self) -> str | None: ...
     @property
     def explanation(self) -> Any: ...
+    @property
+    def reason(self) -> str | None: ...
     @property
     def error(self) -> str | None: ...
 
@@ -97,6 +99,8 @@ class Scorecard(Protocol):
 class Study(Protocol):
     """Shares of the groups, setting by setting."""
 
+    @property
+    def name(self) -> str: ...
     @property
     def rows(self) -> Sequence[Mapping[str, Any]]: ...
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from functools import lru_cache
 from typing import Any
 
 from matplotlib import font_manager, rcParams
 
-__all__ = ["clean", "wrap"]
+__all__ = ["break_name", "clean", "shorten", "wrap"]
 
 _UNSEEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
@@ -42,6 +43,37 @@ def clean(value: Any, longest: int = 24) -> str:
     if len(text) > longest:
         text = text[: longest - 1].rstrip() + "…"
     return text.replace("$", r"\$")
+
+
+def shorten(value: Any, longest: int) -> str:
+    """Return one line of drawable text, cut between words; a single longer word is cut inside.
+
+    Example:
+        >>> shorten("one two three four", 12), shorten("one", 12), shorten("incomprehensible", 8)
+        ('one two…', 'one', 'incompr…')
+    """
+    whole = clean(value, max(longest, len(str(value)) + 1))
+    if len(whole) <= longest:
+        return whole
+    head, _, _ = whole[:longest].rpartition(" ")
+    return f"{head.rstrip(' ,;:.')}…" if head else clean(value, longest)
+
+
+def break_name(value: Any, width: int) -> str:
+    """Return a name in lines of at most ``width`` characters, broken at spaces and underscores.
+
+    Example:
+        >>> print(break_name("alibi_gradient_similarity of zeros", 20))
+        alibi_gradient_
+        similarity of zeros
+    """
+    lines = [""]
+    for part in re.findall(r"[^\s_]*_+|[^\s_]+\s?|\s", clean(value, 8 * width)):
+        if len((lines[-1] + part).rstrip()) <= width or not lines[-1]:
+            lines[-1] += part
+        else:
+            lines.append(part)
+    return "\n".join(line.strip() for line in lines)
 
 
 def wrap(parts: list[str], width: int) -> str:

@@ -69,7 +69,10 @@ def threshold_notes(result: Result, columns: list[int]) -> list[str]:
         origin += f", {source.n_samples:,} instances of reference data"
     elif source is not None and source.n_samples:
         origin += f", {source.n_samples:,} samples\u00a0\u00d7\u00a0{max(source.n_repeats, 1):,}"
-    text = "Thresholds: " + ", ".join(known) if known else ""
+    named = (
+        "Thresholds (95\u00a0% intervals)" if any(" to " in one for one in known) else "Thresholds"
+    )
+    text = f"{named}: " + ", ".join(known) if known else ""
     if text and origin:
         text += f" ({origin})"
     noise = "" if source is None else source.noise

@@ -44,7 +44,7 @@ def plot_calibration(
 
     Both histograms are shares per bin, so that numbers of samples and anchors need not agree. The
     short strokes above the axis are the thresholds of the single repeats; the line is the threshold
-    that was used, with a band of one standard deviation over the repeats.
+    that was used, with a band: the 95% interval of the expected threshold, by the repeats.
 
     Under MeanMax a second panel for each criterion shows how the threshold grows with the number of
     samples: the expected maximum of k of the samples that were kept, whatever repeat they are from

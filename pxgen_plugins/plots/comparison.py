@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import textwrap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,7 +16,7 @@ from pxgen_plugins.plots._layout import AnyFigure
 from pxgen_plugins.plots._names import anchor_text
 from pxgen_plugins.plots._pictures import unit_range
 from pxgen_plugins.plots._protocols import Comparison, Outcome
-from pxgen_plugins.plots._text import clean
+from pxgen_plugins.plots._text import break_name, clean, shorten
 from pxgen_plugins.plots.scatter import plot_groups
 from pxgen_plugins.plots.style import FAINT, INK, MUTED, SMALL, STYLES, TINY
 from pxgen_plugins.plots.views import plot_views
@@ -42,8 +41,9 @@ def plot_comparison(
 
     On top the groups and the views; then a row for each chosen anchor: original, reconstruction,
     and every attribution (red raises the target, blue lowers it, each on its own scale; bars are
-    latent dimensions); below, a row for each of PXGen's selectors and of the prototype methods
-    with the anchors they picked. Methods that failed are named at the end.
+    latent dimensions); below, a row for each of PXGen's selectors in HIHE and in HILE, and of the
+    prototype methods, with the anchors they picked. Methods that cannot serve the model or failed
+    are named at the end; the table says why in full.
 
     Args:
         comparison: What :func:`pxgen_plugins.compare` returned.
@@ -74,9 +74,18 @@ def plot_comparison(
     axes += [_page(figure, grid[1], columns, n), _page(figure, grid[2], columns, len(picks))]
     _draw_evidence(axes[-2], comparison, result, evidence)
     _draw_picks(axes[-1], picks)
-    errors = [f"Failed: {o.label}: {o.error}" for o in comparison.outcomes if o.error]
-    layout.footnote(figure, [clean(error, 160) for error in errors])
+    layout.footnote(figure, _absences(comparison.outcomes))
     return layout.array_of(*axes)
+
+
+def _absences(outcomes: Sequence[Outcome]) -> list[str]:
+    """Return sentences on the methods that are not in the figure."""
+    failed = [f"{o.label} failed: {o.error}" for o in outcomes if o.error]
+    unable = ", ".join(shorten(o.label, 48) for o in outcomes if o.reason)
+    sentences = [f"{shorten(text, 160).rstrip('.')}." for text in failed]
+    return (
+        [*sentences, f"Not possible here (the table says why): {unable}."] if unable else sentences
+    )
 
 
 def _page(figure: AnyFigure, place: SubplotSpec, columns: int, rows: int) -> Axes:
@@ -108,7 +117,7 @@ def _draw_evidence(
     ax: Axes, comparison: Comparison, result: Result, evidence: dict[str, NDArray[Any]]
 ) -> None:
     for column, name in enumerate(["original", "reconstruction", *evidence]):
-        lines = "\n".join(textwrap.wrap(clean(name), 20))
+        lines = break_name(name, 20)
         look: dict[str, Any] = {"ha": "center", "va": "bottom", "color": MUTED}
         _write(ax, lines, (column * _PITCH + 0.5, 0.0), (0.0, 3.0), **look)
     for row, index in enumerate(comparison.indices):
@@ -124,7 +133,7 @@ def _draw_evidence(
 
 def _draw_picks(ax: Axes, picks: Mapping[str, NDArray[np.float32]]) -> None:
     for row, (label, pictures) in enumerate(picks.items()):
-        first, _, rest = clean(label, 48).partition(", ")
+        first, _, rest = shorten(label, 60).partition(", ")
         _draw_head(ax, row, first, rest, INK)
         for column, picture in enumerate(pictures):
             _draw_picture(ax, picture, column, row)

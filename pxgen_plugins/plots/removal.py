@@ -94,7 +94,7 @@ def plot_removal(
     panels[0].set_ylabel(f"{clean(name, 60)} to the original", fontsize=BASE, color=INK)
     _draw_key(figure, result.rankings, floor)
     n = floor["seed_to_seed"].n
-    seeds = f"Lines: means over {n} seeds; bands: 95 % intervals." if n > 1 else "One seed."
+    seeds = f"Lines: means over {n} seeds; bands: 95 % t intervals." if n > 1 else "One seed."
     layout.footnote(figure, [seeds])
     return layout.array_of(*panels)
 

@@ -140,6 +140,8 @@ def plot_groups(
         main.set(**{f"{side}label": text})
         (main.xaxis if side == "x" else main.yaxis).label.set_fontsize(BASE)
     notes = _notes(result, columns, points, scales, reference, thresholds, marginals, label)
+    if room.intervals:
+        notes.insert(0, f"Shares: 95\u00a0% intervals for {result.interval_source}.")
     layout.caption(main, notes, width)
     return layout.array_of(*axes)
 
@@ -200,7 +202,7 @@ def _scales(
         values = points[:, axis]
         if reference is not None:
             # a far sample of many must not squeeze the anchors: the contours end at 95% anyway
-            ends = [0.0, 1.0] if len(reference) < FEW_SAMPLES else [0.01, 0.99]
+            ends = [0.0, 1.0] if len(reference) < FEW_SAMPLES else [0.005, 0.995]
             values = np.append(values, np.quantile(reference[:, axis], ends))
         scales.append(choose(values, marks, scale))
     return scales[0], scales[1]

@@ -103,7 +103,7 @@ def plot_label_shares(
     for at, row in enumerate(rows):
         _draw_bar(axes, row, at, width)
     _finish(axes, rows, width)
-    notes = [f"Whisker: 95\u00a0% interval of HIHE ({_source(result)})."]
+    notes = [f"Whisker: 95\u00a0% interval of HIHE, for {result.interval_source}."]
     if rest:
         missing = sum(row.total for row in rest)
         notes.append(f"{len(rest):,} rarer labels with {missing:,} anchors not shown.")
@@ -133,11 +133,6 @@ def _interval(result: Result, among: NDArray[np.bool_] | None) -> tuple[float, f
     valid = ~result.is_invalid if among is None else among & ~result.is_invalid
     low, high = result.shares.intervals(valid)[0]
     return (0.0, 0.0) if np.isnan(low) else (float(low), float(high))
-
-
-def _source(result: Result) -> str:
-    repeats = 0 if result.calibration is None else len(result.calibration.repeats)
-    return "anchors and calibration" if repeats > 1 else "anchors"
 
 
 def _in_order(rows: list[_Row], sort: str) -> list[_Row]:

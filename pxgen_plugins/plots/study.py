@@ -16,11 +16,15 @@ __all__ = ["plot_study"]
 
 _ROW = 0.42  # inches
 _OFFSET = 0.18
+_INTERVALS = {
+    "thresholds": "95% interval for other anchors and another calibration",
+    "anchors": "middle 95% of the draws; for compositions the 95% Wilson interval",
+}
 
 
 @caller("plot_study")
 def plot_study(study: Study, *, ax: Axes | None = None) -> NDArray[np.object_]:
-    """Draw each group's share with its 95% interval, a row for each setting.
+    """Draw each group's share with its 95% interval, which is named, a row for each setting.
 
     Args:
         study: What :func:`~pxgen_plugins.evaluation.threshold_study` or
@@ -52,7 +56,8 @@ def plot_study(study: Study, *, ax: Axes | None = None) -> NDArray[np.object_]:
     axes.set_xlim(-0.02, 1.02)
     tidy(axes)
     axes.tick_params(axis="y", length=0)
-    axes.set_xlabel("share of the anchors, with 95% interval", fontsize=BASE, color=INK)
+    named = _INTERVALS.get(study.name, "95% interval")
+    axes.set_xlabel(f"share of the anchors\nlines: {named}", fontsize=BASE, color=INK)
     if rows:
         axes.legend(
             fontsize=SMALL, frameon=False, ncols=2, loc="lower left", bbox_to_anchor=(0.0, 1.0)

@@ -15,7 +15,7 @@ from pxgen_plugins.plots._pictures import Gallery, unit_range
 from pxgen_plugins.plots._protocols import Training
 from pxgen_plugins.plots._text import clean
 from pxgen_plugins.utils.errors import caller
-from pxgen_plugins.utils.text import number
+from pxgen_plugins.utils.text import number, percent
 
 __all__ = ["plot_training_samples"]
 
@@ -49,7 +49,7 @@ def plot_training_samples(
 def _diversity(row: Mapping[str, Any]) -> str:
     apart = row["mean_pairwise_distance"]
     distance = "one pick" if apart is None else f"{number(apart, 3)} apart"
-    return f"{clean(row['features'], 20)}: {distance}, covers {row['covered']:.0%}"
+    return f"{clean(row['features'], 20)}: {distance}, covers {percent(row['covered'])}"
 
 
 def _picture(image: NDArray[Any]) -> NDArray[Any]:

@@ -22,12 +22,14 @@ from pxgen_plugins.thresholds.ties import atom_shares
 from pxgen_plugins.utils.errors import warn
 from pxgen_plugins.utils.seeds import derive
 from pxgen_plugins.utils.sequences import even_positions
+from pxgen_plugins.utils.text import percent
 
 __all__ = ["assemble", "examples_of"]
 
 logger = logging.getLogger(__name__)
 
 _REFERENCE_ROWS = 10_000  # of reference values kept in an explanation, for the figures
+_STRIP = 20  # HILE and LIHE anchors that the figures of delusion and alignment can show
 _EXAMPLE_ELEMENTS = 2**22  # above this, examples are kept only on request
 
 
@@ -95,7 +97,12 @@ def assemble(
             members, values, intervals[place], representatives, quality, scorer, anchors
         )
     strips = grouping.strips(values, kinds)
+    stability = shares.stability()
     picks = [rows for one in groups.values() for rows in one.representatives.values()]
+    picks += [
+        grouping.foremost(name, values, kinds, group, stability, _STRIP)
+        for name in ("HILE", "LIHE")
+    ]
     return Result(
         criteria=[criterion.name for criterion in scorer.criteria],
         kinds=kinds,
@@ -106,7 +113,7 @@ def assemble(
         threshold_std=calibration.std,
         affinity=grouping.affinity(values, thresholds),
         group=group,
-        group_stability=shares.stability(),
+        group_stability=stability,
         distance=calibration.distance(values),
         p_value=calibration.p_values(values),
         anchor_value=anchor_value,
@@ -191,7 +198,7 @@ def _notes(scores: Scores, calibration: Calibration, scorer: Scorer, anchors: An
     shares = atom_shares(calibration.thresholds, calibration.reference)
     whose = "reference data" if calibration.source == "reference" else "model's own samples"
     ties = [
-        f"the threshold of {name} is on a value that {share:.1%} of the {whose} have; "
+        f"the threshold of {name} is on a value that {percent(share)} of the {whose} have; "
         "an anchor with this very value counts as close, elsewhere only one strictly below"
         for name, share in zip(calibration.names, shares, strict=True)
         if share

@@ -17,7 +17,7 @@ from pxgen_plugins.utils.errors import ParameterError, caller, short_repr
 from pxgen_plugins.utils.files import read_regular, write_atomic
 
 if TYPE_CHECKING:
-    from pxgen_plugins.host import Explanation
+    from pxgen_plugins.result.readable import Explanation
 
 __all__ = [
     "DEFAULT_DATA_PXGEN",
@@ -83,7 +83,7 @@ def build(
     *,
     copy_arrays: bool = True,
 ) -> Explanation:
-    """Return an Alibi explanation that owns ``meta`` and ``data``, ready for strict JSON.
+    """Return an explanation that owns ``meta`` and ``data``, ready for strict JSON.
 
     The metadata gains ``arrays``: dtype and shape of every array, by its dotted path, so that
     :func:`from_json` can restore what JSON turns into lists.
@@ -98,7 +98,7 @@ def build(
         >>> build({"name": "PXGen"}, {"values": np.array([[1.0]])}).values.shape
         (1, 1)
     """
-    from pxgen_plugins.host import Explanation
+    from pxgen_plugins.result.readable import Explanation
 
     full = {**copy.deepcopy(dict(defaults)), **data}
     arrays = {
@@ -124,7 +124,7 @@ def from_json(text: str) -> Explanation:
         >>> from_json(one.to_json()).values
         StrictArray([[ 1., nan]])
     """
-    from pxgen_plugins.host import Explanation
+    from pxgen_plugins.result.readable import Explanation
 
     try:
         parsed = json.loads(text, parse_constant=_refuse_constant)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pxgen_plugins.groups import GROUPS, INVALID, GroupShares
+from pxgen_plugins.groups import GROUPS, INVALID, GroupShares, foremost
 from pxgen_plugins.result._entries import (
     Floats,
     Indices,
@@ -157,7 +157,8 @@ class Result:
         reasons: Why, for each of them.
         labels: Labels as text, (n,), or None.
         ids: Names as text, (n,), or None.
-        strips: Indices of the "delusion" and the "alignment" figure.
+        strips: Indices of the anchors with the lowest values, the paper's "delusion" and
+            "alignment"; those of the groups themselves are :meth:`foremost`.
         examples: Pixels or texts of the anchors that the figures show, or None.
         calibration: What is kept of the calibration; None when unknown.
         notes: What a reader must know of how the numbers came about, in sentences: a scale that
@@ -214,6 +215,22 @@ class Result:
             resampled=calibration is not None and calibration.resampled,
             group=self.group,
         )
+
+    def foremost(self, name: str, n: int | None = None) -> Indices:
+        """Return the members of a group, those that show best what it stands for first.
+
+        For HILE: sure and wrong first (:func:`pxgen_plugins.groups.foremost`).
+
+        Args:
+            name: The group.
+            n: At most so many.
+        """
+        return foremost(name, self.values, self.kinds, self.group, self.group_stability, n)
+
+    @property
+    def interval_source(self) -> str:
+        """What the 95% intervals of the groups' shares cover, in words."""
+        return "other anchors" if self.calibration is None else self.calibration.interval_source
 
     def first(self, kind: str) -> int | None:
         """Return the column of the first criterion of a kind, or None."""

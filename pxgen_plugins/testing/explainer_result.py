@@ -14,7 +14,7 @@ from pxgen_plugins.testing.trees import differences, foreign_values, plain, supe
 __all__: list[str] = []
 
 _RESERVED = {"name", "type", "explanations", "params", "version"}
-_RESERVED |= {"meta", "data", "to_json", "from_json"}
+_RESERVED |= {"meta", "data", "to_json", "from_json", "summary"}
 _LONGEST_REPR = 15_000  # characters, without the white space of alibi's indentation
 
 
@@ -33,11 +33,18 @@ def representations_stay_short(case: ExplainerCase) -> None:
 
 @SUITE.check(7)
 def result_is_alibis_explanation(case: ExplainerCase) -> None:
-    """``explain`` returns exactly alibi's Explanation, with the documented keys in its data."""
+    """``explain`` returns alibi's Explanation, with the documented keys in its data.
+
+    A subclass may add methods, but no state: it pickles and serialises as its base does.
+    """
     from alibi.api.interfaces import Explanation
 
     explanation = case.explain_new()
-    expect(type(explanation) is Explanation, f"it returned {type(explanation)}")
+    expect(isinstance(explanation, Explanation), f"it returned {type(explanation)}")
+    base = Explanation(meta=explanation.meta, data=explanation.data)
+    expect(base.to_json() == explanation.to_json(), "its JSON is not that of alibi's Explanation")
+    extra = set(vars(explanation)) - set(vars(base))
+    expect(not extra, f"it holds more than meta and data: {sorted(extra)}")
     if case.data_keys is not None:
         extra, missing = (
             set(explanation.data) - case.data_keys,

@@ -25,6 +25,7 @@ __all__ = [
     "TABLE",
     "TEXTS",
     "TEXT_FILE",
+    "WEIGHTS",
     "Limit",
     "Room",
 ]
@@ -109,3 +110,4 @@ JSON_MEMORY = Limit("JSON_MEMORY", 1 << 30, "bytes of memory for a JSON file's c
 RUN_FILE = Limit("RUN_FILE", 1 << 32, "bytes of a run's table")
 RUN_TABLE = Limit("RUN_TABLE", 1 << 30, "bytes of a run's table when decoded")
 RUN_ARRAYS = Limit("RUN_ARRAYS", 1 << 31, "bytes of a file of arrays")
+WEIGHTS = Limit("WEIGHTS", 1 << 34, "bytes of a file of weights")

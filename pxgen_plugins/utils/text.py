@@ -17,6 +17,7 @@ __all__ = [
     "markdown_table",
     "number",
     "percent",
+    "percent_interval",
     "points",
     "without_addresses",
     "write",
@@ -65,8 +66,12 @@ def number(value: float | None, digits: int = 4) -> str:
     return f"{value:.{digits}g}"
 
 
-def percent(share: float | None) -> str:
-    """Return a share in percent, one decimal; one that would round to 0 or 100 says so.
+def percent(share: float | None, decimals: int = 1) -> str:
+    """Return a share in percent; one that would round to 0 or 100 says so.
+
+    Args:
+        share: The share, or the change of one.
+        decimals: Digits behind the point, >= 1.
 
     Example:
         >>> [percent(share) for share in (0.0523, 0.0001, 0.0, 0.9999, None)]
@@ -75,12 +80,31 @@ def percent(share: float | None) -> str:
     if share is None or share != share:
         return "n/a"
     if share < 0:  # a change of a share
-        return "-" + percent(-share)
+        return "-" + percent(-share, decimals)
     if share in (0.0, 1.0):
         return f"{100 * share:.0f} %"
-    if share < 0.0005:
-        return "<0.1 %"
-    return ">99.9 %" if 0.9995 <= share < 1 else f"{100 * share:.1f} %"
+    least = 10.0**-decimals
+    if 100 * share < least / 2:
+        return f"<{least:.{decimals}f} %"
+    if 100 - least / 2 <= 100 * share < 100:
+        return f">{100 - least:.{decimals}f} %"
+    return f"{100 * share:.{decimals}f} %"
+
+
+def percent_interval(low: float | None, high: float | None) -> str:
+    """Return the ends of an interval in percent, with enough digits to differ; "" without ends.
+
+    Example:
+        >>> percent_interval(0.1, 0.25), percent_interval(0.000049, 0.000127)
+        ('10.0 % to 25.0 %', '0.005 % to 0.013 %')
+        >>> percent_interval(0.0, 0.0031), percent_interval(None, None)
+        ('0 % to 0.3 %', '')
+    """
+    if low is None or high is None or not (math.isfinite(low) and math.isfinite(high)):
+        return ""
+    width = 100 * (high - low)
+    decimals = min(max(1, math.ceil(-math.log10(width))), 6) if width > 0 else 1
+    return f"{percent(low, decimals)} to {percent(high, decimals)}"
 
 
 def points(change: float | None) -> str:

@@ -85,7 +85,7 @@ def test_a_generator_is_inverted(kind):
     else:
         rows = model.decode(torch.from_numpy(codes).float()).detach().numpy().reshape(len(X), -1)
         assert len(rows) == result.n_explained
-        own = kind(vae(), **KINDS[kind], space=lambda batch: codes[batch.first :][: len(batch)])
+        own = kind(vae(), **KINDS[kind], space=lambda x: codes[: len(x)])
         assert own.explain(X).indices.tolist() == result.indices.tolist()
 
 

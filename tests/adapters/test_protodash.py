@@ -205,7 +205,7 @@ def test_invalid_anchors_are_left_out_and_named() -> None:
 
 
 def test_a_callable_is_a_space() -> None:
-    found = ProtoDash(mlp_vae(), 4, space=lambda batch: batch.x * 2.0, sigma=2.0).explain(X)
+    found = ProtoDash(mlp_vae(), 4, space=lambda x: x * 2.0, sigma=2.0).explain(X)
     pixel = ProtoDash(mlp_vae(), 4, space="pixel", sigma=1.0).explain(X)
     assert found.indices.tolist() == pixel.indices.tolist()
     with pytest.raises(ParameterError, match="space must be a callable or one of"):

@@ -71,7 +71,7 @@ def test_transform_places_new_anchors_on_the_fitted_axes() -> None:
 
 
 def test_more_components_than_dimensions_are_zero() -> None:
-    found = LatentView(mlp_vae(), space=lambda batch: batch.mean[:, :2], n_components=3).explain(X)
+    found = LatentView(mlp_vae(), space=lambda x: x.flatten(1)[:, :2], n_components=3).explain(X)
     assert found.coordinates.shape == (60, 3)
     assert not found.coordinates[:, 2].any()
 

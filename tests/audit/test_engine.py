@@ -223,7 +223,7 @@ def test_adapters_stand_in_the_report_and_a_failing_one_is_a_row(undisturbed, tm
     )
     audited(config)
     ((title, rows),) = json.loads((tmp_path / "run/evidence.json").read_text())
-    assert "3 representatives of HILE" in title
+    assert "3 representatives of HILE under local methods" in title
     assert rows[0][0] == "method"
     assert [row[0] for row in rows[1:]] == ["protodash", "grad_cam"]
     assert rows[1][-1] == ""

@@ -91,7 +91,8 @@ def rows(compared):
 
 
 def test_there_is_a_row_per_method_and_one_for_pxgen(compared):
-    assert list(rows(compared)) == ["PXGen", "gradient", "noisy", "first", "second", "broken"]
+    names = ["PXGen", "gradient", "noisy", "first", "second", "broken", "shared work"]
+    assert list(rows(compared)) == names
     assert rows(compared)["gradient"]["access"] == "gradients"
     assert rows(compared)["first"]["seconds"] >= 0
 

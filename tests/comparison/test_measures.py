@@ -117,3 +117,35 @@ def test_what_is_shown_is_the_reconstruction_that_was_scored(settings):
         table = compare(model, X, None, [], groups, n_anchors=4)
         errors = ((table.anchors - table.reconstructions) ** 2).reshape(4, -1).mean(1)
         np.testing.assert_allclose(errors, scores[table.indices], rtol=1e-4)
+
+
+def test_pixels_where_both_maps_vanish_do_not_count():
+    rng = np.random.default_rng(0)
+    one, other = np.zeros((2, 3, 28, 28))
+    inside = np.s_[:, 10:18, 10:18]  # a digit on a black background, random inside: no agreement
+    one[inside], other[inside] = rng.random((2, 3, 8, 8))
+    assert abs(quality.map_correlation(one, other)) < 0.25
+    padded = [np.stack([row[10:18, 10:18] for row in maps]) for maps in (one, other)]
+    assert quality.map_correlation(one, other) == quality.map_correlation(*padded)
+    moved = np.roll(one, 9, axis=2)  # beside each other: they disagree
+    assert quality.map_correlation(one, moved) < -0.5
+    assert quality.map_correlation(one, 2 * one) == 1.0
+    assert np.isnan(quality.map_correlation(0 * one, 0 * one))
+    one[0, 0, 0] = np.nan  # an anchor without a map leaves the others theirs
+    assert quality.map_correlation(one, 2 * one) == 1.0
+
+
+def test_any_other_group_is_the_nearest_border():
+    pytest.importorskip("captum")
+    model = wrap(NET)
+    pxgen = PXGen(model, threshold=Fixed(BOUNDS)).fit()
+    found = LatentContrast(model, pxgen, n_steps=60).explain(X)
+    group = pxgen.explain(X).group
+    assert found.start_decision.tolist() == group.tolist()
+    assert "already" not in found.status
+    np.testing.assert_array_equal(found.end_decision != group, found.status == "found")
+    assert (found.status == "found").mean() > 0.9
+    for goal in ("HIHE", "HILE", "LIHE", "LILE"):
+        named = LatentContrast(model, pxgen, goal, n_steps=60).explain(X)
+        both = (named.status == "found") & (found.status == "found")
+        assert np.median(found.cost[both] / named.cost[both]) < 1.05

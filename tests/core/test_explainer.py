@@ -14,6 +14,7 @@ from alibi.exceptions import NotFittedError, PredictorCallError, PredictorReturn
 
 from pxgen_plugins import PXGen, groups
 from pxgen_plugins.criteria import MSE, Batch, FittedCriterion
+from pxgen_plugins.result import Result
 from pxgen_plugins.result.explanation import DEFAULT_DATA_PXGEN, from_json, read_json, write_json
 from pxgen_plugins.result.tables import anchor_table, write_parquet
 from pxgen_plugins.selection import Selection
@@ -44,7 +45,7 @@ def spread(vae, images):
 
 def test_the_result_is_alibis_explanation_with_all_documented_keys(vae, images):
     explanation = PXGen(vae, threshold=FEW).fit().explain(images)
-    assert type(explanation) is Explanation
+    assert isinstance(explanation, Explanation)
     assert explanation.data.keys() == DEFAULT_DATA_PXGEN.keys()
     assert explanation.meta["type"] == ["blackbox"]
     assert explanation.meta["explanations"] == ["global"]
@@ -97,6 +98,7 @@ def test_examples_are_the_pixels_of_representatives_and_strips(spread, images):
         *(i for g in found.groups.values() for r in g["representatives"].values() for i in r),
         *found.strips["delusion"],
         *found.strips["alignment"],
+        *(i for name in ("HILE", "LIHE") for i in Result.of(found).foremost(name, 20)),
     }
     assert set(found.examples["indices"]) == shown
     index = found.examples["indices"]

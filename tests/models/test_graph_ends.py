@@ -201,7 +201,7 @@ def test_other_results_are_one_part_by_name_or_refused():
         of_role("embed", {"z": MEAN, "loss": LOG_VAR}),
     ]
     assert all(torch.equal(one, MEAN) for one in taken)
-    with pytest.raises(ModelError, match=r"decode=lambda x: net\(x\)\['left'\]"):
+    with pytest.raises(ModelError, match=r"decode=lambda z: net\.decode\(z\)\['left'\]"):
         of_role("decode", {"left": MEAN, "right": LOG_VAR})
     for value in (MEAN + 1j, np.array([1j]), (MEAN, MEAN + 1j)):
         with pytest.raises(ModelError, match="real numbers"):

@@ -92,7 +92,8 @@ def build(
     examples = None
     if shape is not None:
         picked = [found for g in groups.values() for found in g["representatives"].values()]
-        wanted = np.unique(np.concatenate([*strips.values(), *picked])).astype(np.int64)
+        wrong = [np.flatnonzero(group == name) for name in ("HILE", "LIHE")]
+        wanted = np.unique(np.concatenate([*strips.values(), *picked, *wrong])).astype(np.int64)
         size = (2, len(wanted), *shape)
         arrays = rng.integers(0, 256, size).astype(np.uint8)
         if data_range is None:

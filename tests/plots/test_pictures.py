@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -9,10 +10,14 @@ import pytest
 from matplotlib.image import AxesImage
 
 from pxgen_plugins.plots import plot_alignment, plot_delusion, plot_representatives
+from pxgen_plugins.result import Result
 from pxgen_plugins.utils.errors import ParameterError
 
 pytestmark = pytest.mark.filterwarnings("error")
-STRIPS = {"delusion": plot_delusion, "alignment": plot_alignment}
+STRIPS = {
+    "delusion": partial(plot_delusion, selection="lowest"),
+    "alignment": partial(plot_alignment, selection="lowest"),
+}
 
 
 def images_of(*axes: Any) -> list[AxesImage]:
@@ -76,8 +81,44 @@ def test_values_group_label_and_id_stand_under_each_picture(
 
 
 def test_the_rising_criterion_is_named(build: Any, texts: Any) -> None:
-    assert "lowest 5 % of KLD, by rising MSE" in texts(plot_delusion(build())[0])
-    assert "lowest 5 % of MSE, by rising KLD" in texts(plot_alignment(build())[0])
+    assert "lowest 5 % of KLD, by rising MSE" in texts(STRIPS["delusion"](build())[0])
+    assert "lowest 5 % of MSE, by rising KLD" in texts(STRIPS["alignment"](build())[0])
+
+
+def planted(build: Any) -> tuple[Any, list[int], list[int]]:
+    """Five HILE and four LIHE anchors among 400 of HIHE, whose KLD is the lowest of all."""
+    rng = np.random.default_rng(1)
+    values = np.stack([rng.uniform(0.0, 0.1, 400), rng.uniform(0.0, 0.1, 400)], axis=1)
+    values[[301, 7, 200, 90, 33]] = [(0.5, 9.0), (0.6, 8.0), (0.7, 5.0), (1.0, 4.0), (1.9, 2.0)]
+    values[[5, 350, 60, 111]] = [(9.0, 0.2), (7.0, 0.3), (5.0, 0.5), (3.0, 1.0)]
+    return build(values), [301, 7, 200, 90, 33], [5, 350, 60, 111]
+
+
+def test_delusion_shows_planted_hile_anchors_sure_and_wrong_first(build: Any, texts: Any) -> None:
+    explanation, delusion, alignment = planted(build)
+    for plot, rows, group in (
+        (plot_delusion, delusion, "HILE"),
+        (plot_alignment, alignment, "LIHE"),
+    ):
+        (ax,) = plot(explanation)
+        above = images_of(ax)[: len(rows)]
+        assert len(ax.images) == 2 * len(rows)  # no picture of another group
+        for picture, row in zip(above, rows, strict=True):
+            np.testing.assert_array_equal(picture.get_array(), example(explanation, row)[0])
+        shown = texts(ax)
+        assert shown.count(group) == len(rows) + 1
+        assert "HIHE" not in shown
+    # those that another calibration may move come last, whatever their values
+    explanation.data["group_stability"][301] = 0.6
+    (ax,) = plot_delusion(explanation, 4)
+    for picture, row in zip(images_of(ax)[:4], [7, 200, 90, 33], strict=True):
+        np.testing.assert_array_equal(picture.get_array(), example(explanation, row)[0])
+
+
+def test_a_model_without_delusion_is_said_to_have_none(build: Any, texts: Any) -> None:
+    explanation = build(np.full((40, 2), 0.1))
+    assert "No anchor is in HILE (model delusion)." in texts(plot_delusion(explanation)[0])
+    assert "No anchor is in LIHE (aligned conception)." in texts(plot_alignment(explanation)[0])
 
 
 def test_the_caller_can_give_the_pictures(build: Any) -> None:
@@ -88,7 +129,9 @@ def test_the_caller_can_give_the_pictures(build: Any) -> None:
     (ax,) = plot_delusion(explanation, 3, images=pictures)
     shown = images_of(ax)
     assert len(shown) == 3
-    np.testing.assert_array_equal(shown[0].get_array(), pictures[explanation.strips["delusion"][0]])
+    np.testing.assert_array_equal(
+        shown[0].get_array(), pictures[Result.of(explanation).foremost("HILE")[0]]
+    )
     (ax,) = plot_delusion(explanation, 3, images=pictures, reconstructions=list(pictures / 2))
     np.testing.assert_array_equal(images_of(ax)[3].get_array(), shown[0].get_array() / 2)
 
@@ -114,7 +157,7 @@ def test_a_dataset_of_tensors_and_labels_is_taken(build: Any) -> None:
 
     explanation = build(shape=None)
     (ax,) = plot_alignment(explanation, 2, images=Data())
-    assert images_of(ax)[0].get_array()[0, 0] == explanation.strips["alignment"][0]
+    assert images_of(ax)[0].get_array()[0, 0] == Result.of(explanation).foremost("LIHE")[0]
 
 
 @pytest.mark.parametrize(
@@ -157,7 +200,7 @@ def test_flat_anchors_are_bars_or_curves(
     shown = by_gid(axes[0], "picture")
     assert len(shown) == 6 * (bars or 1)
     if not bars:
-        values = example(explanation, explanation.strips["alignment"][0]).reshape(-1)
+        values = example(explanation, Result.of(explanation).foremost("LIHE")[0]).reshape(-1)
         level = shown[0].get_ydata()
         assert np.argmin(level) == np.argmax(values)  # y runs downwards
         drawn = (level - level.max()) / (level.min() - level.max())

@@ -67,7 +67,7 @@ def test_the_legend_says_in_words_what_is_drawn(result: RemovalResult, texts: An
     shown = texts(plot_removal(result)[0])
     for words in (*result.rankings, "nothing removed, another seed", "other samples of it"):
         assert words in shown
-    assert "means over 3 seeds; bands: 95 % intervals" in shown
+    assert "means over 3 seeds; bands: 95 % t intervals" in shown
 
 
 def test_another_distance_is_drawn_when_asked_for(result: RemovalResult) -> None:

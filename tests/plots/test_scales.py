@@ -95,7 +95,7 @@ def test_every_point_is_counted_in_its_cell(points: Any) -> None:
 
 def test_blur_keeps_the_mass_and_levels_enclose_it() -> None:
     counts = np.random.default_rng(0).poisson(3.0, (40, 40))
-    smooth = blur(counts, 2.0)
+    smooth = blur(counts, (2.0, 2.0))
     assert smooth.sum() == pytest.approx(counts.sum())
     for share in (0.5, 0.95):
         (level,) = mass_levels(smooth, (share,))

@@ -98,7 +98,21 @@ def test_the_regions_say_count_share_and_interval(build: Any, texts: Any) -> Non
     for group in explanation.groups.values():
         low, high = (100 * end for end in group["interval"])
         assert f"{group['count']} ({100 * group['fraction']:.1f} %)" in shown
-        assert f"{low:.1f}\u2013{high:.1f} %" in shown
+        assert f"{low:.1f} % to {high:.1f} %" in shown
+    assert "Shares: 95 % intervals for other anchors and another calibration." in shown.replace(
+        "\n", " "
+    )
+
+
+def test_small_shares_and_their_intervals_are_no_zeros(build: Any, texts: Any) -> None:
+    explanation = build()
+    explanation.data["groups"]["HILE"] |= {
+        "count": 16, "fraction": 16 / 200_000, "interval": [4.9e-5, 1.27e-4]
+    }  # fmt: skip
+    shown = texts(plot_groups(explanation)[0])
+    assert "16 (<0.1 %" in shown
+    assert "0.005 % to 0.013 %" in shown
+    assert "0.0 %" not in shown
 
 
 def test_swapped_axes_swap_the_quadrants(build: Any, by_gid: Any) -> None:
@@ -228,6 +242,25 @@ def test_contours_hold_the_stated_shares_of_the_samples(build: Any, by_gid: Any)
         for one in contours.get_paths()
     ]
     assert shares == pytest.approx([0.95, 0.5], abs=0.03)
+
+
+def test_contours_stay_inside_hard_bounds_and_reach_up_to_them(build: Any, by_gid: Any) -> None:
+    # a rank is never above 1, a score never below 0, and many samples are near both
+    rng = np.random.default_rng(3)
+    reference = np.stack([rng.uniform(0.0, 1.0, 20_000), rng.exponential(1.0, 20_000)], axis=1)
+    explanation = build(rng.uniform(0.1, 1.0, (60, 2)), thresholds=(0.5, 0.5))
+    explanation.data["calibration"]["reference"] = reference
+    main = plot_groups(explanation, marginals=False, scale="linear")[0]
+    (contours,) = by_gid(main, "samples")
+    corners = np.concatenate([path.vertices for path in contours.get_paths()])
+    assert (corners >= reference.min(axis=0) - 1e-9).all()
+    assert (corners <= reference.max(axis=0) + 1e-9).all()
+    # the densest half of a uniform by an exponential: y below ln 2, whatever x
+    outer, inner = contours.get_paths()
+    assert np.median(inner.vertices[:, 1][inner.vertices[:, 1] > 0.1]) == pytest.approx(
+        np.log(2.0), abs=0.12
+    )
+    assert np.ptp(outer.vertices[:, 0]) > 0.99
 
 
 def _closed(path: Any) -> list[Any]:

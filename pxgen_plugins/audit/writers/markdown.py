@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from pxgen_plugins.audit.writers.base import Writer, register
 from pxgen_plugins.groups import GROUPS, INVALID
 from pxgen_plugins.result import Result
 from pxgen_plugins.utils.files import write_atomic
-from pxgen_plugins.utils.text import markdown_table, number, percent
+from pxgen_plugins.utils.text import markdown_table, number, percent, percent_interval
 
 __all__ = ["invalid_by_reason", "summary"]
 
@@ -147,7 +146,7 @@ def _groups(result: Result) -> list[str]:
     for name in GROUPS:
         group = result.groups[name]
         low, high = group.share_interval
-        interval = "n/a" if math.isnan(low) else f"{percent(low)} to {percent(high)}"
+        interval = percent_interval(low, high) or "n/a"
         rows.append([name, f"{group.count:,}", percent(group.fraction), interval])
     n_invalid = int(result.is_invalid.sum())
     if n_invalid:

@@ -17,6 +17,7 @@ from pxgen_plugins.groups import GROUPS, wilson_interval
 from pxgen_plugins.models.base import capabilities
 from pxgen_plugins.thresholds import MeanMax
 from pxgen_plugins.utils.seeds import derive
+from pxgen_plugins.utils.text import percent
 
 NAME = "known_groups"
 _PATH = "planted"  # of the seeds: another word would give other draws
@@ -137,7 +138,7 @@ def _row(
     if not len(codes):
         return Row.skip(NAME, case, "there are none")
     where = "outside HIHE" if belongs == _OUTSIDE else "in " + " or ".join(belongs)
-    shares = ", ".join(f"{name} {share:.1%}" for name, share in context.shares(codes).items())
+    shares = ", ".join(f"{name} {percent(share)}" for name, share in context.shares(codes).items())
     hits = np.isin(codes, [GROUPS.index(name) for name in belongs])
     note = f"{shares}; {note}" if note else shares
     return Row.share(NAME, case, f"share {where}", hits, note=note, **bounds)

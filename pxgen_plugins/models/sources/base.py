@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 from pxgen_plugins.models.base import CAPABILITIES, Model
+from pxgen_plugins.models.sources._wrappers import unwrapped
 from pxgen_plugins.utils.errors import ParameterError, caller, short_repr
 from pxgen_plugins.utils.registry import Registry
 from pxgen_plugins.utils.validation import nearest
 
 __all__ = ["REGISTRY", "Source", "is_of", "register", "wrap"]
 
+_MOST = 12  # names of methods in a message
 _KEYWORD = inspect.Parameter.KEYWORD_ONLY
 logger = logging.getLogger(__name__)
 
@@ -27,6 +30,7 @@ class Source:
         families: Classes whose arguments ``build`` takes as further options.
         roles: Of these arguments, the functions that ``build`` finds by itself.
         build: Function from the object, and keyword options, to a model.
+        advice: A sentence for who gives it the wrong options.
     """
 
     order: ClassVar[int] = 50
@@ -36,6 +40,7 @@ class Source:
         {"encode", "decode", "codebook", "log_prob", "embed", "sample"}
     )
     build: ClassVar[Callable[..., Any]]
+    advice: ClassVar[str] = ""
 
     @classmethod
     def matches(cls, obj: Any) -> bool:
@@ -60,8 +65,11 @@ def wrap(obj: Any, **options: Any) -> Any:
     autoencoders, UNets and pipelines of diffusers, and their folders; models of pythae; flows of
     zuko, nflows and normflows; a pair of a transformers model and its tokenizer; files of ONNX
     by role, ``{"encoder": path, "decoder": path}``; functions by role,
-    ``{"encode": f, "decode": g}``; modules with ``encode`` and ``decode``, and generators that know
-    their ``encoding_dims``; synthesizers of tables; and arrays or folders of generated instances.
+    ``{"encode": f, "decode": g}``; modules with methods or sub-modules that encode and decode, or
+    whose ``forward`` gives reconstruction, mean and log variance; generators, with
+    ``latent_shape``; modules with ``log_prob``; densities of scikit-learn; synthesizers of tables;
+    and arrays or folders of generated instances. Modules are taken out of ``DataParallel``,
+    ``DistributedDataParallel`` and ``torch.compile`` first.
 
     Args:
         obj: The object.
@@ -82,17 +90,51 @@ def wrap(obj: Any, **options: Any) -> Any:
         >>> type(model).__name__, model.origin
         ('Autoencoder', 'functions by role: encode, decode')
     """
+    obj, shell = unwrapped(obj)
     source = REGISTRY.first_match(obj)
     if source is not None:
         _check_options(source, options)
         model = source.build(obj, **options)
+        text = shell + "".join(f"; {one}" for one in getattr(model, "remarks", ()))
+        if text:
+            model.origin += text
         logger.info("%s: %s", type(model).__name__, model.origin)
         return model
     if _declares(obj) and not options:
         return obj
-    kinds = "; ".join(sorted(REGISTRY.get(name).what for name in REGISTRY.names()))
-    hint = "Use a family of pxgen_plugins.models by name, such as VAE(net, sample_shape=...)."
-    raise ParameterError("obj", f"one of: {kinds}", short_repr(obj), hint)
+    raise _unknown(obj, options)
+
+
+def _unknown(obj: Any, options: dict[str, Any]) -> ParameterError:
+    """Return the error for what no source recognises: what it has, and what to write instead."""
+    allowed = "a model, a module, functions by role, or samples"
+    if _declares(obj):
+        got = f"a {type(obj).__name__}, a model already, with options {', '.join(options)}"
+        return ParameterError("obj", "wrapped without options", got, "Pass it without them.")
+    if isinstance(obj, (str, os.PathLike)):
+        got = f"the path {short_repr(os.fspath(obj))}, where nothing is"
+        return ParameterError("obj", allowed, got, "Check the path.")
+    if isinstance(obj, Mapping):
+        got = f"a {type(obj).__name__} with keys {short_repr(list(obj))}"
+        hint = "Name functions by role: wrap({'encode': f, 'decode': g}, modules=net)."
+        return ParameterError("obj", allowed, got, hint)
+    if isinstance(obj, type):
+        got, hint = f"the class {obj.__name__}", f"Pass an instance: wrap({obj.__name__}(), ...)."
+        return ParameterError("obj", allowed, got, hint)
+    if isinstance(obj, (list, tuple)):
+        got, hint = f"a {type(obj).__name__} of {len(obj)}", "Of samples make one array: np.stack."
+        return ParameterError("obj", allowed, got, hint)
+    if callable(obj):
+        hint = (
+            "Say what it does, by role: wrap({'generator': f}, latent_shape=(100,), modules=net), "
+            "or SampleBank(f) for f(n, seed) -> n samples."
+        )
+        return ParameterError("obj", allowed, short_repr(obj), hint)
+    methods = [n for n in dir(obj) if not n.startswith("_") and callable(getattr(obj, n, None))]
+    got = f"a {type(obj).__name__} with "
+    got += "methods " + ", ".join(methods[:_MOST]) if methods else "no methods"
+    hint = "Name its functions by role: wrap({'encode': obj.f, 'decode': obj.g}, modules=net)."
+    return ParameterError("obj", allowed, got, hint)
 
 
 def _declares(obj: Any) -> bool:
@@ -109,9 +151,10 @@ def _check_options(source: type[Source], options: dict[str, Any]) -> None:
     for name in options:
         if name not in names:
             allowed = f"an option for {source.what}: " + (", ".join(names) or "none")
-            raise ParameterError(name, allowed, "an unknown option", nearest(name, names))
+            hint = " ".join(filter(None, (nearest(name, names), source.advice)))
+            raise ParameterError(name, allowed, "an unknown option", hint)
     for parameter in own:
         if parameter.default is parameter.empty and parameter.name not in options:
             allowed = f"given, for {source.what}"
-            hint = f"Pass {parameter.name}=... to wrap."
+            hint = source.advice or f"Pass {parameter.name}=... to wrap."
             raise ParameterError(parameter.name, allowed, "nothing", hint)

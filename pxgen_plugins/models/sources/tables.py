@@ -35,6 +35,10 @@ class Tables(Source):
 
     order = 80
     what = "a synthesizer of tables, with sample(n)"
+    advice = (
+        "Pass like=table, the training data; for samples that are arrays write "
+        "SampleBank(obj.sample)."
+    )
     families = (Tabular,)
     roles = frozenset()
     build = staticmethod(from_synthesizer)

@@ -14,7 +14,10 @@ from pxgen_plugins.audit.verdicts import Judgement
 from pxgen_plugins.result import Result
 from pxgen_plugins.utils.sequences import even_positions
 
-__all__ = ["choose_pictures"]
+__all__ = ["STRIP", "choose_pictures"]
+
+STRIP = 20
+"""HILE and LIHE anchors that the report shows as delusion and alignment."""
 
 _SAMPLE = 150  # anchors of each group whose pictures the report shows when they are brushed
 _EVIDENCE = 24
@@ -29,8 +32,8 @@ def choose_pictures(
 ) -> NDArray[np.int64]:
     """Return the anchors whose pictures the report shows.
 
-    These are representatives, strips, evidence against conditions, anchors that changed their
-    group, and a sample of each group. Of what cannot be read there is no picture.
+    These are representatives, HILE and LIHE anchors, strips, evidence against conditions, anchors
+    that changed their group, and a sample of each group. Of what cannot be read there is none.
 
     Args:
         anchors: The anchor set.
@@ -55,6 +58,7 @@ def _parts(
 ) -> Iterator[Any]:
     for judgement in judgements:
         yield judgement.anchors[:_EVIDENCE]
+    yield from (result.foremost(name, STRIP) for name in ("HILE", "LIHE"))
     yield from result.strips.values()
     if changes is not None:
         for moved in list(changes.ways.values())[:_WAYS]:

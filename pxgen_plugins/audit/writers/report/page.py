@@ -18,6 +18,7 @@ from pxgen_plugins.audit.escaping import visible
 from pxgen_plugins.audit.run_folder import NO_EVIDENCE, Evidence
 from pxgen_plugins.audit.verdicts import Judgement, overall_verdict
 from pxgen_plugins.audit.writers.report import sections
+from pxgen_plugins.audit.writers.report.choice_of_pictures import STRIP
 from pxgen_plugins.audit.writers.report.points import pack_points
 from pxgen_plugins.audit.writers.report.sections import LABEL, Detail
 from pxgen_plugins.audit.writers.report.sprites import Sprites, pack_pictures
@@ -43,7 +44,7 @@ _TRIES = (
     (100_000, 300_000, Detail(conditions=50, anchors=4, labels=20, rows=5, cell=40)),
 )
 _CARD_VALUES = 6  # criteria below a picture
-_MOST_STRIP = 40  # anchors
+_STRIPS = {"delusion": "HILE", "alignment": "LIHE"}
 _MOST_FIGURE = 600_000  # bytes
 _LONGEST = 400  # characters of a text from users, besides the texts that are anchors
 
@@ -113,7 +114,7 @@ def build_report(
             "n_tables_left": len(evidence.tables) - len(tables),
             "figure": _image_url(evidence.figure),
             "provenance": sections.provenance_section(manifest, result),
-            "strips": {k: at[:_MOST_STRIP].tolist() for k, at in result.strips.items()},
+            "strips": {k: result.foremost(name, STRIP).tolist() for k, name in _STRIPS.items()},
         }
         sprites = pack_pictures(examples, _anchors(context), picture_bytes)
         page = _render(manifest, result, judgements, context, sprites, point_bytes)

@@ -19,7 +19,7 @@ from pxgen_plugins.groups import GROUPS, INVALID
 from pxgen_plugins.plots.style import STYLES
 from pxgen_plugins.result import Group, Result
 from pxgen_plugins.utils.errors import ParameterError
-from pxgen_plugins.utils.text import number, percent, points
+from pxgen_plugins.utils.text import number, percent, percent_interval, points
 
 __all__ = [
     "LABEL",
@@ -139,10 +139,9 @@ def invalid_section(result: Result) -> list[dict[str, str]]:
 
 def intervals_note(result: Result) -> str:
     """Return what the intervals are for, and how far another calibration would move shares."""
-    if result.calibration is None:
-        return "Intervals are at 95 %, for other anchors."
-    noise = f" {result.calibration.noise}." if result.calibration.noise else ""
-    return f"Intervals are at 95 %, for {result.calibration.interval_source}.{noise}"
+    noise = "" if result.calibration is None else result.calibration.noise
+    text = f"Intervals are at 95 %, for {result.interval_source}."
+    return f"{text} {noise}." if noise else text
 
 
 def groups_section(result: Result) -> list[dict[str, Any]]:
@@ -184,9 +183,7 @@ def interval_words(interval: Any) -> str:
         >>> interval_words([0.1, 0.25]), interval_words(None)
         ('10.0 % to 25.0 %', '')
     """
-    if interval is None or any(end is None or not math.isfinite(end) for end in interval):
-        return ""
-    return f"{percent(interval[0])} to {percent(interval[1])}"
+    return "" if interval is None else percent_interval(*interval)
 
 
 def labels_section(result: Result, detail: Detail) -> dict[str, Any]:

@@ -14,12 +14,12 @@ from PIL import Image, features
 
 from pxgen_plugins.audit.escaping import visible
 from pxgen_plugins.result import Examples
+from pxgen_plugins.utils.thumbnails import drawable
 
 __all__ = ["Cell", "Sheet", "Sprites", "pack_pictures"]
 
 _MOST = 1_000  # anchors with pictures
 _SHEET_SIDE = 4_096
-_BAR_HEIGHT, _BAR_WIDTH = 48, 96
 _TEXT_LENGTH = 1_000
 # Longest side of a picture, and the quality (None: lossless); the first that fits is taken.
 _TRIES: tuple[tuple[int, int | None], ...] = ((96, None), (96, 85), (96, 70), (64, 70), (48, 60))
@@ -126,7 +126,9 @@ def pack_pictures(examples: Examples | None, wanted: Sequence[int], budget: int)
     pairs = [examples.anchors[order]]
     if examples.reconstructions is not None:
         pairs.append(examples.reconstructions[order])
-    both = _drawable(np.stack(pairs, axis=1))
+    stack = np.stack(pairs, axis=1)
+    flat = drawable(stack.reshape(-1, *stack.shape[2:]))
+    both = flat.reshape(*stack.shape[:2], *flat.shape[1:])
     kept = len(order)
     while kept:
         for side, quality in _TRIES:
@@ -164,35 +166,6 @@ def _lines(text: Any) -> str:
     if len(visible_text) <= _TEXT_LENGTH:
         return visible_text
     return visible_text[: _TEXT_LENGTH - 1] + "…"
-
-
-def _drawable(pixels: NDArray[Any]) -> Pixels:
-    """Return (e, each, h, w, c) with c 1 or 3."""
-    if pixels.dtype != np.uint8:
-        finite = pixels[np.isfinite(pixels)]
-        low, high = (float(finite.min()), float(finite.max())) if len(finite) else (0.0, 1.0)
-        unit = (np.nan_to_num(pixels, nan=low) - low) / ((high - low) or 1.0)
-        pixels = np.rint(255 * np.clip(unit, 0, 1)).astype(np.uint8)
-    shape = pixels.shape[2:]
-    if len(shape) == 2 and min(shape) > 3:
-        return pixels[..., None]
-    if len(shape) == 3 and shape[0] in (1, 3) and min(shape[1:]) > 3:
-        return np.moveaxis(pixels, 2, -1)
-    if len(shape) == 3 and shape[2] in (1, 3, 4) and min(shape[:2]) > 3:
-        return pixels[..., :3] if shape[2] == 4 else pixels
-    return _bars(pixels.reshape(*pixels.shape[:2], -1))
-
-
-def _bars(flat: Pixels) -> Pixels:
-    """Draw (e, each, d) as bars from below, bright on dark; neighbours share a bar."""
-    width = min(flat.shape[-1], _BAR_WIDTH)
-    edges = np.linspace(0, flat.shape[-1], width + 1).astype(int)[:-1]
-    sizes = np.diff([*edges, flat.shape[-1]])
-    means = np.add.reduceat(flat.astype(np.float64), edges, axis=-1) / sizes
-    means = np.repeat(means, max(1, _BAR_HEIGHT // width), axis=-1)
-    level = _BAR_HEIGHT * (1 - means / 255)
-    lit = np.arange(_BAR_HEIGHT)[:, None] >= level[..., None, :]
-    return np.where(lit, 220, 40).astype(np.uint8)[..., None]
 
 
 def _sheets(

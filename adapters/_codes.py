@@ -33,7 +33,7 @@ def draw_codes(model: Any, n: int, seed: int) -> Tensor:
     if prior == "uniform":
         generator = torch.Generator().manual_seed(seed)
         return 2 * torch.rand(n, *shape, generator=generator) - 1
-    if not getattr(model, "autoencodes", False):
+    if hasattr(model, "prior") or not getattr(model, "autoencodes", False):
         return normal_rows(0, n, shape, seed)
     if "sample" in capabilities(model):
         with torch.no_grad():

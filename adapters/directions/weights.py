@@ -129,7 +129,9 @@ def affine_matrix(first: FirstLayer, fold: bool) -> Floats:
         scale = (norm.running_var.detach().double() + norm.eps).rsqrt()
         if norm.weight is not None:
             scale = scale * norm.weight.detach().double()
-        matrix = matrix * scale.cpu().numpy()[:, None, None]
+        # a linear layer before it holds the positions of a channel one after the other
+        channels = matrix.reshape(len(scale), -1, matrix.shape[-1])
+        matrix = channels * scale.cpu().numpy()[:, None, None]
     flat: Floats = matrix.reshape(-1, matrix.shape[-1])
     return flat
 

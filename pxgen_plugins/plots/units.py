@@ -97,9 +97,8 @@ def _draw_dissection(
         rows = (q <= _RATE) == sure
         dots = right.scatter(iou[rows, column], effect[rows], s=16, color=colour, linewidths=0)
         dots.set_gid(f"units:{sure}")
-    for unit in np.argsort(-np.abs(effect), kind="stable")[:3].tolist() + [
-        int(iou[:, column].argmax())
-    ]:
+    strongest = np.argsort(-np.abs(effect), kind="stable")[:3].tolist()
+    for unit in sorted({*strongest, int(iou[:, column].argmax())}):
         right.annotate(
             str(unit), (iou[unit, column], effect[unit]), xytext=(4, 2),
             textcoords="offset points", fontsize=TINY, color=MUTED,

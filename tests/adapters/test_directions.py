@@ -155,10 +155,12 @@ def test_a_batch_norm_and_convolutions_count_as_the_matrix_they_are():
         (nn.ConvTranspose2d(6, 4, 3), (6, 1, 1)),
         (nn.Conv2d(6, 4, 1), (6, 1, 1)),
         (nn.Linear(6, 4), (6,)),
+        (nn.Sequential(nn.Linear(6, 12), nn.Unflatten(1, (4, 3, 1))), (6,)),
     ):
         norm = (nn.BatchNorm1d if isinstance(layer, nn.Linear) else nn.BatchNorm2d)(4)
         with torch.no_grad():
-            layer.weight.copy_(torch.randn(layer.weight.shape, generator=generator))
+            weight = next(layer.parameters())
+            weight.copy_(torch.randn(weight.shape, generator=generator))
             norm.running_var.copy_(torch.rand(4, generator=generator) * 9 + 0.1)
             norm.weight.copy_(torch.randn(4, generator=generator))
         net = nn.Sequential(layer, norm)

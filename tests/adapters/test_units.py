@@ -123,8 +123,8 @@ def test_painting_changes_the_place_and_nothing_else():
     mask = np.zeros((SIDE, SIDE))
     mask[5:7, 3:6] = 1.0
     painting = paint(model, z, Brush(mask, 3, "typical"), "units")
-    np.testing.assert_allclose(painting.images[:, 0, 5:7, 3:6] - painting.before[:, 0, 5:7, 3:6], 1.0,
-                               atol=1e-6)  # fmt: skip
+    moved = painting.images - painting.before
+    np.testing.assert_allclose(moved[:, 0, 5:7, 3:6], 1.0, atol=1e-6)
     assert (painting.change_outside < 1e-6).all()
     decoy = paint(model, z, Brush(mask, 6, 9.0), "units")
     np.testing.assert_array_equal(decoy.images, decoy.before)

@@ -80,7 +80,7 @@ DEFAULT_DATA_UNIT_DISSECTION: dict[str, Any] = {
   a concept that does not occur; ``effect_interval``: (u, c, 2), 95%; ``outside``: (u, c), mean
   absolute change of the instance where the concept was not, in units of the data. ``off``: what
   "off" means.
-- ``units``: int64 (t,), the units with the highest IoU that are shown; ``top_images``: float32
+- ``units``: int64 (t,), the units that are shown, those with a concept first; ``top_images``: float32
   (t, s, *sample_shape), the five instances on which each fires most, ``top_maps``: float32
   (t, s, h, w), its map there, at the layer's size.
 - ``n_codes``: instances looked at; ``invalid``, ``reasons``: indices of anchors left out, and why.
@@ -181,7 +181,11 @@ class UnitDissection(Adapter):
         share = masks.double().mean(dim=(0, 2, 3)).numpy()
         rates = q_values(match.iqr, np.stack([one.iqr for one in null]))
         shares = np.geomspace(1.0, 1e-3, self.n_levels)
-        shown = np.argsort(-match.iou.max(axis=1), kind="stable")[: self.n_shown]
+        labels = self._labels(match.iou, match.iqr, rates)
+        # units with a concept first, each by how far its match is above that of other masks
+        above = (match.iou - np.mean([one.iou for one in null], axis=0)).max(axis=1)
+        rank = above + np.array([bool(label) for label in labels])
+        shown = np.argsort(-rank, kind="stable")[: self.n_shown]
         values = off_values(self.off, means, lows)
         return {
             "layer": units.name,
@@ -193,7 +197,7 @@ class UnitDissection(Adapter):
             "level_share": shares[match.level],
             "null_iou": np.mean([one.iou for one in null], axis=0),
             "q_value": rates,
-            "label": self._labels(match.iou, match.iqr, rates),
+            "label": labels,
             "concept_share": share,
             **self._effects(units, z[: self.n_effect], values),
             **self._top(units, z, shown, strongest),

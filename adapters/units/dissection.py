@@ -80,7 +80,7 @@ DEFAULT_DATA_UNIT_DISSECTION: dict[str, Any] = {
   a concept that does not occur; ``effect_interval``: (u, c, 2), 95%; ``outside``: (u, c), mean
   absolute change of the instance where the concept was not, in units of the data. ``off``: what
   "off" means.
-- ``units``: int64 (t,), the units that are shown, those with a concept first; ``top_images``: float32
+- ``units``: int64 (t,), the units that are shown, with a concept first; ``top_images``: float32
   (t, s, *sample_shape), the five instances on which each fires most, ``top_maps``: float32
   (t, s, h, w), its map there, at the layer's size.
 - ``n_codes``: instances looked at; ``invalid``, ``reasons``: indices of anchors left out, and why.

@@ -25,8 +25,9 @@ help:  ## print this list
 demo: $(VENV)/.demo  ## set up, then explain a VAE of MNIST zeros with 56,000 anchors
 	$(BIN)/python examples/mnist_zeros.py
 
-demo-compare: $(VENV)/.compare  ## set up, then put every method beside PXGen's groups: table and figure
+demo-compare: $(VENV)/.compare  ## set up, then put every method beside PXGen's groups, and a VAE beside a GAN
 	$(BIN)/python examples/compare_mnist.py
+	$(BIN)/python examples/vae_vs_gan.py
 
 demo-audit: $(VENV)/.audit  ## set up, then audit a model, a damaged copy of it, and compare them
 	$(BIN)/python examples/audit_mnist.py
@@ -108,7 +109,7 @@ $(VENV)/.demo: pyproject.toml constraints.txt | $(BIN)/python
 	touch $@
 
 $(VENV)/.compare: pyproject.toml constraints.txt | $(BIN)/python
-	$(INSTALL) -e '.[captum,latent,views]'
+	$(INSTALL) -e '.[captum,latent,views,aix360]'
 	touch $@ $(VENV)/.demo
 
 $(VENV)/.audit: pyproject.toml constraints.txt | $(BIN)/python

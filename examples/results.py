@@ -187,6 +187,13 @@ COMMANDS = (
         quick="--quick --n-anchors 200",
     ),
     Command(
+        "vae_vs_gan",
+        "python examples/vae_vs_gan.py",
+        6,
+        files=_names("vae_vs_gan"),
+        quick="--quick --n-digits 20 --n-odd 2 --n-reference 60",
+    ),
+    Command(
         "soft_intro_vae",
         f"python examples/soft_intro_vae.py --data ../shared/{_CIFAR} "
         "--weights examples/weights/soft_intro_vae.safetensors",

@@ -8,9 +8,10 @@ from typing import Any
 from pxgen_plugins.criteria import for_model
 from pxgen_plugins.criteria.base import REGISTRY
 from pxgen_plugins.models.base import CAPABILITIES, capabilities, properties
+from pxgen_plugins.models.runtime import Autocast
 from pxgen_plugins.utils.html import rows_card
 
-__all__ = ["Description", "describe"]
+__all__ = ["Description", "describe", "model_summary"]
 
 
 @dataclass(frozen=True)
@@ -92,3 +93,14 @@ def describe(model: Any) -> Description:
         extrinsic=tuple(for_model(model, "extrinsic")),
         missing=missing,
     )
+
+
+def model_summary(model: Any) -> dict[str, Any]:
+    """Return what a reader of the explanation must know of the model."""
+    have = capabilities(model)
+    family = type(model.wrapped if isinstance(model, Autocast) else model)
+    return {
+        "family": family.__name__,
+        "capabilities": sorted(have),
+        "latent_access": bool(have & {"encode", "embed", "codes"}),
+    }

@@ -8,12 +8,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from pxgen_plugins import __version__, saving, scoring, thresholds
+from pxgen_plugins import __version__, defaults, saving, scoring
 from pxgen_plugins.anchors import open_for
 from pxgen_plugins.criteria.base import KINDS
 from pxgen_plugins.criteria.fitted_criterion import FittedCriterion
 from pxgen_plugins.criteria.parsing import as_list, settings
-from pxgen_plugins.criteria.parsing import parse as parse_criteria
+from pxgen_plugins.description import model_summary
+from pxgen_plugins.estimate import Estimate, estimate, warn_if_long
 from pxgen_plugins.groups import RULES
 from pxgen_plugins.host import (
     Explainer,
@@ -23,9 +24,8 @@ from pxgen_plugins.host import (
     PredictorHolder,
     warn_version,
 )
-from pxgen_plugins.models import BlackBox, capabilities
-from pxgen_plugins.models.predictor import as_model, is_function, sample_shape
-from pxgen_plugins.models.runtime import Autocast
+from pxgen_plugins.models import BlackBox
+from pxgen_plugins.models.predictor import as_model, sample_shape
 from pxgen_plugins.representatives import parse
 from pxgen_plugins.result.assembly import assemble
 from pxgen_plugins.result.explanation import DEFAULT_META_PXGEN, build
@@ -36,6 +36,8 @@ from pxgen_plugins.utils.errors import ParameterError, caller, short_repr
 from pxgen_plugins.utils.files import plain
 
 __all__ = ["PXGen"]
+
+_NOT_ARGUMENTS = ("chosen", "pxgen_plugins_version")  # of the parameters in the metadata
 
 
 class PXGen(PredictorHolder, Explainer, FitMixin):  # type: ignore[misc]  # alibi's attrs classes are untyped
@@ -52,6 +54,9 @@ class PXGen(PredictorHolder, Explainer, FitMixin):  # type: ignore[misc]  # alib
             ``extrinsic``.
         intrinsic: One or several intrinsic criteria: a registered name, a mapping with ``"name"``
             and parameters, or a Criterion. For a callable predictor: the names of its columns.
+            None chooses by what the model can do and what that costs it, as do ``extrinsic`` and
+            ``threshold`` (see :mod:`pxgen_plugins.defaults`): the paper's criteria and rule for a
+            model with a posterior. ``meta["params"]["chosen"]`` says what was chosen, and why.
         extrinsic: Likewise, extrinsic.
         threshold: A rule of :mod:`pxgen_plugins.thresholds`, its name, or a mapping with its
             ``"name"``.
@@ -97,8 +102,8 @@ class PXGen(PredictorHolder, Explainer, FitMixin):  # type: ignore[misc]  # alib
     def __init__(
         self,
         predictor: Any,
-        intrinsic: Any = "kld",
-        extrinsic: Any = "mse",
+        intrinsic: Any = None,
+        extrinsic: Any = None,
         threshold: Any = None,
         selectors: Any = ("k_center", "k_dispersion"),
         n_representatives: int = 10,
@@ -130,10 +135,10 @@ class PXGen(PredictorHolder, Explainer, FitMixin):  # type: ignore[misc]  # alib
         self.examples = examples
         if examples is not None:
             self.examples = validation.boolean(examples, "examples")
-        self.threshold = thresholds.make(thresholds.MeanMax() if threshold is None else threshold)
         self.choices = parse(selectors, space, standardize)
         self.sampler = sampler
-        self.criteria = parse_criteria(intrinsic, extrinsic, is_function(predictor))
+        choice = defaults.choose(predictor, intrinsic, extrinsic, threshold)
+        self.criteria, self.threshold = choice.criteria, choice.threshold
         kinds = [criterion.kind for criterion in self.criteria]
         several = max(kinds.count(kind) for kind in KINDS) > 1
         if rule == "mean" and several and not self.threshold.samples:
@@ -160,10 +165,31 @@ class PXGen(PredictorHolder, Explainer, FitMixin):  # type: ignore[misc]  # alib
             "device": self.device,
             "seed": self.seed,
             "verbose": verbose,
+            "chosen": choice.reasons,
             "pxgen_plugins_version": __version__,
         }
         self._update_metadata(params, params=True)
         self.reset_predictor(predictor)
+
+    @caller("PXGen.estimate")
+    def estimate(
+        self, X: Any = None, n: int | None = None, *, n_reference: int | None = None
+    ) -> Estimate:
+        """Return what :meth:`fit` and :meth:`explain` will cost, before they are spent.
+
+        Args:
+            X: The anchors, whose first ones are timed; anything :meth:`explain` takes.
+            n: How many anchors, without ``X``; with neither, 1,000.
+            n_reference: Instances of reference data, where something uses it; None takes n.
+
+        Cost: a few timed instances, seconds; no long loop is run to its end.
+        """
+        scorer = self.scorer()
+        anchors = None if X is None else open_for(scorer.model, X)
+        if n is not None or anchors is None:
+            n = validation.integer(1_000 if n is None else n, "n", minimum=0)
+        count = len(anchors) if n is None and anchors is not None else n or 0
+        return estimate(scorer, self.threshold, count, anchors, n_reference)
 
     @caller("PXGen.fit")
     def fit(self, X: Any = None, columns: Any = None, *, anchors_range: Any = None) -> PXGen:
@@ -188,6 +214,8 @@ class PXGen(PredictorHolder, Explainer, FitMixin):  # type: ignore[misc]  # alib
         self.threshold.check_reference(X)
         named = {"columns": columns, "anchors_range": anchors_range}
         parts = scoring.divide(scorer, X, self.threshold.source == "reference", self.seed, **named)
+        n = sum(len(part) for part in (parts.learning, parts.thresholds) if part is not None)
+        warn_if_long("PXGen.fit", scorer, self.threshold, parts.thresholds or parts.learning, n)
         fit_criteria(scorer, parts.learning, self.seed, self.verbose)
         settings = {} if parts.thresholds is None else {"reference": parts.thresholds}
         calibration = self.threshold.calibrate(scorer, self.seed, self.verbose, **settings)
@@ -236,6 +264,7 @@ class PXGen(PredictorHolder, Explainer, FitMixin):  # type: ignore[misc]  # alib
         anchors = open_for(
             scorer.model, X, labels=labels, ids=ids, columns=columns, anchors_range=anchors_range
         )
+        warn_if_long("PXGen.explain", scorer, None, anchors)
         scores = scorer.score(anchors, self.verbose)
         result = assemble(
             scores,
@@ -251,7 +280,7 @@ class PXGen(PredictorHolder, Explainer, FitMixin):  # type: ignore[misc]  # alib
         meta = copy.deepcopy(self.meta)
         meta["params"]["n_anchors"] = len(anchors)
         meta["params"]["anchors"] = anchors.describe()
-        meta["params"]["model"] = _model_summary(scorer.model)
+        meta["params"]["model"] = model_summary(scorer.model)
         return build(meta, result.to_data(), copy_arrays=False)
 
     @caller("PXGen")
@@ -308,13 +337,14 @@ class PXGen(PredictorHolder, Explainer, FitMixin):  # type: ignore[misc]  # alib
             ParameterError: When the folder is not readable, or an override is needed.
         """
         saved = saving.read(path)
-        params = {k: v for k, v in saved.params.items() if k != "pxgen_plugins_version"}
+        params = {k: v for k, v in saved.params.items() if k not in _NOT_ARGUMENTS}
         try:
             explainer = cls(predictor, **{**params, **overrides})
         except (ParameterError, TypeError) as error:
             hint = f"Pass what JSON cannot hold to load, as in load(path, model, space=f): {error}"
             got = short_repr(str(path))
             raise ParameterError("settings", "complete without callables", got, hint) from error
+        explainer.meta["params"]["chosen"] = saved.params.get("chosen", {})
         warn_version(saved.params.get("pxgen_plugins_version"))
         explainer._shape = saved.sample_shape if explainer._shape is None else explainer._shape
         explainer.calibration = saved.calibration
@@ -362,14 +392,3 @@ class PXGen(PredictorHolder, Explainer, FitMixin):  # type: ignore[misc]  # alib
         if state["_predictor"] is None:  # a sampler would carry the model along
             state["sampler"] = None
         return state
-
-
-def _model_summary(model: Any) -> dict[str, Any]:
-    """Return what a reader of the explanation must know of the model."""
-    have = capabilities(model)
-    family = type(model.wrapped if isinstance(model, Autocast) else model)
-    return {
-        "family": family.__name__,
-        "capabilities": sorted(have),
-        "latent_access": bool(have & {"encode", "embed", "codes"}),
-    }

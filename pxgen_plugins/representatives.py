@@ -56,8 +56,8 @@ def parse(
             :mod:`pxgen_plugins.selection`.
             ``outliers`` is cut, group by group, to what the group has beyond the wanted number.
         space: Space of those that name none: ``"criterion"``, ``"latent"`` (codes),
-            ``"pixel"``, ``"anchor_value"``, or a callable from a batch as the model takes it to
-            features with one row per anchor.
+            ``"pixel"`` (the elements; of a table, its own features), ``"anchor_value"``, or a
+            callable from a batch as the model takes it to features with one row per anchor.
         standardize: See :class:`Choice`.
 
     Raises:
@@ -191,7 +191,7 @@ def _features(
             require(scorer.model, [code], "Use space='criterion' or 'pixel'.")
         return scorer.features(anchors, members, lambda batch: batch.code)
     if space == "pixel":
-        return scorer.features(anchors, members, lambda batch: batch.x)
+        return scorer.features(anchors, members, lambda batch: batch.comparable(batch.x))
     return scorer.features(anchors, members, lambda batch: space(batch.x))
 
 

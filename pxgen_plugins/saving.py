@@ -16,7 +16,7 @@ from pxgen_plugins.thresholds import Calibration
 from pxgen_plugins.utils.errors import ParameterError, short_repr
 from pxgen_plugins.utils.files import checksum, read_regular, write_atomic
 from pxgen_plugins.utils.json_files import read_json
-from pxgen_plugins.utils.limits import RUN_ARRAYS
+from pxgen_plugins.utils.limits import RUN_ARRAYS, LimitError
 from pxgen_plugins.utils.tensors import parse_tensors
 
 __all__ = ["ExplainerState", "read", "write"]
@@ -110,6 +110,10 @@ def read(path: str | os.PathLike[str]) -> ExplainerState:
         if saved is not None:
             arrays, _ = parse_tensors(blob)
             calibration = _calibration(arrays, saved)
+    except LimitError as error:
+        got = f"{short_repr(str(folder / _ARRAYS))} ({error})"
+        hint = "Raise the limit where you trust the file."
+        raise ParameterError("path", "within the limit", got, hint) from error
     except Exception as error:  # safetensors raises its own type, and files may be damaged
         hint = f"Save the explainer again ({type(error).__name__}: {str(error)[:100]})."
         got = short_repr(str(folder / (_SETTINGS if saved is None else _ARRAYS)))
@@ -136,7 +140,7 @@ def _settings(folder: Path) -> dict[str, Any]:
             return {"calibration": None, **content}
         got = f"format {content['format']!r}"
     except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
-        got = f"{short_repr(str(folder))} ({type(error).__name__})"
+        got = f"{short_repr(str(folder))} ({type(error).__name__}: {str(error)[:200]})"
     raise ParameterError("path", allowed, got, hint)
 
 

@@ -35,6 +35,22 @@ def test_the_comparison_has_a_row_per_method(example, tmp_path):
     assert (tmp_path / "comparison.png").stat().st_size > 10_000
 
 
+@pytest.mark.slow
+def test_a_vae_and_a_gan_have_a_row_for_every_method(example, tmp_path):
+    for package in ("captum", "lime", "shap"):
+        pytest.importorskip(package)
+    small = ["--quick", "--n-digits", "20", "--n-odd", "2", "--n-reference", "60"]
+    example("vae_vs_gan").main([*small, "--output", str(tmp_path)])
+    content = json.loads((tmp_path / "vae_vs_gan.json").read_text())
+    rows = {(row["model"], row["method"]): row for row in content["table"]}
+    assert len(rows) == len(content["table"]) > 50
+    assert {rows[name, "GradCAM"]["error"] for name in ("VAE", "DCGAN")} == {None}
+    # a GAN has no posterior: what asks for one says so, everything else runs
+    assert "encode" in rows["DCGAN", "VAE-TracIn"]["error"]
+    assert {"VAE / anchors", "DCGAN / anchors", "VAE / DCGAN"} == set(content["distances"])
+    assert (tmp_path / "vae_vs_gan.png").stat().st_size > 10_000
+
+
 def test_pxgen_stands_in_a_loop_over_alibis_explainers(example, tmp_path):
     example("alibi_workflow").main(["--n-anchors", "60", "--output", str(tmp_path)])
     found = {path.stem for path in tmp_path.iterdir()}

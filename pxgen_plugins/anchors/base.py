@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pxgen_plugins.anchors._shapes import fit_shape
 from pxgen_plugins.utils.errors import AnchorError, MissingDependencyError, warn
 from pxgen_plugins.utils.invisible import escape_invisible
-from pxgen_plugins.utils.redaction import redact
+from pxgen_plugins.utils.redaction import redact, without_addresses
 from pxgen_plugins.utils.registry import Registry
 
 __all__ = [
@@ -246,5 +246,5 @@ def reason(error: BaseException | str) -> str:
         'ValueError: bad\\nfile'
     """
     text = error if isinstance(error, str) else f"{type(error).__name__}: {error}"
-    text = escape_invisible(redact(text))
+    text = escape_invisible(without_addresses(redact(text)))
     return text if len(text) <= _LONGEST_REASON else text[:_LONGEST_REASON] + "..."

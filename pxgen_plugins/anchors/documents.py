@@ -121,7 +121,7 @@ def _columns(X: Any, named: Columns) -> FileColumns | None:
         return _table_columns(X, named)
     if isinstance(X, np.ndarray) and X.dtype.kind not in "UO":
         return None
-    if not isinstance(X, Iterable) or isinstance(X, bytes):
+    if not isinstance(X, Iterable) or isinstance(X, (bytes, set, frozenset)):  # no order
         raise AnchorError("X", "texts", short_repr(X), _HINT)
     if hasattr(X, "dtype") and not isinstance(X, np.ndarray) and not hasattr(X, "to_list"):
         return None  # a tensor

@@ -90,7 +90,7 @@ class FrameAnchors(Anchors):
         """Return the anchors in the data frame ``X``, of which the user named columns."""
         if _is_arrow(X):
             pandas = library("pandas", "pandas")
-            X = X.to_arrow() if hasattr(X, "to_arrow") else X
+            X = _without_views(X.to_arrow() if hasattr(X, "to_arrow") else X)
             X = X.to_pandas(types_mapper=pandas.ArrowDtype)
         X = X.copy(deep=False)
         X.columns = [str(name) for name in X.columns]
@@ -135,6 +135,22 @@ def _is_arrow(X: Any) -> bool:
     if arrow is not None and isinstance(X, arrow.Table):
         return True
     return polars is not None and isinstance(X, polars.DataFrame)
+
+
+def _without_views(table: Any) -> Any:
+    """Return a table of pyarrow without its view types, which polars gives and few kernels take."""
+    import pyarrow as pa
+
+    plain = {"string_view": pa.large_string(), "binary_view": pa.large_binary()}
+    for at, field in enumerate(table.schema):
+        kind, column = str(field.type), table.column(at)
+        if kind in plain:
+            table = table.set_column(at, field.name, column.cast(plain[kind]))
+        elif kind.startswith(("list_view", "large_list_view")):
+            # their cast loses the last row in pyarrow 25
+            lists = pa.array(column.to_pylist(), pa.large_list(field.type.value_type))
+            table = table.set_column(at, field.name, lists)
+    return table
 
 
 def index_names(table: Any) -> list[str]:

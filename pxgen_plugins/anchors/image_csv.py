@@ -63,7 +63,8 @@ class ImageCsvAnchors(FolderAnchors):
             hint = "Write one line for each image."
             raise AnchorError("X", "a CSV file that lists images", "none", hint)
         self._find_form(sample_shape, pictures)
-        self.ids = as_labels(self._names, len(self._names), "ids")
+        ids = [name or f"no path in record {i}" for i, name in enumerate(self._names, 1)]
+        self.ids = as_labels(ids, len(ids), "ids")
         places = origins([columns.names["path"]], columns.names)
         set_labels(self, columns.cells, {"ids": "the paths"} | places, named)
 

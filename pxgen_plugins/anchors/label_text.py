@@ -173,7 +173,7 @@ def _check_size(texts: Sequence[str | bytes], parameter: str) -> None:
 
 def _flat(values: Any) -> list[Any] | NDArray[Any] | None:
     """Return ``values`` as a list or a one-dimensional array; None if they are neither."""
-    if isinstance(values, (str, bytes, Mapping)):
+    if isinstance(values, (str, bytes, Mapping, set, frozenset)):  # a set has no order
         return None
     if hasattr(values, "detach"):
         values = values.detach().cpu()

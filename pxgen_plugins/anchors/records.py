@@ -18,7 +18,7 @@ from pxgen_plugins.anchors.text_columns import size_of, text_column
 from pxgen_plugins.utils.errors import AnchorError, short_repr, warn
 from pxgen_plugins.utils.files import open_regular
 from pxgen_plugins.utils.json_files import parse_json
-from pxgen_plugins.utils.limits import LINE, TEXT_FILE, TEXTS, Room
+from pxgen_plugins.utils.limits import LINE, TEXT_FILE, TEXTS, LimitError, Room
 
 __all__ = [
     "SUFFIXES",
@@ -311,7 +311,7 @@ def _place(names: Sequence[str], name: str) -> int:
 def _unreadable(path: Path, allowed: str, error: Exception, hint: str) -> AnchorError:
     if isinstance(error, ImportError):
         raise error
-    plain = type(error) is ValueError  # of this module: the text says it all
+    plain = type(error) in (ValueError, LimitError)  # of ours: the text says it all
     got = f"{short_repr(str(path))}: {reason(str(error) if plain else error)}"
     return AnchorError("X", allowed, got, hint)
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from pxgen_plugins.utils.files import checksum, read_regular, write_atomic
+from pxgen_plugins.utils.files import checksum, file_checksum, read_regular, write_atomic
 from pxgen_plugins.utils.json_files import read_json
 from pxgen_plugins.utils.limits import Limit
 
@@ -24,7 +24,7 @@ def write_checksums(folder: Path, names: Iterable[str]) -> None:
         OSError: When a file cannot be read, or the list not written.
     """
     found = (name for name in sorted(names) if os.path.lexists(folder / name))
-    files = {name: checksum(read_regular(folder / name)) for name in found}
+    files = {name: file_checksum(folder / name) for name in found}
     content = {"files": files, "checksum": _of_list(files)}
     write_atomic(folder / CHECKSUMS, (json.dumps(content, indent=1) + "\n").encode(), root=folder)
 

@@ -13,7 +13,6 @@ from pxgen_plugins.audit.run_folder import remove_verdict
 from pxgen_plugins.audit.writers.base import file_names
 from pxgen_plugins.utils.errors import ParameterError, short_repr
 from pxgen_plugins.utils.files import plain
-from pxgen_plugins.utils.redaction import redact_values
 from pxgen_plugins.utils.resumable import PLAN, begin, read_plan
 
 __all__ = ["claim", "clear"]
@@ -53,8 +52,7 @@ def claim(folder: Path, plan: Mapping[str, Any], fresh: bool, say: Callable[[str
 def _begin_or_resume(
     folder: Path, plan: Mapping[str, Any], fresh: bool, say: Callable[[str], None]
 ) -> None:
-    # Config.of_plan puts the values of variables in again
-    content = plain({**plan, "settings": redact_values(plan["settings"])})
+    content = plain(plan)
     content["checksum"] = shards.plan_checksum(content)
     is_new = not _is_run(folder)
     if is_new and folder.is_dir() and _has_files(folder):

@@ -7,6 +7,7 @@ import io
 import json
 import os
 import sys
+import time
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
@@ -64,8 +65,9 @@ def run(arguments: list[str]) -> int:
             click.echo(f"pxgen: {visible(line)}", err=True)
         return USAGE
     except WorkerLostError as error:
-        text = f"pxgen: {visible(error)}; what was scored is kept, run it again to go on"
-        click.echo(text, err=True)
+        hint = "Fewer workers or a smaller batch_size take less memory."
+        text = f"{visible(error)}; what was scored is kept, run it again to go on. {hint}"
+        click.echo(f"pxgen: {text}", err=True)
         return INCOMPLETE
     except (OSError, MemoryError) as error:  # the machine's faults, not the program's
         click.echo(f"pxgen: {visible(machine_fault(error), 500)}", err=True)
@@ -151,16 +153,19 @@ def audit(
     config = Config(config.values | {"conditions": conditions})
     # torch and alibi, once the settings are known to be good
     from pxgen_plugins.audit import engine
-    from pxgen_plugins.audit.estimate import seconds
+    from pxgen_plugins.audit.estimate import cost
     from pxgen_plugins.audit.verdicts import overall_verdict
+    from pxgen_plugins.utils.text import duration_text
 
     if only_plan:
         plan, explainer = engine.make_plan(config)
         workers = config["executor"]["workers"]
-        print_plan(config, plan, seconds(plan, explainer, workers), as_json)
+        print_plan(config, plan, cost(plan, explainer, workers), as_json)
         return PASSED
     say: Callable[[str], None] = (lambda text: None) if quiet else _print_progress
+    start = time.monotonic()
     result = engine.audit(config, fresh=fresh, part=part, verbose=not quiet, say=say)
+    say(f"took {duration_text(time.monotonic() - start)}")  # said only: files hold no time
     if result is None:
         say("other shards are missing; run without --shard, or the other parts, to finish")
         return INCOMPLETE

@@ -17,7 +17,7 @@ from torch import nn
 from pxgen_plugins.anchors import Anchors
 from pxgen_plugins.models.files import files_behind
 from pxgen_plugins.models.sources.onnx import OnnxFile
-from pxgen_plugins.utils.files import checksum, read_regular
+from pxgen_plugins.utils.files import file_checksum
 
 __all__ = ["content_digest"]
 
@@ -58,7 +58,7 @@ def _add(update: Callable[[Any], None], value: Any) -> None:
     elif isinstance(value, OnnxFile):
         for name, path in files_behind(value.path).items():
             update(name.encode())
-            update(checksum(read_regular(path)).encode() if path.exists() else b"")
+            update(file_checksum(path).encode() if path.exists() else b"")
     else:
         backend = getattr(value, "backend_tokenizer", None)
         vocabulary = backend.to_str() if backend is not None else sorted(value.get_vocab().items())

@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from pxgen_plugins import __version__
 from pxgen_plugins.anchors.folder import scan
@@ -21,7 +21,7 @@ from pxgen_plugins.audit.source_code import code_digests, homes_of
 from pxgen_plugins.explainer import PXGen
 from pxgen_plugins.models.files import files_behind
 from pxgen_plugins.utils.errors import AnchorError, ModelError, short_repr
-from pxgen_plugins.utils.files import open_inside, open_regular
+from pxgen_plugins.utils.files import file_checksum, open_inside, stream_checksum
 
 __all__ = [
     "anchors_digest",
@@ -39,7 +39,6 @@ _PACKAGES = (
     "scikit-learn", "scipy", "tokenizers", "torch", "transformers", "zuko",
 )  # fmt: skip
 
-_CHUNK = 2**20
 _LONGEST_PATH = 4096
 _MODEL_FILES = (".safetensors", ".bin", ".pt", ".pth", ".onnx", "config.json", "tokenizer.json",
                 "model_index.json")  # fmt: skip
@@ -56,15 +55,7 @@ def path_digest(path: str | os.PathLike[str]) -> str:
     root = Path(path)
     if root.is_dir():
         return _digest({name: path_digest(file) for name, file in files_behind(root).items()})
-    with open_regular(root) as file:
-        return _stream_digest(file)
-
-
-def _stream_digest(file: IO[bytes]) -> str:
-    digest = hashlib.sha256()
-    while chunk := file.read(_CHUNK):
-        digest.update(chunk)
-    return digest.hexdigest()
+    return file_checksum(root)
 
 
 def versions() -> dict[str, str | None]:
@@ -222,7 +213,7 @@ def _image_digests(path: Path, columns: Any) -> dict[str, str | None]:
 def _digest_inside(root: str, name: str) -> str | None:
     try:
         with os.fdopen(open_inside(root, name), "rb") as file:
-            return _stream_digest(file)
+            return stream_checksum(file)
     except (OSError, ValueError):  # a bad anchor, with a reason of its own
         return None
 

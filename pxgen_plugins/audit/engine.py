@@ -49,7 +49,7 @@ from pxgen_plugins.utils.errors import (
     short_repr,
 )
 from pxgen_plugins.utils.progress import bar
-from pxgen_plugins.utils.text import without_addresses
+from pxgen_plugins.utils.redaction import without_addresses
 from pxgen_plugins.utils.threads import one_thread
 
 __all__ = ["Plan", "audit", "finish", "make_plan", "score"]
@@ -60,7 +60,6 @@ class Plan:
     """What a run does.
 
     Attributes:
-        settings: The settings that results depend on.
         digests: SHA-256 of the settings, the model, the anchors, the reference data, the code of
             the user's own parts, and the versions of the packages that values depend on.
         inputs: Of these, what is read again at the end: the model is represented by its files and
@@ -73,7 +72,6 @@ class Plan:
         baseline: The run compared with, or None.
     """
 
-    settings: dict[str, Any]
     digests: dict[str, str]
     inputs: dict[str, str]
     n_anchors: int
@@ -152,6 +150,7 @@ def make_plan(config: Config) -> tuple[Plan, PXGen]:
         seed=config["seed"],
         examples=True,
     )
+    config = config.completed(explainer.meta["params"])
     anchors = open_set(config, "anchors", model)
     if anchors is None or not len(anchors):
         hint = "Check the path and the limit."
@@ -175,7 +174,6 @@ def make_plan(config: Config) -> tuple[Plan, PXGen]:
     if baseline is not None:  # before anything is scored
         _check_baseline(baseline, config, explainer, len(anchors), digests["anchors"])
     plan = Plan(
-        config.scoring(),
         digests,
         inputs,
         len(anchors),
@@ -215,7 +213,7 @@ def score(
         OSError: When a file of the run cannot be written.
     """
     folder, digest = config.output, plan.digest
-    content = {"settings": plan.settings, "digests": plan.digests, "n_anchors": plan.n_anchors}
+    content = {"settings": config.for_plan(), "digests": plan.digests, "n_anchors": plan.n_anchors}
     claim(folder, content, fresh, say)
     if not fit.is_stored(folder, digest):
         of = explainer.threshold.source
@@ -254,6 +252,7 @@ def finish(config: Config, plan: Plan) -> Run:
         OSError: When a file cannot be written.
     """
     folder = config.output
+    config = config.completed(plan.settings)
     conditions = _conditions(config)
     before = None if plan.baseline is None else plan.baseline.result
     work = shards.work_of(folder)

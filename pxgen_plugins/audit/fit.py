@@ -9,9 +9,9 @@ from typing import Any
 
 from pxgen_plugins.explainer import PXGen
 from pxgen_plugins.utils.errors import ParameterError, short_repr
-from pxgen_plugins.utils.files import checksum, read_regular, write_atomic
+from pxgen_plugins.utils.files import file_checksum, write_atomic
 from pxgen_plugins.utils.json_files import read_json
-from pxgen_plugins.utils.limits import RUN_ARRAYS
+from pxgen_plugins.utils.limits import RUN_ARRAYS, LimitError
 
 __all__ = ["FIT", "is_stored", "load", "store"]
 
@@ -28,6 +28,7 @@ def store(folder: Path, explainer: PXGen, plan: str) -> None:
         plan: Digest of the plan that it was fitted for.
 
     Raises:
+        ParameterError: When it is larger than what is read again.
         OSError: When it cannot be written.
     """
     place = folder / FIT
@@ -37,19 +38,34 @@ def store(folder: Path, explainer: PXGen, plan: str) -> None:
         if isinstance(error.__cause__, OSError):
             raise error.__cause__ from None
         raise
-    content = {"plan": plan, "files": _checksums(place)}
+    try:
+        content = {"plan": plan, "files": _checksums(place)}
+    except LimitError as error:
+        hint = "Let criteria learn from fewer instances, or raise the limit for every worker."
+        raise ParameterError("the fit", "within the limit", str(error), hint) from error
     text = json.dumps(content, indent=1) + "\n"
     write_atomic(place / _SEAL, text.encode(), root=folder)
 
 
 def is_stored(folder: Path, plan: str) -> bool:
     """Return whether the fit in a run folder is whole, as it was written, and of this plan."""
-    place = folder / FIT
+    return not _fault(folder / FIT, plan)
+
+
+def _fault(place: Path, plan: str) -> str:
+    """Return why a stored fit cannot be used; an empty text where it can."""
     try:
         seal: Any = read_json(place / _SEAL)
-        return bool(seal == {"plan": plan, "files": _checksums(place)})
-    except (OSError, ValueError, RecursionError):
-        return False
+        files = _checksums(place)
+    except LimitError as error:
+        return f"is too large: {error}"
+    except FileNotFoundError:
+        return "is incomplete"
+    except (OSError, ValueError, RecursionError) as error:
+        return f"cannot be read ({type(error).__name__})"
+    if seal == {"plan": plan, "files": files}:
+        return ""
+    return "was changed, or is of another plan"
 
 
 def load(folder: Path, model: Any, plan: str) -> PXGen:
@@ -58,13 +74,14 @@ def load(folder: Path, model: Any, plan: str) -> PXGen:
     Raises:
         ParameterError: When it is not there, was changed, or belongs to another plan.
     """
-    if is_stored(folder, plan):
+    fault = _fault(folder / FIT, plan)
+    if not fault:
         return PXGen.load(folder / FIT, model)
     hint = "Run pxgen audit again: it fits anew."
-    got = f"{short_repr(str(folder / FIT))}, which is incomplete, changed or of another plan"
+    got = f"{short_repr(str(folder / FIT))}, which {fault}"
     raise ParameterError("the fit", "as it was written", got, hint)
 
 
 def _checksums(place: Path) -> dict[str, str]:
     names = [name for name in sorted(os.listdir(place)) if name[0] != "." and name != _SEAL]
-    return {name: checksum(read_regular(place / name, RUN_ARRAYS)) for name in names}
+    return {name: file_checksum(place / name, RUN_ARRAYS) for name in names}

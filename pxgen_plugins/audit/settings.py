@@ -13,12 +13,14 @@ from typing import Any
 from pxgen_plugins.audit.settings_file import Faults, plain_values, read_file, read_yaml
 from pxgen_plugins.audit.settings_model import TABLES, Settings, validate
 from pxgen_plugins.utils.errors import ParameterError, caller, short_repr
+from pxgen_plugins.utils.redaction import redact_values
 
 __all__ = ["Config", "SettingsError", "config_of", "load_config"]
 
 _LATE = (
     "model.arguments"  # variables are put in on use, so that no file of a run holds their values
 )
+_CHOSEN = ("intrinsic", "extrinsic", "threshold")  # by what the model can do, where absent
 _MAX_LINES = 20  # faults in a message
 
 
@@ -61,8 +63,8 @@ class Config:
     values: dict[str, Any]
 
     @classmethod
-    def of_plan(cls, values: Mapping[str, Any]) -> Config:
-        """Return the settings in a run's plan, environment variables put in again.
+    def of_plan(cls, values: Mapping[str, Any], folder: Path) -> Config:
+        """Return the settings in the plan of a run folder: :meth:`for_plan` undone.
 
         Raises:
             SettingsError: When a variable is not set.
@@ -71,7 +73,7 @@ class Config:
         content: dict[str, Any] = plain_values(values, faults, late=_LATE)
         if faults:
             raise SettingsError(faults)
-        return cls(content)
+        return cls(cls(content)._rename_paths(lambda path: os.path.normpath(folder / path)))
 
     def __getitem__(self, key: str) -> Any:
         return self.values[key]
@@ -81,10 +83,34 @@ class Config:
         """The run folder."""
         return Path(self.values["output"])
 
+    def completed(self, chosen: Mapping[str, Any]) -> Config:
+        """Return the settings with criteria and threshold, where they are absent, as in chosen."""
+        absent = [name for name in _CHOSEN if self.values[name] is None]
+        return Config(self.values | {name: chosen[name] for name in absent})
+
     def scoring(self) -> dict[str, Any]:
         """Return what values, groups and representatives depend on, as JSON holds it."""
         free = {"adapters", "conditions", "baseline", "output", "executor", "name"}
         return {key: value for key, value in self.values.items() if key not in free}
+
+    def for_plan(self) -> dict[str, Any]:
+        """Return :meth:`scoring` with paths relative to the run folder, so that a plan can move.
+
+        Values of environment variables are left out, and what they say of a path stays absolute.
+        """
+
+        def relative(path: str) -> str:
+            plain = os.path.normpath(path)
+            # behind a link, .. leads elsewhere than it reads
+            if redact_values(path) != path or os.path.realpath(plain) != os.path.realpath(path):
+                return path
+            try:
+                return Path(os.path.relpath(plain, self.output)).as_posix()
+            except ValueError:  # on another drive
+                return path
+
+        values: dict[str, Any] = redact_values(self._rename_paths(relative))
+        return values
 
     def portable(self) -> dict[str, Any]:
         """Return :meth:`scoring` with names of files instead of paths, the same in every folder."""
@@ -166,8 +192,8 @@ def config_of(content: Mapping[str, Any], folder: Path, *, allow: Sequence[str] 
     Example:
         >>> config = config_of({"model": {"shipped": "mnist_vae"}, "anchors": {"shipped": "mnist"},
         ...                     "output": "run"}, Path("/tmp"))
-        >>> config["intrinsic"], config.output.as_posix()
-        (['kld'], '/tmp/run')
+        >>> config["selectors"], config.output.as_posix()
+        (['k_center'], '/tmp/run')
     """
     return _build(content, folder, [], allow)
 

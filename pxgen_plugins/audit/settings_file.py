@@ -16,7 +16,7 @@ from typing import Any
 from pxgen_plugins.utils import optional
 from pxgen_plugins.utils.errors import ParameterError, short_repr
 from pxgen_plugins.utils.files import read_regular
-from pxgen_plugins.utils.limits import Limit
+from pxgen_plugins.utils.limits import Limit, LimitError
 from pxgen_plugins.utils.redaction import remember
 
 __all__ = ["MOST", "Faults", "plain_values", "read_file", "read_yaml"]
@@ -50,11 +50,11 @@ def read_file(path: Path, faults: Faults) -> dict[str, Any]:
     """
     try:
         text = read_regular(path, _SIZE).decode("utf-8-sig")
+    except LimitError as error:
+        hint = "Settings hold no data; name files instead."
+        allowed = f"of at most {_SIZE.value:,} {_SIZE.what}"
+        raise ParameterError("the file", allowed, str(error), hint) from error
     except (OSError, ValueError) as error:
-        if type(error) is ValueError:  # of the limit
-            hint = "Settings hold no data; name files instead."
-            allowed = f"of at most {_SIZE.value:,} {_SIZE.what}"
-            raise ParameterError("the file", allowed, str(error), hint) from error
         hint = f"Check the path ({type(error).__name__})."
         raise ParameterError("the file", "readable text", short_repr(str(path)), hint) from error
     toml = path.suffix.lower() == ".toml"

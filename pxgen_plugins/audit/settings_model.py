@@ -189,13 +189,15 @@ class Settings(Table):
         description="held-out data of the training kind, for a threshold with source: reference "
         "and for criteria that learn first",
     )
-    intrinsic: list[Any] = Field(
-        ["kld"], description="intrinsic criteria: names, or mappings with name"
+    intrinsic: list[Any] | None = Field(
+        None,
+        description="intrinsic criteria: names, or mappings with name; absent, as extrinsic and "
+        "threshold: by what the model can do and costs",
     )
-    extrinsic: list[Any] = Field(["mse"], description="extrinsic criteria")
+    extrinsic: list[Any] | None = Field(None, description="extrinsic criteria")
     rule: Literal["all", "any", "mean"] = Field("all", description="how several of a kind decide")
-    threshold: dict[str, Any] = Field(
-        {"name": "MeanMax", "n_samples": 1_000, "n_repeats": 100},
+    threshold: dict[str, Any] | None = Field(
+        None,
         description="where thresholds come from: a rule and its parameters, as in "
         "{name: Conformal, alpha: 0.05, source: reference, joint: true}",
     )
@@ -336,6 +338,9 @@ def schema() -> dict[str, Any]:
 _EXAMPLE = {
     "model": "\n  shipped: mnist_vae",
     "anchors": "\n  shipped: mnist\n  limit: 2000",
+    "intrinsic": " [kld]",
+    "extrinsic": " [mse]",
+    "threshold": " {name: MeanMax, n_samples: 1000, n_repeats: 100}",
     "conditions": '\n  - "label:0.HIHE.fraction >= 0.8"'
     '\n  - {condition: "HILE.fraction <= 0.95", severity: warning}',
     "output": " runs/first",

@@ -31,9 +31,9 @@ from pxgen_plugins.scoring import Scores
 from pxgen_plugins.utils.errors import AnchorError, ModelError, ParameterError, caller
 from pxgen_plugins.utils.files import checksum, write_atomic
 from pxgen_plugins.utils.limits import Limit
+from pxgen_plugins.utils.redaction import without_addresses
 from pxgen_plugins.utils.resumable import read_plan
 from pxgen_plugins.utils.tensors import read_tensors
-from pxgen_plugins.utils.text import without_addresses
 from pxgen_plugins.utils.threads import one_thread
 
 __all__ = [
@@ -111,7 +111,7 @@ def work_of(folder: Path) -> Work:
     digest = plan_digest(plan["digests"])
     if (folder, digest) in _cache:
         return _cache[folder, digest]
-    config = Config.of_plan(plan["settings"])
+    config = Config.of_plan(plan["settings"], folder)
     files = files_digest(config)
     model = build_model(config)
     sources = sources_digest(config, model, files)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from pxgen_plugins.utils.files import checksum, read_regular
+from pxgen_plugins.utils.files import file_checksum
 
 __all__ = ["code_digests", "homes_of"]
 
@@ -44,9 +44,9 @@ def code_digests(names: Iterable[str]) -> dict[str, str]:
         folders = list(getattr(sys.modules.get(top), "__path__", ()))
         if _INSTALLED.isdisjoint(Path(file).parts) and folders:
             for label, source in _sources(top, folders):
-                digests[label] = checksum(read_regular(source))
+                digests[label] = file_checksum(source)
         else:
-            digests[name] = checksum(read_regular(file))
+            digests[name] = file_checksum(file)
     return digests
 
 

@@ -16,25 +16,28 @@ if TYPE_CHECKING:
     from pxgen_plugins.audit.engine import Plan
     from pxgen_plugins.audit.run_folder import Run
     from pxgen_plugins.audit.settings import Config
+    from pxgen_plugins.estimate import Estimate
 
 __all__ = ["print_plan", "print_run"]
 
 _COLOURS = {"passed": "green", "failed": "red", "error": "red", "warning": "yellow"}
 
 
-def print_plan(config: Config, plan: Plan, seconds: float | None, as_json: bool) -> None:
-    """Print what an audit would do, and its seconds; None where they are not known."""
-    from pxgen_plugins.audit.estimate import duration_text
+def print_plan(config: Config, plan: Plan, cost: Estimate, as_json: bool) -> None:
+    """Print what an audit would do, and what that costs."""
+    from pxgen_plugins.utils.text import duration_text
 
-    n_passes = plan.n_anchors + plan.n_samples
-    n_criteria = len(config["intrinsic"]) + len(config["extrinsic"])
+    n_scored = plan.n_anchors + plan.n_samples
+    n_criteria = len(plan.settings["intrinsic"]) + len(plan.settings["extrinsic"])
+    seconds = cost.fit_seconds + cost.explain_seconds
     if as_json:
         content = {
             "anchors": plan.n_anchors,
             "shards": plan.n_shards,
             "samples": plan.n_samples,
-            "scored": n_passes,
-            "seconds": None if seconds is None else round(seconds, 1),
+            "scored": n_scored,
+            "passes": cost.fit_passes + cost.explain_passes,
+            "seconds": round(seconds, 1),
             "notes": list(plan.anchors.notes),
             "table_mib": round(plan.n_anchors * 8 * n_criteria / 2**20, 1),
             "output": str(config.output),
@@ -48,14 +51,13 @@ def print_plan(config: Config, plan: Plan, seconds: float | None, as_json: bool)
     click.echo(visible(plan.anchors.describe(), 400))
     for note in plan.anchors.notes:
         click.echo(f"note: {visible(note, 400)}")
-    on_reference = config["threshold"].get("source") == "reference"
+    on_reference = plan.settings["threshold"].get("source") == "reference"
     what = "reference instances" if on_reference else "samples"
-    click.echo(f"{plan.n_samples:,} {what} for thresholds: {n_passes:,} instances scored in all")
-    if seconds is None:
-        click.echo("scoring time: unknown, a criterion learns first")
-    else:
-        duration = duration_text(seconds)
-        click.echo(f"scoring time: about {duration} on this machine, with one thread a worker")
+    click.echo(f"{plan.n_samples:,} {what} for thresholds: {n_scored:,} instances scored in all")
+    duration = duration_text(seconds)
+    click.echo(f"scoring time: about {duration} on this machine, with one thread a worker")
+    for choice in cost.cheaper:
+        click.echo(f"cheaper: {choice}")
     click.echo(f"{len(config['conditions'])} conditions")
 
 

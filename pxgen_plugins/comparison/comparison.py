@@ -13,8 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pxgen_plugins.anchors import Anchors, open_for
-from pxgen_plugins.comparison.agreement import agreements, evidence_of
-from pxgen_plugins.comparison.cost import Stopwatch, measure_cost
+from pxgen_plugins.comparison.agreement import agreements
+from pxgen_plugins.comparison.cost import Stopwatch
+from pxgen_plugins.comparison.explained_groups import (
+    explain_groups,
+    fitted_explainer,
+    scorer_of,
+)
 from pxgen_plugins.comparison.methods import ALL, choose_methods, methods_of, pxgen_outcome, run
 from pxgen_plugins.comparison.outcome import SHARED, Outcome, Task
 from pxgen_plugins.comparison.pictures import pictures
@@ -25,12 +30,11 @@ from pxgen_plugins.comparison.preparation import (
     local_anchors,
     pass_seconds,
 )
-from pxgen_plugins.explainer import PXGen
+from pxgen_plugins.comparison.shared_task import compare_models
 from pxgen_plugins.models import Model
 from pxgen_plugins.result import Result
-from pxgen_plugins.scoring import Scorer
 from pxgen_plugins.utils import validation
-from pxgen_plugins.utils.errors import ParameterError, caller
+from pxgen_plugins.utils.errors import ParameterError, caller, short_repr
 from pxgen_plugins.utils.files import plain
 from pxgen_plugins.utils.html import rows_card
 from pxgen_plugins.utils.progress import bar
@@ -167,20 +171,29 @@ def compare(
     checkpoints: Any = None,
     explainer: Any = None,
     n_anchors: int = 4,
+    indices: Any = None,
     quality: bool = True,
     columns: str | Sequence[str] | None = None,
     anchors_range: tuple[float, float] | None = None,
+    options: Mapping[str, Mapping[str, Any]] | None = None,
+    network: Any = None,
     seed: int = 0,
     verbose: bool = False,
-) -> Comparison:
+) -> Any:
     """Run explainers on the same anchors and put their evidence side by side.
 
     Global methods (prototypes, views, effects) explain the whole set, local ones (attributions,
     counterfactuals) a few anchors of each group. A method that cannot serve the model is a row
     with the reason, one that fails a row with its error.
 
+    Several models, as in ``compare({"VAE": vae, "DCGAN": gan}, X)``, get the same anchors and
+    methods: their groups and who changes group, latent views, units and representatives next to
+    each other, attributions of the same anchors, and the distances of their samples to the anchors.
+    Each has its family's criteria, and all have one rule, ``Conformal(0.05, n_samples=2_000,
+    joint=True)``: 95% of what a model makes is HIHE under it, so shares compare between models.
+
     Args:
-        model: A model of :mod:`pxgen_plugins.models`.
+        model: A model of :mod:`pxgen_plugins.models`, or a mapping from names to several.
         X: The anchors, as for :meth:`PXGen.explain`.
         labels: n labels, or a table's column.
         methods: Names of registered adapters, explainers (ours, Alibi's or a third party's),
@@ -188,9 +201,10 @@ def compare(
             ``(label, method, X)`` for one that explains something else than the anchors' pixels
             (codes, say), or a mapping from label to method. None takes an attribution, prototypes
             and a view that the model can serve; ``"all"`` every registered adapter. Of these two,
-            methods that would take minutes are rows that say so.
+            methods that would take minutes are rows that say so. For several models: names, and
+            classes or functions that make an explainer of the model they are given.
         groups: A PXGen explainer (fitted or not) or an explanation of these anchors; None makes
-            one with default settings.
+            one with default settings. For several models: a mapping from their names.
         target: What named adapters explain, where they take a target; None takes a criterion of
             the groups that has a gradient and is not costly, extrinsic before intrinsic.
         training: Samples that the model was trained on, for methods that learn from them. Without
@@ -198,23 +212,56 @@ def compare(
         checkpoints: Of the training, as for VAETracIn.
         explainer: A fitted PXGen, for methods that take its thresholds where ``groups`` is an
             explanation; else the one of the groups.
-        n_anchors: Anchors that local methods explain, in turn one of each group.
+        n_anchors: Anchors that local methods explain, in turn one of each group; of several
+            models, of each combination of groups, the most frequent one first.
+        indices: Those anchors themselves, by index, in place of ``n_anchors``.
         quality: Measure quality too, which runs local methods several times more.
         columns: A table's columns of anchors, as for :meth:`PXGen.explain`.
         anchors_range: Lowest and highest value that ``X`` may hold, likewise.
+        options: For several models, what differs between them: arguments of this function or of
+            :class:`~pxgen_plugins.PXGen` by model's name, as in ``{"DCGAN": {"intrinsic":
+            "realism", "target": "mse"}}``.
+        network: For several models, what distances between their samples are measured in: from a
+            batch as the first model takes it to features; None takes the elements themselves.
         seed: Seed of adapters made here and of the measures.
         verbose: Show progress on stderr.
 
     Returns:
-        A :class:`Comparison`.
+        A :class:`Comparison`; a :class:`~pxgen_plugins.comparison.ModelComparison` of several
+        models.
 
     Raises:
         ParameterError: When ``model`` is no model, ``groups`` are another model's or other
-            anchors', or labels of methods do not differ.
+            anchors', labels of methods do not differ, or an index is no anchor's.
         AnchorError: When the anchors do not fit the model.
     """
     whole, shared = Stopwatch(), Stopwatch()
     n_anchors = validation.integer(n_anchors, "n_anchors", minimum=1)
+    if isinstance(model, Mapping):
+        return compare_models(
+            compare,
+            model,
+            X,
+            labels=labels,
+            methods=methods,
+            groups=groups,
+            target=target,
+            training=training,
+            checkpoints=checkpoints,
+            n_anchors=n_anchors,
+            indices=indices,
+            quality=quality,
+            columns=columns,
+            anchors_range=anchors_range,
+            options=options,
+            network=network,
+            seed=seed,
+            verbose=verbose,
+        )
+    for name, value in (("options", options), ("network", network)):
+        if value is not None:
+            hint = "Pass several models, as in compare({'VAE': vae, 'DCGAN': gan}, X)."
+            raise ParameterError(name, "left out for a single model", short_repr(value), hint)
     if not isinstance(model, Model):
         hint = "Wrap it, as in VAE(net, sample_shape=...)."
         allowed = "a model of pxgen_plugins.models"
@@ -226,14 +273,16 @@ def compare(
             anchors = open_for(
                 model, X, labels=labels, columns=columns, anchors_range=anchors_range
             )
-        explanation, fitted, cost = _explain_groups(model, anchors, groups, seed)
+        explanation, fitted, cost = explain_groups(model, anchors, groups, seed)
         with shared.running():
             given = {
-                "explainer": _fitted(explainer, fitted, model),
+                "explainer": fitted_explainer(explainer, fitted, model),
                 "training": training,
                 "checkpoints": checkpoints,
             }
-            task = _prepare(model, anchors, explanation, n_anchors, target, quality, seed, given)
+            task = _prepare(
+                model, anchors, explanation, n_anchors, indices, target, quality, seed, given
+            )
             task.pass_seconds.update({k: v for k, v in cost.items() if k == "score"})
             parsed = choose_methods(methods, task) if automatic else parsed
         outcomes = [pxgen_outcome(explanation, cost, task)]
@@ -242,7 +291,7 @@ def compare(
                 outcomes.append(run(method, task))
                 progress.update()
         with shared.running():
-            scorer, result = _scorer(model, explanation, seed), Result.of(explanation)
+            scorer, result = scorer_of(model, explanation, seed), Result.of(explanation)
             able = "reconstruct" in model.capabilities
             reconstructions = scorer.reconstruct(anchors, task.local) if able else None
             shown = pictures(scorer, anchors, result, outcomes)
@@ -265,14 +314,18 @@ def _prepare(
     anchors: Anchors,
     explanation: Any,
     n_anchors: int,
+    indices: Any,
     target: Any,
     quality: bool,
     seed: int,
     given: Mapping[str, Any],
 ) -> Task:
     """Return what all methods share; ``given`` is what only some of them take."""
-    scorer, result = _scorer(model, explanation, seed), Result.of(explanation)
+    scorer, result = scorer_of(model, explanation, seed), Result.of(explanation)
     local = local_anchors(result, n_anchors)
+    if indices is not None:
+        rows = validation.positions(indices, "indices", len(anchors))
+        local = np.array(rows, dtype=np.int64)
     inputs = scorer.inputs(anchors, local)
     if target is None:
         fitted = given["explainer"]  # its criteria know what they learned
@@ -295,54 +348,6 @@ def _prepare(
         pass_seconds=costs,
         **given,
     )
-
-
-def _explain_groups(
-    model: Model, anchors: Anchors, groups: Any, seed: int
-) -> tuple[Any, PXGen | None, dict[str, float]]:
-    """Return PXGen's explanation, and by whom and at what cost where it is made here."""
-    if groups is not None and not isinstance(groups, PXGen):
-        if evidence_of(groups) != "groups" or len(groups.group) != len(anchors):
-            hint = "Pass what PXGen.explain returned for these anchors."
-            allowed = f"a PXGen, or its explanation of the {len(anchors)} anchors"
-            raise ParameterError("groups", allowed, type(groups).__name__, hint)
-        return groups, None, {}
-    explainer = groups if groups is not None else PXGen(model, seed=seed)
-    if explainer.predictor is not model:
-        hint = "Make it with the model that is compared."
-        raise ParameterError("groups", "a PXGen of the same model", "another's", hint)
-    watch = Stopwatch()
-    with measure_cost() as cost:
-        if explainer.calibration is None:
-            explainer.fit()
-        with watch.running():
-            explanation = explainer.explain(anchors)
-    return explanation, explainer, {**cost, "score": watch.seconds / max(1, len(anchors))}
-
-
-def _fitted(explainer: Any, own: PXGen | None, model: Model) -> PXGen | None:
-    """Return the fitted PXGen whose thresholds methods may take, or None.
-
-    Raises:
-        ParameterError: When the one given is no fitted PXGen of this model.
-    """
-    if explainer is None:
-        return own
-    good = isinstance(explainer, PXGen) and explainer.calibration is not None
-    if not good or explainer.predictor is not model:
-        hint = "Pass PXGen(model).fit()."
-        allowed = "a fitted PXGen of the same model"
-        raise ParameterError("explainer", allowed, type(explainer).__name__, hint)
-    fitted: PXGen = explainer
-    return fitted
-
-
-def _scorer(model: Model, explanation: Any, seed: int) -> Scorer:
-    """Return a scorer with the explanation's settings: shown is the reconstruction it scored."""
-    params = explanation.meta.get("params", {})
-    names = ("seed", "reconstruction", "precision")
-    known = {name: params[name] for name in names if params.get(name) is not None}
-    return Scorer(model, [], **{"seed": seed, **known})
 
 
 def _cell(value: Any) -> str:

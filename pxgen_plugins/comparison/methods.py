@@ -25,6 +25,7 @@ from pxgen_plugins.host import NotFittedError
 from pxgen_plugins.models.base import capabilities
 from pxgen_plugins.result import Result
 from pxgen_plugins.utils.errors import ParameterError, caller, short_repr
+from pxgen_plugins.utils.redaction import redact, without_addresses
 
 __all__ = ["ALL", "Method", "choose_methods", "methods_of", "pxgen_outcome", "run"]
 
@@ -129,13 +130,14 @@ def pxgen_outcome(explanation: Any, cost: dict[str, float], task: Task) -> Outco
     """Return PXGen's own outcome, measured as prototypes; ``cost`` is empty when unknown."""
     result, watch = Result.of(explanation), Stopwatch()
     coverage = {}
+    inside = explanation.meta["params"].get("model", {}).get("latent_access", True)
     with watch.running():
         if task.quality and len(picks := representatives(result)):
             coverage = quality.coverage(task.features, picks, task.anchors.labels)
     return Outcome(
         "PXGen",
         "groups",
-        "latent",
+        "latent" if inside else "black box",
         explanation,
         seconds=cost.get("seconds"),
         quality_seconds=watch.seconds if task.quality else None,
@@ -145,6 +147,8 @@ def pxgen_outcome(explanation: Any, cost: dict[str, float], task: Task) -> Outco
 
 
 def _method(entry: Any) -> Method:
+    if isinstance(entry, Method):
+        return entry
     if isinstance(entry, tuple) and len(entry) in (2, 3) and isinstance(entry[0], str):
         return Method(*entry)
     if isinstance(entry, str):
@@ -232,4 +236,4 @@ def _learns(explainer: Any) -> bool:
 
 
 def _error_text(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"
+    return f"{type(error).__name__}: {without_addresses(redact(str(error)))}"

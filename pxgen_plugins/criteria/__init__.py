@@ -12,6 +12,7 @@ from pxgen_plugins.utils.errors import caller
 if TYPE_CHECKING:
     from pxgen_plugins.criteria.aggregate import AggregateMahalanobis
     from pxgen_plugins.criteria.code_usage import CodeUsage
+    from pxgen_plugins.criteria.continuation_distance import ContinuationDistance
     from pxgen_plugins.criteria.denoising import DenoisingLoss
     from pxgen_plugins.criteria.density import Density
     from pxgen_plugins.criteria.discriminator import Discriminator
@@ -52,6 +53,7 @@ __all__ = [
     "Batch",
     "BitsPerDim",
     "CodeUsage",
+    "ContinuationDistance",
     "Criterion",
     "DenoisingLoss",
     "Density",

@@ -38,7 +38,7 @@ class SampleCriterion(FittedCriterion):
         n_fit: Samples in the bank, >= k + 2.
         network: Callable from a batch (b, *sample_shape) to features, as those of
             :class:`~pxgen_plugins.criteria.FeatureDistance`; all of them are flattened to one
-            vector. None takes the elements themselves.
+            vector. None takes the elements themselves, of a table the model's own features.
 
     Raises:
         ParameterError: When an argument is not allowed.
@@ -76,7 +76,7 @@ class SampleCriterion(FittedCriterion):
         """Return the bank's features (m, d), their mean (d,) and the summary."""
         parts: list[Tensor] = []
         for batch in batches:
-            maps = feature_maps(self.network, batch.x)
+            maps = self._maps(batch)
             if not parts:
                 check_independence(self.network, batch.x, maps)
             parts.append(flat(maps).cpu())
@@ -87,7 +87,7 @@ class SampleCriterion(FittedCriterion):
     @named_caller
     def __call__(self, batch: Batch) -> Tensor:
         """Return the values, (b,)."""
-        x = self._features(batch.x).double()
+        x = flat(self._maps(batch)).double()
         rows, centre = self.learned("rows", x), self.learned("centre", x)
         if x.shape[1] != rows.shape[1]:
             hint = "Fit again, or use the network and the model it was fitted with."
@@ -111,8 +111,9 @@ class SampleCriterion(FittedCriterion):
         gap: Tensor = torch.linalg.vector_norm(x - self.learned("rows", x)[index], dim=1)
         return gap
 
-    def _features(self, x: Tensor) -> Tensor:
-        return flat(feature_maps(self.network, x))
+    def _maps(self, batch: Batch) -> list[Tensor]:
+        x = batch.x if self.network is not None else batch.comparable(batch.x)
+        return feature_maps(self.network, x)
 
 
 def bank_rows(parts: list[Tensor], least: int, bound: str) -> Tensor:

@@ -11,7 +11,13 @@ from typing import Any, ClassVar, Literal, TypeVar, cast
 import torch
 from torch import Tensor
 
-from pxgen_plugins.models.base import PROPERTIES, capabilities, properties, require
+from pxgen_plugins.models.base import (
+    PROPERTIES,
+    capabilities,
+    own_features,
+    properties,
+    require,
+)
 from pxgen_plugins.utils.errors import CapabilityError, caller
 from pxgen_plugins.utils.properties import lazy_property
 from pxgen_plugins.utils.registry import Registry
@@ -108,6 +114,14 @@ class Batch:
         noise = rows.to(mean.device, mean.dtype)
         return torch.as_tensor(self.model.decode(mean + (0.5 * log_var).exp() * noise))
 
+    def comparable(self, x: Tensor) -> Tensor:
+        """Return instances as distances compare them: rows of a table in its own features.
+
+        A change of a column's unit must change no distance; what is no table stays as it is.
+        """
+        features = own_features(self.model)
+        return x if features is None else features(x)
+
     @lazy_property
     def values(self) -> Tensor:
         """Criterion values computed outside the package, shape (b, m)."""
@@ -144,6 +158,8 @@ class Criterion(ABC):
         needs: Properties, out of :data:`~pxgen_plugins.models.base.PROPERTIES`; an instance may
             need less than its class.
         unit: Unit of the value.
+        calls: How often a value asks the model for what it requires, codes and reconstructions
+            aside, which a batch computes once.
     """
 
     name: str
@@ -151,6 +167,7 @@ class Criterion(ABC):
     requires: ClassVar[frozenset[str]]
     needs: frozenset[str] = frozenset()
     unit: str
+    calls: int = 1
 
     @abstractmethod
     def __call__(self, batch: Batch) -> Tensor:

@@ -50,7 +50,7 @@ class DenoisingLoss(Criterion):
 
     @caller("DenoisingLoss")
     def __init__(self, *, levels: int = 10, lowest: float = 0.0, highest: float = 1.0) -> None:
-        self.levels = validation.integer(levels, "levels", minimum=1)
+        self.levels = self.calls = validation.integer(levels, "levels", minimum=1)
         self.lowest = validation.real(lowest, "lowest", minimum=0.0, below=1.0)
         self.highest = validation.real(highest, "highest", above=self.lowest, maximum=1.0)
 

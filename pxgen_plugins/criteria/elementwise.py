@@ -99,6 +99,11 @@ def _log_rest(p: Tensor) -> Tensor:
     return torch.where(full, _LEAST, (-torch.where(full, 0.0, p)).log1p())
 
 
+def _differences(batch: Batch) -> Tensor:
+    """Return anchors less reconstructions; of a table in its own features, which have no units."""
+    return batch.comparable(batch.x) - batch.comparable(batch.reconstruction)
+
+
 class _ElementLoss(Criterion):
     kind: Kind = "extrinsic"
     requires = frozenset({"reconstruct"})
@@ -140,7 +145,7 @@ class MSE(_ElementLoss):
     unit = "squared value"
 
     def _elements(self, batch: Batch) -> Tensor:
-        return (batch.x - batch.reconstruction).square()
+        return _differences(batch).square()
 
 
 @REGISTRY.register("mae")
@@ -165,7 +170,7 @@ class MAE(_ElementLoss):
     unit = "value"
 
     def _elements(self, batch: Batch) -> Tensor:
-        return (batch.x - batch.reconstruction).abs()
+        return _differences(batch).abs()
 
 
 @REGISTRY.register("bce")

@@ -97,7 +97,8 @@ class FeatureDistance(Criterion):
 
     Args:
         network: Callable from a batch (b, *sample_shape) to features (b, c) or (b, c, h, w), or to
-            a list of such, one per layer; None compares the elements themselves.
+            a list of such, one per layer; None compares the elements themselves, or the model's own
+            features of a table.
         normalise: Scale feature vectors to unit length.
 
     Raises:
@@ -130,10 +131,13 @@ class FeatureDistance(Criterion):
     def __call__(self, batch: Batch) -> Tensor:
         """Return the values, (b,)."""
         total = torch.zeros(len(batch), dtype=batch.x.dtype, device=batch.x.device)
-        ours = feature_maps(self.network, batch.x)
+        x, rebuilt = batch.x, batch.reconstruction
+        if self.network is None:
+            x, rebuilt = batch.comparable(x), batch.comparable(rebuilt)
+        ours = feature_maps(self.network, x)
         if batch.first == 0:
-            check_independence(self.network, batch.x, ours)
-        theirs = feature_maps(self.network, batch.reconstruction)
+            check_independence(self.network, x, ours)
+        theirs = feature_maps(self.network, rebuilt)
         for one, other in zip(ours, theirs, strict=True):
             if self.normalise:
                 one, other = (nn.functional.normalize(part, dim=1) for part in (one, other))

@@ -12,6 +12,7 @@ from pxgen_plugins.datasets.mnist import load_mnist
 from pxgen_plugins.utils.lazy import attach
 
 if TYPE_CHECKING:
+    from pxgen_plugins.datasets.mnist_conv_vae import MNISTConvVAE, load_mnist_conv_vae
     from pxgen_plugins.datasets.mnist_gan import (
         MNISTGAN,
         MNISTDiscriminator,
@@ -24,10 +25,12 @@ if TYPE_CHECKING:
 __all__ = [
     "MNISTGAN",
     "MNISTVAE",
+    "MNISTConvVAE",
     "MNISTDiscriminator",
     "MNISTGenerator",
     "MNISTLeNet",
     "load_mnist",
+    "load_mnist_conv_vae",
     "load_mnist_gan",
     "load_mnist_lenet",
     "load_mnist_vae",
@@ -35,11 +38,13 @@ __all__ = [
 
 # The images are of use without torch, whose import takes over a second.
 _HOMES = {
+    "MNISTConvVAE": "mnist_conv_vae",
     "MNISTDiscriminator": "mnist_gan",
     "MNISTGAN": "mnist_gan",
     "MNISTGenerator": "mnist_gan",
     "MNISTLeNet": "mnist_lenet",
     "MNISTVAE": "mnist_vae",
+    "load_mnist_conv_vae": "mnist_conv_vae",
     "load_mnist_gan": "mnist_gan",
     "load_mnist_lenet": "mnist_lenet",
     "load_mnist_vae": "mnist_vae",

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from pathlib import Path
 from typing import Any
 
 from pxgen_plugins.utils.errors import PXGenError
+from pxgen_plugins.utils.files import checksum, read_regular
+from pxgen_plugins.utils.json_files import read_json
+from pxgen_plugins.utils.limits import RUN_ARRAYS
 
 __all__ = ["DataFileError", "read"]
 
@@ -29,7 +30,7 @@ def read(name: str, folder: Path = _FOLDER) -> tuple[bytes, dict[str, Any]]:
         The content of the file, and the card, whose ``"sha256"`` the content has.
 
     Raises:
-        DataFileError: When either file is missing or the checksum is another.
+        DataFileError: When either file is missing or cannot be read, or the checksum is another.
 
     Example:
         >>> content, card = read("mnist.npz")
@@ -37,14 +38,18 @@ def read(name: str, folder: Path = _FOLDER) -> tuple[bytes, dict[str, Any]]:
         'CC-BY-SA-3.0'
     """
     try:
-        content = (folder / name).read_bytes()
-        card = json.loads((folder / name).with_suffix(".json").read_text(encoding="utf-8"))
+        content = read_regular(folder / name, RUN_ARRAYS)
+        card = read_json((folder / name).with_suffix(".json"))
+        expected = card["sha256"]
     except FileNotFoundError as error:
         missing = Path(str(error.filename)).name
         raise _error(name, "present in the package", f"no file {missing!r}") from error
-    digest = hashlib.sha256(content).hexdigest()
-    if digest != card["sha256"]:
-        allowed = f"a file with SHA-256 {card['sha256']}"
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        got = f"one that is not ({type(error).__name__}: {str(error)[:200]})"
+        raise _error(name, "a file that can be read, and its card", got) from error
+    digest = checksum(content)
+    if digest != expected:
+        allowed = f"a file with SHA-256 {expected}"
         raise _error(name, allowed, f"{len(content)} bytes with SHA-256 {digest}")
     return content, card
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from pxgen_plugins.datasets.data_files import read
 from pxgen_plugins.utils.errors import ParameterError, caller, short_repr
 from pxgen_plugins.utils.files import read_regular
+from pxgen_plugins.utils.limits import RUN_ARRAYS
 from pxgen_plugins.utils.validation import integer
 
 __all__ = ["MNISTVAE", "load_mnist_vae"]
@@ -120,11 +121,11 @@ def load_mnist_vae(
     if weights is not None:
         net = MNISTVAE(latent_size)
         try:
-            net.load_state_dict(load(read_regular(weights)))
+            net.load_state_dict(load(read_regular(weights, RUN_ARRAYS)))
         except Exception as error:  # safetensors and torch raise their own
             hint = "Give a file that examples/train_mnist_vae.py wrote."
             allowed = f"weights of a MNISTVAE({latent_size})"
-            got = f"{short_repr(str(weights))} ({type(error).__name__})"
+            got = f"{short_repr(str(weights))} ({type(error).__name__}: {str(error)[:200]})"
             raise ParameterError("weights", allowed, got, hint) from error
         return net.eval()
     if (digit, latent_size) not in _SHIPPED:

@@ -17,6 +17,8 @@ from safetensors.numpy import load, save
 from pxgen_plugins.evaluation.removal_plan import Plan, Point
 from pxgen_plugins.utils.errors import ParameterError, warn
 from pxgen_plugins.utils.files import read_regular, write_atomic
+from pxgen_plugins.utils.json_files import read_json
+from pxgen_plugins.utils.limits import RUN_ARRAYS
 from pxgen_plugins.utils.resumable import begin
 
 __all__ = ["Reference", "Store"]
@@ -71,7 +73,7 @@ class Store:
             return None
         try:
             record = _read(self.folder / _REFERENCE)
-            content = read_regular(self.folder / _FEATURES)
+            content = read_regular(self.folder / _FEATURES, RUN_ARRAYS)
             if hashlib.sha256(content).hexdigest() != record["sha256"]:
                 raise ValueError("features are not those that were written")
             for values in record["same_model"].values():
@@ -129,7 +131,10 @@ def _identity(plan: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    record = json.loads(read_regular(path))
+    try:
+        record = read_json(path)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
     if not isinstance(record, dict):
         raise ValueError("not a JSON object")
     return record

@@ -21,6 +21,7 @@ from pxgen_plugins.models.runtime import (
 from pxgen_plugins.utils import validation
 from pxgen_plugins.utils.errors import ModelError, ParameterError, caller, short_repr
 from pxgen_plugins.utils.memory import out_of_memory
+from pxgen_plugins.utils.progress import count_passes
 
 __all__ = ["Networks", "row_shape"]
 
@@ -133,7 +134,9 @@ class Networks(GenerativeModel):
 
     def _raw(self, role: str, *batches: Tensor) -> Any:
         with caller(type(self).__name__), self._evaluating():
-            return self._calls[role](*batches)
+            result = self._calls[role](*batches)
+        count_passes(len(batches[0]))
+        return result
 
     def _codes_from(self, role: str, x: Tensor) -> Tensor:
         hint = f"Correct latent_shape, or wrap it so that it gives codes: {role}=lambda x: ..."
@@ -154,6 +157,7 @@ class Networks(GenerativeModel):
         assert self.own_sample is not None
         with torch.no_grad(), self._evaluating():
             drawn = one_array("sample", self.own_sample(n, seed), ("sample", "samples", "x"))
+        count_passes(n)
         hint = "Give prior=f with f(n, seed) -> codes instead."
         return expect_shape(
             as_tensor(drawn), (n, *self.sample_shape), "its own sample's result", hint

@@ -19,6 +19,11 @@ from pxgen_plugins.utils.errors import CapabilityError, ParameterError, caller, 
 
 __all__ = ["Autoencoder"]
 
+_PRIOR = (
+    "Build the Autoencoder with prior=codes, such as those that embed(X) gives for reference data "
+    "X, or with prior=f, where f(n, seed) returns n codes."
+)
+
 
 @register("autoencoder")
 class Autoencoder(Networks):
@@ -62,9 +67,7 @@ class Autoencoder(Networks):
     """
 
     autoencodes = True
-    remedies = MappingProxyType(
-        {"sample": "Or make it with prior=model.embed(reference data): it samples then."}
-    )
+    costs = MappingProxyType({"reconstruct": 2})
 
     @caller("Autoencoder")
     def __init__(
@@ -96,6 +99,7 @@ class Autoencoder(Networks):
             self._prior = Draw(prior, "prior") if draws else self._reference(prior)
         able = {"embed", "decode", "reconstruct", "layers"}
         self.capabilities = frozenset(able if prior is None else able | {"sample"})
+        self.remedies = {"sample": _PRIOR}
         self._ask("encode", self._noise(2))
         self._ask("decode", self._random_codes())
         if validation.boolean(check, "check"):
@@ -136,9 +140,8 @@ class Autoencoder(Networks):
         if self.own_sample is not None:
             return self._own(n, seed)
         if self._prior is None:
-            hint = "Pass prior=codes of reference data or prior=f with f(n, seed) -> codes."
             allowed = "given, for an autoencoder that shall sample"
-            raise CapabilityError("prior", allowed, "None", hint)
+            raise CapabilityError("prior", allowed, "None", _PRIOR)
         if isinstance(self._prior, Tensor):
             generator = torch.Generator().manual_seed(seed)
             z = self._prior[torch.randint(len(self._prior), (n,), generator=generator)]

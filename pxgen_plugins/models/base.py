@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, cast, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -14,11 +14,14 @@ from pxgen_plugins.utils.registry import Registry
 
 __all__ = [
     "CAPABILITIES",
+    "CHEAP",
     "PROPERTIES",
     "REGISTRY",
     "GenerativeModel",
     "Model",
     "capabilities",
+    "own_features",
+    "passes",
     "properties",
     "register",
     "require",
@@ -50,6 +53,9 @@ PROPERTIES: dict[str, str] = {
 }
 """What else a criterion may need of a model, beside what the model can do."""
 
+CHEAP = 20
+"""Passes of an instance up to which an answer is cheap: used by default, made for a picture."""
+
 
 @runtime_checkable
 class Model(Protocol):
@@ -63,14 +69,22 @@ class Model(Protocol):
         device: Where the model wants its input.
         dtype: In which floating type the model wants its input.
 
-    Four more are read where a model has them. ``autoencodes``, True when ``reconstruct(x)`` is
+    Eight more are read where a model has them. ``costs`` says how many passes of its network an
+    instance takes, by capability: 50 for ``"sample"``, say, where that is a loop of 50 steps; 1
+    where nothing is said, and a step with its gradient counts as 2. ``features(x)``, of a model of
+    a table, which has ``columns``, returns rows (n, f) whose distances do not depend on the units
+    of columns. ``autoencodes``, True when ``reconstruct(x)`` is
     ``decode(embed(x))``, spares a second embedding. ``open_anchors(X)`` returns the
     :class:`~pxgen_plugins.anchors.Anchors` behind what users pass, for instances that are no arrays
     (texts, rows of a table); ``render(x)`` then returns n strings to show. ``origin`` says what the
     model was made of, where :func:`~pxgen_plugins.models.wrap` or a ``from_...`` function made it.
+    ``probe(n)`` returns n instances to time a pass on, where noise would be none.
     ``portion(n, seed, learning)``, of a model with a finite number of samples, returns the function
     (n, seed) by which n of them are drawn part by part, none twice: of those that criteria learn
-    from if ``learning``, else of the others.
+    from if ``learning``, else of the others. ``finite``, True where other seeds give the same
+    samples again, has them counted once in the reference that p-values are taken from.
+    ``remedies`` says, by a capability that the model lacks, which argument would give it: a full
+    sentence for the error about it.
     """
 
     capabilities: frozenset[str]
@@ -97,6 +111,7 @@ class GenerativeModel:
     autoencodes: bool = False
     origin: str = ""
     remedies: Mapping[str, str] = MappingProxyType({})  # what gives a capability that is missing
+    costs: Mapping[str, int] = MappingProxyType({})
 
     @classmethod
     def example(cls) -> GenerativeModel:
@@ -210,6 +225,31 @@ def properties(model: Any) -> frozenset[str]:
     return frozenset(name for name, holds in truth.items() if holds)
 
 
+def passes(model: Any, capability: str) -> int:
+    """Return how many passes of its network an instance takes a model, at most (see ``costs``).
+
+    Example:
+        >>> class Slow:
+        ...     costs = {"sample": 50}
+        >>> passes(Slow(), "sample"), passes(Slow(), "encode")
+        (50, 1)
+    """
+    stated: Mapping[str, int] = getattr(model, "costs", None) or {}
+    return max(1, round(stated.get(capability, 1)))
+
+
+def own_features(model: Any) -> Callable[[Tensor], Tensor] | None:
+    """Return the function by which a model of a table makes its rows comparable; None for others.
+
+    Example:
+        >>> own_features(object()) is None
+        True
+    """
+    if getattr(model, "columns", None) is None:
+        return None
+    return cast("Callable[[Tensor], Tensor] | None", getattr(model, "features", None))
+
+
 def require(model: Any, needed: Iterable[str], hint: str) -> None:
     """Raise one clear error unless ``model`` has all ``needed`` capabilities.
 
@@ -232,5 +272,6 @@ def _missing(model: Any, capability: str, hint: str) -> CapabilityError:
     allowed = f"able to {capability!r} ({CAPABILITIES[capability]})"
     got = f"a {type(model).__name__} that declares: {have}"
     remedy = (getattr(model, "remedies", None) or {}).get(capability)
-    hint = hint if remedy is None else f"{hint} {remedy}"
+    if remedy:
+        hint = f"{remedy} Without that: {hint[0].lower()}{hint[1:]}"
     return CapabilityError("model", allowed, got, hint)

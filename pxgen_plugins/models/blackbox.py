@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -40,8 +39,6 @@ class BlackBox(GenerativeModel):
         torch.Size([3, 2])
     """
 
-    remedies = MappingProxyType({"sample": "Or pass sampler=f with f(n, seed) -> ndarray."})
-
     @caller("BlackBox")
     def __init__(
         self,
@@ -58,6 +55,7 @@ class BlackBox(GenerativeModel):
         self.n_values = n_values
         self.dtype = torch.float64  # whatever the caller's precision, values lose none of it
         self.capabilities = frozenset({"values"} if sampler is None else {"values", "sample"})
+        self.remedies = {"sample": "Pass sampler=f, where f(n, seed) returns n instances."}
 
     @caller("BlackBox")
     def values(self, x: Tensor) -> Tensor:

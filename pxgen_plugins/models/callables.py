@@ -209,6 +209,18 @@ def _to_tensors(value: Any, like: Tensor) -> Any:
         return type(value)(parts) if isinstance(value, Posterior) else tuple(parts)
     if isinstance(value, np.ndarray) and value.dtype.kind in "fiub":
         return torch.tensor(value, device=like.device, dtype=like.dtype)
-    if isinstance(value, Tensor) and value.dtype in HALVES:
-        return value.to(like.dtype)
+    if isinstance(value, Tensor):
+        dense = _dense(value)
+        return dense.to(like.dtype) if dense.dtype in HALVES else dense
     return value
+
+
+def _dense(value: Tensor) -> Tensor:
+    """Return a sparse tensor, or a nested one of equal parts, as a plain one."""
+    if not value.is_nested:
+        return value if value.layout is torch.strided else value.to_dense()
+    parts = value.unbind()
+    if len({tuple(part.shape) for part in parts}) > 1:
+        hint = "Return one tensor, with a row for each instance."
+        raise ModelError("the result", "of one shape", "a nested tensor of several", hint)
+    return torch.stack(list(parts))

@@ -131,6 +131,13 @@ class Diffusion(Networks):
         self.capabilities = frozenset(
             {"sample", "embed", "decode", "reconstruct", "noise_loss", "layers"}
         )
+        steps = len(self._path())
+        self.costs = {
+            "sample": steps,
+            "decode": steps,
+            "embed": steps * (1 + self.refinements),
+            "reconstruct": len(self._path(self._last())),
+        }
         self._ask("network", self._noise(2))
         if validation.boolean(check, "check"):
             with torch.no_grad(), self._evaluating():
@@ -158,7 +165,7 @@ class Diffusion(Networks):
 
     def reconstruct(self, x: Tensor) -> Tensor:
         """Return ``x`` after noise up to ``level`` was added and taken away, of the same shape."""
-        last = max(1, round(self.level * (self.n_timesteps - 1)))
+        last = self._last()
         noise = self._common_noise(derive(self.seed, "reconstruction"))
         return self._denoise(self._noisy(x, noise, last), last, self._bounds)
 
@@ -187,6 +194,10 @@ class Diffusion(Networks):
 
     def _arguments(self, role: str, batch: Tensor) -> tuple[Tensor, ...]:
         return batch, self._timesteps(0, len(batch))
+
+    def _last(self) -> int:
+        """Return the timestep up to which ``reconstruct`` adds noise."""
+        return max(1, round(self.level * (self.n_timesteps - 1)))
 
     def _weight(self, at: int) -> float:
         """Return T/2 (SNR(t - 1) / SNR(t) - 1), the weight of the noise's error in the bound."""

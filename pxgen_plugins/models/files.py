@@ -10,6 +10,7 @@ from pathlib import Path
 from pxgen_plugins.utils.errors import ModelError, short_repr
 from pxgen_plugins.utils.files import read_regular
 from pxgen_plugins.utils.json_files import read_json
+from pxgen_plugins.utils.limits import ONNX_FILE
 
 __all__ = ["check_folder", "files_behind"]
 
@@ -40,6 +41,7 @@ def files_behind(path: str | os.PathLike[str]) -> dict[str, Path]:
 
     Raises:
         OSError: When an ONNX file or an index cannot be read.
+        ModelError: When an ONNX file is larger than the limit.
 
     Example:
         >>> import tempfile
@@ -85,7 +87,12 @@ def _below(root: Path) -> Iterator[tuple[str, Path]]:
 def _companions(path: Path) -> set[str]:
     """Return the names of further files, relative to the folder of ``path``."""
     if path.suffix.lower() == ".onnx":
-        return set(_external_data(read_regular(path)))
+        try:
+            return set(_external_data(read_regular(path, ONNX_FILE)))
+        except ValueError as error:
+            hint = "Keep its weights in a file beside it, as onnx.save can."
+            got = f"{short_repr(path.name)} ({error})"
+            raise ModelError("obj", "an ONNX file within the limit", got, hint) from error
     if path.name.endswith(_INDEX):
         try:
             content = read_json(path)

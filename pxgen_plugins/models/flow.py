@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -18,6 +19,13 @@ from pxgen_plugins.utils import validation
 from pxgen_plugins.utils.errors import ModelError, ParameterError, caller, short_repr
 
 __all__ = ["Flow"]
+
+_REMEDIES = {
+    "sample": "Build the Flow with decode=f or with sample=f.",
+    "embed": "Build the Flow with embed=f.",
+    "decode": "Build the Flow with decode=f.",
+    "reconstruct": "Build the Flow with embed=f and decode=g.",
+}
 
 
 @register("flow")
@@ -61,6 +69,8 @@ class Flow(Networks):
         (-1.838, torch.Size([3, 2]))
     """
 
+    costs = MappingProxyType({"reconstruct": 2})
+
     @caller("Flow")
     def __init__(
         self,
@@ -102,6 +112,7 @@ class Flow(Networks):
         self.autoencodes = able >= {"embed", "decode"}
         able |= {"reconstruct"} if self.autoencodes else set()
         self.capabilities = frozenset(able)
+        self.remedies = _REMEDIES
         for role in self._calls:
             self._ask(role, self._random_codes() if role == "decode" else self._noise(2))
         if validation.boolean(check, "check"):

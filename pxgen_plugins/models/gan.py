@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pxgen_plugins.models._classes import class_settings
 from pxgen_plugins.models._networks import Networks
 from pxgen_plugins.models._seeded_callable import Draw
 from pxgen_plugins.models.base import register
@@ -106,7 +107,7 @@ class GAN(Networks):
         device: torch.device | str | None = None,
         check: bool = True,
     ) -> None:
-        self.n_classes, self.condition = _conditions(n_classes, condition)
+        self.n_classes, self.condition = class_settings(n_classes, condition)
         self._classes = list(range(n_classes or 0)) if condition is None else [condition]
         if latent_shape is None:
             latent_shape = getattr(generator, "encoding_dims", None)
@@ -135,12 +136,13 @@ class GAN(Networks):
         if inversion is not None and not isinstance(inversion, Inversion):
             hint = "Use inversion=Inversion(steps=..., restarts=...) from models.inversion."
             raise ParameterError("inversion", "an Inversion or None", short_repr(inversion), hint)
-        able = {"sample", "embed", "reconstruct", "layers"}
         self.autoencodes = len(self._classes) < 2
-        able |= {"decode"} if self.autoencodes else set()
+        able = {"sample", "embed", "reconstruct", "layers", *(["decode"] * self.autoencodes)}
         able |= {"score"} if discriminator is not None else set()
         self.capabilities = frozenset(able)
+        self.remedies = {"score": "Build the GAN with discriminator=net."}
         self.inversion = self._inversion_for(inversion)
+        self.costs = self._costs()
         if discriminator_output is None and discriminator is not None:
             self.discriminator_output = self._kind_of_output(discriminator)
         if validation.boolean(check, "check"):
@@ -220,6 +222,12 @@ class GAN(Networks):
 
     def _generate(self, z: Tensor, y: Tensor) -> Tensor:
         return self._instances_from("generator", z, *((y,) if self._classes else ()))
+
+    def _costs(self) -> dict[str, int]:
+        classes, encoded = max(1, len(self._classes)), "encoder" in self._calls
+        direct = encoded and self.autoencodes and not self.refine
+        code = 1 if direct else self.inversion.passes(classes, encoded, self.refine)
+        return {"embed": code, "reconstruct": code + 1, "score": classes}
 
     def _class(self, which: Tensor) -> Tensor:
         """Return the classes at positions ``which``; zeros where there are none."""
@@ -386,14 +394,3 @@ class GAN(Networks):
             if "discriminator" not in self._calls:
                 return
             self._check_rows("discriminator", "inputs inside data_range", self.score, self._noise())
-
-
-def _conditions(n_classes: Any, condition: Any) -> tuple[int | None, int | None]:
-    if n_classes is not None:
-        n_classes = validation.integer(n_classes, "n_classes", minimum=1)
-    if condition is not None:
-        condition = validation.integer(condition, "condition", minimum=0)
-        if n_classes is not None and condition >= n_classes:
-            hint = "Classes are counted from 0."
-            raise ParameterError("condition", f"below n_classes={n_classes}", str(condition), hint)
-    return n_classes, condition

@@ -11,6 +11,7 @@ from torch import Tensor
 from pxgen_plugins.utils import validation
 from pxgen_plugins.utils.errors import ModelError, caller
 from pxgen_plugins.utils.memory import out_of_memory
+from pxgen_plugins.utils.progress import count_passes
 
 __all__ = ["Inversion", "Objective", "descend", "nearest"]
 
@@ -72,6 +73,20 @@ class Inversion:
         validation.integer(self.bank, "bank", minimum=self.restarts, hint=hint)
         validation.real(self.rate, "rate", above=0.0)
         validation.real(self.noise, "noise", minimum=0.0)
+
+    def passes(self, n_classes: int = 1, encoded: bool = False, refine: bool = False) -> int:
+        """Return how many passes an instance takes at most; a step with its gradient counts as 2.
+
+        Args:
+            n_classes: Classes that are tried.
+            encoded: Whether an encoder gives the start, and not the bank's samples.
+            refine: Whether the encoder's codes are only the start.
+        """
+        starts = n_classes * (1 if encoded else self.restarts)
+        descends = self.steps > 0 and (refine or not encoded)
+        # the bank is generated for each call, of as many instances as descend at a time
+        first = 1 if encoded else n_classes * -(-self.bank // self.rows)
+        return starts * (2 * self.steps if descends else 1) + first
 
 
 @dataclass(frozen=True)
@@ -178,6 +193,7 @@ def _block(
         z.requires_grad_(True)
         value = objective(x, z, y)
         (slope,) = torch.autograd.grad(value.sum(), z)
+        count_passes(len(z))  # the way back; the network itself counts the way there
         z, value = z.detach(), value.detach()
         moving = rate >= _LOWEST * how.rate
         better = moving & (value < lowest)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -22,6 +23,11 @@ __all__ = ["LanguageModel"]
 
 _FARTHEST = 64  # characters from where the prompt should end to where a token does
 _ROUNDING = 1e-4
+_REMEDIES = {
+    "sample": "Build the LanguageModel with sample=f, where f(n, seed) returns n texts.",
+    "continuation": "Build the LanguageModel with generate=f, or with tokenize=f and extend=g.",
+    "embed": "Build the LanguageModel with embed=f.",
+}
 
 
 @register("language_model")
@@ -45,15 +51,20 @@ class LanguageModel(GenerativeModel):
         sample: Likewise, ``sample(n, seed)`` to n texts of the model's own.
         embed: Likewise, from n texts to vectors (n, d).
         tokenize: Likewise, from a text to its token ids; None takes the code points.
+        detokenize: Likewise, from token ids to a text: beside ``extend``, where ends are embedded.
         max_chars: Most characters of a text; samples are cut there.
         prompt: Which part of a text the model is given to continue, in (0, 1), at least a token
             and never all. With ``extend`` it is a part of the tokens; with ``generate``, of the
             characters, moved to the nearest place where the prompt's tokens are the text's first.
+        max_tokens: Most tokens of a sample, each of which costs a pass; None takes ``max_chars``.
         modules: The torch modules inside functions (see :class:`~pxgen_plugins.models.VAE`).
 
     Raises:
         ParameterError: When an argument is not allowed.
         ModelError: When a function does not give what it should, at the first use.
+
+    Cost in passes: one for a text's loss, ``max_tokens`` for a sample, and the part of them that
+    ``prompt`` leaves for a continuation.
 
     Example:
         >>> model = LanguageModel(log_probs=lambda texts: [[-0.5] * len(text) for text in texts],
@@ -76,8 +87,10 @@ class LanguageModel(GenerativeModel):
         sample: str | Callable[[int, int], Sequence[str]] | None = None,
         embed: str | Callable[[list[str]], Any] | None = None,
         tokenize: str | Callable[[str], Sequence[int]] | None = None,
+        detokenize: str | Callable[[Sequence[int]], str] | None = None,
         max_chars: int = 1_000,
         prompt: float = 0.5,
+        max_tokens: int | None = None,
         modules: Modules = None,
     ) -> None:
         if extend is not None and (generate is not None or tokenize is None):
@@ -90,21 +103,32 @@ class LanguageModel(GenerativeModel):
         self._evaluating = EvaluationMode(modules_behind(self._functions, modules, module))
         self._draw = None if sample is None else Draw(method(module, sample, "sample"), "sample")
         self._tokenize = _code_points if tokenize is None else method(module, tokenize, "tokenize")
+        self._detokenize = None
+        if detokenize is not None:
+            self._detokenize = method(module, detokenize, "detokenize")
         self.max_chars = validation.integer(max_chars, "max_chars", minimum=1)
         self.prompt = validation.real(prompt, "prompt", above=0.0, below=1.0)
         self.sample_shape = (self.max_chars,)
+        tokens = self.max_chars if max_tokens is None else max_tokens
+        tokens = validation.integer(tokens, "max_tokens", minimum=1)
+        self.costs = {"sample": tokens, "continuation": math.ceil((1.0 - self.prompt) * tokens)}
         names = {
             "log_probs": "token_loss", "generate": "continuation", "extend": "continuation",
             "embed": "embed",
         }  # fmt: skip
         able = {names[role] for role in self._functions}
         self.capabilities = frozenset(able if sample is None else able | {"sample"})
+        self.remedies = _REMEDIES
         if embed is not None:
             self.latent_shape = (self._width(),)
 
     def rows(self, texts: Sequence[str]) -> Tensor:
         """Return texts as rows of code points, float32 (n, max_chars); longer ones are cut."""
         return torch.from_numpy(to_rows(texts, self.max_chars))
+
+    def probe(self, n: int) -> Tensor:
+        """Return ``n`` texts to time a pass on, of about as many tokens as a sample."""
+        return self.rows(["word " * self.costs["sample"]] * n)
 
     def open_anchors(self, X: Any, named: Columns = BY_NAME) -> Any:
         """Return the anchors behind texts; ``named`` are the columns that the user named."""
@@ -148,6 +172,29 @@ class LanguageModel(GenerativeModel):
             raise self._refusal("continuation")
         return [(_ids(end), _ids(own[: len(end)])) for end, own in pairs]
 
+    @caller("LanguageModel")
+    def ends(self, x: Tensor) -> list[tuple[str, str]]:
+        """Return each text's own end and what the model writes in its place, as texts.
+
+        Raises:
+            CapabilityError: Without ``generate`` and ``extend``.
+            ModelError: When it does not give one continuation per prompt, or tokens without
+                ``detokenize``.
+        """
+        texts = self.render(x)
+        if "extend" not in self._functions:
+            if "generate" not in self._functions:
+                raise self._refusal("continuation")
+            prompts, own, _, _ = self._continued(texts)
+            heads = zip(texts, prompts, own, strict=True)
+            return [(text[len(prompt) :], made) for text, prompt, made in heads]
+        if self._detokenize is None:
+            hint = "Pass detokenize=f with f(ids) -> text."
+            raise ModelError("detokenize", "given, to make texts of tokens", "None", hint)
+        pairs = self._extended([list(self._tokenize(text)) for text in texts])
+        text_of = self._detokenize
+        return [(text_of(end), text_of(own[: len(end)])) for end, own in pairs]
+
     def _extended(self, rows: list[list[int]]) -> list[tuple[list[int], list[int]]]:
         """Return the ends of rows of tokens, and those of the model."""
         at = [_part(self.prompt, len(row)) for row in rows]
@@ -165,6 +212,17 @@ class LanguageModel(GenerativeModel):
 
         Both are tokens of whole texts: alone, an end may have others, as with a mark in front.
         """
+        prompts, own, rows, at = self._continued(texts)
+        pairs = []
+        for prompt, text, whole, cut in zip(prompts, own, rows, at, strict=True):
+            made = list(self._tokenize(prompt + text))
+            pairs.append((whole[cut:], made[_n_shared(made, whole[:cut]) :]))
+        return pairs
+
+    def _continued(
+        self, texts: list[str]
+    ) -> tuple[list[str], list[str], list[list[int]], list[int]]:
+        """Return prompts, what the model writes behind them, tokens of texts and of the prompts."""
         prompts, at, rows = [], [], []
         for text in texts:
             whole = list(self._tokenize(text))
@@ -177,11 +235,7 @@ class LanguageModel(GenerativeModel):
         if len(own) != len(texts) or not all(isinstance(text, str) for text in own):
             hint = "Return one text per prompt, without the prompt."
             raise ModelError("generate's result", f"{len(texts)} texts", short_repr(own), hint)
-        pairs = []
-        for prompt, text, whole, cut in zip(prompts, own, rows, at, strict=True):
-            made = list(self._tokenize(prompt + text))
-            pairs.append((whole[cut:], made[_n_shared(made, whole[:cut]) :]))
-        return pairs
+        return prompts, list(own), rows, at
 
     @caller("LanguageModel")
     def sample(self, n: int, seed: int) -> Tensor:

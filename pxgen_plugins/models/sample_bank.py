@@ -45,6 +45,7 @@ class SampleBank(GenerativeModel):
 
     Attributes:
         finite: Whether the samples are of a finite number.
+        n_held: How many there are; None when endless.
 
     Args:
         source: A function ``source(n, seed)`` to n instances, the same for the same seed; or a
@@ -109,6 +110,7 @@ class SampleBank(GenerativeModel):
             0 if self._bank is None else len(self._bank)
         )
         self.finite = self._bank is not None
+        self.n_held = None if self._bank is None else len(self._bank)
         self._find_shape(sample_shape)
 
     @caller("SampleBank")

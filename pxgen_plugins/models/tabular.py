@@ -43,8 +43,8 @@ class Tabular(GenerativeModel):
     is refused. Integers beyond 2**53 and parts of a microsecond are lost, with a warning.
 
     Criteria: ``gower`` and ``gower_nearest`` mind ranges and categories. Those that compare
-    numbers alone (``mse``, ``nearest_sample``) let wide columns decide; give the ones that take a
-    ``network`` :meth:`features`.
+    numbers (``mse``, ``nearest_sample``, ``sample_rank``) do so in :meth:`features`, so that no
+    unit of a column decides.
 
     Args:
         synthesizer: An object with ``sample(n)`` or ``sample(num_rows=n)`` to a DataFrame, or to a
@@ -248,7 +248,7 @@ class Tabular(GenerativeModel):
         """Return rows so that Euclidean distances mind ranges and categories, (n, f).
 
         Numbers are divided by the column's range, categories are one-hot over the root of 2, so
-        two different ones are at distance 1. For criteria with a ``network`` and for ``space=``.
+        two different ones are at distance 1. Criteria and ``space="pixel"`` measure in them.
         """
         parts = []
         for place, column in enumerate(self.columns):

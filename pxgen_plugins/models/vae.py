@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -69,6 +70,7 @@ class VAE(Networks):
     """
 
     capabilities = frozenset({"sample", "encode", "embed", "decode", "reconstruct", "layers"})
+    costs = MappingProxyType({"reconstruct": 2})
 
     @caller("VAE")
     def __init__(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -24,6 +25,11 @@ from pxgen_plugins.utils.errors import (
 )
 
 __all__ = ["VQVAE"]
+
+_PRIOR = (
+    "Build the VQVAE with prior=codes, such as those that codes(X) gives for reference data X, or "
+    "with prior='uniform', or with prior=f, where f(n, seed) returns n rows of indices."
+)
 
 
 @register("vqvae")
@@ -77,6 +83,7 @@ class VQVAE(Networks):
     """
 
     autoencodes = True
+    costs = MappingProxyType({"reconstruct": 2})
 
     @caller("VQVAE")
     def __init__(
@@ -112,6 +119,7 @@ class VQVAE(Networks):
         self._prior = self._prior_of(prior)
         able = {"embed", "decode", "codes", "reconstruct", "layers"}
         self.capabilities = frozenset(able if prior is None else able | {"sample"})
+        self.remedies = {"sample": _PRIOR}
         self._ask("encode", self._noise(2))
         first = torch.zeros(2, self.positions, dtype=torch.int64, device=self.device)
         self._ask("decode", self.lookup(first))
@@ -164,9 +172,8 @@ class VQVAE(Networks):
             ModelError: When a callable one returns no indices of that shape.
         """
         if self._prior is None:
-            hint = "Pass prior=codes of reference data, 'uniform', or f with f(n, seed) -> indices."
             allowed = "given, for a VQ-VAE that shall sample"
-            raise CapabilityError("prior", allowed, "None", hint)
+            raise CapabilityError("prior", allowed, "None", _PRIOR)
         codes = self._draw_codes(n, seed).to(self.device, torch.int64)
         with torch.no_grad():
             return self._in_parts(

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pxgen_plugins.plots.delusion_alignment import plot_alignment, plot_delusion
     from pxgen_plugins.plots.directions import plot_directions
     from pxgen_plugins.plots.migration import plot_migration
+    from pxgen_plugins.plots.models import plot_models
     from pxgen_plugins.plots.removal import plot_removal
     from pxgen_plugins.plots.representatives import plot_representatives
     from pxgen_plugins.plots.scatter import plot_groups
@@ -39,6 +40,7 @@ __all__ = [
     "plot_groups",
     "plot_label_shares",
     "plot_migration",
+    "plot_models",
     "plot_removal",
     "plot_representatives",
     "plot_scorecard",
@@ -58,6 +60,7 @@ _HOMES = {
     "plot_groups": "scatter",
     "plot_label_shares": "shares",
     "plot_migration": "migration",
+    "plot_models": "models",
     "plot_removal": "removal",
     "plot_representatives": "representatives",
     "plot_scorecard": "scorecard",

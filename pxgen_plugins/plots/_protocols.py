@@ -8,7 +8,18 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Changes", "Comparison", "Outcome", "Removal", "Row", "Scorecard", "Study", "Training"]
+__all__ = [
+    "Changes",
+    "Comparison",
+    "Distance",
+    "ModelComparison",
+    "Outcome",
+    "Removal",
+    "Row",
+    "Scorecard",
+    "Study",
+    "Training",
+]
 
 
 class Changes(Protocol):
@@ -48,6 +59,32 @@ class Comparison(Protocol):
     def outcomes(self) -> Sequence[Outcome]: ...
     @property
     def pictures(self) -> Mapping[str, NDArray[np.float32]]: ...
+
+
+class Distance(Protocol):
+    """Distances of the samples of a model to the anchors."""
+
+    @property
+    def frechet(self) -> float: ...
+    @property
+    def kernel(self) -> float: ...
+    @property
+    def kernel_error(self) -> float: ...
+
+
+class ModelComparison(Protocol):
+    """What several models make of the same anchors, by the models' names or by pair ("a / b")."""
+
+    @property
+    def comparisons(self) -> Mapping[str, Comparison]: ...
+    @property
+    def migration(self) -> Mapping[str, Any]: ...  # what plot_migration takes, and ``same``
+    @property
+    def distances(self) -> Mapping[str, Distance]: ...
+    @property
+    def samples(self) -> Mapping[str, NDArray[np.float32]]: ...
+    @property
+    def representatives(self) -> Mapping[str, Mapping[str, NDArray[np.float32]]]: ...
 
 
 class Removal(Protocol):

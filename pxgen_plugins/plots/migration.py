@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pxgen_plugins.groups import GROUPS, INVALID
 from pxgen_plugins.plots import _layout as layout
 from pxgen_plugins.plots._protocols import Changes
+from pxgen_plugins.plots._text import clean
 from pxgen_plugins.plots.style import BASE, FAINT, INK, MUTED, STYLES, TINY, share_text
 from pxgen_plugins.utils.errors import ParameterError, caller, short_repr
 
@@ -25,12 +26,14 @@ _BAR = 0.05  # width of a bar, of the distance of the two sides
 _GAP = 0.055  # between two bars, of all anchors: a line of text in a new figure
 _TALL = 0.035  # of all anchors; lower bands have no number
 _SIDES = ("before", "after")
+_LONGEST = 24  # letters of a model's name
 
 
 @dataclass(frozen=True)
 class _Plan:
-    """Counts of moves, the states that occur, and the top of each state's bar on both sides."""
+    """Names of the sides, moves, states that occur, and the top of each one's bar on both sides."""
 
+    names: tuple[str, str]
     counts: NDArray[np.int64]
     used: tuple[int, ...]
     tops: tuple[dict[int, float], dict[int, float]]
@@ -45,9 +48,10 @@ def plot_migration(changes: Changes, *, ax: Axes | None = None) -> NDArray[np.ob
     Invalid anchors have a grey bar when there are any.
 
     Args:
-        changes: What :func:`pxgen_plugins.audit.compare_runs` returned; only its ``matrix``
-            of counts is read, (5, 5), rows before and columns after, in the order HIHE, HILE, LIHE,
-            LILE, invalid.
+        changes: What :func:`pxgen_plugins.audit.compare_runs` returned, or a
+            :class:`pxgen_plugins.comparison.Migration`: its ``matrix`` of counts is read, (5, 5),
+            rows before and columns after, in the order HIHE, HILE, LIHE, LILE, invalid, and the
+            ``names`` of the two sides where it has any.
         ax: Axes to draw in; a new figure by default.
 
     Returns:
@@ -74,7 +78,8 @@ def plot_migration(changes: Changes, *, ax: Axes | None = None) -> NDArray[np.ob
         look: dict[str, Any] = {"transform": axes.transAxes, "ha": "center", "fontsize": TINY}
         axes.text(0.5, 0.5, "No anchors.", color=MUTED, **look).set_gid("empty")
         return layout.array_of(axes)
-    plan = _plan(counts)
+    names = getattr(changes, "names", _SIDES)  # of models, where two are compared
+    plan = _plan(counts, (clean(names[0], _LONGEST), clean(names[1], _LONGEST)))
     _draw_bands(axes, plan)
     for side in (0, 1):
         _draw_bars(axes, plan, side)
@@ -103,7 +108,7 @@ def _notes(counts: NDArray[np.int64]) -> list[str]:
     return [*notes, ", ".join(each) + "."] if each else notes
 
 
-def _plan(counts: NDArray[np.int64]) -> _Plan:
+def _plan(counts: NDArray[np.int64], names: tuple[str, str]) -> _Plan:
     used = tuple(
         k for k in range(len(_STATES)) if k < len(GROUPS) or (counts[k] + counts[:, k]).any()
     )
@@ -116,7 +121,7 @@ def _plan(counts: NDArray[np.int64]) -> _Plan:
             places[k] = top
             top += int(totals[k]) + gap
         tops.append(places)
-    return _Plan(counts, used, (tops[0], tops[1]))
+    return _Plan(names, counts, used, (tops[0], tops[1]))
 
 
 def _draw_bars(ax: Axes, plan: _Plan, side: int) -> None:
@@ -134,11 +139,12 @@ def _draw_bars(ax: Axes, plan: _Plan, side: int) -> None:
         words, at = f"{name}  {share_text(tall, tall / n)}", (outer, top + tall / 2)
         text = ax.annotate(words, at, color=_dark(k), fontsize=TINY, **look)
         text.set_gid(f"count:{_SIDES[side]}:{name}")
-    title = ax.set_title(
-        _SIDES[side], loc="left" if side == 0 else "right", fontsize=BASE, weight="bold", color=INK
-    )
+    bold: dict[str, Any] = {"fontsize": BASE, "weight": "bold", "color": INK}
+    title = ax.set_title(plan.names[side], loc="left" if side == 0 else "right", **bold)
     title.set_gid(f"title:{_SIDES[side]}")
-    ax.set_ylim(max(top for tops in plan.tops for top in tops.values()) + n * _GAP, -0.01 * n)
+    sums = (plan.counts.sum(axis=1), plan.counts.sum(axis=0))
+    ends = [tops[k] + int(of[k]) for tops, of in zip(plan.tops, sums, strict=True) for k in tops]
+    ax.set_ylim(max(ends) + n * _GAP, -0.01 * n)  # room for the words of a low last bar
 
 
 def _draw_bands(ax: Axes, plan: _Plan) -> None:

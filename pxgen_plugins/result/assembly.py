@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from pxgen_plugins import groups as grouping
 from pxgen_plugins.anchors import Anchors
-from pxgen_plugins.models.base import capabilities
+from pxgen_plugins.models.base import CHEAP, capabilities, passes
 from pxgen_plugins.representatives import Choice, select
 from pxgen_plugins.result.calibration_summary import CalibrationSummary
 from pxgen_plugins.result.result import Examples, Group, Result
@@ -123,7 +123,9 @@ def assemble(
         labels=None if anchors.labels is None else anchors.labels.copy(),
         ids=None if anchors.ids is None else anchors.ids.copy(),
         strips=strips,
-        examples=examples_of(scorer, anchors, [*picks, *strips.values()], examples),
+        examples=examples_of(
+            scorer, anchors, [*picks, *strips.values()], examples, costly=bool(examples)
+        ),
         calibration=summary,
         notes=_notes(scores, calibration, scorer, anchors),
     )
@@ -134,14 +136,19 @@ def examples_of(
     anchors: Anchors,
     picks: Sequence[NDArray[np.int64]],
     keep: bool | None = True,
+    costly: bool = False,
 ) -> Examples | None:
     """Return pixels and reconstructions of anchors, or their texts where the model renders them.
+
+    Anchors that the model cannot reconstruct are left out.
 
     Args:
         scorer: Model and criteria.
         anchors: The anchor set.
         picks: Indices of the anchors, which may repeat.
         keep: False for none, None for them only while they are small.
+        costly: Whether reconstructions of many passes are made for pictures alone, where no
+            criterion asked for them.
     """
     index = np.unique(np.concatenate(picks))
     if keep is False or not len(index):
@@ -152,7 +159,15 @@ def examples_of(
         return None
     bounds = scorer.model.data_range
     able = "reconstruct" in capabilities(scorer.model)
+    asked = any(c.requires & {"decode", "reconstruct"} for c in scorer.criteria)
+    if able and not asked and not costly:
+        able = passes(scorer.model, "reconstruct") <= CHEAP
     rebuilt = scorer.reconstruct(anchors, index) if able else None
+    if rebuilt is not None:
+        given = ~np.isnan(rebuilt.reshape(len(index), -1)).all(1)
+        index, rebuilt = index[given], rebuilt[given]
+        if not len(index):
+            return None
     render = getattr(scorer.model, "render", None)
     if render is not None:  # the numbers inside mean nothing to a reader
         batches = scorer.batches(anchors, index, {})  # in the model's own precision

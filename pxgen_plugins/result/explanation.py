@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 import math
 import os
 from collections.abc import Iterator, Mapping
@@ -15,6 +14,8 @@ from numpy.typing import NDArray
 from pxgen_plugins.result.result import Result
 from pxgen_plugins.utils.errors import ParameterError, caller, short_repr
 from pxgen_plugins.utils.files import read_regular, write_atomic
+from pxgen_plugins.utils.json_files import parse_json
+from pxgen_plugins.utils.limits import JSON_FILE
 
 if TYPE_CHECKING:
     from pxgen_plugins.result.readable import Explanation
@@ -127,12 +128,12 @@ def from_json(text: str) -> Explanation:
     from pxgen_plugins.result.readable import Explanation
 
     try:
-        parsed = json.loads(text, parse_constant=_refuse_constant)
+        parsed = parse_json(text.encode(), to_constant=_refuse_constant)
         meta, data = parsed["meta"], parsed["data"]
         for path, form in meta.get("arrays", {}).items():
             _restore(data, path.split("."), form)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        hint = f"Give the text that to_json returned ({type(error).__name__}: {str(error)[:100]})."
+        hint = f"Give the text that to_json returned ({type(error).__name__}: {str(error)[:200]})."
         raise ParameterError("text", "an explanation as JSON", short_repr(text), hint) from error
     return Explanation(meta=meta, data=data)
 
@@ -150,8 +151,8 @@ def read_json(path: str | os.PathLike[str]) -> Explanation:
         ParameterError: When the file cannot be read or is no explanation.
     """
     try:
-        text = read_regular(path).decode("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        text = read_regular(path, JSON_FILE).decode("utf-8")
+    except (OSError, ValueError) as error:
         hint = f"Check the path ({error})."
         raise ParameterError("path", "a readable file", short_repr(path), hint) from error
     return from_json(text)

@@ -8,7 +8,8 @@ from typing import Any
 from pxgen_plugins.anchors import Anchors, open_for
 from pxgen_plugins.criteria.base import Batch
 from pxgen_plugins.criteria.fitted_criterion import FittedCriterion
-from pxgen_plugins.models.base import require
+from pxgen_plugins.criteria.passes import value_passes
+from pxgen_plugins.models.base import passes, require
 from pxgen_plugins.scoring.scorer import Scorer
 from pxgen_plugins.utils.errors import (
     AnchorError,
@@ -18,7 +19,7 @@ from pxgen_plugins.utils.errors import (
     caller,
     warn,
 )
-from pxgen_plugins.utils.progress import bar
+from pxgen_plugins.utils.progress import PassMeter, bar, on_passes
 from pxgen_plugins.utils.seeds import derive
 
 __all__ = ["fit_criteria"]
@@ -51,15 +52,26 @@ def fit_criteria(scorer: Scorer, X: Any, seed: int, verbose: bool = False) -> No
             hint = "Call fit(X) with data of the kind the model was trained on."
             allowed = f"given, as reference data for {name}"
             raise ParameterError("X", allowed, "None", hint)
+        each = value_passes(scorer.model, [criterion])
+        anchors: Anchors | None = None
         if X is None or not criterion.learns_from_data:
             with caller(name):
                 require(scorer.model, ["sample"], "Use a criterion that needs no samples.")
-            named = derive(seed, "criterion", criterion.name)
-            batches = _samples(scorer, criterion.n_fit, named, criterion.name, verbose)
+            each += passes(scorer.model, "sample")
         else:
-            batches = _data(scorer, open_for(scorer.model, X), seed, criterion.name, verbose)
+            anchors = open_for(scorer.model, X)
+        n, unit = (criterion.n_fit, "sample") if anchors is None else (len(anchors), "instance")
         try:
-            criterion.fit(batches)
+            with bar(n, f"fitting {criterion.name}", unit, verbose) as progress:
+                meter = PassMeter(progress.update, n, each)
+                named = derive(seed, "criterion", criterion.name)
+                batches = (
+                    _samples(scorer, n, named, meter)
+                    if anchors is None
+                    else _data(scorer, anchors, seed, meter)
+                )
+                with on_passes(meter.count):
+                    criterion.fit(batches)
         except PXGenError:
             raise
         except Exception as error:
@@ -69,24 +81,22 @@ def fit_criteria(scorer: Scorer, X: Any, seed: int, verbose: bool = False) -> No
             raise ModelError("model", allowed, got, hint, where=name) from error
 
 
-def _samples(scorer: Scorer, n: int, seed: int, name: str, verbose: bool) -> Iterator[Batch]:
-    with bar(n, f"fitting {name}", "sample", verbose) as progress:
-        for first, x in scorer.samples(n, seed, learning=True):
-            yield Batch(scorer.model, x, first=first, seed=seed)
-            progress.update(len(x))
+def _samples(scorer: Scorer, n: int, seed: int, meter: PassMeter) -> Iterator[Batch]:
+    for first, x in scorer.samples(n, seed, learning=True):
+        yield Batch(scorer.model, x, first=first, seed=seed)
+        meter.finish(len(x))
 
 
-def _data(scorer: Scorer, anchors: Anchors, seed: int, name: str, verbose: bool) -> Iterator[Batch]:
+def _data(scorer: Scorer, anchors: Anchors, seed: int, meter: PassMeter) -> Iterator[Batch]:
     seen = 0
-    with bar(len(anchors), f"fitting {name}", "instance", verbose) as progress:
-        reasons: dict[int, str] = {}
-        for start, x in scorer.batches(anchors, None, reasons):
-            kept = [row for row in range(len(x)) if start + row not in reasons]
-            seen += len(kept)
-            if kept:
-                # a copy, because the buffer behind x is used again
-                yield Batch(scorer.model, x[kept], first=start, seed=seed)
-            progress.update(len(x))
+    reasons: dict[int, str] = {}
+    for start, x in scorer.batches(anchors, None, reasons):
+        kept = [row for row in range(len(x)) if start + row not in reasons]
+        seen += len(kept)
+        if kept:
+            # a copy, because the buffer behind x is used again
+            yield Batch(scorer.model, x[kept], first=start, seed=seed)
+        meter.finish(len(x))
     if reasons and seen:
         first = next(iter(reasons.items()))
         warn(

@@ -17,12 +17,15 @@ from pxgen_plugins.anchors import Anchors
 from pxgen_plugins.anchors.conversion import warn_of_scale
 from pxgen_plugins.anchors.scale import Span
 from pxgen_plugins.criteria.base import Batch, Criterion
+from pxgen_plugins.criteria.passes import value_passes
+from pxgen_plugins.models.base import passes
 from pxgen_plugins.models.runtime import Autocast
+from pxgen_plugins.scoring.kept import Kept
 from pxgen_plugins.scoring.reader import Reader, always_raises
 from pxgen_plugins.utils.errors import ModelError, PXGenError, caller, short_repr
 from pxgen_plugins.utils.memory import out_of_memory
-from pxgen_plugins.utils.progress import bar
-from pxgen_plugins.utils.redaction import redact
+from pxgen_plugins.utils.progress import PassMeter, bar, on_passes
+from pxgen_plugins.utils.redaction import redact, without_addresses
 
 __all__ = ["PRECISIONS", "RECONSTRUCTIONS", "Scorer", "Scores"]
 
@@ -30,6 +33,8 @@ logger = logging.getLogger(__name__)
 
 PRECISIONS = ("float32", "bfloat16")
 RECONSTRUCTIONS = ("mean", "sample")
+
+_KEEP_ABOVE = 8  # passes of an anchor above which codes and reconstructions are kept
 
 
 @dataclass(frozen=True)
@@ -83,6 +88,8 @@ class Scorer(Reader):
             criterion.check(model)
         super().__init__(model, batch_size, device)
         self.criteria = list(criteria)
+        self.passes = value_passes(model, criteria)
+        self.kept: Kept | None = None  # of the anchors scored last, where a model is costly
         self.seed = seed
         self.reconstruction = reconstruction
         self.precision = precision
@@ -113,14 +120,17 @@ class Scorer(Reader):
         span = Span()
         table = np.full((len(positions), len(self.criteria)), np.nan)
         reasons: dict[int, str] = {}
+        self.kept = kept = Kept(anchors) if self.passes > _KEEP_ABOVE else None
         with bar(len(positions), "scoring", "anchor", verbose) as progress:
+            meter = PassMeter(progress.update, len(positions), self.passes)
             for start, x in self.batches(anchors, positions, reasons, span):
                 part = table[start : start + len(x)]
                 unread = len(reasons)  # in the first batch, those of it
-                failed = self._fill(x, start, part, reasons, positions.start)
+                with on_passes(meter.count):
+                    failed = self._fill(x, start, part, reasons, positions.start, kept)
                 if start == 0 and failed is not None and unread < len(x) and np.isnan(part).all():
                     raise always_raises(self.model, failed) from (failed.__cause__ or failed)
-                progress.update(len(x))
+                meter.finish(len(x))
         table[list(reasons)] = np.nan  # a row that stood in for a bad anchor has no value
         for index in np.flatnonzero(~np.isfinite(table).all(axis=1)):
             if int(index) not in reasons:
@@ -133,21 +143,28 @@ class Scorer(Reader):
 
     @caller("calibration")
     def score_samples(
-        self, n: int, seed: int, update: Callable[[int], object] | None = None
+        self, n: int, seed: int, update: Callable[[float], object] | None = None
     ) -> NDArray[np.float64]:
         """Return the values (n, m) of ``n`` of the model's own samples, drawn with ``seed``.
+
+        Args:
+            n: How many.
+            seed: Seed of the samples.
+            update: Gets the number of samples, or parts of one, that are done since the last call.
 
         Raises:
             CapabilityError: When the model cannot sample.
             ModelError: When it raises, or returns samples of another shape.
         """
         table = np.empty((n, len(self.criteria)))
-        for first, x in self.samples(n, seed):
-            failed = self._fill(x, first, table[first : first + len(x)], {})
-            if failed is not None:
-                raise always_raises(self.model, failed) from (failed.__cause__ or failed)
-            if update is not None:
-                update(len(x))
+        each = passes(self.model, "sample") + self.passes
+        meter = PassMeter(update or (lambda n: None), n, each)
+        with on_passes(meter.count):
+            for first, x in self.samples(n, seed):
+                failed = self._fill(x, first, table[first : first + len(x)], {})
+                if failed is not None:
+                    raise always_raises(self.model, failed) from (failed.__cause__ or failed)
+                meter.finish(len(x))
         return table
 
     def features(
@@ -169,7 +186,7 @@ class Scorer(Reader):
         matrix: NDArray[np.float32] | None = None
         for start, x in self.batches(anchors, index, {}):
             with torch.no_grad():
-                returned = function(self._batch(x, start, index))
+                returned = function(self._batch(x, start, index, anchors))
             if isinstance(returned, Tensor):
                 returned = returned.detach().float().cpu()
             rows = np.asarray(returned, dtype=np.float32)
@@ -184,23 +201,51 @@ class Scorer(Reader):
         return matrix if matrix is not None else np.empty((0, 1), dtype=np.float32)
 
     def reconstruct(self, anchors: Anchors, index: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Return the reconstructions of the given anchors, shape (len(index), *sample_shape)."""
+        """Return the reconstructions of the given anchors, shape (len(index), *sample_shape).
+
+        One that the model raises for is a row of NaN; the others are not affected.
+        """
         parts = [np.empty((0, *(self.model.sample_shape or ())), dtype=np.float32)]
         # a drawn reconstruction belongs to its anchor's position, so these go one by one
         single = self.reconstruction == "sample" and len(index) > 1
         groups = np.split(index, len(index)) if single else [index]
         for some in groups:
             for start, x in self.batches(anchors, some, {}):
-                with torch.no_grad():
-                    batch = self._batch(x, start, some)
-                    parts.append(batch.reconstruction.float().cpu().numpy())
+                parts += self._reconstructions(x, start, some, anchors)
         return np.concatenate(parts)
 
-    def _batch(self, x: Tensor, start: int, index: NDArray[np.int64] | None = None) -> Batch:
-        first = start if index is None or not len(index) else int(index[start])
-        return Batch(self.model, x, first=first, seed=self.seed, reconstruction=self.reconstruction)
+    def _reconstructions(
+        self, x: Tensor, start: int, index: NDArray[np.int64], anchors: Anchors
+    ) -> list[NDArray[np.float32]]:
+        """Return the reconstructions of ``x``, which begins at place ``start``, in pieces."""
+        try:
+            with torch.no_grad():
+                return [self._batch(x, start, index, anchors).reconstruction.float().cpu().numpy()]
+        except Exception as caught:
+            _cause(caught, len(x))
+            if len(x) == 1:
+                shape = self.model.sample_shape or tuple(x.shape[1:])
+                return [np.full((1, *shape), np.nan, dtype=np.float32)]
+        half = -(-len(x) // 2)
+        first = self._reconstructions(x[:half], start, index, anchors)
+        return first + self._reconstructions(x[half:], start + half, index, anchors)
 
-    def _values(self, x: Tensor, first: int) -> NDArray[np.float64]:
+    def _batch(
+        self,
+        x: Tensor,
+        start: int,
+        index: NDArray[np.int64] | None = None,
+        anchors: Anchors | None = None,
+    ) -> Batch:
+        first = start if index is None or not len(index) else int(index[start])
+        batch = Batch(
+            self.model, x, first=first, seed=self.seed, reconstruction=self.reconstruction
+        )
+        if self.kept is not None and anchors is not None and index is not None:
+            self.kept.give(batch, anchors, index[start : start + len(x)])
+        return batch
+
+    def _values(self, x: Tensor, first: int, kept: Kept | None) -> NDArray[np.float64]:
         with torch.no_grad():
             batch = self._batch(x, first)
             columns = []
@@ -212,6 +257,8 @@ class Scorer(Reader):
                     where = f"criterion {criterion.name!r}"
                     raise ModelError("the result", allowed, got, hint, where=where)
                 columns.append(column.double())
+            if kept is not None:
+                kept.add(batch)
             values: NDArray[np.float64] = torch.stack(columns, 1).cpu().numpy()
             return values
 
@@ -222,40 +269,49 @@ class Scorer(Reader):
         rows: NDArray[np.float64],
         reasons: dict[int, str],
         offset: int = 0,
+        kept: Kept | None = None,
     ) -> Exception | None:
         """Write the values of ``x`` into ``rows``; return an exception of the model, if any.
 
-        Row ``first`` of what is scored is anchor ``first + offset`` of the set.
+        Row ``first`` of what is scored is anchor ``first + offset`` of the set, of which ``kept``
+        gets codes and reconstructions.
         """
         try:
-            rows[:] = self._values(x, first + offset)
+            rows[:] = self._values(x, first + offset, kept)
             return None
         except Exception as caught:
-            # an error of ours with a cause tells what a callable raised; one without, what is wrong
-            # with the model for all anchors
-            error = caught.__cause__ if isinstance(caught, PXGenError) else caught
-            if not isinstance(error, Exception) or isinstance(error, PXGenError):
-                raise
-            memory = out_of_memory(error)
-            if len(x) == 1 and memory:
-                got = f"{type(error).__name__} at a batch of one"
-                hint = "Use a smaller model, another device or more memory."
-                raise ModelError("memory", "enough for one anchor", got, hint) from error
+            error = _cause(caught, len(x))
             if len(x) == 1:
                 rows[:] = np.nan
                 # what could not be read has its own reason: a row stood in for it
-                why = f"the model raised {type(error).__name__}: {redact(str(error))[:200]}"
+                text = without_addresses(redact(str(error)))[:200]
+                why = f"the model raised {type(error).__name__}: {text}"
                 reasons.setdefault(first, why)
                 return caught
             half = -(-len(x) // 2)
-            if memory and half < self.batch_size:
+            if out_of_memory(error) and half < self.batch_size:
                 logger.warning("out of memory at %d anchors, going on with %d", len(x), half)
                 self.batch_size = half
         raised = None
         for low in range(0, len(x), half):
             part = slice(low, low + half)
-            raised = self._fill(x[part], first + low, rows[part], reasons, offset) or raised
+            raised = self._fill(x[part], first + low, rows[part], reasons, offset, kept) or raised
         return raised
+
+
+def _cause(caught: Exception, n: int) -> Exception:
+    """Return what a model raised for a batch of ``n``; raise what is wrong with it for all anchors.
+
+    An error of ours with a cause tells what a callable raised; one without, what is wrong.
+    """
+    error = caught.__cause__ if isinstance(caught, PXGenError) else caught
+    if not isinstance(error, Exception) or isinstance(error, PXGenError):
+        raise caught
+    if n == 1 and out_of_memory(error):
+        got = f"{type(error).__name__} at a batch of one"
+        hint = "Use a smaller model, another device or more memory."
+        raise ModelError("memory", "enough for one anchor", got, hint) from error
+    return error
 
 
 def _allocate(n: int, d: int) -> NDArray[np.float32]:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from pxgen_plugins.models.base import CAPABILITIES, GenerativeModel, Model, capabilities
+from pxgen_plugins.models.base import (
+    CAPABILITIES,
+    GenerativeModel,
+    Model,
+    capabilities,
+    passes,
+)
 from pxgen_plugins.testing.checks import Check, Suite, expect, skip
 from pxgen_plugins.testing.guards import (
     module_changes,
@@ -17,72 +22,17 @@ from pxgen_plugins.testing.guards import (
     moved_generators,
     random_state,
 )
+from pxgen_plugins.testing.model_case import ON_INSTANCES, SCALARS, ModelCase
 from pxgen_plugins.utils.errors import CapabilityError
+from pxgen_plugins.utils.progress import on_passes
 
 __all__ = ["ModelCase", "check_model", "model_checks"]
 
 _ROWS = 6
+_COUNTED = 64  # instances whose passes are counted: as many as an inversion moves at a time
 _SLACK = 1e-3  # part of the range by which float arithmetic may overshoot it
 
 
-@dataclass(frozen=True)
-class ModelCase:
-    """A model to check.
-
-    Args:
-        name: Name of the case.
-        model: The model.
-        modules: The torch modules behind it, whose flags and gradients must stay as they are.
-        expected_failures: Reasons, by name of the checks that fail today.
-    """
-
-    name: str
-    model: Any
-    modules: tuple[nn.Module, ...] = ()
-    expected_failures: Mapping[str, str] = field(default_factory=dict)
-
-    def needs(self, *names: str) -> None:
-        """Skip the running check unless the model declares all of ``names``."""
-        missing = [name for name in names if name not in capabilities(self.model)]
-        if missing:
-            skip(f"the model declares no {', '.join(missing)}")
-
-    def x(self, n: int = _ROWS) -> Tensor:
-        """Return ``n`` instances of noise in the model's range, as it takes them."""
-        shape = self.model.sample_shape
-        if shape is None:
-            self.needs("sample")
-            return torch.as_tensor(self.model.sample(n, 5)).detach()
-        low, high = self.model.data_range or (-1.0, 1.0)
-        uniform = torch.rand(n, *shape, generator=torch.Generator().manual_seed(0))
-        return (low + (high - low) * uniform).to(self.model.device, self.model.dtype)
-
-    def z(self, n: int = _ROWS) -> Tensor:
-        """Return ``n`` standard normal latent codes."""
-        shape = self.model.latent_shape
-        expect(shape is not None, "the model has a latent space, but no latent_shape")
-        codes = torch.randn(n, *shape, generator=torch.Generator().manual_seed(0))
-        return codes.to(self.model.device, self.model.dtype)
-
-    def use(self) -> None:
-        """Call everything that the model declares, once."""
-        have = capabilities(self.model)
-        if "sample" in have:
-            self.model.sample(2, 0)
-        if "decode" in have:
-            self.model.decode(self.z(2))
-        for name in _ON_INSTANCES:
-            if name in have:
-                self.model_on(name, self.x(2))
-
-    def model_on(self, name: str, x: Tensor) -> Any:
-        """Return what the method behind a capability gives for a batch."""
-        method = getattr(self.model, name)
-        return method(x, 0.5, 0) if name == "noise_loss" else method(x)
-
-
-_SCALARS = ("log_prob", "noise_loss", "score", "token_loss")
-_ON_INSTANCES = ("encode", "embed", "codes", "reconstruct", *_SCALARS, "values")
 SUITE: Suite[ModelCase] = Suite("model")
 
 
@@ -122,6 +72,28 @@ def capabilities_are_methods(case: ModelCase) -> None:
 
 
 @SUITE.check()
+def costs_are_stated(case: ModelCase) -> None:
+    """``costs`` are passes by capability, and a network that counts runs no more of them."""
+    costs = getattr(case.model, "costs", None) or {}
+    unknown = sorted(set(costs) - set(CAPABILITIES))
+    expect(not unknown, f"states costs of the unknown capabilities {unknown}")
+    for name, n in costs.items():
+        expect(isinstance(n, int) and n >= 1, f"the cost of {name!r} is {n!r}, no positive integer")
+    have = capabilities(case.model)
+    for name in sorted(have & {"sample", "decode", *ON_INSTANCES}):
+        ran: list[int] = []
+        with on_passes(ran.append):
+            if name == "sample":
+                case.model.sample(_ROWS, 0)
+            elif name == "decode":
+                case.model.decode(case.z(_COUNTED))
+            else:
+                case.model_on(name, case.x(_COUNTED))
+        most = (_ROWS if name == "sample" else _COUNTED) * passes(case.model, name)
+        expect(sum(ran) <= most, f"{name} ran {sum(ran)} passes, and costs state {most}")
+
+
+@SUITE.check()
 def undeclared_methods_refuse(case: ModelCase) -> None:
     """A method behind an undeclared capability raises CapabilityError instead of guessing."""
     if not isinstance(case.model, GenerativeModel):
@@ -129,7 +101,7 @@ def undeclared_methods_refuse(case: ModelCase) -> None:
     have = capabilities(case.model)
     one = torch.zeros(1, 1)
     arguments: dict[str, tuple[Any, ...]] = {"sample": (1, 0), "noise_loss": (one, 0.5, 0)}
-    for name in ("sample", "decode", "continuation", *_ON_INSTANCES):
+    for name in ("sample", "decode", "continuation", *ON_INSTANCES):
         if name in have:
             continue
         try:
@@ -234,9 +206,9 @@ def reconstruct_gives_instances(case: ModelCase) -> None:
 @SUITE.check()
 def scalars_are_one_per_instance(case: ModelCase) -> None:
     """``log_prob``, ``score`` and their like give one finite number per instance."""
-    have = capabilities(case.model) & {*_SCALARS, "values"}
+    have = capabilities(case.model) & {*SCALARS, "values"}
     if not have:
-        skip("the model declares none of " + ", ".join((*_SCALARS, "values")))
+        skip("the model declares none of " + ", ".join((*SCALARS, "values")))
     x = case.x()
     for name in sorted(have):
         value = torch.as_tensor(case.model_on(name, x))
@@ -250,7 +222,7 @@ def rows_are_independent(case: ModelCase) -> None:
     """Each instance gives the same result alone as in a batch."""
     have = capabilities(case.model)
     methods = 0
-    for name in ("decode", *_ON_INSTANCES):
+    for name in ("decode", *ON_INSTANCES):
         if name not in have:
             continue
         methods += 1
@@ -384,7 +356,7 @@ def _results(case: ModelCase) -> list[Tensor]:
     results: list[Tensor] = []
     if "sample" in have:
         results += _tensors(case.model.sample(3, 0))
-    for name in ("decode", *_ON_INSTANCES):
+    for name in ("decode", *ON_INSTANCES):
         if name in have:
             batch = case.z() if name == "decode" else case.x()
             results += _tensors(case.model_on(name, batch))

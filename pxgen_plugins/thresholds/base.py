@@ -12,6 +12,7 @@ import numpy as np
 from pxgen_plugins.anchors import Anchors
 from pxgen_plugins.scoring import Scorer
 from pxgen_plugins.thresholds.calibration import Calibration, Floats
+from pxgen_plugins.thresholds.repetition import gives_samples_again
 from pxgen_plugins.thresholds.ties import above_atoms
 from pxgen_plugins.utils import validation
 from pxgen_plugins.utils.errors import (
@@ -160,6 +161,7 @@ class Rule(ABC):
             )
         repeats = np.empty((0, len(names)))
         kept: Floats | None = None
+        is_finite = bool(getattr(scorer.model, "finite", False))
         invalid = 0
         with bar(self.n_samples * self.n_repeats, "calibrating", "sample", verbose) as progress:
             for repeat in range(self.n_repeats):
@@ -173,7 +175,10 @@ class Rule(ABC):
                 if kept is None:
                     kept = finite
                 # a finite bank gives the same samples again: they would count twice, and tie
-                elif len(kept) < self.n_reference and not getattr(scorer.model, "finite", False):
+                elif not is_finite and repeat == 1 and gives_samples_again(kept, finite):
+                    is_finite = True
+                    _warn_finite(type(scorer.model).__name__)
+                elif not is_finite and len(kept) < self.n_reference:
                     kept = np.concatenate([kept, finite])
                 cut = above_atoms(self.threshold_by_name(finite, names), finite)
                 repeats = np.concatenate([repeats, cut[None]])
@@ -281,6 +286,14 @@ def _all_invalid(values: Floats, names: Sequence[str]) -> ModelError:
         "finite for at least one sample",
         "NaN or infinity for " + (", ".join(repr(name) for name in bad) or "every sample"),
         "Check the model's weights and its decode on draws from the prior.",
+    )
+
+
+def _warn_finite(name: str) -> None:
+    warn(
+        f"calibration: the {name} gave samples again under another seed, as a finite number of "
+        "them does: they count once, and the spread of thresholds is too small. Pass the samples "
+        "themselves, as SampleBank(samples), which keeps those apart that criteria learn from"
     )
 
 

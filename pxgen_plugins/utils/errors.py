@@ -15,7 +15,7 @@ from types import FrameType
 from typing import Any
 
 from pxgen_plugins.utils.invisible import escape_invisible
-from pxgen_plugins.utils.redaction import redact
+from pxgen_plugins.utils.redaction import redact, without_addresses
 
 __all__ = [
     "AnchorError",
@@ -48,16 +48,28 @@ def short_repr(value: Any) -> str:
         >>> short_repr("knld")
         "'knld'"
     """
-    shape = getattr(value, "shape", None)
+    try:
+        shape = getattr(value, "shape", None)
+    except Exception:  # such as a nested tensor
+        shape = None
     if shape is not None and getattr(value, "dtype", None) is not None and tuple(shape) != ():
         return f"{type(value).__name__} of shape {tuple(shape)} and dtype {value.dtype}"
     if callable(value) and hasattr(value, "__qualname__"):
         return f"{type(value).__name__} {value.__qualname__!r}"
     try:
-        text = escape_invisible(redact(repr(value)).replace("\n", " "))
+        text = without_addresses(redact(_repr(value)))
+        text = escape_invisible(text.replace("\n", " "))
     except Exception:  # such as a number of more than 4,300 digits
         return f"a {type(value).__name__} that cannot be shown"
     return text if len(text) <= _LONGEST else text[:_LONGEST] + "..."
+
+
+def _repr(value: Any) -> str:
+    """Return ``repr``; of a set with its elements in order, which otherwise differs by process."""
+    if type(value) in (set, frozenset) and value:
+        inside = "{" + ", ".join(sorted(map(repr, value))) + "}"
+        return inside if type(value) is set else f"frozenset({inside})"
+    return repr(value)
 
 
 class PXGenError(Exception):

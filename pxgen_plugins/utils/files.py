@@ -18,7 +18,18 @@ import numpy as np
 from pxgen_plugins.utils.errors import short_repr
 from pxgen_plugins.utils.limits import Limit
 
-__all__ = ["checksum", "open_inside", "open_regular", "plain", "read_regular", "write_atomic"]
+__all__ = [
+    "checksum",
+    "file_checksum",
+    "open_inside",
+    "open_regular",
+    "plain",
+    "read_regular",
+    "stream_checksum",
+    "write_atomic",
+]
+
+_CHUNK = 2**20
 
 
 def _flags(*names: str) -> int:
@@ -36,6 +47,29 @@ _CAN_WALK = {os.open, os.mkdir, os.rename, os.unlink} <= os.supports_dir_fd and 
 def checksum(content: bytes) -> str:
     """Return the SHA-256 of some bytes, in hexadecimal."""
     return hashlib.sha256(content).hexdigest()
+
+
+def stream_checksum(file: IO[bytes]) -> str:
+    """Return the SHA-256 of what is left of an open file, which is read piece by piece."""
+    digest = hashlib.sha256()
+    while chunk := file.read(_CHUNK):
+        digest.update(chunk)
+    return digest.hexdigest()
+
+
+def file_checksum(path: str | os.PathLike[str], limit: Limit | None = None) -> str:
+    """Return the SHA-256 of a regular file of any size, which is never in memory as a whole.
+
+    Args:
+        path: The file.
+        limit: How many bytes it may have; None for any number.
+
+    Raises:
+        OSError: As for :func:`open_regular`.
+        ValueError: When it is larger than the limit.
+    """
+    with open_regular(path, limit) as file:
+        return stream_checksum(file)
 
 
 def open_regular(path: str | os.PathLike[str], limit: Limit | None = None) -> IO[bytes]:

@@ -29,13 +29,16 @@ def read_json(path: str | os.PathLike[str]) -> Any:
 
 
 def parse_json(
-    content: bytes, to_record: Callable[[list[tuple[str, Any]]], Any] | None = None
+    content: bytes,
+    to_record: Callable[[list[tuple[str, Any]]], Any] | None = None,
+    to_constant: Callable[[str], Any] | None = None,
 ) -> Any:
     """Return what JSON stands for, unless its objects could take more memory than allowed.
 
     Args:
         content: JSON in UTF-8.
         to_record: Makes something of the keys and values of a mapping; None makes a dict.
+        to_constant: Makes something of ``NaN``, ``Infinity`` and ``-Infinity``; None makes floats.
 
     Raises:
         ValueError: When it is no JSON, or more than fits the limit.
@@ -48,4 +51,5 @@ def parse_json(
     # Text that is not ASCII may take 4 bytes a character, once as a whole and once in pieces.
     memory = len(content) * (2 if content.isascii() else 8)
     JSON_MEMORY.check(memory + sum(content.count(sign) * size for sign, size in _OBJECTS.items()))
-    return json.loads(content.decode("utf-8"), object_pairs_hook=to_record)
+    text = content.decode("utf-8")
+    return json.loads(text, object_pairs_hook=to_record, parse_constant=to_constant)

@@ -19,6 +19,7 @@ __all__ = [
     "JSON_MEMORY",
     "LABELS",
     "LINE",
+    "ONNX_FILE",
     "RUN_ARRAYS",
     "RUN_FILE",
     "RUN_TABLE",
@@ -27,8 +28,13 @@ __all__ = [
     "TEXT_FILE",
     "WEIGHTS",
     "Limit",
+    "LimitError",
     "Room",
 ]
+
+
+class LimitError(ValueError):
+    """Something is larger than its limit; nothing else is wrong with it."""
 
 
 @dataclass(frozen=True)
@@ -41,10 +47,8 @@ class Limit:
         what: What is counted, in words: ``"bytes of an image file"``.
 
     Example:
-        >>> Limit("EXAMPLE", 8, "bytes of a note").check(9)
-        Traceback (most recent call last):
-            ...
-        ValueError: 9 bytes of a note, more than 8 (PXGEN_MAX_EXAMPLE raises this limit)
+        >>> Limit("EXAMPLE", 8, "bytes of a note").refusal("9 bytes")
+        '9 bytes, more than 8 (PXGEN_MAX_EXAMPLE raises this limit)'
     """
 
     name: str
@@ -69,9 +73,9 @@ class Limit:
         return int(text)
 
     def check(self, amount: int) -> None:
-        """Raise ValueError when ``amount`` is more than the limit."""
+        """Raise LimitError when ``amount`` is more than the limit."""
         if amount > self.value:
-            raise ValueError(self.refusal(f"{amount:,} {self.what}"))
+            raise LimitError(self.refusal(f"{amount:,} {self.what}"))
 
     def refusal(self, got: str) -> str:
         """Return the reason why ``got`` is not read."""
@@ -91,10 +95,10 @@ class Room:
         self._amount = 0
 
     def add(self, amount: int) -> None:
-        """Count ``amount`` more; raise ValueError when that is too much."""
+        """Count ``amount`` more; raise LimitError when that is too much."""
         self._amount += amount
         if self._amount > self._most:
-            raise ValueError(self._limit.refusal(f"more {self._limit.what} than are read"))
+            raise LimitError(self._limit.refusal(f"more {self._limit.what} than are read"))
 
 
 IMAGE_FILE = Limit("IMAGE_FILE", 1 << 28, "bytes of an image file")
@@ -107,6 +111,7 @@ LABELS = Limit("LABELS", 1 << 30, "bytes of memory for labels or ids")
 ARCHIVE_INDEX = Limit("ARCHIVE_INDEX", 1 << 20, "bytes of an archive's index")
 JSON_FILE = Limit("JSON_FILE", 1 << 28, "bytes of a JSON file")
 JSON_MEMORY = Limit("JSON_MEMORY", 1 << 30, "bytes of memory for a JSON file's content")
+ONNX_FILE = Limit("ONNX_FILE", 1 << 31, "bytes of an ONNX file")
 RUN_FILE = Limit("RUN_FILE", 1 << 32, "bytes of a run's table")
 RUN_TABLE = Limit("RUN_TABLE", 1 << 30, "bytes of a run's table when decoded")
 RUN_ARRAYS = Limit("RUN_ARRAYS", 1 << 31, "bytes of a file of arrays")

@@ -59,7 +59,7 @@ def run(
         started = ready.done() and ready.exception() is None  # ... has never started
         if not started:
             raise WorkerStartError("a process could not be started") from error
-        raise WorkerLostError("a process died") from error
+        raise WorkerLostError("a worker process died: killed, or out of memory") from error
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 

@@ -1,16 +1,21 @@
-"""Progress bars: on stderr, and only when asked for."""
+"""Progress bars: on stderr, and only when asked for; they move with a network's passes."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tqdm import tqdm
 
-__all__ = ["bar"]
+__all__ = ["PassMeter", "bar", "count_passes", "on_passes"]
 
 _IN_LOGS = 10.0  # seconds between updates where nobody watches
+
+_COUNTERS: ContextVar[tuple[Callable[[int], None], ...]] = ContextVar("counters", default=())
 
 
 def bar(total: int, what: str, unit: str, verbose: bool) -> tqdm[Any]:
@@ -34,3 +39,66 @@ def bar(total: int, what: str, unit: str, verbose: bool) -> tqdm[Any]:
         leave=False,
         mininterval=0.1 if seen else _IN_LOGS,
     )
+
+
+def count_passes(n: int) -> None:
+    """Say that a model's network ran on ``n`` instances; whoever counts, such as a bar, hears it.
+
+    A model that loops on its own calls it in the loop, so that bars move and counts are right.
+
+    Example:
+        >>> heard = []
+        >>> with on_passes(heard.append):
+        ...     count_passes(3)
+        >>> heard
+        [3]
+    """
+    for counter in _COUNTERS.get():
+        counter(n)
+
+
+@contextmanager
+def on_passes(counter: Callable[[int], None]) -> Iterator[None]:
+    """Let ``counter`` hear of all passes in this thread meanwhile, beside those around it."""
+    token = _COUNTERS.set((*_COUNTERS.get(), counter))
+    try:
+        yield
+    finally:
+        _COUNTERS.reset(token)
+
+
+class PassMeter:
+    """Moves a bar of instances with the passes that they take, and not only when they are done.
+
+    Args:
+        update: What moves the bar, by instances or parts of one.
+        total: How many instances there are.
+        each: Passes that one takes at most.
+
+    Example:
+        >>> moves = []
+        >>> meter = PassMeter(moves.append, total=2, each=4)
+        >>> with on_passes(meter.count):
+        ...     count_passes(2)
+        >>> meter.finish(1)
+        >>> moves
+        [0.5, 0.5]
+    """
+
+    def __init__(self, update: Callable[[float], object], total: int, each: int) -> None:
+        self._update, self._total, self._each = update, total, each
+        self._at, self._done = 0.0, 0
+
+    def count(self, n: int) -> None:
+        """Hear of ``n`` passes."""
+        self._move(min(self._total, self._at + n / self._each))
+
+    def finish(self, n: int) -> None:
+        """Hear that ``n`` more instances are done, whatever passes they took."""
+        self._done += n
+        self._move(self._done)
+
+    def _move(self, to: float) -> None:
+        if to > self._at:
+            self._update(to - self._at)
+            self._at = to

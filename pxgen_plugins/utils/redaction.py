@@ -1,15 +1,18 @@
-"""Values of environment variables, kept out of every text that is written."""
+"""What is kept out of texts: values of environment variables, and addresses of objects."""
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-__all__ = ["redact", "redact_values", "remember"]
+__all__ = ["redact", "redact_values", "remember", "without_addresses"]
 
 _SHORTEST = 5  # characters: "1" or "cpu" is no secret, and stands in half of all texts
+
+_ADDRESS = re.compile(r"\bat 0x[0-9a-fA-F]{6,16}\b")
 
 _names: dict[str, str] = {}  # by value, and by the forms that it takes inside of other texts
 
@@ -57,3 +60,15 @@ def redact_values(content: Any) -> Any:
     if isinstance(content, (list, tuple)):
         return [redact_values(value) for value in content]
     return content
+
+
+def without_addresses(text: str) -> str:
+    """Return a text without the addresses of objects, which differ from one process to the next.
+
+    It has to be whole: of an address that was cut, something would be left.
+
+    Example:
+        >>> without_addresses("cannot add <Net object at 0x7f3a5c0b1d90> and 0x7f3a5c0b1d90")
+        'cannot add <Net object at 0x...> and 0x7f3a5c0b1d90'
+    """
+    return _ADDRESS.sub("at 0x...", text)

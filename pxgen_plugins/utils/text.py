@@ -5,13 +5,13 @@ from __future__ import annotations
 import html
 import math
 import os
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from pxgen_plugins.utils.errors import ParameterError, short_repr
 from pxgen_plugins.utils.files import write_atomic
 
 __all__ = [
+    "duration_text",
     "html_page",
     "html_table",
     "markdown_table",
@@ -19,7 +19,6 @@ __all__ = [
     "percent",
     "percent_interval",
     "points",
-    "without_addresses",
     "write",
 ]
 
@@ -28,18 +27,6 @@ _STYLE = (
     "collapse}td,th{border-bottom:1px solid #ccc;padding:.3em .6em;text-align:left;"
     "vertical-align:top}"
 )
-
-_ADDRESS = re.compile(r"\bat 0x[0-9a-fA-F]{6,16}\b")
-
-
-def without_addresses(text: str) -> str:
-    """Return a text without the addresses of objects, which differ from one process to the next.
-
-    Example:
-        >>> without_addresses("cannot add <Net object at 0x7f3a5c0b1d90> and 0x7f3a5c0b1d90")
-        'cannot add <Net object at 0x...> and 0x7f3a5c0b1d90'
-    """
-    return _ADDRESS.sub("at 0x...", text)
 
 
 def number(value: float | None, digits: int = 4) -> str:
@@ -134,6 +121,21 @@ def markdown_table(
     left = len(head) if n_left is None else n_left
     lines = [_line(head), "|" + "---|" * left + "--:|" * (len(head) - left)]
     return [*lines, *(_line(row) for row in rows)]
+
+
+def duration_text(duration: float) -> str:
+    """Return a duration in words, no more exact than it is.
+
+    Example:
+        >>> [duration_text(t) for t in (0.2, 8.4, 75, 7300)]
+        ['a second', '8 seconds', '1.2 minutes', '2 hours']
+    """
+    if duration < 1.5:
+        return "a second"
+    if duration < 60:
+        return f"{duration:.0f} seconds"
+    unit, name = (60, "minutes") if duration < 3600 else (3600, "hours")
+    return f"{duration / unit:.2g} {name}"
 
 
 def html_table(

@@ -22,6 +22,7 @@ __all__ = [
     "function",
     "integer",
     "nearest",
+    "positions",
     "real",
     "shape",
 ]
@@ -110,6 +111,27 @@ def boolean(value: Any, parameter: str) -> bool:
         hint = f"Pass {parameter}=True or {parameter}=False."
         raise ParameterError(parameter, "True or False", short_repr(value), hint)
     return value
+
+
+def positions(value: Any, parameter: str, n: int) -> list[int]:
+    """Return distinct positions in ``n`` rows as ints, or raise; a sequence or an array is taken.
+
+    Example:
+        >>> positions((2, 0), "indices", 3)
+        [2, 0]
+    """
+    allowed = f"distinct integers in [0, {n})"
+    hint = f"Pass {parameter}=[0, 1], say."
+    try:
+        rows = list(value)
+    except TypeError as error:
+        raise ParameterError(parameter, allowed, short_repr(value), hint) from error
+    whole = [
+        int(row) for row in rows if isinstance(row, numbers.Integral) and not isinstance(row, bool)
+    ]
+    if len(whole) < len(rows) or len(set(whole)) < len(rows) or not set(whole) <= set(range(n)):
+        raise ParameterError(parameter, allowed, short_repr(value), hint)
+    return whole
 
 
 def function(value: Any, parameter: str, signature: str) -> Any:

@@ -16,7 +16,8 @@ from torch.utils.data import Subset, TensorDataset
 
 from pxgen_plugins import PXGen, compare
 from pxgen_plugins.anchors import open_anchors
-from pxgen_plugins.anchors.label_text import as_labels
+from pxgen_plugins.anchors.documents import open_texts
+from pxgen_plugins.anchors.label_text import as_ids, as_labels
 from pxgen_plugins.models import VAE
 from pxgen_plugins.thresholds import Quantile
 from pxgen_plugins.utils.errors import AnchorError, ParameterError, PXGenWarning
@@ -199,6 +200,15 @@ def test_integers_that_floats_cannot_hold_are_not_rounded_in_silence(tmp_path: P
         assert anchors.ids.tolist() == [str(BIG), str(BIG + 1), "5"]
 
 
+@pytest.mark.parametrize("kind", [set, frozenset])
+def test_what_has_no_order_names_no_anchors(kind: type) -> None:
+    for read in (as_labels, as_ids):
+        with pytest.raises(AnchorError, match="per anchor; got"):
+            read(kind("abc"), 3)
+    with pytest.raises(AnchorError, match="X must be texts"):
+        open_texts(kind("abc"), 8)
+
+
 def test_times_as_labels_are_the_same_in_every_library() -> None:
     times = [datetime.datetime(2001, 2, 3), datetime.datetime(2001, 2, 3, 4, 5, 6, 7000), None]
     frame = pd.Series(times)
@@ -269,6 +279,40 @@ def test_a_table_of_pyarrow_is_a_table() -> None:
     rows, failed = anchors.read(slice(None))
     assert (rows.tolist(), failed) == ([[1], [0]], {1: "column 'a' is null"})
     assert (anchors.labels.tolist(), anchors.ids.tolist()) == (["5", ""], [str(BIG), "3"])
+
+
+VIEWS = {
+    "plain": (pa.string(), pa.list_(pa.float64())),
+    "large": (pa.large_string(), pa.large_list(pa.float64())),
+}
+if hasattr(pa, "string_view"):  # as polars gives them
+    VIEWS["views"] = (pa.string_view(), pa.list_view(pa.float64()))
+    VIEWS["large views"] = (pa.string_view(), pa.large_list_view(pa.float64()))
+
+
+@pytest.mark.parametrize("kind", VIEWS)
+def test_a_table_means_the_same_in_every_layout_of_arrow(kind: str) -> None:
+    text, many = VIEWS[kind]
+    pixels, names = np.random.default_rng(0).random((3, 4)), ["a", None, "é"]
+    columns = {"label": pa.array(names, text), "id": pa.array(list("uvw"), text)}
+    for table, expected in (
+        (pa.table({"x": pa.array(pixels.tolist(), many), **columns}), pixels),
+        (pa.table({"p": pixels[:, 0], "q": pixels[:, 1], **columns}), pixels[:, :2]),
+    ):
+        anchors = open_anchors(table, sample_shape=expected.shape[1:])
+        np.testing.assert_allclose(anchors.read(slice(None))[0], expected, rtol=1e-6)
+        assert (anchors.labels.tolist(), anchors.ids.tolist()) == (["a", "", "é"], list("uvw"))
+    texts = open_texts(pa.table({"text": pa.array(names, text), "id": columns["id"]}), 8)
+    assert (len(texts), texts.ids.tolist()) == (3, list("uvw"))
+
+
+def test_a_frame_of_polars_is_a_table() -> None:
+    polars = pytest.importorskip("polars")
+    frame = polars.DataFrame({"a": [1.0, 2.0], "b": [3.0, 4.0], "label": ["u", None]})
+    anchors = open_anchors(frame, sample_shape=(2,))
+    np.testing.assert_array_equal(anchors.read(slice(None))[0], [[1, 3], [2, 4]])
+    assert anchors.labels.tolist() == ["u", ""]
+    assert len(open_texts(polars.DataFrame({"text": ["ab", "c"]}), 8)) == 2
 
 
 def test_fit_and_compare_take_the_columns_and_the_range_that_explain_takes():

@@ -101,3 +101,13 @@ def test_the_digest_of_an_audit_covers_the_images(tmp_path: Path) -> None:
     assert anchors_digest(config, "anchors") == before
     Image.new("L", (3, 4), 8).save(tmp_path / "a.png")
     assert anchors_digest(config, "anchors") != before
+
+
+def test_a_record_without_a_path_is_one_bad_anchor(tmp_path):
+    Image.new("L", (4, 4)).save(tmp_path / "a.png")
+    (tmp_path / "list.csv").write_text("path,label\na.png,u\n,v\n", encoding="utf-8")
+    anchors = open_anchors(tmp_path / "list.csv", sample_shape=(1, 4, 4))
+    assert list(anchors.read(slice(None))[1]) == [1]
+    assert (anchors.labels.tolist(), anchors.ids.tolist()) == (
+        ["u", "v"], ["a.png", "no path in record 2"],
+    )  # fmt: skip

@@ -148,6 +148,18 @@ def test_a_fit_of_another_run_is_not_taken(finished: Project, tmp_path: Path):
     assert finished.content() == clean
 
 
+def test_a_fit_beyond_the_limit_is_called_too_large(project: Project, monkeypatch):
+    monkeypatch.setenv("PXGEN_MAX_RUN_ARRAYS", "1000")
+    code, err = project.audit()
+    assert code == USAGE
+    assert "within the limit" in err
+    assert "bytes of a file of arrays, more than 1,000" in err
+    assert "PXGEN_MAX_RUN_ARRAYS" in err
+    assert "changed" not in err
+    monkeypatch.delenv("PXGEN_MAX_RUN_ARRAYS")
+    assert project.audit()[0] in {PASSED, FAILED}
+
+
 def test_an_edited_verdict_is_not_shown(finished: Project):
     assert finished.audit("--limit", "1=0.0001")[0] == FAILED
     path = finished.run / "conditions.json"

@@ -8,9 +8,11 @@ import re
 import resource
 import struct
 import time
+import warnings
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -22,10 +24,16 @@ from pxgen_plugins.anchors import open_anchors
 from pxgen_plugins.anchors.documents import open_texts
 from pxgen_plugins.anchors.label_text import as_labels
 from pxgen_plugins.anchors.text_columns import check_table
+from pxgen_plugins.audit import fit
 from pxgen_plugins.audit.conditions import Condition
+from pxgen_plugins.audit.digests import path_digest
 from pxgen_plugins.audit.run_folder import Run
 from pxgen_plugins.audit.run_table import read_table
 from pxgen_plugins.audit.settings import load_config
+from pxgen_plugins.datasets import data_files, load_mnist_vae
+from pxgen_plugins.evaluation.removal_store import Store
+from pxgen_plugins.models.files import files_behind
+from pxgen_plugins.result import read_json as read_explanation
 from pxgen_plugins.saving import read
 from pxgen_plugins.thresholds import MeanMax
 from pxgen_plugins.utils import limits
@@ -169,6 +177,30 @@ CASES: dict[str, tuple[Callable[[Path], Path], Callable[[Path], object], dict[st
     "texts of a run": (
         lambda f: repeated(f / "a.parquet", "label", 4 << 20, 1024), run_table, {}, "RUN_TABLE"),
     "arrays of an explainer": (lambda f: explainer(f), read, {}, "RUN_ARRAYS"),
+    "a fit that is too large": (
+        lambda f: sparse(f / "fit" / "a.safetensors", b"", 3 * GIB).parent.parent,
+        lambda f: fit.load(text(f / "fit" / "checksums.json", "{}").parent.parent, None, ""), {},
+        "too large"),
+    "weights of the package's network": (
+        lambda f: sparse(f / "a.safetensors", b"", 3 * GIB),
+        lambda f: load_mnist_vae(weights=f), {}, "RUN_ARRAYS"),
+    "a data file": (
+        lambda f: sparse(f / "a.npz", b"", 3 * GIB),
+        lambda f: data_files.read(f.name, f.parent), {}, "RUN_ARRAYS"),
+    "an explanation": (
+        lambda f: sparse(f / "a.json", b"{", GIB), read_explanation, {}, "JSON_FILE"),
+    "content of an explanation": (
+        lambda f: text(f / "a.json", "[" + "[]," * 3_000_000 + "[]]"), read_explanation,
+        {"JSON_MEMORY": 1 << 28}, "JSON_MEMORY"),
+    "a point of a removal experiment": (
+        lambda f: sparse(f / "points" / "a.json", b"[", GIB).parent.parent,
+        lambda f: removal(f).get(Point()), {}, "JSON_FILE"),
+    "features of a removal experiment": (
+        lambda f: sparse(text(f / "reference.json", "{}").parent / "reference.safetensors", b"",
+                         3 * GIB).parent, lambda f: removal(f).reference(), {}, "RUN_ARRAYS"),
+    "an ONNX file": (
+        lambda f: sparse(f / "a.onnx", b"", 3 * GIB), files_behind, {}, "ONNX_FILE"),
+    "a digest": (lambda f: sparse(f / "a.bin", b"", GIB), path_digest, {}, "nothing"),
     "settings": (
         lambda f: sparse(f / "a.yaml", b"a: b\n", 3 * GIB), load_config, {}, "SETTINGS"),
     "values of settings": (
@@ -184,6 +216,18 @@ CASES: dict[str, tuple[Callable[[Path], Path], Callable[[Path], object], dict[st
     "samples": (
         lambda f: f, lambda f: MeanMax(n_samples=9 * 10**18), {}, "100,000,000"),
 }  # fmt: skip
+
+
+class Point:
+    """Of a removal experiment, as far as the store looks."""
+
+
+def removal(folder: Path) -> Store:
+    """A store of a removal experiment that raises what it would warn of."""
+    warnings.simplefilter("error")
+    store = object.__new__(Store)  # a plan takes a whole experiment
+    store.folder, store.plan = folder, SimpleNamespace(name=lambda point: "a")
+    return store
 
 
 def explainer(folder: Path) -> Path:

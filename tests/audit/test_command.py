@@ -52,6 +52,7 @@ def test_a_newcomer_gets_from_nothing_to_a_verdict(tmp_path, monkeypatch, capsys
     capsys.readouterr()
     assert run(["audit", "pxgen.yaml", *options, "--limit", "1=0.0"]) == PASSED
     out, err = capsys.readouterr()
+    assert err.splitlines()[-1].startswith("took ")  # said, and stored nowhere
     assert "passed" in out
     assert "report.html" in out
     assert "calibrating" in err
@@ -101,10 +102,13 @@ def test_a_plan_scores_nothing(audit, tmp_path, capsys):
     assert not (tmp_path / "run").exists()
 
 
-def test_a_criterion_that_learns_first_has_no_estimate(audit, capsys):
+def test_a_plan_has_an_estimate_of_criteria_that_learn_first_too(audit, capsys):
     learning = "intrinsic=[aggregate_mahalanobis]"
     assert run(["audit", str(audit), "--plan", "--json", "--set", learning]) == PASSED
-    assert json.loads(capsys.readouterr().out)["seconds"] is None
+    found = json.loads(capsys.readouterr().out)
+    assert found["seconds"] > 0
+    # three passes a sample and two an anchor, and those that the criterion learns from
+    assert found["passes"] == 3 * found["samples"] + 2 * found["anchors"] + 2 * 1_000
 
 
 def test_a_finished_run_is_shown_reported_and_compared(finished, audit, tmp_path, capsys):

@@ -203,6 +203,52 @@ def test_a_worker_that_dies_leaves_the_audit_incomplete(project: Project):
     assert "run it again" in project.error
 
 
+# dies once, in the middle of scoring, as the kernel ends what takes too much memory
+DIES = """
+        if os.getpid() != {driver}:
+            try:
+                open({flag!r}, 'x').close()
+            except FileExistsError:
+                pass
+            else:
+                import time; time.sleep(0.2); os.kill(os.getpid(), 9)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_worker_that_is_killed_in_the_middle_loses_nothing(project: Project, workers: int):
+    clean = project.folder / "clean"
+    assert project.audit("--output", str(clean), "--set", "shard_size=4") == PASSED
+    flag = project.folder / "killed"
+    project.model(encoding=DIES.format(flag=str(flag), driver=os.getpid()))
+    more = ("--set", f"executor={{name: processes, workers: {workers}}}", "--set", "shard_size=4")
+    start = time.monotonic()
+    assert project.audit(*more) == INCOMPLETE
+    assert time.monotonic() - start < 120  # a pool may wait for ever for a worker that has gone
+    assert flag.exists()
+    assert "worker process died" in project.error
+    assert not (project.folder / "run" / "conditions.json").exists()
+    assert project.audit(*more) == PASSED
+    found = Run.open(project.folder / "run").result.to_data()
+    assert found["values"].tolist() == Run.open(clean).result.to_data()["values"].tolist()
+
+
+@pytest.mark.slow
+def test_ray_scores_again_what_a_killed_worker_had(project: Project, monkeypatch):
+    pytest.importorskip("ray")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(project.folder), *sys.path]))
+    flag = project.folder / "killed"
+    project.model(encoding=DIES.format(flag=str(flag), driver=os.getpid()))
+    flag.touch()
+    assert project.audit("--output", str(project.folder / "clean")) == PASSED
+    flag.unlink()
+    assert project.audit("--set", "executor={name: ray, workers: 2}") == PASSED
+    assert flag.exists()
+    found, clean = (Run.open(project.folder / name).result.values for name in ("run", "clean"))
+    assert np.array_equal(found, clean)
+
+
 def test_runs_of_other_anchors_are_not_compared(project: Project):
     assert project.audit() == PASSED
     anchors = np.random.default_rng(1).random((40, 1, 2, 2), np.float32)

@@ -17,6 +17,7 @@ from pxgen_plugins.testing import ModelCase, check_model, model_checks, parametr
 from pxgen_plugins.testing.examples import AbleModel, LinearModel
 from pxgen_plugins.thresholds import Quantile
 from pxgen_plugins.utils.errors import CapabilityError
+from pxgen_plugins.utils.progress import count_passes
 
 from .cases import LATENT, SAMPLE_SHAPE, Outside, TinyVAE, sampler, wrap
 from .support import failing
@@ -373,7 +374,15 @@ class Scores(LinearModel):
         return x.mean()
 
 
+class Loops(LinearModel):
+    def sample(self, n, seed):
+        for _ in range(3):  # and states one pass
+            count_passes(n)
+        return super().sample(n, seed)
+
+
 MUTANTS = {
+    Loops: "costs_are_stated",
     Undeclared: "undeclared_methods_refuse",
     Overdeclared: "capabilities_are_methods",
     ListShape: "declares_itself",

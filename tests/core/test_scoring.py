@@ -12,6 +12,7 @@ from pxgen_plugins import criteria
 from pxgen_plugins.anchors import open_anchors
 from pxgen_plugins.criteria import Batch, Criterion
 from pxgen_plugins.models import VAE
+from pxgen_plugins.result.assembly import examples_of
 from pxgen_plugins.scoring import Scorer
 from pxgen_plugins.utils.errors import AnchorError, CapabilityError, ModelError, ParameterError
 from tests.conftest import TinyNet, tiny_vae
@@ -153,6 +154,23 @@ def test_a_model_that_raises_on_some_anchors_loses_only_those(net, vae, images):
     assert "RuntimeError: the encoder has no idea" in found.reasons[5]
     keep = np.setdiff1d(np.arange(60), [5, 40, 41])
     np.testing.assert_allclose(found.values[keep], clean[keep], rtol=1e-5)
+
+
+@pytest.mark.parametrize("mode", ["mean", "sample"])
+def test_an_anchor_that_the_model_refuses_has_no_reconstruction_and_no_picture(
+    net, vae, images, mode
+):
+    images[[5, 40]] = 0.0
+    anchors = open_anchors(images, sample_shape=vae.sample_shape)
+    index = np.array([3, 5, 40, 41])
+    clean = scorer(vae, reconstruction=mode).reconstruct(anchors, index)
+    refusing = throwing_vae(net, lambda x: bool((x.flatten(1).amax(1) == 0).any()))
+    one = scorer(refusing, reconstruction=mode)
+    found = one.reconstruct(anchors, index)
+    assert np.isnan(found[1:3]).all()
+    np.testing.assert_allclose(found[[0, 3]], clean[[0, 3]], rtol=1e-4, atol=1e-6)
+    assert examples_of(one, anchors, [index]).indices.tolist() == [3, 41]
+    assert examples_of(one, anchors, [index[1:3]]) is None
 
 
 def test_a_model_that_raises_on_everything_is_one_clear_error(net, images):

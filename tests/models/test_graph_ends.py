@@ -315,3 +315,19 @@ class TestSamplesOfItsOwn:
         model = wrap(net, sample_shape=(4,), data_range=None)
         means = model.sample(800, 0).mean(0)
         assert torch.allclose(means, net(torch.tensor([3.0, -3.0])).detach(), atol=0.03)
+
+
+@pytest.mark.parametrize("kind", ["sparse", "nested"])
+def test_sparse_and_nested_results_are_plain_ones(kind: str):
+    def decode(z):
+        x = z.repeat(1, 2).sigmoid()
+        return x.to_sparse() if kind == "sparse" else torch.nested.nested_tensor(list(x))
+
+    parts = {"encode": lambda x: (x[:, :2], x[:, 2:] - 1), "modules": (), "sample_shape": (4,)}
+    plain = VAE(**parts, latent_shape=(2,), decode=lambda z: z.repeat(1, 2).sigmoid())
+    found = VAE(**parts, latent_shape=(2,), decode=decode)
+    z = torch.linspace(-1, 1, 6).reshape(3, 2)
+    assert torch.equal(found.decode(z), plain.decode(z))
+    with pytest.raises(ModelError, match="of one shape"):
+        VAE(**parts, latent_shape=(2,), decode=lambda z: torch.nested.nested_tensor(
+            [torch.rand(4 + i % 2) for i in range(len(z))]))  # fmt: skip

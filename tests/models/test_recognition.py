@@ -372,7 +372,7 @@ def test_an_error_says_what_was_seen_and_what_to_write(obj, options, saw, line):
 
 def test_a_missing_capability_is_answered_with_what_gives_it():
     model = wrap(kinds.PlainAutoencoder(), **IMAGES)
-    with pytest.raises(CapabilityError, match=r"prior=model\.embed\(reference data\)"):
+    with pytest.raises(CapabilityError, match=r"prior=codes"):
         PXGen(model, "latent_neighbours", "mse").fit(images(300))
 
 

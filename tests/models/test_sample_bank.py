@@ -278,7 +278,7 @@ class TestExplanations:
         names = criteria.for_model(SampleBank(IMAGES))
         assert {"density", "nearest_sample", "realism", "sample_rank"} <= set(names)
         with pytest.raises(CapabilityError, match=r"criterion 'kld'.*nearest_sample"):
-            PXGen(SampleBank(IMAGES))
+            PXGen(SampleBank(IMAGES), "kld")
 
     @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
     def test_a_space_without_access_is_refused_and_precision_changes_nothing(self, precision):

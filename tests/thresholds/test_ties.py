@@ -11,6 +11,7 @@ import torch
 
 from pxgen_plugins import PXGen
 from pxgen_plugins.models import VAE, LanguageModel, SampleBank, Tabular
+from pxgen_plugins.testing.examples import LinearModel
 from pxgen_plugins.thresholds import Conformal, Fixed, MeanMax, Median, Quantile
 from pxgen_plugins.thresholds.ties import above_atoms, atom_shares
 from pxgen_plugins.utils.errors import PXGenWarning
@@ -139,3 +140,27 @@ def test_a_given_threshold_stays_as_it_was_given():
     )
     assert explainer.calibration.thresholds.tolist() == [1.0, 0.0]
     assert not explanation.notes
+
+
+class Stored(LinearModel):
+    """Samples by drawing from what was stored, as wrappers of data sets do."""
+
+    def __init__(self, n: int) -> None:
+        super().__init__()
+        self.stored = super().sample(n, 0)
+
+    def sample(self, n: int, seed: int) -> torch.Tensor:
+        order = torch.randperm(len(self.stored), generator=torch.Generator().manual_seed(seed))
+        return self.stored[order[:n]]
+
+
+@pytest.mark.parametrize(
+    ("model", "noticed"), [(LinearModel(), False), (Stored(300), True), (Stored(3_000), True)]
+)
+def test_a_sampler_of_a_finite_number_is_noticed_and_counts_once(model, noticed: bool):
+    explainer = PXGen(model, threshold=Quantile(0.9, n_samples=300, n_repeats=4))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        explainer.fit()
+    said = any("finite number" in str(one.message) for one in caught)
+    assert (said, len(explainer.calibration.reference)) == (noticed, 300 if noticed else 1200)

@@ -55,6 +55,8 @@ def _result(ray: Any, task: Any) -> Any:
     try:
         return ray.get(task)
     except ray.exceptions.RayTaskError as error:
-        raise error.cause from None  # as it was raised, without the worker's traceback in its text
+        # as it was raised, without the worker's traceback in its text
+        raise error.cause or error from None
     except ray.exceptions.RayError as error:
-        raise WorkerLostError(type(error).__name__) from error
+        text = f"a worker of Ray was lost ({type(error).__name__})"
+        raise WorkerLostError(text) from error

@@ -14,6 +14,7 @@ from pxgen_plugins.models.sources._tokenizer import Tokenizer
 from pxgen_plugins.models.sources.base import Source, is_of, register
 from pxgen_plugins.utils import validation
 from pxgen_plugins.utils.errors import ModelError, ParameterError, caller, short_repr
+from pxgen_plugins.utils.progress import count_passes
 
 __all__ = ["from_transformers"]
 
@@ -82,8 +83,10 @@ def from_transformers(
         sample=texts.sample if able else None,
         embed=texts.embed,
         tokenize=lambda text: texts.tokens.encode([text])[0],
+        detokenize=lambda ids: texts.tokens.text(list(ids)),
         max_chars=max_chars,
         prompt=prompt,
+        max_tokens=max_tokens,
         modules=obj,
     )
     model.origin = f"transformers {type(obj).__name__}, {_text_config(obj).vocab_size} tokens"
@@ -209,9 +212,11 @@ class _Causal:
             ids[at, : len(row)] = torch.tensor(row)
             mask[at, : len(row)] = 1
         with torch.no_grad(), self.evaluating():
-            return self.net(
+            returned = self.net(
                 input_ids=ids.to(self.device), attention_mask=mask.to(self.device), **options
             )
+        count_passes(len(rows))
+        return returned
 
 
 def _token_at(logits: Tensor, number: Tensor) -> Tensor:

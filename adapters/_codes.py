@@ -14,7 +14,14 @@ from pxgen_plugins.models.callables import as_tensor, expect_shape
 from pxgen_plugins.utils.errors import CapabilityError
 from pxgen_plugins.utils.seeds import derive, normal_rows
 
-__all__ = ["codes_of", "draw_codes"]
+__all__ = ["can_draw", "codes_of", "draw_codes"]
+
+
+def can_draw(model: Any) -> bool:
+    """Return whether a model has a prior of codes, or samples that it can embed."""
+    if hasattr(model, "prior") or not getattr(model, "autoencodes", False):
+        return True
+    return "sample" in capabilities(model)
 
 
 def draw_codes(model: Any, n: int, seed: int) -> Tensor:

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from pxgen_plugins.adapters._isolation import traceless
+from pxgen_plugins.adapters.base import traceless
 from pxgen_plugins.adapters.units.change import changes, unit_strength
+from pxgen_plugins.adapters.units.steps import noise_range
 from pxgen_plugins.adapters.units.unit_maps import UnitLayer, unit_layer
 from pxgen_plugins.concepts.base import pictures
 from pxgen_plugins.models import require
@@ -83,6 +84,7 @@ def paint(
     strokes: Sequence[Stroke] | Stroke,
     layer: str | None = None,
     *,
+    when: tuple[float, float] | None = None,
     batch_size: int = 256,
 ) -> Painting:
     """Return what the model makes of codes when units are changed where a brush went.
@@ -97,6 +99,8 @@ def paint(
         strokes: One or several.
         layer: Name of the layer; None takes the activation behind the last convolution before the
             output.
+        when: For a network that runs several times, as that of a diffusion model: lowest and
+            highest noise level, as shares of all, at which units are changed; None for all.
         batch_size: Codes per model call.
 
     Raises:
@@ -128,7 +132,7 @@ def paint(
         allowed = f"codes (n, {', '.join(map(str, shape))})"
         raise ParameterError("z", allowed, str(tuple(codes.shape)), hint)
     with traceless(model):
-        units = unit_layer(model, layer, codes[:1])
+        units = unit_layer(model, layer, codes[:1], noise_range(when))
         parts = [units.decode(part) for part in torch.split(codes, batch_size)]
         before = torch.cat([x.float().cpu() for x, _ in parts])
         maps = torch.cat([own.float().cpu() for _, own in parts])

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pxgen_plugins.adapters.targets import Latent, Pixel, resolve
+from pxgen_plugins.adapters.targets import Latent, Pixel, Target, resolve
 from pxgen_plugins.criteria import Criterion
 from pxgen_plugins.models.callables import as_tensor
 from pxgen_plugins.utils.errors import ModelError, ParameterError, caller, short_repr
@@ -49,7 +49,8 @@ class Assessor:
                 hint = "Return one number per instance, as in logits[:, 8]."
                 got = short_repr(values)
                 raise ModelError("result", f"of shape ({len(x)},)", got, hint)
-        return (values.to(x.device) - self.centre) / self.spread
+        scaled: Tensor = (values.to(x.device) - self.centre) / self.spread
+        return scaled
 
 
 def assessors_of(given: Any, model: Any, seed: int) -> list[Assessor]:
@@ -85,7 +86,7 @@ def _assessor(label: str, given: Any, model: Any, seed: int) -> Assessor:
     if callable(given) and not isinstance(given, (Criterion, Latent, Pixel)):
         name = getattr(given, "__name__", type(given).__name__)
         return Assessor(label or name, given)
-    target = resolve(given, model)
+    target = given if isinstance(given, Target) else resolve(given, model)
     return Assessor(label or target.label, lambda x: target.value(model, x, seed=seed))
 
 

@@ -21,4 +21,5 @@ def leading(rows: Floats) -> Floats:
     """
     places = np.abs(rows).argmax(axis=1)
     signs = np.sign(rows[np.arange(len(rows)), places])
-    return rows * np.where(signs == 0, 1.0, signs)[:, None]
+    turned: Floats = rows * np.where(signs == 0, 1.0, signs)[:, None]
+    return turned

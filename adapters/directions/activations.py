@@ -85,6 +85,11 @@ class ActivationDirections(DirectionAdapter):
         self.n_samples = validation.integer(self.n_samples, "n_samples", minimum=2)
         self.step = validation.real(self.step, "step", above=0.0)
 
+    def model_calls(self, n: int) -> Mapping[str, float]:
+        """Return how often ``explain`` calls the model for ``n`` anchors, the axes found first."""
+        calls = super().model_calls(n)
+        return {**calls, "decode": calls["decode"] + self.n_samples}
+
     def _fitting_codes(self, X: Any) -> Tensor:
         if X is None:
             return draw_codes(self.predictor, self.n_samples, derive(self.seed, "fit"))

@@ -72,6 +72,7 @@ class AssessorDirection(DirectionAdapter):
     """
 
     importance_name = None
+    target_argument = "assessor"
 
     assessor: Any = None
     _: KW_ONLY
@@ -126,6 +127,13 @@ class AssessorDirection(DirectionAdapter):
     def _own(self, k: int) -> list[int]:
         return [0] * k
 
+    def model_calls(self, n: int) -> Mapping[str, float]:
+        """Return how often ``explain`` calls the model for ``n`` anchors, the axis found first."""
+        walks = (1 + self.n_random) * min(n, self.n_codes) * self.n_frames
+        found = 3.0 * (self.n_codes + 2 * _BATCH * self.n_steps)
+        calls = super().model_calls(n)
+        return {**calls, "decode": calls["decode"] + found, "target": walks + found}
+
     def _find(self, z: Tensor) -> tuple[list[Axis], Floats | None]:
         own = assessors_of([self.assessor], self.predictor, self.seed)[0]
         classes = self._classes(z)
@@ -149,7 +157,7 @@ class AssessorDirection(DirectionAdapter):
 
     def _axis(self, label: str, own: Assessor, z: Tensor, progress: Any) -> Axis:
         model = self.predictor
-        assessor, gradients = self._scaled([own])[0], []
+        assessor, gradients = self._scaled([own], z)[0], []
         for part in torch.split(z, self.batch_size):
             slope = gradient_of(assessor, model, part.to(model.device, model.dtype))
             gradients.append(slope.double().cpu())

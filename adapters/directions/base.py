@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pxgen_plugins.adapters._codes import codes_of, draw_codes
+from pxgen_plugins.adapters._codes import can_draw, codes_of, draw_codes
 from pxgen_plugins.adapters.base import Adapter
 from pxgen_plugins.adapters.directions._assessors import (
     Assessor,
@@ -145,6 +145,8 @@ class DirectionAdapter(Adapter):
     access = "latent"
     requires = frozenset({"decode"})
     scope: ClassVar[list[str]] = ["global"]
+    learns_from: ClassVar[str] = ""  # axes are the model's: a comparison's anchors move no axis
+    target_argument: ClassVar[str] = "assessors"
     defaults: ClassVar[Mapping[str, Any]] = DEFAULT_DATA_DIRECTIONS
     importance_name: ClassVar[str | None] = None
 
@@ -180,6 +182,17 @@ class DirectionAdapter(Adapter):
 
     def _forget(self) -> None:
         self.axes = self.importance = None
+
+    def model_calls(self, n: int) -> Mapping[str, float]:
+        """Return how often ``explain`` calls the model for ``n`` anchors, axes found first."""
+        codes = min(n, self.n_codes)
+        walks = (self._most() + self.n_random) * codes * self.n_frames
+        looks = walks * (self.assessors is not None)  # each assessor, at every instance on the way
+        return {"embed": codes, "decode": walks + _SCALED, "target": looks}
+
+    def _most(self) -> int:
+        """Return about how many axes there will be."""
+        return int(getattr(self, "n_components", 1))
 
     def _params(self) -> dict[str, Any]:
         params = super()._params()
@@ -279,7 +292,7 @@ class DirectionAdapter(Adapter):
         """Return the response along the axes and along random ones of the same length."""
         model = self.predictor
         realism = self._realism()
-        readers = self._scaled([*self._assessors(), *([] if realism is None else [realism])])
+        readers = self._scaled([*self._assessors(), *([] if realism is None else [realism])], z)
         m = len(readers) - (realism is not None)
         lengths = sorted({axis.scale for axis in axes})
         walks = (len(axes) + self.n_random * len(lengths)) * len(z) * len(amounts)
@@ -318,12 +331,16 @@ class DirectionAdapter(Adapter):
             else np.stack([_means(one)[:, m].mean(axis=0) for one in controls]),
         }
 
-    def _scaled(self, readers: Sequence[Assessor]) -> list[Assessor]:
-        """Return the assessors in standard deviations over the instances of codes of their own."""
+    def _scaled(self, readers: Sequence[Assessor], z: Tensor) -> list[Assessor]:
+        """Return the assessors in standard deviations over instances of the model.
+
+        Of codes that it draws; of ``z`` where it draws none.
+        """
         if not readers:
             return []
         model = self.predictor
-        z = draw_codes(model, _SCALED, derive(self.seed, "scale"))
+        if can_draw(model):
+            z = draw_codes(model, _SCALED, derive(self.seed, "scale"))
         values: list[list[Tensor]] = [[] for _ in readers]
         with torch.no_grad():
             for part in torch.split(z, self.batch_size):

@@ -59,6 +59,7 @@ class ClassDirections(DirectionAdapter):
     """
 
     importance_name = "distance of the means, in deviations inside the classes"
+    learns_from = "data"
 
     classifier: Callable[[Any], Any] | None = None
     method: str = "lda"
@@ -133,7 +134,7 @@ class ClassDirections(DirectionAdapter):
             axes.append(
                 Axis(
                     str(name),
-                    vector.reshape(self.predictor.latent_shape),
+                    vector.reshape(self.predictor.latent_shape).astype(np.float32),
                     max(float(along.std()), 1e-6),
                     type(self).__name__,
                     self._keep(),

@@ -40,6 +40,10 @@ class PredictableDirections(DirectionAdapter):
     (0.25 times the absolute error). Directions that change different things, each in the same way
     everywhere, are the easiest to name. Needs no scores, labels, or layers.
 
+    That the network tells directions apart does not make each of them a factor: under a prior that
+    looks the same from all sides, mixtures of factors can be named as surely, and a direction may
+    lean into dimensions that do nothing at no cost. Look at the strips.
+
     ``importance`` is the accuracy on new pairs of each direction; chance is 1 / n_directions.
 
     Args:
@@ -101,6 +105,14 @@ class PredictableDirections(DirectionAdapter):
             allowed = f"at most {size}, the latent dimensions: no more are orthogonal"
             raise ParameterError("n_directions", allowed, str(self.n_directions), hint)
 
+    def model_calls(self, n: int) -> Mapping[str, float]:
+        """Return how often ``explain`` calls the model for ``n`` anchors, the axes found first."""
+        calls = super().model_calls(n)
+        return {**calls, "decode": calls["decode"] + 4.0 * self.batch * self.n_train}
+
+    def _most(self) -> int:
+        return self.n_directions
+
     def _fitting_codes(self, X: Any) -> Tensor:
         if X is None:
             return draw_codes(self.predictor, max(1000, self.n_codes), derive(self.seed, "fit"))
@@ -125,7 +137,7 @@ class PredictableDirections(DirectionAdapter):
                 error = nn.functional.cross_entropy(named, which)
                 loss = error + _SHIFT_WEIGHT * (shift - amounts / self.reach).abs().mean()
                 optimiser.zero_grad()
-                loss.backward()
+                loss.backward()  # type: ignore[no-untyped-call]  # torch's
                 if free.grad is None or not bool(free.grad.isfinite().all()):
                     hint = "Build the decoder of torch functions without no_grad."
                     raise ModelError("decode", "differentiable", "no finite gradient", hint)
@@ -144,7 +156,8 @@ class PredictableDirections(DirectionAdapter):
     def _matrix(self, free: Tensor) -> Tensor:
         """Return the directions as columns of norm 1, (d, k)."""
         if self.shape == "unit":
-            return free / free.norm(dim=0, keepdim=True)
+            unit: Tensor = free / free.norm(dim=0, keepdim=True)
+            return unit
         rotation: Tensor = torch.linalg.matrix_exp(free - free.T)
         return rotation[:, : self.n_directions]
 

@@ -78,7 +78,7 @@ def soft_set(
                 y = units.decode_with(z[inserted.rows[places]], alpha * cell, inserted.typical)
                 loss = loss - inside(masks_of(concept(y), len(y), "concept").cpu(), cell).mean()
             optimiser.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]  # torch's
             if alpha.grad is None or not bool(alpha.grad.isfinite().all()):
                 hint = "Use soft borders, as in Threshold(0.5, width=0.05), or method='greedy'."
                 raise ModelError("concept", "differentiable", "no finite gradient", hint)

@@ -23,9 +23,12 @@ from pxgen_plugins.adapters.units._match import (
     q_values,
 )
 from pxgen_plugins.adapters.units.change import OFF, concept_shares, off_values, removed
+from pxgen_plugins.adapters.units.steps import noise_range
 from pxgen_plugins.adapters.units.unit_maps import (
+    USUAL_UNITS,
     UnitLayer,
     concept_masks,
+    concepts_for,
     named_concepts,
     scaled_up,
     unit_layer,
@@ -101,7 +104,8 @@ class UnitDissection(Adapter):
     Args:
         predictor: A torch model with ``decode`` and ``layers``.
         concepts: A mapping from names to concepts, a list of them, or one (see
-            :mod:`pxgen_plugins.concepts`): callables from instances to masks in [0, 1].
+            :mod:`pxgen_plugins.concepts`): callables from instances to masks in [0, 1]. None takes
+            what all pictures have: bright, dark, horizontal and vertical edges.
         layer: Name of the layer; None takes the activation behind the last convolution before the
             output.
         n_codes: Instances looked at, drawn by the model, or the first of the anchors.
@@ -111,6 +115,10 @@ class UnitDissection(Adapter):
         off: What a unit that is off returns: ``"zero"``, ``"mean"`` (its mean over positions and
             instances), or ``"low"`` (its 1% quantile). Zero is not "off" behind an activation that
             goes below 0.
+        when: For a network that runs several times, as that of a diffusion model: lowest and
+            highest noise level, as shares of all, at which maps are looked at (their mean over the
+            runs) and units are off. None looks at the cleanest fifth, because early maps do not
+            have the shape of the instance, and switches off at all levels.
         n_shown: Units that are shown, >= 0.
         seed: Seed of codes and shuffles.
         batch_size: Codes per model call.
@@ -150,11 +158,13 @@ class UnitDissection(Adapter):
     n_null: int = 10
     n_effect: int = 100
     off: str = "zero"
+    when: Any = None
     n_shown: int = 8
 
     def _check(self) -> None:
         super()._check()
-        self._concepts = named_concepts(self.concepts)
+        self._concepts = {} if self.concepts is None else named_concepts(self.concepts)
+        self.when = noise_range(self.when)
         self.n_codes = validation.integer(self.n_codes, "n_codes", minimum=2)
         self.n_levels = validation.integer(self.n_levels, "n_levels", minimum=2)
         self.n_null = validation.integer(self.n_null, "n_null", minimum=2)
@@ -162,8 +172,18 @@ class UnitDissection(Adapter):
         self.off = validation.choice(self.off, "off", OFF)
         self.n_shown = validation.integer(self.n_shown, "n_shown", minimum=0)
 
+    def _check_model(self, model: Any) -> None:
+        self._concepts = concepts_for(model, self.concepts)
+
     def _params(self) -> dict[str, Any]:
-        return {**super()._params(), "concepts": list(self._concepts)}
+        when = None if self.when is None else list(self.when)
+        return {**super()._params(), "concepts": list(self._concepts), "when": when}
+
+    def model_calls(self, n: int) -> Mapping[str, float]:
+        """Return how often ``explain`` calls the model for ``n`` anchors."""
+        codes = min(n, self.n_codes)
+        effects = USUAL_UNITS * min(codes, self.n_effect)
+        return {"embed": codes, "decode": 2.0 * codes + effects}
 
     def _explain(self, X: Any) -> dict[str, Any]:
         exclusions: dict[str, Any] = {}
@@ -175,7 +195,7 @@ class UnitDissection(Adapter):
         if len(z) < 2:
             hint = "Give more anchors, or None for instances of the model."
             raise AnchorError("X", "at least two finite anchors", str(len(z)), hint)
-        units = unit_layer(self.predictor, self.layer, z[:1])
+        units = unit_layer(self.predictor, self.layer, z[:1], self.when)
         masks, levels, means, lows = self._survey(units, z)
         match, null, strongest = self._match(units, z, masks, levels)
         share = masks.double().mean(dim=(0, 2, 3)).numpy()
@@ -208,7 +228,9 @@ class UnitDissection(Adapter):
 
     def _survey(self, units: UnitLayer, z: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return masks (n, c, h, w), and of the units levels (u, l), means (u,) and lows (u,)."""
-        masks, values, room = [], [], _MOST_VALUES
+        masks: list[Tensor] = []
+        values: list[Tensor] = []
+        room = _MOST_VALUES
         with bar(len(z), "concepts", "instance", self.verbose) as progress:
             for part in torch.split(z, self.batch_size):
                 x, maps = units.decode(part)

@@ -23,7 +23,14 @@ from pxgen_plugins.adapters.units.change import (
     unit_strength,
 )
 from pxgen_plugins.adapters.units.insertion import Insertion, insertion_of
-from pxgen_plugins.adapters.units.unit_maps import UnitLayer, named_concepts, unit_layer
+from pxgen_plugins.adapters.units.steps import noise_range
+from pxgen_plugins.adapters.units.unit_maps import (
+    USUAL_UNITS,
+    UnitLayer,
+    concepts_for,
+    named_concepts,
+    unit_layer,
+)
 from pxgen_plugins.utils import validation
 from pxgen_plugins.utils.errors import ModelError, ParameterError
 from pxgen_plugins.utils.progress import bar
@@ -95,7 +102,7 @@ class UnitEffects(Adapter):
     Args:
         predictor: A torch model with ``decode`` and ``layers``.
         concept: A concept of :mod:`pxgen_plugins.concepts`, or a callable from instances to masks
-            in [0, 1]; with ``"soft"`` a differentiable one.
+            in [0, 1]; with ``"soft"`` a differentiable one. None takes what is bright in pictures.
         layer: Name of the layer; None takes the activation behind the last convolution before the
             output.
         method: ``"greedy"`` or ``"soft"``.
@@ -104,6 +111,8 @@ class UnitEffects(Adapter):
         steps: Steps of descent of a soft set, >= 1.
         lr: Learning rate of Adam, > 0.
         off: ``"zero"``, ``"mean"`` or ``"low"``: what a unit that is off returns.
+        when: For a network that runs several times, the lowest and highest noise level, as shares
+            of all, at which units are moved and their typical values are taken; None moves at all.
         n_codes: Codes that the set is found on, and as many others that it is measured on.
         n_random: Random sets of the control, >= 1.
         n_shown: Instances kept before and after, >= 0.
@@ -147,16 +156,18 @@ class UnitEffects(Adapter):
     steps: int = 300
     lr: float = 0.01
     off: str = "zero"
+    when: Any = None
     n_codes: int = 200
     n_random: int = 10
     n_shown: int = 4
 
     def _check(self) -> None:
         super()._check()
-        self._concepts = named_concepts(self.concept)
-        if len(self._concepts) != 1:
+        self._concepts = {} if self.concept is None else named_concepts(self.concept)
+        if len(self._concepts) > 1:
             hint = "Give one; UnitDissection takes several."
             raise ParameterError("concept", "one concept", str(len(self._concepts)), hint)
+        self.when = noise_range(self.when)
         self.method = validation.choice(self.method, "method", METHODS)
         for name, least in (("n_units", 1), ("steps", 1), ("n_codes", 2), ("n_random", 1),
                             ("n_shown", 0)):  # fmt: skip
@@ -164,8 +175,12 @@ class UnitEffects(Adapter):
         self.penalty = validation.real(self.penalty, "penalty", minimum=0.0)
         self.lr = validation.real(self.lr, "lr", above=0.0)
         self.off = validation.choice(self.off, "off", OFF)
-        (concept,) = self._concepts.values()
-        if self.method == "soft" and not getattr(concept, "differentiable", False):
+        concept = next(iter(self._concepts.values()), None)  # those of all pictures are soft
+        if (
+            self.method == "soft"
+            and concept is not None
+            and not getattr(concept, "differentiable", False)
+        ):
             hint = "Give it a soft border, as in Threshold(0.5, width=0.05), or take 'greedy'."
             got = f"{next(iter(self._concepts))!r}, which does not say that it is"
             raise ParameterError("concept", "differentiable, for a soft set", got, hint)
@@ -176,8 +191,25 @@ class UnitEffects(Adapter):
         self.single: Floats | None = None
         self.alpha: Floats | None = None
 
+    def _check_model(self, model: Any) -> None:
+        known = concepts_for(model, self.concept)
+        first = next(iter(known))
+        self._concepts = {first: known[first]}
+
     def _params(self) -> dict[str, Any]:
-        return {**super()._params(), "concept": next(iter(self._concepts))}
+        when = None if self.when is None else list(self.when)
+        name = next(iter(self._concepts), None)
+        return {**super()._params(), "concept": name, "when": when}
+
+    def model_calls(self, n: int) -> Mapping[str, float]:
+        """Return how often ``explain`` calls the model for ``n`` anchors, the set found first."""
+        codes, found = min(n, self.n_codes), float(USUAL_UNITS * self.n_codes)
+        if self.method == "soft":
+            found += 3.0 * 32 * self.steps
+        else:
+            found += 1.5 * self.n_units**2 * self.n_codes  # of twice as many candidates, falling
+        curves = 2.0 * (self.n_units + 1) * (1 + self.n_random) * codes
+        return {"embed": codes, "decode": found + curves}
 
     def fit(self, X: Any = None) -> UnitEffects:
         """Find the set of units.
@@ -198,7 +230,7 @@ class UnitEffects(Adapter):
         return self
 
     def _fit(self, z: Tensor) -> None:
-        units = unit_layer(self.predictor, self.layer, z[:1])
+        units = unit_layer(self.predictor, self.layer, z[:1], self.when)
         before = self._present(units, z)
         inserted = insertion_of(units, z, self._concepts, before, self.seed, self.batch_size)
         values = off_values(self.off, inserted.means, inserted.lows)
@@ -251,7 +283,7 @@ class UnitEffects(Adapter):
         else:
             z, _, reader = codes_of(X, model, self.batch_size, self.n_codes)
             exclusions = reader.exclusions()
-        units = unit_layer(model, self.layer, z[:1])
+        units = unit_layer(model, self.layer, z[:1], self.when)
         before = self._present(units, z)
         inserted = insertion_of(units, z, self._concepts, before, self.seed, self.batch_size)
         values = off_values(self.off, inserted.means, inserted.lows)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,13 +17,27 @@ from pxgen_plugins.adapters._activation_hooks import (
     choose_layer,
     record,
 )
+from pxgen_plugins.adapters._hooks import watch
 from pxgen_plugins.adapters._intervention import intervene
+from pxgen_plugins.adapters._isolation import roots
+from pxgen_plugins.adapters.units.steps import Steps, steps_of
+from pxgen_plugins.concepts import default_concepts
 from pxgen_plugins.concepts.base import masks_of
 from pxgen_plugins.utils.errors import ModelError, ParameterError, caller
 
-__all__ = ["UnitLayer", "concept_masks", "named_concepts", "scaled_up", "unit_layer"]
+__all__ = [
+    "USUAL_UNITS",
+    "UnitLayer",
+    "concept_masks",
+    "concepts_for",
+    "named_concepts",
+    "scaled_up",
+    "unit_layer",
+]
 
 Concepts = Mapping[str, Callable[[Tensor], Any]]
+USUAL_UNITS = 64  # of a layer, before it is looked at
+_CLEANEST = (0.0, 0.2)  # noise levels at which maps are looked at, where there are several
 
 
 @dataclass(frozen=True)
@@ -35,6 +50,8 @@ class UnitLayer:
         layer: The layer.
         shape: Shape of its output for one code.
         n_units: Number of units.
+        steps: The runs of the network in which units are moved.
+        seen: Those whose maps are looked at: the mean over them.
     """
 
     model: Any
@@ -42,6 +59,8 @@ class UnitLayer:
     layer: ActiveLayer
     shape: tuple[int, ...]
     n_units: int
+    steps: Steps
+    seen: Steps
 
     @property
     def grid(self) -> tuple[int, int] | None:
@@ -57,22 +76,36 @@ class UnitLayer:
 
     def decode(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """Return instances and maps of codes ``z`` (n, *latent_shape), without gradient."""
-        with torch.no_grad(), record({self.name: self.layer.module}) as outputs:
+        total: list[Tensor] = []
+
+        def see(_name: str, output: Any) -> None:
+            if self.seen.inside and isinstance(output, Tensor):
+                # of a single run the last call counts, of several runs their mean
+                total[:] = [output.clone(), *(total if self.seen.count > 1 else [])]
+
+        with torch.no_grad(), self.seen.running(), watch({self.name: self.layer.module}, see):
             x = self.model.decode(z.to(self.model.device, self.model.dtype))
-        return x, self.maps(outputs[self.name])
+        return x, self.maps(torch.stack(total).mean(0) if len(total) > 1 else total[0])
 
     def decode_with(self, z: Tensor, strength: Tensor, values: Tensor) -> Tensor:
         """Return instances with units moved to values, with gradient if one is wanted.
-
-        The output r of the layer becomes (1 - strength) r + strength * values.
 
         Args:
             z: Codes, (n, *latent_shape).
             strength: In [0, 1], of a shape that broadcasts to (n, units, h, w).
             values: Likewise.
         """
+        with self.steps.running(), self.moved(strength, values):
+            x: Tensor = self.model.decode(z.to(self.model.device, self.model.dtype))
+        return x
+
+    @contextmanager
+    def moved(self, strength: Tensor, values: Tensor) -> Iterator[None]:
+        """Have the units moved to values inside: r becomes (1 - strength) r + strength * values."""
 
         def edit(output: Tensor) -> Tensor:
+            if not self.steps.inside:
+                return output
             maps = self.maps(output) if self.grid is not None else output
             amount, target = strength.to(output), values.to(output)
             if self.grid is None:
@@ -82,10 +115,8 @@ class UnitLayer:
                 return edited.movedim(1, -1)
             return edited
 
-        module: nn.Module = self.layer.module
-        with intervene({self.name: module}, {self.name: edit}):
-            x: Tensor = self.model.decode(z.to(self.model.device, self.model.dtype))
-        return x
+        with intervene({self.name: self.layer.module}, {self.name: edit}):
+            yield
 
     def _flat(self, given: Tensor, output: Tensor) -> Tensor:
         """Return (n or 1, units, 1, 1) as it multiplies an output without a grid."""
@@ -100,7 +131,9 @@ class UnitLayer:
         )
 
 
-def unit_layer(model: Any, layer: str | None, z: Tensor) -> UnitLayer:
+def unit_layer(
+    model: Any, layer: str | None, z: Tensor, when: tuple[float, float] | None = None
+) -> UnitLayer:
     """Return the layer to look at.
 
     Args:
@@ -108,9 +141,12 @@ def unit_layer(model: Any, layer: str | None, z: Tensor) -> UnitLayer:
         layer: Its name; None takes what follows the last convolution before the output layer: its
             activation where there is one, because a unit acts on what is behind it.
         z: A code, (1, *latent_shape).
+        when: Noise levels, lowest and highest as shares of all, at which units of a network that
+            runs several times are looked at and moved. None looks at the cleanest fifth, where maps
+            have the shape of the instance, and moves at all.
 
     Raises:
-        ParameterError: When there is no such layer.
+        ParameterError: When there is no such layer, or ``when`` fits no run.
         ModelError: When the model calls none.
     """
     code = z.to(model.device, model.dtype)
@@ -127,7 +163,26 @@ def unit_layer(model: Any, layer: str | None, z: Tensor) -> UnitLayer:
         model.decode(code)
     output = outputs[name]
     units = active[name].channel_means(output).shape[1]
-    return UnitLayer(model, name, active[name], tuple(output.shape[1:]), units)
+    module = active[name].module
+    steps = steps_of(roots(model), module, lambda: model.decode(code), when)
+    seen = Steps(steps.root, steps.count, when or _CLEANEST)
+    return UnitLayer(model, name, active[name], tuple(output.shape[1:]), units, steps, seen)
+
+
+def concepts_for(model: Any, concepts: Any) -> dict[str, Callable[[Tensor], Any]]:
+    """Return the concepts given, or those that any picture has, by name.
+
+    Raises:
+        ParameterError: When none are given and the model makes no pictures of a known range.
+    """
+    if concepts is not None:
+        return named_concepts(concepts)
+    own = default_concepts(model.sample_shape, model.data_range)
+    if not own:
+        hint = "Take some of pxgen_plugins.concepts, or callables from instances to masks."
+        allowed = "given for what is no picture of a known range"
+        raise ParameterError("concepts", allowed, "None", hint)
+    return dict(own)
 
 
 def named_concepts(concepts: Any) -> dict[str, Callable[[Tensor], Any]]:

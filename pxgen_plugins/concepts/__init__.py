@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pxgen_plugins.concepts.base import Concept
     from pxgen_plugins.concepts.class_map import ClassMap
     from pxgen_plugins.concepts.colour import Colour
+    from pxgen_plugins.concepts.defaults import default_concepts
     from pxgen_plugins.concepts.edge import Edge
     from pxgen_plugins.concepts.factors import FromFactors
     from pxgen_plugins.concepts.region import Region
@@ -32,6 +33,7 @@ __all__ = [
     "Segmenter",
     "Stroke",
     "Threshold",
+    "default_concepts",
 ]
 _HOMES = {
     "ClassMap": "class_map",
@@ -43,6 +45,7 @@ _HOMES = {
     "Segmenter": "segmenter",
     "Stroke": "stroke",
     "Threshold": "threshold",
+    "default_concepts": "defaults",
 }
 
 __getattr__, __dir__ = attach(__name__, _HOMES)

@@ -105,7 +105,8 @@ class ClassMap(Concept):
         highest = cam.flatten(1).amax(1)[:, None, None]
         sure = logits.detach().softmax(1)[:, self.target] >= self.least
         inside = (cam > self.value * highest) & (highest > 0) & sure[:, None, None]
-        return inside.to(x.dtype)
+        masks: Tensor = inside.to(x.dtype)
+        return masks
 
     def _check(self, logits: Tensor, last: Tensor | None) -> Tensor:
         with caller("ClassMap"):

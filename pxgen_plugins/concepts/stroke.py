@@ -12,6 +12,7 @@ from pxgen_plugins.utils.errors import caller
 
 __all__ = ["Stroke"]
 
+Masks = NDArray[np.bool_]
 PARTS = {"end": "stroke end", "hole": "hole", "largest": "largest piece"}
 
 
@@ -54,7 +55,7 @@ class Stroke(Concept):
         masks = np.stack([find(one) for one in ink]) if len(ink) else ink
         return torch.from_numpy(masks.astype(np.float32)).to(x.device, x.dtype)
 
-    def _ends(self, ink: np.ndarray) -> np.ndarray:
+    def _ends(self, ink: Masks) -> Masks:
         from scipy import ndimage
 
         thin = thinned(ink)
@@ -62,28 +63,30 @@ class Stroke(Concept):
         ends = thin & (block == 2)  # itself and one neighbour
         side = slice(-self.radius, self.radius + 1)
         around = np.hypot(*np.ogrid[side, side])
-        mask: np.ndarray = ndimage.binary_dilation(ends, around <= self.radius)
-        return mask & ndimage.binary_dilation(ink)
+        mask: Masks = ndimage.binary_dilation(ends, around <= self.radius)
+        inside: Masks = mask & ndimage.binary_dilation(ink)
+        return inside
 
 
-def _hole(ink: np.ndarray) -> np.ndarray:
+def _hole(ink: Masks) -> Masks:
     from scipy import ndimage
 
-    filled: np.ndarray = ndimage.binary_fill_holes(ink)
-    return filled & ~ink
+    filled: Masks = ndimage.binary_fill_holes(ink)
+    hole: Masks = filled & ~ink
+    return hole
 
 
-def _largest(ink: np.ndarray) -> np.ndarray:
+def _largest(ink: Masks) -> Masks:
     from scipy import ndimage
 
     pieces, count = ndimage.label(ink, np.ones((3, 3)))
     if not count:
         return ink
-    largest: np.ndarray = pieces == 1 + np.bincount(pieces.ravel())[1:].argmax()
+    largest: Masks = pieces == 1 + np.bincount(pieces.ravel())[1:].argmax()
     return largest
 
 
-def thinned(ink: np.ndarray) -> np.ndarray:
+def thinned(ink: Masks) -> Masks:
     """Return the skeleton of ink, (h, w) of bools, by the rule of Zhang and Suen (1984).
 
     Two half steps take border pixels away, of the south-east and of the north-west, that have two
@@ -113,5 +116,5 @@ def thinned(ink: np.ndarray) -> np.ndarray:
                 image[1:-1, 1:-1] = np.where(gone, 0, inner)
                 changed = True
         if not changed:
-            skeleton: np.ndarray = image[1:-1, 1:-1].astype(bool)
+            skeleton: Masks = image[1:-1, 1:-1].astype(bool)
             return skeleton

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from pxgen_plugins.plots import _layout as layout
@@ -189,7 +190,7 @@ def _draw_set(data: Mapping[str, Any], figure: AnyFigure | None) -> NDArray[np.o
     for ax in (removal, insertion):
         layout.tidy(ax)
         ax.set_xlabel("units of the set", fontsize=BASE)
-        ax.xaxis.get_major_locator().set_params(integer=True)
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     order = ", ".join(str(unit) for unit in np.asarray(data["order"]).tolist()[:8])
     layout.footnote(figure, [
         f"{clean(data['concept'], 30)} in layer {clean(data['layer'])}; "

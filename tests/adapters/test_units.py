@@ -324,7 +324,7 @@ def test_concepts_say_what_a_pixel_loop_says():
 def test_faults_are_named():
     model = planted()
     cases = [
-        (lambda: UnitDissection(model), ParameterError, "concepts"),
+        (lambda: UnitDissection(model), ParameterError, "no picture of a known range"),
         (lambda: UnitDissection(model, {"a": 3}), ParameterError, "callables from instances"),
         (lambda: UnitDissection(model, Edge(), "unit").explain(None), ParameterError, "Did you"),
         (lambda: UnitDissection(model, lambda x: x, n_codes=4).explain(None), ModelError, "0, 1"),

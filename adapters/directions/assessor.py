@@ -48,8 +48,9 @@ class AssessorDirection(DirectionAdapter):
     Args:
         predictor: A model that can decode, differentiable.
         assessor: A criterion's name, mapping or object, ``"latent[j]"``, ``"pixel[...]"``, or a
-            callable from a batch of instances (b, *sample_shape) to (b,). Take a classifier's
-            logits, not its probabilities: where these are saturated there is no gradient.
+            callable from a batch of instances (b, *sample_shape) to (b,); or one of these with its
+            label, as in ``{"ink": f}``. Take a classifier's logits, not its probabilities: where
+            these are saturated there is no gradient.
         per_class: A callable from instances to classes, (b,), or to logits, (b, c): one direction
             for each class of which there are 20 codes. None makes one for all.
         n_steps: Steps of the descent, >= 0; 0 leaves the linearised solution.
@@ -109,20 +110,28 @@ class AssessorDirection(DirectionAdapter):
         params = super()._params()
         model = self.predictor
         if model is not None:
-            params["assessor"] = assessors_of([self.assessor], model, self.seed)[0].label
-        elif not isinstance(self.assessor, (str, dict)):
+            params["assessor"] = self._assessor(model).label
+        elif not isinstance(self.assessor, str):
             params["assessor"] = short_repr(self.assessor)
         return params
 
     def _assessors(self, model: Any = None) -> list[Assessor]:
         given = model or self.predictor
-        own = assessors_of([self.assessor], given, self.seed)
+        own = self._assessor(given)
         others = assessors_of(self.assessors, given, self.seed)
         names = [other.label for other in others]
-        if own[0].label in names:
+        if own.label in names:
             hint = "Name the others, as in assessors={'slant': f}."
-            raise ParameterError("assessors", f"other than {own[0].label!r}", "the same", hint)
-        return [*own, *others]
+            raise ParameterError("assessors", f"other than {own.label!r}", "the same", hint)
+        return [own, *others]
+
+    def _assessor(self, model: Any) -> Assessor:
+        named = isinstance(self.assessor, Mapping) and "name" not in self.assessor
+        found = assessors_of(self.assessor if named else [self.assessor], model, self.seed)
+        if len(found) != 1:
+            hint = "Give the others as assessors=, whose movement along the axis is measured."
+            raise ParameterError("assessor", "one", f"{len(found)} of them", hint)
+        return found[0]
 
     def _own(self, k: int) -> list[int]:
         return [0] * k
@@ -130,12 +139,12 @@ class AssessorDirection(DirectionAdapter):
     def model_calls(self, n: int) -> Mapping[str, float]:
         """Return how often ``explain`` calls the model for ``n`` anchors, the axis found first."""
         walks = (1 + self.n_random) * min(n, self.n_codes) * self.n_frames
-        found = 3.0 * (self.n_codes + 2 * _BATCH * self.n_steps)
+        found = 3.0 * self.n_codes + 4.0 * _BATCH * self.n_steps  # of each pair one has a gradient
         calls = super().model_calls(n)
         return {**calls, "decode": calls["decode"] + found, "target": walks + found}
 
     def _find(self, z: Tensor) -> tuple[list[Axis], Floats | None]:
-        own = assessors_of([self.assessor], self.predictor, self.seed)[0]
+        own = self._assessor(self.predictor)
         classes = self._classes(z)
         groups = (
             [(own.label, z)]

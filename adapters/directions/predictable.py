@@ -25,6 +25,7 @@ from pxgen_plugins.utils.seeds import derive
 __all__ = ["PredictableDirections"]
 
 SHAPES = ("orthogonal", "unit")
+_USUAL = 16  # directions that nobody counted
 _SMALLEST = 1 / 12  # amount that a shift has at least, as a share of the largest: 0.5 of 6
 _SHIFT_WEIGHT = 0.25  # of the error of the amount, beside the cross-entropy of the direction
 _TESTED = 512  # pairs that the accuracy is measured on
@@ -48,7 +49,8 @@ class PredictableDirections(DirectionAdapter):
 
     Args:
         predictor: A model that can decode, differentiable.
-        n_directions: Directions, >= 2; at most the latent dimensions where they are orthogonal.
+        n_directions: Directions, >= 2; at most the latent dimensions where they are orthogonal. None
+            takes 16, or all dimensions where there are fewer.
         reach: Largest amount while training, in latent units, > 0; the smallest is a twelfth of it.
         n_train: Training steps, >= 1.
         batch: Pairs per training step, >= 2.
@@ -78,7 +80,7 @@ class PredictableDirections(DirectionAdapter):
         "n_directions": 2, "n_train": 5, "batch": 8, "n_codes": 10, "n_random": 2,
     }  # fmt: skip
 
-    n_directions: int = 16
+    n_directions: int | None = None
     _: KW_ONLY
     reach: float = 6.0
     n_train: int = 2000
@@ -89,7 +91,8 @@ class PredictableDirections(DirectionAdapter):
 
     def _check(self) -> None:
         super()._check()
-        self.n_directions = validation.integer(self.n_directions, "n_directions", minimum=2)
+        if self.n_directions is not None:
+            self.n_directions = validation.integer(self.n_directions, "n_directions", minimum=2)
         self.reach = validation.real(self.reach, "reach", above=0.0)
         self.n_train = validation.integer(self.n_train, "n_train", minimum=1)
         self.batch = validation.integer(self.batch, "batch", minimum=2)
@@ -100,10 +103,11 @@ class PredictableDirections(DirectionAdapter):
     def _check_model(self, model: Any) -> None:
         super()._check_model(model)
         size = math.prod(model.latent_shape)
-        if self.shape == "orthogonal" and self.n_directions > size:
+        self._count = max(2, min(_USUAL, size)) if self.n_directions is None else self.n_directions
+        if self.shape == "orthogonal" and self._count > size:
             hint = "Ask for fewer, or take shape='unit'."
             allowed = f"at most {size}, the latent dimensions: no more are orthogonal"
-            raise ParameterError("n_directions", allowed, str(self.n_directions), hint)
+            raise ParameterError("n_directions", allowed, str(self._count), hint)
 
     def model_calls(self, n: int) -> Mapping[str, float]:
         """Return how often ``explain`` calls the model for ``n`` anchors, the axes found first."""
@@ -111,7 +115,7 @@ class PredictableDirections(DirectionAdapter):
         return {**calls, "decode": calls["decode"] + 4.0 * self.batch * self.n_train}
 
     def _most(self) -> int:
-        return self.n_directions
+        return self._count
 
     def _fitting_codes(self, X: Any) -> Tensor:
         if X is None:
@@ -125,11 +129,11 @@ class PredictableDirections(DirectionAdapter):
         generator = torch.Generator().manual_seed(derive(self.seed, "training"))
         free = 0.1 * torch.randn(size, size, generator=generator)
         if self.shape == "unit":
-            free = torch.randn(size, self.n_directions, generator=generator)
+            free = torch.randn(size, self._count, generator=generator)
         free.requires_grad_()
         with torch.no_grad():
             one = model.decode(z[:1].to(model.device, model.dtype))
-        reader = _Reader(tuple(one.shape[1:]), self.n_directions, generator)
+        reader = _Reader(tuple(one.shape[1:]), self._count, generator)
         optimiser = torch.optim.Adam([free, *reader.parameters()], lr=self.lr)
         with torch.enable_grad(), bar(self.n_train, "directions", "step", self.verbose) as progress:
             for _ in range(self.n_train):
@@ -159,7 +163,7 @@ class PredictableDirections(DirectionAdapter):
             unit: Tensor = free / free.norm(dim=0, keepdim=True)
             return unit
         rotation: Tensor = torch.linalg.matrix_exp(free - free.T)
-        return rotation[:, : self.n_directions]
+        return rotation[:, : self._count]
 
     def _pairs(
         self,
@@ -174,7 +178,7 @@ class PredictableDirections(DirectionAdapter):
         n = self.batch if which is None else len(which)
         rows = torch.randint(len(z), (n,), generator=generator)
         if which is None:
-            which = torch.randint(self.n_directions, (n,), generator=generator)
+            which = torch.randint(self._count, (n,), generator=generator)
         smallest = _SMALLEST * self.reach
         size = smallest + (self.reach - smallest) * torch.rand(n, generator=generator)
         amounts = size * (2.0 * torch.randint(2, (n,), generator=generator) - 1.0)
@@ -191,14 +195,14 @@ class PredictableDirections(DirectionAdapter):
         self, z: Tensor, free: Tensor, reader: _Reader, generator: torch.Generator
     ) -> Floats:
         """Return the share of new pairs of every direction that the network names, (k,)."""
-        which = torch.arange(_TESTED) % self.n_directions
+        which = torch.arange(_TESTED) % self._count
         right = []
         with torch.no_grad():
             for part in torch.split(which, self.batch):
                 named, *_ = self._pairs(z, free, reader, generator, part)
                 right.append((named.argmax(1) == part).double())
         hits = torch.cat(right).numpy()
-        return np.array([hits[which.numpy() == k].mean() for k in range(self.n_directions)])
+        return np.array([hits[which.numpy() == k].mean() for k in range(self._count)])
 
 
 class _Reader(nn.Module):

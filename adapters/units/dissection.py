@@ -13,7 +13,7 @@ from torch import Tensor
 
 from pxgen_plugins.adapters._codes import codes_of, draw_codes
 from pxgen_plugins.adapters.base import Adapter, register
-from pxgen_plugins.adapters.units._match import (
+from pxgen_plugins.adapters.units.match import (
     Floats,
     Match,
     best_match,

@@ -28,7 +28,8 @@ X = np.random.default_rng(0).random((6, 1, 8, 8), dtype=np.float32)
 
 
 def bright(x):
-    return x.flatten(1)[:, ::2].mean(1) > x.flatten(1)[:, 1::2].mean(1)
+    """Whether one pixel is brighter than the one opposite: true of some samples of each model."""
+    return x[:, 0, 1, 6] > x[:, 0, 6, 1]
 
 
 def other_vae():

@@ -10,8 +10,12 @@ import pytest
 import torch
 from torch import nn
 
+from pxgen_plugins import PXGen
 from pxgen_plugins.adapters import UnitDissection, UnitEffects
-from pxgen_plugins.adapters.units._match import best_match, binned, counts_of, levels_of, q_values
+from pxgen_plugins.adapters.base import NotFittedError
+from pxgen_plugins.adapters.units.match import best_match, binned, counts_of, levels_of, q_values
+from pxgen_plugins.adapters.units.group_effect import group_effect
+from pxgen_plugins.adapters.units.unit_maps import unit_layer
 from pxgen_plugins.concepts import (
     ClassMap,
     Colour,
@@ -21,12 +25,14 @@ from pxgen_plugins.concepts import (
     Segmenter,
     Stroke,
     Threshold,
+    default_concepts,
 )
-from pxgen_plugins.models import VAE
+from pxgen_plugins.models import VAE, Diffusion
 from pxgen_plugins.painting import Stroke as Brush
 from pxgen_plugins.painting import paint
 from pxgen_plugins.testing import ExplainerCase, explainer_checks, parametrize_with_checks
-from pxgen_plugins.utils.errors import ModelError, ParameterError
+from pxgen_plugins.thresholds import Fixed
+from pxgen_plugins.utils.errors import AnchorError, ModelError, ParameterError
 
 from .nets import conv_vae
 
@@ -345,6 +351,125 @@ def test_faults_are_named():
     for call, error, message in cases:
         with pytest.raises(error, match=message):
             call()
+
+
+class Stepwise(nn.Module):
+    """A network of noise with two units: the picture, and a constant."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.units = nn.ReLU()
+        self.out = nn.Conv2d(2, 1, 1, bias=False)
+        self.out.weight.data = torch.tensor([0.5, 0.3]).reshape(1, 2, 1, 1)
+
+    def forward(self, x, _t):
+        return self.out(self.units(torch.cat([x, torch.ones_like(x)], 1)))
+
+
+def test_units_of_a_diffusion_model_are_seen_and_moved_at_noise_levels():
+    """The oracle: a hook that counts the runs of the network."""
+    net = Stepwise()
+    model = Diffusion(
+        net, sample_shape=(1, 6, 6), n_timesteps=20, steps=5, modules=net, data_range=(-1.0, 1.0)
+    )
+    z = torch.randn(3, 1, 6, 6, generator=torch.Generator().manual_seed(0))
+    maps = []
+    handle = net.units.register_forward_hook(lambda _m, _i, output: maps.append(output.clone()))
+    with torch.no_grad():
+        model.decode(z)
+    handle.remove()
+    assert len(maps) == 5  # at the noise levels 1, 0.75, 0.5, 0.25 and 0
+    for when, runs in ((None, [4]), ((0.0, 0.5), [2, 3, 4]), ((0.7, 1.0), [0, 1])):
+        looked = unit_layer(model, "units", z[:1], when)
+        mean = torch.stack([maps[run] for run in runs]).mean(0)
+        torch.testing.assert_close(looked.decode(z)[1], mean)
+        moved = range(5) if when is None else runs
+        run = -1
+
+        def off(_module, _inputs, output, moved=moved):
+            nonlocal run
+            run += 1
+            keep = torch.tensor([1.0, 0.0 if run in moved else 1.0]).reshape(1, 2, 1, 1)
+            return output * keep
+
+        handle = net.units.register_forward_hook(off)
+        with torch.no_grad():
+            truth = model.decode(z).numpy()
+        handle.remove()
+        painting = paint(model, z, Brush(None, 1), "units", when=when)
+        np.testing.assert_allclose(painting.images, truth, atol=1e-6)
+    found = UnitDissection(
+        model, Threshold(0.0), "units", n_codes=8, n_effect=2, when=(0.0, 0.5)
+    ).explain(None)
+    assert found.meta["params"]["when"] == [0.0, 0.5]
+    for given, message in (
+        ((0.3, 0.4), "none of the 5 runs"),
+        ((0.5, 0.2), "lowest first"),
+        (0.5, "lowest, highest"),
+        ((0.0, 1.5), "when"),
+    ):
+        with pytest.raises(ParameterError, match=message):
+            UnitDissection(model, Threshold(0.0), "units", n_codes=4, when=given).explain(None)
+    with pytest.raises(ParameterError, match="in one run"):
+        paint(planted(), np.zeros((1, 4)), Brush(None, 1), "units", when=(0.0, 0.2))
+
+
+class Spoiling(nn.Module):
+    """Unit 0 draws brightness; unit 1 a patch for marked codes; 2 and 3 have no outgoing weight."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.units = nn.ReLU()
+        self.out = nn.Conv2d(4, 1, 1, bias=False)
+        self.out.weight.data = torch.tensor([1.0, 1.0, 0.0, 0.0]).reshape(1, 4, 1, 1)
+
+    def forward(self, z):
+        maps = torch.zeros(len(z), 4, 8, 8)
+        maps[:, 0] = z[:, :1, None]
+        maps[:, 1, 4:, 4:] = maps[:, 2, 4:, 4:] = (z[:, 1] > 0).float()[:, None, None]
+        return self.out(self.units(maps))
+
+
+def test_a_group_is_gone_without_the_unit_that_makes_it():
+    net = Spoiling()
+
+    def encode(x):
+        z = torch.stack([x[:, 0, :4].mean((1, 2)), x[:, 0, 0, 0] - 0.5], 1)
+        return z, torch.zeros_like(z)
+
+    model = VAE(
+        encode=encode, decode=net.forward, modules=net, latent_shape=(2,), sample_shape=(1, 8, 8),
+        check=False,
+    )  # fmt: skip
+    rng = np.random.default_rng(0)
+    anchors = np.repeat(rng.uniform(0.4, 0.5, (40, 1, 1, 1)).astype("f4"), 8, 2).repeat(8, 3)
+    anchors[::5, 0, 0, 0] = 0.9  # marked: the model adds a patch to these
+    explainer = PXGen(model, "kld", "mse", threshold=Fixed({"kld": 50.0, "mse": 0.05})).fit()
+    found = group_effect(explainer, anchors, layer="units", n_units=2, n_random=12)
+    assert found.before["HILE"] == 0.2
+    assert set(found.units.tolist()) == {1, 2}  # unit 2 fires likewise, and does nothing
+    assert found.after["HILE"] == 0.0
+    assert found.kept == 0.0
+    assert found.n_anchors == 20
+    without = group_effect(explainer, anchors, [2], "units", n_random=1)
+    assert without.after == without.before
+    assert without.n_anchors == 40
+    assert found.random.mean() > 0.3
+    with pytest.raises(ParameterError, match="below 4"):
+        group_effect(explainer, anchors, [4], "units")
+    with pytest.raises(AnchorError, match="none of 20 in LILE"):
+        group_effect(explainer, anchors, layer="units", group="LILE")
+    with pytest.raises(NotFittedError):
+        group_effect(PXGen(model, "kld", "mse"), anchors, [1], "units")
+
+
+def test_pictures_have_concepts_by_default():
+    found = UnitDissection(conv_vae(), n_codes=20, n_effect=2, n_null=2).explain(None)
+    assert found.concepts == ["bright", "dark", "horizontal edge", "vertical edge"]
+    assert all(concept.differentiable for concept in default_concepts((8, 8), (0, 1)).values())
+    assert UnitEffects(conv_vae(), method="soft", steps=2, n_codes=8).meta["params"][
+        "concept"
+    ] == "bright"  # fmt: skip
 
 
 def grown_vae():

@@ -110,7 +110,13 @@ def cases() -> dict[str, Callable[[], Case]]:
         concepts = {"ink": Threshold(0.5), **edges, "border": Region("border")}
         assessors = {"ink": read(0), "slant": read(3), "logit of 8": lambda x: net(x)[:, 8]}
         return Case(
-            model, assessors, concepts, "horizontal edge", n_steps=300, realism="discriminator"
+            model,
+            assessors,
+            concepts,
+            "horizontal edge",
+            (200, 300, 100),
+            n_steps=300,
+            realism="discriminator",
         )
 
     def shapes() -> Case:

@@ -15,9 +15,19 @@ from pxgen_plugins.adapters.directions._assessors import Assessor
 from pxgen_plugins.axes import Axis
 from pxgen_plugins.utils.seeds import derive, normal_rows
 
-__all__ = ["Floats", "Response", "frames", "random_axes", "statistics", "walk"]
+__all__ = [
+    "Floats",
+    "Response",
+    "frames",
+    "means",
+    "random_axes",
+    "statistics",
+    "tables",
+    "walk",
+]
 
 Floats = NDArray[np.float64]
+_SPREAD = (0.1, 0.9)  # of the response over codes
 
 
 @dataclass(frozen=True)
@@ -131,3 +141,30 @@ def frames(
         strip = torch.cat(parts).numpy()
         strips.append(strip.reshape(len(z), len(amounts), *strip.shape[1:]))
     return np.stack(strips)
+
+
+def means(responses: Sequence[Response]) -> Floats:
+    """Return the mean response over codes, (k, m, s)."""
+    values = np.stack([response.values for response in responses])
+    middle = values.shape[-1] // 2
+    means: Floats = (values - values[..., middle : middle + 1]).mean(axis=2)
+    return means
+
+
+def tables(responses: Sequence[Response], m: int, amounts: Floats) -> dict[str, Floats]:
+    """Return statistics (k, m) and curves of k responses."""
+    names = ("slope", "r2", "monotone", "ends")
+    rows = [[statistics(response.values[j], amounts) for j in range(m)] for response in responses]
+    shape = (len(responses), m)
+    tables = {
+        name: np.array([[one[name] for one in row] for row in rows]).reshape(shape)
+        for name in names
+    }
+    moved = [r.values[:m] - r.values[:m, :, amounts == 0] for r in responses]
+    spread = np.stack([np.quantile(one, _SPREAD, axis=1) for one in moved])
+    return {
+        **tables,
+        "response": means(responses)[:, :m],
+        "response_spread": spread.transpose(0, 2, 3, 1),
+        "change": np.stack([response.change.mean(axis=0) for response in responses]),
+    }

@@ -21,8 +21,9 @@ from pxgen_plugins.adapters.directions._response import (
     Floats,
     Response,
     frames,
+    means,
     random_axes,
-    statistics,
+    tables,
     walk,
 )
 from pxgen_plugins.axes import KEEPS, Axis, keep_for
@@ -39,7 +40,6 @@ __all__ = ["DEFAULT_DATA_DIRECTIONS", "DirectionAdapter"]
 _REALISM = ("discriminator", "nearest_sample")  # what realism="auto" takes, in this order
 _BAND = (0.05, 0.95)  # of the mean response over random directions
 _SCALED = 500  # codes that standard deviations of assessors come from
-_SPREAD = (0.1, 0.9)  # of the response over codes
 
 DEFAULT_DATA_DIRECTIONS: dict[str, Any] = {
     "directions": None,
@@ -309,8 +309,8 @@ class DirectionAdapter(Adapter):
                     along(axis) for axis in random_axes(like, self.n_random, self.seed)
                 ]
         controls = [random[axis.scale] for axis in axes]
-        table = _tables(own, m, amounts)
-        control = [_tables(one, m, amounts) for one in controls]
+        table = tables(own, m, amounts)
+        control = [tables(one, m, amounts) for one in controls]
         steep = np.stack([one["slope"] for one in control])  # (k, r, m)
         at_least = (np.abs(steep) >= np.abs(table["slope"])[:, None]).sum(axis=1)
         return {
@@ -318,17 +318,17 @@ class DirectionAdapter(Adapter):
             **table,
             "p_value": (1 + at_least) / (1 + self.n_random),
             "leakage": _leakage(table["slope"], self._own(len(axes))),
-            "realism": None if realism is None else _means(own)[:, m],
+            "realism": None if realism is None else means(own)[:, m],
             "realism_name": None if realism is None else realism.label,
             "control_slope": steep,
             "control_monotone": np.stack([one["monotone"] for one in control]),
             "control_response": np.stack(
-                [np.quantile(_means(one)[:, :m], _BAND, axis=0) for one in controls]
+                [np.quantile(means(one)[:, :m], _BAND, axis=0) for one in controls]
             ).transpose(0, 2, 3, 1),
             "control_change": np.stack([one["change"].mean(axis=0) for one in control]),
             "control_realism": None
             if realism is None
-            else np.stack([_means(one)[:, m].mean(axis=0) for one in controls]),
+            else np.stack([means(one)[:, m].mean(axis=0) for one in controls]),
         }
 
     def _scaled(self, readers: Sequence[Assessor], z: Tensor) -> list[Assessor]:
@@ -365,33 +365,6 @@ class DirectionAdapter(Adapter):
         fit_criteria(scorer, None, derive(self.seed, "realism"))
         (assessor,) = assessors_of([criterion], model, self.seed)
         return assessor
-
-
-def _means(responses: Sequence[Response]) -> Floats:
-    """Return the mean response over codes, (k, m, s)."""
-    values = np.stack([response.values for response in responses])
-    middle = values.shape[-1] // 2
-    means: Floats = (values - values[..., middle : middle + 1]).mean(axis=2)
-    return means
-
-
-def _tables(responses: Sequence[Response], m: int, amounts: Floats) -> dict[str, Floats]:
-    """Return statistics (k, m) and curves of k responses."""
-    names = ("slope", "r2", "monotone", "ends")
-    rows = [[statistics(response.values[j], amounts) for j in range(m)] for response in responses]
-    shape = (len(responses), m)
-    tables = {
-        name: np.array([[one[name] for one in row] for row in rows]).reshape(shape)
-        for name in names
-    }
-    moved = [r.values[:m] - r.values[:m, :, amounts == 0] for r in responses]
-    spread = np.stack([np.quantile(one, _SPREAD, axis=1) for one in moved])
-    return {
-        **tables,
-        "response": _means(responses)[:, :m],
-        "response_spread": spread.transpose(0, 2, 3, 1),
-        "change": np.stack([response.change.mean(axis=0) for response in responses]),
-    }
 
 
 def _leakage(slope: Floats, own: Sequence[int]) -> Floats:

@@ -49,8 +49,8 @@ class PredictableDirections(DirectionAdapter):
 
     Args:
         predictor: A model that can decode, differentiable.
-        n_directions: Directions, >= 2; at most the latent dimensions where they are orthogonal. None
-            takes 16, or all dimensions where there are fewer.
+        n_directions: Directions, >= 2; at most the latent dimensions where they are orthogonal.
+            None takes 16, or all dimensions where there are fewer.
         reach: Largest amount while training, in latent units, > 0; the smallest is a twelfth of it.
         n_train: Training steps, >= 1.
         batch: Pairs per training step, >= 2.

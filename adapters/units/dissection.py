@@ -13,6 +13,7 @@ from torch import Tensor
 
 from pxgen_plugins.adapters._codes import codes_of, draw_codes
 from pxgen_plugins.adapters.base import Adapter, register
+from pxgen_plugins.adapters.units.change import OFF, concept_shares, off_values, removed
 from pxgen_plugins.adapters.units.match import (
     Floats,
     Match,
@@ -22,7 +23,6 @@ from pxgen_plugins.adapters.units.match import (
     levels_of,
     q_values,
 )
-from pxgen_plugins.adapters.units.change import OFF, concept_shares, off_values, removed
 from pxgen_plugins.adapters.units.steps import noise_range
 from pxgen_plugins.adapters.units.unit_maps import (
     USUAL_UNITS,

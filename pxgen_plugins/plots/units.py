@@ -26,6 +26,7 @@ _SURE, _OTHER, _MAP = "#004F80", "#BDBDBD", "#D55E00"
 _RATE = 0.05
 _LEVEL = 0.5  # of a map's largest value, where its outline is drawn
 _GAP = 0.06
+_LEAST = 0.1  # height of the panel of insertions, of 1
 
 
 @caller("plot_units")
@@ -142,8 +143,9 @@ def _draw_tops(
                     box[0] + centres[1], box[3] + centres[0], own, levels=[_LEVEL * own.max()],
                     colors=_MAP, linewidths=0.8, zorder=3,
                 )  # fmt: skip
-        best = int(iou[unit].argmax())
-        label = str(data["label"][unit]) or f"no concept (best: {names[best]})"
+        label = str(data["label"][unit])
+        best = names.index(label) if label else int(iou[unit].argmax())
+        label = label or f"no concept (best: {names[best]})"
         text = f"unit {unit}\n{clean(label, 26)}\nIoU {number(float(iou[unit, best]), 2)}"
         ax.annotate(
             text, (0.0, row * pitch + 0.5), xytext=(-5, 0), textcoords="offset points",
@@ -186,6 +188,9 @@ def _draw_set(data: Mapping[str, Any], figure: AnyFigure | None) -> NDArray[np.o
     else:
         _curve(insertion, sizes, np.asarray(data["insertion"], float), data["insertion_interval"])
         insertion.plot(sizes, data["random_insertion"], color=MUTED, linewidth=1.0)
+        # what hardly appears must not look as if it filled the panel
+        low, high = insertion.get_ylim()
+        insertion.set_ylim(min(low, -0.005), max(high, _LEAST))
     insertion.set_title("insertion: what appears in a cell", fontsize=SMALL, color=INK)
     for ax in (removal, insertion):
         layout.tidy(ax)

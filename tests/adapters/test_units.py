@@ -13,8 +13,8 @@ from torch import nn
 from pxgen_plugins import PXGen
 from pxgen_plugins.adapters import UnitDissection, UnitEffects
 from pxgen_plugins.adapters.base import NotFittedError
-from pxgen_plugins.adapters.units.match import best_match, binned, counts_of, levels_of, q_values
 from pxgen_plugins.adapters.units.group_effect import group_effect
+from pxgen_plugins.adapters.units.match import best_match, binned, counts_of, levels_of, q_values
 from pxgen_plugins.adapters.units.unit_maps import unit_layer
 from pxgen_plugins.concepts import (
     ClassMap,

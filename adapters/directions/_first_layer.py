@@ -53,8 +53,12 @@ def first_layer(model: Any, name: str | None = None) -> FirstLayer:
     def watch(own: str, module: nn.Module) -> None:
         def call(_module: nn.Module, inputs: tuple[Any, ...]) -> None:
             x = inputs[0] if inputs else None
-            same = isinstance(x, Tensor) and x.numel() == probe.numel()
-            taken.setdefault(own, same and bool(torch.equal(x.flatten(), probe.flatten())))
+            same = (
+                isinstance(x, Tensor)
+                and x.numel() == probe.numel()
+                and bool(torch.equal(x.flatten(), probe.flatten()))
+            )
+            taken.setdefault(own, same)
 
         handles.append(module.register_forward_pre_hook(call))
 

@@ -147,7 +147,9 @@ def group_effect(
             anchors = Subset(anchors, half[1::2])
         else:
             chosen = np.atleast_1d(np.asarray(units, dtype=np.int64))
-        maps = torch.cat([looked.decode(part)[1].float().cpu() for part in z.split(batch_size)])
+        maps = torch.cat(
+            [looked.decode(part)[1].float().cpu() for part in torch.split(z, batch_size)]
+        )
         flat = maps.transpose(0, 1).flatten(1)
         lows = torch.from_numpy(np.quantile(flat.numpy(), 0.01, axis=1)).float()
         values = off_values(off, flat.mean(1), lows)

@@ -463,6 +463,19 @@ def test_a_group_is_gone_without_the_unit_that_makes_it():
         group_effect(PXGen(model, "kld", "mse"), anchors, [1], "units")
 
 
+def test_a_norm_over_channels_and_positions_keeps_the_channels():
+    net = nn.Sequential(
+        nn.Unflatten(1, (3, 1, 1)), nn.ConvTranspose2d(3, 4, 6), nn.LayerNorm((4, 6, 6)), nn.GELU(),
+        nn.Conv2d(4, 1, 1),
+    )  # fmt: skip
+    model = VAE(
+        encode=lambda x: (x.flatten(1)[:, :3],) * 2, decode=net.forward, modules=net,
+        latent_shape=(3,), sample_shape=(1, 6, 6), check=False,
+    )  # fmt: skip
+    looked = unit_layer(model, None, torch.zeros(1, 3))
+    assert (looked.name, looked.n_units, looked.grid) == ("3", 4, (6, 6))
+
+
 def test_pictures_have_concepts_by_default():
     found = UnitDissection(conv_vae(), n_codes=20, n_effect=2, n_null=2).explain(None)
     assert found.concepts == ["bright", "dark", "horizontal edge", "vertical edge"]

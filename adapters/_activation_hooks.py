@@ -82,8 +82,8 @@ def active_layers(model: Any, run: Callable[[], Any]) -> dict[str, ActiveLayer]:
     """Return the layers without sub-layers that ``run()`` calls, in the order of the calls.
 
     Those that only reshape, or drop nothing in evaluation, are left out. Channels are the last axis
-    behind linear layers, layer norms of one axis and embeddings, else axis 1; what has no weights, as an
-    activation, has them where the layer called before it has, if the shapes agree.
+    behind linear layers, layer norms of one axis and embeddings, else axis 1; what has no weights,
+    as an activation, has them where the layer called before it has, if the shapes agree.
     """
     candidates = {
         name: layer

@@ -71,6 +71,7 @@ class ActivationDirections(DirectionAdapter):
         "n_samples": 50,
         "n_codes": 10,
         "n_random": 2,
+        "realism": None,
     }
 
     layer: str | None = None

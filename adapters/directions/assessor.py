@@ -89,6 +89,7 @@ class AssessorDirection(DirectionAdapter):
         "n_steps": 10,
         "n_codes": 40,
         "n_random": 3,
+        "realism": None,
     }
 
     def _check(self) -> None:

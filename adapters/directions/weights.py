@@ -62,7 +62,12 @@ class WeightDirections(DirectionAdapter):
     access = "weights"
     requires = frozenset({"decode", "layers"})
     importance_name = "singular value of the first map"
-    example: ClassVar[Mapping[str, Any]] = {"n_components": 2, "n_codes": 10, "n_random": 2}
+    example: ClassVar[Mapping[str, Any]] = {
+        "n_components": 2,
+        "n_codes": 10,
+        "n_random": 2,
+        "realism": None,
+    }
 
     layer: str | None = None
     n_components: int = 10

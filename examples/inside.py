@@ -349,8 +349,8 @@ def markdown(results: Mapping[str, Any]) -> str:
             "",
             "## HILE without its units",
             "",
-            f"The shipped convolutional VAE of digits, layer {one['layer']}, units {', '.join(map(str, one['units']))}, chosen "
-            "on one half of 1,000 test digits",
+            f"The shipped convolutional VAE of digits, layer {one['layer']}, units",
+            f"{', '.join(map(str, one['units']))}, chosen on one half of 1,000 test digits",
             f"and measured on {one['n_anchors']} others: HILE {one['before']['HILE']:.3f} before, "
             f"{one['after']['HILE']:.3f} without them, {low} to {high} without random sets.",
             f"Of its own anchors {one['kept']:.2f} stay in it (random sets: "

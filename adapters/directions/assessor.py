@@ -197,14 +197,16 @@ class AssessorDirection(DirectionAdapter):
             half = torch.rand(_BATCH // 2, generator=generator) * self.span
             amounts = torch.cat([half, -half]).to(model.device, model.dtype)
             point = theta.detach().requires_grad_()
-            with torch.enable_grad():
-                moved = code + amounts.reshape(shape) * (length * point)
-                if not free:
-                    moved = on_shell(moved, code)
-                wanted = assessor(model.decode(code)).detach() + amounts
-                error = (assessor(model.decode(moved)) - wanted).square().mean()
-                loss = error + self.penalty * point.square().sum()
-                (slope,) = torch.autograd.grad(loss, point)
+            slope = 2.0 * self.penalty * theta  # of the penalty; then of the error, part by part
+            for low in range(0, _BATCH, self.batch_size):
+                part = slice(low, low + self.batch_size)
+                with torch.enable_grad():
+                    moved = code[part] + amounts[part].reshape(shape) * (length * point)
+                    if not free:
+                        moved = on_shell(moved, code[part])
+                    wanted = assessor(model.decode(code[part])).detach() + amounts[part]
+                    error = (assessor(model.decode(moved)) - wanted).square().sum() / _BATCH
+                    slope = slope + torch.autograd.grad(error, point)[0]
             if not bool(slope.isfinite().all()):
                 hint = "Lower lr, or give an assessor with finite gradients."
                 raise ModelError("assessor", "of finite gradient", "a gradient that is not", hint)

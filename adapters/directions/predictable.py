@@ -77,7 +77,7 @@ class PredictableDirections(DirectionAdapter):
     access = "gradients"
     importance_name = "accuracy with which a network names the direction"
     example: ClassVar[Mapping[str, Any]] = {
-        "n_directions": 2, "n_train": 5, "batch": 8, "n_codes": 10, "n_random": 2, "realism": None,
+        "n_directions": 2, "n_train": 5, "batch": 4, "n_codes": 10, "n_random": 2, "realism": None,
     }  # fmt: skip
 
     n_directions: int | None = None

@@ -361,7 +361,9 @@ def test_dimensions_are_axes_too():
 CASES = [
     ExplainerCase(
         "ClassDirections",
-        make=partial(ClassDirections, bright, n_codes=40, n_random=2, method="means", realism=None),
+        make=partial(
+            ClassDirections, classifier=bright, n_codes=40, n_random=2, method="means", realism=None
+        ),
         make_predictor=conv_vae,
         X=X,
         make_other=other_vae,

@@ -65,8 +65,12 @@ EVIDENCE = (
     "counterfactual",
     "effect",
     "groups",
+    "directions",
+    "units",
+    "description",
+    "localisation",
 )
-ACCESS = ("black box", "latent", "gradients", "training checkpoints")
+ACCESS = ("black box", "latent", "gradients", "activations", "weights", "training checkpoints")
 LEARNS_FROM = ("", "data", "training")
 
 
@@ -89,6 +93,7 @@ class Adapter(PredictorHolder, Explainer, FitMixin):
             are any, else the anchors), ``"training"`` (the training data, and nothing else will
             do), or "" (nothing).
         explainer_argument: Argument of the constructor that takes a fitted PXGen; "" for none.
+        target_argument: Argument that takes what a comparison explains, where there is one.
         defaults: All keys of the explanation's data with their defaults; ``evidence`` is added.
         example: Arguments with which the conformance suite builds one for a small VAE, where a
             model alone does not do or the defaults take long.
@@ -111,6 +116,7 @@ class Adapter(PredictorHolder, Explainer, FitMixin):
     scope: ClassVar[list[str]] = ["local"]
     learns_from: ClassVar[str] = "data"
     explainer_argument: ClassVar[str] = ""
+    target_argument: ClassVar[str] = "target"
     defaults: ClassVar[Mapping[str, Any]] = {}
     example: ClassVar[Mapping[str, Any]] = {}
 

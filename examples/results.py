@@ -194,6 +194,17 @@ COMMANDS = (
         quick="--quick --n-digits 20 --n-odd 2 --n-reference 60",
     ),
     Command(
+        "inside",
+        "python examples/inside.py",
+        6,
+        files=_names("inside", "json", "md"),
+        needs=tuple(
+            f"models/{name}.safetensors"
+            for name in ("disvae_VAE_dsprites", "disvae_VAE_celeba", "yichizz_mnist_ddpm")
+        ),
+        quick="--quick",
+    ),
+    Command(
         "soft_intro_vae",
         f"python examples/soft_intro_vae.py --data ../shared/{_CIFAR} "
         "--weights examples/weights/soft_intro_vae.safetensors",

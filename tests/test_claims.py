@@ -15,6 +15,7 @@ BLOCKS = {  # pages with code, and the test that runs it
     "docs/audit.md": "audit/test_tutorial.py",
     "docs/audit-ci.md": "audit/test_ci_page.py",
     "docs/models.md": "test_models_page.py",
+    "docs/inside.md": "test_inside_page.py",
     "docs/calibration.md": "evaluation/test_calibration_study.py",
     "docs/thresholds.md": "thresholds/test_reference.py",
     "docs/toolkits.md": "adapters/test_functions.py",

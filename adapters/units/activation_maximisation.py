@@ -11,14 +11,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pxgen_plugins.adapters._anchors import AnchorReader, can_embed
-from pxgen_plugins.adapters.base import Adapter, register
-from pxgen_plugins.adapters.units._activation_hooks import (
+from pxgen_plugins.adapters._activation_hooks import (
     ActiveLayer,
     active_layers,
     choose_layer,
     record,
 )
+from pxgen_plugins.adapters._anchors import AnchorReader, can_embed
+from pxgen_plugins.adapters.base import Adapter, register
 from pxgen_plugins.criteria import Batch
 from pxgen_plugins.utils import validation
 from pxgen_plugins.utils.errors import CapabilityError, ParameterError, short_repr

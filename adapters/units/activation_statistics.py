@@ -10,15 +10,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pxgen_plugins.adapters._anchors import AnchorReader, Floats, Indices, check_space
-from pxgen_plugins.adapters._groups import group_names, sort_groups
-from pxgen_plugins.adapters.base import Adapter, register
-from pxgen_plugins.adapters.units._activation_hooks import (
+from pxgen_plugins.adapters._activation_hooks import (
     ActiveLayer,
     active_layers,
     choose_layers,
     record,
 )
+from pxgen_plugins.adapters._anchors import AnchorReader, Floats, Indices, check_space
+from pxgen_plugins.adapters._groups import group_names, sort_groups
+from pxgen_plugins.adapters.base import Adapter, register
 from pxgen_plugins.criteria import Batch
 from pxgen_plugins.host import Explanation
 from pxgen_plugins.utils import validation

@@ -145,10 +145,40 @@ def _quality_of_effect(data: Mapping[str, Any], explainer: Any, task: Task) -> d
     return {"additive_fidelity": float(np.mean(shares))}
 
 
+def _quality_of_directions(data: Mapping[str, Any], explainer: Any, task: Task) -> dict[str, Any]:
+    """Say how steadily assessors follow the axes, and how much changes, beside random ones."""
+    found: dict[str, Any] = {}
+    monotone = np.asarray(data["monotone"], dtype=np.float64)
+    if monotone.size:
+        own = np.maximum(np.asarray(data["own"]), 0)[:, None]
+        control = np.asarray(data["control_monotone"], dtype=np.float64).mean(axis=1)
+        found["monotone"] = float(np.take_along_axis(monotone, own, axis=1).mean())
+        found["random_monotone"] = float(np.take_along_axis(control, own, axis=1).mean())
+    change, random = (np.asarray(data[key])[:, -1] for key in ("change", "control_change"))
+    if (random > 0).all():
+        found["change_over_random"] = float((change / random).mean())
+    return found
+
+
+def _quality_of_units(data: Mapping[str, Any], explainer: Any, task: Task) -> dict[str, Any]:
+    """Say what goes without the set, beside random sets; or which units match and what they do."""
+    if data.get("removal") is not None:
+        ends = {"removal": data["removal"], "random_removal": data["random_removal"]}
+        return {name: float(np.asarray(curve)[-1]) for name, curve in ends.items()}
+    labels = data.get("label") or []
+    found = {"named_units": float(np.mean([bool(label) for label in labels]))} if labels else {}
+    effect = np.asarray(data.get("effect"), dtype=np.float64)
+    if np.isfinite(effect).any():
+        found["largest_effect"] = float(np.nanmax(effect))
+    return found
+
+
 _BY_KIND: dict[str | None, Callable[[Mapping[str, Any], Any, Task], dict[str, Any]]] = {
     "influence": _quality_of_influence,
     "counterfactual": _quality_of_contrast,
     "effect": _quality_of_effect,
+    "directions": _quality_of_directions,
+    "units": _quality_of_units,
 }
 
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from pxgen_plugins.adapters.base import REGISTRY
+from pxgen_plugins.adapters.targets import resolve
 from pxgen_plugins.comparison import measures
 from pxgen_plugins.comparison.agreement import evidence_of, representatives
 from pxgen_plugins.comparison.cost import Stopwatch, measure_cost
@@ -177,13 +178,22 @@ def _make(maker: Any, task: Task, chosen: bool) -> Any:
     adapter = REGISTRY.get(maker)
     expect_what_it_needs(adapter, task)
     known = inspect.signature(adapter).parameters
-    options = {"target": task.target, "seed": task.seed, "checkpoints": task.checkpoints}
+    options = {"seed": task.seed, "checkpoints": task.checkpoints, **_target(adapter, task)}
     if _may_choose_space(adapter, task, chosen):
         options["space"] = task.space
     if taken := getattr(adapter, "explainer_argument", ""):
         options[taken] = task.explainer
     given = {key: value for key, value in options.items() if key in known and value is not None}
     return adapter(task.model, **given)
+
+
+def _target(adapter: Any, task: Task) -> dict[str, Any]:
+    """Return what is explained, under the name that the adapter has for it."""
+    name = getattr(adapter, "target_argument", "target")
+    if name == "target":
+        return {name: task.target}
+    # an assessor looks at instances, a target at a batch
+    return {name: resolve(task.target, task.model)}
 
 
 def _may_choose_space(adapter: Any, task: Task, chosen: bool) -> bool:

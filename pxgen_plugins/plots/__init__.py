@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pxgen_plugins.plots.calibration_noise import plot_calibration_noise
     from pxgen_plugins.plots.comparison import plot_comparison
     from pxgen_plugins.plots.delusion_alignment import plot_alignment, plot_delusion
+    from pxgen_plugins.plots.directions import plot_directions
     from pxgen_plugins.plots.migration import plot_migration
     from pxgen_plugins.plots.models import plot_models
     from pxgen_plugins.plots.removal import plot_removal
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from pxgen_plugins.plots.shares import plot_label_shares
     from pxgen_plugins.plots.study import plot_study
     from pxgen_plugins.plots.training_samples import plot_training_samples
+    from pxgen_plugins.plots.units import plot_units
     from pxgen_plugins.plots.views import plot_views
 
 __all__ = [
@@ -34,6 +36,7 @@ __all__ = [
     "plot_calibration_noise",
     "plot_comparison",
     "plot_delusion",
+    "plot_directions",
     "plot_groups",
     "plot_label_shares",
     "plot_migration",
@@ -43,6 +46,7 @@ __all__ = [
     "plot_scorecard",
     "plot_study",
     "plot_training_samples",
+    "plot_units",
     "plot_views",
 ]
 
@@ -52,6 +56,7 @@ _HOMES = {
     "plot_calibration_noise": "calibration_noise",
     "plot_comparison": "comparison",
     "plot_delusion": "delusion_alignment",
+    "plot_directions": "directions",
     "plot_groups": "scatter",
     "plot_label_shares": "shares",
     "plot_migration": "migration",
@@ -61,6 +66,7 @@ _HOMES = {
     "plot_scorecard": "scorecard",
     "plot_study": "study",
     "plot_training_samples": "training_samples",
+    "plot_units": "units",
     "plot_views": "views",
 }
 

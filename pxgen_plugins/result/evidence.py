@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pxgen_plugins.result.findings import findings, frames
 from pxgen_plugins.result.summary import plain_word
 from pxgen_plugins.utils.text import number
 from pxgen_plugins.utils.thumbnails import Pixels, diverging, drawable
@@ -23,6 +24,8 @@ MEANINGS = {
     "counterfactual": "the nearest anchor for which the decision is another",
     "effect": "how the target changes along each feature",
     "groups": "groups of anchors, and what differs between them",
+    "directions": "ways through latent space, and what changes along them",
+    "units": "channels of a layer, what they match, and what goes without them",
 }
 _PICTURES = ("images", "examples")  # keys of data whose arrays may be instances
 _MOST = 24  # entries of data
@@ -37,6 +40,7 @@ def evidence_facts(meta: Mapping[str, Any], data: Mapping[str, Any]) -> list[tup
     if evidence is not None:
         meaning = MEANINGS.get(str(evidence), "")
         pairs.append(("evidence", plain_word(evidence) + (f": {meaning}" if meaning else "")))
+    pairs += [(plain_word(name, 24), plain_word(text, 200)) for name, text in findings(data)]
     params = meta.get("params") or {}
     given = [name for name in _PARAMS if params.get(name) is not None and data.get(name) is None]
     pairs += [(name, plain_word(_short(params[name]), 100)) for name in given]
@@ -51,8 +55,12 @@ def evidence_facts(meta: Mapping[str, Any], data: Mapping[str, Any]) -> list[tup
 def evidence_pictures(data: Mapping[str, Any], n: int) -> tuple[str, Pixels | None]:
     """Return what of the data can be drawn, in words, and the first n pictures, (n, h, w, c).
 
-    Attributions are drawn as signed maps, images as they are.
+    Attributions are drawn as signed maps, images as they are, of directions and units the first
+    strip.
     """
+    strip = frames(data)
+    if strip is not None:
+        return "images", drawable(strip[:n])
     for key in ("attributions", "maps"):
         maps = _array(data.get(key))
         if maps is not None and maps.ndim >= 3 and len(maps):

@@ -82,8 +82,8 @@ def active_layers(model: Any, run: Callable[[], Any]) -> dict[str, ActiveLayer]:
     """Return the layers without sub-layers that ``run()`` calls, in the order of the calls.
 
     Those that only reshape, or drop nothing in evaluation, are left out. Channels are the last axis
-    behind linear layers, layer norms and embeddings, else axis 1; what has no weights, as an
-    activation, has them where the layer called before it has, if the shapes agree.
+    behind linear layers, layer norms of one axis and embeddings, else axis 1; what has no weights,
+    as an activation, has them where the layer called before it has, if the shapes agree.
     """
     candidates = {
         name: layer
@@ -96,9 +96,11 @@ def active_layers(model: Any, run: Callable[[], Any]) -> dict[str, ActiveLayer]:
     last, shape = False, None
     for name, output in outputs.items():
         layer = candidates[name]
-        inherits = isinstance(layer, nn.PReLU) or not any(True for _ in layer.parameters())
+        # a layer norm over channels and positions together says nothing of which axis is which
+        whole = isinstance(layer, nn.LayerNorm) and len(layer.normalized_shape) > 1
+        inherits = whole or isinstance(layer, nn.PReLU) or not any(True for _ in layer.parameters())
         if not (inherits and output.shape == shape):
-            last = isinstance(layer, _LAST_AXIS)
+            last = isinstance(layer, _LAST_AXIS) and not whole
         active[name], shape = ActiveLayer(layer, last), output.shape
     return active
 

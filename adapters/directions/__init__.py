@@ -1,0 +1,1 @@
+"""Directions in latent space, found in five ways and measured in one."""

@@ -1,0 +1,377 @@
+"""What the direction adapters share: codes, the measurement of axes, and its control."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pxgen_plugins.adapters._codes import can_draw, codes_of, draw_codes
+from pxgen_plugins.adapters.base import Adapter
+from pxgen_plugins.adapters.directions._assessors import (
+    Assessor,
+    assessors_of,
+    standardise,
+)
+from pxgen_plugins.adapters.directions._response import (
+    Floats,
+    Response,
+    frames,
+    means,
+    random_axes,
+    tables,
+    walk,
+)
+from pxgen_plugins.axes import KEEPS, Axis, keep_for
+from pxgen_plugins.criteria import for_model, make
+from pxgen_plugins.models import capabilities
+from pxgen_plugins.scoring import Scorer, fit_criteria
+from pxgen_plugins.utils import validation
+from pxgen_plugins.utils.errors import ParameterError, short_repr
+from pxgen_plugins.utils.progress import bar
+from pxgen_plugins.utils.seeds import derive
+
+__all__ = ["DEFAULT_DATA_DIRECTIONS", "DirectionAdapter"]
+
+_REALISM = ("discriminator", "nearest_sample")  # what realism="auto" takes, in this order
+_BAND = (0.05, 0.95)  # of the mean response over random directions
+_SCALED = 500  # codes that standard deviations of assessors come from
+
+DEFAULT_DATA_DIRECTIONS: dict[str, Any] = {
+    "directions": None,
+    "labels": [],
+    "strength": None,
+    "importance": None,
+    "importance_name": None,
+    "keep": None,
+    "amounts": None,
+    "images": None,
+    "codes": None,
+    "anchors": None,
+    "assessors": [],
+    "own": None,
+    "slope": None,
+    "r2": None,
+    "monotone": None,
+    "ends": None,
+    "p_value": None,
+    "response": None,
+    "response_spread": None,
+    "leakage": None,
+    "change": None,
+    "realism": None,
+    "realism_name": None,
+    "control_slope": None,
+    "control_monotone": None,
+    "control_response": None,
+    "control_change": None,
+    "control_realism": None,
+    "n_codes": None,
+    "invalid": None,
+    "reasons": [],
+}
+"""Default data of k directions, m assessors, s amounts and r random directions; to be deep-copied.
+
+- ``directions``: float32 (k, *latent_shape), unit vectors; ``labels``: k names; ``strength``:
+  float64 (k,), the length of one step in latent space; ``keep``: ``"free"`` or ``"shell"`` (see
+  :class:`~pxgen_plugins.axes.Axis`). ``importance``: float64 (k,), what the directions are ordered
+  by, and ``importance_name`` in words; None where they are not.
+- ``amounts``: float64 (s,), steps along an axis, with 0 in the middle.
+- ``images``: float32 (k, a, s, *sample_shape), the instances along every axis from the first a
+  codes; ``codes``: float32 (a, *latent_shape), these; ``anchors``: int64 (a,), whose they are, None
+  where codes were drawn.
+- ``assessors``: m names; ``own``: int64 (k,), the assessor that the direction was made for, -1 for
+  none. Values of assessors count in standard deviations over the model's instances.
+- ``slope``, ``r2``, ``monotone``, ``ends``: float64 (k, m), of the response of each assessor: see
+  :func:`~pxgen_plugins.adapters.directions._response.statistics`. ``p_value``: (k, m), share of the
+  random directions and of this one whose slope is at least as steep.
+- ``response``: float64 (k, m, s), its mean over codes; ``response_spread``: (k, m, s, 2), its 10%
+  and 90% quantiles over codes: for the own assessor of an AssessorDirection, amounts are what was
+  asked for, so this is its calibration table.
+- ``leakage``: float64 (k,), the steepest slope of the other assessors; NaN without any.
+- ``change``: float64 (k, s), mean absolute change of the instance, in units of the data.
+- ``realism``: float64 (k, s), mean of the criterion ``realism_name`` along the axis less that at 0,
+  in standard deviations over the model's instances: higher is less real. None without one.
+- ``control_*``: the same for r random directions of the same step length: ``control_slope`` and
+  ``control_monotone`` (k, r, m), ``control_change`` and ``control_realism`` (k, s), means over
+  them, ``control_response``: (k, m, s, 2), the 5% and 95% quantiles of their mean responses.
+- ``n_codes``: codes that the response was measured on; ``invalid``, ``reasons``: indices of the
+  anchors left out, and why.
+"""
+
+
+@dataclass(repr=False, eq=False)
+class DirectionAdapter(Adapter):
+    """Base of the direction adapters.
+
+    A subclass implements ``_find``, which returns axes, and may hold further arguments. The axes
+    are measured on codes that they were not found on, beside random directions of the same length.
+
+    Args:
+        predictor: A model that can decode.
+        assessors: What is read off the instances along every axis: a mapping from labels to
+            assessors, a list, or one. An assessor is a criterion's name, mapping or object,
+            ``"latent[j]"``, ``"pixel[...]"``, or a callable from a batch of instances
+            (b, *sample_shape) to (b,).
+        span: Steps each way, > 0.
+        n_frames: Amounts between -span and span, odd, >= 3.
+        n_codes: Codes that directions are found on, and as many others that they are measured on.
+        n_shown: Codes whose strips are kept as images, >= 0.
+        n_random: Random directions of the control, >= 1.
+        keep: ``"free"``, ``"shell"``, or None for what fits the prior: ``"shell"`` for N(0, I) in
+            16 dimensions or more.
+        realism: A criterion that tells how real instances are, measured along the way: a name, a
+            mapping or an object; ``"auto"`` takes the discriminator where there is one, else the
+            distance to the nearest sample; None for none.
+        seed: Seed of codes and random directions, >= 0.
+        batch_size: Codes per model call, >= 1.
+        verbose: Show progress bars on stderr.
+
+    Raises:
+        ParameterError: When an argument is not allowed.
+        CapabilityError: When the model cannot decode, or draw or embed codes.
+
+    ``explain(X)`` starts from the codes of the anchors in X, ``explain(None)`` from codes that the
+    model draws; axes that :meth:`fit` has not found are found first.
+
+    Cost of ``explain``: (k + n_random for every step length) n_codes n_frames decoder passes.
+    """
+
+    evidence = "directions"
+    access = "latent"
+    requires = frozenset({"decode"})
+    scope: ClassVar[list[str]] = ["global"]
+    learns_from: ClassVar[str] = ""  # axes are the model's: a comparison's anchors move no axis
+    target_argument: ClassVar[str] = "assessors"
+    defaults: ClassVar[Mapping[str, Any]] = DEFAULT_DATA_DIRECTIONS
+    importance_name: ClassVar[str | None] = None
+
+    _: KW_ONLY
+    assessors: Any = None
+    span: float = 2.0
+    n_frames: int = 7
+    n_codes: int = 200
+    n_shown: int = 3
+    n_random: int = 16
+    keep: str | None = None
+    realism: Any = "auto"
+
+    def _check(self) -> None:
+        super()._check()
+        self.span = validation.real(self.span, "span", above=0.0)
+        self.n_frames = validation.integer(self.n_frames, "n_frames", minimum=3)
+        if self.n_frames % 2 == 0:
+            hint = "Take one more, so that the middle one is the code itself."
+            raise ParameterError("n_frames", "odd", str(self.n_frames), hint)
+        self.n_codes = validation.integer(self.n_codes, "n_codes", minimum=2)
+        self.n_shown = validation.integer(self.n_shown, "n_shown", minimum=0)
+        self.n_random = validation.integer(self.n_random, "n_random", minimum=1)
+        if self.keep is not None:
+            self.keep = validation.choice(self.keep, "keep", KEEPS)
+        self.axes: list[Axis] | None = None
+        self.importance: Floats | None = None
+
+    def _check_model(self, model: Any) -> None:
+        assessors_of(self.assessors, model, self.seed)
+        if self.realism not in ("auto", None):
+            make(self.realism, "realism").check(model)
+
+    def _forget(self) -> None:
+        self.axes = self.importance = None
+
+    def model_calls(self, n: int) -> Mapping[str, float]:
+        """Return how often ``explain`` calls the model for ``n`` anchors, axes found first."""
+        codes = min(n, self.n_codes)
+        walks = (self._most() + self.n_random) * codes * self.n_frames
+        looks = walks * (self.assessors is not None)  # each assessor, at every instance on the way
+        return {"embed": codes, "decode": walks + _SCALED, "target": looks}
+
+    def _most(self) -> int:
+        """Return about how many axes there will be."""
+        return int(getattr(self, "n_components", 1))
+
+    def _params(self) -> dict[str, Any]:
+        params = super()._params()
+        model = self.predictor
+        if model is not None:
+            given = assessors_of(self.assessors, model, self.seed)
+            params["assessors"] = [assessor.label for assessor in given]
+        elif self.assessors is not None:
+            params["assessors"] = short_repr(self.assessors)
+        params["realism"] = (
+            self.realism
+            if isinstance(self.realism, str)
+            else (None if self.realism is None else short_repr(self.realism))
+        )
+        return params
+
+    def fit(self, X: Any = None) -> DirectionAdapter:
+        """Find the axes.
+
+        Args:
+            X: Instances whose codes are taken; None draws codes as the model draws them.
+
+        Raises:
+            CapabilityError: When the model cannot embed ``X``, or cannot draw codes.
+        """
+        with self._call("fit"):
+            self._fit(X)
+        return self
+
+    def _fit(self, X: Any) -> None:
+        found = self._find(self._fitting_codes(X))
+        self.axes, self.importance = found
+
+    def _fitting_codes(self, X: Any) -> Tensor:
+        if X is None:
+            return draw_codes(self.predictor, self.n_codes, derive(self.seed, "fit"))
+        codes, _, _ = codes_of(X, self.predictor, self.batch_size)
+        if len(codes) < 2:
+            hint = "Give more instances, or None."
+            raise ParameterError("X", "at least two finite instances", str(len(codes)), hint)
+        return codes
+
+    def _find(self, z: Tensor) -> tuple[list[Axis], Floats | None]:
+        """Return the axes, most important first, and their importance.
+
+        Args:
+            z: Codes, (n, *latent_shape), on the CPU.
+        """
+        raise NotImplementedError
+
+    def _own(self, k: int) -> list[int]:
+        """Return the position of the assessor that each axis was made for, -1 for none."""
+        return [-1] * k
+
+    def _assessors(self) -> list[Assessor]:
+        """Return the assessors whose response is measured."""
+        return assessors_of(self.assessors, self.predictor, self.seed)
+
+    def _keep(self) -> str:
+        return keep_for(self.keep, self.predictor)
+
+    def _explain(self, X: Any) -> dict[str, Any]:
+        if self.axes is None:
+            self._fit(None)
+        axes = self.axes or []
+        exclusions: dict[str, Any] = {}
+        anchors = None
+        if X is None:
+            z = draw_codes(self.predictor, self.n_codes, derive(self.seed, "report"))
+        else:
+            z, anchors, reader = codes_of(X, self.predictor, self.batch_size, self.n_codes)
+            exclusions = reader.exclusions()
+        amounts = np.linspace(-self.span, self.span, self.n_frames)
+        amounts[self.n_frames // 2] = 0.0
+        shown = z[: self.n_shown]
+        measures = self._measure(axes, z, amounts) if len(z) else {}
+        return {
+            "directions": np.stack([axis.vector for axis in axes]),
+            "labels": [axis.label for axis in axes],
+            "strength": np.array([axis.scale for axis in axes]),
+            "importance": self.importance,
+            "importance_name": self.importance_name,
+            "keep": self._keep(),
+            "amounts": amounts,
+            "images": frames(self.predictor, axes, shown, amounts, self.batch_size)
+            if len(shown)
+            else None,
+            "codes": shown.numpy(),
+            "anchors": None if anchors is None else anchors[: self.n_shown],
+            "own": np.array(self._own(len(axes)), dtype=np.int64),
+            "n_codes": len(z),
+            **measures,
+            **exclusions,
+        }
+
+    def _measure(self, axes: Sequence[Axis], z: Tensor, amounts: Floats) -> dict[str, Any]:
+        """Return the response along the axes and along random ones of the same length."""
+        model = self.predictor
+        realism = self._realism()
+        readers = self._scaled([*self._assessors(), *([] if realism is None else [realism])], z)
+        m = len(readers) - (realism is not None)
+        lengths = sorted({axis.scale for axis in axes})
+        walks = (len(axes) + self.n_random * len(lengths)) * len(z) * len(amounts)
+        with bar(walks, type(self).__name__, "code", self.verbose) as progress:
+
+            def along(axis: Axis) -> Response:
+                return walk(model, axis, readers, z, amounts, self.batch_size, progress.update)
+
+            own = [along(axis) for axis in axes]
+            random = {}
+            for length in lengths:
+                like = next(axis for axis in axes if axis.scale == length)
+                random[length] = [
+                    along(axis) for axis in random_axes(like, self.n_random, self.seed)
+                ]
+        controls = [random[axis.scale] for axis in axes]
+        table = tables(own, m, amounts)
+        control = [tables(one, m, amounts) for one in controls]
+        steep = np.stack([one["slope"] for one in control])  # (k, r, m)
+        at_least = (np.abs(steep) >= np.abs(table["slope"])[:, None]).sum(axis=1)
+        return {
+            "assessors": [reader.label for reader in readers[:m]],
+            **table,
+            "p_value": (1 + at_least) / (1 + self.n_random),
+            "leakage": _leakage(table["slope"], self._own(len(axes))),
+            "realism": None if realism is None else means(own)[:, m],
+            "realism_name": None if realism is None else realism.label,
+            "control_slope": steep,
+            "control_monotone": np.stack([one["monotone"] for one in control]),
+            "control_response": np.stack(
+                [np.quantile(means(one)[:, :m], _BAND, axis=0) for one in controls]
+            ).transpose(0, 2, 3, 1),
+            "control_change": np.stack([one["change"].mean(axis=0) for one in control]),
+            "control_realism": None
+            if realism is None
+            else np.stack([means(one)[:, m].mean(axis=0) for one in controls]),
+        }
+
+    def _scaled(self, readers: Sequence[Assessor], z: Tensor) -> list[Assessor]:
+        """Return the assessors in standard deviations over instances of the model.
+
+        Of codes that it draws; of ``z`` where it draws none.
+        """
+        if not readers:
+            return []
+        model = self.predictor
+        if can_draw(model):
+            z = draw_codes(model, _SCALED, derive(self.seed, "scale"))
+        values: list[list[Tensor]] = [[] for _ in readers]
+        with torch.no_grad():
+            for part in torch.split(z, self.batch_size):
+                x = model.decode(part.to(model.device, model.dtype))
+                for column, reader in zip(values, readers, strict=True):
+                    column.append(reader(x).double().cpu())
+        return [
+            standardise(reader, torch.cat(column))
+            for reader, column in zip(readers, values, strict=True)
+        ]
+
+    def _realism(self) -> Assessor | None:
+        """Return the criterion that tells how real an instance is, as an assessor."""
+        model, given = self.predictor, self.realism
+        if given == "auto":
+            able = for_model(model) if "sample" in capabilities(model) else []
+            given = next((name for name in _REALISM if name in able), None)
+        if given is None:
+            return None
+        criterion = make(given, "realism")
+        scorer = Scorer(model, [criterion], batch_size=self.batch_size)
+        fit_criteria(scorer, None, derive(self.seed, "realism"))
+        (assessor,) = assessors_of([criterion], model, self.seed)
+        return assessor
+
+
+def _leakage(slope: Floats, own: Sequence[int]) -> Floats:
+    """Return the steepest slope of the assessors that an axis was not made for, (k,)."""
+    steepest = np.full(len(slope), np.nan)
+    for i, place in enumerate(own):
+        others = np.delete(np.abs(slope[i]), place) if place >= 0 else np.abs(slope[i])
+        if len(others):
+            steepest[i] = others.max()
+    return steepest

@@ -1,0 +1,141 @@
+"""What of a concept goes, and what changes elsewhere, when units are moved to other values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pxgen_plugins.adapters.units.unit_maps import Concepts, UnitLayer, concept_masks
+from pxgen_plugins.concepts.base import pictures
+from pxgen_plugins.utils.errors import ParameterError
+
+__all__ = ["OFF", "Shares", "changes", "concept_shares", "off_values", "removed", "unit_strength"]
+
+Floats = NDArray[np.float64]
+OFF = ("zero", "mean", "low")
+_LEVEL = 0.95
+
+
+@dataclass(frozen=True)
+class Shares:
+    """How much of each of n instances is each of c concepts.
+
+    Attributes:
+        share: Mean of the mask, (n, c).
+        outside: Mean absolute change of the instance outside of the mask before, (n, c); empty
+            where nothing is compared.
+        images: The instances, (n, *sample_shape).
+        masks: Their masks, (n, c, height, width).
+    """
+
+    share: Floats
+    outside: Floats
+    images: Tensor
+    masks: Tensor
+
+
+def off_values(off: str, means: Tensor, lows: Tensor) -> Tensor:
+    """Return what units that are off return, (1, u, 1, 1): 0, their mean, or their 1% quantile."""
+    values = {"zero": torch.zeros_like(means), "mean": means, "low": lows.to(means)}[off]
+    return values.reshape(1, -1, 1, 1)
+
+
+def concept_shares(
+    units: UnitLayer,
+    z: Tensor,
+    concepts: Concepts,
+    batch_size: int,
+    change: tuple[Tensor, Tensor] | None = None,
+    before: Shares | None = None,
+) -> Shares:
+    """Return how much of the instances of codes ``z`` is each concept.
+
+    Args:
+        units: The layer.
+        z: Codes, (n, *latent_shape).
+        concepts: Concepts by name.
+        batch_size: Codes per model call.
+        change: Strength and values of the units, as for :meth:`UnitLayer.decode_with`.
+        before: The same without change, to compare with.
+    """
+    images, masks = [], []
+    for part in torch.split(z, batch_size):
+        with torch.no_grad():
+            x = units.decode(part)[0] if change is None else units.decode_with(part, *change)
+        images.append(x.float().cpu())
+        masks.append(concept_masks(concepts, x))
+    image, mask = torch.cat(images), torch.cat(masks)
+    outside = np.empty((len(z), 0))
+    if before is not None:
+        outside = changes(before.images, image, before.masks)[1]
+    share: Floats = mask.double().mean(dim=(2, 3)).numpy()
+    return Shares(share, outside, image, mask)
+
+
+def changes(before: Tensor, after: Tensor, masks: Tensor) -> tuple[Floats, Floats]:
+    """Return the mean absolute change inside and outside of masks, each (n, c).
+
+    Args:
+        before: Instances, (n, *sample_shape).
+        after: Likewise.
+        masks: In [0, 1], (n, c, height, width).
+    """
+    moved = pictures((after - before).abs()).mean(1)[:, None].double()
+    inside, others = masks.double(), 1.0 - masks.double()
+    if moved.shape[-2:] != masks.shape[-2:]:
+        sides = tuple(masks.shape[-2:])
+        moved = torch.nn.functional.interpolate(moved, sides, mode="area")
+    pair = []
+    for weight in (inside, others):
+        total = weight.sum(dim=(2, 3))
+        mean = (moved * weight).sum(dim=(2, 3)) / total.clamp_min(1e-12)
+        pair.append(torch.where(total > 0, mean, torch.zeros_like(mean)).numpy())
+    return pair[0], pair[1]
+
+
+def removed(before: Floats, after: Floats) -> tuple[float, tuple[float, float]]:
+    """Return the share of a concept that is gone, and its 95% interval over instances.
+
+    1 - sum(after) / sum(before), a ratio of means; the interval is Student's, by the linearised
+    variance of a ratio (Cochran 1977, section 6.3).
+
+    Args:
+        before: How much of each instance was the concept, (n,).
+        after: The same after the change.
+
+    Returns:
+        NaN where the concept did not occur.
+
+    Example:
+        >>> removed(np.array([0.2, 0.4]), np.array([0.1, 0.2]))
+        (0.5, (0.5, 0.5))
+    """
+    from scipy.stats import t as student
+
+    n, mean = len(before), float(before.mean())
+    if mean <= 0:
+        return float("nan"), (float("nan"), float("nan"))
+    left = float(after.mean()) / mean
+    spread = float((after - left * before).std(ddof=1)) / (mean * n**0.5)
+    reach = float(student.ppf(0.5 + _LEVEL / 2, n - 1)) * spread
+    gone = 1.0 - left
+    return gone, (gone - reach, gone + reach)
+
+
+def unit_strength(n_units: int, chosen: object) -> Tensor:
+    """Return a strength of 1 for chosen units and 0 for the others, (1, u, 1, 1).
+
+    Raises:
+        ParameterError: When a unit does not exist.
+    """
+    strength = torch.zeros(1, n_units, 1, 1)
+    for unit in np.atleast_1d(np.asarray(chosen, dtype=np.int64)):
+        if not 0 <= unit < n_units:
+            hint = f"Choose out of 0 to {n_units - 1}."
+            raise ParameterError("units", f"below {n_units}", str(unit), hint)
+        strength[0, int(unit)] = 1.0
+    return strength

@@ -1,0 +1,237 @@
+"""Units of a layer as maps over the picture, and what the model makes with some of them changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from pxgen_plugins.adapters._activation_hooks import (
+    ActiveLayer,
+    active_layers,
+    choose_layer,
+    record,
+)
+from pxgen_plugins.adapters._hooks import watch
+from pxgen_plugins.adapters._intervention import intervene
+from pxgen_plugins.adapters._isolation import roots
+from pxgen_plugins.adapters.units.steps import Steps, steps_of
+from pxgen_plugins.concepts import default_concepts
+from pxgen_plugins.concepts.base import masks_of
+from pxgen_plugins.utils.errors import ModelError, ParameterError, caller
+
+__all__ = [
+    "USUAL_UNITS",
+    "UnitLayer",
+    "concept_masks",
+    "concepts_for",
+    "named_concepts",
+    "scaled_up",
+    "unit_layer",
+]
+
+Concepts = Mapping[str, Callable[[Tensor], Any]]
+USUAL_UNITS = 64  # of a layer, before it is looked at
+_CLEANEST = (0.0, 0.2)  # noise levels at which maps are looked at, where there are several
+
+
+@dataclass(frozen=True)
+class UnitLayer:
+    """A layer of a decoder whose channels are its units.
+
+    Attributes:
+        model: The model.
+        name: Name of the layer.
+        layer: The layer.
+        shape: Shape of its output for one code.
+        n_units: Number of units.
+        steps: The runs of the network in which units are moved.
+        seen: Those whose maps are looked at: the mean over them.
+    """
+
+    model: Any
+    name: str
+    layer: ActiveLayer
+    shape: tuple[int, ...]
+    n_units: int
+    steps: Steps
+    seen: Steps
+
+    @property
+    def grid(self) -> tuple[int, int] | None:
+        """Height and width of a unit's map; None for units of the whole picture."""
+        spatial = self.shape[:-1] if self.layer.channels_last else self.shape[1:]
+        return (int(spatial[0]), int(spatial[1])) if len(spatial) == 2 else None
+
+    def maps(self, output: Tensor) -> Tensor:
+        """Return the output as maps, (n, units, h, w); one by one for units without a grid."""
+        if self.grid is None:
+            return self.layer.channel_means(output)[:, :, None, None]
+        return output.movedim(-1, 1) if self.layer.channels_last else output
+
+    def decode(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Return instances and maps of codes ``z`` (n, *latent_shape), without gradient."""
+        total: list[Tensor] = []
+
+        def see(_name: str, output: Any) -> None:
+            if self.seen.inside and isinstance(output, Tensor):
+                # of a single run the last call counts, of several runs their mean
+                total[:] = [output.clone(), *(total if self.seen.count > 1 else [])]
+
+        with torch.no_grad(), self.seen.running(), watch({self.name: self.layer.module}, see):
+            x = self.model.decode(z.to(self.model.device, self.model.dtype))
+        return x, self.maps(torch.stack(total).mean(0) if len(total) > 1 else total[0])
+
+    def decode_with(self, z: Tensor, strength: Tensor, values: Tensor) -> Tensor:
+        """Return instances with units moved to values, with gradient if one is wanted.
+
+        Args:
+            z: Codes, (n, *latent_shape).
+            strength: In [0, 1], of a shape that broadcasts to (n, units, h, w).
+            values: Likewise.
+        """
+        with self.steps.running(), self.moved(strength, values):
+            x: Tensor = self.model.decode(z.to(self.model.device, self.model.dtype))
+        return x
+
+    @contextmanager
+    def moved(self, strength: Tensor, values: Tensor) -> Iterator[None]:
+        """Have the units moved to values inside: r becomes (1 - strength) r + strength * values."""
+
+        def edit(output: Tensor) -> Tensor:
+            if not self.steps.inside:
+                return output
+            maps = self.maps(output) if self.grid is not None else output
+            amount, target = strength.to(output), values.to(output)
+            if self.grid is None:
+                amount, target = (self._flat(one, output) for one in (amount, target))
+            edited = (1.0 - amount) * maps + amount * target
+            if self.grid is not None and self.layer.channels_last:
+                return edited.movedim(1, -1)
+            return edited
+
+        with intervene({self.name: self.layer.module}, {self.name: edit}):
+            yield
+
+    def _flat(self, given: Tensor, output: Tensor) -> Tensor:
+        """Return (n or 1, units, 1, 1) as it multiplies an output without a grid."""
+        rows = given.reshape(given.shape[0], -1)
+        if output.ndim <= 2:
+            return rows
+        middle = [1] * (output.ndim - 2)
+        return (
+            rows.reshape(len(rows), *middle, -1)
+            if self.layer.channels_last
+            else rows.reshape(len(rows), -1, *middle)
+        )
+
+
+def unit_layer(
+    model: Any, layer: str | None, z: Tensor, when: tuple[float, float] | None = None
+) -> UnitLayer:
+    """Return the layer to look at.
+
+    Args:
+        model: A torch model with ``decode`` and ``layers``.
+        layer: Its name; None takes what follows the last convolution before the output layer: its
+            activation where there is one, because a unit acts on what is behind it.
+        z: A code, (1, *latent_shape).
+        when: Noise levels, lowest and highest as shares of all, at which units of a network that
+            runs several times are looked at and moved. None looks at the cleanest fifth, where maps
+            have the shape of the instance, and moves at all.
+
+    Raises:
+        ParameterError: When there is no such layer, or ``when`` fits no run.
+        ModelError: When the model calls none.
+    """
+    code = z.to(model.device, model.dtype)
+    active = active_layers(model, lambda: model.decode(code))
+    name = choose_layer(layer, active, model)
+    names = list(active)
+    if layer is None:
+        # behind the convolution come its norm and its activation, which have its channels
+        for after in names[names.index(name) + 1 :]:
+            if isinstance(active[after].module, (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)):
+                break
+            name = after
+    with torch.no_grad(), record({name: active[name].module}) as outputs:
+        model.decode(code)
+    output = outputs[name]
+    units = active[name].channel_means(output).shape[1]
+    module = active[name].module
+    steps = steps_of(roots(model), module, lambda: model.decode(code), when)
+    seen = Steps(steps.root, steps.count, when or _CLEANEST)
+    return UnitLayer(model, name, active[name], tuple(output.shape[1:]), units, steps, seen)
+
+
+def concepts_for(model: Any, concepts: Any) -> dict[str, Callable[[Tensor], Any]]:
+    """Return the concepts given, or those that any picture has, by name.
+
+    Raises:
+        ParameterError: When none are given and the model makes no pictures of a known range.
+    """
+    if concepts is not None:
+        return named_concepts(concepts)
+    own = default_concepts(model.sample_shape, model.data_range)
+    if not own:
+        hint = "Take some of pxgen_plugins.concepts, or callables from instances to masks."
+        allowed = "given for what is no picture of a known range"
+        raise ParameterError("concepts", allowed, "None", hint)
+    return dict(own)
+
+
+def named_concepts(concepts: Any) -> dict[str, Callable[[Tensor], Any]]:
+    """Return concepts by name.
+
+    Args:
+        concepts: A mapping from names to callables, a list of concepts with labels, or one.
+
+    Raises:
+        ParameterError: When there is none, or one is no callable.
+    """
+    if isinstance(concepts, Mapping):
+        named = {str(name): one for name, one in concepts.items()}
+    else:
+        several = list(concepts) if isinstance(concepts, (list, tuple)) else [concepts]
+        named = {
+            str(getattr(one, "label", getattr(one, "__name__", type(one).__name__))): one
+            for one in several
+        }
+        if len(named) < len(several):
+            hint = "Name them, as in concepts={'ink': f, 'edge': g}."
+            raise ParameterError("concepts", "of different labels", ", ".join(named), hint)
+    hint = "Take some of pxgen_plugins.concepts, or callables from instances to masks."
+    if not named or not all(callable(one) for one in named.values()):
+        got = "none" if not named else type(next(v for v in named.values() if not callable(v)))
+        raise ParameterError("concepts", "callables from instances to masks", str(got), hint)
+    return named
+
+
+def concept_masks(concepts: Concepts, x: Tensor) -> Tensor:
+    """Return the masks of all concepts, (n, c, height, width), on the CPU.
+
+    Raises:
+        ModelError: When a concept fails, or returns no masks, or masks of different sizes.
+    """
+    masks = []
+    for name, concept in concepts.items():
+        with caller(f"concept {name!r}"):
+            masks.append(masks_of(concept(x), len(x), name).float().cpu())
+    sizes = {tuple(mask.shape[1:]) for mask in masks}
+    if len(sizes) > 1:
+        hint = "Return masks of the size of the picture."
+        got = ", ".join(str(size) for size in sorted(sizes))
+        raise ModelError("concepts", "of one size", got, hint)
+    return torch.stack(masks, 1)
+
+
+def scaled_up(maps: Tensor, size: tuple[int, int]) -> Tensor:
+    """Return maps (n, u, h, w) at the size of the masks, bilinearly."""
+    if tuple(maps.shape[2:]) == size:
+        return maps
+    return F.interpolate(maps.float(), size, mode="bilinear", align_corners=False)

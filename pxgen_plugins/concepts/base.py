@@ -1,0 +1,96 @@
+"""The base of all concepts, and the pictures that they look at."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from pxgen_plugins.utils.errors import ModelError, ParameterError, short_repr
+
+__all__ = ["Concept", "intensity", "masks_of", "pictures"]
+
+_LUMA = (0.299, 0.587, 0.114)  # of red, green and blue, ITU-R BT.601
+_COLOURS = 3
+
+
+class Concept(ABC):
+    """A function from instances to masks.
+
+    Attributes:
+        differentiable: Whether the masks have a gradient, as soft sets of units need it.
+        label: Name in figures and tables.
+    """
+
+    differentiable: ClassVar[bool] = False
+    label: str
+
+    @abstractmethod
+    def __call__(self, x: Tensor) -> Tensor:
+        """Return masks (n, height, width) in [0, 1] of instances ``x``, (n, *sample_shape)."""
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.label})"
+
+
+def pictures(x: Tensor) -> Tensor:
+    """Return instances as pictures with channels first, (n, c, height, width).
+
+    Args:
+        x: Of shape (n, h, w), (n, c, h, w), or (n, h, w, c) with 1, 3 or 4 channels.
+
+    Raises:
+        ParameterError: When they are none of these.
+
+    Example:
+        >>> pictures(torch.zeros(2, 8, 8, 3)).shape
+        torch.Size([2, 3, 8, 8])
+    """
+    if x.ndim == 3:
+        return x[:, None]
+    few = (1, _COLOURS, _COLOURS + 1)
+    if x.ndim == 4 and x.shape[1] not in few and x.shape[3] in few:
+        return x.movedim(-1, 1)
+    if x.ndim != 4:
+        hint = "Give a concept of your own: any callable from instances to masks."
+        raise ParameterError("instances", "pictures", f"of shape {tuple(x.shape)}", hint)
+    return x
+
+
+def intensity(x: Tensor) -> Tensor:
+    """Return the luminance of pictures, (n, height, width); differentiable.
+
+    Of three or four channels red, green and blue count as in ITU-R BT.601, of others the mean.
+
+    Example:
+        >>> intensity(torch.ones(1, 3, 2, 2))[0, 0, 0].item()
+        1.0
+    """
+    image = pictures(x)
+    if image.shape[1] in (_COLOURS, _COLOURS + 1):
+        weight = torch.tensor(_LUMA, dtype=image.dtype, device=image.device)
+        return (image[:, :_COLOURS] * weight[:, None, None]).sum(1)
+    return image.mean(1)
+
+
+def masks_of(masks: object, n: int, label: str) -> Tensor:
+    """Return what a concept returned as float masks (n, height, width), or raise.
+
+    Raises:
+        ModelError: When it is no such tensor, or holds values outside [0, 1].
+    """
+    given = masks if isinstance(masks, Tensor) else torch.as_tensor(masks)
+    if given.ndim == 4 and given.shape[1] == 1:
+        given = given[:, 0]
+    hint = "Return masks (n, height, width) with values between 0 and 1."
+    if given.ndim != 3 or len(given) != n:
+        allowed = f"masks ({n}, height, width)"
+        raise ModelError("concept's result", allowed, short_repr(masks), hint, where=label)
+    given = given.float() if not given.is_floating_point() else given
+    low, high = (float(given.min()), float(given.max())) if given.numel() else (0.0, 0.0)
+    if not (low >= -1e-4 and high <= 1 + 1e-4):  # also where one is NaN
+        got = f"values from {low:g} to {high:g}"
+        raise ModelError("concept's result", "within [0, 1]", got, hint, where=label)
+    return given.clamp(0.0, 1.0)

@@ -1,0 +1,112 @@
+"""What explanations of a model's inside found, a line each, with the control beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pxgen_plugins.utils.text import number, percent
+
+__all__ = ["findings", "frames"]
+
+_MOST = 4  # lines
+_UNITS = 6  # units named in a line
+
+
+def findings(data: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return (name, text) pairs for directions and units; none for other evidence."""
+    kind = data.get("evidence")
+    if kind == "directions":
+        return _of_directions(data)
+    if kind != "units":
+        return []
+    return _of_set(data) if "removal" in data else _of_dissection(data)
+
+
+def frames(data: Mapping[str, Any]) -> NDArray[Any] | None:
+    """Return the first strip of an explanation of directions or units, (n, *sample_shape)."""
+    kind = data.get("evidence")
+    images = data.get("top_images" if kind == "units" and "removal" not in data else "images")
+    if kind not in ("directions", "units") or images is None:
+        return None
+    array = np.asarray(images, dtype=np.float64)
+    if not array.size:
+        return None
+    if kind == "directions":
+        return np.asarray(array[0, 0])
+    # of a set: instances before and after, in turn
+    return array.reshape(-1, *array.shape[2:]) if "removal" in data else np.asarray(array[0])
+
+
+def _of_directions(data: Mapping[str, Any]) -> list[tuple[str, str]]:
+    names = [str(name) for name in data["assessors"] or []]
+    labels = [str(label) for label in data["labels"] or []]
+    pairs = []
+    if not names or data.get("slope") is None:
+        if data.get("change") is None:
+            return []
+        change = np.asarray(data["change"], dtype=np.float64)[:, -1]
+        random = np.asarray(data["control_change"], dtype=np.float64)[:, -1]
+        for row, label in enumerate(labels[:_MOST]):
+            text = f"changes an instance by {number(change[row], 2)} at the end"
+            pairs.append((label, f"{text}, random directions by {number(random[row], 2)}"))
+        return pairs
+    slope, monotone = (np.asarray(data[key], dtype=np.float64) for key in ("slope", "monotone"))
+    control = np.asarray(data["control_monotone"], dtype=np.float64).mean(axis=1)
+    for row, label in enumerate(labels[:_MOST]):
+        own = max(int(np.asarray(data["own"])[row]), 0)
+        pairs.append(
+            (
+                label,
+                f"{names[own]}: slope {number(slope[row, own], 2)} standard deviations a step, "
+                f"rises or falls at every step for {percent(monotone[row, own])} of the codes "
+                f"(random directions: {percent(control[row, own])})",
+            )
+        )
+    return pairs
+
+
+def _of_dissection(data: Mapping[str, Any]) -> list[tuple[str, str]]:
+    labels = [str(label) for label in data["label"] or []]
+    if data.get("iou") is None:
+        return []
+    iou, null = (np.asarray(data[key], dtype=np.float64) for key in ("iou", "null_iou"))
+    effect = None if data.get("effect") is None else np.asarray(data["effect"], dtype=np.float64)
+    named = sum(bool(label) for label in labels)
+    pairs = [("match", f"{named} of {len(labels)} units match a concept, at a q-value of 0.05")]
+    for column, name in enumerate(data["concepts"][:_MOST]):
+        best = int(iou[:, column].argmax())
+        text = f"unit {best} has IoU {number(iou[best, column], 2)}"
+        text += f" ({number(null[best, column], 2)} with masks of other instances)"
+        if effect is not None and np.isfinite(effect[best, column]):
+            most = int(np.nanargmax(effect[:, column]))
+            text += f", without it {percent(effect[best, column])} goes; without unit {most} "
+            text += percent(effect[most, column])
+        pairs.append((str(name), text))
+    return pairs
+
+
+def _of_set(data: Mapping[str, Any]) -> list[tuple[str, str]]:
+    if data.get("removal") is None:
+        return []
+    own, random = (
+        np.asarray(data[key], dtype=np.float64)[-1] for key in ("removal", "random_removal")
+    )
+    order = np.asarray(data["order"]).tolist()
+    units = ", ".join(str(unit) for unit in order[:_UNITS]) or "none"
+    more = f" and {len(order) - _UNITS} more" if len(order) > _UNITS else ""
+    pairs = [
+        (
+            "removal",
+            f"without units {units}{more}, {percent(own)} of {data['concept']} goes "
+            f"(random sets: {percent(random)})",
+        )
+    ]
+    if data.get("insertion") is not None:
+        came = [float(np.asarray(data[key])[-1]) for key in ("insertion", "random_insertion")]
+        text = f"in cells without it the set brings {number(came[0], 2)} of 1"
+        pairs.append(("insertion", f"{text} (random sets: {number(came[1], 2)})"))
+    return pairs

@@ -238,7 +238,7 @@ def _units(name: str, case: Case, folder: Path, quick: bool) -> dict[str, Any]:
             }
             for j, concept in enumerate(case.concepts)
         },
-        "iou_and_effect": float(np.corrcoef(*rank)[0, 1]),
+        "iou_and_effect": float(np.corrcoef(rank[0], rank[1])[0, 1]),
         "set": {
             "concept": case.concept,
             "units": effects.order,

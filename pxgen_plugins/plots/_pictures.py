@@ -128,6 +128,7 @@ def _draw_flat(
     length = gallery.high - gallery.low
     ax.add_patch(Rectangle((left, top), width, height, facecolor=BLOCK, linewidth=0, zorder=1))
     level = top + height * (1.0 - (values - gallery.low) / length)
+    level = np.where(np.isfinite(level), level, np.nan)  # infinities have no place in a transform
     zero = top + height * (1.0 - (min(max(0.0, gallery.low), gallery.high) - gallery.low) / length)
     step = width / max(len(values), 1)
     middle = left + step * (np.arange(len(values)) + 0.5)

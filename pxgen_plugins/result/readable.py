@@ -18,7 +18,7 @@ from pxgen_plugins.utils.errors import ParameterError
 __all__ = ["Explanation"]
 
 
-class Explanation(host.Explanation):  # type: ignore[misc]  # alibi's attrs classes are untyped
+class Explanation(host.Explanation):
     """Alibi's explanation: ``meta`` and ``data``, whose keys are attributes too.
 
     It adds :meth:`summary`, which ``print`` shows, and the same as HTML in a notebook. ``repr`` is

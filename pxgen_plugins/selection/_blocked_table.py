@@ -160,7 +160,7 @@ class Points:
         # The fast rows stand about the rounded mean: its error moves the target as well.
         rounding = 2e-7 * float(np.linalg.norm(self.mean))
         shift = (float(np.linalg.norm(target - self.mean)) + rounding) / self.scale
-        length = np.sqrt(self.norms.numpy())
+        length = np.sqrt(self.norms.double().numpy())  # the sum below may leave float32
         slack = self.gamma * length
         close = np.flatnonzero(length - slack <= (length + slack).min() + 2 * shift)
         best, winner = np.inf, 0

@@ -15,7 +15,7 @@ from scoring import SHAPE, ConvVAE
 from torch import Tensor, nn
 
 from pxgen_plugins import PXGen
-from pxgen_plugins.models import GAN, VAE, Diffusion, Model
+from pxgen_plugins.models import GAN, VAE, Diffusion, GenerativeModel
 from pxgen_plugins.models.inversion import Inversion
 from pxgen_plugins.thresholds import Quantile
 from pxgen_plugins.utils.threads import one_thread
@@ -46,7 +46,7 @@ class NoiseNet(nn.Module):
 class Case(NamedTuple):
     """A model, and what is explained how often: ``n`` anchors, twice as many samples."""
 
-    model: Model
+    model: GenerativeModel
     intrinsic: Any
     n: int
     n_quick: int

@@ -132,8 +132,12 @@ def test_texts_are_explained_end_to_end_and_shown(tmp_path):
     assert texts[62] == foreign[1]
     again = type(found).from_json(found.to_json())
     for explanation in (found, again):
-        for figure in (plots.plot_representatives, plots.plot_delusion, plots.plot_alignment):
-            axes = figure(explanation)
+        for figure, options in (
+            (plots.plot_representatives, {}),
+            (plots.plot_delusion, {"selection": "lowest"}),
+            (plots.plot_alignment, {"selection": "lowest"}),
+        ):
+            axes = figure(explanation, **options)
             axes[0].figure.savefig(tmp_path / "figure.png")
             written = [text.get_text() for ax in axes for text in ax.texts]
             assert any("own" in text or "HIHE" in text for text in written)

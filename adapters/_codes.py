@@ -76,4 +76,8 @@ def codes_of(
         with torch.no_grad():
             code = Batch(model, reader.inputs(usable[start : start + batch_size])).code
         parts.append(code.float().cpu())
-    return torch.cat(parts), usable, reader
+    codes = torch.cat(parts)
+    finite = codes.flatten(1).isfinite().all(1).numpy()
+    for row in usable[~finite]:
+        reader.errors[int(row)] = "its code is not finite"
+    return codes[torch.from_numpy(finite)], usable[finite], reader

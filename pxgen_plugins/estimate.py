@@ -158,8 +158,6 @@ def warn_if_long(
 ) -> None:
     """Warn, with an estimate and cheaper choices, when what begins now will take over ten minutes.
 
-    Costs nothing where there is plainly little to do, else a call of the model, or a few.
-
     Args:
         where: Who asks, ``"PXGen.fit"`` or ``"PXGen.explain"``.
         scorer: Model and criteria.

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from pxgen_plugins.host import PredictorCallError, PredictorReturnTypeError
 from pxgen_plugins.models.base import Model, capabilities
 from pxgen_plugins.models.blackbox import BlackBox
 from pxgen_plugins.utils.errors import ModelError, ParameterError, short_repr
@@ -59,6 +58,11 @@ def sample_shape(box: BlackBox) -> tuple[int, ...] | None:
         PredictorCallError: When its function raises, with Alibi's class for that.
         PredictorReturnTypeError: When it returns anything but one finite row per instance.
     """
+    from pxgen_plugins.host import (  # Alibi's, which nobody shall need to import defaults
+        PredictorCallError,
+        PredictorReturnTypeError,
+    )
+
     if "sample" not in box.capabilities:
         return None
     try:

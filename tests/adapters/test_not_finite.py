@@ -31,6 +31,17 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "latent_partial_dependence": {"features": [0], "grid_resolution": 4},
     "protodash": {"sigma": 1.0},
     "protoselect": {"radius": 1.0},
+    "activation_directions": {"n_components": 2, "n_codes": 10, "n_random": 2},
+    "weight_directions": {"n_components": 2, "n_random": 2},
+    "assessor_direction": {"assessor": "pixel[0, 3, 3]", "n_steps": 5, "n_random": 2},
+    "class_directions": {
+        "classifier": lambda x: torch.arange(len(x)) % 2,
+        "method": "means",
+        "n_random": 2,
+    },
+    "predictable_directions": {"n_directions": 2, "n_train": 5, "n_random": 2},
+    "unit_dissection": {"n_codes": 20, "n_effect": 4},
+    "unit_effects": {"n_codes": 20, "n_units": 2, "n_random": 2},
 }
 # by evidence or adapter, what there is per anchor, with its axis
 ROWS = {

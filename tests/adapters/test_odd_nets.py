@@ -94,7 +94,9 @@ def needed(name: str) -> set[str]:
 def test_every_adapter_has_a_row():
     # those that another installed package registers are its own business
     ours = {n for n in adapters.names() if adapters.get(n).__module__.startswith("pxgen_plugins.")}
-    assert set(ROWS) == ours, "say in ROWS what a new adapter has to equal, or how it refuses"
+    # those that look inside have planted truths in test_directions.py and test_units.py
+    inside = {n for n in ours if adapters.get(n).evidence in ("directions", "units")}
+    assert set(ROWS) | inside == ours, "say in ROWS what a new adapter equals, or how it refuses"
 
 
 @pytest.mark.parametrize("net", NETS)

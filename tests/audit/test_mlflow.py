@@ -82,7 +82,7 @@ def test_a_run_is_logged_whole_into_a_folder(finished, tmp_path, allowed):
     assert found.data.params["pxgen.threshold.q"] == "0.99"
     assert found.data.params["pxgen.model.shipped"] == "mnist_vae"
     assert found.data.params["pxgen.n_anchors"] == "100"
-    assert json.loads(found.data.params["pxgen.intrinsic"]) == ["kld"]
+    assert json.loads(found.data.params["pxgen.intrinsic"]) == [{"name": "kld"}]
     metrics = found.data.metrics
     for name, group in run.result.groups.items():
         assert metrics[f"pxgen/count/{name}"] == group.count

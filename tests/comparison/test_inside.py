@@ -68,7 +68,7 @@ def test_costs_are_told_before_they_are_spent(model):
         *((REGISTRY.get(name), {**REGISTRY.get(name).example, "n_codes": 40})
           for name in ("activation_directions", "weight_directions")),
     ):  # fmt: skip
-        adapter = cls(model, realism=None, **options)
+        adapter = cls(model, **{**options, "realism": None})
         counted = 0
         decode = model.decode
 

@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 TREE := build/typed
-.PHONY: help demo demo-compare demo-audit test test-all test-current test-tensorflow lint type conformance pytest pytest-all \
+.PHONY: help demo demo-compare demo-audit test test-all test-current test-families test-tensorflow lint type conformance pytest pytest-all \
 	bench results format clean distclean $(TREE)
 
 # The interpreters to try, best first: the constraints were resolved on the first.
@@ -75,10 +75,13 @@ conformance: $(VENV)/.test $(OLD_ALIBI)/.done  ## the host's contract on alibi 0
 	PYTHONPATH=$(OLD_ALIBI) OMP_NUM_THREADS=1 $(BIN)/pytest tests/conformance
 
 pytest: $(VENV)/.test  ## the tests and the doctests, without those marked slow
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(JOBS) -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(JOBS) -m "not slow and not long"
 
 pytest-all: $(VENV)/.test  ## every test
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(JOBS)
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(JOBS) -m "not long"
+
+test-families: $(VENV)/.test  ## every default on a trained model of every family, half an hour or more
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(JOBS) -m long
 
 test-current:  ## the tests beside the newest of everything, without Alibi, in an environment of their own
 	$(MAKE) VENV=$(CURRENT) ALIBI= pytest

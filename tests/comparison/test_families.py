@@ -28,10 +28,12 @@ CASES = {
     "vqvae": ("code_usage", "mse", USUAL),
 }
 FAST = ("sample_bank", "tabular", "vae")
+MINUTES = ("diffusion", "flow", "language_model", "soft_intro_vae")
 
 
 def case(name):
-    return pytest.param(name, marks=[] if name in FAST else pytest.mark.slow, id=name)
+    slow = pytest.mark.long if name in MINUTES else pytest.mark.slow
+    return pytest.param(name, marks=[] if name in FAST else slow, id=name)
 
 
 @pytest.mark.parametrize("name", [case(name) for name in CASES])
@@ -43,7 +45,7 @@ def test_every_row_of_a_default_comparison_runs(name, example):
     assert few.to_markdown().count("\n| ") == len(rows)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("name", CASES)
 def test_no_row_of_all_methods_fails(name, example):
     rows = compared(name, example, "all").table()
@@ -59,7 +61,7 @@ CHEAP = ("sample_bank", "tabular")  # whose defaults take seconds
 
 
 def of_table(name):
-    return pytest.param(name, marks=[] if name in CHEAP else pytest.mark.slow, id=name)
+    return pytest.param(name, marks=[] if name in CHEAP else pytest.mark.long, id=name)
 
 
 @pytest.mark.parametrize("name", [of_table(name) for name in TABLE])

@@ -50,7 +50,8 @@ def test_a_vae_and_a_gan_have_a_row_for_every_method(example, tmp_path):
     assert len(rows) == len(content["table"]) > 50
     assert {rows[name, "GradCAM"]["error"] for name in ("VAE", "DCGAN")} == {None}
     # a GAN has no posterior: what asks for one says so, everything else runs
-    assert "encode" in rows["DCGAN", "VAE-TracIn"]["error"]
+    refused = rows["DCGAN", "VAE-TracIn"]
+    assert "encode" in str(refused["error"] or refused["reason"])
     assert {"VAE / anchors", "DCGAN / anchors", "VAE / DCGAN"} == set(content["distances"])
     assert (tmp_path / "vae_vs_gan.png").stat().st_size > 10_000
 

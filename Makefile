@@ -72,7 +72,7 @@ $(TREE):
 conformance: $(VENV)/.test $(OLD_ALIBI)/.done  ## the host's contract on alibi 0.9.4, the last Apache-2.0 one
 	PYTHONPATH=$(OLD_ALIBI) $(BIN)/python -c \
 		'from importlib.metadata import version; assert version("alibi") == "0.9.4"'
-	PYTHONPATH=$(OLD_ALIBI) OMP_NUM_THREADS=1 $(BIN)/pytest tests/conformance
+	PYTHONPATH=$(OLD_ALIBI) OMP_NUM_THREADS=1 $(BIN)/pytest -n $(JOBS) tests/conformance
 
 pytest: $(VENV)/.test  ## the tests and the doctests, without those marked slow
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(JOBS) -m "not slow and not long"

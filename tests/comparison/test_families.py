@@ -28,12 +28,10 @@ CASES = {
     "vqvae": ("code_usage", "mse", USUAL),
 }
 FAST = ("sample_bank", "tabular", "vae")
-MINUTES = ("diffusion", "flow", "language_model", "soft_intro_vae")
 
 
 def case(name):
-    slow = pytest.mark.long if name in MINUTES else pytest.mark.slow
-    return pytest.param(name, marks=[] if name in FAST else slow, id=name)
+    return pytest.param(name, marks=[] if name in FAST else pytest.mark.long, id=name)
 
 
 @pytest.mark.parametrize("name", [case(name) for name in CASES])

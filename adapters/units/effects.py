@@ -137,7 +137,7 @@ class UnitEffects(Adapter):
         >>> model = VAE(encode=lambda x: (x.flatten(1)[:, :2],) * 2, decode=net.forward,
         ...             latent_shape=(2,), sample_shape=(1, 4, 4), modules=net, check=False)
         >>> found = UnitEffects(model, Threshold(0.4), n_codes=20, n_random=2).explain(None)
-        >>> found.removal[0], len(found.removal) == len(found.order) + 1
+        >>> float(found.removal[0]), len(found.removal) == len(found.order) + 1
         (0.0, True)
     """
 

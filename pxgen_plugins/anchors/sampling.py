@@ -37,7 +37,7 @@ def stratified_sample(anchors: Anchors, n: int, seed: int = 0) -> Subset:
         >>> labels = ["a"] * 90 + ["b"] * 9 + ["c"]
         >>> sample = stratified_sample(open_anchors(np.eye(100), sample_shape=(100,),
         ...                                         labels=labels), 10)
-        >>> len(sample), sample.labels.tolist().count("a"), sample.labels[-1]
+        >>> len(sample), sample.labels.tolist().count("a"), str(sample.labels[-1])
         (10, 8, 'c')
     """
     n = validation.integer(n, "n", minimum=1)

@@ -10,7 +10,7 @@ from typing import Any
 
 from pxgen_plugins.utils.files import checksum, file_checksum, read_regular, write_atomic
 from pxgen_plugins.utils.json_files import read_json
-from pxgen_plugins.utils.limits import Limit
+from pxgen_plugins.utils.limits import Limit, LimitError
 
 __all__ = ["CHECKSUMS", "Results", "write_checksums"]
 
@@ -45,9 +45,14 @@ class Results:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        content: Any = read_json(folder / CHECKSUMS)
-        files = content["files"]
-        if content["checksum"] != _of_list(files):
+        try:
+            content: Any = read_json(folder / CHECKSUMS)
+            files, checksum = content["files"], content["checksum"]
+        except LimitError:
+            raise
+        except (KeyError, TypeError, ValueError) as error:  # its name first: paths are long
+            raise ValueError(f"{CHECKSUMS} was changed") from error
+        if checksum != _of_list(files):
             raise ValueError(f"{CHECKSUMS} was changed")
         self._files: dict[str, str] = files
 

@@ -94,7 +94,7 @@ def thinned(ink: Masks) -> Masks:
     to six neighbours and one passage from background to ink around them, until none is left.
 
     Example:
-        >>> thinned(np.ones((3, 7), dtype=bool)).sum(axis=0).max()
+        >>> int(thinned(np.ones((3, 7), dtype=bool)).sum(axis=0).max())
         1
     """
     image = np.pad(ink.astype(np.uint8), 1)

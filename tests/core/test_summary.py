@@ -13,10 +13,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from alibi.api import interfaces
 from PIL import Image
 
-from pxgen_plugins import describe
+from pxgen_plugins import describe, host
 from pxgen_plugins.comparison import Comparison, ModelComparison
 from pxgen_plugins.comparison.outcome import Outcome
 from pxgen_plugins.evaluation import Scorecard
@@ -138,7 +137,7 @@ def test_the_summary_says_what_was_done_and_what_came_out() -> None:
 def test_it_stays_alibis_explanation_through_pickle_copy_and_json() -> None:
     one = explained((5, 4, 3, 2), labels=list("abcdefghijklmn"), shape=(1, 8, 8))
     one.data["values"][0, 0] = np.nan
-    assert isinstance(one, interfaces.Explanation)
+    assert isinstance(one, host.Explanation)
     text, page = one.summary(), one._repr_html_()
     for other in (
         pickle.loads(pickle.dumps(one)),
@@ -149,7 +148,7 @@ def test_it_stays_alibis_explanation_through_pickle_copy_and_json() -> None:
         assert type(other) is type(one)
         assert other == one
         assert (other.summary(), other._repr_html_()) == (text, page)
-    plain = interfaces.Explanation.from_json(one.to_json())
+    plain = host.Explanation.from_json(one.to_json())
     assert one == plain
     assert plain == one
     assert plain.to_json() == one.to_json()

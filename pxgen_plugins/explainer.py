@@ -18,7 +18,6 @@ from pxgen_plugins.estimate import Estimate, estimate, warn_if_long
 from pxgen_plugins.groups import RULES
 from pxgen_plugins.host import (
     Explainer,
-    Explanation,
     FitMixin,
     NotFittedError,
     PredictorHolder,
@@ -30,6 +29,7 @@ from pxgen_plugins.parameters import NOT_ARGUMENTS, Parameters, as_global_explai
 from pxgen_plugins.representatives import parse
 from pxgen_plugins.result.assembly import assemble
 from pxgen_plugins.result.explanation import DEFAULT_META_PXGEN, build
+from pxgen_plugins.result.readable import Explanation
 from pxgen_plugins.scoring import PRECISIONS, RECONSTRUCTIONS, Scorer, fit_criteria
 from pxgen_plugins.thresholds import Calibration
 from pxgen_plugins.utils import validation

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import datetime
-from pathlib import importlib.util
-import Path
+import importlib.util
+from pathlib import Path
 from typing import Any
 
 import numpy as np

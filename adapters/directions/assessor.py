@@ -17,10 +17,10 @@ from pxgen_plugins.adapters.directions._assessors import (
     assessors_of,
     gradient_of,
 )
+from pxgen_plugins.adapters.directions._classes import classes_of
 from pxgen_plugins.adapters.directions._response import Floats
 from pxgen_plugins.adapters.directions.base import DirectionAdapter
 from pxgen_plugins.axes import Axis, on_shell
-from pxgen_plugins.models.callables import as_tensor
 from pxgen_plugins.utils import validation
 from pxgen_plugins.utils.errors import ModelError, ParameterError, short_repr
 from pxgen_plugins.utils.progress import bar
@@ -219,15 +219,5 @@ class AssessorDirection(DirectionAdapter):
         """Return the class of every code, (n,), or None."""
         if self.per_class is None:
             return None
-        model, parts = self.predictor, []
-        for part in torch.split(z, self.batch_size):
-            with torch.no_grad():
-                classes = as_tensor(
-                    self.per_class(model.decode(part.to(model.device, model.dtype)))
-                )
-            parts.append(classes.argmax(1).cpu() if classes.ndim == 2 else classes.cpu())
-        classes = torch.cat(parts)
-        if tuple(classes.shape) != (len(z),):
-            hint = "Return one class per instance, or logits (b, c)."
-            raise ModelError("per_class", f"of shape ({len(z)},)", short_repr(classes), hint)
-        return classes.numpy()
+        arguments = (self.predictor, z, self.batch_size, "per_class")
+        return classes_of(self.per_class, *arguments)

@@ -7,17 +7,16 @@ from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from pxgen_plugins.adapters._codes import codes_of
 from pxgen_plugins.adapters.base import register
+from pxgen_plugins.adapters.directions._classes import classes_of
 from pxgen_plugins.adapters.directions._response import Floats
 from pxgen_plugins.adapters.directions.base import DirectionAdapter
 from pxgen_plugins.axes import Axis
-from pxgen_plugins.models.callables import as_tensor
 from pxgen_plugins.utils import validation
-from pxgen_plugins.utils.errors import AnchorError, ModelError, ParameterError, short_repr
+from pxgen_plugins.utils.errors import AnchorError, ParameterError, short_repr
 
 __all__ = ["ClassDirections"]
 
@@ -102,17 +101,8 @@ class ClassDirections(DirectionAdapter):
         if self.classifier is None:
             hint = "Give classifier=f, or call fit(X, labels) with instances and their classes."
             raise ParameterError("classifier", "given where there are no labels", "None", hint)
-        model, parts = self.predictor, []
-        for part in torch.split(z, self.batch_size):
-            with torch.no_grad():
-                x = model.decode(part.to(model.device, model.dtype))
-                classes = as_tensor(self.classifier(x))
-            parts.append(classes.argmax(1).cpu() if classes.ndim == 2 else classes.cpu())
-        classes = torch.cat(parts)
-        if tuple(classes.shape) != (len(z),):
-            hint = "Return one class per instance, or logits (b, c)."
-            raise ModelError("classifier", f"of shape ({len(z)},)", short_repr(classes), hint)
-        return classes.numpy().astype(str)
+        arguments = (self.predictor, z, self.batch_size, "classifier")
+        return classes_of(self.classifier, *arguments).astype(str)
 
     def _between(self, z: Tensor, names: Any) -> tuple[list[Axis], Floats]:
         codes = z.flatten(1).double().numpy()

@@ -37,7 +37,7 @@ def print_plan(config: Config, plan: Plan, cost: Estimate, as_json: bool) -> Non
             "samples": plan.n_samples,
             "scored": n_scored,
             "passes": cost.fit_passes + cost.explain_passes,
-            "seconds": round(seconds, 1),
+            "seconds": float(f"{seconds:.2g}"),  # as rough as an estimate is, and never 0
             "notes": list(plan.anchors.notes),
             "table_mib": round(plan.n_anchors * 8 * n_criteria / 2**20, 1),
             "output": str(config.output),

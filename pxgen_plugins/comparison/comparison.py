@@ -32,6 +32,7 @@ from pxgen_plugins.comparison.preparation import (
 )
 from pxgen_plugins.comparison.shared_task import compare_models
 from pxgen_plugins.models import Model
+from pxgen_plugins.models.kept_codes import keep_codes
 from pxgen_plugins.result import Result
 from pxgen_plugins.utils import validation
 from pxgen_plugins.utils.errors import ParameterError, caller, short_repr
@@ -286,7 +287,7 @@ def compare(
         raise ParameterError("model", allowed, type(model).__name__, hint)
     automatic = methods is None or (isinstance(methods, str) and methods == ALL)
     parsed = [] if automatic else methods_of(methods)
-    with whole.running():
+    with keep_codes(), whole.running():
         with shared.running():
             anchors = open_for(
                 model, X, labels=labels, columns=columns, anchors_range=anchors_range

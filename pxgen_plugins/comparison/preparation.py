@@ -15,6 +15,7 @@ from pxgen_plugins.comparison.cost import Stopwatch
 from pxgen_plugins.criteria import Criterion, make
 from pxgen_plugins.models.base import capabilities, properties
 from pxgen_plugins.models.callables import gradient_proof
+from pxgen_plugins.models.kept_codes import keep_codes
 from pxgen_plugins.result import Result
 from pxgen_plugins.scoring import Scorer
 from pxgen_plugins.utils.text import duration_text
@@ -92,7 +93,7 @@ def pass_seconds(
     for name, call in calls.items():
         watch = Stopwatch()
         try:
-            with watch.running(), torch.no_grad():
+            with keep_codes(False), watch.running(), torch.no_grad():
                 call()
         except Exception:  # then methods that need it say what is wrong
             continue

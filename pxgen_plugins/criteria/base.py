@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Literal, TypeVar, cast
 import torch
 from torch import Tensor
 
+from pxgen_plugins.models import kept_codes
 from pxgen_plugins.models.base import (
     PROPERTIES,
     capabilities,
@@ -95,7 +96,7 @@ class Batch:
         """One latent code per anchor, (b, *latent_shape): the posterior mean where there is one."""
         if "encode" in capabilities(self.model):
             return self.mean
-        return torch.as_tensor(self.model.embed(self.x))
+        return kept_codes.embed(self.model, self.x)
 
     @lazy_property
     def reconstruction(self) -> Tensor:

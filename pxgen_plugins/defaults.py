@@ -15,6 +15,7 @@ from typing import Any
 
 from pxgen_plugins import thresholds
 from pxgen_plugins.criteria.base import REGISTRY, Criterion, Kind, for_model
+from pxgen_plugins.criteria.black_box import Column
 from pxgen_plugins.criteria.parsing import parse
 from pxgen_plugins.criteria.passes import value_passes
 from pxgen_plugins.models.base import CHEAP, Model, capabilities, own_features, passes
@@ -238,8 +239,8 @@ def choose(
     """Return criteria and rule: those given, and by the tables above where None is.
 
     Args:
-        model: A model, or a function of the anchors, whose columns are named as the paper's
-            criteria by default.
+        model: A model, or a function of the anchors (a ``BlackBox``, too), whose columns are
+            named as the paper's criteria by default.
         intrinsic: As for :class:`~pxgen_plugins.PXGen`; None chooses.
         extrinsic: Likewise.
         threshold: Likewise.
@@ -256,7 +257,9 @@ def choose(
         >>> choice.reasons["intrinsic"]
         "kld: the paper's, for models with a posterior"
     """
-    function = is_function(model)
+    # who wraps a function of two values means these, not what samples alone would say
+    own_values = intrinsic is None and extrinsic is None and "values" in capabilities(model)
+    function = is_function(model) or own_values
     known = isinstance(model, Model) and not function
     reasons: dict[str, str] = {}
     specs: dict[Kind, Any] = {"intrinsic": intrinsic, "extrinsic": extrinsic}
@@ -269,6 +272,9 @@ def choose(
             specs[kind] = _sized(row.criterion, model)
             reasons[kind] = f"{row.criterion}: {row.why}"
     criteria = parse(specs["intrinsic"], specs["extrinsic"], function)
+    for criterion in criteria:
+        if own_values and isinstance(criterion, Column):
+            criterion.n_columns = len(criteria)
     if threshold is not None:
         return Choice(criteria, thresholds.make(threshold), reasons)
     rule, why = _rule(model, criteria) if known else (MeanMax(), RULES[1].why)

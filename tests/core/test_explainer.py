@@ -18,6 +18,7 @@ from pxgen_plugins.host import (
     PredictorCallError,
     PredictorReturnTypeError,
 )
+from pxgen_plugins.models import BlackBox
 from pxgen_plugins.result import Result
 from pxgen_plugins.result.explanation import DEFAULT_DATA_PXGEN, from_json, read_json, write_json
 from pxgen_plugins.result.tables import anchor_table, write_parquet
@@ -26,6 +27,7 @@ from pxgen_plugins.thresholds import Fixed, MeanMax
 from pxgen_plugins.utils.errors import (
     AnchorError,
     CapabilityError,
+    ModelError,
     ParameterError,
     PXGenWarning,
 )
@@ -429,6 +431,28 @@ class TestBlackBox:
         np.testing.assert_allclose(found.values, np.stack([X.mean(1), X.std(1)], 1))
         assert found.criteria == ["kld", "mse"]
         assert found.examples["reconstructions"] is None
+
+    def test_a_wrapped_function_is_asked_for_its_own_values(self):
+        by_function = self.make().fit()
+        made = self.make()
+        box = BlackBox(made.predictor, made.sampler)
+        wrapped = self.make(predictor=box, sampler=None).fit()
+        X = np.random.default_rng(1).random((30, 5))
+        found = wrapped.explain(X)
+        assert found.criteria == ["kld", "mse"]
+        np.testing.assert_array_equal(found.values, by_function.explain(X).values)
+        np.testing.assert_array_equal(found.group, by_function.explain(X).group)
+        # those on samples stay one argument away
+        named = self.make(
+            predictor=box, sampler=None, intrinsic="sample_rank", extrinsic="nearest_sample"
+        )
+        assert [c.name for c in named.criteria] == ["sample_rank", "nearest_sample"]
+
+    def test_a_third_column_is_not_dropped(self):
+        made = self.make()
+        box = BlackBox(lambda X: np.stack([X.mean(1)] * 3, 1), made.sampler)
+        with pytest.raises(ModelError, match="a table of 2 columns; got 3 columns"):
+            self.make(predictor=box, sampler=None).fit()
 
     def test_it_equals_the_white_box(self, vae, images):
         white = PXGen(vae, threshold=FEW).fit()

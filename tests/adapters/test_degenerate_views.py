@@ -45,6 +45,7 @@ print("alive")
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("method", "backend", "library"),
     [

@@ -174,6 +174,7 @@ def shapley(function: Any, background: np.ndarray, code: np.ndarray) -> np.ndarr
     return values
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["kernel", "permutation"])
 def test_shapley_values_are_those_of_the_definition(method):
     model = conv_vae()

@@ -84,6 +84,7 @@ def changed(model: VAE) -> dict[str, Tensor]:
     return {name: value * 1.1 for name, value in model.modules[0].state_dict().items()}
 
 
+@pytest.mark.slow
 def test_eight_threads_get_what_one_gets():
     pytest.importorskip("captum")
     model = vae()

@@ -313,6 +313,7 @@ def test_options_that_are_not_allowed_are_refused(tmp_path):
         open_anchors(path, sample_shape=(5,), resize="crop")
 
 
+@pytest.mark.slow
 def test_an_explanation_and_an_audit_say_what_was_done(tmp_path):
     files = {f"{k}.png": encode(image(np.dstack([GREY, HALF]), "LA"), "PNG") for k in range(4)}
     path = folder(tmp_path / "pictures", files)

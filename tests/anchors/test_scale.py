@@ -167,6 +167,7 @@ output: run
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("extra", ["", ", range: [0, 1]"])
 def test_an_audit_says_in_terminal_summary_and_report_what_it_made_of_the_scale(tmp_path, extra):
     np.save(tmp_path / "x.npy", (np.random.default_rng(0).random((20, 28, 28)) > 0.5).astype("u1"))

@@ -43,6 +43,7 @@ def test_a_file_that_holds_no_anchors_is_one_clear_error(name: str, tmp_path: Pa
     assert text.isprintable()
 
 
+@pytest.mark.slow
 def test_hostile_images_are_bad_anchors_among_good_ones(tmp_path: Path, bounded):
     good = corpus.png(8, 8, rows=b"\0" * 72)
     for place in ("a.png", "zz.png"):
@@ -64,6 +65,7 @@ def test_hostile_images_are_bad_anchors_among_good_ones(tmp_path: Path, bounded)
     assert not rows.any()
 
 
+@pytest.mark.slow
 def test_the_same_images_are_bad_anchors_when_a_csv_file_or_parquet_names_them(
     tmp_path: Path, bounded
 ):

@@ -110,8 +110,7 @@ def test_parts_come_together_in_any_order(undisturbed, tmp_path):
         ("serial", 4),
         ("processes", 1),
         pytest.param("processes", 4, marks=pytest.mark.slow),
-        pytest.param("ray", 1, marks=pytest.mark.slow),
-        pytest.param("ray", 4, marks=pytest.mark.slow),
+        pytest.param("ray", 2, marks=pytest.mark.slow),
     ],
 )
 def test_every_executor_gives_the_same_bytes(name, workers, undisturbed, tmp_path):
@@ -150,6 +149,7 @@ def test_a_damaged_shard_is_scored_again(undisturbed, tmp_path):
     assert content(tmp_path / "run") == content(undisturbed)
 
 
+@pytest.mark.slow
 def test_another_plan_is_refused_and_fresh_starts_over(undisturbed, tmp_path):
     audited(settings(tmp_path / "run"))
     for change in (
@@ -194,6 +194,7 @@ def test_anchors_that_moved_have_pictures(undisturbed, tmp_path):
         assert len(pictured & set(moved)) >= min(len(moved), 12)
 
 
+@pytest.mark.slow
 def test_a_baseline_of_the_same_anchors_is_compared_with(undisturbed, tmp_path):
     # two repeats say so little of calibration that no change could be judged
     threshold = {"name": "Quantile", "q": 0.99, "n_samples": 100, "n_repeats": 10}
@@ -216,6 +217,7 @@ def test_a_baseline_of_the_same_anchors_is_compared_with(undisturbed, tmp_path):
         engine.make_plan(settings(tmp_path / "none", baseline=str(tmp_path / "absent")))
 
 
+@pytest.mark.slow
 def test_adapters_stand_in_the_report_and_a_failing_one_is_a_row(undisturbed, tmp_path):
     config = settings(
         tmp_path / "run",

@@ -139,6 +139,7 @@ def test_what_is_no_number_never_passes(text):
     assert one(text, data).state == "error"
 
 
+@pytest.mark.slow
 @given(st.integers(0, 50), st.integers(1, 50), st.floats(0, 1), st.floats(0, 1))
 def test_a_stricter_limit_never_passes_where_a_milder_one_fails(hits, rest, one_limit, other):
     data = run(["HILE"] * hits + ["HIHE"] * rest)
@@ -304,6 +305,7 @@ class TestAnotherCalibration:
             )
             yield Result.of(explainer.fit().explain(X))
 
+    @pytest.mark.slow
     def test_it_passes_its_own_baseline(self):
         # 100 tries on the shipped VAE: benchmarks/baseline_seeds.py
         texts = (

@@ -338,6 +338,7 @@ def test_fresh_and_a_part_exclude_each_other(project: Project):
     assert project.audit("--shard", "1/2") == PASSED
 
 
+@pytest.mark.slow
 def test_values_of_the_environment_reach_the_factory_and_no_file(project: Project):
     project.monkeypatch.setenv("TOKEN_OF_MINE", "s3cret-value")
     project.model(loading="assert arguments['token'] == 's3cret-value'")
@@ -473,6 +474,7 @@ def test_a_careless_factory_leaks_no_value_of_the_environment(project: Project, 
         assert not [text for text in texts if form.encode() in text], form
 
 
+@pytest.mark.slow
 def test_variables_are_put_in_again_where_a_plan_is_read(project: Project):
     project.monkeypatch.setenv("FOLDER_OF_MINE", str(project.folder))
     text = SETTINGS.replace("anchors.npy", '"${FOLDER_OF_MINE}/anchors.npy"')

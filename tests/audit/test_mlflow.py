@@ -276,6 +276,7 @@ print(len(tried), [thread.name for thread in threading.enumerate()])
 """
 
 
+@pytest.mark.slow
 def test_a_process_that_mlflow_would_report_about_reports_nothing(finished, tmp_path):
     quiet = ("CI", "GIT", "PYTEST", "JENKINS", "MLFLOW", "DO_NOT", "TF_", "BUILD")
     environment = {k: v for k, v in os.environ.items() if not k.startswith(quiet)}

@@ -202,6 +202,7 @@ def test_100_000_anchors_are_drawn_in_full_within_the_limit() -> None:
     assert "random sample" not in text
 
 
+@pytest.mark.slow
 def test_a_million_anchors_are_sampled_within_the_limit_and_the_page_says_so() -> None:
     data = many(1_000_000)
     text = report({"seed": 3}, data, None, [])
@@ -214,6 +215,7 @@ def test_a_million_anchors_are_sampled_within_the_limit_and_the_page_says_so() -
     np.testing.assert_array_equal(group, data["group"][index])
 
 
+@pytest.mark.slow
 def test_long_tables_and_texts_are_cut_to_keep_the_limit_and_the_page_says_so() -> None:
     judged = [judgement(name="&" * 3000, reason="&" * 5000, anchors=[1] * 50) for _ in range(300)]
     data = data_of(grid(), labels=[f"{k}" + "&" * 500 for k in range(400)])

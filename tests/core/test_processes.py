@@ -38,6 +38,7 @@ def _load():
         raise ImportError("not here")
 
 
+@pytest.mark.slow
 def test_every_task_is_done_once_in_other_processes_on_one_thread_each() -> None:
     results = list(processes.run(work, [(number,) for number in range(6)], 2, (100,)))
     assert sorted(value for value, _, _ in results) == list(range(100, 106))

@@ -37,6 +37,7 @@ def maximum(n):
     return (1 / i).sum(), math.sqrt((1 / i**2).sum())
 
 
+@pytest.mark.slow
 def test_thresholds_and_noise_are_those_of_exponential_maxima(explainer):
     study = calibration_study(explainer, ANCHORS, budget=3_000, n_seeds=120)
     assert [row["n_samples"] for row in study.rows] == [100, 300, 1_000, 3_000]

@@ -242,6 +242,7 @@ class TestCoverageBounds:
         assert left <= 3  # of 300, at a chance of 0.1%
         assert np.mean(shares) - np.mean(lows) < 0.12  # and it says something
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         "rule",
         [

@@ -384,6 +384,7 @@ def test_a_killed_run_leaves_no_process_and_goes_on_where_it_was(
 # Processes
 
 
+@pytest.mark.slow
 def test_two_processes_find_what_one_finds_and_keep_the_rest_when_one_dies(
     tmp_path: Path, result: RemovalResult
 ) -> None:
@@ -414,6 +415,7 @@ def test_a_function_that_cannot_be_sent_is_named_before_anything_is_trained(
     assert trained(log) == 0
 
 
+@pytest.mark.slow
 def test_functions_of_a_shell_give_the_same_error() -> None:
     code = (
         "from tests.evaluation import toy_removal as toy\n"

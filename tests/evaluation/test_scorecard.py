@@ -135,6 +135,7 @@ class TestOnAColourModel:
             out_of_domain={"cars": cifar(1), "frogs": cifar(6), "digits": digits},
         )
 
+    @pytest.mark.slow
     def test_planted_anchors_land_where_they_must_under_a_quantile(self):
         card = self.card(Quantile(0.99, n_samples=1_000, n_repeats=2))
         assert card.passed, [row for row in card.rows if row.state == "failed"]
@@ -143,12 +144,14 @@ class TestOnAColourModel:
         assert found["uniform noise"] == found["anchors with permuted elements"] == 1.0
         assert found["out of domain: cars"] > 0.95
 
+    @pytest.mark.slow
     def test_the_card_shows_that_a_maximum_lets_smooth_strangers_in(self):
         card = self.card(MeanMax(1_000, 2))
         failed = {row.case for row in card.failed}
         assert {"out of domain: frogs", "out of domain: digits"} <= failed
 
 
+@pytest.mark.slow
 @pytest.mark.shared
 @pytest.mark.skipif(not CHECKPOINTS_EXIST, reason=f"{FOLDER} is absent")
 def test_real_airplanes_and_cars_land_where_they_must_on_the_model_of_airplanes():

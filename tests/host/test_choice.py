@@ -26,6 +26,7 @@ print(json.dumps({
 """
 
 
+@pytest.mark.slow
 def test_without_alibi_the_classes_are_ours_and_nothing_is_said():
     state = json.loads(run(STATE, alibi=ABSENT))
     assert state["home"].startswith("pxgen_plugins.host")
@@ -34,6 +35,7 @@ def test_without_alibi_the_classes_are_ours_and_nothing_is_said():
     assert state["warnings"] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "error",
     [
@@ -52,6 +54,7 @@ def test_a_broken_alibi_is_one_sentence_and_the_classes_are_ours(error):
     assert "pip install" in message
 
 
+@pytest.mark.slow
 def test_where_alibi_is_its_classes_are_used_and_it_may_be_imported_afterwards():
     pytest.importorskip("alibi")
     code = STATE + (
@@ -66,6 +69,7 @@ def test_where_alibi_is_its_classes_are_used_and_it_may_be_imported_afterwards()
     assert set(second.split()) == {"True"}
 
 
+@pytest.mark.slow
 def test_an_alibi_that_cannot_write_arrays_is_broken():
     # as 0.9.6 is under numpy 2, where its encoder asks for np.float_
     pytest.importorskip("alibi")
@@ -79,12 +83,14 @@ def test_an_alibi_that_cannot_write_arrays_is_broken():
     assert len(state["warnings"]) == 1
 
 
+@pytest.mark.slow
 def test_a_variable_of_the_environment_leaves_alibi_out():
     state = json.loads(run(STATE, PXGEN_WITHOUT_ALIBI="1"))
     assert state["version"] is None
     assert state["warnings"] == []
 
 
+@pytest.mark.slow
 def test_an_adapter_of_alibi_says_in_one_line_what_to_install():
     code = """
 import numpy as np

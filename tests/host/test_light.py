@@ -43,11 +43,13 @@ def audited(folder: Path, **changes) -> list:
     return json.loads(printed.splitlines()[-1])
 
 
+@pytest.mark.slow
 def test_an_audit_does_not_import_alibi(tmp_path):
     adapters = {"names": ["latent_view"], "per_group": 2}
     assert audited(tmp_path, adapters=adapters) == [0, False, "1"]
 
 
+@pytest.mark.slow
 def test_an_audit_with_an_adapter_of_alibi_imports_it_where_it_is(tmp_path):
     adapters = {"names": ["protoselect"], "per_group": 2}
     there = importlib.util.find_spec("alibi") is not None

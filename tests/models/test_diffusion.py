@@ -52,6 +52,7 @@ def test_samples_follow_the_data(schedule):
     assert float(drawn.std()) == pytest.approx(SPREAD, rel=0.03)
 
 
+@pytest.mark.slow
 def test_samples_with_the_noise_of_ddpm_follow_the_data_too():
     model = gaussian(eta=1.0, steps=1000)
     drawn = model.sample(3000, 0)
@@ -74,6 +75,7 @@ def test_samples_depend_on_the_seed_and_not_on_what_is_drawn_with_them():
     assert parts == [30, 70]
 
 
+@pytest.mark.slow
 def test_noise_and_instance_are_carried_into_each_other_as_the_exact_solution_does():
     model = gaussian(steps=1000, refinements=5)
     z = torch.randn(20, 6, generator=torch.Generator().manual_seed(0))
@@ -100,6 +102,7 @@ def test_what_the_network_predicts_does_not_matter(kind):
     assert torch.allclose(one.reconstruct(x), other.reconstruct(x), atol=1e-3)
 
 
+@pytest.mark.slow
 def test_the_simple_loss_is_the_error_of_the_noise():
     model, x = gaussian(), torch.linspace(-1, 1, 24).reshape(4, 6)
     left = float(linear(1000)[round(0.3 * 999)])

@@ -285,6 +285,7 @@ def test_pxgen_explains_a_flow_by_density_and_nearest_sample():
     assert (group[80:] == "LILE").mean() > 0.95
 
 
+@pytest.mark.slow
 @pytest.mark.shared
 @pytest.mark.skipif(not WEIGHTS.exists(), reason=f"{WEIGHTS} is absent")
 def test_the_published_flow_of_mnist_has_its_bits_per_dimension(example):

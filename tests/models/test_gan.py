@@ -127,6 +127,7 @@ class TestOnTheShippedGAN:
         errors = (model.reconstruct(x) - x).square().flatten(1).mean(1)
         assert float(errors.median()) < 0.01
 
+    @pytest.mark.slow
     def test_foreign_images_are_farther_than_digits(self, model):
         rng = np.random.default_rng(0)
         digits = load_mnist("test")[0][:16, None].astype(np.float32) / 255.0

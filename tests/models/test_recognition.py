@@ -66,6 +66,7 @@ class Whole(kinds.HeadsVAE):
         return self.fc_mu(h), self.fc_logvar(h)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("noisy", [True, False])
 def test_any_order_of_forwards_results_is_found_out_or_refused(noisy):
     for order in list(itertools.permutations(range(5), 4))[::3]:

@@ -302,6 +302,7 @@ class TestExplanations:
         x = draw(10, 9)
         np.testing.assert_array_equal(loaded.explain(x).values, explainer.explain(x).values)
 
+    @pytest.mark.slow
     def test_digits_are_nearer_to_a_gans_pictures_than_other_images(self, example):
         module = example("family_models.sample_bank")
         module.N_BANK = 3_000

@@ -64,6 +64,7 @@ def test_the_divergence_without_scaling_is_that_of_diffusers(diffusers):
     assert torch.allclose(value, net.encode(x).latent_dist.kl(), rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_tiles_and_slices_of_a_large_image_are_taken_as_they_come(diffusers):
     net = diffusers.AutoencoderKL(**BLOCKS, latent_channels=2)
     net.enable_tiling()

@@ -569,6 +569,7 @@ class TestExplanations:
         found = explainer.explain(x.numpy())
         np.testing.assert_allclose(found.values, explainer.explain(model.frame(x)).values)
 
+    @pytest.mark.slow
     def test_a_trained_vae_tells_known_wines_from_others(self, example):
         module = example("family_models.tabular")
         model, _, _, known, others, reference = module.build()

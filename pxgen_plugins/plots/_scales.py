@@ -108,8 +108,9 @@ def choose(values: Floats, marks: Floats, scale: str) -> Scale:
     """Choose the scale of an axis and its limits.
 
     ``"auto"`` is logarithmic when at least 99% of the values and every threshold are above 0 and
-    the spread asks for it: the 99th percentile is 10 times the 1st, or the largest value is 10
-    times the 99th percentile. Otherwise it is linear.
+    the spread asks for it: the 99th percentile is 10 times the 1st and the median lies in the
+    lower third between them, or the largest value is 10 times the 99th percentile. Otherwise it
+    is linear: so are shares that lie evenly in [0, 1].
 
     Args:
         values: Values to be shown, shape (n,); those that are not finite, or beyond 1e300, are
@@ -129,8 +130,9 @@ def choose(values: Floats, marks: Floats, scale: str) -> Scale:
         raise ParameterError("scale", "linear where values are not positive", "'log'", hint)
     logarithmic = scale == "log"
     if scale == "auto" and possible and positive.size > (1.0 - _FEW) * values.size:
-        low, high = np.quantile(positive, [0.01, 0.99])
-        logarithmic = bool(high >= _SPREAD * low or positive.max() >= _SPREAD * high)
+        low, middle, high = np.quantile(positive, [0.01, 0.5, 0.99])
+        wide = high >= _SPREAD * low and 3.0 * (middle - low) <= high - low
+        logarithmic = bool(wide or positive.max() >= _SPREAD * high)
     if logarithmic:
         return span("log", np.append(positive, marks[marks > 0]))
     return span("linear", np.append(values, marks))

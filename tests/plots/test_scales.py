@@ -140,3 +140,11 @@ def test_group_colours_differ_in_lightness_so_that_they_survive_grey_print() -> 
         assert abs(lightness(style.on) - lightness(style.colour)) > 40
         assert lightness(style.dark) < 62  # text on white
     assert len({style.marker for style in STYLES.values()}) == 4
+
+
+def test_a_long_tail_is_logarithmic_and_shares_that_lie_evenly_are_not() -> None:
+    shares = (np.arange(500) + 0.5) / 500
+    none = np.array([0.99])
+    assert choose(shares, none, "auto").name == "linear"
+    assert choose(-np.log(shares), none, "auto").name == "log"
+    assert choose(np.append(shares, 1e3), none, "auto").name == "log"

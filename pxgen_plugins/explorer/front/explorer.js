@@ -1,0 +1,2 @@
+// The front end.
+export default { render() {} };

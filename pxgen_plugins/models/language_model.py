@@ -156,6 +156,33 @@ class LanguageModel(GenerativeModel):
         return -torch.tensor(means, dtype=torch.float64)
 
     @caller("LanguageModel")
+    def token_costs(self, x: Tensor) -> list[list[tuple[str, float | None]]]:
+        """Return each text's tokens with their negative log-likelihoods, nats.
+
+        A token that has none, as the first of a model without a mark in front, has None. Where
+        tokens cannot be made texts again, they are their numbers in the vocabulary.
+
+        Raises:
+            ModelError: When ``log_probs`` does not give one sequence of numbers per text.
+        """
+        costs = []
+        for text in self.render(x):
+            ids = [int(i) for i in self._tokenize(text)]
+            (row,) = self._call("log_probs", [text])
+            losses: list[float | None] = (-_log_numbers(row)).tolist()
+            # the first tokens are those that nothing is before; marks behind the end are not shown
+            losses = [*[None] * (len(ids) - len(losses)), *losses][: len(ids)]
+            costs.append(list(zip(self._token_texts(ids), losses, strict=True)))
+        return costs
+
+    def _token_texts(self, ids: list[int]) -> list[str]:
+        if self._tokenize is _code_points:
+            return [chr(i) for i in ids]
+        if self._detokenize is None:
+            return [f"[{i}]" for i in ids]
+        return [self._detokenize([i]) for i in ids]
+
+    @caller("LanguageModel")
     def continuation(self, x: Tensor) -> list[tuple[Tensor, Tensor]]:
         """Return the token ids of each text's own end and of the model's, of the same length.
 

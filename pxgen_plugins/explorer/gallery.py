@@ -1,0 +1,157 @@
+"""The anchors of a session: read one by one, as thumbnails, and as neighbours of a picture."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from pxgen_plugins.anchors import open_for
+from pxgen_plugins.explorer.messages import MOST_ANCHORS
+from pxgen_plugins.explorer.subject import Subject
+from pxgen_plugins.explorer.views import sprite
+from pxgen_plugins.models.base import own_features
+from pxgen_plugins.scoring import Scorer
+from pxgen_plugins.utils.errors import AnchorError, ParameterError
+from pxgen_plugins.utils.sequences import even_positions
+
+__all__ = ["Gallery"]
+
+_THUMBNAILS = 400
+_NEAREST = 5
+_SIDE = 32  # pixels that pictures are reduced to before they are compared
+_MOST_NUMBERS = 2**27  # of all anchors when they are compared: 512 MiB
+
+
+class Gallery:
+    """An anchor set, for one model.
+
+    Args:
+        X: Anything :meth:`pxgen_plugins.PXGen.explain` takes.
+        subject: The model.
+        labels: Labels of the anchors, instead of those of ``X``.
+
+    Raises:
+        AnchorError: When they cannot be read, or do not fit the model.
+        ParameterError: When there are none or too many.
+    """
+
+    def __init__(self, X: Any, subject: Subject, labels: Any = None) -> None:
+        self.subject = subject
+        self.anchors = open_for(subject.model, X, labels=labels)
+        if not 1 <= len(self.anchors) <= MOST_ANCHORS:
+            hint = "Pass a part of them, as in X[:20000]."
+            allowed = f"1 to {MOST_ANCHORS:,} anchors"
+            raise ParameterError("X", allowed, f"{len(self.anchors):,}", hint)
+        self._reader = Scorer(subject.model, [])
+        self._table: tuple[Tensor, Tensor] | None = None  # features, and their squared norms
+
+    def __len__(self) -> int:
+        return len(self.anchors)
+
+    @property
+    def labels(self) -> list[str] | None:
+        """Labels of the anchors."""
+        return None if self.anchors.labels is None else self.anchors.labels.tolist()
+
+    def label(self, index: int) -> str | None:
+        """Return the label of an anchor."""
+        return None if self.anchors.labels is None else str(self.anchors.labels[index])
+
+    def instance(self, index: int) -> Tensor:
+        """Return an anchor as the model takes it, (1, *sample_shape), on the CPU.
+
+        Raises:
+            ParameterError: When there is no such anchor.
+            AnchorError: When it cannot be read.
+        """
+        if index >= len(self):
+            hint = f"Choose out of 0 to {len(self) - 1}."
+            raise ParameterError("index", f"below {len(self)}", str(index), hint)
+        reasons: dict[int, str] = {}
+        rows = np.array([index], dtype=np.int64)
+        for _, x in self._reader.batches(self.anchors, rows, reasons):
+            if reasons:
+                hint = "Choose another."
+                raise AnchorError(f"anchor {index}", "readable", reasons[0], hint)
+            return x.detach().cpu().clone()
+        raise AssertionError("a batch of one anchor is empty")
+
+    def codes(self, n: int) -> Tensor | None:
+        """Return the codes of up to ``n`` anchors, evenly spread; None where there are none."""
+        if not self.subject.embeds:
+            return None
+        parts = []
+        for index in even_positions(len(self), n):
+            try:
+                code = self.subject.embed(self.instance(int(index)))
+            except AnchorError:
+                continue
+            if code is not None and bool(code.isfinite().all()):
+                parts.append(code)
+        return torch.cat(parts) if parts else None
+
+    def thumbnails(self, first: list[int]) -> dict[str, Any] | None:
+        """Return up to 400 anchors as one picture: those named first, then evenly spread ones."""
+        if self.subject.view.kind not in ("image", "vector"):
+            return None
+        spread = even_positions(len(self), _THUMBNAILS).tolist()
+        chosen = sorted(dict.fromkeys([*first, *spread][:_THUMBNAILS]))
+        view = self.subject.view
+        rows = np.array(chosen, dtype=np.int64)
+        batches = self._reader.batches(self.anchors, rows, {})
+        tiles = np.concatenate([view.pixels(x) for _, x in batches])
+        return sprite(tiles, chosen)
+
+    def nearest(self, x: Tensor) -> list[tuple[int, float]]:
+        """Return the anchors nearest to an instance, and how far each is, nearest first.
+
+        The distance is the root mean squared difference: of pixels, of pictures reduced to at most
+        32 pixels a side, or of a table's own features, in units of the data. Texts have none.
+        """
+        features = self._features(x)
+        if features is None:
+            return []
+        if self._table is None:
+            self._table = self._load(features.shape[1])
+        if self._table is None:
+            return []
+        table, norms = self._table
+        squared = norms - 2.0 * (table @ features[0]) + features[0].square().sum()
+        k = min(_NEAREST, len(table))
+        found = torch.topk(squared, k, largest=False).indices.tolist()
+        # the expansion above loses digits where two are equal; five differences do not cost much
+        exact = (table[found] - features).double().square().mean(1).sqrt().tolist()
+        pairs = sorted(zip(exact, found, strict=True))
+        return [(int(i), float(d)) for d, i in pairs if math.isfinite(d)]
+
+    def _load(self, width: int) -> tuple[Tensor, Tensor] | None:
+        if len(self) * width > _MOST_NUMBERS:
+            return None
+        table = torch.full((len(self), width), torch.nan)
+        reasons: dict[int, str] = {}
+        for start, x in self._reader.batches(self.anchors, None, reasons):
+            rows = self._features(x)
+            if rows is not None:
+                table[start : start + len(x)] = rows
+        table[list(reasons)] = torch.inf  # far from everything
+        norms = table.square().sum(1)
+        norms[~norms.isfinite()] = torch.inf
+        table[~table.isfinite().all(1)] = 1e18
+        return table, norms
+
+    def _features(self, x: Tensor) -> Tensor | None:
+        view = self.subject.view
+        if view.kind == "text":
+            return None
+        own = own_features(self.subject.model)
+        if own is not None:
+            return own(x).float().flatten(1).cpu()
+        if view.kind == "image" and x.ndim == 4 and max(x.shape[2:]) > _SIDE:
+            size = [min(_SIDE, side) for side in x.shape[2:]]
+            x = F.adaptive_avg_pool2d(x.float(), size)
+        return x.float().flatten(1).cpu()

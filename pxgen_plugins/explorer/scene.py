@@ -142,6 +142,7 @@ class Scene:
         if not small:
             shown |= self._change(place, x)
             shown |= self.knowledge(x, place.model)
+            shown["code"] = self.code(place).flatten().tolist()
             shown["python"] = self.python(place)
         return {**shown, "seconds": time.perf_counter() - start}
 

@@ -35,6 +35,7 @@ class Mock:
 
     def __init__(self, handle: Handler) -> None:
         self.messages: list[dict[str, Any]] = []
+        self.failure: str | None = None  # what every decode fails with
         mock = self
 
         class Answers(BaseHTTPRequestHandler):
@@ -52,7 +53,11 @@ class Mock:
                     return self.reply(403, "text/plain", b"Forbidden")
                 message = json.loads(body)
                 mock.messages.append(message)
-                answer = {"id": message["id"], "kind": message["kind"], **handle(message)}
+                answer = {"id": message["id"], "kind": message["kind"]}
+                if mock.failure and message["kind"] == "decode":
+                    answer["error"] = mock.failure
+                else:
+                    answer |= handle(message)
                 return self.reply(200, "application/json", json.dumps(inline(answer)).encode())
 
             def reply(self, status: int, kind: str, body: bytes) -> None:
@@ -85,9 +90,10 @@ class Mock:
 
     def stop(self) -> None:
         """End the server, as a crash of its process would."""
-        self._server.shutdown()
+        if self._thread.is_alive():
+            self._server.shutdown()
+            self._thread.join()
         self._server.server_close()
-        self._thread.join()
 
 
 def inline(value: Any) -> Any:

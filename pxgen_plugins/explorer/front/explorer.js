@@ -19,6 +19,7 @@ const CONSENT =
   "name, address, device, or anything else about you. Everything stays on this computer, and you " +
   "may stop at any time.";
 const HISTORY = 200; // states that undo can reach
+const MOST_OF_GROUP = 10; // representatives shown
 const FEW_AXES = 24; // more of them get a search field
 const reducedMotion = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
 
@@ -63,6 +64,11 @@ function signed(value, digits = 2) {
 
 const ACRONYMS = new Set("kld mse mae bce ssim dssim psnr elbo nll".split(" "));
 const criterionName = (name) => (ACRONYMS.has(name) ? name.toUpperCase() : name);
+// Characters that are not seen, or turn what follows around, are shown by their numbers.
+const visible = (text) =>
+  String(text)
+    .replace(/[\p{Cc}\p{Cf}\p{Co}\p{Cs}\u2028\u2029\u3164]/gu, (one) => `\\u${one.codePointAt(0).toString(16).padStart(4, "0")}`)
+    .slice(0, 80);
 const plural = (count, noun) => `${count.toLocaleString("en")} ${noun}${count === 1 ? "" : "s"}`;
 const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
 
@@ -150,7 +156,7 @@ function choice(legend, options, chosen, onChange) {
 class Requests {
   constructor(model, status) {
     this.model = model;
-    this.status = status; // {busy(kinds), error(text), late(isLate)}
+    this.status = status; // {asking(n), busy(kind, isBusy), error(text, kind), late(isLate)}
     this.slots = new Map(); // kind -> {flying, waiting}
     this.byId = new Map();
     // Several views of one widget get all answers: numbers and a name that others do not use.
@@ -189,6 +195,7 @@ class Requests {
     ];
     slot.flying = request;
     this.byId.set(request.id, request);
+    this.status.asking(this.byId.size);
     this.model.send({ id: request.id, kind: request.kind, client: this.client, ...request.body });
   }
 
@@ -203,6 +210,7 @@ class Requests {
       this.#launch(slot, slot.waiting);
       slot.waiting = null;
     } else this.status.busy(request.kind, false);
+    this.status.asking(this.byId.size);
     if (!this.byId.size) this.status.late(false);
     if (content.dropped || content.stale) return request.resolve(null);
     this.status.error(content.error ?? "", request.kind);
@@ -331,8 +339,8 @@ class Thumbnails {
 }
 
 function anchorText(explorer, index) {
-  const label = explorer.info.anchors?.labels?.[index];
-  return `anchor ${index}` + (label == null || label === "" ? "" : `, label ${label}`);
+  const label = explorer.labelOf(index);
+  return `anchor ${index}` + (label ? `, label ${label}` : "");
 }
 
 // A button with the picture of an anchor that starts from it.
@@ -378,6 +386,10 @@ class Explorer {
   groupOf(index) {
     const { plane, groups } = this.info;
     return plane ? (groups[plane.group[index]] ?? null) : null;
+  }
+
+  labelOf(index) {
+    return visible(this.info.anchors?.labels?.[index] ?? "");
   }
 
   // Replaces parts of the state, as one step of undo, and shows the picture.
@@ -580,7 +592,7 @@ function startPanel(explorer) {
         "div",
         { class: "px-strip", role: "group", "aria-label": `Representatives of ${group}`, "data-group": group },
         h("span", { class: "px-badge", title: GROUP_WORDS[group] ?? "" }, group),
-        h("div", {}, ...representatives[group].map((one) => anchorButton(explorer, one, { group }))),
+        h("div", {}, ...representatives[group].slice(0, MOST_OF_GROUP).map((one) => anchorButton(explorer, one, { group }))),
       ),
     );
   return h(
@@ -725,7 +737,7 @@ function polygon(ink, ...corners) {
 
 function planePanel(explorer) {
   const { plane, groups } = explorer.info;
-  const MARGIN = { left: 50, right: 12, top: 12, bottom: 40 };
+  const MARGIN = { left: 60, right: 12, top: 12, bottom: 40 };
   const TRAIL = 30; // places of the current code that stay visible
   const help = h(
     "p",
@@ -734,7 +746,8 @@ function planePanel(explorer) {
       "selects, B sets a corner of a rectangle and B again selects inside, Enter starts, Escape clears.",
   );
   const canvas = h("canvas", { class: "px-plane", tabindex: 0, role: "application", "aria-describedby": help.id });
-  canvas.setAttribute("aria-label", `Plane of anchors: ${plane.x_label} against ${plane.y_label}`);
+  const [xLabel, yLabel] = [plane.x_label, plane.y_label].map((text) => text.split(" ").map(criterionName).join(" "));
+  canvas.setAttribute("aria-label", `Plane of anchors: ${yLabel} against ${xLabel}`);
   const layer = document.createElement("canvas");
   const tip = h("div", { class: "px-tip", hidden: true });
   const spoken = h("p", { class: "px-hidden", "aria-live": "polite", "data-live": "anchor" });
@@ -814,11 +827,11 @@ function planePanel(explorer) {
     }
     ink.fillStyle = colours.ink;
     ink.textAlign = "center";
-    ink.fillText(plane.x_label, (left + right) / 2, height - 9);
+    ink.fillText(xLabel, (left + right) / 2, height - 9);
     ink.save();
     ink.translate(10, (top + bottom) / 2);
     ink.rotate(-Math.PI / 2);
-    ink.fillText(plane.y_label, 0, 0);
+    ink.fillText(yLabel, 0, 0);
     ink.restore();
     const radius = n < 500 ? 4 : n < 5000 ? 3 : 2;
     ink.globalAlpha = n < 500 ? 0.9 : n < 5000 ? 0.7 : 0.5;
@@ -835,6 +848,7 @@ function planePanel(explorer) {
     ink.lineWidth = 1.25;
     ink.setLineDash([5, 4]);
     const [x, y] = [scaleX.place(plane.thresholds[0]), scaleY.place(plane.thresholds[1])];
+    canvas.dataset.thresholds = `${x.toFixed(2)} ${y.toFixed(2)}`;
     if (Number.isFinite(plane.thresholds[0])) line(ink, x, top, x, bottom);
     if (Number.isFinite(plane.thresholds[1])) line(ink, left, y, right, y);
     ink.setLineDash([]);
@@ -1035,14 +1049,15 @@ function nearestPanel(explorer) {
   explorer.on("shown", (answer) => {
     if (!("nearest" in answer)) return;
     const near = answer.nearest;
-    const nodes = near.map(({ index, label, distance, image, text }, i) => {
+    const nodes = near.map(({ index, distance, image, text }, i) => {
       let picture = null;
       if (image?.buffer !== undefined) {
         picture = images[i] ??= h("img", { class: "px-thumb px-pixelated", alt: "" });
         showPng(picture, answer.buffers[image.buffer]);
       } else if (text != null) picture = h("span", { class: "px-words" }, text);
       const node = anchorButton(explorer, index, { picture, note: figure(distance, 2) });
-      if (label != null && label !== "") node.append(h("bdi", { "aria-hidden": "true" }, String(label)));
+      const label = explorer.labelOf(index);
+      if (label) node.append(h("bdi", { "aria-hidden": "true" }, label));
       return node;
     });
     list.replaceChildren(...nodes);
@@ -1603,6 +1618,7 @@ function render({ model, el }) {
     alert.hidden = !text;
   };
   const status = {
+    asking: (n) => root.toggleAttribute("data-asking", n > 0),
     busy(kind, isBusy) {
       if (isBusy) busy.add(kind);
       else busy.delete(kind);

@@ -51,7 +51,7 @@ function figure(value, digits = 3) {
   if (typeof value !== "number" || !Number.isFinite(value)) return "none";
   const size = Math.abs(value);
   const text =
-    size && (size < 1e-3 || size >= 1e6)
+    size && (size < 1e-4 || size >= 1e6)
       ? value.toExponential(digits - 1)
       : String(Number(value.toPrecision(digits)));
   return text.replace("-", "\u2212").replace("e+", "e");
@@ -67,7 +67,10 @@ const criterionName = (name) => (ACRONYMS.has(name) ? name.toUpperCase() : name)
 // Characters that are not seen, or turn what follows around, are shown by their numbers.
 const visible = (text) =>
   String(text)
-    .replace(/[\p{Cc}\p{Cf}\p{Co}\p{Cs}\u2028\u2029\u3164]/gu, (one) => `\\u${one.codePointAt(0).toString(16).padStart(4, "0")}`)
+    .replace(
+      /[\p{Cc}\p{Cf}\p{Co}\p{Cs}\u2028\u2029\u3164]/gu,
+      (one) => `\\u${one.codePointAt(0).toString(16).padStart(4, "0")}`,
+    )
     .slice(0, 80);
 const plural = (count, noun) => `${count.toLocaleString("en")} ${noun}${count === 1 ? "" : "s"}`;
 const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
@@ -111,7 +114,11 @@ function tabs(label, pages, onShow) {
   const list = h("div", { role: "tablist", "aria-label": label, class: "px-tabs" });
   const heads = pages.map(({ title, body }) => {
     const id = newId();
-    const head = h("button", { type: "button", role: "tab", id, "aria-controls": `${id}-page` }, title);
+    const head = h(
+      "button",
+      { type: "button", role: "tab", id, "aria-controls": `${id}-page` },
+      title,
+    );
     body.id = `${id}-page`;
     body.setAttribute("role", "tabpanel");
     body.setAttribute("aria-labelledby", id);
@@ -146,7 +153,12 @@ function choice(legend, options, chosen, onChange) {
     radio.addEventListener("change", () => onChange(value));
     return h("label", {}, radio, h("span", {}, text));
   });
-  return h("fieldset", { class: "px-choice" }, h("legend", { class: "px-hidden" }, legend), ...radios);
+  return h(
+    "fieldset",
+    { class: "px-choice" },
+    h("legend", { class: "px-hidden" }, legend),
+    ...radios,
+  );
 }
 
 // ---------------------------------------------------------------------- requests
@@ -160,7 +172,9 @@ class Requests {
     this.slots = new Map(); // kind -> {flying, waiting}
     this.byId = new Map();
     // Several views of one widget get all answers: numbers and a name that others do not use.
-    this.client = Array.from(crypto.getRandomValues(new Uint32Array(2)), (n) => n.toString(36)).join("");
+    this.client = Array.from(crypto.getRandomValues(new Uint32Array(2)), (n) =>
+      n.toString(36),
+    ).join("");
     this.lastId = Math.floor(Math.random() * 2 ** 20) * 2 ** 30;
     this.receive = (content, buffers) => this.#receive(content, buffers ?? []);
     model.on("msg:custom", this.receive);
@@ -247,7 +261,11 @@ function view(explorer, name) {
   }
   function show(answer, shown, text, before) {
     if (shown.image?.buffer !== undefined) showImage(answer.buffers[shown.image.buffer], text);
-    const words = shown.row ? rowTable(shown.row, before) : shown.text != null ? textView(shown) : null;
+    const words = shown.row
+      ? rowTable(shown.row, before)
+      : shown.text != null
+        ? textView(shown)
+        : null;
     more?.remove();
     if (words) root.append(words);
     more = words;
@@ -279,7 +297,10 @@ function textView({ text, tokens, continuation }) {
   }
   if (continuation) {
     const part = (title, words) => [h("dt", {}, title), h("dd", {}, words || "nothing")];
-    const parts = [...part("Its own end", continuation.own), ...part("The model goes on", continuation.model)];
+    const parts = [
+      ...part("Its own end", continuation.own),
+      ...part("The model goes on", continuation.model),
+    ];
     root.append(h("dl", { class: "px-ends" }, ...parts));
   }
   return root;
@@ -290,10 +311,22 @@ function rowTable(row, before) {
   const body = row.map(([column, value]) => {
     const was = old?.get(column);
     const isSame = was === undefined || was === value;
-    const change = Number(String(value).replaceAll(",", "")) - Number(String(was).replaceAll(",", ""));
-    const words = isSame ? "" : Number.isFinite(change) ? (change > 0 ? "+" : "") + figure(change) : "changed";
-    const extra = old ? [h("td", {}, was ?? ""), h("td", {}, value), h("td", {}, words)] : [h("td", {}, value)];
-    return h("tr", { class: isSame ? null : "px-changed" }, h("th", { scope: "row" }, column), ...extra);
+    const change =
+      Number(String(value).replaceAll(",", "")) - Number(String(was).replaceAll(",", ""));
+    const words = isSame
+      ? ""
+      : Number.isFinite(change)
+        ? (change > 0 ? "+" : "") + figure(change)
+        : "changed";
+    const extra = old
+      ? [h("td", {}, was ?? ""), h("td", {}, value), h("td", {}, words)]
+      : [h("td", {}, value)];
+    return h(
+      "tr",
+      { class: isSame ? null : "px-changed" },
+      h("th", { scope: "row" }, column),
+      ...extra,
+    );
   });
   const heads = old ? ["Column", "Before", "Now", "Change"] : ["Column", "Value"];
   return h(
@@ -327,7 +360,12 @@ class Thumbnails {
     const place = this.place(index);
     if (place < 0) return null;
     const { width, height, columns } = this.sprite;
-    const canvas = h("canvas", { class: "px-thumb px-pixelated", width, height, "aria-hidden": "true" });
+    const canvas = h("canvas", {
+      class: "px-thumb px-pixelated",
+      width,
+      height,
+      "aria-hidden": "true",
+    });
     const draw = () => {
       const [x, y] = [(place % columns) * width, Math.floor(place / columns) * height];
       canvas.getContext("2d").drawImage(this.sheet, x, y, width, height, 0, 0, width, height);
@@ -345,7 +383,8 @@ function anchorText(explorer, index) {
 
 // A button with the picture of an anchor that starts from it.
 function anchorButton(explorer, index, { group, picture, note } = {}) {
-  const shown = picture ?? explorer.thumbnails.canvas(index) ?? h("span", { class: "px-number" }, `#${index}`);
+  const shown =
+    picture ?? explorer.thumbnails.canvas(index) ?? h("span", { class: "px-number" }, `#${index}`);
   const name = group ?? explorer.groupOf(index);
   const text = [`Start from ${anchorText(explorer, index)}`, name, note].filter(Boolean).join(", ");
   const attributes = { class: "px-anchor", "data-group": name, "aria-label": text, title: text };
@@ -420,7 +459,12 @@ class Explorer {
   // Asks for the picture of the state, or, while something is dragged, of parts that replace its.
   async decode(isDragging = false, parts = {}) {
     const small = isDragging && Boolean(this.info.slow);
-    const answer = await this.ask("decode", { ...this.state, ...parts, small, model: this.modelIndex });
+    const answer = await this.ask("decode", {
+      ...this.state,
+      ...parts,
+      small,
+      model: this.modelIndex,
+    });
     if (!answer) return;
     this.answer = answer;
     this.fire("shown", answer);
@@ -480,8 +524,16 @@ function picturePanel(explorer) {
   const stage = h("div", { class: "px-stage", "data-mode": isPicture ? "side" : "one" });
   stage.append(before.figure, now.figure, difference.figure);
   const setMix = (share) => stage.style.setProperty("--mix", share);
-  const mixField = field("Before to now", range({ min: 0, max: 1, step: 0.01, value: 0.5 }, setMix), { hidden: true });
-  const modes = [["side", "Side by side"], ["overlay", "Overlay"], ["difference", "Difference"]];
+  const mixField = field(
+    "Before to now",
+    range({ min: 0, max: 1, step: 0.01, value: 0.5 }, setMix),
+    { hidden: true },
+  );
+  const modes = [
+    ["side", "Side by side"],
+    ["overlay", "Overlay"],
+    ["difference", "Difference"],
+  ];
   const mode = choice("How pictures are shown", modes, "side", (value) => {
     stage.dataset.mode = value;
     mixField.hidden = value !== "overlay";
@@ -501,12 +553,14 @@ function picturePanel(explorer) {
     if (!("change" in answer)) return;
     const words = answer.change > 0 ? `mean change ${figure(answer.change)}` : "nothing changed";
     now.caption.textContent = `Now: ${words}`;
-    difference.caption.textContent = `Difference: ${words}; red is more, blue less`;
+    difference.caption.textContent = "Difference: red is more, blue less";
   });
   return h(
     "section",
     { class: "px-pictures", "aria-label": "Picture" },
-    isPicture ? h("div", { class: "px-line" }, mode, mixField) : h("h2", {}, { text: "Text" }[kind] ?? "Row"),
+    isPicture
+      ? h("div", { class: "px-line" }, mode, mixField)
+      : h("h2", {}, { text: "Text" }[kind] ?? "Row"),
     stage,
   );
 }
@@ -531,10 +585,13 @@ function verdict(explorer) {
         ? `; keeps its group in ${Math.round(100 * firmness)} % of calibrations`
         : "";
       words.textContent = (GROUP_WORDS[group] ?? "") + firm;
-      if (last && last !== group) live.textContent = `Group ${group}, ${GROUP_WORDS[group] ?? ""}; was ${last}.`;
+      if (last && last !== group)
+        live.textContent = `Group ${group}, ${GROUP_WORDS[group] ?? ""}; was ${last}.`;
       last = group;
     }
-    list.replaceChildren(...criteria.map((one) => criterionRow(one, values[one.name], distances[one.name])));
+    list.replaceChildren(
+      ...criteria.map((one) => criterionRow(one, values[one.name], distances[one.name])),
+    );
   });
   return h("section", { class: "px-verdict", "aria-label": "Group" }, headline, list, live);
 }
@@ -547,7 +604,11 @@ function criterionRow({ name, threshold }, value, distance) {
     : Number.isFinite(distance)
       ? `${figure(Math.abs(distance))} ${isInside ? "inside" : "outside"} the threshold ${figure(threshold)}`
       : "no threshold";
-  const bar = h("span", { class: "px-bar", "aria-hidden": "true", "data-inside": String(isInside) });
+  const bar = h("span", {
+    class: "px-bar",
+    "aria-hidden": "true",
+    "data-inside": String(isInside),
+  });
   if (isKnown && threshold > 0 && value >= 0) {
     bar.style.setProperty("--at", `${clamp(50 * (value / threshold), 1, 99)}%`);
   } else bar.hidden = true;
@@ -555,7 +616,13 @@ function criterionRow({ name, threshold }, value, distance) {
     "div",
     {},
     h("dt", {}, criterionName(name)),
-    h("dd", {}, h("b", {}, isKnown ? figure(value) : "none"), bar, h("span", { class: "px-quiet" }, words)),
+    h(
+      "dd",
+      {},
+      h("b", {}, isKnown ? figure(value) : "none"),
+      bar,
+      h("span", { class: "px-quiet" }, words),
+    ),
   );
 }
 
@@ -572,16 +639,31 @@ function startPanel(explorer) {
   };
   seed.addEventListener("change", take);
   const most = (anchors?.n ?? 0) - 1;
-  const index = h("input", { type: "number", min: 0, max: most, step: 1, value: 0, class: "px-short" });
-  index.addEventListener("change", () => explorer.startFromAnchor(clamp(Math.floor(Number(index.value) || 0), 0, most)));
+  const index = h("input", {
+    type: "number",
+    min: 0,
+    max: most,
+    step: 1,
+    value: 0,
+    class: "px-short",
+  });
+  index.addEventListener("change", () =>
+    explorer.startFromAnchor(clamp(Math.floor(Number(index.value) || 0), 0, most)),
+  );
   const origin = h("p", { class: "px-origin" });
   explorer.on("origin", (answer) => {
     const isAnchor = answer.index !== undefined;
     if (isAnchor) index.value = answer.index;
-    const words = isAnchor ? `From ${anchorText(explorer, answer.index)}.` : `From seed ${answer.seed}.`;
+    const words = isAnchor
+      ? `From ${anchorText(explorer, answer.index)}.`
+      : `From seed ${answer.seed}.`;
     origin.replaceChildren(words);
     if (!isAnchor || answer.image?.buffer === undefined) return;
-    const img = h("img", { class: "px-thumb px-pixelated", alt: "The anchor itself", title: "The anchor itself" });
+    const img = h("img", {
+      class: "px-thumb px-pixelated",
+      alt: "The anchor itself",
+      title: "The anchor itself",
+    });
     showPng(img, answer.buffers[answer.image.buffer]);
     origin.prepend(img);
   });
@@ -590,9 +672,20 @@ function startPanel(explorer) {
     .map((group) =>
       h(
         "div",
-        { class: "px-strip", role: "group", "aria-label": `Representatives of ${group}`, "data-group": group },
+        {
+          class: "px-strip",
+          role: "group",
+          "aria-label": `Representatives of ${group}`,
+          "data-group": group,
+        },
         h("span", { class: "px-badge", title: GROUP_WORDS[group] ?? "" }, group),
-        h("div", {}, ...representatives[group].slice(0, MOST_OF_GROUP).map((one) => anchorButton(explorer, one, { group }))),
+        h(
+          "div",
+          {},
+          ...representatives[group]
+            .slice(0, MOST_OF_GROUP)
+            .map((one) => anchorButton(explorer, one, { group })),
+        ),
       ),
     );
   return h(
@@ -618,7 +711,11 @@ function slidersPanel(explorer) {
   const list = h("div", { class: "px-sliders" }, ...rows.map((row) => row.root));
   const some = axes.some((axis) => axis.shown);
   const hiddenCount = some ? axes.filter((axis) => !axis.shown).length : 0;
-  const search = h("input", { type: "search", placeholder: "Name of an axis", "aria-label": "Search axes" });
+  const search = h("input", {
+    type: "search",
+    placeholder: "Name of an axis",
+    "aria-label": "Search axes",
+  });
   const all = h("input", { type: "checkbox" });
   function filter() {
     const wanted = search.value.trim().toLowerCase();
@@ -636,7 +733,12 @@ function slidersPanel(explorer) {
   return h(
     "section",
     { class: "px-axes", "aria-label": "Axes" },
-    h("div", { class: "px-line" }, h("h2", {}, "Axes"), h("span", { class: "px-quiet" }, "the most visible first")),
+    h(
+      "div",
+      { class: "px-line" },
+      h("h2", {}, "Axes"),
+      h("span", { class: "px-quiet" }, "the most visible first"),
+    ),
     axes.length > FEW_AXES ? search : null,
     list,
     hiddenCount ? h("label", { class: "px-check" }, all, `Show all ${axes.length} axes`) : null,
@@ -646,9 +748,15 @@ function slidersPanel(explorer) {
 function sliderRow(explorer, axis, most) {
   const id = newId();
   const { index, label, source, min, max, step } = axis;
-  const input = range({ id, min, max, step, value: 0, "data-axis": index }, (amount) => set(amount, false));
+  const input = range({ id, min, max, step, value: 0, "data-axis": index }, (amount) =>
+    set(amount, false),
+  );
   const value = h("output", { for: id });
-  const reset = button("\u21ba", () => set(0, true), { class: "px-reset", "aria-label": `Reset ${label}`, title: "Reset" });
+  const reset = button("\u21ba", () => set(0, true), {
+    class: "px-reset",
+    "aria-label": `Reset ${label}`,
+    title: "Reset",
+  });
   const visible = h("span", { class: "px-visible", "aria-hidden": "true" });
   visible.title = `Mean change by one step: ${figure(axis.visible)}`;
   visible.style.setProperty("--share", `${Math.round(100 * ((axis.visible ?? 0) / most))}%`);
@@ -678,7 +786,11 @@ function sliderRow(explorer, axis, most) {
     show(amount);
   }
   sync();
-  return { root: h("div", { class: "px-slider" }, name, visible, reset, value, input), input, sync };
+  return {
+    root: h("div", { class: "px-slider" }, name, visible, reset, value, input),
+    input,
+    sync,
+  };
 }
 
 // ---------------------------------------------------------------------- PXGen's plane
@@ -725,9 +837,11 @@ function makeTicks(low, high, isLog) {
 
 const MARKS = {
   HIHE: (ink, x, y, r) => ink.arc(x, y, r, 0, 2 * Math.PI),
-  HILE: (ink, x, y, r) => polygon(ink, [x, y - 1.2 * r], [x + 1.1 * r, y + 0.9 * r], [x - 1.1 * r, y + 0.9 * r]),
+  HILE: (ink, x, y, r) =>
+    polygon(ink, [x, y - 1.2 * r], [x + 1.1 * r, y + 0.9 * r], [x - 1.1 * r, y + 0.9 * r]),
   LIHE: (ink, x, y, r) => ink.rect(x - 0.9 * r, y - 0.9 * r, 1.8 * r, 1.8 * r),
-  LILE: (ink, x, y, r) => polygon(ink, [x, y - 1.3 * r], [x + 1.3 * r, y], [x, y + 1.3 * r], [x - 1.3 * r, y]),
+  LILE: (ink, x, y, r) =>
+    polygon(ink, [x, y - 1.3 * r], [x + 1.3 * r, y], [x, y + 1.3 * r], [x - 1.3 * r, y]),
 };
 
 function polygon(ink, ...corners) {
@@ -745,19 +859,29 @@ function planePanel(explorer) {
     "Drag to select anchors, click to start from one. By keys: arrows move between anchors, Space " +
       "selects, B sets a corner of a rectangle and B again selects inside, Enter starts, Escape clears.",
   );
-  const canvas = h("canvas", { class: "px-plane", tabindex: 0, role: "application", "aria-describedby": help.id });
-  const [xLabel, yLabel] = [plane.x_label, plane.y_label].map((text) => text.split(" ").map(criterionName).join(" "));
+  const canvas = h("canvas", {
+    class: "px-plane",
+    tabindex: 0,
+    role: "application",
+    "aria-describedby": help.id,
+  });
+  const [xLabel, yLabel] = [plane.x_label, plane.y_label].map((text) =>
+    text.split(" ").map(criterionName).join(" "),
+  );
   canvas.setAttribute("aria-label", `Plane of anchors: ${yLabel} against ${xLabel}`);
   const layer = document.createElement("canvas");
   const tip = h("div", { class: "px-tip", hidden: true });
   const spoken = h("p", { class: "px-hidden", "aria-live": "polite", "data-live": "anchor" });
-  const count = h("p", { class: "px-selection" });
+  const count = h("p", { class: "px-selection px-quiet" });
   const legend = h("ul", { class: "px-legend" });
   const swatches = groups.map((group) => {
     const number = plane.group.reduce((sum, one) => sum + (groups[one] === group), 0);
     const swatch = h("span", { class: "px-swatch", "data-group": group, "data-shape": group });
-    const select = () => explorer.select([...plane.group.keys()].filter((i) => groups[plane.group[i]] === group));
-    const node = button("", select, { title: `Select the anchors of ${group}: ${GROUP_WORDS[group] ?? ""}` });
+    const select = () =>
+      explorer.select([...plane.group.keys()].filter((i) => groups[plane.group[i]] === group));
+    const node = button("", select, {
+      title: `Select the anchors of ${group}: ${GROUP_WORDS[group] ?? ""}`,
+    });
     node.append(swatch, `${group} ${number.toLocaleString("en")}`);
     legend.append(h("li", {}, node));
     return swatch;
@@ -778,8 +902,20 @@ function planePanel(explorer) {
     ratio = Math.min(2, window.devicePixelRatio || 1);
     [width, height] = [Math.round(box.width), Math.round(box.height)];
     for (const one of [canvas, layer]) [one.width, one.height] = [width * ratio, height * ratio];
-    scaleX = makeScale(plane.x, plane.thresholds[0], plane.log[0], MARGIN.left, width - MARGIN.right);
-    scaleY = makeScale(plane.y, plane.thresholds[1], plane.log[1], height - MARGIN.bottom, MARGIN.top);
+    scaleX = makeScale(
+      plane.x,
+      plane.thresholds[0],
+      plane.log[0],
+      MARGIN.left,
+      width - MARGIN.right,
+    );
+    scaleY = makeScale(
+      plane.y,
+      plane.thresholds[1],
+      plane.log[1],
+      height - MARGIN.bottom,
+      MARGIN.top,
+    );
     for (let i = 0; i < n; i++) {
       const isValid = Number.isFinite(plane.x[i]) && Number.isFinite(plane.y[i]);
       px[i] = isValid ? scaleX.place(plane.x[i]) : NaN;
@@ -807,7 +943,12 @@ function planePanel(explorer) {
     ink.setTransform(ratio, 0, 0, ratio, 0, 0);
     ink.fillStyle = colours.paper;
     ink.fillRect(0, 0, width, height);
-    const [left, right, top, bottom] = [MARGIN.left, width - MARGIN.right, MARGIN.top, height - MARGIN.bottom];
+    const [left, right, top, bottom] = [
+      MARGIN.left,
+      width - MARGIN.right,
+      MARGIN.top,
+      height - MARGIN.bottom,
+    ];
     ink.font = "11px system-ui, sans-serif";
     ink.strokeStyle = colours.line;
     ink.fillStyle = colours.quiet;
@@ -878,7 +1019,9 @@ function planePanel(explorer) {
     ink.strokeStyle = colours.ink;
     ink.lineWidth = 1.5;
     for (const i of explorer.selected) if (!Number.isNaN(px[i])) ring(px[i], py[i], 5.5);
-    const box = brush ?? (corner >= 0 && cursor >= 0 ? [px[corner], py[corner], px[cursor], py[cursor]] : null);
+    const box =
+      brush ??
+      (corner >= 0 && cursor >= 0 ? [px[corner], py[corner], px[cursor], py[cursor]] : null);
     if (box) {
       const [x0, y0, x1, y1] = box;
       ink.strokeStyle = ink.fillStyle = colours.accent;
@@ -906,7 +1049,10 @@ function planePanel(explorer) {
     ink.globalAlpha = 1;
     const [x, y] = places.at(-1);
     canvas.dataset.point = `${x.toFixed(1)} ${y.toFixed(1)}`;
-    for (const [colour, thickness] of [[colours.paper, 5], [colours.ink, 2.25]]) {
+    for (const [colour, thickness] of [
+      [colours.paper, 5],
+      [colours.ink, 2.25],
+    ]) {
       ink.strokeStyle = colour;
       ink.lineWidth = thickness;
       ink.beginPath();
@@ -929,8 +1075,15 @@ function planePanel(explorer) {
   }
 
   function inside([x0, y0, x1, y1]) {
-    const [left, right, top, bottom] = [Math.min(x0, x1), Math.max(x0, x1), Math.min(y0, y1), Math.max(y0, y1)];
-    return [...px.keys()].filter((i) => px[i] >= left && px[i] <= right && py[i] >= top && py[i] <= bottom);
+    const [left, right, top, bottom] = [
+      Math.min(x0, x1),
+      Math.max(x0, x1),
+      Math.min(y0, y1),
+      Math.max(y0, y1),
+    ];
+    return [...px.keys()].filter(
+      (i) => px[i] >= left && px[i] <= right && py[i] >= top && py[i] <= bottom,
+    );
   }
 
   // The next anchor in a direction: near, and not far off to the side.
@@ -952,7 +1105,9 @@ function planePanel(explorer) {
     tip.hidden = index < 0;
     if (index >= 0) {
       const text = `${anchorText(explorer, index)}, ${explorer.groupOf(index) ?? "no group"}`;
-      tip.replaceChildren(...[explorer.thumbnails.canvas(index), h("span", {}, text)].filter(Boolean));
+      tip.replaceChildren(
+        ...[explorer.thumbnails.canvas(index), h("span", {}, text)].filter(Boolean),
+      );
       const isRight = px[index] > width / 2;
       tip.style.left = isRight ? "auto" : `${px[index] + 14}px`;
       tip.style.right = isRight ? `${width - px[index] + 14}px` : "auto";
@@ -988,7 +1143,10 @@ function planePanel(explorer) {
     drag = brush = null;
     draw();
   });
-  canvas.addEventListener("pointerleave", () => drag ?? (document.activeElement !== canvas && point(-1)));
+  canvas.addEventListener(
+    "pointerleave",
+    () => drag ?? (document.activeElement !== canvas && point(-1)),
+  );
   canvas.addEventListener("blur", () => point(-1));
   const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
   canvas.addEventListener("keydown", (event) => {
@@ -1009,12 +1167,17 @@ function planePanel(explorer) {
     event.preventDefault();
   });
 
-  const clear = button("Clear", () => explorer.select([]), { "aria-label": "Clear the selection" });
+  const clear = button("Clear", () => explorer.select([]), {
+    class: "px-small",
+    "aria-label": "Clear the selection",
+  });
   explorer.on("selected", (answer) => {
     const counts = Object.entries(answer?.groups ?? {}).filter(([, number]) => number);
     const shares = counts.map(([group, number]) => `${number} ${group}`).join(", ");
     const total = explorer.selected.length;
-    count.textContent = total ? `${plural(total, "anchor")} selected${shares ? `: ${shares}` : ""}.` : "";
+    count.textContent = total
+      ? `${total.toLocaleString("en")} selected${shares ? `: ${shares}` : ""}`
+      : "";
     clear.hidden = !total;
     draw();
   });
@@ -1026,19 +1189,26 @@ function planePanel(explorer) {
     if (trail.length > TRAIL) trail.shift();
     draw();
   });
+  explorer.on("origin", () => (trail.length = 0));
   explorer.on("theme", () => width && drawAnchors());
   const observer = new ResizeObserver(resize);
   observer.observe(canvas);
   explorer.on("close", () => observer.disconnect());
   const box = h("div", { class: "px-plane-box" }, canvas, tip);
-  const status = h("div", { class: "px-line", "aria-live": "polite" }, h("h2", {}, "Plane"), count, clear);
+  const status = h(
+    "div",
+    { class: "px-line px-title", "aria-live": "polite" },
+    h("h2", {}, "Plane"),
+    count,
+    clear,
+  );
   return h(
     "section",
     { class: "px-plane-panel", "aria-label": "Plane of anchors" },
     status,
     box,
     legend,
-    help,
+    h("details", {}, h("summary", { class: "px-quiet" }, "Mouse and keys"), help),
     spoken,
   );
 }
@@ -1064,7 +1234,12 @@ function nearestPanel(explorer) {
     root.hidden = !near.length;
   });
   const title = h("h2", {}, "Nearest anchors");
-  const root = h("section", { class: "px-near", "aria-label": "Nearest anchors", hidden: true }, title, list);
+  const root = h(
+    "section",
+    { class: "px-near", "aria-label": "Nearest anchors", hidden: true },
+    title,
+    list,
+  );
   return root;
 }
 
@@ -1073,18 +1248,34 @@ function nearestPanel(explorer) {
 function paintPage(explorer) {
   const { paint, data } = explorer.info;
   const [rows, columns] = [data.height, data.width];
-  const canvas = h("canvas", { class: "px-brush px-pixelated", width: columns, height: rows, tabindex: 0, role: "application" });
+  const canvas = h("canvas", {
+    class: "px-brush px-pixelated",
+    width: columns,
+    height: rows,
+    tabindex: 0,
+    role: "application",
+  });
   canvas.setAttribute("aria-label", "Brush on the picture: arrow keys move it, Space paints");
   const ring = h("span", { class: "px-ring", "aria-hidden": "true" });
   const option = (value, text) => h("option", { value }, text);
-  const layers = paint.layers.map(({ name, units }, i) => option(i, `${name}, ${plural(units, "unit")}`));
+  const layers = paint.layers.map(({ name, units }, i) =>
+    option(i, `${name}, ${plural(units, "unit")}`),
+  );
   const layer = h("select", {}, ...layers);
   const concept = h("select", {});
   const units = h("input", { type: "text", inputmode: "numeric", spellcheck: "false" });
   const strength = range({ min: 0, max: 1, step: 0.05, value: 1 });
   const size = range({ min: 0.03, max: 0.5, step: 0.01, value: 0.14 }, () => draw());
   let value = "on";
-  const values = choice("What painting does to the units", [["on", "On"], ["off", "Off"]], value, (given) => (value = given));
+  const values = choice(
+    "What painting does to the units",
+    [
+      ["on", "On"],
+      ["off", "Off"],
+    ],
+    value,
+    (given) => (value = given),
+  );
   const said = h("p", { class: "px-quiet", "aria-live": "polite" });
   const list = h("ol", { class: "px-strokes" });
   let cells = null; // of the stroke that is being painted
@@ -1094,7 +1285,9 @@ function paintPage(explorer) {
   const chosenLayer = () => paint.layers[Number(layer.value) || 0];
   function fillConcepts() {
     const { concepts } = chosenLayer();
-    const options = concepts.map(({ name, units: own }, i) => option(i, `${name} (${plural(own.length, "unit")})`));
+    const options = concepts.map(({ name, units: own }, i) =>
+      option(i, `${name} (${plural(own.length, "unit")})`),
+    );
     concept.replaceChildren(...options, option("", "Units by number"));
     showUnits();
   }
@@ -1106,7 +1299,10 @@ function paintPage(explorer) {
   }
   function readUnits() {
     const most = chosenLayer().units;
-    const numbers = units.value.split(/[\s,;]+/).filter(Boolean).map(Number);
+    const numbers = units.value
+      .split(/[\s,;]+/)
+      .filter(Boolean)
+      .map(Number);
     const isAllowed = numbers.every((unit) => Number.isInteger(unit) && unit >= 0 && unit < most);
     return numbers.length && isAllowed ? [...new Set(numbers)] : null;
   }
@@ -1115,7 +1311,13 @@ function paintPage(explorer) {
   function stroke() {
     const hasPlace = chosenLayer().height != null;
     const mask = hasPlace ? { size: [rows, columns], cells: toBase64(cells) } : null;
-    return { layer: chosenLayer().name, units: readUnits(), mask, value, strength: Number(strength.value) };
+    return {
+      layer: chosenLayer().name,
+      units: readUnits(),
+      mask,
+      value,
+      strength: Number(strength.value),
+    };
   }
   // A stroke at full strength with the brush of the last one belongs to it: the union of both does
   // exactly what one after the other does, and messages stay short.
@@ -1123,7 +1325,8 @@ function paintPage(explorer) {
     const { strokes } = explorer.state;
     const before = strokes.at(-1);
     const settings = ({ mask, ...others }) => JSON.stringify(others);
-    if (!before || one.strength < 1 || !one.mask || settings(before) !== settings(one)) return [...strokes, one];
+    if (!before || one.strength < 1 || !one.mask || settings(before) !== settings(one))
+      return [...strokes, one];
     const union = fromBase64(before.mask.cells).map((cell, i) => cell | cells[i]);
     return [...strokes.slice(0, -1), { ...one, mask: { ...one.mask, cells: toBase64(union) } }];
   }
@@ -1144,9 +1347,19 @@ function paintPage(explorer) {
     const [x0, y0] = last ?? [x, y];
     const steps = Math.max(1, Math.ceil(Math.hypot((x - x0) * columns, (y - y0) * rows)));
     for (let k = 0; k <= steps; k++) {
-      const [cx, cy] = [(x0 + ((x - x0) * k) / steps) * columns, (y0 + ((y - y0) * k) / steps) * rows];
-      for (let row = Math.max(0, Math.floor(cy - radius)); row <= Math.min(rows - 1, cy + radius); row++) {
-        const [from, to] = [Math.max(0, Math.floor(cx - radius)), Math.min(columns - 1, cx + radius)];
+      const [cx, cy] = [
+        (x0 + ((x - x0) * k) / steps) * columns,
+        (y0 + ((y - y0) * k) / steps) * rows,
+      ];
+      for (
+        let row = Math.max(0, Math.floor(cy - radius));
+        row <= Math.min(rows - 1, cy + radius);
+        row++
+      ) {
+        const [from, to] = [
+          Math.max(0, Math.floor(cx - radius)),
+          Math.min(columns - 1, cx + radius),
+        ];
         for (let column = from; column <= to; column++) {
           const isInside = Math.hypot(column + 0.5 - cx, row + 0.5 - cy) <= radius;
           if (isInside) cells[row * columns + column] = 255;
@@ -1169,7 +1382,8 @@ function paintPage(explorer) {
   function draw() {
     const ink = canvas.getContext("2d");
     const image = ink.createImageData(columns, rows);
-    const tint = (mask, alpha) => mask.forEach((cell, i) => cell && image.data.set([204, 121, 167, alpha], 4 * i));
+    const tint = (mask, alpha) =>
+      mask.forEach((cell, i) => cell && image.data.set([204, 121, 167, alpha], 4 * i));
     for (const { mask } of explorer.state.strokes) if (mask) tint(fromBase64(mask.cells), 60);
     if (cells) tint(cells, 150);
     ink.putImageData(image, 0, 0);
@@ -1180,7 +1394,9 @@ function paintPage(explorer) {
 
   const at = (event) => {
     const box = canvas.getBoundingClientRect();
-    return [(event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height].map((x) => clamp(x, 0, 1));
+    return [(event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height].map(
+      (x) => clamp(x, 0, 1),
+    );
   };
   canvas.addEventListener("pointerdown", (event) => {
     if (!begin()) return;
@@ -1201,7 +1417,9 @@ function paintPage(explorer) {
     explorer.decode();
   });
   canvas.addEventListener("keydown", (event) => {
-    const move = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
+    const move = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[
+      event.key
+    ];
     if (move) {
       const far = event.shiftKey ? 0.15 : 0.04;
       cursor = cursor.map((place, i) => clamp(place + far * move[i], 0, 1));
@@ -1221,9 +1439,16 @@ function paintPage(explorer) {
   explorer.on("state", () => {
     const { strokes } = explorer.state;
     const items = strokes.map(({ units: own, value: what, strength: share }, i) => {
-      const text = `${plural(own.length, "unit")} ${what}` + (share < 1 ? `, ${Math.round(100 * share)} %` : "");
+      const text =
+        `${plural(own.length, "unit")} ${what}` +
+        (share < 1 ? `, ${Math.round(100 * share)} %` : "");
       const remove = () => explorer.change({ strokes: strokes.filter((_, k) => k !== i) });
-      return h("li", {}, text, button("\u00d7", remove, { "aria-label": `Remove stroke ${i + 1}: ${text}` }));
+      return h(
+        "li",
+        {},
+        text,
+        button("\u00d7", remove, { "aria-label": `Remove stroke ${i + 1}: ${text}` }),
+      );
     });
     list.replaceChildren(...items);
     clear.hidden = !strokes.length;
@@ -1262,10 +1487,23 @@ function paintPage(explorer) {
 function walkPage(explorer) {
   const { anchors } = explorer.info;
   const most = (anchors?.n ?? 1) - 1;
-  const start = h("select", {}, h("option", { value: "code" }, "The current picture"), h("option", { value: "anchor" }, "An anchor"));
-  const number = (value) => h("input", { type: "number", min: 0, max: most, step: 1, value, class: "px-short" });
+  const start = h(
+    "select",
+    {},
+    h("option", { value: "code" }, "The current picture"),
+    h("option", { value: "anchor" }, "An anchor"),
+  );
+  const number = (value) =>
+    h("input", { type: "number", min: 0, max: most, step: 1, value, class: "px-short" });
   const [from, to] = [number(0), number(Math.min(1, most))];
-  const steps = h("input", { type: "number", min: 2, max: 64, step: 1, value: 9, class: "px-short" });
+  const steps = h("input", {
+    type: "number",
+    min: 2,
+    max: 64,
+    step: 1,
+    value: 9,
+    class: "px-short",
+  });
   const fromField = field("From anchor", from, { hidden: true });
   start.addEventListener("change", () => (fromField.hidden = start.value === "code"));
   explorer.on("selected", () => {
@@ -1276,19 +1514,30 @@ function walkPage(explorer) {
   });
   const shown = view(explorer, "Walk");
   const strip = h("div", { class: "px-film", "aria-hidden": "true" });
-  const place = range({ min: 0, max: 0, step: 1, value: 0, "aria-label": "Step of the walk" }, (step) => {
-    stop();
-    show(step);
-  });
+  const place = range(
+    { min: 0, max: 0, step: 1, value: 0, "aria-label": "Step of the walk" },
+    (step) => {
+      stop();
+      show(step);
+    },
+  );
   const words = h("output", { class: "px-quiet" });
   let walk = null;
   let timer = 0;
   function show(i) {
     setRange(place, i);
-    shown.show(walk, asShown(walk.frames[i]), `Step ${i + 1} of the walk, group ${walk.groups?.[i] ?? "unknown"}`);
+    shown.show(
+      walk,
+      asShown(walk.frames[i]),
+      `Step ${i + 1} of the walk, group ${walk.groups?.[i] ?? "unknown"}`,
+    );
     [...strip.children].forEach((frame, k) => frame.toggleAttribute("data-current", k === i));
-    const values = Object.entries(walk.values?.[i] ?? {}).map(([name, value]) => `${criterionName(name)} ${figure(value)}`);
-    words.textContent = [`Step ${i + 1} of ${walk.frames.length}`, walk.groups?.[i], ...values].filter(Boolean).join(" \u00b7 ");
+    const values = Object.entries(walk.values?.[i] ?? {}).map(
+      ([name, value]) => `${criterionName(name)} ${figure(value)}`,
+    );
+    words.textContent = [`Step ${i + 1} of ${walk.frames.length}`, walk.groups?.[i], ...values]
+      .filter(Boolean)
+      .join(" \u00b7 ");
   }
   function stop() {
     clearInterval(timer);
@@ -1310,13 +1559,21 @@ function walkPage(explorer) {
     stop();
     const end = (control) => Math.floor(Number(control.value) || 0);
     const z = explorer.code;
-    const body = { from: start.value === "code" ? z : end(from), to: end(to), steps: clamp(end(steps), 2, 64) };
+    const body = {
+      from: start.value === "code" ? z : end(from),
+      to: end(to),
+      steps: clamp(end(steps), 2, 64),
+    };
     const answer = await explorer.ask("walk", body);
     if (!answer) return;
     walk = answer;
     const frames = walk.frames.map((frame, i) => {
       if (frame?.buffer === undefined) return h("span", {});
-      const img = h("img", { class: "px-thumb px-pixelated", alt: "", "data-group": walk.groups?.[i] });
+      const img = h("img", {
+        class: "px-thumb px-pixelated",
+        alt: "",
+        "data-group": walk.groups?.[i],
+      });
       showPng(img, walk.buffers[frame.buffer]);
       return img;
     });
@@ -1329,45 +1586,89 @@ function walkPage(explorer) {
   }
   explorer.on("tool", stop);
   explorer.on("close", stop);
-  const take = () => explorer.change({ z: walk.codes[Number(place.value)], amounts: {}, strokes: [] });
+  const take = () =>
+    explorer.change({ z: walk.codes[Number(place.value)], amounts: {}, strokes: [] });
   const steer = h("div", { class: "px-line" }, play, place, button("Start from here", take));
-  const result = h("div", { class: "px-walk", hidden: true }, shown.root, h("div", {}, strip, steer, words));
+  const result = h(
+    "div",
+    { class: "px-walk", hidden: true },
+    shown.root,
+    h("div", {}, strip, steer, words),
+  );
   return h(
     "div",
     { class: "px-page" },
-    h("div", { class: "px-line" }, field("Start", start), fromField, field("To anchor", to), field("Steps", steps), button("Walk", begin)),
-    h("p", { class: "px-quiet" }, "With two anchors selected in the plane, the walk goes from one to the other."),
+    h(
+      "div",
+      { class: "px-line" },
+      field("Start", start),
+      fromField,
+      field("To anchor", to),
+      field("Steps", steps),
+      button("Walk", begin),
+    ),
+    h(
+      "p",
+      { class: "px-quiet" },
+      "With two anchors selected in the plane, the walk goes from one to the other.",
+    ),
     result,
   );
 }
 
 function comparePage(explorer) {
   const cards = h("div", { class: "px-cards" });
+  const about = h("p", { class: "px-quiet" });
   let isOpen = false;
-  let anchor = null; // compared as it is, as long as no slider moved
+  let origin = {};
   async function refresh() {
     if (!isOpen) return;
-    const z = explorer.code;
-    const answer = await explorer.ask("compare", anchor === null ? { z } : { anchor });
+    const { z, amounts, strokes } = explorer.state;
+    const isAnchor =
+      origin.index !== undefined &&
+      String(origin.z) === String(z) &&
+      !Object.keys(amounts).length &&
+      !strokes.length;
+    const answer = await explorer.ask(
+      "compare",
+      isAnchor ? { anchor: origin.index } : { z: explorer.code },
+    );
     if (!answer) return;
     const nodes = answer.models.map(({ name, group, values, error, ...shows }) => {
       const shown = view(explorer, name);
       if (error) shown.show(answer, { text: error });
       else shown.show(answer, shows, `What ${name} makes, group ${group ?? "unknown"}`);
-      const list = Object.entries(values ?? {}).map(([criterion, value]) => `${criterionName(criterion)} ${figure(value)}`);
+      const list = Object.entries(values ?? {}).map(
+        ([criterion, value]) => `${criterionName(criterion)} ${figure(value)}`,
+      );
       const badge = group ? h("span", { class: "px-badge", "data-group": group }, group) : null;
-      return h("figure", {}, shown.root, h("figcaption", {}, h("b", {}, name), " ", badge, h("span", { class: "px-quiet" }, list.join(" \u00b7 "))));
+      return h(
+        "figure",
+        {},
+        shown.root,
+        h(
+          "figcaption",
+          {},
+          h("b", {}, name),
+          " ",
+          badge,
+          h("span", { class: "px-quiet" }, list.join(" \u00b7 ")),
+        ),
+      );
     });
+    const same = isAnchor
+      ? `What becomes of ${anchorText(explorer, origin.index)}`
+      : "The same code";
+    about.textContent = `${same}, in every model.`;
     cards.replaceChildren(...nodes);
   }
-  explorer.on("origin", ({ index }) => (anchor = index ?? null));
-  explorer.on("state", () => (anchor = null));
+  explorer.on("origin", (answer) => (origin = answer));
   explorer.on("shown", refresh);
   explorer.on("tool", (name) => {
     isOpen = name === "compare";
     refresh();
   });
-  return h("div", { class: "px-page" }, h("p", { class: "px-quiet" }, "The same code in every model."), cards);
+  return h("div", { class: "px-page" }, about, cards);
 }
 
 // ---------------------------------------------------------------------- the reconstruction task
@@ -1377,7 +1678,13 @@ function taskPage(explorer) {
   const SKIP_AFTER = 30_000; // milliseconds, where the task does not say itself when to allow it
   const [target, now] = [view(explorer, "Target"), view(explorer, "Your picture")];
   const question = h("h2", {});
-  const bar = h("div", { class: "px-agreement", role: "meter", "aria-label": "Agreement with the target", "aria-valuemin": 0, "aria-valuemax": 1 });
+  const bar = h("div", {
+    class: "px-agreement",
+    role: "meter",
+    "aria-label": "Agreement with the target",
+    "aria-valuemin": 0,
+    "aria-valuemax": 1,
+  });
   const words = h("p", {});
   const live = h("p", { class: "px-hidden", "aria-live": "polite", "data-live": "task" });
   const list = h("div", { class: "px-sliders" });
@@ -1400,7 +1707,9 @@ function taskPage(explorer) {
     bar.setAttribute("aria-valuenow", (agreement ?? 0).toFixed(2));
     bar.setAttribute("aria-valuetext", `${percent(agreement)}, goal ${percent(goal)}`);
     const result = task.solved ? "Solved. " : isOver ? "Skipped. " : "";
-    words.textContent = `${result}Agreement ${percent(agreement)}, goal ${percent(goal)}.` + (task.done && isOver ? " This was the last question: thank you." : "");
+    words.textContent =
+      `${result}Agreement ${percent(agreement)}, goal ${percent(goal)}.` +
+      (task.done && isOver ? " This was the last question: thank you." : "");
     if (isOver) live.textContent = words.textContent;
     next.hidden = !isOver || task.done === true;
     skip.hidden = isOver;
@@ -1412,7 +1721,9 @@ function taskPage(explorer) {
     begun = performance.now();
     const { positions, low, high, labels = [] } = task;
     inputs = (positions ?? []).map((position, i) => {
-      const input = range({ min: low[i], max: high[i], step: "any", value: position }, () => step(i));
+      const input = range({ min: low[i], max: high[i], step: "any", value: position }, () =>
+        step(i),
+      );
       input.addEventListener("keydown", (event) => nudge(event, input, i));
       return input;
     });
@@ -1439,7 +1750,8 @@ function taskPage(explorer) {
     intro.hidden = true;
     running.hidden = false;
     show(answer);
-    if (!inputs.length && answer.z?.length) await explorer.change({ z: answer.z.flat(Infinity), amounts: {}, strokes: [] });
+    if (!inputs.length && answer.z?.length)
+      await explorer.change({ z: answer.z.flat(Infinity), amounts: {}, strokes: [] });
   }
   function allowSkip() {
     skip.disabled = !(task?.may_skip || performance.now() - begun > SKIP_AFTER);
@@ -1454,13 +1766,32 @@ function taskPage(explorer) {
   const intro = h(
     "div",
     { class: "px-consent" },
-    h("p", {}, "Move the sliders until the picture is like the target. A question may be skipped after 30 seconds."),
+    h(
+      "p",
+      {},
+      "Move the sliders until the picture is like the target. A question may be skipped after 30 seconds.",
+    ),
     h("p", { class: "px-quiet" }, consent),
     button("I agree: start", () => open("task_start"), { class: "px-primary" }),
   );
   const ownPicture = h("figure", {}, now.root, h("figcaption", {}, "Your picture"));
-  const pictures = h("div", { class: "px-stage", "data-mode": "side" }, h("figure", {}, target.root, h("figcaption", {}, "Target")), ownPicture);
-  const running = h("div", { class: "px-task", hidden: true }, question, pictures, bar, words, list, h("div", { class: "px-line" }, skip, next), live);
+  const pictures = h(
+    "div",
+    { class: "px-stage", "data-mode": "side" },
+    h("figure", {}, target.root, h("figcaption", {}, "Target")),
+    ownPicture,
+  );
+  const running = h(
+    "div",
+    { class: "px-task", hidden: true },
+    question,
+    pictures,
+    bar,
+    words,
+    list,
+    h("div", { class: "px-line" }, skip, next),
+    live,
+  );
   const timer = setInterval(allowSkip, 1000);
   explorer.on("close", () => clearInterval(timer));
   return h("div", { class: "px-page" }, intro, running);
@@ -1471,7 +1802,11 @@ function taskPage(explorer) {
 function toolbar(explorer) {
   const { info } = explorer;
   const said = h("span", { class: "px-quiet", role: "status" });
-  const text = h("textarea", { rows: 8, spellcheck: "false", "aria-label": "Text to copy, or a state to restore" });
+  const text = h("textarea", {
+    rows: 5,
+    spellcheck: "false",
+    "aria-label": "Text to copy, or a state to restore",
+  });
   const restore = button("Restore this state", async () => {
     let state;
     try {
@@ -1486,7 +1821,17 @@ function toolbar(explorer) {
     await explorer.change({ z, amounts, strokes });
     tell("State restored.");
   });
-  const box = h("div", { class: "px-output", hidden: true }, text, h("div", { class: "px-line" }, restore, button("Close", () => (box.hidden = true))));
+  const box = h(
+    "div",
+    { class: "px-output", hidden: true },
+    text,
+    h(
+      "div",
+      { class: "px-line" },
+      restore,
+      button("Close", () => (box.hidden = true)),
+    ),
+  );
   let timer = 0;
   function tell(words) {
     said.textContent = words;
@@ -1515,7 +1860,11 @@ function toolbar(explorer) {
   }
   async function copyState() {
     const answer = await explorer.ask("state");
-    if (answer) await copy(typeof answer.state === "string" ? answer.state : JSON.stringify(answer.state, null, 1), "State");
+    if (answer)
+      await copy(
+        typeof answer.state === "string" ? answer.state : JSON.stringify(answer.state, null, 1),
+        "State",
+      );
   }
   async function savePage() {
     const axes = info.axes.filter((axis) => axis.shown).map((axis) => axis.index);
@@ -1528,8 +1877,10 @@ function toolbar(explorer) {
   const reset = button("Reset all", () => explorer.change({ amounts: {}, strokes: [] }));
   explorer.on("history", () => (undo.disabled = explorer.history.length < 2));
   explorer.root.addEventListener("keydown", (event) => {
-    const isUndo = (event.ctrlKey || event.metaKey) && !event.shiftKey && event.key.toLowerCase() === "z";
-    if (!isUndo || event.target.matches("textarea, input:not([type=range]):not([type=radio])")) return;
+    const isUndo =
+      (event.ctrlKey || event.metaKey) && !event.shiftKey && event.key.toLowerCase() === "z";
+    if (!isUndo || event.target.matches("textarea, input:not([type=range]):not([type=radio])"))
+      return;
     event.preventDefault();
     event.stopPropagation();
     explorer.undo();
@@ -1578,7 +1929,8 @@ function toolPages(explorer) {
   if (has("paint") && paint?.layers.length && data.kind === "image") {
     pages.push({ name: "paint", title: "Paint", body: paintPage(explorer) });
   }
-  if (has("walk") && anchors?.n > 1) pages.push({ name: "walk", title: "Walk", body: walkPage(explorer) });
+  if (has("walk") && anchors?.n > 1)
+    pages.push({ name: "walk", title: "Walk", body: walkPage(explorer) });
   if (has("compare") && models.length > 1) {
     pages.push({ name: "compare", title: "Two models", body: comparePage(explorer) });
   }
@@ -1596,7 +1948,14 @@ function layout(explorer) {
   const pages = toolPages(explorer);
   if (pages.length) {
     const { list, show } = tabs("Tools", pages, (name) => explorer.fire("tool", name));
-    parts.push(h("section", { class: "px-tools", "aria-label": "Tools" }, list, ...pages.map(({ body }) => body)));
+    parts.push(
+      h(
+        "section",
+        { class: "px-tools", "aria-label": "Tools" },
+        list,
+        ...pages.map(({ body }) => body),
+      ),
+    );
     show(0);
   }
   const right = h("div", { class: "px-column px-evidence" });
@@ -1607,7 +1966,11 @@ function layout(explorer) {
 
 function render({ model, el }) {
   const alert = h("div", { class: "px-alert", role: "alert", hidden: true });
-  const main = h("div", { class: "px-main", "aria-busy": "true" }, h("p", { class: "px-quiet" }, "The model is opening."));
+  const main = h(
+    "div",
+    { class: "px-main", "aria-busy": "true" },
+    h("p", { class: "px-quiet" }, "The model is opening."),
+  );
   const root = h("div", { class: "px-explorer" }, alert, main);
   el.replaceChildren(root);
   const explorer = new Explorer(model, root);
@@ -1635,7 +1998,10 @@ function render({ model, el }) {
         explorer.requests.forget();
         explorer.info ? explorer.decode() : open();
       });
-      return say("No answer for 30 seconds: the model is slow, or its Python process has ended. ", again);
+      return say(
+        "No answer for 30 seconds: the model is slow, or its Python process has ended. ",
+        again,
+      );
     },
   };
   explorer.requests = new Requests(model, status);
@@ -1672,7 +2038,11 @@ function render({ model, el }) {
     explorer.selected = [...selected];
     explorer.fire("selected", null);
   };
-  const followed = { "change:theme": followTheme, "change:code": followCode, "change:selected": followSelected };
+  const followed = {
+    "change:theme": followTheme,
+    "change:code": followCode,
+    "change:selected": followSelected,
+  };
   for (const [name, listener] of Object.entries(followed)) model.on(name, listener);
   const dark = matchMedia("(prefers-color-scheme: dark)");
   dark.addEventListener("change", followTheme);

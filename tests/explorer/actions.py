@@ -12,7 +12,7 @@ from PIL import Image
 
 from tests.audit.browser import Browser
 
-NOW = '[data-part="now"] .px-view'
+BRUSH = "canvas.px-brush"
 KEYS = {
     "ArrowLeft": 37, "ArrowUp": 38, "ArrowRight": 39, "ArrowDown": 40, "Home": 36, "End": 35,
     " ": 32, "Enter": 13, "Escape": 27, "Tab": 9, "b": 66, "z": 90,

@@ -20,7 +20,7 @@ from pxgen_plugins.thresholds import Quantile
 from tests.audit.browser import Browser, find
 from tests.audit.reported import PAYLOADS
 from tests.explorer.actions import (
-    NOW,
+    BRUSH,
     box,
     centre,
     click,
@@ -39,7 +39,6 @@ from tests.explorer.mock import GROUPS, Ellipses, Mock
 pytestmark = pytest.mark.skipif(find() is None, reason="no Chromium is installed")
 
 CTRL, SHIFT = 2, 8
-BRUSH = "canvas.px-brush"
 PLANE = "canvas.px-plane"
 
 

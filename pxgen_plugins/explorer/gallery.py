@@ -152,6 +152,6 @@ class Gallery:
         if own is not None:
             return own(x).float().flatten(1).cpu()
         if view.kind == "image" and x.ndim == 4 and max(x.shape[2:]) > _SIDE:
-            size = [min(_SIDE, side) for side in x.shape[2:]]
-            x = F.adaptive_avg_pool2d(x.float(), size)
+            height, width = (min(_SIDE, side) for side in x.shape[2:])
+            x = F.adaptive_avg_pool2d(x.float(), (height, width))
         return x.float().flatten(1).cpu()

@@ -7,7 +7,7 @@ import binascii
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal, Union, get_args
+from typing import Annotated, Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -281,10 +281,10 @@ class TaskSkip(_Message):
     kind: Literal["task_skip"]
 
 
-Message = Union[
-    Open, Decode, Python, Anchor, Sample, Walk, Compare, Select, Undo, Reset, GetState, Restore,
-    SavePage, TaskStart, TaskStep, TaskSkip,
-]  # fmt: skip
+Message = (
+    Open | Decode | Python | Anchor | Sample | Walk | Compare | Select | Undo | Reset | GetState
+    | Restore | SavePage | TaskStart | TaskStep | TaskSkip
+)  # fmt: skip
 _BY_KIND: dict[str, type[Any]] = {
     get_args(one.model_fields["kind"].annotation)[0]: one for one in get_args(Message)
 }

@@ -51,9 +51,8 @@ def saved_page(scene: Scene, place: Place, axes: Sequence[int] | None, title: st
         code = scene.first.some_codes(1)
         place = Place(() if code is None else tuple(code.flatten().tolist()))
     parts = [_about(scene)]
-    for index in chosen if place.z else []:
-        parts.append(_strip(scene, place, index))
     if place.z:
+        parts += [_strip(scene, place, index) for index in chosen]
         parts.append(f"<p>The middle of each strip: <code>{_python(scene, place)}</code></p>")
     meta = f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
     page = html_page(escape(title, 200), "".join(parts), _STYLE)

@@ -17,6 +17,7 @@ from pxgen_plugins.explorer.placement import EMPTY, Placement
 from pxgen_plugins.explorer.python_line import line_of_code, line_of_sample, line_of_text
 from pxgen_plugins.explorer.sliders import axes_from, moved, sliders
 from pxgen_plugins.explorer.subject import Subject, subjects
+from pxgen_plugins.explorer.walk import between
 from pxgen_plugins.groups import GROUPS
 from pxgen_plugins.result import Result
 from pxgen_plugins.utils.errors import CapabilityError, ParameterError, PXGenError, short_repr
@@ -55,6 +56,7 @@ class Scene:
         self._others: dict[int, Gallery] = {}  # the anchors as the other models take them
         self._X, self._labels = X, labels
         self._before: tuple[Any, Tensor, bytes | None] | None = None
+        self._without_code: dict[int, dict[str, Any]] = {}  # what a model without codes showed
 
     @property
     def first(self) -> Subject:
@@ -97,7 +99,7 @@ class Scene:
                 "thumbnails": None if gallery is None else gallery.thumbnails(chosen),
             },
             "paint": None if self.painter is None else self.painter.describe(),
-            "slow": first.slow,
+            "slow": first.slow or (placement is not None and placement.costly),
         }
 
     def code(self, place: Place) -> Tensor:
@@ -137,13 +139,22 @@ class Scene:
             small: The picture alone, of low resolution.
         """
         start = time.perf_counter()
-        subject, x = self.subject(place.model), self.instance(place)
+        subject = self.subject(place.model)
+        if not subject.size and not place.z:
+            return {**self._last(place.model), "seconds": time.perf_counter() - start}
+        x = self.instance(place)
         shown = subject.view.show(x, small=small)
         if not small:
             shown |= self._change(place, x)
             shown |= self.knowledge(x, place.model)
             shown["python"] = self.python(place)
         return {**shown, "seconds": time.perf_counter() - start}
+
+    def _last(self, model: int) -> dict[str, Any]:
+        """Return the instance that was shown last of a model that decodes no codes."""
+        if model not in self._without_code:
+            self.anchor(0, model) if self.gallery is not None else self.sample(0, model)
+        return self._without_code[model]
 
     def _change(self, place: Place, x: Tensor) -> dict[str, Any]:
         """Return how a picture differs from that of the code alone."""
@@ -205,9 +216,10 @@ class Scene:
         }
         if not subject.size:
             answer |= self.knowledge(x, model)
-            text = answer.get("text")
+            text, name = answer.get("text"), self.variable(model)
             named = text is not None and hasattr(subject.model, "rows")
-            answer["python"] = line_of_text(self.variable(model), text) if named else None
+            answer["python"] = line_of_text(name, str(text)) if named else None
+            self._without_code[model] = answer
         return answer
 
     def sample(self, seed: int, model: int = 0) -> dict[str, Any]:
@@ -218,7 +230,8 @@ class Scene:
         x = subject.sample(seed)
         line = line_of_sample(self.variable(model), seed)
         shown = {**subject.view.show(x), **self.knowledge(x, model), "python": line}
-        return {"z": [], "seed": seed, **shown}
+        self._without_code[model] = answer = {"z": [], "seed": seed, **shown}
+        return answer
 
     def walk(self, start: Any, end: Any, steps: int) -> dict[str, Any]:
         """Return the pictures at equal steps from one code, or anchor, to another.
@@ -230,7 +243,7 @@ class Scene:
         ends = [self._end(one, name) for one, name in ((start, "from"), (end, "to"))]
         frames, groups, values, codes = [], [], [], []
         for at in torch.linspace(0.0, 1.0, steps).tolist():
-            z = _between(ends[0], ends[1], at, keep_for(None, subject.model) == "shell")
+            z = between(ends[0], ends[1], at, keep_for(None, subject.model) == "shell")
             x = subject.decode(z)
             shown = subject.view.show(x)
             placement = self.placements.get(0)
@@ -310,22 +323,6 @@ def _placements(explainer: Any, models: Sequence[Subject]) -> dict[int, Placemen
             got = f"a PXGen of another {type(one.predictor).__name__}"
             raise ParameterError("explainer", "of the model that is explored", got, hint)
     return placements
-
-
-def _between(start: Tensor, end: Tensor, at: float, sphere: bool) -> Tensor:
-    """Return the code at a share of the way."""
-    if at in (0.0, 1.0):
-        return start if at == 0.0 else end
-    straight = (1.0 - at) * start + at * end
-    lengths = start.norm(), end.norm()
-    if not sphere or min(float(length) for length in lengths) == 0.0:
-        return straight
-    one, other = (z / length for z, length in zip((start, end), lengths, strict=True))
-    angle = torch.arccos((one * other).sum().clamp(-1.0, 1.0))
-    if float(angle) < 1e-4 or float(angle) > 3.1415:  # no turn, or no single one
-        return straight
-    turned = (torch.sin((1.0 - at) * angle) * one + torch.sin(at * angle) * other) / angle.sin()
-    return turned * ((1.0 - at) * lengths[0] + at * lengths[1])
 
 
 def _glance(shown: Mapping[str, Any] | None) -> Any:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import hmac
 import json
 import secrets
+import socket
 import threading
 import webbrowser
+from contextlib import suppress
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
@@ -24,7 +26,10 @@ __all__ = ["Server", "serve"]
 _HOST = "127.0.0.1"
 _BODY = 2**20  # bytes of a message
 _SECONDS = 30.0  # that a connection may stay silent
+_LINGER = 0.5  # that a refused body is still read
 _TOKEN = 32  # bytes
+_PATIENCE = 2.0  # seconds that stopping waits for an answer that is being made
+_NAME = "pxgen-explorer"  # of threads
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src data: blob:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -38,9 +43,8 @@ _HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
-_PAGE = {"/": ("page.html", "text/html; charset=utf-8")}
 _STATIC = {
-    **_PAGE,
+    "/": ("page.html", "text/html; charset=utf-8"),
     "/explorer.js": ("explorer.js", "text/javascript; charset=utf-8"),
     "/explorer.css": ("explorer.css", "text/css; charset=utf-8"),
     "/page.js": ("page.js", "text/javascript; charset=utf-8"),
@@ -78,7 +82,7 @@ class Server:
         self.port = int(self._http.server_address[1])
         self._thread = threading.Thread(
             target=self._http.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True,
-            name="pxgen-explorer",
+            name=_NAME,
         )  # fmt: skip
         self._thread.start()
 
@@ -116,10 +120,10 @@ class Server:
 
 @caller("serve")
 def serve(
-    model: Any,
+    model: Any = None,
     X: Any = None,
-    explainer: Any = None,
     axes: Any = None,
+    explainer: Any = None,
     *,
     port: int = 0,
     open_browser: bool = True,
@@ -130,8 +134,8 @@ def serve(
     Args:
         model: A model, several by name, or a :class:`~pxgen_plugins.explorer.Session`.
         X: Anchors; see :class:`~pxgen_plugins.explorer.Session`, as for those that follow.
-        explainer: A fitted PXGen, or several by name.
         axes: What sliders move.
+        explainer: A fitted PXGen, or several by name.
         port: Where to listen; 0 takes a free port.
         open_browser: Open the page in the browser.
         options: ``labels``, ``units``, ``task``, ``tools``, ``title``, ``theme``.
@@ -150,13 +154,7 @@ def serve(
     """
     port = validation.integer(port, "port", minimum=0, maximum=65_535)
     validation.boolean(open_browser, "open_browser")
-    if isinstance(model, Session):
-        if X is not None or explainer is not None or axes is not None or options:
-            hint = "Give them to the Session."
-            raise ParameterError("model", "a model, to be given with X", "a Session", hint)
-        session = model
-    else:
-        session = Session(model, X, explainer, axes, **options)
+    session = Session.of(model, X, axes, explainer, options)
     server = Server(session, port)
     if open_browser:
         webbrowser.open(server.url)
@@ -164,8 +162,8 @@ def serve(
 
 
 class _Http(ThreadingHTTPServer):
-    daemon_threads = True
-    block_on_close = False
+    """The sockets: every connection has a thread, and both end when the server stops."""
+
     allow_reuse_address = True
     request_queue_size = 64
     session: Session
@@ -173,26 +171,33 @@ class _Http(ThreadingHTTPServer):
     contents: dict[str, tuple[bytes, str]]
 
     def __init__(self, *arguments: Any) -> None:
-        self._open: set[Any] = set()
+        self._threads_of: dict[Any, threading.Thread] = {}
         self._opening = threading.Lock()
         super().__init__(*arguments)
 
     def process_request(self, request: Any, client_address: Any) -> None:
+        arguments = (request, client_address)
+        thread = threading.Thread(
+            target=self.process_request_thread, args=arguments, daemon=True, name=f"{_NAME}-page"
+        )
         with self._opening:
-            self._open.add(request)
-        super().process_request(request, client_address)
+            self._threads_of[request] = thread
+        thread.start()
 
     def shutdown_request(self, request: Any) -> None:
         with self._opening:
-            self._open.discard(request)
+            self._threads_of.pop(request, None)
         super().shutdown_request(request)
 
     def server_close(self) -> None:
         super().server_close()
         with self._opening:
-            left = list(self._open)
-        for request in left:  # those that browsers keep open would hold their threads
-            self.shutdown_request(request)
+            left = dict(self._threads_of)
+        for request in left:  # browsers keep connections open: their threads wait for a message
+            with suppress(OSError):
+                request.shutdown(socket.SHUT_RDWR)
+        for thread in left.values():
+            thread.join(_PATIENCE)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Leave a connection that broke without a word: a page was closed."""
@@ -209,6 +214,7 @@ class _Handler(BaseHTTPRequestHandler):
     timeout = _SECONDS
 
     def do_GET(self) -> None:
+        """Answer with one of the page's files."""
         if not self._is_local():
             return
         content = self.server.contents.get(self.path)  # the path as it came: there is no folder
@@ -218,6 +224,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(HTTPStatus.OK, *content)
 
     def do_POST(self) -> None:
+        """Answer a message."""
         if not self._is_local():
             return
         if self.path != "/message":
@@ -231,12 +238,14 @@ class _Handler(BaseHTTPRequestHandler):
         if kind != "application/json":
             self._refuse(HTTPStatus.UNSUPPORTED_MEDIA_TYPE)
             return
-        length = self.headers.get("Content-Length", "")
+        lengths = self.headers.get_all("Content-Length") or []
+        length = lengths[0] if len(lengths) == 1 else ""
         if not (length.isascii() and length.isdigit()) or "Transfer-Encoding" in self.headers:
             self._refuse(HTTPStatus.LENGTH_REQUIRED)
             return
         if len(length) > 9 or int(length) > _BODY:
             self._refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+            self._drain()
             return
         body = self.rfile.read(int(length))
         if len(body) < int(length):
@@ -271,9 +280,22 @@ class _Handler(BaseHTTPRequestHandler):
             self._refuse(HTTPStatus.FORBIDDEN)
         return good
 
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        """Refuse what is no request, or another method: without repeating what was sent."""
+        self._refuse(HTTPStatus(code))
+
     def _refuse(self, status: HTTPStatus) -> None:
         self.close_connection = True  # what was not read of the request must not be the next one
         self._send(status, status.phrase.encode(), "text/plain; charset=utf-8")
+
+    def _drain(self) -> None:
+        """Read what is still sent, for a moment: a closed door would hide the answer."""
+        with suppress(OSError):
+            self.connection.shutdown(socket.SHUT_WR)
+            self.connection.settimeout(_LINGER)
+            left = 32 * _BODY
+            while left > 0 and (part := self.connection.recv(2**16)):
+                left -= len(part)
 
     def _send(self, status: HTTPStatus, content: bytes, kind: str) -> None:
         self.send_response(status)
@@ -284,7 +306,7 @@ class _Handler(BaseHTTPRequestHandler):
         if self.close_connection:
             self.send_header("Connection", "close")
         self.end_headers()
-        if self.command != "HEAD":
+        if getattr(self, "command", None) != "HEAD":
             self.wfile.write(content)
         self.wfile.flush()
 

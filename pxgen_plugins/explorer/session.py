@@ -47,7 +47,7 @@ class Task(Protocol):
 
 
 class Session:
-    """A model that is explored: its codes, axes, groups, anchors and units, by messages.
+    r"""A model that is explored: its codes, axes, groups, anchors and units, by messages.
 
     Nothing of the model is changed, and no global random state; the same code gives the same bytes.
     Messages from several threads are answered one after the other.
@@ -82,7 +82,7 @@ class Session:
         >>> session = Session(LinearModel())
         >>> answer = session.handle({"id": 1, "kind": "decode", "z": [0.0, 1.0, 0.0]})
         >>> answer.content["image"], answer.buffers[0][:4]
-        ({'buffer': 0}, b'\\x89PNG')
+        ({'buffer': 0}, b'\x89PNG')
     """
 
     @caller("Session")
@@ -104,12 +104,41 @@ class Session:
             model = getattr(explainer, "predictor", None)
         self.title, self.theme = str(title)[:200], validation.choice(theme, "theme", THEMES)
         self.task, self.history = task, History()
-        self._models = list(model.values()) if isinstance(model, Mapping) else [model]
+        self._models: list[Any] = list(model.values()) if isinstance(model, Mapping) else [model]
         self._lock = threading.RLock()
         self._turns = Turns()
         with self._alone():
             self.scene = Scene(model, X, explainer, axes, labels, units)
         self.tools = self._choose(tools)
+
+    @classmethod
+    def of(
+        cls, model: Any, X: Any, axes: Any, explainer: Any, options: Mapping[str, Any]
+    ) -> Session:
+        """Return ``model`` if it is a session, else one of the arguments.
+
+        Raises:
+            ParameterError: When a session is given beside what belongs into one.
+        """
+        if not isinstance(model, Session):
+            return cls(model, X, explainer, axes, **options)
+        if X is not None or axes is not None or explainer is not None or options:
+            hint = "Give them to the Session."
+            got = "a Session beside anchors, axes, an explainer or options"
+            raise ParameterError("model", "alone, where it is a Session", got, hint)
+        return model
+
+    def answer(self, kind: str, **entries: Any) -> Answer:
+        """Return the answer to a message of a kind, for callers in Python.
+
+        Raises:
+            ParameterError: When the answer is an error.
+        """
+        answer = self.handle({"id": 0, "kind": kind, "client": "python", **entries})
+        if "error" in answer.content:
+            hint = "See the schema of messages."
+            raise ParameterError(kind, "possible", str(answer.content["error"]), hint)
+        return answer
 
     def handle(self, message: Any) -> Answer:
         """Return the answer to a message; never raises for what a message says.
@@ -122,12 +151,7 @@ class Session:
             one sentence where the message, or the model, is at fault; ``{"stale": True}`` to a
             decode that a newer one of the same client has superseded while it waited.
         """
-        known = message if isinstance(message, Mapping) else {}
-        number = known.get("id")
-        head: dict[str, Any] = {
-            "id": number if type(number) is int and 0 <= number < 2**53 else None,
-            "kind": known["kind"] if known.get("kind") in schema.KINDS else None,
-        }
+        head = _head(message)
         try:
             with caller("explorer"):
                 asked = schema.parse(message)
@@ -171,6 +195,18 @@ class Session:
         """
         with caller("Session.select"), self._lock:
             self.history.selected = validation.positions(indices, "indices", self._n)
+
+    def checked_code(self, code: Any) -> list[float]:
+        """Return a code of the first model as floats; [] for none.
+
+        Raises:
+            ParameterError: When it is not of the model's size, or not finite.
+        """
+        with caller("Session.code"):
+            z = [float(value) for value in code]
+            if z:
+                self.scene.first.code(z, "code")
+            return z
 
     @property
     def code(self) -> list[float]:
@@ -303,7 +339,7 @@ class Session:
         }
         if tools is None:
             return [name for name in TOOLS if works[name]]
-        several = [tools] if isinstance(tools, str) else list(tools)
+        several: list[Any] = [tools] if isinstance(tools, str) else list(tools)
         for name in several:
             if not works[validation.choice(name, "tools", TOOLS)]:
                 hint = "Leave it out, or see the docstring of Session for what it needs."
@@ -335,6 +371,16 @@ class Turns:
         """Return whether a newer message of the same client has come."""
         with self._lock:
             return turn != 0 and self._newest.get(message.client, turn) > turn
+
+
+def _head(message: Any) -> dict[str, Any]:
+    """Return number and kind of a message, as far as it has good ones."""
+    known = message if isinstance(message, Mapping) else {}
+    number, kind = known.get("id"), known.get("kind")
+    return {
+        "id": number if type(number) is int and 0 <= number < 2**53 else None,
+        "kind": kind if isinstance(kind, str) and kind in schema.KINDS else None,
+    }
 
 
 def _sentence(text: str) -> str:

@@ -49,7 +49,8 @@ class Subject:
             hint = "Wrap it, as in wrap(net, sample_shape=(1, 28, 28))."
             allowed = "a model of pxgen_plugins.models, or several by name"
             raise ParameterError("model", allowed, type(model).__name__, hint)
-        self.name, self.model = name, model
+        self.name = name
+        self.model: Any = model
         self.able = capabilities(model)
         decodes = "decode" in self.able and model.latent_shape is not None
         self.shape = tuple(model.latent_shape or ()) if decodes else ()

@@ -181,7 +181,8 @@ class Scorer(Reader):
             row = x[at : at + 1].to(self.device, self.model.dtype)
             one: dict[int, str] = {}
             self._fill(row, 0, table[at : at + 1], one)
-            reasons.update({at: why for why in one.values()})
+            if one:
+                reasons[at] = one[0]
         return Scores(table, reasons)
 
     def features(

@@ -26,6 +26,7 @@ __all__ = ["Server", "serve"]
 _HOST = "127.0.0.1"
 _BODY = 2**20  # bytes of a message
 _SECONDS = 30.0  # that a connection may stay silent
+_LINGER = 0.5  # that a refused body is still read
 _TOKEN = 32  # bytes
 _PATIENCE = 2.0  # seconds that stopping waits for an answer that is being made
 _NAME = "pxgen-explorer"  # of threads
@@ -244,6 +245,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         if len(length) > 9 or int(length) > _BODY:
             self._refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+            self._drain()
             return
         body = self.rfile.read(int(length))
         if len(body) < int(length):
@@ -285,6 +287,15 @@ class _Handler(BaseHTTPRequestHandler):
     def _refuse(self, status: HTTPStatus) -> None:
         self.close_connection = True  # what was not read of the request must not be the next one
         self._send(status, status.phrase.encode(), "text/plain; charset=utf-8")
+
+    def _drain(self) -> None:
+        """Read what is still sent, for a moment: a closed door would hide the answer."""
+        with suppress(OSError):
+            self.connection.shutdown(socket.SHUT_WR)
+            self.connection.settimeout(_LINGER)
+            left = 32 * _BODY
+            while left > 0 and (part := self.connection.recv(2**16)):
+                left -= len(part)
 
     def _send(self, status: HTTPStatus, content: bytes, kind: str) -> None:
         self.send_response(status)

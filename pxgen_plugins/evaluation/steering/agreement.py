@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pxgen_plugins.utils import validation
-from pxgen_plugins.utils.errors import ModelError, ParameterError, short_repr
+from pxgen_plugins.utils.errors import ParameterError, short_repr
 
 __all__ = [
     "TOLERANCE",
@@ -28,7 +28,7 @@ Agreement = Callable[[Tensor, Tensor], Any]
 """From instances (n, *sample_shape) and their targets of the same shape to (n,) in [0, 1]."""
 
 TOLERANCE = 1e-3
-"""By how much the agreement of a solved question may be below the goal, as in the published task."""
+"""How far the agreement of a solved question may be below the goal, as in the published task."""
 
 _FLOOR = 0.01  # keeps the ratio of two empty pictures defined, as in the published task
 _SLACK = 1e-6  # rounding beyond [0, 1] that is no mistake
@@ -139,12 +139,8 @@ def measure(agreement: Agreement, x: Tensor, target: Tensor) -> NDArray[np.float
         target: (*sample_shape), or one target for each instance.
 
     Raises:
-        ModelError: When an instance is not finite.
         ParameterError: When a user's measure returns something else than n numbers in [0, 1].
     """
-    if not bool(x.isfinite().all()):
-        hint = "Narrow limits= to where the model decodes finite instances."
-        raise ModelError("decode's result", "finite inside the limits", "NaN or infinity", hint)
     with torch.no_grad():
         values = agreement(x, target.expand_as(x))
     if isinstance(values, Tensor):

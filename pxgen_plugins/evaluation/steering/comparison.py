@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,7 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pxgen_plugins.evaluation.steering.log import TaskLog
-from pxgen_plugins.evaluation.steering.summary import SteeringSummary, safe, summarise
+from pxgen_plugins.evaluation.steering.summary import (
+    SteeringSummary,
+    measure_text,
+    safe,
+    summarise,
+)
 from pxgen_plugins.evaluation.steering.task import ReconstructionTask
 from pxgen_plugins.evaluation.steering.trial import MEASURES
 from pxgen_plugins.utils import validation
@@ -79,7 +85,7 @@ class RepresentationComparison(MarkdownText):
         return [
             [
                 f"{row['representation']} against {row['baseline']}",
-                row["measure"],
+                measure_text(row["measure"], self.summaries[row["baseline"]].about["unit"]),
                 number(row["mean"], 3),
                 number(row["baseline_mean"], 3),
                 _interval(row, "difference"),
@@ -154,11 +160,10 @@ def compare_representations(
     _check(logs)
     summaries = {label: summarise(own, n_draws, seed) for label, own in logs.items()}
     base, *others = logs
-    rows = [
-        _row(label, base, measure, *_pairs(logs[label], logs[base], measure), n_draws, seed)
-        for label in others
-        for measure in MEASURES
-    ]
+    rows = []
+    for label, measure in itertools.product(others, MEASURES):
+        pairs = _pairs(summaries[label], summaries[base], measure)
+        rows.append(_row(label, base, measure, *pairs, n_draws, seed))
     return RepresentationComparison(logs, summaries, rows)
 
 
@@ -201,14 +206,13 @@ def _check(logs: Mapping[str, Sequence[TaskLog]]) -> None:
         warn(f"compare_representations: {text}; pass the same goal= to every task")
 
 
-def _pairs(one: Sequence[TaskLog], other: Sequence[TaskLog], measure: str) -> tuple[Floats, Floats]:
+def _pairs(one: SteeringSummary, other: SteeringSummary, measure: str) -> tuple[Floats, Floats]:
     """Return the values of both by question, averaged over logs, of questions that both have."""
     means = []
-    for logs in (one, other):
+    for summary in (one, other):
         values: dict[int, list[float]] = {}
-        for log in logs:
-            for trial in log.trials:
-                values.setdefault(trial.question, []).append(trial.measures()[measure])
+        for row in summary.questions:
+            values.setdefault(row["question"], []).append(row[measure])
         means.append({question: float(np.mean(v)) for question, v in values.items()})
     both = sorted(set(means[0]) & set(means[1]))
     if not both:

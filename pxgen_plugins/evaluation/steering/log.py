@@ -16,6 +16,7 @@ from pxgen_plugins.evaluation.steering.summary import SteeringSummary, summarise
 from pxgen_plugins.evaluation.steering.trial import Trial
 from pxgen_plugins.utils.errors import ParameterError, caller, short_repr
 from pxgen_plugins.utils.files import read_regular, write_atomic
+from pxgen_plugins.utils.html import line
 from pxgen_plugins.utils.json_files import parse_json
 from pxgen_plugins.utils.limits import JSON_FILE
 from pxgen_plugins.utils.text import MarkdownText
@@ -31,6 +32,7 @@ LIKERT = {
 }
 """Statements that a person agrees with from 1 (not at all) to 5 (fully)."""
 
+_NOTHING = "No question was begun."
 _SAME = ("label", "seed", "agreement", "axes", "targets")
 _CLOSE = ("goal", "low", "high")
 
@@ -105,11 +107,11 @@ class TaskLog(MarkdownText):
             raise ParameterError("log", "of this task", got, hint)
 
     def to_markdown(self) -> str:
-        """Return the summary as Markdown."""
-        return self.summary().to_markdown()
+        """Return the summary as Markdown; a sentence where nothing was begun yet."""
+        return self.summary().to_markdown() if self.rows else _NOTHING + "\n"
 
     def _repr_html_(self) -> str:
-        return self.summary()._repr_html_()
+        return self.summary()._repr_html_() if self.rows else str(line(_NOTHING))
 
     def to_jsonl(self) -> str:
         """Return the log as JSON Lines; :meth:`read` takes a file of them."""
@@ -160,22 +162,25 @@ def parse_rows(content: bytes) -> tuple[dict[str, Any], list[dict[str, Any]], in
         ParameterError: When it is no log.
     """
     length = content.rfind(b"\n") + 1  # what follows was cut short
-    at = 0
+    first, *others = content[:length].split(b"\n")
+    rows: list[dict[str, Any]] = []
+    order: list[int] = []
+    number = 1
     try:
-        lines = content[:length].split(b"\n")[:-1]
-        parts = [parse_json(line, to_constant=_refuse) for line in lines]
-        head = dict(parts[0]) if parts else {}
+        head = dict(parse_json(first, to_constant=_refuse))
         if head.pop("event", None) != "task" or head.pop("format", None) != FORMAT:
-            raise ValueError(f"its first line is not that of {FORMAT!r}")
+            raise ValueError(f"it is not that of {FORMAT!r}")
         _check_head(head)
-        k, n = len(head["axes"]), len(head["targets"])
-        order: list[int] = []
-        for at, row in enumerate(parts[1:], 1):
-            _check_row(row, k, n, order)
+        for text in others[:-1]:
+            number += 1
+            row = parse_json(text, to_constant=_refuse)
+            _check_row(row, len(head["axes"]), len(head["targets"]), order)
+            rows.append(row)
     except (ValueError, TypeError, KeyError, RecursionError, AttributeError) as error:
-        hint = f"Line {at + 1} is wrong: {short_repr(str(error) or type(error).__name__)}."
+        why = short_repr(str(error) or type(error).__name__)
+        hint = f"Name another file; line {number} is wrong: {why}."
         raise ParameterError("path", "a log of the task", "something else", hint) from error
-    return head, parts[1:], length
+    return head, rows, length
 
 
 def _check_head(head: Mapping[str, Any]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import weakref
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ class LogFile:
 
     Attributes:
         rows: What was in it.
+        close: Closes it; again, nothing happens.
 
     Raises:
         ParameterError: When it is another task's or person's log, something else, or in use.
@@ -38,6 +40,8 @@ class LogFile:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         flags = os.O_RDWR | os.O_CREAT | sum(getattr(os, name, 0) for name in _FLAGS)
         self._file = os.open(self.path, flags, 0o600)
+        # also when nobody calls close: a notebook's cell may simply be run again
+        self.close = weakref.finalize(self, os.close, self._file)
         try:
             if not stat.S_ISREG(os.fstat(self._file).st_mode):
                 hint = "Name a new file, such as 'log.jsonl'."
@@ -94,9 +98,3 @@ class LogFile:
         if os.write(self._file, line) < len(line):
             os.ftruncate(self._file, before)
             raise OSError(28, "the line does not fit", str(self.path))
-
-    def close(self) -> None:
-        """Close the file; closing twice does nothing."""
-        if self._file >= 0:
-            os.close(self._file)
-            self._file = -1

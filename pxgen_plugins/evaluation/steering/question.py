@@ -44,12 +44,14 @@ def apart(start: Floats, target: Floats, low: Floats, high: Floats) -> Floats:
     other where the slider ends before.
 
     Args:
-        start, target: Positions, (k,).
-        low, high: Ends of the sliders, (k,).
+        start: Positions of the start, (k,).
+        target: Those of the target.
+        low: Lower ends of the sliders.
+        high: Upper ends.
 
     Example:
-        >>> zero, one = np.zeros(3), np.ones(3)
-        >>> apart(np.array([0.5, 0.02, 0.3]), np.array([0.52, 0.0, 0.9]), zero, one).round(2).tolist()
+        >>> start, target = np.array([0.5, 0.02, 0.3]), np.array([0.52, 0.0, 0.9])
+        >>> apart(start, target, np.zeros(3), np.ones(3)).round(2).tolist()
         [0.42, 0.1, 0.3]
     """
     gap = APART * (high - low) * (1 + 1e-9)  # rounding must not undercut it

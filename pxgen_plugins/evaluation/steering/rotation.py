@@ -99,7 +99,8 @@ class RotatedCodes(GenerativeModel):
         if callable(self._prior):
             return self.rotate(torch.as_tensor(as_tensor(self._prior(n, seed))))
         generator = torch.Generator().manual_seed(seed)
-        return self.rotate(2 * torch.rand(n, *self.latent_shape, generator=generator) - 1)
+        shape = (n, *self.wrapped.latent_shape)
+        return self.rotate(2 * torch.rand(*shape, generator=generator) - 1)
 
 
 def posterior_draw(model: Any, x: Tensor, seed: int) -> Tensor | None:
@@ -124,7 +125,9 @@ def posterior_draw(model: Any, x: Tensor, seed: int) -> Tensor | None:
 
 
 def _codes(model: Any, x: Tensor) -> Tensor:
-    return torch.as_tensor(model.encode(x)[0] if "encode" in capabilities(model) else model.embed(x))
+    return torch.as_tensor(
+        model.encode(x)[0] if "encode" in capabilities(model) else model.embed(x)
+    )
 
 
 def _haar(size: int, seed: int) -> NDArray[np.float64]:

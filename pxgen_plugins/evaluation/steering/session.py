@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pxgen_plugins.evaluation.steering.agreement import TOLERANCE, measure
 from pxgen_plugins.evaluation.steering.log import LIKERT, TaskLog
@@ -16,6 +17,8 @@ from pxgen_plugins.utils import validation
 from pxgen_plugins.utils.errors import ParameterError, caller, short_repr
 
 __all__ = ["TaskSession"]
+
+Floats = NDArray[np.float64]
 
 _ROUNDING = 1e-6  # of a slider's length, by which a page may leave it
 
@@ -34,6 +37,8 @@ class TaskSession:
     - ``active``: seconds of active time in this question, those gaps between two calls that are
       shorter than 3 s; ``may_skip``: whether they are enough; ``over``: solved or skipped, so that
       sliders are locked; ``done``: no question is left.
+
+    Calls must not overlap: who serves several threads takes a lock.
 
     Args:
         task: A :class:`~pxgen_plugins.evaluation.ReconstructionTask`.
@@ -77,8 +82,9 @@ class TaskSession:
         self.log = TaskLog(about, [] if self._file is None else self._file.rows)
         self._clock, self._origin, self._time = clock, 0.0, 0.0
         self._index, self._status = -1, "open"
-        self._positions = self._picture = self._agreement = None
-        self._active = 0.0
+        self._positions: Floats = np.empty(0)
+        self._picture: Any = None  # a tensor (*sample_shape) from the first question on
+        self._agreement = self._active = 0.0
 
     def __enter__(self) -> TaskSession:
         return self
@@ -107,7 +113,7 @@ class TaskSession:
         if self.log.about["user"] == "person" and consent is not True:
             hint = "Show task.consent, and pass consent=True once the person has agreed."
             raise ParameterError("consent", "True", short_repr(consent), hint)
-        if not self.log.rows:
+        if not self.log.trials:
             self._origin = self._clock()
             return self._begin(0)
         self._resume()
@@ -127,7 +133,7 @@ class TaskSession:
         self.walk([positions], release=release)
         return self.state()
 
-    def walk(self, path: Any, *, release: bool = False) -> np.ndarray[Any, np.dtype[np.float64]]:
+    def walk(self, path: Any, *, release: bool = False) -> Floats:
         """Move the sliders along positions (m, k), decoded at once; stop at the goal.
 
         Returns:
@@ -216,11 +222,16 @@ class TaskSession:
         if given:
             self._append({"event": "answers", **given})
 
+    @property
+    def over(self) -> bool:
+        """Whether the question is solved or was given up."""
+        return self._status != "open"
+
     def state(self) -> dict[str, Any]:
         """Return what a page shows."""
         self._require_begun()
         task, question = self.task, self.task.questions[self._index]
-        over = self._status != "open"
+        over = self.over
         return {
             "question": task.targets[self._index],
             "index": self._index,
@@ -264,6 +275,8 @@ class TaskSession:
         self._active = trial.measures()["seconds"]
         self._show(trial.positions[-1])
         self._append({"event": "resume", "t": self._time})
+        if self._status == "open" and self._agreement >= self.task.goal - TOLERANCE:
+            self._end("solved")  # killed between this step and its end
 
     def _tick(self) -> None:
         """Read the clock; a gap of 3 s or more is no active time."""
@@ -285,13 +298,13 @@ class TaskSession:
         self.log.rows.append(dict(row))
 
     def _may_skip(self) -> bool:
-        return self._active >= self.task.skip_after
+        return self._active >= float(self.task.skip_after)
 
     def _require_begun(self) -> None:
         if self._index < 0:
             raise ParameterError("session", "begun", "one that is not", "Call start() first.")
 
-    def _checked(self, path: Any) -> np.ndarray[Any, np.dtype[np.float64]]:
+    def _checked(self, path: Any) -> Floats:
         low, high = self.task.sliders.low, self.task.sliders.high
         try:
             way = np.array(path, dtype=np.float64)

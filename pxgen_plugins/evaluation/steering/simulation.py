@@ -65,7 +65,7 @@ class Hand:
             self._drags += 1
         self._slider, self._free = slider, release
         found = self._session.walk(way, release=release)
-        if self._session.state()["over"]:
+        if self._session.over:
             raise _OverError
         self.positions = way[-1]
         return self._misjudge(found)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pxgen_plugins.axes import Axis, dimensions, on_shell
+from pxgen_plugins.models.base import passes
 from pxgen_plugins.utils import validation
 from pxgen_plugins.utils.errors import ModelError, ParameterError, short_repr, warn
 from pxgen_plugins.utils.properties import lazy_property
@@ -26,7 +27,8 @@ MOST = 32
 OFFER = 12
 """Sliders that a model of more dimensions gets by default: those that change most."""
 
-_CODES = 16  # codes that the change of a slider is measured on
+_CODES = (2, 16)  # codes that the change of a slider is measured on: fewest and most
+_PASSES = 12_800  # of the decoder, for that
 _VISIBLE = 0.01  # mean change, in shares of the data's range, from which an axis counts as active
 _DEPENDENT = 1e-6  # smallest singular value over the largest of axes that say different things
 
@@ -137,7 +139,7 @@ def decode(model: Any, codes: Floats, batch_size: int) -> Tensor:
     """Return the instances behind flat codes, (n, *sample_shape), on the CPU.
 
     Raises:
-        ModelError: When the model returns another number of them.
+        ModelError: When the model returns another number of them, or one that is not finite.
     """
     parts = []
     for start in range(0, len(codes), batch_size):
@@ -147,6 +149,9 @@ def decode(model: Any, codes: Floats, batch_size: int) -> Tensor:
         if len(x) != len(z):
             hint = "Return one instance for each code."
             raise ModelError("decode's result", f"of {len(z)} rows", short_repr(x), hint)
+        if not bool(x.isfinite().all()):
+            hint = "Narrow limits= to where the model decodes finite instances."
+            raise ModelError("decode's result", "finite inside the limits", "NaN or infinity", hint)
         parts.append(x.float().cpu())
     return torch.cat(parts)
 
@@ -188,7 +193,9 @@ def _measured(
     low, high = np.quantile(positions, limits, axis=0)
     still = high - low < 1e-9 * np.maximum(1.0, np.abs(high))
     low, high = np.where(still, low - 0.5, low), np.where(still, high + 0.5, high)
-    rows = even_positions(len(codes), _CODES)
+    few, many = _CODES
+    affordable = _PASSES // (2 * k * passes(model, "decode"))
+    rows = even_positions(len(codes), min(max(few, affordable), many))
     change = np.zeros(k)
     least, most = math.inf, -math.inf
     for row in rows:

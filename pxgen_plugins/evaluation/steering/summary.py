@@ -18,7 +18,7 @@ from pxgen_plugins.utils.invisible import escape_invisible
 from pxgen_plugins.utils.seeds import derive
 from pxgen_plugins.utils.text import MarkdownText, markdown_table, number
 
-__all__ = ["SteeringSummary", "bootstrap", "safe", "summarise"]
+__all__ = ["SteeringSummary", "bootstrap", "measure_text", "safe", "summarise"]
 
 _LONGEST = 80
 _NOTE = (
@@ -77,8 +77,9 @@ class SteeringSummary(MarkdownText):
         name = safe if escape else str
         label = name(self.about["label"])
         title = f"Steering {label}, by {name(self.about['user'])}, goal {self.about['goal']:.3g}"
+        unit = self.about["unit"]
         rows = [
-            [_named(row["measure"], self.about["unit"]), number(row["mean"], 3), _interval(row),
+            [measure_text(row["measure"], unit), number(row["mean"], 3), _interval(row),
              number(row["median"], 3)]
             for row in self.measures
         ]  # fmt: skip
@@ -91,7 +92,7 @@ class SteeringSummary(MarkdownText):
         return title, ["measure", "mean", "95%", "median"], rows, axes_head, axes
 
     def _notes(self) -> list[str]:
-        active = sum(row["active"] for row in self.per_axis)
+        active = sum(bool(row["active"]) for row in self.per_axis)
         words = f"{active} of {len(self.per_axis)} sliders change the picture by 1% or more."
         own = [_SIMULATED] if self.about["unit"] == "steps" else []
         answers = [f"{name} {value:.1f}" for name, value in self.answers.items()]
@@ -110,7 +111,7 @@ def summarise(logs: Sequence[Any], n_draws: int, seed: int) -> SteeringSummary:
     if not any(trials):
         hint = "Play or simulate a question first."
         raise ParameterError("log", "of a question at least", "none", hint)
-    tables = [
+    tables: list[dict[str, Any]] = [
         {"number": at + 1, "question": t.question, "status": t.status, **t.measures()}
         for one in trials
         for at, t in enumerate(one)
@@ -198,7 +199,8 @@ def _answers(logs: Sequence[Any]) -> dict[str, float]:
     return {name: float(np.mean(values)) for name, values in given.items()}
 
 
-def _named(measure: str, unit: str) -> str:
+def measure_text(measure: str, unit: str) -> str:
+    """Return the words for a measure in tables."""
     names = {
         "solved": "share solved",
         "seconds": "active seconds" if unit == "seconds" else "pictures seen",

@@ -186,7 +186,8 @@ class ReconstructionTask:
     def code(self, positions: Floats, question: int) -> NDArray[np.float32]:
         """Return the code at positions (k,) of the sliders, (*latent_shape)."""
         flat = self.sliders.codes(positions[None], self.questions[question].base)[0]
-        return flat.astype(np.float32).reshape(self.sliders.latent_shape)
+        code: NDArray[np.float32] = flat.astype(np.float32).reshape(self.sliders.latent_shape)
+        return code
 
     @caller("ReconstructionTask.session")
     def session(

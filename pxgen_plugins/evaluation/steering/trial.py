@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -111,7 +112,7 @@ class Trial:
             "drags": float(len(order)),
             "distance": float(np.abs(self.steps).sum()),
             "error_auc": float(looked @ error) / total if total > 0 else float(error[0]),
-            "switches": float(sum(a != b for a, b in zip(order, order[1:], strict=False))),
+            "switches": float(sum(a != b for a, b in pairwise(order))),
             "turns": float(self.turns),
         }
 

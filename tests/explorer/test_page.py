@@ -318,6 +318,45 @@ def test_a_walk_steps_and_plays(browser: Browser, mock: Mock) -> None:
     browser.send("Emulation.setEmulatedMedia", features=[])
 
 
+def test_the_task_asks_for_consent_locks_and_goes_on(browser: Browser, mock: Mock) -> None:
+    click(browser, "Task")
+    assert "Not recorded: your name" in text(browser, ".px-consent")
+    assert not [one for one in mock.messages if one["kind"].startswith("task")]
+    click(browser, "I agree: start")
+    idle(browser)
+    assert text(browser, ".px-task h2").startswith("Question 1 of 2")
+    enabled = "[...document.querySelectorAll('.px-task button:not([hidden])')].map((one) => [one.textContent, !one.disabled])"
+    assert browser.run(enabled) == [["Skip", False]]
+    # by keys, a hundredth of the slider a press; the goal locks both sliders and offers the next
+    for slider, name, presses in ((1, "ArrowRight", 17), (2, "ArrowLeft", 15)):
+        run(browser, f".px-task .px-field:nth-child({slider}) input", "it.focus()")
+        for _ in range(presses):
+            key(browser, name)
+    idle(browser)
+    assert run(browser, ".px-agreement", "it.getAttribute('aria-valuetext')") == "98 %, goal 90 %" or (
+        run(browser, ".px-agreement", "it.hasAttribute('data-solved')")
+    )
+    assert run(browser, ".px-task input", "it.disabled") is True
+    assert text(browser, '[data-live="task"]').startswith("Solved. Agreement 9")
+    click(browser, "Next")
+    idle(browser)
+    assert text(browser, ".px-task h2").startswith("Question 2 of 2")
+    assert browser.run(enabled) == [["Skip", True]]  # the task says that it may be skipped
+    click(browser, "Skip")
+    idle(browser)
+    assert "last question" in text(browser, ".px-task")
+    assert browser.run(enabled) == []
+
+
+def test_a_participant_sees_the_task_alone(browser: Browser) -> None:
+    with Mock(Ellipses(tools=["task"])) as host:
+        visit(browser, host.url)
+        names = {name for _, name in controls(browser)}
+        assert "I agree: start" in names
+        assert not names & {"across", "Seed", "Undo", "Copy as Python"}
+        assert quiet(browser, host.origin)
+
+
 def test_other_data_have_views_of_their_own(browser: Browser) -> None:
     data = {"kind": "table", "columns": ["age", "city"], "height": None, "width": None}
 

@@ -34,7 +34,7 @@ from tests.explorer.actions import (
     text,
     visit,
 )
-from tests.explorer.mock import GROUPS, Ellipses, Mock
+from tests.explorer.mock import GROUPS, TOKEN, Ellipses, Mock
 
 pytestmark = pytest.mark.skipif(find() is None, reason="no Chromium is installed")
 
@@ -457,3 +457,77 @@ def test_both_hosts_have_the_same_file(real: Server) -> None:
     assert served == (front / "explorer.js").read_bytes()
     lines = served.decode().splitlines()
     assert not [line for line in lines if line.lstrip().startswith("import")]
+
+
+NOTEBOOK = """
+    window.traits = {selected: [], code: [], theme: 'dark'};
+    window.listeners = [];
+    const fire = (name, ...values) =>
+      listeners.filter((one) => one.name === name).forEach((one) => one.listener(...values));
+    window.model = {
+      get: (name) => traits[name],
+      set: (name, value) => {
+        if (JSON.stringify(traits[name]) === JSON.stringify(value)) return;
+        traits[name] = value;
+        fire('change:' + name);
+      },
+      on: (name, listener) => listeners.push({name, listener}),
+      off: (name, listener) => {
+        window.listeners = listeners.filter((one) => one.listener !== listener);
+      },
+      save_changes: () => {},
+      send: async (message) => {
+        const headers = {'Content-Type': 'application/json', 'X-Token': '%s'};
+        const body = JSON.stringify(message);
+        const answer = await (await fetch('message', {method: 'POST', headers, body})).text();
+        const buffers = [];
+        const content = JSON.parse(answer, (_, value) => {
+          if (typeof value?.png !== 'string') return value;
+          const bytes = Uint8Array.from(atob(value.png), (letter) => letter.charCodeAt(0));
+          buffers.push(new DataView(bytes.buffer));
+          const {png, ...others} = value;
+          return {...others, buffer: buffers.length - 1};
+        });
+        fire('msg:custom', content, buffers);
+      },
+    };
+    import('/explorer.js').then(({default: widget}) => {
+      widget.initialize({model});
+      document.body.replaceChildren();
+      window.ends = [1, 2].map(() => {
+        const el = document.createElement('div');
+        document.body.append(el);
+        return widget.render({model, el});
+      });
+    })
+"""
+
+
+def test_a_notebook_reads_and_sets_code_and_selection(browser: Browser) -> None:
+    with Mock(Ellipses()) as host:
+        visit(browser, host.url)
+        browser.run(NOTEBOOK % TOKEN)
+        both = "[...document.querySelectorAll('.px-explorer')]"
+        browser.wait(f"{both}.length === 2 && {both}.every((one) => one.dataset.ready === '')")
+        idle(browser)
+        assert browser.run(f"{both}.map((one) => one.dataset.theme)") == ["dark", "dark"]
+        sample = Ellipses().sample({"seed": 0})["z"]
+        assert browser.run("traits.code") == sample
+        # what Python sets, both views of the widget show; what one of them does, Python reads
+        browser.run("model.set('code', [0.5, -0.5, 0, 0])")
+        idle(browser)
+        assert centre(pixels(browser)) == pytest.approx((15.5, 12.5), abs=0.1)
+        browser.run("model.set('selected', [3, 5])")
+        words = f"{both}.map((one) => one.querySelector('.px-selection').textContent)"
+        assert browser.run(words) == ["2 selected", "2 selected"]
+        slide(browser, 0, 0.5, 0.75)
+        amount = float(run(browser, 'input[data-axis="0"]', "it.value"))
+        assert browser.run("traits.code") == pytest.approx([0.5 + amount, -0.5, 0, 0])
+        run(browser, f"{PLANE}", "it.focus()")
+        key(browser, "ArrowUp")
+        key(browser, " ")
+        idle(browser)
+        assert len(browser.run("traits.selected")) == 3
+        browser.run("ends.forEach((end) => end())")
+        assert browser.run("listeners.length") == 0  # nothing is left behind
+        assert quiet(browser, host.origin)

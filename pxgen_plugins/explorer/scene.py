@@ -148,6 +148,7 @@ class Scene:
         if not small:
             shown |= self._change(place, x)
             shown |= self.knowledge(x, place.model)
+            shown["code"] = z.flatten().tolist()
             shown["python"] = line_of_code(self.variable(place.model), z, place.strokes)
         return {**shown, "seconds": time.perf_counter() - start}
 

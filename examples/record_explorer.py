@@ -1,0 +1,162 @@
+"""Pictures of the explorer for the documentation: a screenshot and a short recording.
+
+    python examples/record_explorer.py --output docs/images
+
+Opens the shipped VAE of digits in headless Chromium, drags a slider and paints a stroke, and writes
+``explorer.png`` and ``explorer.gif``. Needs Chromium, and the repository's tests for the driver of
+it; takes about a minute.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from pxgen_plugins import PXGen
+from pxgen_plugins.adapters import UnitDissection
+from pxgen_plugins.concepts import Edge, Threshold
+from pxgen_plugins.datasets import load_mnist, load_mnist_conv_vae
+from pxgen_plugins.explorer import Session
+from pxgen_plugins.explorer.server import Server
+from pxgen_plugins.models import VAE
+from pxgen_plugins.thresholds import Quantile
+from pxgen_plugins.utils.files import write_atomic
+
+sys.path.append(str(Path(__file__).parents[1]))
+from tests.audit.browser import Browser
+from tests.explorer.actions import BRUSH, click, idle, place, run, visit
+
+_SIZE = (1280, 840)
+_SHOWN = (960, 630)  # of the recording
+_COLOURS = 96
+_MILLISECONDS = 70  # of a frame
+_POINTER = [(0, 0), (0, 17), (4, 13), (7, 19), (10, 18), (7, 12), (12, 12)]
+
+Point = tuple[float, float]
+
+
+def open_session(n_anchors: int) -> Session:
+    """Return the session of the shipped VAE, with concepts to paint by."""
+    images, labels = load_mnist("test")
+    model = VAE(load_mnist_conv_vae(), sample_shape=(1, 28, 28), data_range=(0.0, 1.0))
+    explainer = PXGen(model, threshold=Quantile(0.99, 2_000, 5)).fit()
+    concepts = {"ink": Threshold(0.5), "horizontal edge": Edge("horizontal")}
+    units = UnitDissection(model, concepts, n_codes=100).explain(None)
+    return Session(
+        model, images[:n_anchors], explainer, labels=labels[:n_anchors], units=units,
+        title="A VAE of handwritten digits",
+    )  # fmt: skip
+
+
+def way(*corners: Point, frames: int) -> Iterator[Point]:
+    """Yield places on the way from corner to corner, slow at both ends."""
+    for start, end in zip(corners[:-1], corners[1:], strict=True):
+        for k in range(1, frames + 1):
+            share = 0.5 - 0.5 * np.cos(np.pi * k / frames)
+            yield tuple(a + share * (b - a) for a, b in zip(start, end, strict=True))
+
+
+class Recording:
+    """Frames of the page with a pointer drawn in."""
+
+    def __init__(self, browser: Browser) -> None:
+        self.browser, self.frames = browser, list[Image.Image]()
+        self.at: Point = (640.0, 700.0)
+
+    def keep(self, times: int = 1) -> None:
+        """Keep what is seen now."""
+        self.frames += [pointed(screenshot(self.browser), self.at)] * times
+
+    def move(self, to: Point, frames: int = 8, pressed: bool = False) -> None:
+        """Move the pointer, pressed or not."""
+        for point in way(self.at, to, frames=frames):
+            self.browser.mouse("mouseMoved", *point, pressed=pressed)
+            self.at = point
+            if pressed:
+                idle(self.browser)
+            self.keep()
+
+    def drag(self, *corners: Point, frames: int) -> None:
+        """Drag from the first corner over the others."""
+        self.move(corners[0])
+        self.browser.mouse("mousePressed", *self.at)
+        for corner in corners[1:]:
+            self.move(corner, frames, pressed=True)
+        self.browser.mouse("mouseReleased", *self.at)
+        idle(self.browser)
+        self.keep(12)
+
+    def write(self, path: Path) -> None:
+        """Write the frames as an animated GIF in one palette."""
+        small = [frame.resize(_SHOWN, Image.Resampling.LANCZOS) for frame in self.frames]
+        palette = small[-1].quantize(_COLOURS, dither=Image.Dither.NONE)
+        flat = [one.quantize(palette=palette, dither=Image.Dither.NONE) for one in small]
+        file = io.BytesIO()
+        options: dict[str, Any] = {"duration": _MILLISECONDS, "loop": 0, "optimize": True}
+        flat[0].save(file, "GIF", save_all=True, append_images=flat[1:], **options)
+        write_atomic(path, file.getvalue())
+
+
+def screenshot(browser: Browser) -> Image.Image:
+    """Return what is seen, as a picture."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "shot.png"
+        browser.shot(path)
+        return Image.open(io.BytesIO(path.read_bytes())).convert("RGB")
+
+
+def pointed(image: Image.Image, at: Point) -> Image.Image:
+    """Return a picture with a mouse pointer drawn in."""
+    corners = [(at[0] + x, at[1] + y) for x, y in _POINTER]
+    ImageDraw.Draw(image).polygon(corners, fill="black", outline="white")
+    return image
+
+
+def record(browser: Browser, folder: Path) -> None:
+    """Drag a slider, paint, and write both files."""
+    run(browser, "[aria-label='Representatives of HIHE'] .px-anchor:nth-child(2)", "it.click()")
+    idle(browser)
+    browser.run("scrollTo(0, 0)")
+    recording = Recording(browser)
+    recording.keep(8)
+    slider = ".px-slider:nth-child(1) input"
+    places = [place(browser, slider, share) for share in (0.5, 0.88, 0.3)]
+    browser.run("scrollTo(0, 0)")
+    recording.drag(*places, frames=14)
+    click(browser, "Off")
+    brush = [place(browser, BRUSH, *share) for share in ((0.25, 0.68), (0.75, 0.68))]
+    recording.drag(*brush, frames=14)
+    recording.keep(14)
+    recording.write(folder / "explorer.gif")
+    recording.browser.mouse("mouseMoved", 640, 10)
+    browser.settle()
+    file = io.BytesIO()
+    screenshot(browser).quantize(256, dither=Image.Dither.NONE).save(file, "PNG", optimize=True)
+    write_atomic(folder / "explorer.png", file.getvalue())
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Write the pictures."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--output", type=Path, default=Path("docs/images"))
+    parser.add_argument("--anchors", type=int, default=600)
+    options = parser.parse_args(arguments)
+    with (
+        Server(open_session(options.anchors)) as server,
+        tempfile.TemporaryDirectory() as folder,
+        Browser(Path(folder), _SIZE) as browser,
+    ):
+        visit(browser, server.url, *_SIZE)
+        record(browser, options.output)
+
+
+if __name__ == "__main__":
+    main()

@@ -120,9 +120,9 @@ class Scene:
             raise ParameterError("amounts", "left out for a model of other codes", got, hint)
         return moved(z, self.axes, place.amounts)
 
-    def instance(self, place: Place) -> Tensor:
-        """Return what a model makes at a place, (1, *sample_shape)."""
-        z = self.code(place)
+    def instance(self, place: Place, z: Tensor | None = None) -> Tensor:
+        """Return what a model makes at a place, (1, *sample_shape); ``z`` is its code if known."""
+        z = self.code(place) if z is None else z
         if not place.strokes:
             return self.subject(place.model).decode(z)
         if self.painter is None or place.model:
@@ -142,13 +142,14 @@ class Scene:
         subject = self.subject(place.model)
         if not subject.size and not place.z:
             return {**self._last(place.model), "seconds": time.perf_counter() - start}
-        x = self.instance(place)
+        z = self.code(place)
+        x = self.instance(place, z)
         shown = subject.view.show(x, small=small)
         if not small:
             shown |= self._change(place, x)
             shown |= self.knowledge(x, place.model)
-            shown["code"] = self.code(place).flatten().tolist()
-            shown["python"] = self.python(place)
+            shown["code"] = z.flatten().tolist()
+            shown["python"] = line_of_code(self.variable(place.model), z, place.strokes)
         return {**shown, "seconds": time.perf_counter() - start}
 
     def _last(self, model: int) -> dict[str, Any]:

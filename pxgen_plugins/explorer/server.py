@@ -35,13 +35,16 @@ _POLICY = (
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 _HEADERS = {
-    "Content-Security-Policy": _POLICY,
     "X-Content-Type-Options": "nosniff",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+_PAGE_HEADERS = {
+    **_HEADERS,
+    "Content-Security-Policy": _POLICY,
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Cache-Control": "no-store",
 }
 _STATIC = {
     "/": ("page.html", "text/html; charset=utf-8"),
@@ -208,7 +211,6 @@ class _Handler(BaseHTTPRequestHandler):
 
     server: _Http
     protocol_version = "HTTP/1.1"
-    server_version, sys_version = "PXGen", ""
     disable_nagle_algorithm = True  # else every answer waits 40 ms for an acknowledgement
     wbufsize = -1
     timeout = _SECONDS
@@ -298,10 +300,11 @@ class _Handler(BaseHTTPRequestHandler):
                 left -= len(part)
 
     def _send(self, status: HTTPStatus, content: bytes, kind: str) -> None:
-        self.send_response(status)
+        self.send_response_only(status)  # neither date nor version: a slider waits
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(content)))
-        for name, value in _HEADERS.items():
+        headers = _HEADERS if kind == "application/json" else _PAGE_HEADERS
+        for name, value in headers.items():
             self.send_header(name, value)
         if self.close_connection:
             self.send_header("Connection", "close")

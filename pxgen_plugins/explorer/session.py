@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from pxgen_plugins import __version__
-from pxgen_plugins.adapters.base import traceless
+from pxgen_plugins.adapters.base import kept_generators, traceless
 from pxgen_plugins.explorer import messages as schema
 from pxgen_plugins.explorer.history import History, Place
 from pxgen_plugins.explorer.messages import Answer
@@ -159,7 +159,8 @@ class Session:
                 with self._lock:
                     if self._turns.is_over(asked, turn):
                         return Answer({**head, "stale": True})
-                    with self._alone():
+                    quick = isinstance(asked, schema.Decode) and not asked.strokes
+                    with kept_generators() if quick else self._alone():
                         return Answer.of({**head, **self._answer(asked)})
         except PXGenError as error:
             return Answer({**head, "error": _sentence(str(error))})

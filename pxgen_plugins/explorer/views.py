@@ -119,8 +119,8 @@ class View:
     def pixels(self, x: Tensor) -> Pixels:
         """Return instances (n, *sample_shape) as bytes (n, height, width, 1 or 3)."""
         values = x.detach().cpu().double().numpy()
-        unit = (np.nan_to_num(values, nan=self.low) - self.low) / (self.high - self.low)
-        return drawable(np.rint(255.0 * np.clip(unit, 0.0, 1.0)).astype(np.uint8))
+        scaled = (values - self.low) * (255.0 / (self.high - self.low))
+        return drawable(np.rint(np.clip(np.nan_to_num(scaled), 0.0, 255.0)).astype(np.uint8))
 
     def difference(self, after: Tensor, before: Tensor) -> bytes | None:
         """Return the signed change of a picture: red is more, blue less, white nothing."""

@@ -122,6 +122,7 @@ def pointed(image: Image.Image, at: Point) -> Image.Image:
 
 def record(browser: Browser, folder: Path) -> None:
     """Drag a slider, paint, and write both files."""
+    browser.send("Emulation.setScrollbarsHidden", hidden=True)
     run(browser, "[aria-label='Representatives of HIHE'] .px-anchor:nth-child(2)", "it.click()")
     idle(browser)
     browser.run("scrollTo(0, 0)")
@@ -139,7 +140,7 @@ def record(browser: Browser, folder: Path) -> None:
     recording.browser.mouse("mouseMoved", 640, 10)
     browser.settle()
     file = io.BytesIO()
-    screenshot(browser).quantize(256, dither=Image.Dither.NONE).save(file, "PNG", optimize=True)
+    screenshot(browser).save(file, "PNG", optimize=True)
     write_atomic(folder / "explorer.png", file.getvalue())
 
 

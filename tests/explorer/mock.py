@@ -177,7 +177,7 @@ class Ellipses:
                 {"name": "up.3", "units": 8, "height": 14, "width": 14,
                  "concepts": [{"name": "stroke", "units": [1, 4]}, {"name": "edge", "units": [2]}]},
             ]},
-            "slow": self.delay > 0.3, **self.more,
+            "slow": self.delay > 0.3, "consent": "Not recorded: your name.", **self.more,
         }  # fmt: skip
 
     def code(self, message: dict[str, Any]) -> NDArray[np.float64]:

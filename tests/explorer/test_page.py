@@ -375,6 +375,17 @@ def test_other_data_have_views_of_their_own(browser: Browser) -> None:
         assert text(browser, ".px-row tbody tr") == "age4041+1"
         assert run(browser, ".px-row tbody tr:last-child", "it.className") == ""
 
+    class Vectors(Ellipses):
+        def decode(self, message: dict[str, Any]) -> dict[str, Any]:
+            return {**super().decode(message), "row": [["x0", "1.5"]]}
+
+    data = {"kind": "vector", "columns": ["x0"], "height": None, "width": None}
+    with Mock(Vectors(data=data, paint=None)) as host:
+        visit(browser, host.url)
+        slide(browser, 0, 0.5, 0.8)
+        assert text(browser, ".px-row tbody") == "x01.5"
+        assert quiet(browser, host.origin)
+
     class Texts(Ellipses):
         def anchor(self, message: dict[str, Any]) -> dict[str, Any]:
             return {"index": message["index"], "z": [], "text": "to be", "group": "HIHE",

@@ -14,11 +14,6 @@ const GROUP_WORDS = {
 const MOST_STROKES = 32;
 const SPINNER_AFTER = 300; // milliseconds
 const PATIENCE = 30_000; // milliseconds without an answer before the page says so
-const CONSENT =
-  "You will move sliders until a picture matches another one. What is recorded: positions of the " +
-  "sliders, times since the beginning, and your answers to the questions about the task. Not " +
-  "recorded: your name, address, device, or anything else about you. Everything stays in a file " +
-  "on this computer. You may stop at any time, and have the file deleted.";
 const HISTORY = 200; // states that undo can reach
 const MOST_OF_GROUP = 10; // representatives shown
 const FEW_AXES = 24; // more of them get a search field
@@ -310,24 +305,11 @@ function textView({ text, tokens, continuation }) {
 function rowTable(row, before) {
   const old = before ? new Map(before) : null;
   const body = row.map(([column, value]) => {
-    const was = old?.get(column);
-    const isSame = was === undefined || was === value;
-    const change =
-      Number(String(value).replaceAll(",", "")) - Number(String(was).replaceAll(",", ""));
-    const words = isSame
-      ? ""
-      : Number.isFinite(change)
-        ? (change > 0 ? "+" : "") + figure(change)
-        : "changed";
-    const extra = old
-      ? [h("td", {}, was ?? ""), h("td", {}, value), h("td", {}, words)]
-      : [h("td", {}, value)];
-    return h(
-      "tr",
-      { class: isSame ? null : "px-changed" },
-      h("th", { scope: "row" }, column),
-      ...extra,
-    );
+    const head = h("th", { scope: "row" }, column);
+    if (!old) return h("tr", {}, head, h("td", {}, value));
+    const was = old.get(column);
+    const cells = [was ?? "", value, changeText(was, value)].map((words) => h("td", {}, words));
+    return h("tr", { class: was === value ? null : "px-changed" }, head, ...cells);
   });
   const heads = old ? ["Column", "Before", "Now", "Change"] : ["Column", "Value"];
   return h(
@@ -336,6 +318,16 @@ function rowTable(row, before) {
     h("thead", {}, h("tr", {}, ...heads.map((text) => h("th", { scope: "col" }, text)))),
     h("tbody", {}, ...body),
   );
+}
+
+function changeText(was, value) {
+  if (was === value) return "";
+  const [from, to] = [was, value].map((text) => Number(String(text).replaceAll(",", "")));
+  if (!Number.isFinite(to - from)) return "changed";
+  const size = Number(Math.abs(to - from).toPrecision(4)).toLocaleString("en", {
+    maximumFractionDigits: 6,
+  });
+  return (to > from ? "+" : "\u2212") + size;
 }
 
 // Thumbnails of anchors lie on one sprite; others are asked for, one by one.
@@ -497,7 +489,7 @@ class Explorer {
   // A model without codes shows what it was given, or has drawn.
   async #startFrom(answer) {
     if (answer.z?.length) await this.change({ z: answer.z, amounts: {}, strokes: [] });
-    else this.fire("shown", answer);
+    else this.fire("shown", (this.answer = answer));
   }
 
   // The code of the picture that is shown, with all sliders where they are.
@@ -527,6 +519,7 @@ function picturePanel(explorer) {
     return { ...shown, caption, figure: root };
   };
   const [before, now, difference] = ["Before", "Now", "Difference"].map(frame);
+  if (!isPicture) now.caption.textContent = "";
   const stage = h("div", { class: "px-stage", "data-mode": isPicture ? "side" : "one" });
   stage.append(before.figure, now.figure, difference.figure);
   const setMix = (share) => stage.style.setProperty("--mix", share);
@@ -555,10 +548,10 @@ function picturePanel(explorer) {
   }
   explorer.on("shown", (answer) => {
     if (isPicture) showPictures(answer);
-    else now.show(answer, answer, "Now", answer.change > 0 ? answer.before : null);
+    else now.show(answer, answer, "Now", Array.isArray(answer.before) ? answer.before : null);
     if (!("change" in answer)) return;
     const words = answer.change > 0 ? `mean change ${figure(answer.change)}` : "nothing changed";
-    now.caption.textContent = `Now: ${words}`;
+    now.caption.textContent = isPicture || answer.change > 0 ? `Now: ${words}` : "";
     difference.caption.textContent = "Difference: red is more, blue less";
   });
   return h(
@@ -605,19 +598,14 @@ function verdict(explorer) {
 function criterionRow({ name, threshold }, value, distance) {
   const isKnown = Number.isFinite(value);
   const isInside = distance > 0;
-  const words = !isKnown
-    ? "no value"
-    : Number.isFinite(distance)
-      ? `${figure(Math.abs(distance))} ${isInside ? "inside" : "outside"} the threshold ${figure(threshold)}`
-      : "no threshold";
   const bar = h("span", {
     class: "px-bar",
     "aria-hidden": "true",
     "data-inside": String(isInside),
   });
-  if (isKnown && threshold > 0 && value >= 0) {
-    bar.style.setProperty("--at", `${clamp(50 * (value / threshold), 1, 99)}%`);
-  } else bar.hidden = true;
+  const share = isKnown && threshold > 0 && value >= 0 ? value / threshold : NaN;
+  if (Number.isNaN(share)) bar.classList.add("px-empty");
+  else bar.style.setProperty("--at", `${clamp(50 * share, 1, 99)}%`);
   return h(
     "div",
     {},
@@ -627,9 +615,17 @@ function criterionRow({ name, threshold }, value, distance) {
       {},
       h("b", {}, isKnown ? figure(value) : "none"),
       bar,
-      h("span", { class: "px-quiet" }, words),
+      h("span", { class: "px-quiet" }, distanceText(threshold, distance)),
     ),
   );
+}
+
+function distanceText(threshold, distance) {
+  if (!Number.isFinite(distance)) return "";
+  if (Math.abs(distance) <= 1e-9 * Math.abs(threshold))
+    return `at the threshold ${figure(threshold)}`;
+  const side = distance > 0 ? "inside" : "outside";
+  return `${figure(Math.abs(distance))} ${side} the threshold ${figure(threshold)}`;
 }
 
 // ---------------------------------------------------------------------- start and sliders
@@ -1540,7 +1536,7 @@ function walkPage(explorer) {
   const start = h(
     "select",
     {},
-    h("option", { value: "code" }, "The current picture"),
+    h("option", { value: "code" }, "What is shown"),
     h("option", { value: "anchor" }, "An anchor"),
   );
   const number = (value) =>
@@ -1815,11 +1811,10 @@ function taskPage(explorer) {
   });
   const skip = button("Skip", () => open("task_skip"), { title: "After 30 seconds" });
   const next = button("Next", () => open("task_start"), { class: "px-primary" });
-  const consent = explorer.info.consent ?? CONSENT;
   const intro = h(
     "div",
     { class: "px-consent" },
-    h("p", { class: "px-quiet" }, consent),
+    h("p", {}, explorer.info.consent ?? ""),
     button("I agree: start", () => open("task_start"), { class: "px-primary" }),
   );
   const ownPicture = h("figure", {}, now.root, h("figcaption", {}, "Your picture"));
@@ -1865,8 +1860,10 @@ function toolbar(explorer, title) {
     const answer = await explorer.ask("restore", { state });
     if (!answer) return;
     box.hidden = true;
-    const { z, amounts = {}, strokes = [] } = answer;
+    const { z, amounts, strokes, model } = answer;
+    which.value = explorer.modelIndex = model ?? 0;
     await explorer.change({ z, amounts, strokes });
+    if (state.selected) await explorer.select(state.selected);
     tell("State restored.");
   });
   const box = h(
@@ -1903,8 +1900,10 @@ function toolbar(explorer, title) {
     text.select();
   }
   async function copyPython() {
-    const answer = await explorer.ask("python", explorer.state);
-    if (answer) await copy(answer.python, "Python");
+    const { state, modelIndex: model, answer: shown } = explorer;
+    const answer = state.z.length ? await explorer.ask("python", { ...state, model }) : shown;
+    if (answer?.python) await copy(answer.python, "Python");
+    else if (answer) tell("There is no line of Python for what is shown.");
   }
   async function copyState() {
     const answer = await explorer.ask("state");

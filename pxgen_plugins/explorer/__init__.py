@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pxgen_plugins.explorer import task_hosts as task_hosts  # where tasks are played
 from pxgen_plugins.utils.lazy import attach
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,33 +17,18 @@ from pxgen_plugins.explorer.history import History, Place
 from pxgen_plugins.explorer.messages import Answer
 from pxgen_plugins.explorer.page import saved_page
 from pxgen_plugins.explorer.scene import Scene
+from pxgen_plugins.explorer.steering import task_of
 from pxgen_plugins.utils import validation
 from pxgen_plugins.utils.errors import ParameterError, PXGenError, caller, short_repr
 from pxgen_plugins.utils.invisible import escape_invisible
 from pxgen_plugins.utils.redaction import redact, without_addresses
 
-__all__ = ["TOOLS", "Session", "Task"]
+__all__ = ["THEMES", "TOOLS", "Session"]
 
 TOOLS = ("sliders", "groups", "paint", "walk", "compare", "task")
 THEMES = ("auto", "light", "dark")
 _CLIENTS = 1_000  # pages whose newest decode is known
 _LONGEST = 600  # characters of an error
-
-
-class Task(Protocol):
-    """The reconstruction task as a session uses it: each method returns what the page shows.
-
-    Arrays under ``"target"`` and ``"picture"``, of an instance's shape, are sent as pictures.
-    """
-
-    def start(self) -> Mapping[str, Any]:
-        """Begin, or go on with the present question."""
-
-    def step(self, z: list[float], axis: int | None = None) -> Mapping[str, Any]:
-        """Note where the code is now."""
-
-    def skip(self) -> Mapping[str, Any]:
-        """Leave the present question out."""
 
 
 class Session:
@@ -65,7 +50,8 @@ class Session:
         labels: Labels of the anchors.
         units: An explanation of :class:`~pxgen_plugins.adapters.UnitDissection`, whose concepts
             name the units of its layer; None offers the units of the usual layer by number.
-        task: A reconstruction task; None offers none.
+        task: A :class:`~pxgen_plugins.evaluation.ReconstructionTask`, or a session of one; None
+            offers none.
         tools: Which tools are offered, out of :data:`TOOLS`; None takes those that work.
         title: What the page is called.
         theme: ``"auto"``, ``"light"`` or ``"dark"``.
@@ -95,15 +81,17 @@ class Session:
         *,
         labels: Any = None,
         units: Any = None,
-        task: Task | None = None,
+        task: Any = None,
         tools: Any = None,
         title: str = "PXGen explorer",
         theme: str = "auto",
     ) -> None:
         if model is None and explainer is not None and not isinstance(explainer, Mapping):
             model = getattr(explainer, "predictor", None)
+        if model is None and task is not None:
+            model = getattr(task, "model", None)
         self.title, self.theme = str(title)[:200], validation.choice(theme, "theme", THEMES)
-        self.task, self.history = task, History()
+        self.task, self.history = task_of(task), History()
         self._models: list[Any] = list(model.values()) if isinstance(model, Mapping) else [model]
         self._lock = threading.RLock()
         self._turns = Turns()
@@ -224,6 +212,7 @@ class Session:
                 "title": self.title,
                 "theme": self.theme,
                 "tools": list(self.tools),
+                "consent": getattr(self.task, "consent", None),
                 **self.scene.info(),
             }
 

@@ -13,9 +13,11 @@ import pytest
 
 from pxgen_plugins import PXGen
 from pxgen_plugins.datasets import load_mnist, load_mnist_conv_vae
+from pxgen_plugins.evaluation import ReconstructionTask
 from pxgen_plugins.explorer import Session
 from pxgen_plugins.explorer.server import Server
 from pxgen_plugins.models import VAE
+from pxgen_plugins.testing.examples import LinearModel
 from pxgen_plugins.thresholds import Quantile
 from tests.audit.browser import Browser, find
 from tests.audit.reported import PAYLOADS
@@ -346,6 +348,29 @@ def test_the_task_asks_for_consent_locks_and_goes_on(browser: Browser, mock: Moc
     idle(browser)
     assert "last question" in text(browser, ".px-task")
     assert browser.run(enabled) == []
+
+
+def test_the_real_task_is_solved_on_the_page(browser: Browser) -> None:
+    model = LinearModel()
+    task = ReconstructionTask(model, model.sample(20, seed=0), n_questions=2, goal=0.97)
+    session = Session(task=task, tools=["task"])
+    with Server(session) as server:
+        visit(browser, server.url)
+        click(browser, "I agree: start")
+        for index, question in enumerate(task.questions):
+            idle(browser)
+            assert text(browser, ".px-task h2").startswith(f"Question {index + 1} of 2")
+            for k, aim in enumerate(question.target):
+                slider = f".px-task .px-field:nth-child({k + 1}) input"
+                events = "['input', 'change'].forEach((one) => it.dispatchEvent(new Event(one)))"
+                run(browser, slider, f"(it.value = {aim}, {events})")
+                idle(browser)
+            assert text(browser, '[data-live="task"]').startswith("Solved.")
+            click(browser, "Next")
+        (log,) = [session.task.session.log]
+        assert [trial.status for trial in log.trials] == ["solved", "solved"]
+        assert any(trial.release.any() for trial in log.trials)
+        assert quiet(browser, server.url.partition("#")[0])
 
 
 def test_a_participant_sees_the_task_alone(browser: Browser) -> None:

@@ -1721,7 +1721,6 @@ function comparePage(explorer) {
 
 // The task has sliders of its own where it sends their positions; else the axes' sliders steer it.
 function taskPage(explorer) {
-  const SKIP_AFTER = 30_000; // milliseconds, where the task does not say itself when to allow it
   const [target, now] = [view(explorer, "Target"), view(explorer, "Your picture")];
   const question = h("h2", {});
   const bar = h("div", {
@@ -1737,7 +1736,6 @@ function taskPage(explorer) {
   const percent = (share) => `${Math.round(100 * (share ?? 0))} %`;
   let task = null;
   let inputs = [];
-  let begun = 0; // when the question was shown
   function show(answer) {
     const isNew = task?.index !== answer.index || !task;
     task = { ...task, ...answer };
@@ -1759,12 +1757,11 @@ function taskPage(explorer) {
     if (isOver) live.textContent = words.textContent;
     next.hidden = !isOver || task.done === true;
     skip.hidden = isOver;
-    allowSkip();
+    skip.disabled = !task.may_skip;
     inputs.forEach((input) => (input.disabled = isOver));
     explorer.fire("locked", isOver && !inputs.length);
   }
   function begin() {
-    begun = performance.now();
     const { positions, low, high, labels = [] } = task;
     inputs = (positions ?? []).map((position, i) => {
       const attributes = { min: low[i], max: high[i], step: "any", value: position };
@@ -1802,14 +1799,13 @@ function taskPage(explorer) {
     if (!inputs.length && answer.z?.length)
       await explorer.change({ z: answer.z.flat(Infinity), amounts: {}, strokes: [] });
   }
-  function allowSkip() {
-    skip.disabled = !(task?.may_skip || performance.now() - begun > SKIP_AFTER);
-  }
   explorer.on("shown", (answer) => {
     const isSteered = task && !inputs.length && !running.hidden && !(task.over ?? task.solved);
     if (isSteered && "change" in answer) step(explorer.moved ?? null);
   });
-  const skip = button("Skip", () => open("task_skip"), { title: "After 30 seconds" });
+  const skip = button("Skip", () => open("task_skip"), {
+    title: "Once the sliders were moved for long enough",
+  });
   const next = button("Next", () => open("task_start"), { class: "px-primary" });
   const intro = h(
     "div",
@@ -1835,8 +1831,6 @@ function taskPage(explorer) {
     h("div", { class: "px-line" }, skip, next),
     live,
   );
-  const timer = setInterval(allowSkip, 1000);
-  explorer.on("close", () => clearInterval(timer));
   return h("div", { class: "px-page" }, intro, running);
 }
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import itertools
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -59,7 +60,7 @@ def open_session(n_anchors: int) -> Session:
 
 def way(*corners: Point, frames: int) -> Iterator[Point]:
     """Yield places on the way from corner to corner, slow at both ends."""
-    for start, end in zip(corners[:-1], corners[1:], strict=True):
+    for start, end in itertools.pairwise(corners):
         for k in range(1, frames + 1):
             share = 0.5 - 0.5 * np.cos(np.pi * k / frames)
             yield tuple(a + share * (b - a) for a, b in zip(start, end, strict=True))

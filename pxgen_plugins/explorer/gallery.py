@@ -23,6 +23,7 @@ __all__ = ["Gallery"]
 
 _THUMBNAILS = 400
 _NEAREST = 5
+_KEPT = 200  # codes of anchors
 _SIDE = 32  # pixels that pictures are reduced to before they are compared
 _MOST_NUMBERS = 2**27  # of all anchors when they are compared: 512 MiB
 
@@ -48,6 +49,7 @@ class Gallery:
             allowed = f"1 to {MOST_ANCHORS:,} anchors"
             raise ParameterError("X", allowed, f"{len(self.anchors):,}", hint)
         self._reader = Scorer(subject.model, [])
+        self._codes: dict[int, Tensor] = {}
         self._table: tuple[Tensor, Tensor] | None = None  # features, and their squared norms
 
     def __len__(self) -> int:
@@ -81,6 +83,20 @@ class Gallery:
             return x.detach().cpu().clone()
         raise AssertionError("a batch of one anchor is empty")
 
+    def code(self, index: int) -> Tensor | None:
+        """Return the code of an anchor, (1, *latent_shape); None where the model finds none.
+
+        Those found last are kept: an inversion takes seconds.
+        """
+        if index not in self._codes:
+            code = self.subject.embed(self.instance(index))
+            if code is None:
+                return None
+            if len(self._codes) >= _KEPT:
+                del self._codes[next(iter(self._codes))]
+            self._codes[index] = code
+        return self._codes[index]
+
     def codes(self, n: int) -> Tensor | None:
         """Return the codes of up to ``n`` anchors, evenly spread; None where there are none."""
         if not self.subject.embeds:
@@ -88,7 +104,7 @@ class Gallery:
         parts = []
         for index in even_positions(len(self), n):
             try:
-                code = self.subject.embed(self.instance(int(index)))
+                code = self.code(int(index))
             except AnchorError:
                 continue
             if code is not None and bool(code.isfinite().all()):

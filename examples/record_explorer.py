@@ -36,7 +36,8 @@ from tests.explorer.actions import BRUSH, click, idle, place, run, visit
 
 _SIZE = (1280, 840)
 _SHOWN = (960, 630)  # of the recording
-_COLOURS = 96
+_COLOURS = 160
+_INKS = ("#004f80", "#d55e00", "#56b4e9", "#f8cb73", "#b0478a", "#868b93", "#ffffff")
 _MILLISECONDS = 70  # of a frame
 _POINTER = [(0, 0), (0, 17), (4, 13), (7, 19), (10, 18), (7, 12), (12, 12)]
 
@@ -97,12 +98,23 @@ class Recording:
     def write(self, path: Path) -> None:
         """Write the frames as an animated GIF in one palette."""
         small = [frame.resize(_SHOWN, Image.Resampling.LANCZOS) for frame in self.frames]
-        palette = small[-1].quantize(_COLOURS, dither=Image.Dither.NONE)
+        palette = palette_of(small[:: max(1, len(small) // 4)])
         flat = [one.quantize(palette=palette, dither=Image.Dither.NONE) for one in small]
         file = io.BytesIO()
         options: dict[str, Any] = {"duration": _MILLISECONDS, "loop": 0, "optimize": True}
         flat[0].save(file, "GIF", save_all=True, append_images=flat[1:], **options)
         write_atomic(path, file.getvalue())
+
+
+def palette_of(images: Sequence[Image.Image]) -> Image.Image:
+    """Return the palette of pictures and of the page's colours, however little these cover."""
+    stack = Image.new("RGB", (_SHOWN[0], _SHOWN[1] * len(images) + 40 * len(_INKS)))
+    for k, image in enumerate(images):
+        stack.paste(image, (0, k * _SHOWN[1]))
+    for k, ink in enumerate(_INKS):
+        top = _SHOWN[1] * len(images) + 40 * k
+        stack.paste(ink, (0, top, _SHOWN[0], top + 40))
+    return stack.quantize(_COLOURS, dither=Image.Dither.NONE)
 
 
 def screenshot(browser: Browser) -> Image.Image:
@@ -122,6 +134,7 @@ def pointed(image: Image.Image, at: Point) -> Image.Image:
 
 def record(browser: Browser, folder: Path) -> None:
     """Drag a slider, paint, and write both files."""
+    browser.send("Emulation.setScrollbarsHidden", hidden=True)
     run(browser, "[aria-label='Representatives of HIHE'] .px-anchor:nth-child(2)", "it.click()")
     idle(browser)
     browser.run("scrollTo(0, 0)")
@@ -139,7 +152,7 @@ def record(browser: Browser, folder: Path) -> None:
     recording.browser.mouse("mouseMoved", 640, 10)
     browser.settle()
     file = io.BytesIO()
-    screenshot(browser).quantize(256, dither=Image.Dither.NONE).save(file, "PNG", optimize=True)
+    screenshot(browser).save(file, "PNG", optimize=True)
     write_atomic(folder / "explorer.png", file.getvalue())
 
 

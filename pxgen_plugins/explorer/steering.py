@@ -55,8 +55,11 @@ class Steering:
         return self._noted(self.session.next() if self.session.over else self.session.state())
 
     def step(self, z: list[float], axis: int | None = None) -> Mapping[str, Any]:
-        """Note where the sliders are now: ``z`` are their positions."""
-        return self._noted(self.session.step(z))
+        """Note where the sliders are now: ``z`` are their positions.
+
+        ``axis`` is the slider that a hand lets go, which ends a drag; None while one is held.
+        """
+        return self._noted(self.session.step(z, release=axis is not None))
 
     def skip(self) -> Mapping[str, Any]:
         """Leave the present question out."""

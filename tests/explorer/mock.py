@@ -177,7 +177,7 @@ class Ellipses:
                 {"name": "up.3", "units": 8, "height": 14, "width": 14,
                  "concepts": [{"name": "stroke", "units": [1, 4]}, {"name": "edge", "units": [2]}]},
             ]},
-            "slow": self.delay > 0.3, **self.more,
+            "slow": self.delay > 0.3, "consent": "Not recorded: your name.", **self.more,
         }  # fmt: skip
 
     def code(self, message: dict[str, Any]) -> NDArray[np.float64]:
@@ -251,3 +251,32 @@ class Ellipses:
 
     def save_page(self, _: dict[str, Any]) -> dict[str, Any]:
         return {"html": "<!doctype html><title>saved</title>"}
+
+    def task_start(self, _: dict[str, Any]) -> dict[str, Any]:
+        self.index = getattr(self, "index", -1) + 1
+        self.positions, self.over = [0.0, 0.0], False
+        return self.task()
+
+    def task_step(self, message: dict[str, Any]) -> dict[str, Any]:
+        self.positions = message["z"]
+        self.over = self.agreement >= 0.9
+        return self.task()
+
+    def task_skip(self, _: dict[str, Any]) -> dict[str, Any]:
+        self.over = True
+        return self.task()
+
+    @property
+    def agreement(self) -> float:
+        """One at the target, (1, -1)."""
+        return float(1 - np.abs(np.subtract(self.positions, [1.0, -1.0])).mean() / 3)
+
+    def task(self) -> dict[str, Any]:
+        """Return what a task's session says: two questions, two sliders."""
+        return {
+            "question": "q", "index": self.index, "n": 2, "goal": 0.9, "agreement": self.agreement,
+            "target": png(ellipse(np.array([1.0, -1.0, 0.0]))), "labels": ["across", "down"],
+            "picture": png(ellipse(np.array([*self.positions, 0.0]))), "low": [-3.0, -3.0],
+            "high": [3.0, 3.0], "positions": self.positions, "solved": self.agreement >= 0.9,
+            "over": self.over, "done": self.over and self.index == 1, "may_skip": self.index == 1,
+        }  # fmt: skip

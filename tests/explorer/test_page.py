@@ -13,9 +13,11 @@ import pytest
 
 from pxgen_plugins import PXGen
 from pxgen_plugins.datasets import load_mnist, load_mnist_conv_vae
+from pxgen_plugins.evaluation import ReconstructionTask
 from pxgen_plugins.explorer import Session
 from pxgen_plugins.explorer.server import Server
 from pxgen_plugins.models import VAE
+from pxgen_plugins.testing.examples import LinearModel
 from pxgen_plugins.thresholds import Quantile
 from tests.audit.browser import Browser, find
 from tests.audit.reported import PAYLOADS
@@ -34,7 +36,7 @@ from tests.explorer.actions import (
     text,
     visit,
 )
-from tests.explorer.mock import GROUPS, Ellipses, Mock
+from tests.explorer.mock import GROUPS, TOKEN, Ellipses, Mock
 
 pytestmark = pytest.mark.skipif(find() is None, reason="no Chromium is installed")
 
@@ -318,6 +320,68 @@ def test_a_walk_steps_and_plays(browser: Browser, mock: Mock) -> None:
     browser.send("Emulation.setEmulatedMedia", features=[])
 
 
+def test_the_task_asks_for_consent_locks_and_goes_on(browser: Browser, mock: Mock) -> None:
+    click(browser, "Task")
+    assert "Not recorded: your name" in text(browser, ".px-consent")
+    assert not [one for one in mock.messages if one["kind"].startswith("task")]
+    click(browser, "I agree: start")
+    idle(browser)
+    assert text(browser, ".px-task h2").startswith("Question 1 of 2")
+    enabled = "[...document.querySelectorAll('.px-task button:not([hidden])')].map((one) => [one.textContent, !one.disabled])"
+    assert browser.run(enabled) == [["Skip", False]]
+    # by keys, a hundredth of the slider a press; the goal locks both sliders and offers the next
+    for slider, name, presses in ((1, "ArrowRight", 17), (2, "ArrowLeft", 15)):
+        run(browser, f".px-task .px-field:nth-child({slider}) input", "it.focus()")
+        for _ in range(presses):
+            key(browser, name)
+    idle(browser)
+    assert run(browser, ".px-agreement", "it.getAttribute('aria-valuetext')") == "98 %, goal 90 %" or (
+        run(browser, ".px-agreement", "it.hasAttribute('data-solved')")
+    )
+    assert run(browser, ".px-task input", "it.disabled") is True
+    assert text(browser, '[data-live="task"]').startswith("Solved. Agreement 9")
+    click(browser, "Next")
+    idle(browser)
+    assert text(browser, ".px-task h2").startswith("Question 2 of 2")
+    assert browser.run(enabled) == [["Skip", True]]  # the task says that it may be skipped
+    click(browser, "Skip")
+    idle(browser)
+    assert "last question" in text(browser, ".px-task")
+    assert browser.run(enabled) == []
+
+
+def test_the_real_task_is_solved_on_the_page(browser: Browser) -> None:
+    model = LinearModel()
+    task = ReconstructionTask(model, model.sample(20, seed=0), n_questions=2, goal=0.97)
+    session = Session(task=task, tools=["task"])
+    with Server(session) as server:
+        visit(browser, server.url)
+        click(browser, "I agree: start")
+        for index, question in enumerate(task.questions):
+            idle(browser)
+            assert text(browser, ".px-task h2").startswith(f"Question {index + 1} of 2")
+            for k, aim in enumerate(question.target):
+                slider = f".px-task .px-field:nth-child({k + 1}) input"
+                events = "['input', 'change'].forEach((one) => it.dispatchEvent(new Event(one)))"
+                run(browser, slider, f"(it.value = {aim}, {events})")
+                idle(browser)
+            assert text(browser, '[data-live="task"]').startswith("Solved.")
+            click(browser, "Next")
+        (log,) = [session.task.session.log]
+        assert [trial.status for trial in log.trials] == ["solved", "solved"]
+        assert any(trial.release.any() for trial in log.trials)
+        assert quiet(browser, server.url.partition("#")[0])
+
+
+def test_a_participant_sees_the_task_alone(browser: Browser) -> None:
+    with Mock(Ellipses(tools=["task"])) as host:
+        visit(browser, host.url)
+        names = {name for _, name in controls(browser)}
+        assert "I agree: start" in names
+        assert not names & {"across", "Seed", "Undo", "Copy as Python"}
+        assert quiet(browser, host.origin)
+
+
 def test_other_data_have_views_of_their_own(browser: Browser) -> None:
     data = {"kind": "table", "columns": ["age", "city"], "height": None, "width": None}
 
@@ -335,6 +399,17 @@ def test_other_data_have_views_of_their_own(browser: Browser) -> None:
         slide(browser, 0, 0.5, 0.8)
         assert text(browser, ".px-row tbody tr") == "age4041+1"
         assert run(browser, ".px-row tbody tr:last-child", "it.className") == ""
+
+    class Vectors(Ellipses):
+        def decode(self, message: dict[str, Any]) -> dict[str, Any]:
+            return {**super().decode(message), "row": [["x0", "1.5"]]}
+
+    data = {"kind": "vector", "columns": ["x0"], "height": None, "width": None}
+    with Mock(Vectors(data=data, paint=None)) as host:
+        visit(browser, host.url)
+        slide(browser, 0, 0.5, 0.8)
+        assert text(browser, ".px-row tbody") == "x01.5"
+        assert quiet(browser, host.origin)
 
     class Texts(Ellipses):
         def anchor(self, message: dict[str, Any]) -> dict[str, Any]:
@@ -418,3 +493,77 @@ def test_both_hosts_have_the_same_file(real: Server) -> None:
     assert served == (front / "explorer.js").read_bytes()
     lines = served.decode().splitlines()
     assert not [line for line in lines if line.lstrip().startswith("import")]
+
+
+NOTEBOOK = """
+    window.traits = {selected: [], code: [], theme: 'dark'};
+    window.listeners = [];
+    const fire = (name, ...values) =>
+      listeners.filter((one) => one.name === name).forEach((one) => one.listener(...values));
+    window.model = {
+      get: (name) => traits[name],
+      set: (name, value) => {
+        if (JSON.stringify(traits[name]) === JSON.stringify(value)) return;
+        traits[name] = value;
+        fire('change:' + name);
+      },
+      on: (name, listener) => listeners.push({name, listener}),
+      off: (name, listener) => {
+        window.listeners = listeners.filter((one) => one.listener !== listener);
+      },
+      save_changes: () => {},
+      send: async (message) => {
+        const headers = {'Content-Type': 'application/json', 'X-Token': '%s'};
+        const body = JSON.stringify(message);
+        const answer = await (await fetch('message', {method: 'POST', headers, body})).text();
+        const buffers = [];
+        const content = JSON.parse(answer, (_, value) => {
+          if (typeof value?.png !== 'string') return value;
+          const bytes = Uint8Array.from(atob(value.png), (letter) => letter.charCodeAt(0));
+          buffers.push(new DataView(bytes.buffer));
+          const {png, ...others} = value;
+          return {...others, buffer: buffers.length - 1};
+        });
+        fire('msg:custom', content, buffers);
+      },
+    };
+    import('/explorer.js').then(({default: widget}) => {
+      widget.initialize({model});
+      document.body.replaceChildren();
+      window.ends = [1, 2].map(() => {
+        const el = document.createElement('div');
+        document.body.append(el);
+        return widget.render({model, el});
+      });
+    })
+"""
+
+
+def test_a_notebook_reads_and_sets_code_and_selection(browser: Browser) -> None:
+    with Mock(Ellipses()) as host:
+        visit(browser, host.url)
+        browser.run(NOTEBOOK % TOKEN)
+        both = "[...document.querySelectorAll('.px-explorer')]"
+        browser.wait(f"{both}.length === 2 && {both}.every((one) => one.dataset.ready === '')")
+        idle(browser)
+        assert browser.run(f"{both}.map((one) => one.dataset.theme)") == ["dark", "dark"]
+        sample = Ellipses().sample({"seed": 0})["z"]
+        assert browser.run("traits.code") == sample
+        # what Python sets, both views of the widget show; what one of them does, Python reads
+        browser.run("model.set('code', [0.5, -0.5, 0, 0])")
+        idle(browser)
+        assert centre(pixels(browser)) == pytest.approx((15.5, 12.5), abs=0.1)
+        browser.run("model.set('selected', [3, 5])")
+        words = f"{both}.map((one) => one.querySelector('.px-selection').textContent)"
+        assert browser.run(words) == ["2 selected", "2 selected"]
+        slide(browser, 0, 0.5, 0.75)
+        amount = float(run(browser, 'input[data-axis="0"]', "it.value"))
+        assert browser.run("traits.code") == pytest.approx([0.5 + amount, -0.5, 0, 0])
+        run(browser, f"{PLANE}", "it.focus()")
+        key(browser, "ArrowUp")
+        key(browser, " ")
+        idle(browser)
+        assert len(browser.run("traits.selected")) == 3
+        browser.run("ends.forEach((end) => end())")
+        assert browser.run("listeners.length") == 0  # nothing is left behind
+        assert quiet(browser, host.origin)

@@ -14,10 +14,6 @@ const GROUP_WORDS = {
 const MOST_STROKES = 32;
 const SPINNER_AFTER = 300; // milliseconds
 const PATIENCE = 30_000; // milliseconds without an answer before the page says so
-const CONSENT =
-  "What is recorded: positions of the sliders and times since the beginning. Not recorded: your " +
-  "name, address, device, or anything else about you. Everything stays on this computer, and you " +
-  "may stop at any time.";
 const HISTORY = 200; // states that undo can reach
 const MOST_OF_GROUP = 10; // representatives shown
 const FEW_AXES = 24; // more of them get a search field
@@ -309,24 +305,11 @@ function textView({ text, tokens, continuation }) {
 function rowTable(row, before) {
   const old = before ? new Map(before) : null;
   const body = row.map(([column, value]) => {
-    const was = old?.get(column);
-    const isSame = was === undefined || was === value;
-    const change =
-      Number(String(value).replaceAll(",", "")) - Number(String(was).replaceAll(",", ""));
-    const words = isSame
-      ? ""
-      : Number.isFinite(change)
-        ? (change > 0 ? "+" : "") + figure(change)
-        : "changed";
-    const extra = old
-      ? [h("td", {}, was ?? ""), h("td", {}, value), h("td", {}, words)]
-      : [h("td", {}, value)];
-    return h(
-      "tr",
-      { class: isSame ? null : "px-changed" },
-      h("th", { scope: "row" }, column),
-      ...extra,
-    );
+    const head = h("th", { scope: "row" }, column);
+    if (!old) return h("tr", {}, head, h("td", {}, value));
+    const was = old.get(column);
+    const cells = [was ?? "", value, changeText(was, value)].map((words) => h("td", {}, words));
+    return h("tr", { class: was === value ? null : "px-changed" }, head, ...cells);
   });
   const heads = old ? ["Column", "Before", "Now", "Change"] : ["Column", "Value"];
   return h(
@@ -335,6 +318,16 @@ function rowTable(row, before) {
     h("thead", {}, h("tr", {}, ...heads.map((text) => h("th", { scope: "col" }, text)))),
     h("tbody", {}, ...body),
   );
+}
+
+function changeText(was, value) {
+  if (was === value) return "";
+  const [from, to] = [was, value].map((text) => Number(String(text).replaceAll(",", "")));
+  if (!Number.isFinite(to - from)) return "changed";
+  const size = Number(Math.abs(to - from).toPrecision(4)).toLocaleString("en", {
+    maximumFractionDigits: 6,
+  });
+  return (to > from ? "+" : "\u2212") + size;
 }
 
 // Thumbnails of anchors lie on one sprite; others are asked for, one by one.
@@ -422,6 +415,11 @@ class Explorer {
     return this.requests.ask(kind, body);
   }
 
+  // A participant of a study sees the task and nothing else.
+  get isTaskAlone() {
+    return String(this.info.tools) === "task";
+  }
+
   groupOf(index) {
     const { plane, groups } = this.info;
     return plane ? (groups[plane.group[index]] ?? null) : null;
@@ -491,7 +489,7 @@ class Explorer {
   // A model without codes shows what it was given, or has drawn.
   async #startFrom(answer) {
     if (answer.z?.length) await this.change({ z: answer.z, amounts: {}, strokes: [] });
-    else this.fire("shown", answer);
+    else this.fire("shown", (this.answer = answer));
   }
 
   // The code of the picture that is shown, with all sliders where they are.
@@ -521,6 +519,7 @@ function picturePanel(explorer) {
     return { ...shown, caption, figure: root };
   };
   const [before, now, difference] = ["Before", "Now", "Difference"].map(frame);
+  if (!isPicture) now.caption.textContent = "";
   const stage = h("div", { class: "px-stage", "data-mode": isPicture ? "side" : "one" });
   stage.append(before.figure, now.figure, difference.figure);
   const setMix = (share) => stage.style.setProperty("--mix", share);
@@ -549,10 +548,10 @@ function picturePanel(explorer) {
   }
   explorer.on("shown", (answer) => {
     if (isPicture) showPictures(answer);
-    else now.show(answer, answer, "Now", answer.change > 0 ? answer.before : null);
+    else now.show(answer, answer, "Now", Array.isArray(answer.before) ? answer.before : null);
     if (!("change" in answer)) return;
     const words = answer.change > 0 ? `mean change ${figure(answer.change)}` : "nothing changed";
-    now.caption.textContent = `Now: ${words}`;
+    now.caption.textContent = isPicture || answer.change > 0 ? `Now: ${words}` : "";
     difference.caption.textContent = "Difference: red is more, blue less";
   });
   return h(
@@ -599,19 +598,14 @@ function verdict(explorer) {
 function criterionRow({ name, threshold }, value, distance) {
   const isKnown = Number.isFinite(value);
   const isInside = distance > 0;
-  const words = !isKnown
-    ? "no value"
-    : Number.isFinite(distance)
-      ? `${figure(Math.abs(distance))} ${isInside ? "inside" : "outside"} the threshold ${figure(threshold)}`
-      : "no threshold";
   const bar = h("span", {
     class: "px-bar",
     "aria-hidden": "true",
     "data-inside": String(isInside),
   });
-  if (isKnown && threshold > 0 && value >= 0) {
-    bar.style.setProperty("--at", `${clamp(50 * (value / threshold), 1, 99)}%`);
-  } else bar.hidden = true;
+  const share = isKnown && threshold > 0 && value >= 0 ? value / threshold : NaN;
+  if (Number.isNaN(share)) bar.classList.add("px-empty");
+  else bar.style.setProperty("--at", `${clamp(50 * share, 1, 99)}%`);
   return h(
     "div",
     {},
@@ -621,9 +615,17 @@ function criterionRow({ name, threshold }, value, distance) {
       {},
       h("b", {}, isKnown ? figure(value) : "none"),
       bar,
-      h("span", { class: "px-quiet" }, words),
+      h("span", { class: "px-quiet" }, distanceText(threshold, distance)),
     ),
   );
+}
+
+function distanceText(threshold, distance) {
+  if (!Number.isFinite(distance)) return "";
+  if (Math.abs(distance) <= 1e-9 * Math.abs(threshold))
+    return `at the threshold ${figure(threshold)}`;
+  const side = distance > 0 ? "inside" : "outside";
+  return `${figure(Math.abs(distance))} ${side} the threshold ${figure(threshold)}`;
 }
 
 // ---------------------------------------------------------------------- start and sliders
@@ -849,10 +851,257 @@ function polygon(ink, ...corners) {
   ink.closePath();
 }
 
+// Draws anchors, thresholds, the selection and the current code, and says which anchor is where.
+class Plane {
+  static MARGIN = { left: 60, right: 12, top: 12, bottom: 40 };
+  static TRAIL = 30; // places of the current code that stay visible
+
+  constructor(canvas, { plane, groups }, elements) {
+    this.canvas = canvas;
+    this.layer = document.createElement("canvas"); // what does not move: drawn once
+    this.plane = plane;
+    this.groups = groups;
+    this.elements = elements; // whose colours are those of the theme: {quiet, swatches}
+    const n = plane.x.length;
+    this.x = new Float32Array(n); // in pixels; NaN for what has no place
+    this.y = new Float32Array(n);
+    this.cursor = -1; // the anchor under the pointer, or reached by keys
+    this.corner = -1; // the anchor where a rectangle by keys begins
+    this.brush = null; // a rectangle: two opposite corners, in pixels
+    this.selected = [];
+    this.trail = [];
+    [this.xLabel, this.yLabel] = [plane.x_label, plane.y_label].map((text) =>
+      text.split(" ").map(criterionName).join(" "),
+    );
+  }
+
+  get isReady() {
+    return Boolean(this.scales);
+  }
+
+  resize() {
+    const box = this.canvas.getBoundingClientRect();
+    if (!box.width) return;
+    this.ratio = Math.min(2, window.devicePixelRatio || 1);
+    [this.width, this.height] = [Math.round(box.width), Math.round(box.height)];
+    for (const one of [this.canvas, this.layer]) {
+      [one.width, one.height] = [this.width * this.ratio, this.height * this.ratio];
+    }
+    const { left, right, top, bottom } = Plane.MARGIN;
+    this.box = [left, top, this.width - right, this.height - bottom];
+    const { x, y, thresholds, log } = this.plane;
+    this.scales = [
+      makeScale(x, thresholds[0], log[0], this.box[0], this.box[2]),
+      makeScale(y, thresholds[1], log[1], this.box[3], this.box[1]),
+    ];
+    for (let i = 0; i < x.length; i++) {
+      const isValid = Number.isFinite(x[i]) && Number.isFinite(y[i]);
+      [this.x[i], this.y[i]] = isValid ? this.place(x[i], y[i]) : [NaN, NaN];
+    }
+    this.drawLayer();
+  }
+
+  place(x, y) {
+    return [this.scales[0].place(x), this.scales[1].place(y)];
+  }
+
+  // light-dark() is resolved only where a colour is used: the colours come from elements.
+  readColours() {
+    const of = (node, property) => getComputedStyle(node)[property];
+    this.colours = {
+      ink: of(this.canvas, "color"),
+      line: of(this.canvas, "borderTopColor"),
+      paper: of(this.canvas, "backgroundColor"),
+      accent: of(this.canvas, "caretColor"),
+      quiet: of(this.elements.quiet, "color"),
+    };
+    this.groups.forEach((group, i) => {
+      this.colours[group] = of(this.elements.swatches[i], "backgroundColor");
+    });
+  }
+
+  drawLayer() {
+    this.readColours();
+    const ink = this.layer.getContext("2d");
+    ink.setTransform(this.ratio, 0, 0, this.ratio, 0, 0);
+    ink.fillStyle = this.colours.paper;
+    ink.fillRect(0, 0, this.width, this.height);
+    this.#drawAxes(ink);
+    this.#drawAnchors(ink);
+    this.#drawThresholds(ink);
+    this.draw();
+  }
+
+  #drawAxes(ink) {
+    const [left, top, right, bottom] = this.box;
+    ink.font = "11px system-ui, sans-serif";
+    ink.strokeStyle = this.colours.line;
+    ink.fillStyle = this.colours.quiet;
+    ink.textAlign = "center";
+    ink.textBaseline = "top";
+    for (const tick of this.scales[0].ticks) {
+      const x = Math.round(this.scales[0].place(tick)) + 0.5;
+      drawLine(ink, x, top, x, bottom);
+      ink.fillText(figure(tick), x, bottom + 6);
+    }
+    ink.textAlign = "right";
+    ink.textBaseline = "middle";
+    for (const tick of this.scales[1].ticks) {
+      const y = Math.round(this.scales[1].place(tick)) + 0.5;
+      drawLine(ink, left, y, right, y);
+      ink.fillText(figure(tick), left - 6, y);
+    }
+    ink.fillStyle = this.colours.ink;
+    ink.textAlign = "center";
+    ink.fillText(this.xLabel, (left + right) / 2, this.height - 9);
+    ink.save();
+    ink.translate(10, (top + bottom) / 2);
+    ink.rotate(-Math.PI / 2);
+    ink.fillText(this.yLabel, 0, 0);
+    ink.restore();
+  }
+
+  #drawAnchors(ink) {
+    const n = this.x.length;
+    const radius = n < 500 ? 4 : n < 5000 ? 3 : 2;
+    ink.globalAlpha = n < 500 ? 0.9 : n < 5000 ? 0.7 : 0.5;
+    for (let i = 0; i < n; i++) {
+      const group = this.groups[this.plane.group[i]];
+      if (Number.isNaN(this.x[i]) || !group) continue;
+      ink.fillStyle = this.colours[group];
+      ink.beginPath();
+      (MARKS[group] ?? MARKS.HIHE)(ink, this.x[i], this.y[i], radius);
+      ink.fill();
+    }
+    ink.globalAlpha = 1;
+  }
+
+  #drawThresholds(ink) {
+    const [left, top, right, bottom] = this.box;
+    const [one, other] = this.plane.thresholds;
+    const [x, y] = this.place(one, other);
+    this.canvas.dataset.thresholds = `${x.toFixed(2)} ${y.toFixed(2)}`;
+    ink.strokeStyle = this.colours.ink;
+    ink.lineWidth = 1.25;
+    ink.setLineDash([5, 4]);
+    if (Number.isFinite(one)) drawLine(ink, x, top, x, bottom);
+    if (Number.isFinite(other)) drawLine(ink, left, y, right, y);
+    ink.setLineDash([]);
+    ink.lineWidth = 1;
+  }
+
+  // What moves: selection, rectangle, cursor, and the current code with its trail.
+  draw() {
+    if (!this.isReady) return;
+    const ink = this.canvas.getContext("2d");
+    ink.setTransform(1, 0, 0, 1, 0, 0);
+    ink.drawImage(this.layer, 0, 0);
+    ink.setTransform(this.ratio, 0, 0, this.ratio, 0, 0);
+    ink.strokeStyle = this.colours.ink;
+    ink.lineWidth = 1.5;
+    for (const i of this.selected) this.#drawRing(ink, i, 5.5);
+    const rectangle = this.brush ?? this.keyRectangle();
+    if (rectangle) this.#drawRectangle(ink, rectangle);
+    if (this.cursor >= 0) {
+      ink.strokeStyle = this.colours.accent;
+      ink.lineWidth = 2.5;
+      this.#drawRing(ink, this.cursor, 8);
+    }
+    if (this.trail.length) this.#drawCode(ink);
+  }
+
+  #drawRing(ink, i, radius) {
+    if (Number.isNaN(this.x[i])) return;
+    ink.beginPath();
+    ink.arc(this.x[i], this.y[i], radius, 0, 2 * Math.PI);
+    ink.stroke();
+  }
+
+  #drawRectangle(ink, [x0, y0, x1, y1]) {
+    ink.strokeStyle = ink.fillStyle = this.colours.accent;
+    ink.globalAlpha = 0.15;
+    ink.fillRect(x0, y0, x1 - x0, y1 - y0);
+    ink.globalAlpha = 1;
+    ink.strokeRect(x0, y0, x1 - x0, y1 - y0);
+  }
+
+  #drawCode(ink) {
+    const places = this.trail.map(([x, y]) => this.place(x, y));
+    ink.strokeStyle = this.colours.accent;
+    ink.lineWidth = 2;
+    places.slice(1).forEach(([x, y], i) => {
+      ink.globalAlpha = (i + 1) / places.length;
+      drawLine(ink, ...places[i], x, y);
+    });
+    ink.globalAlpha = 1;
+    const [x, y] = places.at(-1);
+    this.canvas.dataset.point = `${x.toFixed(1)} ${y.toFixed(1)}`;
+    for (const [colour, thickness] of [
+      [this.colours.paper, 5],
+      [this.colours.ink, 2.25],
+    ]) {
+      ink.strokeStyle = colour;
+      ink.lineWidth = thickness;
+      ink.beginPath();
+      ink.arc(x, y, 7, 0, 2 * Math.PI);
+      ink.stroke();
+      for (const [dx, dy] of [
+        [1, 0],
+        [-1, 0],
+        [0, 1],
+        [0, -1],
+      ]) {
+        drawLine(ink, x + 3 * dx, y + 3 * dy, x + 11 * dx, y + 11 * dy);
+      }
+    }
+  }
+
+  // The rectangle between the anchor where it was begun by a key and the one at the cursor.
+  keyRectangle() {
+    const { corner, cursor, x, y } = this;
+    return corner >= 0 && cursor >= 0 ? [x[corner], y[corner], x[cursor], y[cursor]] : null;
+  }
+
+  nearest(x, y, reach) {
+    let [best, least] = [-1, reach * reach];
+    for (let i = 0; i < this.x.length; i++) {
+      const distance = (this.x[i] - x) ** 2 + (this.y[i] - y) ** 2;
+      if (distance < least) [best, least] = [i, distance];
+    }
+    return best;
+  }
+
+  inside([x0, y0, x1, y1]) {
+    const [left, right] = [Math.min(x0, x1), Math.max(x0, x1)];
+    const [top, bottom] = [Math.min(y0, y1), Math.max(y0, y1)];
+    const isInside = (i) =>
+      this.x[i] >= left && this.x[i] <= right && this.y[i] >= top && this.y[i] <= bottom;
+    return [...this.x.keys()].filter(isInside);
+  }
+
+  // The next anchor in a direction: near, and not far off to the side.
+  neighbour(dx, dy) {
+    if (this.cursor < 0) return this.nearest(this.width / 2, this.height / 2, Infinity);
+    let [best, least] = [this.cursor, Infinity];
+    for (let i = 0; i < this.x.length; i++) {
+      const [x, y] = [this.x[i] - this.x[this.cursor], this.y[i] - this.y[this.cursor]];
+      const along = x * dx + y * dy;
+      const cost = along + 3 * Math.abs(x * dy - y * dx);
+      if (along > 0.5 && cost < least) [best, least] = [i, cost];
+    }
+    return best;
+  }
+}
+
+function drawLine(ink, x0, y0, x1, y1) {
+  ink.beginPath();
+  ink.moveTo(x0, y0);
+  ink.lineTo(x1, y1);
+  ink.stroke();
+}
+
 function planePanel(explorer) {
-  const { plane, groups } = explorer.info;
-  const MARGIN = { left: 60, right: 12, top: 12, bottom: 40 };
-  const TRAIL = 30; // places of the current code that stay visible
+  const { plane: points, groups } = explorer.info;
   const help = h(
     "p",
     { class: "px-quiet", id: newId() },
@@ -865,352 +1114,149 @@ function planePanel(explorer) {
     role: "application",
     "aria-describedby": help.id,
   });
-  const [xLabel, yLabel] = [plane.x_label, plane.y_label].map((text) =>
-    text.split(" ").map(criterionName).join(" "),
-  );
-  canvas.setAttribute("aria-label", `Plane of anchors: ${yLabel} against ${xLabel}`);
-  const layer = document.createElement("canvas");
-  const tip = h("div", { class: "px-tip", hidden: true });
-  const spoken = h("p", { class: "px-hidden", "aria-live": "polite", "data-live": "anchor" });
-  const count = h("p", { class: "px-selection px-quiet" });
   const legend = h("ul", { class: "px-legend" });
   const swatches = groups.map((group) => {
-    const number = plane.group.reduce((sum, one) => sum + (groups[one] === group), 0);
+    const members = [...points.group.keys()].filter((i) => groups[points.group[i]] === group);
     const swatch = h("span", { class: "px-swatch", "data-group": group, "data-shape": group });
-    const select = () =>
-      explorer.select([...plane.group.keys()].filter((i) => groups[plane.group[i]] === group));
-    const node = button("", select, {
-      title: `Select the anchors of ${group}: ${GROUP_WORDS[group] ?? ""}`,
-    });
-    node.append(swatch, `${group} ${number.toLocaleString("en")}`);
+    const title = `Select the anchors of ${group}: ${GROUP_WORDS[group] ?? ""}`;
+    const node = button("", () => explorer.select(members), { title });
+    node.append(swatch, `${group} ${members.length.toLocaleString("en")}`);
     legend.append(h("li", {}, node));
     return swatch;
   });
-  const n = plane.x.length;
-  const [px, py] = [new Float32Array(n), new Float32Array(n)];
-  let [width, height, ratio] = [0, 0, 1];
-  let scaleX, scaleY, colours;
-  let cursor = -1; // the anchor under the pointer, or reached by keys
-  let corner = -1; // the anchor where a rectangle by keys begins
-  let drag = null; // a rectangle's first corner, in pixels
-  let brush = null;
-  const trail = [];
-
-  function resize() {
-    const box = canvas.getBoundingClientRect();
-    if (!box.width) return;
-    ratio = Math.min(2, window.devicePixelRatio || 1);
-    [width, height] = [Math.round(box.width), Math.round(box.height)];
-    for (const one of [canvas, layer]) [one.width, one.height] = [width * ratio, height * ratio];
-    scaleX = makeScale(
-      plane.x,
-      plane.thresholds[0],
-      plane.log[0],
-      MARGIN.left,
-      width - MARGIN.right,
-    );
-    scaleY = makeScale(
-      plane.y,
-      plane.thresholds[1],
-      plane.log[1],
-      height - MARGIN.bottom,
-      MARGIN.top,
-    );
-    for (let i = 0; i < n; i++) {
-      const isValid = Number.isFinite(plane.x[i]) && Number.isFinite(plane.y[i]);
-      px[i] = isValid ? scaleX.place(plane.x[i]) : NaN;
-      py[i] = isValid ? scaleY.place(plane.y[i]) : NaN;
-    }
-    drawAnchors();
-  }
-
-  // light-dark() is resolved only where a colour is used: the colours come from elements.
-  function readColours() {
-    const of = (node, property) => getComputedStyle(node)[property];
-    colours = {
-      ink: of(canvas, "color"),
-      line: of(canvas, "borderTopColor"),
-      quiet: of(help, "color"),
-      paper: of(canvas, "backgroundColor"),
-      accent: of(canvas, "caretColor"),
-    };
-    groups.forEach((group, i) => (colours[group] = of(swatches[i], "backgroundColor")));
-  }
-
-  function drawAnchors() {
-    readColours();
-    const ink = layer.getContext("2d");
-    ink.setTransform(ratio, 0, 0, ratio, 0, 0);
-    ink.fillStyle = colours.paper;
-    ink.fillRect(0, 0, width, height);
-    const [left, right, top, bottom] = [
-      MARGIN.left,
-      width - MARGIN.right,
-      MARGIN.top,
-      height - MARGIN.bottom,
-    ];
-    ink.font = "11px system-ui, sans-serif";
-    ink.strokeStyle = colours.line;
-    ink.fillStyle = colours.quiet;
-    ink.textAlign = "center";
-    ink.textBaseline = "top";
-    for (const tick of scaleX.ticks) {
-      const x = Math.round(scaleX.place(tick)) + 0.5;
-      line(ink, x, top, x, bottom);
-      ink.fillText(figure(tick), x, bottom + 6);
-    }
-    ink.textAlign = "right";
-    ink.textBaseline = "middle";
-    for (const tick of scaleY.ticks) {
-      const y = Math.round(scaleY.place(tick)) + 0.5;
-      line(ink, left, y, right, y);
-      ink.fillText(figure(tick), left - 6, y);
-    }
-    ink.fillStyle = colours.ink;
-    ink.textAlign = "center";
-    ink.fillText(xLabel, (left + right) / 2, height - 9);
-    ink.save();
-    ink.translate(10, (top + bottom) / 2);
-    ink.rotate(-Math.PI / 2);
-    ink.fillText(yLabel, 0, 0);
-    ink.restore();
-    const radius = n < 500 ? 4 : n < 5000 ? 3 : 2;
-    ink.globalAlpha = n < 500 ? 0.9 : n < 5000 ? 0.7 : 0.5;
-    for (let i = 0; i < n; i++) {
-      const group = groups[plane.group[i]];
-      if (Number.isNaN(px[i]) || !group) continue;
-      ink.fillStyle = colours[group];
-      ink.beginPath();
-      (MARKS[group] ?? MARKS.HIHE)(ink, px[i], py[i], radius);
-      ink.fill();
-    }
-    ink.globalAlpha = 1;
-    ink.strokeStyle = colours.ink;
-    ink.lineWidth = 1.25;
-    ink.setLineDash([5, 4]);
-    const [x, y] = [scaleX.place(plane.thresholds[0]), scaleY.place(plane.thresholds[1])];
-    canvas.dataset.thresholds = `${x.toFixed(2)} ${y.toFixed(2)}`;
-    if (Number.isFinite(plane.thresholds[0])) line(ink, x, top, x, bottom);
-    if (Number.isFinite(plane.thresholds[1])) line(ink, left, y, right, y);
-    ink.setLineDash([]);
-    ink.lineWidth = 1;
-    draw();
-  }
-
-  function line(ink, x0, y0, x1, y1) {
-    ink.beginPath();
-    ink.moveTo(x0, y0);
-    ink.lineTo(x1, y1);
-    ink.stroke();
-  }
-
-  // What moves: selection, rectangle, cursor, and the current code with its trail.
-  function draw() {
-    if (!width) return;
-    const ink = canvas.getContext("2d");
-    ink.setTransform(1, 0, 0, 1, 0, 0);
-    ink.drawImage(layer, 0, 0);
-    ink.setTransform(ratio, 0, 0, ratio, 0, 0);
-    const ring = (x, y, r) => {
-      ink.beginPath();
-      ink.arc(x, y, r, 0, 2 * Math.PI);
-      ink.stroke();
-    };
-    ink.strokeStyle = colours.ink;
-    ink.lineWidth = 1.5;
-    for (const i of explorer.selected) if (!Number.isNaN(px[i])) ring(px[i], py[i], 5.5);
-    const box =
-      brush ??
-      (corner >= 0 && cursor >= 0 ? [px[corner], py[corner], px[cursor], py[cursor]] : null);
-    if (box) {
-      const [x0, y0, x1, y1] = box;
-      ink.strokeStyle = ink.fillStyle = colours.accent;
-      ink.globalAlpha = 0.15;
-      ink.fillRect(x0, y0, x1 - x0, y1 - y0);
-      ink.globalAlpha = 1;
-      ink.strokeRect(x0, y0, x1 - x0, y1 - y0);
-    }
-    if (cursor >= 0) {
-      ink.strokeStyle = colours.accent;
-      ink.lineWidth = 2.5;
-      ring(px[cursor], py[cursor], 8);
-    }
-    if (trail.length) drawCode(ink);
-  }
-
-  function drawCode(ink) {
-    const places = trail.map(([x, y]) => [scaleX.place(x), scaleY.place(y)]);
-    ink.strokeStyle = colours.accent;
-    ink.lineWidth = 2;
-    places.slice(1).forEach(([x, y], i) => {
-      ink.globalAlpha = (i + 1) / places.length;
-      line(ink, ...places[i], x, y);
-    });
-    ink.globalAlpha = 1;
-    const [x, y] = places.at(-1);
-    canvas.dataset.point = `${x.toFixed(1)} ${y.toFixed(1)}`;
-    for (const [colour, thickness] of [
-      [colours.paper, 5],
-      [colours.ink, 2.25],
-    ]) {
-      ink.strokeStyle = colour;
-      ink.lineWidth = thickness;
-      ink.beginPath();
-      ink.arc(x, y, 7, 0, 2 * Math.PI);
-      ink.stroke();
-      line(ink, x - 11, y, x - 3, y);
-      line(ink, x + 3, y, x + 11, y);
-      line(ink, x, y - 11, x, y - 3);
-      line(ink, x, y + 3, x, y + 11);
-    }
-  }
-
-  function nearest(x, y, reach) {
-    let [best, least] = [-1, reach * reach];
-    for (let i = 0; i < n; i++) {
-      const distance = (px[i] - x) ** 2 + (py[i] - y) ** 2;
-      if (distance < least) [best, least] = [i, distance];
-    }
-    return best;
-  }
-
-  function inside([x0, y0, x1, y1]) {
-    const [left, right, top, bottom] = [
-      Math.min(x0, x1),
-      Math.max(x0, x1),
-      Math.min(y0, y1),
-      Math.max(y0, y1),
-    ];
-    return [...px.keys()].filter(
-      (i) => px[i] >= left && px[i] <= right && py[i] >= top && py[i] <= bottom,
-    );
-  }
-
-  // The next anchor in a direction: near, and not far off to the side.
-  function neighbour(dx, dy) {
-    if (cursor < 0) return nearest(width / 2, height / 2, Infinity);
-    let [best, least] = [cursor, Infinity];
-    for (let i = 0; i < n; i++) {
-      const [x, y] = [px[i] - px[cursor], py[i] - py[cursor]];
-      const along = x * dx + y * dy;
-      const cost = along + 3 * Math.abs(x * dy - y * dx);
-      if (along > 0.5 && cost < least) [best, least] = [i, cost];
-    }
-    return best;
-  }
-
-  function point(index, isSpoken) {
-    if (index === cursor) return;
-    cursor = index;
-    tip.hidden = index < 0;
-    if (index >= 0) {
-      const text = `${anchorText(explorer, index)}, ${explorer.groupOf(index) ?? "no group"}`;
-      tip.replaceChildren(
-        ...[explorer.thumbnails.canvas(index), h("span", {}, text)].filter(Boolean),
-      );
-      const isRight = px[index] > width / 2;
-      tip.style.left = isRight ? "auto" : `${px[index] + 14}px`;
-      tip.style.right = isRight ? `${width - px[index] + 14}px` : "auto";
-      tip.style.top = `${py[index] + 10}px`;
-      if (isSpoken) spoken.textContent = text;
-    }
-    draw();
-  }
-
-  const at = (event) => {
-    const box = canvas.getBoundingClientRect();
-    return [event.clientX - box.left, event.clientY - box.top];
+  const plane = new Plane(canvas, explorer.info, { quiet: help, swatches });
+  canvas.setAttribute("aria-label", `Plane of anchors: ${plane.yLabel} against ${plane.xLabel}`);
+  const tip = h("div", { class: "px-tip", hidden: true });
+  const spoken = h("p", { class: "px-hidden", "aria-live": "polite", "data-live": "anchor" });
+  const point = (index, isSpoken) => {
+    if (index === plane.cursor) return;
+    plane.cursor = index;
+    showTip(explorer, plane, tip);
+    if (index >= 0 && isSpoken) spoken.textContent = tip.textContent;
+    plane.draw();
   };
-  canvas.addEventListener("pointerdown", (event) => {
-    canvas.setPointerCapture(event.pointerId);
-    drag = at(event);
-    corner = -1;
-  });
-  canvas.addEventListener("pointermove", (event) => {
-    const place = at(event);
-    if (!drag) return point(nearest(...place, 14), false);
-    if (Math.hypot(place[0] - drag[0], place[1] - drag[1]) > 4) brush = [...drag, ...place];
-    draw();
-  });
-  canvas.addEventListener("pointerup", (event) => {
-    const picked = nearest(...at(event), 14);
-    if (brush) explorer.select(inside(brush));
-    else if (drag && picked >= 0) explorer.startFromAnchor(picked);
-    drag = brush = null;
-    draw();
-  });
-  canvas.addEventListener("pointercancel", () => {
-    drag = brush = null;
-    draw();
-  });
-  canvas.addEventListener(
-    "pointerleave",
-    () => drag ?? (document.activeElement !== canvas && point(-1)),
-  );
-  canvas.addEventListener("blur", () => point(-1));
-  const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
-  canvas.addEventListener("keydown", (event) => {
-    const { key } = event;
-    if (ARROWS[key]) point(neighbour(...ARROWS[key]), true);
-    else if (key === "Enter" && cursor >= 0) explorer.startFromAnchor(cursor);
-    else if (key === " " && cursor >= 0) {
-      const others = explorer.selected.filter((i) => i !== cursor);
-      explorer.select(others.length < explorer.selected.length ? others : [...others, cursor]);
-    } else if (key.toLowerCase() === "b" && cursor >= 0) {
-      if (corner >= 0) explorer.select(inside([px[corner], py[corner], px[cursor], py[cursor]]));
-      corner = corner >= 0 ? -1 : cursor;
-      draw();
-    } else if (key === "Escape") {
-      corner = -1;
-      explorer.select([]);
-    } else return;
-    event.preventDefault();
-  });
+  listenToPointer(explorer, plane, point);
+  listenToKeys(explorer, plane, point);
 
+  const count = h("p", { class: "px-selection px-quiet" });
   const clear = button("Clear", () => explorer.select([]), {
     class: "px-small",
+    hidden: true,
     "aria-label": "Clear the selection",
   });
   explorer.on("selected", (answer) => {
     const counts = Object.entries(answer?.groups ?? {}).filter(([, number]) => number);
     const shares = counts.map(([group, number]) => `${number} ${group}`).join(", ");
     const total = explorer.selected.length;
-    count.textContent = total
-      ? `${total.toLocaleString("en")} selected${shares ? `: ${shares}` : ""}`
-      : "";
+    const words = `${total.toLocaleString("en")} selected${shares ? `: ${shares}` : ""}`;
+    count.textContent = total ? words : "";
     clear.hidden = !total;
-    draw();
+    plane.selected = explorer.selected;
+    plane.draw();
   });
-  clear.hidden = true;
+  explorer.on("origin", () => (plane.trail.length = 0));
   explorer.on("shown", (answer) => {
     if (!("point" in answer)) return;
-    if (!answer.point?.every(Number.isFinite)) trail.length = 0;
-    else trail.push(answer.point);
-    if (trail.length > TRAIL) trail.shift();
-    draw();
+    if (answer.point?.every(Number.isFinite)) plane.trail.push(answer.point);
+    else plane.trail.length = 0;
+    if (plane.trail.length > Plane.TRAIL) plane.trail.shift();
+    plane.draw();
   });
-  explorer.on("origin", () => (trail.length = 0));
-  explorer.on("theme", () => width && drawAnchors());
-  const observer = new ResizeObserver(resize);
+  explorer.on("theme", () => plane.isReady && plane.drawLayer());
+  const observer = new ResizeObserver(() => plane.resize());
   observer.observe(canvas);
   explorer.on("close", () => observer.disconnect());
-  const box = h("div", { class: "px-plane-box" }, canvas, tip);
-  const status = h(
-    "div",
-    { class: "px-line px-title", "aria-live": "polite" },
-    h("h2", {}, "Plane"),
-    count,
-    clear,
-  );
   return h(
     "section",
     { class: "px-plane-panel", "aria-label": "Plane of anchors" },
-    status,
-    box,
+    h(
+      "div",
+      { class: "px-line px-title", "aria-live": "polite" },
+      h("h2", {}, "Plane"),
+      count,
+      clear,
+    ),
+    h("div", { class: "px-plane-box" }, canvas, tip),
     legend,
     h("details", {}, h("summary", { class: "px-quiet" }, "Mouse and keys"), help),
     spoken,
   );
+}
+
+function showTip(explorer, plane, tip) {
+  const { cursor: index, width } = plane;
+  tip.hidden = index < 0;
+  if (index < 0) return;
+  const text = `${anchorText(explorer, index)}, ${explorer.groupOf(index) ?? "no group"}`;
+  const parts = [explorer.thumbnails.canvas(index), h("span", {}, text)];
+  tip.replaceChildren(...parts.filter(Boolean));
+  const [x, y] = [plane.x[index], plane.y[index]];
+  tip.style.left = x > width / 2 ? "auto" : `${x + 14}px`;
+  tip.style.right = x > width / 2 ? `${width - x + 14}px` : "auto";
+  tip.style.top = `${y + 10}px`;
+}
+
+function listenToPointer(explorer, plane, point) {
+  const { canvas } = plane;
+  let start = null; // where the button went down
+  const at = (event) => {
+    const box = canvas.getBoundingClientRect();
+    return [event.clientX - box.left, event.clientY - box.top];
+  };
+  const end = () => {
+    start = plane.brush = null;
+    plane.draw();
+  };
+  canvas.addEventListener("pointerdown", (event) => {
+    canvas.setPointerCapture(event.pointerId);
+    start = at(event);
+    plane.corner = -1;
+  });
+  canvas.addEventListener("pointermove", (event) => {
+    const place = at(event);
+    if (!start) return point(plane.nearest(...place, 14), false);
+    if (Math.hypot(place[0] - start[0], place[1] - start[1]) > 4)
+      plane.brush = [...start, ...place];
+    plane.draw();
+  });
+  canvas.addEventListener("pointerup", (event) => {
+    const picked = plane.nearest(...at(event), 14);
+    if (plane.brush) explorer.select(plane.inside(plane.brush));
+    else if (start && picked >= 0) explorer.startFromAnchor(picked);
+    end();
+  });
+  canvas.addEventListener("pointercancel", end);
+  canvas.addEventListener("pointerleave", () => {
+    if (!start && document.activeElement !== canvas) point(-1);
+  });
+}
+
+function listenToKeys(explorer, plane, point) {
+  const ways = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+  const toggle = () => {
+    const others = explorer.selected.filter((i) => i !== plane.cursor);
+    const isNew = others.length === explorer.selected.length;
+    explorer.select(isNew ? [...others, plane.cursor] : others);
+  };
+  const corner = () => {
+    if (plane.corner >= 0) explorer.select(plane.inside(plane.keyRectangle()));
+    plane.corner = plane.corner >= 0 ? -1 : plane.cursor;
+    plane.draw();
+  };
+  plane.canvas.addEventListener("keydown", (event) => {
+    const { key } = event;
+    const hasCursor = plane.cursor >= 0;
+    if (ways[key]) point(plane.neighbour(...ways[key]), true);
+    else if (key === "Enter" && hasCursor) explorer.startFromAnchor(plane.cursor);
+    else if (key === " " && hasCursor) toggle();
+    else if (key.toLowerCase() === "b" && hasCursor && !event.ctrlKey && !event.metaKey) corner();
+    else if (key === "Escape") {
+      plane.corner = -1;
+      explorer.select([]);
+    } else return;
+    event.preventDefault();
+  });
+  plane.canvas.addEventListener("blur", () => point(-1));
 }
 
 function nearestPanel(explorer) {
@@ -1490,7 +1536,7 @@ function walkPage(explorer) {
   const start = h(
     "select",
     {},
-    h("option", { value: "code" }, "The current picture"),
+    h("option", { value: "code" }, "What is shown"),
     h("option", { value: "anchor" }, "An anchor"),
   );
   const number = (value) =>
@@ -1675,7 +1721,6 @@ function comparePage(explorer) {
 
 // The task has sliders of its own where it sends their positions; else the axes' sliders steer it.
 function taskPage(explorer) {
-  const SKIP_AFTER = 30_000; // milliseconds, where the task does not say itself when to allow it
   const [target, now] = [view(explorer, "Target"), view(explorer, "Your picture")];
   const question = h("h2", {});
   const bar = h("div", {
@@ -1691,7 +1736,6 @@ function taskPage(explorer) {
   const percent = (share) => `${Math.round(100 * (share ?? 0))} %`;
   let task = null;
   let inputs = [];
-  let begun = 0; // when the question was shown
   function show(answer) {
     const isNew = task?.index !== answer.index || !task;
     task = { ...task, ...answer };
@@ -1713,21 +1757,22 @@ function taskPage(explorer) {
     if (isOver) live.textContent = words.textContent;
     next.hidden = !isOver || task.done === true;
     skip.hidden = isOver;
-    allowSkip();
+    skip.disabled = !task.may_skip;
     inputs.forEach((input) => (input.disabled = isOver));
     explorer.fire("locked", isOver && !inputs.length);
   }
   function begin() {
-    begun = performance.now();
     const { positions, low, high, labels = [] } = task;
     inputs = (positions ?? []).map((position, i) => {
-      const input = range({ min: low[i], max: high[i], step: "any", value: position }, () =>
-        step(i),
-      );
+      const attributes = { min: low[i], max: high[i], step: "any", value: position };
+      const input = range(attributes, () => step(null));
+      input.addEventListener("change", () => step(i));
       input.addEventListener("keydown", (event) => nudge(event, input, i));
       return input;
     });
-    list.replaceChildren(...inputs.map((input, i) => field(labels[i] ?? `slider ${i + 1}`, input)));
+    list.replaceChildren(
+      ...inputs.map((input, i) => field(visible(labels[i] ?? `slider ${i + 1}`), input)),
+    );
     ownPicture.hidden = !inputs.length;
   }
   // A slider of any step has no arrow keys that a hand could use: they move by a hundredth.
@@ -1739,6 +1784,7 @@ function taskPage(explorer) {
     setRange(input, clamp(Number(input.value) + (side * (high - low)) / 100, low, high));
     step(i);
   }
+  // `axis` is the slider that was let go; while it is held, there is none.
   async function step(axis) {
     const z = inputs.length ? inputs.map((input) => Number(input.value)) : explorer.code;
     const answer = await explorer.ask("task_step", { z, axis });
@@ -1753,25 +1799,18 @@ function taskPage(explorer) {
     if (!inputs.length && answer.z?.length)
       await explorer.change({ z: answer.z.flat(Infinity), amounts: {}, strokes: [] });
   }
-  function allowSkip() {
-    skip.disabled = !(task?.may_skip || performance.now() - begun > SKIP_AFTER);
-  }
   explorer.on("shown", (answer) => {
     const isSteered = task && !inputs.length && !running.hidden && !(task.over ?? task.solved);
     if (isSteered && "change" in answer) step(explorer.moved ?? null);
   });
-  const skip = button("Skip", () => open("task_skip"), { title: "After 30 seconds" });
+  const skip = button("Skip", () => open("task_skip"), {
+    title: "Once the sliders were moved for long enough",
+  });
   const next = button("Next", () => open("task_start"), { class: "px-primary" });
-  const consent = explorer.info.consent ?? CONSENT;
   const intro = h(
     "div",
     { class: "px-consent" },
-    h(
-      "p",
-      {},
-      "Move the sliders until the picture is like the target. A question may be skipped after 30 seconds.",
-    ),
-    h("p", { class: "px-quiet" }, consent),
+    h("p", {}, explorer.info.consent ?? ""),
     button("I agree: start", () => open("task_start"), { class: "px-primary" }),
   );
   const ownPicture = h("figure", {}, now.root, h("figcaption", {}, "Your picture"));
@@ -1792,14 +1831,12 @@ function taskPage(explorer) {
     h("div", { class: "px-line" }, skip, next),
     live,
   );
-  const timer = setInterval(allowSkip, 1000);
-  explorer.on("close", () => clearInterval(timer));
   return h("div", { class: "px-page" }, intro, running);
 }
 
 // ---------------------------------------------------------------------- toolbar
 
-function toolbar(explorer) {
+function toolbar(explorer, title) {
   const { info } = explorer;
   const said = h("span", { class: "px-quiet", role: "status" });
   const text = h("textarea", {
@@ -1817,8 +1854,10 @@ function toolbar(explorer) {
     const answer = await explorer.ask("restore", { state });
     if (!answer) return;
     box.hidden = true;
-    const { z, amounts = {}, strokes = [] } = answer;
+    const { z, amounts, strokes, model } = answer;
+    which.value = explorer.modelIndex = model ?? 0;
     await explorer.change({ z, amounts, strokes });
+    if (state.selected) await explorer.select(state.selected);
     tell("State restored.");
   });
   const box = h(
@@ -1855,8 +1894,10 @@ function toolbar(explorer) {
     text.select();
   }
   async function copyPython() {
-    const answer = await explorer.ask("python", explorer.state);
-    if (answer) await copy(answer.python, "Python");
+    const { state, modelIndex: model, answer: shown } = explorer;
+    const answer = state.z.length ? await explorer.ask("python", { ...state, model }) : shown;
+    if (answer?.python) await copy(answer.python, "Python");
+    else if (answer) tell("There is no line of Python for what is shown.");
   }
   async function copyState() {
     const answer = await explorer.ask("state");
@@ -1894,7 +1935,7 @@ function toolbar(explorer) {
   const head = h(
     "header",
     { class: "px-head" },
-    h("h1", {}, info.title || "Explorer"),
+    title,
     models.length > 1 ? field("Model", which) : null,
     said,
     h(
@@ -1923,45 +1964,42 @@ function themeOf(theme) {
 }
 
 function toolPages(explorer) {
-  const { tools = [], paint, models = [], anchors, data } = explorer.info;
-  const has = (name) => tools.includes(name);
+  const { tools, paint, models, anchors, data } = explorer.info;
   const pages = [];
-  if (has("paint") && paint?.layers.length && data.kind === "image") {
-    pages.push({ name: "paint", title: "Paint", body: paintPage(explorer) });
-  }
-  if (has("walk") && anchors?.n > 1)
-    pages.push({ name: "walk", title: "Walk", body: walkPage(explorer) });
-  if (has("compare") && models.length > 1) {
-    pages.push({ name: "compare", title: "Two models", body: comparePage(explorer) });
-  }
-  if (has("task")) pages.push({ name: "task", title: "Task", body: taskPage(explorer) });
+  const add = (name, title, make, isPossible) => {
+    if (tools.includes(name) && isPossible) pages.push({ name, title, body: make(explorer) });
+  };
+  add("paint", "Paint", paintPage, paint?.layers.length && data.kind === "image");
+  add("walk", "Walk", walkPage, anchors?.n > 1);
+  add("compare", "Two models", comparePage, models.length > 1);
+  add("task", "Task", taskPage, true);
   return pages;
 }
 
 function layout(explorer) {
-  const { info } = explorer;
-  const parts = [picturePanel(explorer), verdict(explorer)];
-  const middle = h("div", { class: "px-column px-steer" });
-  if (info.axes?.length) middle.append(slidersPanel(explorer));
-  middle.append(startPanel(explorer));
-  parts.push(middle);
+  const { axes, plane, tools } = explorer.info;
+  const panels = h("div", { class: "px-panels" });
+  const isAll = !explorer.isTaskAlone;
+  if (isAll) {
+    const steer = h("div", { class: "px-column px-steer" });
+    if (axes?.length && tools.includes("sliders")) steer.append(slidersPanel(explorer));
+    steer.append(startPanel(explorer));
+    panels.append(picturePanel(explorer), verdict(explorer), steer);
+  }
   const pages = toolPages(explorer);
   if (pages.length) {
     const { list, show } = tabs("Tools", pages, (name) => explorer.fire("tool", name));
-    parts.push(
-      h(
-        "section",
-        { class: "px-tools", "aria-label": "Tools" },
-        list,
-        ...pages.map(({ body }) => body),
-      ),
-    );
+    const bodies = pages.map(({ body }) => body);
+    panels.append(h("section", { class: "px-tools", "aria-label": "Tools" }, list, ...bodies));
     show(0);
   }
-  const right = h("div", { class: "px-column px-evidence" });
-  if (info.plane) right.append(planePanel(explorer));
-  right.append(nearestPanel(explorer));
-  return h("div", { class: "px-panels" }, ...parts, right);
+  if (isAll) {
+    const evidence = h("div", { class: "px-column px-evidence" });
+    if (plane && tools.includes("groups")) evidence.append(planePanel(explorer));
+    evidence.append(nearestPanel(explorer));
+    panels.append(evidence);
+  } else panels.classList.add("px-alone");
+  return panels;
 }
 
 function render({ model, el }) {
@@ -2013,13 +2051,20 @@ function render({ model, el }) {
     explorer.thumbnails = new Thumbnails(explorer);
     followTheme();
     explorer.selected = model.get("selected") ?? [];
-    main.replaceChildren(toolbar(explorer), layout(explorer));
+    const title = h("h1", {}, explorer.info.title || "Explorer");
+    const head = explorer.isTaskAlone
+      ? h("header", { class: "px-head" }, title)
+      : toolbar(explorer, title);
+    main.replaceChildren(head, layout(explorer));
     explorer.fire("selected", null);
-    const code = model.get("code") ?? [];
+    if (!explorer.isTaskAlone) await begin(model.get("code") ?? []);
+    root.dataset.ready = "";
+  }
+
+  async function begin(code) {
     if (code.length) await explorer.change({ z: [...code] });
     else if (explorer.info.axes?.length) await explorer.sample(0);
     else if (explorer.info.anchors?.n) await explorer.startFromAnchor(0);
-    root.dataset.ready = "";
   }
 
   const followTheme = () => {
@@ -2029,7 +2074,13 @@ function render({ model, el }) {
   };
   const followCode = () => {
     const code = model.get("code") ?? [];
-    if (!explorer.info || !code.length || JSON.stringify(code) === explorer.sentCode) return;
+    if (
+      !explorer.info ||
+      explorer.isTaskAlone ||
+      !code.length ||
+      JSON.stringify(code) === explorer.sentCode
+    )
+      return;
     explorer.change({ z: [...code], amounts: {}, strokes: [] });
   };
   const followSelected = () => {

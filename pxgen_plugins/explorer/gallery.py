@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -50,7 +49,9 @@ class Gallery:
             raise ParameterError("X", allowed, f"{len(self.anchors):,}", hint)
         self._reader = Scorer(subject.model, [])
         self._codes: dict[int, Tensor] = {}
-        self._table: tuple[Tensor, Tensor] | None = None  # features, and their squared norms
+        self._table: Tensor | None = None  # features of the readable anchors
+        self._norms = torch.empty(0)  # squared
+        self._readable = np.empty(0, dtype=np.int64)
 
     def __len__(self) -> int:
         return len(self.anchors)
@@ -132,33 +133,42 @@ class Gallery:
         features = self._features(x)
         if features is None:
             return []
-        if self._table is None:
-            self._table = self._load(features.shape[1])
-        if self._table is None:
+        if self._table is None or not bool(features.isfinite().all()):
             return []
-        table, norms = self._table
-        squared = norms - 2.0 * (table @ features[0]) + features[0].square().sum()
-        k = min(_NEAREST, len(table))
-        found = torch.topk(squared, k, largest=False).indices.tolist()
+        squared = self._norms - 2.0 * (self._table @ features[0])  # but for what is the same to all
+        k = min(_NEAREST, len(self._table))
+        rows = torch.topk(squared, k, largest=False).indices
         # the expansion above loses digits where two are equal; five differences do not cost much
-        exact = (table[found] - features).double().square().mean(1).sqrt().tolist()
-        pairs = sorted(zip(exact, found, strict=True))
-        return [(int(i), float(d)) for d, i in pairs if math.isfinite(d)]
+        exact = (self._table[rows] - features).double().square().mean(1).sqrt().tolist()
+        pairs = sorted(zip(exact, self._readable[rows.numpy()].tolist(), strict=True))
+        return [(index, distance) for distance, index in pairs]
 
-    def _load(self, width: int) -> tuple[Tensor, Tensor] | None:
-        if len(self) * width > _MOST_NUMBERS:
-            return None
-        table = torch.full((len(self), width), torch.nan)
+    def load(self) -> None:
+        """Read all anchors for :meth:`nearest`, unless they would take more than 512 MiB."""
+        features = self._features(self.instance(self._first_readable()))
+        if features is None or len(self) * features.shape[1] > _MOST_NUMBERS:
+            return
+        table = torch.full((len(self), features.shape[1]), torch.nan)
         reasons: dict[int, str] = {}
         for start, x in self._reader.batches(self.anchors, None, reasons):
             rows = self._features(x)
             if rows is not None:
                 table[start : start + len(x)] = rows
-        table[list(reasons)] = torch.inf  # far from everything
-        norms = table.square().sum(1)
-        norms[~norms.isfinite()] = torch.inf
-        table[~table.isfinite().all(1)] = 1e18
-        return table, norms
+        table[list(reasons)] = torch.nan
+        good = table.isfinite().all(1)
+        self._readable = np.flatnonzero(good.numpy())
+        self._table = table if bool(good.all()) else table[good]
+        self._norms = self._table.square().sum(1)
+
+    def _first_readable(self) -> int:
+        for index in range(len(self)):
+            try:
+                self.instance(index)
+            except AnchorError:
+                continue
+            return index
+        hint = "Look at one of them by hand."
+        raise AnchorError("X", "readable", f"{len(self)} anchors of which none is", hint)
 
     def _features(self, x: Tensor) -> Tensor | None:
         view = self.subject.view

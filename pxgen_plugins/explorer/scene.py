@@ -50,6 +50,8 @@ class Scene:
             codes = self.gallery.codes(64)
         for subject in self.subjects:
             subject.prepare(codes if subject is first else None)
+        if self.gallery is not None:
+            self.gallery.load()
         self.axes = axes_from(axes, first)
         self.sliders = sliders(self.axes, first)
         self.painter = Painter.of(first, units)

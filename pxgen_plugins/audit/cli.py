@@ -208,7 +208,7 @@ def report(folder: Path) -> int:
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a setting.")
 @_ALLOW
 @click.option(
-    "--port", type=click.IntRange(0, 65_535), default=0, help="Where, instead of anywhere."
+    "--port", type=click.IntRange(0, 65_535), default=0, help="Port, instead of a free one."
 )
 @click.option("--no-browser", is_flag=True, help="Print the address, and open nothing.")
 def app(

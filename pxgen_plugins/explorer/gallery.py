@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -23,6 +22,7 @@ __all__ = ["Gallery"]
 
 _THUMBNAILS = 400
 _NEAREST = 5
+_KEPT = 200  # codes of anchors
 _SIDE = 32  # pixels that pictures are reduced to before they are compared
 _MOST_NUMBERS = 2**27  # of all anchors when they are compared: 512 MiB
 
@@ -48,7 +48,10 @@ class Gallery:
             allowed = f"1 to {MOST_ANCHORS:,} anchors"
             raise ParameterError("X", allowed, f"{len(self.anchors):,}", hint)
         self._reader = Scorer(subject.model, [])
-        self._table: tuple[Tensor, Tensor] | None = None  # features, and their squared norms
+        self._codes: dict[int, Tensor] = {}
+        self._table: Tensor | None = None  # features of the readable anchors
+        self._norms = torch.empty(0)  # squared
+        self._readable = np.empty(0, dtype=np.int64)
 
     def __len__(self) -> int:
         return len(self.anchors)
@@ -81,6 +84,20 @@ class Gallery:
             return x.detach().cpu().clone()
         raise AssertionError("a batch of one anchor is empty")
 
+    def code(self, index: int) -> Tensor | None:
+        """Return the code of an anchor, (1, *latent_shape); None where the model finds none.
+
+        Those found last are kept: an inversion takes seconds.
+        """
+        if index not in self._codes:
+            code = self.subject.embed(self.instance(index))
+            if code is None:
+                return None
+            if len(self._codes) >= _KEPT:
+                del self._codes[next(iter(self._codes))]
+            self._codes[index] = code
+        return self._codes[index]
+
     def codes(self, n: int) -> Tensor | None:
         """Return the codes of up to ``n`` anchors, evenly spread; None where there are none."""
         if not self.subject.embeds:
@@ -88,7 +105,7 @@ class Gallery:
         parts = []
         for index in even_positions(len(self), n):
             try:
-                code = self.subject.embed(self.instance(int(index)))
+                code = self.code(int(index))
             except AnchorError:
                 continue
             if code is not None and bool(code.isfinite().all()):
@@ -116,33 +133,42 @@ class Gallery:
         features = self._features(x)
         if features is None:
             return []
-        if self._table is None:
-            self._table = self._load(features.shape[1])
-        if self._table is None:
+        if self._table is None or not bool(features.isfinite().all()):
             return []
-        table, norms = self._table
-        squared = norms - 2.0 * (table @ features[0]) + features[0].square().sum()
-        k = min(_NEAREST, len(table))
-        found = torch.topk(squared, k, largest=False).indices.tolist()
+        squared = self._norms - 2.0 * (self._table @ features[0])  # but for what is the same to all
+        k = min(_NEAREST, len(self._table))
+        rows = torch.topk(squared, k, largest=False).indices
         # the expansion above loses digits where two are equal; five differences do not cost much
-        exact = (table[found] - features).double().square().mean(1).sqrt().tolist()
-        pairs = sorted(zip(exact, found, strict=True))
-        return [(int(i), float(d)) for d, i in pairs if math.isfinite(d)]
+        exact = (self._table[rows] - features).double().square().mean(1).sqrt().tolist()
+        pairs = sorted(zip(exact, self._readable[rows.numpy()].tolist(), strict=True))
+        return [(index, distance) for distance, index in pairs]
 
-    def _load(self, width: int) -> tuple[Tensor, Tensor] | None:
-        if len(self) * width > _MOST_NUMBERS:
-            return None
-        table = torch.full((len(self), width), torch.nan)
+    def load(self) -> None:
+        """Read all anchors for :meth:`nearest`, unless they would take more than 512 MiB."""
+        features = self._features(self.instance(self._first_readable()))
+        if features is None or len(self) * features.shape[1] > _MOST_NUMBERS:
+            return
+        table = torch.full((len(self), features.shape[1]), torch.nan)
         reasons: dict[int, str] = {}
         for start, x in self._reader.batches(self.anchors, None, reasons):
             rows = self._features(x)
             if rows is not None:
                 table[start : start + len(x)] = rows
-        table[list(reasons)] = torch.inf  # far from everything
-        norms = table.square().sum(1)
-        norms[~norms.isfinite()] = torch.inf
-        table[~table.isfinite().all(1)] = 1e18
-        return table, norms
+        table[list(reasons)] = torch.nan
+        good = table.isfinite().all(1)
+        self._readable = np.flatnonzero(good.numpy())
+        self._table = table if bool(good.all()) else table[good]
+        self._norms = self._table.square().sum(1)
+
+    def _first_readable(self) -> int:
+        for index in range(len(self)):
+            try:
+                self.instance(index)
+            except AnchorError:
+                continue
+            return index
+        hint = "Look at one of them by hand."
+        raise AnchorError("X", "readable", f"{len(self)} anchors of which none is", hint)
 
     def _features(self, x: Tensor) -> Tensor | None:
         view = self.subject.view

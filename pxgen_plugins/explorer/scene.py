@@ -50,6 +50,8 @@ class Scene:
             codes = self.gallery.codes(64)
         for subject in self.subjects:
             subject.prepare(codes if subject is first else None)
+        if self.gallery is not None:
+            self.gallery.load()
         self.axes = axes_from(axes, first)
         self.sliders = sliders(self.axes, first)
         self.painter = Painter.of(first, units)
@@ -201,12 +203,8 @@ class Scene:
         """Return an anchor: its code, its picture, what the model makes of it, its group."""
         gallery, subject = self._gallery(model), self.subject(model)
         x = gallery.instance(index)
-        code, rebuilt = subject.embed(x), None
-        if code is not None:
-            rebuilt = subject.view.show(subject.decode(code))
-        elif "reconstruct" in subject.able:
-            made = subject.reconstruct(x)
-            rebuilt = None if made is None else subject.view.show(made)
+        code, made = gallery.code(index), self._made(index, model)
+        rebuilt = None if made is None else subject.view.show(made)
         group = None if self.result is None or model else str(self.result.group[index])
         answer: dict[str, Any] = {
             "index": index,
@@ -257,22 +255,23 @@ class Scene:
         return {"frames": frames, "groups": groups, "values": values, "codes": codes}
 
     def compare(self, z: Sequence[float] | None, anchor: int | None) -> dict[str, Any]:
-        """Return what every model makes of one code, or of one anchor."""
+        """Return what every model makes of one code, or of one anchor.
+
+        Group and values are those of what is made of the code, or of the anchor itself.
+        """
         answers = []
         for place, subject in enumerate(self.subjects):
             entry: dict[str, Any] = {"name": subject.name, "image": None}
             try:
                 if z is not None:
-                    x = subject.decode(subject.code(z))
+                    x = made = subject.decode(subject.code(z))
                 else:
-                    given = self._gallery(place).instance(int(anchor or 0))
-                    made = subject.reconstruct(given)
-                    if made is None:
-                        hint = "Compare codes instead."
-                        got = f"a {type(subject.model).__name__}"
-                        raise CapabilityError("model", "able to reconstruct", got, hint)
-                    x = made
-                entry |= subject.view.show(x)
+                    x, made = self._gallery(place).instance(anchor or 0), self._made(anchor, place)
+                if made is None:
+                    hint = "Compare codes instead."
+                    got = f"a {type(subject.model).__name__}"
+                    raise CapabilityError("model", "able to reconstruct", got, hint)
+                entry |= subject.view.show(made)
                 scored = self.placements.get(place)
                 entry |= dict(EMPTY) if scored is None else scored.place(x)
             except PXGenError as error:  # of this model; the others have an answer
@@ -280,10 +279,18 @@ class Scene:
             answers.append(entry)
         return {"models": answers}
 
+    def _made(self, index: int | None, model: int) -> Tensor | None:
+        """Return what a model makes of an anchor; None where it makes nothing."""
+        gallery, subject = self._gallery(model), self.subject(model)
+        code = gallery.code(index or 0)
+        if code is not None:
+            return subject.decode(code)
+        return subject.reconstruct(gallery.instance(index or 0))
+
     def _end(self, given: Any, name: str) -> Tensor:
         if not isinstance(given, int):
             return self.first.code(given, name)
-        code = self.first.embed(self._gallery(0).instance(given))
+        code = self._gallery(0).code(given)
         if code is None:
             hint = "Send codes instead."
             got = f"anchor {given}, of which the model finds no code"

@@ -168,7 +168,7 @@ class Session:
             ParameterError: When it is no state, or of another model.
         """
         with caller("Session.restore"), self._lock:
-            message: Any = schema.parse({"id": 0, "kind": "restore", "state": dict(state)})
+            message: Any = schema.parse({"id": 0, "kind": "restore", "state": state})
             self._restore(message.state)
 
     @property

@@ -14,12 +14,13 @@ from torch import Tensor
 
 from pxgen_plugins.axes import Axis, dimensions
 from pxgen_plugins.explorer.subject import Subject
-from pxgen_plugins.utils.errors import ParameterError, short_repr
+from pxgen_plugins.utils.errors import ParameterError, short_repr, warn
 from pxgen_plugins.utils.text import number
 
 __all__ = ["Slider", "axes_from", "moved", "sliders"]
 
 _SHOWN = 12  # sliders at first; the others on request
+_MOST = 1_000  # dimensions that have sliders by default
 _REACH = 3.0  # steps each way
 _STEP = 0.05
 _CODES = 8  # that the visibility of an axis is measured on
@@ -117,11 +118,17 @@ def _of_explanation(data: Mapping[str, Any], meta: Mapping[str, Any]) -> list[Ax
 
 def _dimensions(subject: Subject) -> list[Axis]:
     """Return the latent dimensions, a step of each its standard deviation among codes."""
-    axes = dimensions(subject.shape)
+    many = subject.size > _MOST
+    if many:
+        warn(
+            f"Session: the first {_MOST:,} of {subject.size:,} latent dimensions have sliders; "
+            "axes= names others."
+        )
+    axes = dimensions(subject.shape, range(_MOST) if many else None)
     codes = subject.some_codes(_SCALED)
     if codes is None or subject.standard_normal:
         return axes
-    spread = codes.flatten(1).double().std(0).tolist()
+    spread = codes.flatten(1).double().std(0).tolist()[: len(axes)]
     steps = [one if math.isfinite(one) and one > 0 else 1.0 for one in spread]
     pairs = zip(axes, steps, strict=True)
     return [Axis(axis.label, axis.vector, step, axis.source) for axis, step in pairs]

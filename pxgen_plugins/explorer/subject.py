@@ -128,14 +128,11 @@ class Subject:
         return code.detach().float().cpu().reshape(len(x), *self.shape)
 
     def reconstruct(self, x: Tensor) -> Tensor | None:
-        """Return what the model makes of an instance, on the CPU; None where it makes nothing."""
-        batch = Batch(self.model, x.to(self.model.device, self.model.dtype))
-        if self.embeds:
-            code = self.embed(x)
-            return None if code is None else self.decode(code)
+        """Return what a model without codes makes of an instance; None where it makes nothing."""
         if "reconstruct" not in self.able:
             return None
         with torch.no_grad():
+            batch = Batch(self.model, x.to(self.model.device, self.model.dtype))
             return batch.reconstruction.detach().cpu()
 
     def draw(self, seed: int) -> Tensor:

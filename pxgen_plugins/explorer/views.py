@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pxgen_plugins.models import capabilities
+from pxgen_plugins.utils.errors import PXGenError
 from pxgen_plugins.utils.text import number
 from pxgen_plugins.utils.thumbnails import diverging, drawable
 
@@ -24,6 +26,7 @@ _SMALL = 64  # longest side of a picture while a slider moves
 _THUMBNAIL = 48
 _COLUMNS = 20  # of a sprite
 _MOST_TOKENS = 2_000
+_MOST_NUMBERS = 200  # of a vector that are written; all of them are drawn
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,8 @@ class View:
         if self.kind == "table":
             return [str(getattr(column, "name", column)) for column in self.model.columns]
         if self.kind == "vector":
-            return [f"x{i}" for i in range(math.prod(self.model.sample_shape or (0,)))]
+            n = math.prod(self.model.sample_shape or (0,))
+            return [f"x{i}" for i in range(min(n, _MOST_NUMBERS))]
         return []
 
     def describe(self) -> dict[str, Any]:
@@ -112,8 +116,8 @@ class View:
             return {"row": list(zip(self.columns, self._cells(x), strict=True))}
         shown: dict[str, Any] = {"image": png(self.pixels(x)[0], _SMALL if small else None)}
         if self.kind == "vector":
-            numbers = x.flatten().double().tolist()
-            shown["row"] = [(c, number(v)) for c, v in zip(self.columns, numbers, strict=True)]
+            numbers = x.flatten()[:_MOST_NUMBERS].double().tolist()
+            shown["row"] = [(f"x{i}", number(value)) for i, value in enumerate(numbers)]
         return shown
 
     def pixels(self, x: Tensor) -> Pixels:
@@ -157,8 +161,9 @@ class View:
             shown["tokens"] = [list(pair) for pair in costs(x)[0][:_MOST_TOKENS]]
         ends = getattr(self.model, "ends", None)
         if ends is not None and "continuation" in capabilities(self.model):
-            own, made = ends(x)[0]
-            shown["continuation"] = {"own": own, "model": made}
+            with suppress(PXGenError):  # a model of tokens may have no way back to text
+                own, made = ends(x)[0]
+                shown["continuation"] = {"own": own, "model": made}
         return shown
 
 

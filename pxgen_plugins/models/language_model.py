@@ -159,8 +159,9 @@ class LanguageModel(GenerativeModel):
     def token_costs(self, x: Tensor) -> list[list[tuple[str, float | None]]]:
         """Return each text's tokens with their negative log-likelihoods, nats.
 
-        A token that has none, as the first of a model without a mark in front, has None. Where
-        tokens cannot be made texts again, they are their numbers in the vocabulary.
+        The first token of a model without a mark in front has none, None; of a mark behind the text
+        none is shown. Tokens that cannot be made texts again are their numbers in the vocabulary,
+        and those of a model that cuts texts otherwise than ``tokenize`` are numbered.
 
         Raises:
             ModelError: When ``log_probs`` does not give one sequence of numbers per text.
@@ -170,8 +171,11 @@ class LanguageModel(GenerativeModel):
             ids = [int(i) for i in self._tokenize(text)]
             (row,) = self._call("log_probs", [text])
             losses: list[float | None] = (-_log_numbers(row)).tolist()
-            # the first tokens are those that nothing is before; marks behind the end are not shown
-            losses = [*[None] * (len(ids) - len(losses)), *losses][: len(ids)]
+            more = len(losses) - len(ids)
+            if more not in (-1, 0, 1):
+                costs.append([(f"token {i}", loss) for i, loss in enumerate(losses)])
+                continue
+            losses = [None, *losses] if more < 0 else losses[: len(ids)]
             costs.append(list(zip(self._token_texts(ids), losses, strict=True)))
         return costs
 

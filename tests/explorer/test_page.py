@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -250,6 +251,32 @@ def test_a_dead_server_is_one_sentence(browser: Browser) -> None:
         browser.send("Page.navigate", url=host.origin + "#wrong")
         browser.wait("document.querySelector('.px-alert')?.hidden === false")
         assert "not valid any more" in text(browser, ".px-alert")
+
+
+def test_a_silent_server_is_noticed_and_asked_again(browser: Browser) -> None:
+    sooner = "const later = setTimeout; setTimeout = (f, ms) => later(f, ms === 30000 ? 600 : ms);"
+    added = browser.send("Page.addScriptToEvaluateOnNewDocument", source=sooner)
+    answering = threading.Event()
+
+    class Silent(Ellipses):
+        def decode(self, message: dict[str, Any]) -> dict[str, Any]:
+            if message["amounts"] and not answering.is_set():
+                answering.wait(20)
+            return super().decode(message)
+
+    with Mock(Silent()) as host:
+        visit(browser, host.url)
+        fill_without_wait = "(it.value = 1, it.dispatchEvent(new Event('input')))"
+        run(browser, 'input[data-axis="0"]', fill_without_wait)
+        browser.wait("document.querySelector('.px-alert').hidden === false", 5)
+        assert text(browser, ".px-alert").startswith("No answer for 30 seconds")
+        answering.set()
+        click(browser, "Try again")
+        idle(browser)
+        assert run(browser, ".px-alert", "it.hidden") is True
+        assert centre(pixels(browser))[0] > 16
+        assert quiet(browser, host.origin)
+    browser.send("Page.removeScriptToEvaluateOnNewDocument", identifier=added["identifier"])
 
 
 def test_an_error_is_one_sentence_until_the_next_answer(browser: Browser, mock: Mock) -> None:

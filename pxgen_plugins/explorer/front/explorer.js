@@ -189,7 +189,7 @@ class Requests {
 
   // Frees everything that has no answer, for "try again".
   forget() {
-    for (const request of this.byId.values()) this.#receive({ id: request.id, dropped: true }, []);
+    for (const id of [...this.byId.keys()]) this.#receive({ id, dropped: true }, []);
   }
 
   close() {
@@ -1698,7 +1698,8 @@ function comparePage(explorer) {
     if (!answer) return;
     const nodes = answer.models.map(({ name, group, values, error, ...shows }) => {
       const shown = view(explorer, name);
-      if (error) shown.show(answer, { text: error });
+      const advice = isAnchor ? "" : " An anchor may be compared: choose one to start from.";
+      if (error) shown.show(answer, { text: error + advice });
       else shown.show(answer, shows, `What ${name} makes, group ${group ?? "unknown"}`);
       const list = Object.entries(values ?? {}).map(
         ([criterion, value]) => `${criterionName(criterion)} ${figure(value)}`,

@@ -262,14 +262,13 @@ class Scene:
         answers = []
         for place, subject in enumerate(self.subjects):
             entry: dict[str, Any] = {"name": subject.name, "image": None}
+            made: Tensor | None
             try:
                 if z is not None:
                     x = made = subject.decode(subject.code(z))
                 else:
-                    x, made = (
-                        self._gallery(place).instance(anchor or 0),
-                        self._reconstruction(anchor, place),
-                    )
+                    x = self._gallery(place).instance(anchor or 0)
+                    made = self._reconstruction(anchor or 0, place)
                 if made is None:
                     hint = "Compare codes instead."
                     got = f"a {type(subject.model).__name__}"
@@ -282,13 +281,13 @@ class Scene:
             answers.append(entry)
         return {"models": answers}
 
-    def _reconstruction(self, index: int | None, model: int) -> Tensor | None:
+    def _reconstruction(self, index: int, model: int) -> Tensor | None:
         """Return what a model makes of an anchor; None where it makes nothing."""
         gallery, subject = self._gallery(model), self.subject(model)
-        code = gallery.code(index or 0)
-        if code is not None:
-            return subject.decode(code)
-        return subject.reconstruct(gallery.instance(index or 0))
+        code = gallery.code(index)
+        return (
+            subject.reconstruct(gallery.instance(index)) if code is None else subject.decode(code)
+        )
 
     def _end(self, given: Any, name: str) -> Tensor:
         if not isinstance(given, int):

@@ -2,15 +2,16 @@
 
     python examples/record_explorer.py --output docs/images
 
-Opens the shipped VAE of digits in headless Chromium, drags a slider and paints a stroke, and writes
-``explorer.png`` and ``explorer.gif``. Needs Chromium, and the repository's tests for the driver of
-it; takes about a minute.
+Opens what ``examples/explore.py`` opens in headless Chromium, drags a slider and paints a stroke,
+and writes ``explorer.png`` and ``explorer.gif``. Needs Chromium, and the repository's tests for its
+driver; takes about a minute.
 """
 
 from __future__ import annotations
 
 import argparse
 import io
+import itertools
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -18,16 +19,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from explore import open_session
 from PIL import Image, ImageDraw
 
-from pxgen_plugins import PXGen
-from pxgen_plugins.adapters import UnitDissection
-from pxgen_plugins.concepts import Edge, Threshold
-from pxgen_plugins.datasets import load_mnist, load_mnist_conv_vae
-from pxgen_plugins.explorer import Session
-from pxgen_plugins.explorer.server import Server
-from pxgen_plugins.models import VAE
-from pxgen_plugins.thresholds import Quantile
+from pxgen_plugins.explorer import Server
 from pxgen_plugins.utils.files import write_atomic
 
 sys.path.append(str(Path(__file__).parents[1]))
@@ -44,22 +39,9 @@ _POINTER = [(0, 0), (0, 17), (4, 13), (7, 19), (10, 18), (7, 12), (12, 12)]
 Point = tuple[float, float]
 
 
-def open_session(n_anchors: int) -> Session:
-    """Return the session of the shipped VAE, with concepts to paint by."""
-    images, labels = load_mnist("test")
-    model = VAE(load_mnist_conv_vae(), sample_shape=(1, 28, 28), data_range=(0.0, 1.0))
-    explainer = PXGen(model, threshold=Quantile(0.99, 2_000, 5)).fit()
-    concepts = {"ink": Threshold(0.5), "horizontal edge": Edge("horizontal")}
-    units = UnitDissection(model, concepts, n_codes=100).explain(None)
-    return Session(
-        model, images[:n_anchors], explainer, labels=labels[:n_anchors], units=units,
-        title="A VAE of handwritten digits",
-    )  # fmt: skip
-
-
 def way(*corners: Point, frames: int) -> Iterator[Point]:
     """Yield places on the way from corner to corner, slow at both ends."""
-    for start, end in zip(corners[:-1], corners[1:], strict=True):
+    for start, end in itertools.pairwise(corners):
         for k in range(1, frames + 1):
             share = 0.5 - 0.5 * np.cos(np.pi * k / frames)
             yield tuple(a + share * (b - a) for a, b in zip(start, end, strict=True))
@@ -160,10 +142,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Write the pictures."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--output", type=Path, default=Path("docs/images"))
-    parser.add_argument("--anchors", type=int, default=600)
+    parser.add_argument("--anchors", type=int, default=400)
     options = parser.parse_args(arguments)
     with (
-        Server(open_session(options.anchors)) as server,
+        Server(open_session(n_anchors=options.anchors)) as server,
         tempfile.TemporaryDirectory() as folder,
         Browser(Path(folder), _SIZE) as browser,
     ):

@@ -22,7 +22,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 TOKEN = "k" * 43
-POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; img-src data: blob:; connect-src 'self'"
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src data: blob:; "
+    "connect-src 'self'"
+)
 TYPES = {"html": "text/html", "js": "text/javascript", "css": "text/css"}
 GROUPS = ["HIHE", "HILE", "LIHE", "LILE"]
 SIDE = 28
@@ -72,7 +75,8 @@ class Mock:
                 pass
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Answers)
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
+        loop = self._server.serve_forever
+        self._thread = threading.Thread(target=loop, args=(0.02,), daemon=True)
         self.origin = f"http://127.0.0.1:{self._server.server_port}/"
         self.url = f"{self.origin}#{TOKEN}"
 

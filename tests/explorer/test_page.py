@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import base64
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 import numpy as np
 import pytest
@@ -27,10 +29,12 @@ from tests.explorer.actions import (
     centre,
     click,
     controls,
+    fill,
     idle,
     key,
     pixels,
     place,
+    prefer,
     run,
     slide,
     text,
@@ -132,7 +136,7 @@ def test_keys_move_sliders_and_undo_and_reset(browser: Browser, mock: Mock) -> N
 def test_a_brush_returns_the_anchors_inside_it(browser: Browser, mock: Mock) -> None:
     truth = Ellipses()
     names = [truth.values(z)[1] for z in truth.codes]
-    left, top, width, height = box(browser, PLANE)
+    left, top, _, _ = box(browser, PLANE)
     # from the upper left corner to where the thresholds cross: the anchors of HILE
     x, y = (float(part) for part in run(browser, PLANE, "it.dataset.thresholds").split())
     browser.drag((left + 62, top + 14), (left + x - 0.1, top + y - 0.1))
@@ -249,6 +253,32 @@ def test_a_dead_server_is_one_sentence(browser: Browser) -> None:
         assert "not valid any more" in text(browser, ".px-alert")
 
 
+def test_a_silent_server_is_noticed_and_asked_again(browser: Browser) -> None:
+    sooner = "const later = setTimeout; setTimeout = (f, ms) => later(f, ms === 30000 ? 600 : ms);"
+    added = browser.send("Page.addScriptToEvaluateOnNewDocument", source=sooner)
+    answering = threading.Event()
+
+    class Silent(Ellipses):
+        def decode(self, message: dict[str, Any]) -> dict[str, Any]:
+            if message["amounts"] and not answering.is_set():
+                answering.wait(20)
+            return super().decode(message)
+
+    with Mock(Silent()) as host:
+        visit(browser, host.url)
+        fill_without_wait = "(it.value = 1, it.dispatchEvent(new Event('input')))"
+        run(browser, 'input[data-axis="0"]', fill_without_wait)
+        browser.wait("document.querySelector('.px-alert').hidden === false", 5)
+        assert text(browser, ".px-alert").startswith("No answer for 30 seconds")
+        answering.set()
+        click(browser, "Try again")
+        idle(browser)
+        assert run(browser, ".px-alert", "it.hidden") is True
+        assert centre(pixels(browser))[0] > 16
+        assert quiet(browser, host.origin)
+    browser.send("Page.removeScriptToEvaluateOnNewDocument", identifier=added["identifier"])
+
+
 def test_an_error_is_one_sentence_until_the_next_answer(browser: Browser, mock: Mock) -> None:
     mock.failure = "the model raised RuntimeError: <b>no</b> memory"
     slide(browser, 0, 0.5, 0.6)
@@ -294,21 +324,22 @@ def test_every_control_has_a_name(browser: Browser, mock: Mock) -> None:
     reached = set()
     for _ in range(80):
         key(browser, "Tab")
-        reached.add(browser.run("document.activeElement.dataset.axis ?? document.activeElement.className"))
+        focus = "document.activeElement"
+        reached.add(browser.run(f"{focus}.dataset.axis ?? {focus}.className"))
     assert {"0", "1", "2", "px-plane", "px-brush px-pixelated", "px-anchor"} <= reached
 
 
 def test_a_walk_steps_and_plays(browser: Browser, mock: Mock) -> None:
     click(browser, "Walk")
-    run(browser, ".px-page:not([hidden]) select", "(it.value = 'anchor', it.dispatchEvent(new Event('change')))")
-    browser.send("Emulation.setEmulatedMedia", features=[{"name": "prefers-reduced-motion", "value": "reduce"}])
-    browser.run("[...document.querySelectorAll('button')].filter((one) => one.textContent === 'Walk').at(-1).click()")
+    fill(browser, ".px-page:not([hidden]) select", "anchor")
+    prefer(browser, prefers_reduced_motion="reduce")
+    run(browser, ".px-page:not([hidden]) .px-line button", "it.click()")
     idle(browser)
     assert mock.messages[-1] | {"from": 0, "to": 1, "steps": 9} == mock.messages[-1]
     frames = ".px-film img"
     assert browser.run(f"document.querySelectorAll('{frames}').length") == 9
-    play = "[...document.querySelectorAll('button')].find((one) => /Play|Pause/.test(one.textContent))"
-    assert browser.run(f"{play}.hidden") is True  # nothing moves by itself
+    play = ".px-walk .px-line button"
+    assert run(browser, play, "[it.textContent, it.hidden]") == ["Play", True]  # nothing moves
     run(browser, ".px-walk input", "it.focus()")
     for _ in range(3):
         key(browser, "ArrowRight")
@@ -317,7 +348,11 @@ def test_a_walk_steps_and_plays(browser: Browser, mock: Mock) -> None:
     idle(browser)
     truth = Ellipses().codes
     assert decodes(mock)[-1]["z"] == pytest.approx(truth[0] + 3 / 8 * (truth[1] - truth[0]))
-    browser.send("Emulation.setEmulatedMedia", features=[])
+    prefer(browser)
+    run(browser, ".px-page:not([hidden]) .px-line button", "it.click()")
+    idle(browser)
+    browser.wait("document.querySelector('.px-walk output').textContent.startsWith('Step 9')")
+    assert run(browser, play, "[it.textContent, it.hidden]") == ["Play", False]
 
 
 def test_the_task_asks_for_consent_locks_and_goes_on(browser: Browser, mock: Mock) -> None:
@@ -327,7 +362,10 @@ def test_the_task_asks_for_consent_locks_and_goes_on(browser: Browser, mock: Moc
     click(browser, "I agree: start")
     idle(browser)
     assert text(browser, ".px-task h2").startswith("Question 1 of 2")
-    enabled = "[...document.querySelectorAll('.px-task button:not([hidden])')].map((one) => [one.textContent, !one.disabled])"
+    enabled = (
+        "[...document.querySelectorAll('.px-task button:not([hidden])')]"
+        ".map((one) => [one.textContent, !one.disabled])"
+    )
     assert browser.run(enabled) == [["Skip", False]]
     # by keys, a hundredth of the slider a press; the goal locks both sliders and offers the next
     for slider, name, presses in ((1, "ArrowRight", 17), (2, "ArrowLeft", 15)):
@@ -335,9 +373,8 @@ def test_the_task_asks_for_consent_locks_and_goes_on(browser: Browser, mock: Moc
         for _ in range(presses):
             key(browser, name)
     idle(browser)
-    assert run(browser, ".px-agreement", "it.getAttribute('aria-valuetext')") == "98 %, goal 90 %" or (
-        run(browser, ".px-agreement", "it.hasAttribute('data-solved')")
-    )
+    assert run(browser, ".px-agreement", "it.hasAttribute('data-solved')")
+    assert run(browser, ".px-agreement", "it.getAttribute('aria-valuetext')").endswith("goal 90 %")
     assert run(browser, ".px-task input", "it.disabled") is True
     assert text(browser, '[data-live="task"]').startswith("Solved. Agreement 9")
     click(browser, "Next")
@@ -362,9 +399,7 @@ def test_the_real_task_is_solved_on_the_page(browser: Browser) -> None:
             assert text(browser, ".px-task h2").startswith(f"Question {index + 1} of 2")
             for k, aim in enumerate(question.target):
                 slider = f".px-task .px-field:nth-child({k + 1}) input"
-                events = "['input', 'change'].forEach((one) => it.dispatchEvent(new Event(one)))"
-                run(browser, slider, f"(it.value = {aim}, {events})")
-                idle(browser)
+                fill(browser, slider, aim)
             assert text(browser, '[data-live="task"]').startswith("Solved.")
             click(browser, "Next")
         (log,) = [session.task.session.log]
@@ -422,7 +457,8 @@ def test_other_data_have_views_of_their_own(browser: Browser) -> None:
     with Mock(Texts(data=data, paint=None, axes=[])) as host:
         visit(browser, host.url)
         assert text(browser, ".px-text") == "to be"
-        assert run(browser, ".px-token:last-child", "[it.title, it.style.getPropertyValue('--cost')]") == ["2 nats", "100%"]
+        shade = "[it.title, it.style.getPropertyValue('--cost')]"
+        assert run(browser, ".px-token:last-child", shade) == ["2 nats", "100%"]
         assert text(browser, ".px-ends") == "Its own end or notThe model goes on is"
         assert "1 outside the threshold 1" in text(browser, ".px-criteria")
         assert quiet(browser, host.origin)
@@ -457,14 +493,13 @@ def test_the_real_model_moves_and_undoes(browser: Browser, real: Server) -> None
 
 
 def test_the_real_model_is_painted_where_the_brush_was(browser: Browser, real: Server) -> None:
-    run(browser, 'input.px-short[max="149"]', "(it.value = 3, it.dispatchEvent(new Event('change')))")
-    idle(browser)
+    fill(browser, 'input.px-short[max="149"]', 3)
     first = pixels(browser)
     layer = real.session.info()["paint"]["layers"][0]
     every = ", ".join(map(str, range(layer["units"])))
     run(browser, ".px-fields input[type=text]", f"it.value = '{every}'")
     click(browser, "Off")
-    run(browser, ".px-fields label:last-child input", "(it.value = 0.5, it.dispatchEvent(new Event('input')))")
+    fill(browser, ".px-fields label:last-child input", 0.5)
     browser.drag(place(browser, BRUSH, 0.1, 0.2), place(browser, BRUSH, 0.9, 0.2))
     idle(browser)
     change = np.abs(pixels(browser) - first)
@@ -472,6 +507,51 @@ def test_the_real_model_is_painted_where_the_brush_was(browser: Browser, real: S
     click(browser, "Clear painting")
     idle(browser)
     assert (pixels(browser) == first).all()
+
+
+def test_what_is_copied_makes_the_picture_again(browser: Browser, real: Server) -> None:
+    browser.run(
+        "Object.defineProperty(navigator, 'clipboard', {configurable: true, value:"
+        " {writeText: async (words) => { window.copied = words; }}})"
+    )
+    slide(browser, 4, 0.5, 0.8)
+    shown = pixels(browser)
+    click(browser, "Copy as Python")
+    browser.wait("window.copied")
+    session = real.session
+    names: dict[str, Any] = {"model": session.scene.first.model}
+    exec(browser.run("window.copied"), names)
+    assert (session.scene.first.view.pixels(names["x"])[0, ..., 0] == shown).all()
+    # a state that is copied is put back from the box, slider and all
+    click(browser, "Copy state")
+    browser.wait("window.copied.startsWith('{')")
+    click(browser, "Reset all")
+    idle(browser)
+    assert (pixels(browser) != shown).any()
+    click(browser, "Restore state")
+    run(browser, "textarea", "it.value = window.copied")
+    click(browser, "Restore this state")
+    idle(browser)
+    assert (pixels(browser) == shown).all()
+    assert float(run(browser, 'input[data-axis="4"]', "it.value")) != 0
+    # without a clipboard, as in some frames, the words are shown and chosen
+    browser.run("navigator.clipboard.writeText = async () => { throw Error('no'); }")
+    click(browser, "Copy as Python")
+    browser.wait("document.querySelector('textarea').value.startsWith('import')")
+    chosen = run(browser, "textarea", "it.value.slice(it.selectionStart, it.selectionEnd)")
+    assert chosen == browser.run("document.querySelector('textarea').value")
+
+
+def test_the_page_is_saved_as_a_file(browser: Browser, real: Server, tmp_path: Path) -> None:
+    behaviour = {"behavior": "allow", "downloadPath": str(tmp_path)}
+    browser.send("Page.setDownloadBehavior", **behaviour)
+    click(browser, "Save page")
+    idle(browser)
+    end = time.monotonic() + 10
+    while not (files := list(tmp_path.glob("*.html"))):
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    assert files[0].read_text(encoding="utf-8").count("<h2>") == 10  # a strip for each axis
 
 
 def test_the_brush_reaches_python(browser: Browser, real: Server) -> None:
@@ -485,8 +565,6 @@ def test_the_brush_reaches_python(browser: Browser, real: Server) -> None:
 
 
 def test_both_hosts_have_the_same_file(real: Server) -> None:
-    from urllib.request import urlopen
-
     front = Path(__file__).parents[2] / "pxgen_plugins" / "explorer" / "front"
     with urlopen(real.url.partition("#")[0] + "explorer.js") as answer:
         served = answer.read()

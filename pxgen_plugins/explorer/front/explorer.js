@@ -189,7 +189,7 @@ class Requests {
 
   // Frees everything that has no answer, for "try again".
   forget() {
-    for (const request of this.byId.values()) this.#receive({ id: request.id, dropped: true }, []);
+    for (const id of [...this.byId.keys()]) this.#receive({ id, dropped: true }, []);
   }
 
   close() {
@@ -1291,238 +1291,254 @@ function nearestPanel(explorer) {
 
 // ---------------------------------------------------------------------- painting
 
-function paintPage(explorer) {
-  const { paint, data } = explorer.info;
-  const [rows, columns] = [data.height, data.width];
-  const canvas = h("canvas", {
-    class: "px-brush px-pixelated",
-    width: columns,
-    height: rows,
-    tabindex: 0,
-    role: "application",
-  });
-  canvas.setAttribute("aria-label", "Brush on the picture: arrow keys move it, Space paints");
-  const ring = h("span", { class: "px-ring", "aria-hidden": "true" });
+// The brush over the picture: it makes masks, by mouse, pen, finger or keys, and shows where it is.
+class Brush {
+  constructor(rows, columns) {
+    [this.rows, this.columns] = [rows, columns];
+    this.diameter = 0.14; // of the picture's longer side
+    this.place = [0.5, 0.5]; // in shares of the picture
+    this.cells = null; // of the stroke that is being painted
+    this.last = null; // its last place
+    this.masks = []; // of the strokes before
+    this.ring = h("span", { class: "px-ring", "aria-hidden": "true" });
+    this.canvas = h("canvas", {
+      class: "px-brush px-pixelated",
+      width: columns,
+      height: rows,
+      tabindex: 0,
+      role: "application",
+      "aria-label": "Brush on the picture: arrow keys move it, Space paints",
+    });
+  }
+
+  begin() {
+    this.cells = new Uint8Array(this.rows * this.columns);
+    this.last = null;
+  }
+
+  end() {
+    this.cells = null;
+    this.draw();
+  }
+
+  // A disc at a place, and on the way from the last place to it.
+  dab(x, y) {
+    const { rows, columns } = this;
+    const [x0, y0] = this.last ?? [x, y];
+    const steps = Math.max(1, Math.ceil(Math.hypot((x - x0) * columns, (y - y0) * rows)));
+    for (let k = 0; k <= steps; k++) {
+      const share = k / steps;
+      this.#disc((x0 + share * (x - x0)) * columns, (y0 + share * (y - y0)) * rows);
+    }
+    this.last = this.place = [x, y];
+  }
+
+  #disc(x, y) {
+    const { rows, columns } = this;
+    const radius = Math.max(0.71, (this.diameter / 2) * Math.max(rows, columns));
+    const [top, left] = [Math.max(0, Math.floor(y - radius)), Math.max(0, Math.floor(x - radius))];
+    for (let row = top; row <= Math.min(rows - 1, y + radius); row++) {
+      for (let column = left; column <= Math.min(columns - 1, x + radius); column++) {
+        const isInside = Math.hypot(column + 0.5 - x, row + 0.5 - y) <= radius;
+        if (isInside) this.cells[row * columns + column] = 255;
+      }
+    }
+  }
+
+  // Where strokes went is tinted; the brush is a ring.
+  draw() {
+    const ink = this.canvas.getContext("2d");
+    const image = ink.createImageData(this.columns, this.rows);
+    const tint = (mask, alpha) =>
+      mask.forEach((cell, i) => cell && image.data.set([204, 121, 167, alpha], 4 * i));
+    for (const mask of this.masks) tint(mask, 60);
+    if (this.cells) tint(this.cells, 150);
+    ink.putImageData(image, 0, 0);
+    const width = (this.diameter * Math.max(this.rows, this.columns)) / this.columns;
+    this.ring.style.left = `${100 * this.place[0]}%`;
+    this.ring.style.top = `${100 * this.place[1]}%`;
+    this.ring.style.width = `${100 * width}%`;
+  }
+
+  // Calls may() before a stroke, moved() while it goes on and done() at its end.
+  listen({ may, moved, done, dropped }) {
+    const { canvas } = this;
+    const at = (event) => {
+      const box = canvas.getBoundingClientRect();
+      const place = [
+        (event.clientX - box.left) / box.width,
+        (event.clientY - box.top) / box.height,
+      ];
+      return place.map((share) => clamp(share, 0, 1));
+    };
+    const paint = (place) => {
+      this.dab(...place);
+      this.draw();
+    };
+    canvas.addEventListener("pointerdown", (event) => {
+      if (!may()) return;
+      canvas.setPointerCapture(event.pointerId);
+      this.begin();
+      paint(at(event));
+      moved();
+    });
+    canvas.addEventListener("pointermove", (event) => {
+      this.place = at(event);
+      if (!this.cells) return this.draw();
+      paint(this.place);
+      moved();
+    });
+    canvas.addEventListener("pointerup", () => this.cells && done());
+    canvas.addEventListener("pointercancel", () => {
+      this.end();
+      dropped();
+    });
+    const ways = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+    canvas.addEventListener("keydown", (event) => {
+      const way = ways[event.key];
+      if (way) {
+        const far = event.shiftKey ? 0.15 : 0.04;
+        this.place = this.place.map((share, i) => clamp(share + far * way[i], 0, 1));
+        this.draw();
+      } else if (event.key === " ") {
+        if (may()) {
+          this.begin();
+          paint(this.place);
+          done();
+        }
+      } else return;
+      event.preventDefault();
+    });
+  }
+}
+
+// A stroke at full strength with the brush of the last one belongs to it: the union of both does
+// exactly what one after the other does, and messages stay short.
+function withStroke(strokes, one) {
+  const before = strokes.at(-1);
+  const settings = ({ mask, ...others }) => JSON.stringify(others);
+  const isSame = before && one.mask && one.strength === 1 && settings(before) === settings(one);
+  if (!isSame) return [...strokes, one];
+  const added = fromBase64(one.mask.cells);
+  const union = fromBase64(before.mask.cells).map((cell, i) => cell | added[i]);
+  return [...strokes.slice(0, -1), { ...one, mask: { ...one.mask, cells: toBase64(union) } }];
+}
+
+// The controls that say which units a brush sets: layer, concept or numbers, on or off, strength.
+function unitControls(layers) {
   const option = (value, text) => h("option", { value }, text);
-  const layers = paint.layers.map(({ name, units }, i) =>
-    option(i, `${name}, ${plural(units, "unit")}`),
-  );
-  const layer = h("select", {}, ...layers);
+  const names = layers.map(({ name, units }, i) => option(i, `${name}, ${plural(units, "unit")}`));
+  const layer = h("select", {}, ...names);
   const concept = h("select", {});
   const units = h("input", { type: "text", inputmode: "numeric", spellcheck: "false" });
   const strength = range({ min: 0, max: 1, step: 0.05, value: 1 });
-  const size = range({ min: 0.03, max: 0.5, step: 0.01, value: 0.14 }, () => draw());
+  const states = [
+    ["on", "On"],
+    ["off", "Off"],
+  ];
   let value = "on";
-  const values = choice(
-    "What painting does to the units",
-    [
-      ["on", "On"],
-      ["off", "Off"],
-    ],
-    value,
-    (given) => (value = given),
-  );
-  const said = h("p", { class: "px-quiet", "aria-live": "polite" });
-  const list = h("ol", { class: "px-strokes" });
-  let cells = null; // of the stroke that is being painted
-  let cursor = [0.5, 0.5]; // where the brush is, in shares of the picture
-  let last = null;
-
-  const chosenLayer = () => paint.layers[Number(layer.value) || 0];
+  const switches = choice("What painting does to the units", states, value, (one) => (value = one));
+  const chosen = () => layers[Number(layer.value) || 0];
   function fillConcepts() {
-    const { concepts } = chosenLayer();
-    const options = concepts.map(({ name, units: own }, i) =>
+    const options = chosen().concepts.map(({ name, units: own }, i) =>
       option(i, `${name} (${plural(own.length, "unit")})`),
     );
     concept.replaceChildren(...options, option("", "Units by number"));
     showUnits();
   }
   function showUnits() {
-    const isFree = concept.value === "";
-    units.readOnly = !isFree;
-    if (!isFree) units.value = chosenLayer().concepts[Number(concept.value)].units.join(", ");
+    units.readOnly = concept.value !== "";
+    if (units.readOnly) units.value = chosen().concepts[Number(concept.value)].units.join(", ");
     else if (!units.value) units.value = "0";
   }
+  // The units as numbers; null where they are none of the layer's.
   function readUnits() {
-    const most = chosenLayer().units;
     const numbers = units.value
       .split(/[\s,;]+/)
       .filter(Boolean)
       .map(Number);
-    const isAllowed = numbers.every((unit) => Number.isInteger(unit) && unit >= 0 && unit < most);
-    return numbers.length && isAllowed ? [...new Set(numbers)] : null;
+    const most = chosen().units;
+    const isAllowed = (unit) => Number.isInteger(unit) && unit >= 0 && unit < most;
+    return numbers.length && numbers.every(isAllowed) ? [...new Set(numbers)] : null;
   }
-
-  // Units without a map have no place: they are set everywhere.
-  function stroke() {
-    const hasPlace = chosenLayer().height != null;
-    const mask = hasPlace ? { size: [rows, columns], cells: toBase64(cells) } : null;
-    return {
-      layer: chosenLayer().name,
-      units: readUnits(),
-      mask,
-      value,
-      strength: Number(strength.value),
-    };
-  }
-  // A stroke at full strength with the brush of the last one belongs to it: the union of both does
-  // exactly what one after the other does, and messages stay short.
-  function strokesWith(one) {
-    const { strokes } = explorer.state;
-    const before = strokes.at(-1);
-    const settings = ({ mask, ...others }) => JSON.stringify(others);
-    if (!before || one.strength < 1 || !one.mask || settings(before) !== settings(one))
-      return [...strokes, one];
-    const union = fromBase64(before.mask.cells).map((cell, i) => cell | cells[i]);
-    return [...strokes.slice(0, -1), { ...one, mask: { ...one.mask, cells: toBase64(union) } }];
-  }
-  function begin() {
-    said.textContent = !readUnits()
-      ? `Name units between 0 and ${chosenLayer().units - 1}.`
-      : explorer.state.strokes.length >= MOST_STROKES
-        ? `${MOST_STROKES} strokes are the most: undo some.`
-        : "";
-    if (said.textContent) return false;
-    cells = new Uint8Array(rows * columns);
-    last = null;
-    return true;
-  }
-  // A disc at a place, and on the way from the last place to it.
-  function dab(x, y) {
-    const radius = Math.max(0.71, (Number(size.value) / 2) * Math.max(rows, columns));
-    const [x0, y0] = last ?? [x, y];
-    const steps = Math.max(1, Math.ceil(Math.hypot((x - x0) * columns, (y - y0) * rows)));
-    for (let k = 0; k <= steps; k++) {
-      const [cx, cy] = [
-        (x0 + ((x - x0) * k) / steps) * columns,
-        (y0 + ((y - y0) * k) / steps) * rows,
-      ];
-      for (
-        let row = Math.max(0, Math.floor(cy - radius));
-        row <= Math.min(rows - 1, cy + radius);
-        row++
-      ) {
-        const [from, to] = [
-          Math.max(0, Math.floor(cx - radius)),
-          Math.min(columns - 1, cx + radius),
-        ];
-        for (let column = from; column <= to; column++) {
-          const isInside = Math.hypot(column + 0.5 - cx, row + 0.5 - cy) <= radius;
-          if (isInside) cells[row * columns + column] = 255;
-        }
-      }
-    }
-    last = cursor = [x, y];
-  }
-  function preview() {
-    draw();
-    explorer.decode(true, { strokes: strokesWith(stroke()) });
-  }
-  function finish() {
-    const strokes = strokesWith(stroke());
-    cells = null;
-    explorer.change({ strokes });
-  }
-
-  // Where strokes went is tinted; the brush is a ring.
-  function draw() {
-    const ink = canvas.getContext("2d");
-    const image = ink.createImageData(columns, rows);
-    const tint = (mask, alpha) =>
-      mask.forEach((cell, i) => cell && image.data.set([204, 121, 167, alpha], 4 * i));
-    for (const { mask } of explorer.state.strokes) if (mask) tint(fromBase64(mask.cells), 60);
-    if (cells) tint(cells, 150);
-    ink.putImageData(image, 0, 0);
-    ring.style.left = `${100 * cursor[0]}%`;
-    ring.style.top = `${100 * cursor[1]}%`;
-    ring.style.width = `${(100 * Number(size.value) * Math.max(rows, columns)) / columns}%`;
-  }
-
-  const at = (event) => {
-    const box = canvas.getBoundingClientRect();
-    return [(event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height].map(
-      (x) => clamp(x, 0, 1),
-    );
-  };
-  canvas.addEventListener("pointerdown", (event) => {
-    if (!begin()) return;
-    canvas.setPointerCapture(event.pointerId);
-    dab(...at(event));
-    preview();
-  });
-  canvas.addEventListener("pointermove", (event) => {
-    cursor = at(event);
-    if (!cells) return draw();
-    dab(...cursor);
-    preview();
-  });
-  canvas.addEventListener("pointerup", () => cells && finish());
-  canvas.addEventListener("pointercancel", () => {
-    cells = null;
-    draw();
-    explorer.decode();
-  });
-  canvas.addEventListener("keydown", (event) => {
-    const move = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[
-      event.key
-    ];
-    if (move) {
-      const far = event.shiftKey ? 0.15 : 0.04;
-      cursor = cursor.map((place, i) => clamp(place + far * move[i], 0, 1));
-      draw();
-    } else if (event.key === " ") {
-      if (begin()) {
-        dab(...cursor);
-        finish();
-      }
-    } else return;
-    event.preventDefault();
-  });
   layer.addEventListener("change", fillConcepts);
   concept.addEventListener("change", showUnits);
   fillConcepts();
+  const title = h("span", { "aria-hidden": "true" }, "Units are set");
+  const fields = [
+    field("Layer", layer),
+    field("Concept", concept),
+    field("Units", units),
+    h("div", { class: "px-field" }, title, switches),
+    field("Strength", strength),
+  ];
+  // Units without a map have no place in the picture: they are set everywhere.
+  const stroke = (mask) => ({
+    layer: chosen().name,
+    units: readUnits(),
+    mask: chosen().height == null ? null : mask,
+    value,
+    strength: Number(strength.value),
+  });
+  return { fields, layer, chosen, readUnits, stroke };
+}
 
+function paintPage(explorer) {
+  const { paint, data } = explorer.info;
+  const brush = new Brush(data.height, data.width);
+  const controls = unitControls(paint.layers);
+  const said = h("p", { class: "px-quiet", "aria-live": "polite" });
+  const list = h("ol", { class: "px-strokes" });
+  const clear = button("Clear painting", () => explorer.change({ strokes: [] }), { hidden: true });
+  const setSize = (diameter) => {
+    brush.diameter = diameter;
+    brush.draw();
+  };
+  const size = range({ min: 0.03, max: 0.5, step: 0.01, value: brush.diameter }, setSize);
+  const strokes = () => {
+    const mask = { size: [brush.rows, brush.columns], cells: toBase64(brush.cells) };
+    return withStroke(explorer.state.strokes, controls.stroke(mask));
+  };
+  brush.listen({
+    may() {
+      const isFull = explorer.state.strokes.length >= MOST_STROKES;
+      said.textContent = "";
+      if (!controls.readUnits()) {
+        said.textContent = `Name units between 0 and ${controls.chosen().units - 1}.`;
+      } else if (isFull) said.textContent = `${MOST_STROKES} strokes are the most: undo some.`;
+      return !said.textContent;
+    },
+    moved: () => explorer.decode(true, { strokes: strokes() }),
+    done() {
+      const all = strokes();
+      brush.end();
+      explorer.change({ strokes: all });
+    },
+    dropped: () => explorer.decode(),
+  });
   explorer.on("state", () => {
-    const { strokes } = explorer.state;
-    const items = strokes.map(({ units: own, value: what, strength: share }, i) => {
-      const text =
-        `${plural(own.length, "unit")} ${what}` +
-        (share < 1 ? `, ${Math.round(100 * share)} %` : "");
-      const remove = () => explorer.change({ strokes: strokes.filter((_, k) => k !== i) });
-      return h(
-        "li",
-        {},
-        text,
-        button("\u00d7", remove, { "aria-label": `Remove stroke ${i + 1}: ${text}` }),
-      );
+    const all = explorer.state.strokes;
+    const items = all.map(({ units, value, strength }, i) => {
+      const share = strength < 1 ? `, ${Math.round(100 * strength)} %` : "";
+      const words = `${plural(units.length, "unit")} ${value}${share}`;
+      const remove = () => explorer.change({ strokes: all.filter((_, k) => k !== i) });
+      const name = `Remove stroke ${i + 1}: ${words}`;
+      return h("li", {}, words, button("\u00d7", remove, { "aria-label": name }));
     });
     list.replaceChildren(...items);
-    clear.hidden = !strokes.length;
-    layer.disabled = strokes.length > 0; // one picture is painted in one layer
-    draw();
+    clear.hidden = !all.length;
+    controls.layer.disabled = all.length > 0; // one picture is painted in one layer
+    brush.masks = all.filter(({ mask }) => mask).map(({ mask }) => fromBase64(mask.cells));
+    brush.draw();
   });
-  const clear = button("Clear painting", () => explorer.change({ strokes: [] }), { hidden: true });
-  explorer.on("tool", (name) => {
-    canvas.hidden = ring.hidden = name !== "paint";
-    draw();
-  });
-  canvas.hidden = ring.hidden = true;
-  explorer.stage.append(canvas, ring);
-  const title = h("span", { "aria-hidden": "true" }, "Units are set");
+  explorer.on("tool", (name) => (brush.canvas.hidden = brush.ring.hidden = name !== "paint"));
+  explorer.stage.append(brush.canvas, brush.ring);
+  brush.draw();
   return h(
     "div",
     { class: "px-page" },
     h("p", { class: "px-quiet" }, "Choose what to paint, then brush over the picture called Now."),
-    h(
-      "div",
-      { class: "px-fields" },
-      field("Layer", layer),
-      field("Concept", concept),
-      field("Units", units),
-      h("div", { class: "px-field" }, title, values),
-      field("Strength", strength),
-      field("Brush size", size),
-    ),
+    h("div", { class: "px-fields" }, ...controls.fields, field("Brush size", size)),
     said,
     h("div", { class: "px-line" }, list, clear),
   );
@@ -1682,7 +1698,8 @@ function comparePage(explorer) {
     if (!answer) return;
     const nodes = answer.models.map(({ name, group, values, error, ...shows }) => {
       const shown = view(explorer, name);
-      if (error) shown.show(answer, { text: error });
+      const advice = isAnchor ? "" : " An anchor may be compared: choose one to start from.";
+      if (error) shown.show(answer, { text: error + advice });
       else shown.show(answer, shows, `What ${name} makes, group ${group ?? "unknown"}`);
       const list = Object.entries(values ?? {}).map(
         ([criterion, value]) => `${criterionName(criterion)} ${figure(value)}`,

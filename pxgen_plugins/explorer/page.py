@@ -14,7 +14,7 @@ from pxgen_plugins.utils.errors import ParameterError
 from pxgen_plugins.utils.html import escape, table
 from pxgen_plugins.utils.text import html_page, number
 
-__all__ = ["saved_page"]
+__all__ = ["strip_page"]
 
 _FRAMES = 7
 _MOST_AXES = 100
@@ -27,7 +27,7 @@ _STYLE = (
 )
 
 
-def saved_page(scene: Scene, place: Place, axes: Sequence[int] | None, title: str) -> str:
+def strip_page(scene: Scene, place: Place, axes: Sequence[int] | None, title: str) -> str:
     """Return the page: nothing in it runs or loads anything, and every text is escaped.
 
     Args:

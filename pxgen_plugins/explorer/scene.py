@@ -15,7 +15,7 @@ from pxgen_plugins.explorer.history import Place
 from pxgen_plugins.explorer.painter import Painter
 from pxgen_plugins.explorer.placement import EMPTY, Placement
 from pxgen_plugins.explorer.python_line import line_of_code, line_of_sample, line_of_text
-from pxgen_plugins.explorer.sliders import axes_from, moved, sliders
+from pxgen_plugins.explorer.sliders import axes_from, move, sliders
 from pxgen_plugins.explorer.subject import Subject, subjects
 from pxgen_plugins.explorer.walk import between
 from pxgen_plugins.groups import GROUPS
@@ -120,7 +120,7 @@ class Scene:
             hint = "Send the code itself."
             got = f"given, for {short_repr(subject.name)}"
             raise ParameterError("amounts", "left out for a model of other codes", got, hint)
-        return moved(z, self.axes, place.amounts)
+        return move(z, self.axes, place.amounts)
 
     def instance(self, place: Place, z: Tensor | None = None) -> Tensor:
         """Return what a model makes at a place, (1, *sample_shape); ``z`` is its code if known."""
@@ -203,7 +203,7 @@ class Scene:
         """Return an anchor: its code, its picture, what the model makes of it, its group."""
         gallery, subject = self._gallery(model), self.subject(model)
         x = gallery.instance(index)
-        code, made = gallery.code(index), self._made(index, model)
+        code, made = gallery.code(index), self._reconstruction(index, model)
         rebuilt = None if made is None else subject.view.show(made)
         group = None if self.result is None or model else str(self.result.group[index])
         answer: dict[str, Any] = {
@@ -262,11 +262,13 @@ class Scene:
         answers = []
         for place, subject in enumerate(self.subjects):
             entry: dict[str, Any] = {"name": subject.name, "image": None}
+            made: Tensor | None
             try:
                 if z is not None:
                     x = made = subject.decode(subject.code(z))
                 else:
-                    x, made = self._gallery(place).instance(anchor or 0), self._made(anchor, place)
+                    x = self._gallery(place).instance(anchor or 0)
+                    made = self._reconstruction(anchor or 0, place)
                 if made is None:
                     hint = "Compare codes instead."
                     got = f"a {type(subject.model).__name__}"
@@ -279,13 +281,13 @@ class Scene:
             answers.append(entry)
         return {"models": answers}
 
-    def _made(self, index: int | None, model: int) -> Tensor | None:
+    def _reconstruction(self, index: int, model: int) -> Tensor | None:
         """Return what a model makes of an anchor; None where it makes nothing."""
         gallery, subject = self._gallery(model), self.subject(model)
-        code = gallery.code(index or 0)
-        if code is not None:
-            return subject.decode(code)
-        return subject.reconstruct(gallery.instance(index or 0))
+        code = gallery.code(index)
+        return (
+            subject.reconstruct(gallery.instance(index)) if code is None else subject.decode(code)
+        )
 
     def _end(self, given: Any, name: str) -> Tensor:
         if not isinstance(given, int):

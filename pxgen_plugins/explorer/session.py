@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -15,7 +16,7 @@ from pxgen_plugins.adapters.base import kept_generators, traceless
 from pxgen_plugins.explorer import messages as schema
 from pxgen_plugins.explorer.history import History, Place
 from pxgen_plugins.explorer.messages import Answer
-from pxgen_plugins.explorer.page import saved_page
+from pxgen_plugins.explorer.page import strip_page
 from pxgen_plugins.explorer.scene import Scene
 from pxgen_plugins.explorer.steering import task_of
 from pxgen_plugins.utils import validation
@@ -25,6 +26,7 @@ from pxgen_plugins.utils.redaction import redact, without_addresses
 
 __all__ = ["THEMES", "TOOLS", "Session"]
 
+_log = logging.getLogger(__name__)
 TOOLS = ("sliders", "groups", "paint", "walk", "compare", "task")
 THEMES = ("auto", "light", "dark")
 _CLIENTS = 1_000  # pages whose newest decode is known
@@ -142,17 +144,18 @@ class Session:
         head = _head(message)
         try:
             with caller("explorer"):
-                asked = schema.parse(message)
-                turn = self._turns.take(asked)
+                request = schema.parse(message)
+                turn = self._turns.take(request)
                 with self._lock:
-                    if self._turns.is_over(asked, turn):
+                    if self._turns.is_over(request, turn):
                         return Answer({**head, "stale": True})
-                    quick = isinstance(asked, schema.Decode) and not asked.strokes
+                    quick = isinstance(request, schema.Decode) and not request.strokes
                     with kept_generators() if quick else self._alone():
-                        return Answer.of({**head, **self._answer(asked)})
+                        return Answer.of({**head, **self._answer(request)})
         except PXGenError as error:
             return Answer({**head, "error": _sentence(str(error))})
         except Exception as error:  # whatever a user's model raises
+            _log.debug("a message of kind %s", head["kind"], exc_info=True)
             text = f"the model raised {type(error).__name__}: {error}"
             return Answer({**head, "error": _sentence(text)})
 
@@ -185,7 +188,7 @@ class Session:
         with caller("Session.select"), self._lock:
             self.history.selected = validation.positions(indices, "indices", self._n)
 
-    def checked_code(self, code: Any) -> list[float]:
+    def as_code(self, code: Any) -> list[float]:
         """Return a code of the first model as floats; [] for none.
 
         Raises:
@@ -226,7 +229,7 @@ class Session:
             ParameterError: When there is no such axis.
         """
         with caller("Session.save_page"), self._lock, self._alone():
-            return saved_page(self.scene, self.history.present, axes, self.title)
+            return strip_page(self.scene, self.history.present, axes, self.title)
 
     @property
     def _labels(self) -> list[str]:
@@ -244,41 +247,41 @@ class Session:
                 stack.enter_context(traceless(model))
             yield
 
-    def _answer(self, asked: Any) -> dict[str, Any]:
+    def _answer(self, request: Any) -> dict[str, Any]:
         """Return the answer to a checked message."""
         scene = self.scene
         answers: dict[str, Callable[[], dict[str, Any]]] = {
             "open": self.info,
-            "decode": lambda: self._decode(asked),
-            "python": lambda: {"python": scene.python(Place.of(asked))},
-            "anchor": lambda: scene.anchor(asked.index, asked.model),
-            "sample": lambda: self._sample(asked),
-            "walk": lambda: scene.walk(asked.start, asked.to, asked.steps),
-            "compare": lambda: scene.compare(asked.z, asked.anchor),
-            "select": lambda: self._select(asked.indices),
+            "decode": lambda: self._decode(request),
+            "python": lambda: {"python": scene.python(Place.of(request))},
+            "anchor": lambda: scene.anchor(request.index, request.model),
+            "sample": lambda: self._sample(request),
+            "walk": lambda: scene.walk(request.start, request.to, request.steps),
+            "compare": lambda: scene.compare(request.z, request.anchor),
+            "select": lambda: self._select(request.indices),
             "undo": lambda: self.history.undo().to_data(),
-            "reset": lambda: self.history.reset(asked.axis).to_data(),
+            "reset": lambda: self.history.reset(request.axis).to_data(),
             "state": lambda: {"state": self.state()},
-            "restore": lambda: self._restore(asked.state),
+            "restore": lambda: self._restore(request.state),
             "save_page": lambda: {
-                "html": saved_page(scene, self.history.present, asked.axes, self.title)
+                "html": strip_page(scene, self.history.present, request.axes, self.title)
             },
             "task_start": lambda: self._ask_task("start"),
-            "task_step": lambda: self._ask_task("step", asked.z, asked.axis),
+            "task_step": lambda: self._ask_task("step", request.z, request.axis),
             "task_skip": lambda: self._ask_task("skip"),
         }
-        return answers[asked.kind]()
+        return answers[request.kind]()
 
-    def _decode(self, asked: Any) -> dict[str, Any]:
-        place = Place.of(asked)
-        picture = self.scene.picture(place, small=asked.small)
-        if not asked.small:  # a slider on its way is no step to undo
+    def _decode(self, request: Any) -> dict[str, Any]:
+        place = Place.of(request)
+        picture = self.scene.picture(place, small=request.small)
+        if not request.small:  # a slider on its way is no step to undo
             self.history.go(place)
         return picture
 
-    def _sample(self, asked: Any) -> dict[str, Any]:
-        answer = self.scene.sample(asked.seed, asked.model)
-        self.history.seed = asked.seed
+    def _sample(self, request: Any) -> dict[str, Any]:
+        answer = self.scene.sample(request.seed, request.model)
+        self.history.seed = request.seed
         return answer
 
     def _select(self, indices: list[int]) -> dict[str, Any]:
@@ -316,7 +319,7 @@ class Session:
         return answer
 
     def _choose(self, tools: Any) -> list[str]:
-        """Return the tools that are asked for, or those that work."""
+        """Return the tools that are request for, or those that work."""
         scene = self.scene
         embeds = scene.gallery is not None and scene.first.embeds
         works = {

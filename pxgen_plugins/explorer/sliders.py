@@ -17,7 +17,7 @@ from pxgen_plugins.explorer.subject import Subject
 from pxgen_plugins.utils.errors import ParameterError, short_repr, warn
 from pxgen_plugins.utils.text import number
 
-__all__ = ["Slider", "axes_from", "moved", "sliders"]
+__all__ = ["Slider", "axes_from", "move", "sliders"]
 
 _SHOWN = 12  # sliders at first; the others on request
 _MOST = 1_000  # dimensions that have sliders by default
@@ -134,7 +134,7 @@ def _dimensions(subject: Subject) -> list[Axis]:
     return [Axis(axis.label, axis.vector, step, axis.source) for axis, step in pairs]
 
 
-def moved(z: Tensor, axes: Sequence[Axis], amounts: Mapping[int, float]) -> Tensor:
+def move(z: Tensor, axes: Sequence[Axis], amounts: Mapping[int, float]) -> Tensor:
     """Return a code (1, *latent_shape) after steps along axes, in the order of their positions."""
     for index in sorted(amounts):
         if amounts[index]:

@@ -21,7 +21,8 @@ def between(start: Tensor, end: Tensor, at: float, sphere: bool) -> Tensor:
             normal prior of many dimensions stay near the sphere that they lie on; else straight.
 
     Example:
-        >>> between(torch.tensor([1.0, 0.0]), torch.tensor([0.0, 3.0]), 0.5, True).norm().item()
+        >>> middle = between(torch.tensor([1.0, 0.0]), torch.tensor([0.0, 3.0]), 0.5, True)
+        >>> round(middle.norm().item(), 6)
         2.0
     """
     if at in (0.0, 1.0):

@@ -83,7 +83,7 @@ def _widget_class(anywidget: Any, traitlets: Any) -> type[Any]:
         @traitlets.validate("code")  # type: ignore[untyped-decorator]
         def _check_code(self, proposal: Any) -> Any:
             try:
-                return self.session.checked_code(proposal["value"])
+                return self.session.as_code(proposal["value"])
             except PXGenError as error:
                 raise traitlets.TraitError(str(error)) from error
 

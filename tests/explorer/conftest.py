@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import io
 import json
 import math
 from collections.abc import Callable, Iterator
@@ -11,14 +12,37 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from pxgen_plugins import PXGen
+from pxgen_plugins.datasets import load_mnist_conv_vae
 from pxgen_plugins.explorer import Server, Session, serve
 from pxgen_plugins.models import VAE, LanguageModel, Tabular
 from pxgen_plugins.thresholds import MeanMax
 from tests.conftest import tiny_vae
 
+Z = [0.3, -1.1, 0.7]
 COLUMNS = ("age", "height", "weight", "income", "city", "member")
+
+
+def pixels(file: bytes) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(file)))
+
+
+def expected(x: torch.Tensor) -> np.ndarray:
+    """The bytes of a picture (1, 1, h, w) of values in [0, 1]."""
+    return np.rint(255 * x.detach()[0, 0].clamp(0, 1).double().numpy()).astype(np.uint8)
+
+
+def run(line: str, **names: Any) -> torch.Tensor:
+    """Execute a line of Python, as a user would paste it, and return what it calls x."""
+    exec(compile(line, "copied", "exec"), names)
+    return names["x"]
+
+
+def shipped_vae(**options: Any) -> Session:
+    vae = VAE(load_mnist_conv_vae(), sample_shape=(1, 28, 28), data_range=(0.0, 1.0))
+    return Session(vae, **options)
 
 
 def explained(seed: int = 0) -> tuple[Any, PXGen, Any]:

@@ -1,9 +1,7 @@
-"""What a session says of a model is what the package says elsewhere, and nothing is left behind."""
+"""What a session answers is what the package says elsewhere; nothing is left behind."""
 
 from __future__ import annotations
 
-import base64
-import io
 import json
 import threading
 import time
@@ -12,19 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from pxgen_plugins import PXGen
-from pxgen_plugins.adapters import ActivationDirections, UnitDissection
-from pxgen_plugins.adapters.base import draw_codes
-from pxgen_plugins.axes import Axis, dimensions
-from pxgen_plugins.concepts import Threshold
-from pxgen_plugins.datasets import load_mnist_conv_vae, load_mnist_gan
 from pxgen_plugins.explorer import Session
 from pxgen_plugins.explorer.walk import between
 from pxgen_plugins.host import NotFittedError
-from pxgen_plugins.models import GAN, VAE
-from pxgen_plugins.painting import Stroke, paint
 from pxgen_plugins.result import Result
 from pxgen_plugins.testing.examples import LinearModel
 from pxgen_plugins.testing.guards import (
@@ -33,27 +23,15 @@ from pxgen_plugins.testing.guards import (
     moved_generators,
     random_state,
 )
-from pxgen_plugins.thresholds import MeanMax
 from pxgen_plugins.utils.errors import ParameterError
 from tests.conftest import tiny_vae
 from tests.explorer.conftest import (
-    COLUMNS,
+    Z,
+    expected,
     explained,
-    table_model,
-    text_model,
+    pixels,
     vector_model,
 )
-
-Z = [0.3, -1.1, 0.7]
-
-
-def pixels(file: bytes) -> np.ndarray:
-    return np.asarray(Image.open(io.BytesIO(file)))
-
-
-def expected(x: torch.Tensor) -> np.ndarray:
-    """The bytes of a picture (1, 1, h, w) of values in [0, 1]."""
-    return np.rint(255 * x.detach()[0, 0].clamp(0, 1).double().numpy()).astype(np.uint8)
 
 
 class TestPicture:
@@ -134,230 +112,6 @@ def test_the_plane_is_the_explanation_of_the_anchors(session, ask):
     sheet = ask("open").buffers[info["anchors"]["thumbnails"]["buffer"]]
     tile = pixels(sheet)[8:16, 8 * 3 : 8 * 4]  # of 20 columns, the anchor 23
     np.testing.assert_array_equal(tile, expected(session.scene.gallery.instance(23)))
-
-
-class TestAxes:
-    def test_the_most_visible_come_first_and_all_are_there(self):
-        model = vector_model()  # its second code weighs more than its first
-        axes = [*dimensions((2,)), Axis("both", np.array([1.0, 1.0]), 2.0)]
-        info = Session(model, axes=axes).answer("open").content
-        codes = draw_codes(model, 8, 0)
-        expected = {}
-        for index, axis in enumerate(axes):
-            up, down = (model.decode(axis.move(codes, side)) for side in (1.0, -1.0))
-            expected[index] = float((up - down).abs().mean()) / 2
-        shown = {one["index"]: one["visible"] for one in info["axes"]}
-        assert shown == pytest.approx(expected, rel=1e-4)
-        assert list(shown) == sorted(expected, key=lambda index: -expected[index])
-
-    def test_of_many_twelve_are_shown_and_the_others_offered(self):
-        generator, discriminator = load_mnist_gan()
-        gan = GAN(generator, discriminator=discriminator, latent_shape=(32,))
-        axes = Session(gan).answer("open").content["axes"]
-        assert sorted(one["index"] for one in axes) == list(range(32))
-        assert [one["shown"] for one in axes] == [True] * 12 + [False] * 20
-
-    @pytest.mark.parametrize("form", ["adapter", "explanation", "list"])
-    def test_those_of_a_direction_adapter_keep_label_step_and_source(self, form):
-        model = tiny_vae()
-        adapter = ActivationDirections(model, n_components=2, n_codes=40, n_random=2)
-        explanation = adapter.explain(None)
-        given = {"adapter": adapter, "explanation": explanation, "list": [explanation]}[form]
-        session = Session(model, axes=given)
-        assert [axis.label for axis in session.scene.axes] == explanation.labels
-        for axis, vector, step in zip(
-            session.scene.axes, explanation.directions, explanation.strength, strict=True
-        ):
-            np.testing.assert_allclose(axis.vector, vector, atol=1e-6)
-            assert axis.scale == pytest.approx(step)
-
-    @pytest.mark.parametrize(
-        "axes", [3, "z0", [1.0], Axis("x", np.ones(2)), PXGen(tiny_vae())], ids=str
-    )
-    def test_what_is_none_is_refused(self, axes):
-        with pytest.raises(ParameterError, match="axes must be"):
-            Session(tiny_vae(), axes=axes)
-
-    def test_an_adapter_that_has_found_none_is_told_so(self):
-        with pytest.raises(ParameterError, match="explain"):
-            Session(tiny_vae(), axes=ActivationDirections(tiny_vae(), n_codes=20))
-
-
-def run(line: str, **names: Any) -> torch.Tensor:
-    """Execute a line of Python, as a user would paste it, and return what it calls x."""
-    exec(compile(line, "copied", "exec"), names)
-    return names["x"]
-
-
-class TestPython:
-    def test_the_line_makes_the_picture(self, session, ask):
-        rng = np.random.default_rng(0)
-        for _ in range(5):
-            z = rng.normal(size=3).astype(np.float32).tolist()
-            answer = ask("decode", z=z, amounts={"2": float(rng.normal()), "0": 1e-7})
-            x = run(answer.content["python"], model=session.scene.first.model)
-            np.testing.assert_array_equal(pixels(answer.buffers[0]), expected(x.detach()))
-            assert answer.content["python"].count("\n") == 0
-            sent = {"z": z, "amounts": {}}
-            assert (
-                ask("python", **sent).content["python"] == ask("decode", **sent).content["python"]
-            )
-
-    def test_painted_too(self):
-        session = shipped_vae()
-        model = session.scene.first.model
-        mask = np.zeros((28, 28), np.uint8)
-        mask[5:20, 3:9] = 255
-        mask[12, 12] = 100
-        cells = base64.b64encode(mask.tobytes()).decode()
-        strokes = [
-            {"units": [0, 3, 4], "value": "on", "mask": {"size": [28, 28], "cells": cells}},
-            {"units": [1], "value": -2.5, "strength": 0.5},
-            {"units": [2], "value": "off"},
-        ]
-        z = np.linspace(-1, 1, 10).tolist()
-        answer = session.answer("decode", z=z, strokes=strokes)
-        x = run(answer.content["python"], model=model)
-        np.testing.assert_array_equal(pixels(answer.buffers[0]), expected(x))
-        plain = session.answer("decode", z=z)
-        assert plain.buffers[0] != answer.buffers[0]
-        assert answer.buffers[1] == plain.buffers[0]  # before
-        painted = paint(
-            model,
-            [z],
-            [
-                Stroke(mask / np.float32(255), [0, 3, 4], "typical"),
-                Stroke(None, [1], -2.5, 0.5),
-                Stroke(None, [2], "off"),
-            ],
-        )
-        assert painted.layer == session.answer("open").content["paint"]["layers"][0]["name"]
-        np.testing.assert_array_equal(
-            pixels(answer.buffers[0]), expected(torch.from_numpy(painted.images))
-        )
-
-    def test_of_several_models_it_says_which(self):
-        models = {"a'b": tiny_vae(0), "other": tiny_vae(1)}
-        answer = Session(models).answer("decode", z=Z, model=1)
-        x = run(answer.content["python"], models=models)
-        np.testing.assert_array_equal(pixels(answer.buffers[0]), expected(x.detach()))
-
-    def test_texts_and_samples_too(self):
-        model = text_model()
-        session = Session(model, ["abba", "it's \n"])
-        for index, text in enumerate(["abba", "it's \n"]):
-            answer = session.answer("anchor", index=index).content
-            assert answer["text"] == text
-            assert model.render(run(answer["python"], model=model)) == [text]
-        answer = session.answer("sample", seed=2).content
-        assert model.render(run(answer["python"], model=model)) == [answer["text"]]
-
-
-def shipped_vae(**options: Any) -> Session:
-    vae = VAE(load_mnist_conv_vae(), sample_shape=(1, 28, 28), data_range=(0.0, 1.0))
-    return Session(vae, **options)
-
-
-class TestModels:
-    def test_the_shipped_gan_has_no_encoder_and_needs_none(self):
-        generator, discriminator = load_mnist_gan()
-        gan = GAN(generator, discriminator=discriminator, latent_shape=(32,))
-        session = Session(gan)
-        assert session.tools == ["sliders", "paint", "walk"]
-        z = session.answer("sample", seed=4).content["z"]
-        np.testing.assert_allclose(z, draw_codes(gan, 1, 4)[0])
-        answer = session.answer("decode", z=z)
-        with torch.no_grad():
-            np.testing.assert_array_equal(
-                pixels(answer.buffers[0]), expected(generator(torch.tensor([z])))
-            )
-        assert (answer.content["group"], answer.content["nearest"]) == (None, [])
-
-    def test_a_vae_and_a_gan_beside_each_other_on_one_anchor(self):
-        vaes = {"one": tiny_vae(0), "two": tiny_vae(1)}
-        explainers = {
-            name: PXGen(model, threshold=MeanMax(n_samples=40, n_repeats=3)).fit()
-            for name, model in vaes.items()
-        }
-        x = np.random.default_rng(1).random((4, 1, 8, 8), dtype=np.float32)
-        session = Session(vaes, x, explainers)
-        answer = session.answer("compare", anchor=2)
-        for place, (name, model) in enumerate(vaes.items()):
-            entry = answer.content["models"][place]
-            rebuilt = model.reconstruct(torch.from_numpy(x[2:3])).detach()
-            assert entry["name"] == name
-            np.testing.assert_array_equal(
-                pixels(answer.buffers[entry["image"]["buffer"]]), expected(rebuilt)
-            )
-            assert entry["group"] == Result.of(explainers[name].explain(x)).group[2]
-        mixed = Session(
-            {
-                "small": tiny_vae(),
-                "large": VAE(
-                    load_mnist_conv_vae(), sample_shape=(1, 28, 28), data_range=(0.0, 1.0)
-                ),
-            }
-        )
-        small, large = mixed.answer("compare", z=Z).content["models"]
-        assert small["image"] == {"buffer": 0}
-        assert large["image"] is None
-        assert "10 numbers" in large["error"]
-
-    def test_a_table_is_shown_by_its_columns(self):
-        model, table = table_model()
-        session = Session(model, table)
-        info = session.answer("open").content
-        assert (info["data"]["kind"], info["data"]["columns"]) == ("table", list(COLUMNS))
-        anchor = session.answer("anchor", index=3).content
-        assert dict(anchor["row"])["age"] == str(table["age"][3])
-        assert dict(anchor["row"])["city"] == table["city"][3]
-        answer = session.answer("decode", z=anchor["z"], amounts={"0": 1.0}).content
-        row, before = dict(answer["row"]), dict(answer["before"])
-        step = session.scene.axes[0].scale * 20
-        assert float(row["age"]) - float(before["age"]) == pytest.approx(step, abs=1)
-        assert before["height"] == row["height"]
-        assert answer["nearest"][0]["row"]
-        x = run(answer["python"], model=model)
-        assert model.render(x)[0].split(", ")[0] == f"age={row['age']}"
-        assert "<td" in session.save_page()
-        assert "<b>Oslo" not in session.save_page()
-
-    def test_a_text_is_shown_with_its_costs_and_continuation(self):
-        model = text_model()
-        session = Session(
-            model, ["abab", "bb"], PXGen(model, threshold=MeanMax(n_samples=30, n_repeats=2)).fit()
-        )
-        info = session.answer("open").content
-        assert (info["data"]["kind"], info["shape"], info["axes"]) == ("text", [], [])
-        anchor = session.answer("anchor", index=0).content
-        costs = [cost for _, cost in anchor["tokens"]]
-        np.testing.assert_allclose(costs, -np.log([0.6, 0.3, 0.6, 0.3]))
-        assert [token for token, _ in anchor["tokens"]] == list("abab")
-        assert anchor["continuation"] == {"own": "ab", "model": "aa"}
-        nll = float(model.token_loss(model.rows(["abab"])))
-        assert anchor["values"]["token_nll"] == pytest.approx(nll)
-        assert anchor["group"] in info["groups"]
-        assert session.answer("decode", z=[]).content["text"] == "abab"
-        assert session.answer("sample", seed=1).content["text"] == "abab"
-        assert session.handle({"id": 1, "kind": "decode", "z": [1.0]}).content["error"]
-
-    def test_a_vector_is_bars_and_numbers(self):
-        answer = Session(vector_model()).answer("decode", z=[1.0, 0.5])
-        assert answer.content["row"] == [
-            [f"x{i}", f"{i + 0.5 * (6 + i):.4g}"] for i in range(6)
-        ]  # fmt: skip
-        assert pixels(answer.buffers[0]).ndim == 2
-
-    def test_units_by_concept(self):
-        session = shipped_vae()
-        model = session.scene.first.model
-        found = UnitDissection(model, Threshold(0.5), n_codes=40, n_effect=0).explain(None)
-        (layer,) = shipped_vae(units=found).answer("open").content["paint"]["layers"]
-        assert (layer["name"], layer["units"]) == (found.layer, len(found.label))
-        for concept in layer["concepts"]:
-            assert {found.label[unit] for unit in concept["units"]} == {concept["name"]}
-        with pytest.raises(ParameterError, match="UnitDissection"):
-            Session(model, units={"layer": "x"})
 
 
 class TestLeavingNoTrace:

@@ -24,7 +24,6 @@ from pxgen_plugins.utils.errors import (
 
 __all__ = ["Subject", "subjects"]
 
-_NONE = torch.empty(0)
 _SLOW = 0.3  # seconds of a decode from which a front end asks for small pictures first
 
 
@@ -85,8 +84,8 @@ class Subject:
                 instances = self.decode(some)
         elif "sample" in self.able and self.model.data_range is None:
             instances = self.sample(0)
-        some = [x for x in (instances, anchors) if x is not None]
-        self.view = View.of(self.model, torch.cat([x.flatten().double() for x in some] or [_NONE]))
+        parts = [x.flatten().double() for x in (instances, anchors) if x is not None]
+        self.view = View.of(self.model, torch.cat([torch.empty(0), *parts]))
 
     @property
     def slow(self) -> bool:

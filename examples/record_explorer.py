@@ -15,6 +15,7 @@ import itertools
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,8 @@ from pxgen_plugins.explorer import Server
 from pxgen_plugins.utils.files import write_atomic
 
 sys.path.append(str(Path(__file__).parents[1]))
-from tests.audit.browser import Browser
-from tests.explorer.actions import BRUSH, click, idle, place, run, visit
+driver: Any = import_module("tests.audit.browser")
+page: Any = import_module("tests.explorer.actions")
 
 _SIZE = (1280, 840)
 _SHOWN = (960, 630)  # of the recording
@@ -44,13 +45,14 @@ def way(*corners: Point, frames: int) -> Iterator[Point]:
     for start, end in itertools.pairwise(corners):
         for k in range(1, frames + 1):
             share = 0.5 - 0.5 * np.cos(np.pi * k / frames)
-            yield tuple(a + share * (b - a) for a, b in zip(start, end, strict=True))
+            x, y = (a + share * (b - a) for a, b in zip(start, end, strict=True))
+            yield x, y
 
 
 class Recording:
     """Frames of the page with a pointer drawn in."""
 
-    def __init__(self, browser: Browser) -> None:
+    def __init__(self, browser: Any) -> None:
         self.browser, self.frames = browser, list[Image.Image]()
         self.at: Point = (640.0, 700.0)
 
@@ -64,7 +66,7 @@ class Recording:
             self.browser.mouse("mouseMoved", *point, pressed=pressed)
             self.at = point
             if pressed:
-                idle(self.browser)
+                page.idle(self.browser)
             self.keep()
 
     def drag(self, *corners: Point, frames: int) -> None:
@@ -74,7 +76,7 @@ class Recording:
         for corner in corners[1:]:
             self.move(corner, frames, pressed=True)
         self.browser.mouse("mouseReleased", *self.at)
-        idle(self.browser)
+        page.idle(self.browser)
         self.keep(12)
 
     def write(self, path: Path) -> None:
@@ -99,7 +101,7 @@ def palette_of(images: Sequence[Image.Image]) -> Image.Image:
     return stack.quantize(_COLOURS, dither=Image.Dither.NONE)
 
 
-def screenshot(browser: Browser) -> Image.Image:
+def screenshot(browser: Any) -> Image.Image:
     """Return what is seen, as a picture."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "shot.png"
@@ -114,20 +116,22 @@ def pointed(image: Image.Image, at: Point) -> Image.Image:
     return image
 
 
-def record(browser: Browser, folder: Path) -> None:
+def record(browser: Any, folder: Path) -> None:
     """Drag a slider, paint, and write both files."""
     browser.send("Emulation.setScrollbarsHidden", hidden=True)
-    run(browser, "[aria-label='Representatives of HIHE'] .px-anchor:nth-child(2)", "it.click()")
-    idle(browser)
+    page.run(
+        browser, "[aria-label='Representatives of HIHE'] .px-anchor:nth-child(2)", "it.click()"
+    )
+    page.idle(browser)
     browser.run("scrollTo(0, 0)")
     recording = Recording(browser)
     recording.keep(8)
     slider = ".px-slider:nth-child(1) input"
-    places = [place(browser, slider, share) for share in (0.5, 0.88, 0.3)]
+    places = [page.place(browser, slider, share) for share in (0.5, 0.88, 0.3)]
     browser.run("scrollTo(0, 0)")
     recording.drag(*places, frames=14)
-    click(browser, "Off")
-    brush = [place(browser, BRUSH, *share) for share in ((0.25, 0.68), (0.75, 0.68))]
+    page.click(browser, "Off")
+    brush = [page.place(browser, page.BRUSH, *share) for share in ((0.25, 0.68), (0.75, 0.68))]
     recording.drag(*brush, frames=14)
     recording.keep(14)
     recording.write(folder / "explorer.gif")
@@ -147,9 +151,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with (
         Server(open_session(n_anchors=options.anchors)) as server,
         tempfile.TemporaryDirectory() as folder,
-        Browser(Path(folder), _SIZE) as browser,
+        driver.Browser(Path(folder), _SIZE) as browser,
     ):
-        visit(browser, server.url, *_SIZE)
+        page.visit(browser, server.url, *_SIZE)
         record(browser, options.output)
 
 

@@ -371,7 +371,7 @@ class Thumbnails {
 
 function anchorText(explorer, index) {
   const label = explorer.labelOf(index);
-  return `anchor ${index}` + (label ? `, label ${label}` : "");
+  return `anchor ${index}` + (label ? ` (${label})` : "");
 }
 
 // A button with the picture of an anchor that starts from it.

@@ -98,7 +98,7 @@ def main(argv: list[str] | None = None) -> None:
         vae = models()["VAE"]
         task = ReconstructionTask(vae, load_mnist("test")[0][:500], n_questions=10)
         log = task.play(host="browser", port=options.port, open_browser=browser)
-        _log.info("%s", log.summary())
+        _log.info("%s", log.summary() if log.trials else "no question was begun")
         return
     with serve(open_session(options.first), port=options.port, open_browser=browser) as server:
         _log.info("%s\npress Ctrl-C to stop", server.url)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -83,6 +84,15 @@ class Gallery:
                 raise AnchorError(f"anchor {index}", "readable", reasons[0], hint)
             return x.detach().cpu().clone()
         raise AssertionError("a batch of one anchor is empty")
+
+    def some(self, n: int) -> Tensor | None:
+        """Return up to ``n`` readable anchors, evenly spread; None where none of these is."""
+        rows, parts = even_positions(len(self), n), []
+        for index in rows:
+            with suppress(AnchorError):
+                parts.append(self.instance(int(index)))
+        same = {tuple(x.shape) for x in parts}
+        return torch.cat(parts) if len(same) == 1 else None
 
     def code(self, index: int) -> Tensor | None:
         """Return the code of an anchor, (1, *latent_shape); None where the model finds none.

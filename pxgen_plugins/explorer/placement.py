@@ -14,7 +14,6 @@ from pxgen_plugins.host import NotFittedError
 from pxgen_plugins.models.base import CHEAP
 from pxgen_plugins.result import Result
 from pxgen_plugins.utils.errors import ParameterError
-from pxgen_plugins.utils.seeds import derive
 
 __all__ = ["EMPTY", "Placement"]
 
@@ -52,12 +51,9 @@ class Placement:
         self._ruled = (self.kinds, explainer.rule, calibration.scale)
         reference = calibration.reference
         floor = None if reference is None or not len(reference) else np.median(reference, axis=0)
-        self._draws = threshold_draws(
-            calibration.repeats,
-            floor,
-            seed=derive(self._scorer.seed, "explorer"),
-            resampled=calibration.resampled,
-        )
+        # those of the explanation, so that firmness is its group_stability
+        resampled = calibration.resampled
+        self._draws = threshold_draws(calibration.repeats, floor, resampled=resampled)
 
     @property
     def costly(self) -> bool:

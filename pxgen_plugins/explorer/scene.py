@@ -48,8 +48,10 @@ class Scene:
         codes = None
         if self.gallery is not None and not first.has_prior:
             codes = self.gallery.codes(64)
+        anchors = None if self.gallery is None else self.gallery.some(8)
         for subject in self.subjects:
-            subject.prepare(codes if subject is first else None)
+            own = subject is first
+            subject.prepare(codes if own else None, anchors if own else None)
         if self.gallery is not None:
             self.gallery.load()
         self.axes = axes_from(axes, first)

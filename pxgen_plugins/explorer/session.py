@@ -207,6 +207,10 @@ class Session:
             place = self.history.present
             return self.scene.code(place).flatten().tolist() if place.z else []
 
+    def __repr__(self) -> str:
+        models = ", ".join(subject.name for subject in self.scene.subjects)
+        return f"<Session of {models}: {len(self.scene.axes)} axes, {self._n:,} anchors>"
+
     def info(self) -> dict[str, Any]:
         """Return all that the page shows before anything is done; pictures are bytes."""
         with self._lock, self._alone():

@@ -62,11 +62,12 @@ class Subject:
         self._codes: Tensor | None = None  # of anchors, where the model draws none
         self.view, self.seconds = View(model, "vector"), 0.0
 
-    def prepare(self, codes: Tensor | None) -> None:
+    def prepare(self, codes: Tensor | None, anchors: Tensor | None) -> None:
         """Measure a decode, and find the scale of pictures.
 
         Args:
             codes: Codes of anchors, for a model that draws none; None without.
+            anchors: Some anchors, which belong to the scale too; None without.
         """
         self._codes = codes
         some, instances = self.some_codes(8), None
@@ -83,7 +84,8 @@ class Subject:
                 instances = self.decode(some)
         elif "sample" in self.able and self.model.data_range is None:
             instances = self.sample(0)
-        self.view = View.of(self.model, instances)
+        parts = [x.flatten().double() for x in (instances, anchors) if x is not None]
+        self.view = View.of(self.model, torch.cat([torch.empty(0), *parts]))
 
     @property
     def slow(self) -> bool:

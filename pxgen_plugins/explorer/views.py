@@ -46,13 +46,13 @@ class View:
     high: float = 1.0
 
     @classmethod
-    def of(cls, model: Any, instances: Tensor | None = None) -> View:
+    def of(cls, model: Any, values: Tensor) -> View:
         """Return the view of a model.
 
         Args:
             model: The model.
-            instances: Some of its instances, which the scale of pictures comes from where the model
-                states no ``data_range``.
+            values: Numbers of some of its instances, which the scale of pictures comes from where
+                the model states no ``data_range``.
         """
         if capabilities(model) & {"token_loss", "continuation"}:
             return cls(model, "text")
@@ -62,10 +62,9 @@ class View:
         else:
             kind = "image" if len(shape) in (2, 3) else "vector"
         low, high = model.data_range or (0.0, 1.0)
-        if model.data_range is None and instances is not None:
-            finite = instances[instances.isfinite()].double()
-            if len(finite):
-                low, high = float(finite.min()), float(finite.max())
+        finite = values[values.isfinite()]
+        if model.data_range is None and len(finite):
+            low, high = float(finite.min()), float(finite.max())
         return cls(model, kind, float(low), float(high if high > low else low + 1.0))
 
     @property

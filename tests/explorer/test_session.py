@@ -80,7 +80,7 @@ class TestPicture:
                 assert content["values"][name] == pytest.approx(value, rel=1e-5)
                 gap = result.thresholds[column] - value
                 assert content["distances"][name] == pytest.approx(gap, rel=1e-4, abs=1e-7)
-            assert content["firmness"] == pytest.approx(result.group_stability[row], abs=0.06)
+            assert content["firmness"] == pytest.approx(result.group_stability[row], abs=1e-9)
             assert content["point"] == [content["values"][name] for name in ("kld", "mse")]
 
     def test_the_nearest_anchors_are_those_of_an_exhaustive_search(self, session, ask):

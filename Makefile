@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 TREE := build/typed
-.PHONY: help demo demo-compare demo-audit test test-all test-current test-families test-tensorflow lint type conformance pytest pytest-all \
+.PHONY: help demo demo-compare demo-audit demo-explore test test-all test-current test-families test-tensorflow lint type conformance pytest pytest-all \
 	bench results format clean distclean $(TREE)
 
 # The interpreters to try, best first: the constraints were resolved on the first.
@@ -43,6 +43,9 @@ demo-compare: $(VENV)/.compare  ## set up, then put every method beside PXGen's 
 
 demo-audit: $(VENV)/.demo  ## set up, then audit a model, a damaged copy of it, and compare them
 	$(BIN)/python examples/audit_mnist.py
+
+demo-explore: $(VENV)/.demo  ## set up, then explore a VAE and a GAN of digits in the browser
+	$(BIN)/python examples/explore.py
 
 test: lint type pytest  ## set up, then lint, type-check and run the tests, without the slow ones
 

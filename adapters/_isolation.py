@@ -15,7 +15,7 @@ from torch import nn
 
 from pxgen_plugins.models.runtime import set_training_flag, training_flag
 
-__all__ = ["numpy_seed", "quiet", "roots", "traceless"]
+__all__ = ["kept_generators", "numpy_seed", "quiet", "roots", "traceless"]
 
 _LOCK = threading.RLock()  # held while anything draws from global generators or hooks modules
 _HOOKS = (
@@ -59,13 +59,10 @@ def traceless(model: Any) -> Iterator[None]:
             (module, {name: dict(getattr(module, name)) for name in _HOOKS})
             for module in submodules
         ]
-        states = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
         try:
-            yield
+            with kept_generators():
+                yield
         finally:
-            random.setstate(states[0])
-            np.random.set_state(states[1])  # noqa: NPY002
-            torch.set_rng_state(states[2])
             for module, training in flags:
                 set_training_flag(module, training)
             for parameter, requires_grad, grad in grads:
@@ -76,6 +73,30 @@ def traceless(model: Any) -> Iterator[None]:
                     table = getattr(module, name)
                     for key in [key for key in table if key not in before]:
                         del table[key]
+
+
+@contextmanager
+def kept_generators() -> Iterator[None]:
+    """Restore the global generators of Python, numpy and torch, and nothing else.
+
+    One thread at a time is inside, as with :func:`traceless`, of which this is the part for a model
+    that is only run.
+
+    Example:
+        >>> before = torch.get_rng_state()
+        >>> with kept_generators():
+        ...     _ = torch.rand(3)
+        >>> bool((torch.get_rng_state() == before).all())
+        True
+    """
+    with _LOCK:
+        states = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
+        try:
+            yield
+        finally:
+            random.setstate(states[0])
+            np.random.set_state(states[1])  # noqa: NPY002
+            torch.set_rng_state(states[2])
 
 
 def roots(model: Any) -> list[nn.Module]:

@@ -9,8 +9,9 @@ from dataclasses import KW_ONLY, InitVar, dataclass, field, fields
 from typing import Any, ClassVar, TypeVar
 
 from pxgen_plugins import __version__
-from pxgen_plugins.adapters._anchors import AnchorReader
-from pxgen_plugins.adapters._isolation import traceless
+from pxgen_plugins.adapters._anchors import AnchorReader, can_embed
+from pxgen_plugins.adapters._codes import can_draw, draw_codes
+from pxgen_plugins.adapters._isolation import kept_generators, traceless
 from pxgen_plugins.adapters.targets import Target, resolve
 from pxgen_plugins.host import Explainer, Explanation, FitMixin, NotFittedError, PredictorHolder
 from pxgen_plugins.models import Model, require
@@ -27,6 +28,10 @@ __all__ = [
     "AnchorReader",
     "NotFittedError",
     "TargetAdapter",
+    "can_draw",
+    "can_embed",
+    "draw_codes",
+    "kept_generators",
     "register",
     "traceless",
 ]

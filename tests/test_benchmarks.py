@@ -22,6 +22,7 @@ TARGETS = {
     "import pxgen_plugins": 0.3,
     "pxgen --help": 0.5,
     "killed audits with other files": 0,
+    "explorer: slider step over HTTP / bare picture": 3.0,
 }
 PEERS = {
     "fpsample", "scikit-activeml k_greedy_center", "scikit-learn kmeans_plusplus", "scikit-matter",

@@ -151,3 +151,16 @@ def test_the_noise_of_calibration_is_measured_and_drawn(example, tmp_path):
     kept = {path: path.stat().st_mtime_ns for path in folder.rglob("*.npy")}
     module.main(arguments)
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*.npy")} == kept
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("first", ["VAE", "DCGAN"])
+def test_the_explorer_of_both_models_has_groups_axes_and_units(example, first):
+    session = example("explore").open_session(first, n_anchors=40, quick=True)
+    info = session.answer("open").content
+    assert info["models"][0] == first
+    assert set(info["tools"]) == {"sliders", "groups", "paint", "walk", "compare"}
+    assert {"ink", "z0"} <= {axis["label"] for axis in info["axes"]}
+    both = session.answer("compare", anchor=1).content["models"]
+    assert {entry["group"] for entry in both} <= set(info["groups"])
+    assert all("error" not in entry for entry in both)

@@ -204,6 +204,34 @@ def report(folder: Path) -> int:
 
 
 @group.command()
+@click.argument("settings", type=click.Path(path_type=Path))
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a setting.")
+@_ALLOW
+@click.option(
+    "--port", type=click.IntRange(0, 65_535), default=0, help="Port, instead of a free one."
+)
+@click.option("--no-browser", is_flag=True, help="Print the address, and open nothing.")
+def app(
+    settings: Path, overrides: tuple[str, ...], allow: tuple[str, ...], port: int, no_browser: bool
+) -> int:
+    """Explore the model and the anchors that SETTINGS name, in a browser on this machine."""
+    from pxgen_plugins.audit.app import open_session
+    from pxgen_plugins.audit.settings import load_config
+
+    session = open_session(load_config(settings, overrides, allow=allow), _print_progress)
+    from pxgen_plugins.explorer import serve
+
+    with serve(session, port=port, open_browser=not no_browser) as server:
+        click.echo(server.url)
+        _print_progress("press Ctrl-C to stop")
+        try:
+            server.wait()
+        except KeyboardInterrupt:
+            _print_progress("stopped")
+    return PASSED
+
+
+@group.command()
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--experiment", help="Experiment in MLflow, made when absent.")
 @click.option("--run-name", help="Name of the run in MLflow, instead of the audit's.")

@@ -20,6 +20,13 @@ if TYPE_CHECKING:
     from pxgen_plugins.evaluation.removal import RemovalExperiment
     from pxgen_plugins.evaluation.removal_result import RemovalResult
     from pxgen_plugins.evaluation.scorecard import Scorecard, evaluate
+    from pxgen_plugins.evaluation.steering import (
+        ReconstructionTask,
+        RotatedCodes,
+        TaskLog,
+        compare_representations,
+        counterbalance,
+    )
     from pxgen_plugins.evaluation.studies import anchor_study, threshold_study
     from pxgen_plugins.evaluation.study import Study
     from pxgen_plugins.evaluation.training_samples import (
@@ -30,16 +37,21 @@ if TYPE_CHECKING:
 __all__ = [
     "KernelDistance",
     "Moments",
+    "ReconstructionTask",
     "RemovalExperiment",
     "RemovalResult",
+    "RotatedCodes",
     "SamplePool",
     "SampleQuality",
     "Scorecard",
     "Study",
+    "TaskLog",
     "TrainingSamples",
     "anchor_study",
     "calibration_study",
+    "compare_representations",
     "compare_training_samples",
+    "counterbalance",
     "draw_pool",
     "evaluate",
     "extract_features",
@@ -52,16 +64,21 @@ __all__ = [
 _HOMES = {
     "KernelDistance": "kernel",
     "Moments": "moments",
+    "ReconstructionTask": "steering",
     "RemovalExperiment": "removal",
     "RemovalResult": "removal_result",
+    "RotatedCodes": "steering",
     "SamplePool": "calibration_studies",
     "SampleQuality": "precision_recall",
     "Scorecard": "scorecard",
     "Study": "study",
+    "TaskLog": "steering",
     "TrainingSamples": "training_samples",
     "anchor_study": "studies",
     "calibration_study": "calibration_studies",
+    "compare_representations": "steering",
     "compare_training_samples": "training_samples",
+    "counterbalance": "steering",
     "draw_pool": "calibration_studies",
     "evaluate": "scorecard",
     "extract_features": "features",

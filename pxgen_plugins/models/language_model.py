@@ -156,6 +156,37 @@ class LanguageModel(GenerativeModel):
         return -torch.tensor(means, dtype=torch.float64)
 
     @caller("LanguageModel")
+    def token_costs(self, x: Tensor) -> list[list[tuple[str, float | None]]]:
+        """Return each text's tokens with their negative log-likelihoods, nats.
+
+        The first token of a model without a mark in front has none, None; of a mark behind the text
+        none is shown. Tokens that cannot be made texts again are their numbers in the vocabulary,
+        and those of a model that cuts texts otherwise than ``tokenize`` are numbered.
+
+        Raises:
+            ModelError: When ``log_probs`` does not give one sequence of numbers per text.
+        """
+        costs = []
+        for text in self.render(x):
+            ids = [int(i) for i in self._tokenize(text)]
+            (row,) = self._call("log_probs", [text])
+            losses: list[float | None] = (-_log_numbers(row)).tolist()
+            more = len(losses) - len(ids)
+            if more not in (-1, 0, 1):
+                costs.append([(f"token {i}", loss) for i, loss in enumerate(losses)])
+                continue
+            losses = [None, *losses] if more < 0 else losses[: len(ids)]
+            costs.append(list(zip(self._token_texts(ids), losses, strict=True)))
+        return costs
+
+    def _token_texts(self, ids: list[int]) -> list[str]:
+        if self._tokenize is _code_points:
+            return [chr(i) for i in ids]
+        if self._detokenize is None:
+            return [f"[{i}]" for i in ids]
+        return [self._detokenize([i]) for i in ids]
+
+    @caller("LanguageModel")
     def continuation(self, x: Tensor) -> list[tuple[Tensor, Tensor]]:
         """Return the token ids of each text's own end and of the model's, of the same length.
 

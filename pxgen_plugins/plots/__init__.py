@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pxgen_plugins.plots.scatter import plot_groups
     from pxgen_plugins.plots.scorecard import plot_scorecard
     from pxgen_plugins.plots.shares import plot_label_shares
+    from pxgen_plugins.plots.steering import plot_steering
     from pxgen_plugins.plots.study import plot_study
     from pxgen_plugins.plots.training_samples import plot_training_samples
     from pxgen_plugins.plots.units import plot_units
@@ -44,6 +45,7 @@ __all__ = [
     "plot_removal",
     "plot_representatives",
     "plot_scorecard",
+    "plot_steering",
     "plot_study",
     "plot_training_samples",
     "plot_units",
@@ -64,6 +66,7 @@ _HOMES = {
     "plot_removal": "removal",
     "plot_representatives": "representatives",
     "plot_scorecard": "scorecard",
+    "plot_steering": "steering",
     "plot_study": "study",
     "plot_training_samples": "training_samples",
     "plot_units": "units",

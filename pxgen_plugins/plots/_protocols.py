@@ -19,6 +19,8 @@ __all__ = [
     "Removal",
     "Row",
     "Scorecard",
+    "SteeringLog",
+    "SteeringTrial",
     "Study",
     "Training",
     "require",
@@ -146,6 +148,34 @@ class Scorecard(Protocol):
     @property
     def rows(self) -> Sequence[Row]: ...
     def counts(self) -> dict[str, int]: ...
+
+
+class SteeringTrial(Protocol):
+    """One question of the reconstruction task; m rows, and the time of the end."""
+
+    @property
+    def question(self) -> int: ...
+    @property
+    def status(self) -> str: ...
+    @property
+    def times(self) -> NDArray[np.float64]: ...  # (m + 1,)
+    @property
+    def agreement(self) -> NDArray[np.float64]: ...
+    @property
+    def release(self) -> NDArray[np.bool_]: ...
+
+
+class SteeringLog(Protocol):
+    """What somebody did with the sliders of one representation."""
+
+    @property
+    def label(self) -> str: ...
+    @property
+    def about(self) -> Mapping[str, Any]: ...
+    @property
+    def trials(self) -> Sequence[SteeringTrial]: ...
+    @property
+    def pictures(self) -> NDArray[np.float32] | None: ...  # (q, 3, *sample_shape)
 
 
 class Study(Protocol):

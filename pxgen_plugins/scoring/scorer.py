@@ -167,6 +167,24 @@ class Scorer(Reader):
                 meter.finish(len(x))
         return table
 
+    @caller("scoring")
+    def score_instances(self, x: Tensor) -> Scores:
+        """Return the values of instances as the model takes them, such as what it just decoded.
+
+        Each is scored as the first of a set, so that it has the same values beside any others.
+
+        Args:
+            x: Instances, (n, *sample_shape), in the model's range.
+        """
+        table, reasons = np.full((len(x), len(self.criteria)), np.nan), dict[int, str]()
+        for at in range(len(x)):
+            row = x[at : at + 1].to(self.device, self.model.dtype)
+            one: dict[int, str] = {}
+            self._fill(row, 0, table[at : at + 1], one)
+            if one:
+                reasons[at] = one[0]
+        return Scores(table, reasons)
+
     def features(
         self, anchors: Anchors, index: NDArray[np.int64], function: Callable[[Batch], Any]
     ) -> NDArray[np.float32]:

@@ -68,11 +68,12 @@ def _bars(flat: Pixels) -> Pixels:
     return bars
 
 
-def diverging(maps: NDArray[Any]) -> Pixels | None:
+def diverging(maps: NDArray[Any], full: float | None = None) -> Pixels | None:
     """Return signed maps as colours: red raises, blue lowers, white is 0, each on its own scale.
 
     Args:
         maps: (n, h, w), (n, c, h, w) or (n, h, w, c); channels are summed.
+        full: Size that has the full colour; None takes each map's largest.
 
     Returns:
         Bytes (n, h, w, 3); None for what is no map in a plane.
@@ -83,7 +84,9 @@ def diverging(maps: NDArray[Any]) -> Pixels | None:
     if plane.ndim != 3 or min(plane.shape) < 1 or max(plane.shape[1:]) < 2:
         return None
     most = np.abs(plane).max(axis=(1, 2), keepdims=True)
-    strength = (plane / np.where(most > 0, most, 1.0))[..., None]
+    if full is not None:
+        most = np.full_like(most, full)
+    strength = np.clip(plane / np.where(most > 0, most, 1.0), -1.0, 1.0)[..., None]
     colour = np.where(strength > 0, _RED, _BLUE)
     mixed: Pixels = np.rint(255.0 + np.abs(strength) * (colour - 255.0)).astype(np.uint8)
     return mixed

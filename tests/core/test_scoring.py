@@ -287,6 +287,19 @@ def test_features_come_in_the_order_asked_for(vae, images):
 
 
 @pytest.mark.parametrize("mode", ["mean", "sample"])
+def test_an_instance_has_the_values_of_a_first_anchor_beside_any_others(vae, images, mode):
+    one = scorer(vae, "kld", "mse", reconstruction=mode)
+    together = one.score_instances(torch.from_numpy(images[:5])).values
+    for row, image in enumerate(images[:5]):
+        alone = score(vae, image[None], "kld", "mse", reconstruction=mode).values
+        np.testing.assert_array_equal(together[row], alone[0])
+    bad = torch.full((2, 1, 8, 8), torch.nan)
+    bad[1] = 0.5
+    values = one.score_instances(bad).values
+    assert np.isfinite(values).all(axis=1).tolist() == [False, True]
+
+
+@pytest.mark.parametrize("mode", ["mean", "sample"])
 def test_reconstructions_are_those_that_were_scored(vae, images, mode):
     anchors = open_anchors(images, sample_shape=vae.sample_shape)
     one = scorer(vae, reconstruction=mode)

@@ -292,3 +292,40 @@ def test_a_model_that_sees_later_tokens_is_refused():
         from_transformers(net, tokenizer=Words())
     settings.is_decoder = True
     from_transformers(transformers.BertLMHeadModel(settings), tokenizer=Words())
+
+
+class TestTokenCosts:
+    """What each token costs; where costs are not those of the tokens, they are not put on them."""
+
+    def costs(self, losses, **options):
+        model = LanguageModel(log_probs=lambda texts: losses, modules=(), **options)
+        return model.token_costs(model.rows(["a b c"]))[0]
+
+    def test_they_sum_up_to_the_loss_of_the_text(self):
+        model = unigram()
+        x = model.rows(["abba", "b"])
+        for pairs, loss in zip(model.token_costs(x), model.token_loss(x).tolist(), strict=True):
+            assert np.mean([cost for _, cost in pairs]) == pytest.approx(loss)
+        assert [token for token, _ in model.token_costs(x)[0]] == list("abba")
+
+    @pytest.mark.parametrize(
+        ("losses", "expected"),
+        [
+            ([-1.0, -2.0, -3.0], [("A", 1.0), ("B", 2.0), ("C", 3.0)]),
+            ([-2.0, -3.0], [("A", None), ("B", 2.0), ("C", 3.0)]),  # no mark in front
+            ([-1.0, -2.0, -3.0, -9.0], [("A", 1.0), ("B", 2.0), ("C", 3.0)]),  # a mark behind
+            ([-4.0], [("token 0", 4.0)]),  # other tokens
+            ([], []),
+        ],
+    )
+    def test_marks_before_and_behind_a_text(self, losses, expected):
+        found = self.costs(
+            [losses],
+            tokenize=lambda text: [ord(word) for word in text.split()],
+            detokenize=lambda ids: "".join(chr(i).upper() for i in ids),
+        )
+        assert found == expected
+
+    def test_without_a_way_back_to_text_they_are_numbers(self):
+        found = self.costs([[-1.0, -2.0, -3.0]], tokenize=lambda text: [7, 8, 9])
+        assert found == [("[7]", 1.0), ("[8]", 2.0), ("[9]", 3.0)]

@@ -327,6 +327,7 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
         ("plot_models", "compare({"),
         ("plot_removal", "RemovalExperiment"),
         ("plot_scorecard", "evaluate("),
+        ("plot_steering", "play or simulate"),
         ("plot_study", "threshold_study"),
         ("plot_training_samples", "compare_training_samples"),
         ("plot_calibration_noise", "calibration_study"),

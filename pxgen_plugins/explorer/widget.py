@@ -1,0 +1,90 @@
+"""The explorer in a notebook, by anywidget: the same front end as in the browser."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from pxgen_plugins.explorer.session import THEMES, Session
+from pxgen_plugins.utils import optional
+from pxgen_plugins.utils.errors import PXGenError, caller
+
+__all__ = ["explore"]
+
+_EXTRA = "widget"
+
+
+@caller("explore")
+def explore(
+    model: Any = None,
+    X: Any = None,
+    axes: Any = None,
+    explainer: Any = None,
+    **options: Any,
+) -> Any:
+    """Return the explorer as a widget, which a notebook shows.
+
+    ``widget.selected`` (positions of anchors) and ``widget.code`` (the code that is shown) can be
+    read and set; ``widget.session`` is the :class:`~pxgen_plugins.explorer.Session` behind it.
+
+    Args:
+        model: A model, several by name, or a Session.
+        X: Anchors; see :class:`~pxgen_plugins.explorer.Session`, as for those that follow.
+        axes: What sliders move.
+        explainer: A fitted PXGen, or several by name.
+        options: ``labels``, ``units``, ``task``, ``tools``, ``title``, ``theme``.
+
+    Raises:
+        MissingDependencyError: Without the extra ``widget``; ``serve`` needs none.
+        ParameterError: When an argument is not allowed.
+    """
+    anywidget = optional.load("anywidget", _EXTRA)
+    traitlets = optional.load("traitlets", _EXTRA)
+    return _widget_class(anywidget, traitlets)(Session.of(model, X, axes, explainer, options))
+
+
+def _widget_class(anywidget: Any, traitlets: Any) -> type[Any]:
+    """Return the class of the widget; anywidget is imported by then."""
+    front = Path(str(files(__package__).joinpath("front")))
+
+    class Explorer(anywidget.AnyWidget):  # type: ignore[misc]
+        """The explorer of a session."""
+
+        _esm = front / "explorer.js"
+        _css = front / "explorer.css"
+        info = traitlets.Dict().tag(sync=True)
+        selected = traitlets.List(traitlets.Int()).tag(sync=True)
+        code = traitlets.List(traitlets.Float()).tag(sync=True)
+        theme = traitlets.Enum(THEMES, "auto").tag(sync=True)
+
+        def __init__(self, session: Session) -> None:
+            self.session = session
+            # pictures of the anchors come with the answer to "open": a trait holds JSON alone
+            content = {**session.answer("open").content}
+            content["anchors"] = {**content["anchors"], "thumbnails": None}
+            super().__init__(
+                info=content, selected=session.selected, code=session.code, theme=session.theme
+            )
+            self.on_msg(self._respond)
+
+        def _respond(self, _widget: Any, message: Any, _buffers: Any) -> None:
+            answer = self.session.handle(message)
+            self.send(answer.content, answer.buffers)
+
+        @traitlets.validate("selected")  # type: ignore[untyped-decorator]
+        def _check_selected(self, proposal: Any) -> Any:
+            try:
+                self.session.select(proposal["value"])
+            except PXGenError as error:
+                raise traitlets.TraitError(str(error)) from error
+            return self.session.selected
+
+        @traitlets.validate("code")  # type: ignore[untyped-decorator]
+        def _check_code(self, proposal: Any) -> Any:
+            try:
+                return self.session.as_code(proposal["value"])
+            except PXGenError as error:
+                raise traitlets.TraitError(str(error)) from error
+
+    return Explorer

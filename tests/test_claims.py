@@ -16,6 +16,7 @@ BLOCKS = {  # pages with code, and the test that runs it
     "docs/audit-ci.md": "audit/test_ci_page.py",
     "docs/models.md": "test_models_page.py",
     "docs/inside.md": "test_inside_page.py",
+    "docs/steering.md": "evaluation/test_steering_page.py",
     "docs/calibration.md": "evaluation/test_calibration_study.py",
     "docs/thresholds.md": "thresholds/test_reference.py",
     "docs/toolkits.md": "adapters/test_functions.py",

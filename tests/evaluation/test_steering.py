@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from ellipse_renderer import PAIR, EllipseRenderer
 from torch import Tensor
 
 from pxgen_plugins.axes import Axis, dimensions
@@ -28,7 +29,6 @@ from pxgen_plugins.evaluation.steering.comparison import randomisation_test
 from pxgen_plugins.models.base import GenerativeModel
 from pxgen_plugins.testing.examples import LinearModel
 from pxgen_plugins.utils.errors import CapabilityError, ParameterError, PXGenWarning
-from tests.evaluation.planted_renderer import PAIR, ellipse, mixed
 
 HOSTILE = "<script>alert(1)</script>|`x`\x1b[31m\u202e$x^2$"
 
@@ -51,10 +51,14 @@ def linear_task(**options: Any) -> ReconstructionTask:
 
 @pytest.fixture(name="planted", scope="module")
 def _planted() -> SimpleNamespace:
-    model = ellipse()
+    model = EllipseRenderer()
     tasks = {
         label: ReconstructionTask(one, model.pictures, n_questions=40, goal=0.9, label=label)
-        for label, one in (("factors", model), ("pair", mixed(model, PAIR)), ("all", mixed(model)))
+        for label, one in (
+            ("factors", model),
+            ("pair", RotatedCodes(model, PAIR)),
+            ("all", RotatedCodes(model)),
+        )
     }
     return SimpleNamespace(model=model, tasks=tasks)
 
@@ -93,6 +97,13 @@ def test_the_rotated_model_has_the_same_pictures_goal_and_targets(planted):
         np.testing.assert_allclose(other.rotation @ other.rotation.T, np.eye(4), atol=1e-12)
         gram = other.embed(x) @ other.embed(x).T
         torch.testing.assert_close(gram, codes @ codes.T, atol=1e-5, rtol=0)
+    some = RotatedCodes(model, dimensions=[3, 1]).embed(x)
+    torch.testing.assert_close(some[:, [0, 2]], codes[:, [0, 2]])
+    torch.testing.assert_close(some[:, [1, 3]].norm(dim=1), codes[:, [1, 3]].norm(dim=1))
+    assert (some[:, [1, 3]] - codes[:, [1, 3]]).abs().max() > 0.1
+    for wrong in ({"rotation": 2 * np.eye(4)}, {"dimensions": [4]}, {"rotation": "x"}):
+        with pytest.raises(ParameterError, match=f"RotatedCodes: {next(iter(wrong))} must be"):
+            RotatedCodes(model, **wrong)
     own, turned = (ReconstructionTask(m, x, n_questions=8) for m in (model, other))
     assert own.goal == pytest.approx(turned.goal, abs=1e-5)
     assert own.targets == turned.targets
@@ -103,11 +114,10 @@ def test_the_rotated_model_has_the_same_pictures_goal_and_targets(planted):
 def test_the_goal_is_the_median_agreement_of_two_posterior_draws():
     """By more draws than the task takes, of the same anchors."""
     for spread in (0.02, 0.2):
-        model = ellipse()
-        model._spread = spread
+        model = EllipseRenderer(spread=spread)
         goal = ReconstructionTask(model, model.pictures, n_questions=2).goal
         rng = torch.Generator().manual_seed(1)
-        codes = model._codes.repeat(5, 1)
+        codes = model.factors.repeat(5, 1)
         one, other = (
             model.decode(codes + spread * torch.randn(codes.shape, generator=rng)) for _ in (0, 1)
         )
@@ -204,7 +214,7 @@ def test_a_summary_is_what_a_slow_loop_says():
 
 
 def test_a_log_gives_every_agreement_again(tmp_path):
-    model = mixed(ellipse(60))
+    model = RotatedCodes(EllipseRenderer(60))
     shapes = ReconstructionTask(model, model.wrapped.pictures, n_questions=4)
     for task, user in ((shapes, "sweeper"), (linear_task(), "gradient")):
         log = task.simulate(user, budget=20)
@@ -221,7 +231,7 @@ def test_a_log_gives_every_agreement_again(tmp_path):
 
 KILLED = """
 import os, signal, sys
-sys.path.insert(0, sys.argv[2])
+sys.path[:0] = [sys.argv[2], sys.argv[2] + '/examples']
 from tests.evaluation.test_steering import linear_task
 session = linear_task().session(sys.argv[1], participant=3)
 session.start(consent=True)
@@ -587,7 +597,7 @@ def test_what_does_not_fit_is_refused_by_name():
 
 
 def test_batches_do_not_change_the_task():
-    model = ellipse(60)
+    model = EllipseRenderer(60)
     one, other = (
         ReconstructionTask(model, model.pictures, n_questions=4, batch_size=size)
         for size in (1, 256)

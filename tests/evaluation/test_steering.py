@@ -564,7 +564,12 @@ def test_what_does_not_fit_is_refused_by_name():
         data_range = None  # type: ignore[assignment]
 
     cases: list[tuple[Any, dict[str, Any], type[Exception], str]] = [
-        (NoPosterior(), {}, ParameterError, "goal must be a number.*no posterior"),
+        (
+            NoPosterior(),
+            {},
+            ParameterError,
+            "got None, and NoPosterior has no posterior",
+        ),
         (Blind(), {}, CapabilityError, "embed"),
         (Sampler(), {}, CapabilityError, "decode"),
         (Unbounded(), {"agreement": "iou"}, ParameterError, "agreement must be"),
@@ -594,6 +599,59 @@ def test_what_does_not_fit_is_refused_by_name():
     with pytest.warns(PXGenWarning, match="1 anchors cannot be used"):
         part = ReconstructionTask(model, holes, n_questions=19, goal=0.97)
     assert 3 not in {question.anchor for question in part.questions}
+
+
+def test_two_models_of_other_scales_are_asked_for_the_same_anchors():
+    class Signed(LinearModel):
+        data_range = (-1.0, 1.0)
+
+        def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
+            return super().encode((x + 1) / 2)
+
+        def decode(self, z: Tensor) -> Tensor:
+            return 2 * super().decode(z) - 1
+
+    x = (255 * LinearModel().sample(40, seed=0)).to(torch.uint8).numpy()
+    tasks = [
+        ReconstructionTask(model, x, n_questions=4, label=label)
+        for label, model in (("one", LinearModel()), ("other", Signed()))
+    ]
+    assert tasks[0].goal == pytest.approx(tasks[1].goal, abs=1e-4)  # the ground is each one's own
+    found = compare_representations(tasks, noise=0.0)
+    assert {row["measure"]: row["ratio"] for row in found.rows}["drags"] == pytest.approx(
+        1, abs=0.1
+    )
+
+
+def test_a_change_of_a_columns_unit_changes_no_agreement():
+    class Table(GenerativeModel):
+        capabilities = frozenset({"embed", "decode"})
+        sample_shape = latent_shape = (2,)
+        columns = ("a", "b")
+
+        def __init__(self, unit: float) -> None:
+            self.unit = torch.tensor([1.0, unit])
+
+        def features(self, x: Tensor) -> Tensor:
+            return x / self.unit
+
+        def embed(self, x: Tensor) -> Tensor:
+            return x / self.unit
+
+        def decode(self, z: Tensor) -> Tensor:
+            return z * self.unit
+
+    x = np.random.default_rng(0).random((20, 2)).astype(np.float32)
+    logs = [
+        ReconstructionTask(
+            Table(unit), x * [1.0, unit], n_questions=3, goal=0.98, agreement=agreement
+        ).simulate(noise=0.0, budget=10)
+        for unit in (1.0, 1000.0)
+        for agreement in ("overlap", Tolerance(0.02))
+    ]
+    for one, other in zip(logs[:2], logs[2:], strict=True):
+        for a, b in zip(one.trials, other.trials, strict=True):
+            np.testing.assert_allclose(a.agreement, b.agreement, atol=1e-4)
 
 
 def test_batches_do_not_change_the_task():

@@ -278,6 +278,7 @@ def test_a_killed_session_goes_on_where_it_was(tmp_path):
     assert [trial.status for trial in log.trials] == ["solved"] * 4
     assert log.answers == {"ease": 6, "plan": 4}
     assert [row["event"] for row in log.rows].count("resume") == 1
+    assert log.rows[0] == {"event": "consent", "t": 0.0}
     for other in (linear_task(seed=2), linear_task(goal=0.9), linear_task(axes=2)):
         with pytest.raises(ParameterError, match="new, or of the same task"):
             other.session(path, participant=3)
@@ -523,6 +524,9 @@ def test_a_user_of_ones_own_drags_looks_and_gives_up():
     assert summary.value("solved") == 1.0
     assert summary.value("drags") <= 3
     assert summary.about["user"] == "cheat"
+    for wrong in ([0, 0], [[0, 0, 1e9]], "abc", [np.nan] * 3):
+        with pytest.raises(ParameterError, match="positions must be 3 numbers inside the limits"):
+            task.simulate(lambda hand, wrong=wrong: hand.move(wrong))
     idle = task.simulate(lambda hand: None)
     assert [trial.status for trial in idle.trials] == ["skipped"] * 4
     assert idle.summary().value("drags") == 0
@@ -581,6 +585,8 @@ def test_what_does_not_fit_is_refused_by_name():
         (model, {"limits": 3}, ParameterError, "limits must be two rising quantiles"),
         (model, {"axes": 4}, ParameterError, "axes must be an integer >= 1 and <= 3"),
         (model, {"axes": ["z0"]}, ParameterError, "axes must be axes"),
+        (model, {"axes": "z0"}, ParameterError, "axes must be axes"),
+        (model, {"axes": True}, ParameterError, "axes must be an integer"),
         (model, {"axes": dimensions((5,))}, ParameterError, r"of shape \(3,\)"),
         (model, {"agreement": lambda a, b: 3}, ParameterError, "returns . numbers|numbers in"),
         (model, {"agreement": lambda a, b: a.sum()}, ParameterError, "numbers in"),
@@ -590,7 +596,15 @@ def test_what_does_not_fit_is_refused_by_name():
         with pytest.raises(error, match=text) as caught:
             ReconstructionTask(one, x, **options)
         assert str(caught.value).startswith("ReconstructionTask: ")
+    with pytest.raises(ParameterError, match="at least 10 usable anchors; got 0"):
+        ReconstructionTask(model, x[:0])
+    assert ReconstructionTask(model, x, goal=0.97, axes=dimensions((3,))[1]).sliders.labels == [
+        "z1"
+    ]
     task = linear_task()
+    for wrong_call in (([[0.0]], 0), ([[0.0] * 3], 4), ([0.0] * 3, 0)):
+        with pytest.raises(ParameterError, match=r"ReconstructionTask\.pictures: "):
+            task.pictures(*wrong_call)
     for options in ({"user": "sweep"}, {"noise": -1}, {"budget": 0}, {"noise": float("nan")}):
         with pytest.raises(ParameterError):
             task.simulate(**options)

@@ -13,7 +13,6 @@ from pxgen_plugins.evaluation.steering.agreement import measure
 from pxgen_plugins.evaluation.steering.log import TaskLog
 from pxgen_plugins.evaluation.steering.session import TaskSession
 from pxgen_plugins.utils import validation
-from pxgen_plugins.utils.errors import caller
 from pxgen_plugins.utils.seeds import derive
 
 __all__ = ["USERS", "Hand", "User", "simulate"]
@@ -57,7 +56,7 @@ class Hand:
             path: Positions.
             release: Whether the hand leaves the slider at the end.
         """
-        way = np.atleast_2d(np.asarray(path, dtype=np.float64))
+        way = self._session.require_positions(np.atleast_2d(path))
         slider = int((np.abs(way - self.positions) / (self.high - self.low)).max(0).argmax())
         if self._free or slider != self._slider:
             if self._drags == self._budget:
@@ -158,16 +157,14 @@ def simulate(task: Any, user: Any, *, noise: float, budget: int, seed: int) -> T
     session = TaskSession(
         task, None, participant=0, clock=lambda: float(next(steps)), user=name, unit="steps"
     )
-    with caller("simulate"):
-        state = session.start()
-        while True:
-            hand = Hand(session, noise, budget, derive(seed, "user", int(state["index"])))
-            status = "skipped"
-            try:
-                act(hand)
-            except _OverError:
-                status = "budget"
-            session.give_up(status)  # nothing happens where it was solved
-            if session.state()["done"]:
-                return task.illustrate(session.log)  # type: ignore[no-any-return]
-            state = session.next()
+    state = session.start()
+    while not state["done"]:
+        hand = Hand(session, noise, budget, derive(seed, "user", int(state["index"])))
+        status = "skipped"
+        try:
+            act(hand)
+        except _OverError:
+            status = "budget"
+        session.give_up(status)  # nothing happens where it was solved
+        state = session.next()
+    return task.illustrate(session.log)  # type: ignore[no-any-return]

@@ -130,6 +130,9 @@ class ReconstructionTask:
         reader = Reader(model, self.batch_size)
         anchors = open_for(model, X)
         codes, index = _codes(model, reader, anchors)
+        if len(codes) < 2 * n:
+            hint = f"Give {2 * n} anchors or more, or lower n_questions."
+            raise ParameterError("X", f"at least {2 * n} usable anchors", str(len(codes)), hint)
         self.sliders = make_sliders(model, codes, axes, ends, self.batch_size)
         self.goal = self._own_goal(reader, anchors, index) if goal is None else goal
         of_order = derive(self.seed, "questions")
@@ -185,9 +188,7 @@ class ReconstructionTask:
             ParameterError: When positions are no such array, or there is no such question.
         """
         last = len(self.questions) - 1
-        base = self.questions[
-            validation.integer(question, "question", minimum=0, maximum=last)
-        ].base
+        number = validation.integer(question, "question", minimum=0, maximum=last)
         given = np.asarray(positions, dtype=np.float64)
         if given.ndim != 2 or given.shape[1] != len(self.sliders.axes):
             allowed = f"of shape (n, {len(self.sliders.axes)})"
@@ -303,8 +304,11 @@ class ReconstructionTask:
         log.require_task(self.about)
         found = []
         for trial in log.trials:
-            x = self.pictures(trial.positions, trial.question)
-            found.append(measure(self.agreement, x, self.questions[trial.question].picture))
+            target = self.questions[trial.question].picture
+            for start in range(0, len(trial.positions), self.batch_size):  # in bounded memory
+                rows = trial.positions[start : start + self.batch_size]
+                x = self.pictures(rows, trial.question)
+                found.append(measure(self.agreement, x, target))
         return np.concatenate(found) if found else np.empty(0)
 
     def illustrate(self, log: TaskLog) -> TaskLog:

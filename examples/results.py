@@ -207,7 +207,7 @@ COMMANDS = (
     Command(
         "steering",
         "python examples/steering.py",
-        10,
+        3,
         files=_names("steering"),
         needs=("models/disvae_VAE_dsprites.safetensors",),
         quick="--quick",

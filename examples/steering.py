@@ -8,7 +8,7 @@ the other and leaves it where the picture looked best; it misjudges the agreemen
 walker puts random sliders anywhere. The renderer of an ellipse has the four factors as its axes;
 mixed by 45 degrees in place alone, or all four at random. Of the 200 dimensions of the shipped VAE
 of zeros the 12 most visible ones have a slider, and are mixed among themselves. Simulated numbers
-test the task and are no claim about people. About ten minutes of one core. The published dSprites
+test the task and are no claim about people. About three minutes of one core. The published dSprites
 VAE is left out, by name, where its weights are not beside the repository; ``--only`` keeps the
 other models of the output.
 """

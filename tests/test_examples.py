@@ -56,6 +56,16 @@ def test_a_vae_and_a_gan_have_a_row_for_every_method(example, tmp_path):
     assert (tmp_path / "vae_vs_gan.png").stat().st_size > 10_000
 
 
+@pytest.mark.slow
+def test_simulated_users_steer_every_model_at_hand(example, tmp_path):
+    example("steering").main(["--quick", "--output", str(tmp_path)])
+    content = json.loads((tmp_path / "steering.json").read_text())
+    assert {"planted renderer", "digit VAE", "zeros VAE"} <= set(content)
+    for found in content.values():
+        assert {len(user["representations"]) for user in found["users"].values()} <= {2, 3}
+    assert (tmp_path / "steering.png").stat().st_size > 10_000
+
+
 def test_pxgen_stands_in_a_loop_over_alibis_explainers(example, tmp_path):
     pytest.importorskip("alibi")
     example("alibi_workflow").main(["--n-anchors", "60", "--output", str(tmp_path)])

@@ -151,14 +151,14 @@ class Scorecard(Protocol):
 
 
 class SteeringTrial(Protocol):
-    """One question of the reconstruction task; m rows, and the time of the end."""
+    """One question of the reconstruction task, m rows."""
 
     @property
     def question(self) -> int: ...
     @property
     def status(self) -> str: ...
     @property
-    def times(self) -> NDArray[np.float64]: ...  # (m + 1,)
+    def elapsed(self) -> NDArray[np.float64]: ...  # active seconds
     @property
     def agreement(self) -> NDArray[np.float64]: ...
     @property

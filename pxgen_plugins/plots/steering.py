@@ -140,9 +140,7 @@ def _draw_curves(
         if question not in known:
             continue
         trial, colour, dashes = known[question], _COLOURS[number], _DASHES[number]
-        gaps = np.where(np.diff(trial.times) < 3.0, np.diff(trial.times), 0.0)
-        time = np.concatenate([[0.0], np.cumsum(gaps)[:-1]])
-        error = 1.0 - np.asarray(trial.agreement)
+        time, error = trial.elapsed, 1.0 - trial.agreement
         ax.plot(time, error, color=colour, linewidth=0.5, alpha=0.45, drawstyle="steps-post")
         rest = np.flatnonzero(trial.release)
         rest = np.unique(np.concatenate([[0], rest, [len(error) - 1]]))

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from ellipse_renderer import PAIR, EllipseRenderer
 from torch import Tensor
 
 from pxgen_plugins.axes import Axis, dimensions
@@ -28,7 +29,6 @@ from pxgen_plugins.evaluation.steering.comparison import randomisation_test
 from pxgen_plugins.models.base import GenerativeModel
 from pxgen_plugins.testing.examples import LinearModel
 from pxgen_plugins.utils.errors import CapabilityError, ParameterError, PXGenWarning
-from tests.evaluation.planted_renderer import PAIR, ellipse, mixed
 
 HOSTILE = "<script>alert(1)</script>|`x`\x1b[31m\u202e$x^2$"
 
@@ -51,10 +51,14 @@ def linear_task(**options: Any) -> ReconstructionTask:
 
 @pytest.fixture(name="planted", scope="module")
 def _planted() -> SimpleNamespace:
-    model = ellipse()
+    model = EllipseRenderer()
     tasks = {
         label: ReconstructionTask(one, model.pictures, n_questions=40, goal=0.9, label=label)
-        for label, one in (("factors", model), ("pair", mixed(model, PAIR)), ("all", mixed(model)))
+        for label, one in (
+            ("factors", model),
+            ("pair", RotatedCodes(model, PAIR)),
+            ("all", RotatedCodes(model)),
+        )
     }
     return SimpleNamespace(model=model, tasks=tasks)
 
@@ -93,6 +97,13 @@ def test_the_rotated_model_has_the_same_pictures_goal_and_targets(planted):
         np.testing.assert_allclose(other.rotation @ other.rotation.T, np.eye(4), atol=1e-12)
         gram = other.embed(x) @ other.embed(x).T
         torch.testing.assert_close(gram, codes @ codes.T, atol=1e-5, rtol=0)
+    some = RotatedCodes(model, dimensions=[3, 1]).embed(x)
+    torch.testing.assert_close(some[:, [0, 2]], codes[:, [0, 2]])
+    torch.testing.assert_close(some[:, [1, 3]].norm(dim=1), codes[:, [1, 3]].norm(dim=1))
+    assert (some[:, [1, 3]] - codes[:, [1, 3]]).abs().max() > 0.1
+    for wrong in ({"rotation": 2 * np.eye(4)}, {"dimensions": [4]}, {"rotation": "x"}):
+        with pytest.raises(ParameterError, match=f"RotatedCodes: {next(iter(wrong))} must be"):
+            RotatedCodes(model, **wrong)
     own, turned = (ReconstructionTask(m, x, n_questions=8) for m in (model, other))
     assert own.goal == pytest.approx(turned.goal, abs=1e-5)
     assert own.targets == turned.targets
@@ -103,11 +114,10 @@ def test_the_rotated_model_has_the_same_pictures_goal_and_targets(planted):
 def test_the_goal_is_the_median_agreement_of_two_posterior_draws():
     """By more draws than the task takes, of the same anchors."""
     for spread in (0.02, 0.2):
-        model = ellipse()
-        model._spread = spread
+        model = EllipseRenderer(spread=spread)
         goal = ReconstructionTask(model, model.pictures, n_questions=2).goal
         rng = torch.Generator().manual_seed(1)
-        codes = model._codes.repeat(5, 1)
+        codes = model.factors.repeat(5, 1)
         one, other = (
             model.decode(codes + spread * torch.randn(codes.shape, generator=rng)) for _ in (0, 1)
         )
@@ -204,7 +214,7 @@ def test_a_summary_is_what_a_slow_loop_says():
 
 
 def test_a_log_gives_every_agreement_again(tmp_path):
-    model = mixed(ellipse(60))
+    model = RotatedCodes(EllipseRenderer(60))
     shapes = ReconstructionTask(model, model.wrapped.pictures, n_questions=4)
     for task, user in ((shapes, "sweeper"), (linear_task(), "gradient")):
         log = task.simulate(user, budget=20)
@@ -221,7 +231,7 @@ def test_a_log_gives_every_agreement_again(tmp_path):
 
 KILLED = """
 import os, signal, sys
-sys.path.insert(0, sys.argv[2])
+sys.path[:0] = [sys.argv[2], sys.argv[2] + '/examples']
 from tests.evaluation.test_steering import linear_task
 session = linear_task().session(sys.argv[1], participant=3)
 session.start(consent=True)
@@ -268,6 +278,7 @@ def test_a_killed_session_goes_on_where_it_was(tmp_path):
     assert [trial.status for trial in log.trials] == ["solved"] * 4
     assert log.answers == {"ease": 6, "plan": 4}
     assert [row["event"] for row in log.rows].count("resume") == 1
+    assert log.rows[0] == {"event": "consent", "t": 0.0}
     for other in (linear_task(seed=2), linear_task(goal=0.9), linear_task(axes=2)):
         with pytest.raises(ParameterError, match="new, or of the same task"):
             other.session(path, participant=3)
@@ -513,6 +524,9 @@ def test_a_user_of_ones_own_drags_looks_and_gives_up():
     assert summary.value("solved") == 1.0
     assert summary.value("drags") <= 3
     assert summary.about["user"] == "cheat"
+    for wrong in ([0, 0], [[0, 0, 1e9]], "abc", [np.nan] * 3):
+        with pytest.raises(ParameterError, match="positions must be 3 numbers inside the limits"):
+            task.simulate(lambda hand, wrong=wrong: hand.move(wrong))
     idle = task.simulate(lambda hand: None)
     assert [trial.status for trial in idle.trials] == ["skipped"] * 4
     assert idle.summary().value("drags") == 0
@@ -554,7 +568,12 @@ def test_what_does_not_fit_is_refused_by_name():
         data_range = None  # type: ignore[assignment]
 
     cases: list[tuple[Any, dict[str, Any], type[Exception], str]] = [
-        (NoPosterior(), {}, ParameterError, "goal must be a number.*no posterior"),
+        (
+            NoPosterior(),
+            {},
+            ParameterError,
+            "got None, and NoPosterior has no posterior",
+        ),
         (Blind(), {}, CapabilityError, "embed"),
         (Sampler(), {}, CapabilityError, "decode"),
         (Unbounded(), {"agreement": "iou"}, ParameterError, "agreement must be"),
@@ -566,6 +585,8 @@ def test_what_does_not_fit_is_refused_by_name():
         (model, {"limits": 3}, ParameterError, "limits must be two rising quantiles"),
         (model, {"axes": 4}, ParameterError, "axes must be an integer >= 1 and <= 3"),
         (model, {"axes": ["z0"]}, ParameterError, "axes must be axes"),
+        (model, {"axes": "z0"}, ParameterError, "axes must be axes"),
+        (model, {"axes": True}, ParameterError, "axes must be an integer"),
         (model, {"axes": dimensions((5,))}, ParameterError, r"of shape \(3,\)"),
         (model, {"agreement": lambda a, b: 3}, ParameterError, "returns . numbers|numbers in"),
         (model, {"agreement": lambda a, b: a.sum()}, ParameterError, "numbers in"),
@@ -575,7 +596,15 @@ def test_what_does_not_fit_is_refused_by_name():
         with pytest.raises(error, match=text) as caught:
             ReconstructionTask(one, x, **options)
         assert str(caught.value).startswith("ReconstructionTask: ")
+    with pytest.raises(ParameterError, match="at least 10 usable anchors; got 0"):
+        ReconstructionTask(model, x[:0])
+    assert ReconstructionTask(model, x, goal=0.97, axes=dimensions((3,))[1]).sliders.labels == [
+        "z1"
+    ]
     task = linear_task()
+    for wrong_call in (([[0.0]], 0), ([[0.0] * 3], 4), ([0.0] * 3, 0)):
+        with pytest.raises(ParameterError, match=r"ReconstructionTask\.pictures: "):
+            task.pictures(*wrong_call)
     for options in ({"user": "sweep"}, {"noise": -1}, {"budget": 0}, {"noise": float("nan")}):
         with pytest.raises(ParameterError):
             task.simulate(**options)
@@ -586,8 +615,61 @@ def test_what_does_not_fit_is_refused_by_name():
     assert 3 not in {question.anchor for question in part.questions}
 
 
+def test_two_models_of_other_scales_are_asked_for_the_same_anchors():
+    class Signed(LinearModel):
+        data_range = (-1.0, 1.0)
+
+        def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
+            return super().encode((x + 1) / 2)
+
+        def decode(self, z: Tensor) -> Tensor:
+            return 2 * super().decode(z) - 1
+
+    x = (255 * LinearModel().sample(40, seed=0)).to(torch.uint8).numpy()
+    tasks = [
+        ReconstructionTask(model, x, n_questions=4, label=label)
+        for label, model in (("one", LinearModel()), ("other", Signed()))
+    ]
+    assert tasks[0].goal == pytest.approx(tasks[1].goal, abs=1e-4)  # the ground is each one's own
+    found = compare_representations(tasks, noise=0.0)
+    assert {row["measure"]: row["ratio"] for row in found.rows}["drags"] == pytest.approx(
+        1, abs=0.1
+    )
+
+
+def test_a_change_of_a_columns_unit_changes_no_agreement():
+    class Table(GenerativeModel):
+        capabilities = frozenset({"embed", "decode"})
+        sample_shape = latent_shape = (2,)
+        columns = ("a", "b")
+
+        def __init__(self, unit: float) -> None:
+            self.unit = torch.tensor([1.0, unit])
+
+        def features(self, x: Tensor) -> Tensor:
+            return x / self.unit
+
+        def embed(self, x: Tensor) -> Tensor:
+            return x / self.unit
+
+        def decode(self, z: Tensor) -> Tensor:
+            return z * self.unit
+
+    x = np.random.default_rng(0).random((20, 2)).astype(np.float32)
+    logs = [
+        ReconstructionTask(
+            Table(unit), x * [1.0, unit], n_questions=3, goal=0.98, agreement=agreement
+        ).simulate(noise=0.0, budget=10)
+        for unit in (1.0, 1000.0)
+        for agreement in ("overlap", Tolerance(0.02))
+    ]
+    for one, other in zip(logs[:2], logs[2:], strict=True):
+        for a, b in zip(one.trials, other.trials, strict=True):
+            np.testing.assert_allclose(a.agreement, b.agreement, atol=1e-4)
+
+
 def test_batches_do_not_change_the_task():
-    model = ellipse(60)
+    model = EllipseRenderer(60)
     one, other = (
         ReconstructionTask(model, model.pictures, n_questions=4, batch_size=size)
         for size in (1, 256)

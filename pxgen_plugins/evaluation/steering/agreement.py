@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pxgen_plugins.models.base import own_features
 from pxgen_plugins.utils import validation
 from pxgen_plugins.utils.errors import ParameterError, short_repr
 
@@ -105,20 +106,29 @@ class Tolerance:
         return (gap <= self.within).double().mean(1)
 
 
-def agreement_for(spec: Any, data_range: tuple[float, float] | None) -> Agreement:
-    """Return the measure that ``spec`` stands for.
+def agreement_for(spec: Any, model: Any) -> Agreement:
+    """Return the measure that ``spec`` stands for; rows of a table count in the table's own units.
 
     Args:
         spec: ``"overlap"`` (the ground is the lowest value of the range, or 0), ``"iou"`` (the
             level is the middle of the range), ``"tolerance"`` (a tenth of the range), or a
             callable, such as :class:`Tolerance` of another width.
-        data_range: The model's.
+        model: The model.
 
     Raises:
         ParameterError: When it is none of these, or a name needs the range of the data.
     """
+    measured = _measure_of(spec, model.data_range)
+    features = own_features(model)
+    if features is None:
+        return measured
+    return lambda x, target: measured(features(x), features(target))
+
+
+def _measure_of(spec: Any, data_range: tuple[float, float] | None) -> Agreement:
     if callable(spec):
-        return validation.function(spec, "agreement", "x, target -> (n,)")  # type: ignore[no-any-return]
+        given: Agreement = spec
+        return given
     name = validation.choice(spec, "agreement", ("overlap", "iou", "tolerance"))
     if name == "overlap":
         return Overlap(0.0 if data_range is None else data_range[0])

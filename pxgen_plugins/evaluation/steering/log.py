@@ -46,7 +46,7 @@ class TaskLog(MarkdownText):
             <pxgen_plugins.evaluation.ReconstructionTask.about>`), and ``user``, ``participant`` and
             ``unit``, ``"seconds"`` or ``"steps"``.
         rows: Events: ``start``, ``step`` and ``end`` with the ``question``, the time ``t``,
-            ``positions`` and ``agreement``; ``resume`` and ``answers``.
+            ``positions`` and ``agreement``; ``consent``, ``resume`` and ``answers``.
         pictures: Target, start and end of each question, (q, 3, *sample_shape); None where they
             have not been made (``task.illustrate(log)`` makes them). They are not written.
     """
@@ -209,7 +209,7 @@ def _check_row(row: Any, k: int, n: int, order: list[int]) -> None:
         return
     if not _finite(row["t"]):
         raise ValueError("a time is no number")
-    if event == "resume":
+    if event in ("consent", "resume"):
         return
     question = row["question"]
     if type(question) is not int or not 0 <= question < n:

@@ -81,7 +81,7 @@ def make_questions(
     Args:
         model: The model.
         sliders: Its sliders.
-        codes: Flat codes of the anchors, (m, d).
+        codes: Flat codes of the anchors, (m, d), m >= 2 n.
         anchors: Index of each.
         agreement: The measure.
         goal: Agreement to be reached.
@@ -90,11 +90,8 @@ def make_questions(
         batch_size: Codes per call.
 
     Raises:
-        ParameterError: When there are fewer than 2 n anchors, or every start reaches the goal.
+        ParameterError: When every start reaches the goal.
     """
-    if len(codes) < 2 * n:
-        hint = f"Give {2 * n} anchors or more, or lower n_questions."
-        raise ParameterError("X", f"at least {2 * n} usable anchors", str(len(codes)), hint)
     order = np.random.default_rng(seed).permutation(len(codes))
     others = order[n:]
     positions = np.clip(sliders.positions(codes), sliders.low, sliders.high)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -28,7 +29,10 @@ class RotatedCodes(GenerativeModel):
 
     Args:
         model: A model that can decode, and embed or encode.
-        rotation: Orthogonal matrix (d, d) of the flattened codes; None draws one from ``seed``.
+        rotation: Orthogonal matrix (m, m); None draws one from ``seed``.
+        dimensions: The m flattened latent dimensions that are mixed with each other; None for all.
+            Where only some have a slider, mix these: random axes of the whole space would move
+            other things, and less.
         seed: Seed of the rotation, uniform over all (Haar measure).
 
     Raises:
@@ -48,7 +52,14 @@ class RotatedCodes(GenerativeModel):
     autoencodes = True
 
     @caller("RotatedCodes")
-    def __init__(self, model: Any, rotation: Any = None, *, seed: int = 0) -> None:
+    def __init__(
+        self,
+        model: Any,
+        rotation: Any = None,
+        *,
+        dimensions: Sequence[int] | None = None,
+        seed: int = 0,
+    ) -> None:
         require(model, ["decode"], "Give a model with a decoder.")
         have = capabilities(model)
         if not have & {"encode", "embed"}:
@@ -60,7 +71,11 @@ class RotatedCodes(GenerativeModel):
         self.device, self.dtype = model.device, model.dtype
         size = math.prod(self.latent_shape)
         seed = validation.integer(seed, "seed", minimum=0)
-        self.rotation = _haar(size, seed) if rotation is None else _orthogonal(rotation, size)
+        chosen = range(size) if dimensions is None else dimensions
+        own = validation.positions(chosen, "dimensions", size)
+        part = _haar(len(own), seed) if rotation is None else _orthogonal(rotation, len(own))
+        self.rotation = np.eye(size)
+        self.rotation[np.ix_(own, own)] = part
         prior = getattr(model, "prior", "normal")
         self._prior = prior
         self.prior = "normal" if prior == "normal" else self._draw_prior

@@ -115,6 +115,8 @@ class TaskSession:
             raise ParameterError("consent", "True", short_repr(consent), hint)
         if not self.log.trials:
             self._origin = self._clock()
+            if consent is True:
+                self._append({"event": "consent", "t": 0.0})
             return self._begin(0)
         self._resume()
         return self.state()
@@ -142,7 +144,7 @@ class TaskSession:
         self._require_begun()
         if self._status != "open":
             return np.empty(0)
-        way = self._checked(path)
+        way = self.require_positions(path)
         pictures = self.task.pictures(way, self._index)
         target = self.task.questions[self._index].picture
         agreement = measure(self.task.agreement, pictures, target)
@@ -304,7 +306,12 @@ class TaskSession:
         if self._index < 0:
             raise ParameterError("session", "begun", "one that is not", "Call start() first.")
 
-    def _checked(self, path: Any) -> Floats:
+    def require_positions(self, path: Any) -> Floats:
+        """Return positions (m, k) as an array.
+
+        Raises:
+            ParameterError: When they are something else, or outside the limits.
+        """
         low, high = self.task.sliders.low, self.task.sliders.high
         try:
             way = np.array(path, dtype=np.float64)

@@ -13,7 +13,6 @@ from pxgen_plugins.evaluation.steering.agreement import measure
 from pxgen_plugins.evaluation.steering.log import TaskLog
 from pxgen_plugins.evaluation.steering.session import TaskSession
 from pxgen_plugins.utils import validation
-from pxgen_plugins.utils.errors import caller
 from pxgen_plugins.utils.seeds import derive
 
 __all__ = ["USERS", "Hand", "User", "simulate"]
@@ -57,7 +56,7 @@ class Hand:
             path: Positions.
             release: Whether the hand leaves the slider at the end.
         """
-        way = np.atleast_2d(np.asarray(path, dtype=np.float64))
+        way = self._session.require_positions(np.atleast_2d(path))
         slider = int((np.abs(way - self.positions) / (self.high - self.low)).max(0).argmax())
         if self._free or slider != self._slider:
             if self._drags == self._budget:
@@ -109,34 +108,39 @@ def sweeper(hand: Hand) -> None:
 def random_walker(hand: Hand) -> None:
     """Put random sliders at random positions."""
     while True:
-        target = hand.positions.copy()
-        j = hand.rng.integers(len(target))
-        target[j] = hand.rng.uniform(hand.low[j], hand.high[j])
-        hand.move(target)
+        _put_anywhere(hand)
 
 
 def gradient(hand: Hand) -> None:
     """Drag the slider along which the agreement rises fastest, as far as it rises.
 
-    Knows what no person sees: slopes of all sliders. Where nothing rises, a random slider is moved.
+    Knows what no person sees: slopes of all sliders. Where the steepest gives nothing the next one
+    is tried; where none does, a random slider is put anywhere.
     """
     span = hand.high - hand.low
+    k, strides = len(span), np.array(_STRIDES)
     while True:
-        ends = hand.positions + _PROBE * np.concatenate([np.diag(span), -np.diag(span)])
-        looks = hand.look(np.clip(ends, hand.low, hand.high))
-        slope = looks[: len(span)] - looks[len(span) :]
-        j = int(np.abs(slope).argmax())
-        path = np.repeat(hand.positions[None], len(_STRIDES), axis=0)
-        path[:, j] += np.sign(slope[j]) * np.array(_STRIDES) * span[j]
-        path = np.clip(path, hand.low, hand.high)
-        here, there = hand.look(hand.positions)[0], hand.look(path)
-        if there.max() > here:
-            hand.move(path[there.argmax()])
+        probes = hand.positions + _PROBE * np.concatenate([np.diag(span), -np.diag(span)])
+        looks = hand.look(np.clip(probes, hand.low, hand.high))
+        slope = looks[:k] - looks[k:]
+        ways = np.sign(slope)[:, None] * strides * span[:, None]  # (k, strides)
+        paths = np.repeat(hand.positions[None], ways.size, axis=0).reshape(k, len(strides), k)
+        paths[np.arange(k), :, np.arange(k)] += ways
+        paths = np.clip(paths, hand.low, hand.high)
+        there = hand.look(paths.reshape(-1, k)).reshape(k, -1)
+        rising = there.max(1) > hand.look(hand.positions)[0]
+        if rising.any():
+            j = int(np.where(rising, np.abs(slope), -1.0).argmax())
+            hand.move(paths[j, there[j].argmax()])
         else:
-            other = hand.positions.copy()
-            j = int(hand.rng.integers(len(span)))
-            other[j] = hand.rng.uniform(hand.low[j], hand.high[j])
-            hand.move(other)
+            _put_anywhere(hand)
+
+
+def _put_anywhere(hand: Hand) -> None:
+    target = hand.positions.copy()
+    j = hand.rng.integers(len(target))
+    target[j] = hand.rng.uniform(hand.low[j], hand.high[j])
+    hand.move(target)
 
 
 USERS: dict[str, User] = {"gradient": gradient, "random": random_walker, "sweeper": sweeper}
@@ -153,16 +157,14 @@ def simulate(task: Any, user: Any, *, noise: float, budget: int, seed: int) -> T
     session = TaskSession(
         task, None, participant=0, clock=lambda: float(next(steps)), user=name, unit="steps"
     )
-    with caller("simulate"):
-        state = session.start()
-        while True:
-            hand = Hand(session, noise, budget, derive(seed, "user", int(state["index"])))
-            status = "skipped"
-            try:
-                act(hand)
-            except _OverError:
-                status = "budget"
-            session.give_up(status)  # nothing happens where it was solved
-            if session.state()["done"]:
-                return task.illustrate(session.log)  # type: ignore[no-any-return]
-            state = session.next()
+    state = session.start()
+    while not state["done"]:
+        hand = Hand(session, noise, budget, derive(seed, "user", int(state["index"])))
+        status = "skipped"
+        try:
+            act(hand)
+        except _OverError:
+            status = "budget"
+        session.give_up(status)  # nothing happens where it was solved
+        state = session.next()
+    return task.illustrate(session.log)  # type: ignore[no-any-return]

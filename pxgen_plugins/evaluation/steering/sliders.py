@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -124,6 +125,8 @@ def make_sliders(
         if wanted < size:
             text = f"of {size} latent dimensions the {OFFER} most visible ones have a slider"
             warn(f"ReconstructionTask: {text}; axes= takes others, or another number of them")
+    elif isinstance(axes, Axis):
+        axes = [axes]
     elif not isinstance(axes, (Sequence, np.ndarray)):
         wanted = validation.integer(axes, "axes", minimum=1, maximum=size)
     chosen = dimensions(shape) if wanted is not None else _checked(axes, shape)
@@ -198,12 +201,13 @@ def _measured(
     rows = even_positions(len(codes), min(max(few, affordable), many))
     change = np.zeros(k)
     least, most = math.inf, -math.inf
-    for row in rows:
-        ends = np.repeat(np.clip(positions[row], low, high)[None], 2 * k, axis=0)
-        own = np.arange(k)
-        ends[2 * own, own], ends[2 * own + 1, own] = low, high
+    parts = np.array_split(np.arange(k), min(k, -(-2 * k // batch_size)))  # bounded memory
+    for row, own in itertools.product(rows, parts):
+        ends = np.repeat(np.clip(positions[row], low, high)[None], 2 * len(own), axis=0)
+        place = 2 * np.arange(len(own))
+        ends[place, own], ends[place + 1, own] = low[own], high[own]
         x = decode(model, free.codes(ends, codes[row]), batch_size).flatten(1)
-        change += (x[1::2] - x[::2]).abs().mean(1).double().numpy() / len(rows)
+        change[own] += (x[1::2] - x[::2]).abs().mean(1).double().numpy() / len(rows)
         least, most = min(least, float(x.min())), max(most, float(x.max()))
     least, most = model.data_range or (least, most)
     return replace(free, low=low, high=high, change=change / max(most - least, 1e-12))

@@ -67,7 +67,8 @@ class ReconstructionTask:
         axes: :class:`~pxgen_plugins.axes.Axis` objects; a number, for as many latent dimensions,
             those that change the picture most; None for all dimensions, or the 12 most visible ones
             of a model with more than 32.
-        limits: Quantiles of the anchors' positions at which sliders end.
+        limits: Quantiles of the anchors' positions at which sliders end. Targets beyond narrower
+            ones are cut, by other amounts under other axes.
         skip_after: Seconds of active time after which a question may be skipped.
         label: Name of the representation in logs and figures.
         seed: Seed of targets, starts and goal, >= 0.
@@ -121,7 +122,7 @@ class ReconstructionTask:
         self.skip_after = validation.real(skip_after, "skip_after", minimum=0.0)
         self.seed = validation.integer(seed, "seed", minimum=0)
         self.batch_size = validation.integer(batch_size, "batch_size", minimum=1)
-        self.agreement = agreement_for(agreement, model.data_range)
+        self.agreement = agreement_for(agreement, model)
         self.agreement_name = agreement if agreement in _KINDS else short_repr(agreement)
         ends = _limits(limits)
         if goal is not None:
@@ -129,6 +130,9 @@ class ReconstructionTask:
         reader = Reader(model, self.batch_size)
         anchors = open_for(model, X)
         codes, index = _codes(model, reader, anchors)
+        if len(codes) < 2 * n:
+            hint = f"Give {2 * n} anchors or more, or lower n_questions."
+            raise ParameterError("X", f"at least {2 * n} usable anchors", str(len(codes)), hint)
         self.sliders = make_sliders(model, codes, axes, ends, self.batch_size)
         self.goal = self._own_goal(reader, anchors, index) if goal is None else goal
         of_order = derive(self.seed, "questions")
@@ -136,8 +140,8 @@ class ReconstructionTask:
             model, self.sliders, codes, index, self.agreement, self.goal, n, of_order,
             self.batch_size,
         )  # fmt: skip
-        rows = reader.inputs(anchors, np.array([q.anchor for q in self.questions]))
-        # of the anchors, not of the pictures: equal for every representation of the same data
+        # of the anchors as they were given: equal for every model and representation of the data
+        rows, _ = anchors.read(np.array([question.anchor for question in self.questions]))
         self.targets = [checksum(np.ascontiguousarray(row).tobytes())[:_SHORT] for row in rows]
 
     consent = CONSENT
@@ -153,7 +157,7 @@ class ReconstructionTask:
         pair = [_flat(draw) for draw in draws if draw is not None]
         if len(pair) < 2:
             hint = "Pass goal=0.9, say."
-            got = f"None for a {type(self.model).__name__}, which has no posterior"
+            got = f"None, and {type(self.model).__name__} has no posterior"
             raise ParameterError("goal", "a number", got, hint)
         one, other = (decode(self.model, draw, self.batch_size) for draw in pair)
         return float(np.median(measure(self.agreement, one, other)))
@@ -178,9 +182,19 @@ class ReconstructionTask:
 
     @caller("ReconstructionTask.pictures")
     def pictures(self, positions: Any, question: int) -> torch.Tensor:
-        """Return the instances at positions (n, k) of the sliders in a question."""
+        """Return the instances at positions (n, k) of the sliders in a question.
+
+        Raises:
+            ParameterError: When positions are no such array, or there is no such question.
+        """
+        last = len(self.questions) - 1
+        number = validation.integer(question, "question", minimum=0, maximum=last)
         given = np.asarray(positions, dtype=np.float64)
-        codes = self.sliders.codes(given, self.questions[question].base)
+        if given.ndim != 2 or given.shape[1] != len(self.sliders.axes):
+            allowed = f"of shape (n, {len(self.sliders.axes)})"
+            hint = "Give a row for each picture, with a number for each slider."
+            raise ParameterError("positions", allowed, short_repr(positions), hint)
+        codes = self.sliders.codes(given, self.questions[number].base)
         return decode(self.model, codes, self.batch_size)
 
     def code(self, positions: Floats, question: int) -> NDArray[np.float32]:
@@ -290,8 +304,11 @@ class ReconstructionTask:
         log.require_task(self.about)
         found = []
         for trial in log.trials:
-            x = self.pictures(trial.positions, trial.question)
-            found.append(measure(self.agreement, x, self.questions[trial.question].picture))
+            target = self.questions[trial.question].picture
+            for start in range(0, len(trial.positions), self.batch_size):  # in bounded memory
+                rows = trial.positions[start : start + self.batch_size]
+                x = self.pictures(rows, trial.question)
+                found.append(measure(self.agreement, x, target))
         return np.concatenate(found) if found else np.empty(0)
 
     def illustrate(self, log: TaskLog) -> TaskLog:

@@ -66,6 +66,11 @@ class Trial:
         )
 
     @property
+    def elapsed(self) -> Floats:
+        """Active seconds from the start to each row, (m,)."""
+        return np.concatenate([[0.0], active_seconds(self.times)[:-1].cumsum()])
+
+    @property
     def steps(self) -> Floats:
         """How far each slider moved from row to row, in lengths of a slider, (m - 1, k)."""
         steps: Floats = np.diff(self.positions, axis=0) / self.span

@@ -13,7 +13,16 @@ from pxgen_plugins.adapters.units.unit_maps import Concepts, UnitLayer, concept_
 from pxgen_plugins.concepts.base import pictures
 from pxgen_plugins.utils.errors import ParameterError
 
-__all__ = ["OFF", "Shares", "changes", "concept_shares", "off_values", "removed", "unit_strength"]
+__all__ = [
+    "OFF",
+    "Shares",
+    "changes",
+    "concept_shares",
+    "half_width",
+    "off_values",
+    "removed",
+    "unit_strength",
+]
 
 Floats = NDArray[np.float64]
 OFF = ("zero", "mean", "low")
@@ -108,22 +117,34 @@ def removed(before: Floats, after: Floats) -> tuple[float, tuple[float, float]]:
         after: The same after the change.
 
     Returns:
-        NaN where the concept did not occur.
+        NaN where the concept did not occur; of one instance there is no interval.
 
     Example:
         >>> removed(np.array([0.2, 0.4]), np.array([0.1, 0.2]))
         (0.5, (0.5, 0.5))
     """
-    from scipy.stats import t as student
-
-    n, mean = len(before), float(before.mean())
+    mean = float(before.mean())
     if mean <= 0:
         return float("nan"), (float("nan"), float("nan"))
     left = float(after.mean()) / mean
-    spread = float((after - left * before).std(ddof=1)) / (mean * n**0.5)
-    reach = float(student.ppf(0.5 + _LEVEL / 2, n - 1)) * spread
+    reach = half_width(after - left * before) / mean
     gone = 1.0 - left
     return gone, (gone - reach, gone + reach)
+
+
+def half_width(values: Floats) -> float:
+    """Return half the width of the 95% interval of a mean, by Student's t; NaN for one value.
+
+    Example:
+        >>> round(half_width(np.array([1.0, 2.0, 3.0])), 3)
+        2.484
+    """
+    from scipy.stats import t as student
+
+    n = len(values)
+    if n < 2:
+        return float("nan")
+    return float(student.ppf(0.5 + _LEVEL / 2, n - 1)) * float(values.std(ddof=1)) / n**0.5
 
 
 def unit_strength(n_units: int, chosen: object) -> Tensor:

@@ -241,10 +241,9 @@ class UnitEffects(Adapter):
                 progress.update(1)
         self.single, self.alpha = single, None
         if self.method == "soft":
-            (concept,) = self._concepts.values()
             alpha = soft_set(
-                units, z, concept, before, inserted, values,
-                penalty=self.penalty, steps=self.steps, lr=self.lr, verbose=self.verbose,
+                units, z, self._concepts, before, inserted, values, penalty=self.penalty,
+                steps=self.steps, lr=self.lr, batch_size=self.batch_size, verbose=self.verbose,
             )  # fmt: skip
             self.alpha = alpha
             chosen = np.argsort(-alpha, kind="stable")[: self.n_units]

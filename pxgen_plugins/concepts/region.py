@@ -61,6 +61,7 @@ class Region(Concept):
                     raise ParameterError("place", "a box inside the picture", str(place), hint)
             self.border = validation.real(border, "border", above=0.0, below=0.5)
         self.place, self.of = place, of
+        self.networks = getattr(of, "networks", ())
         name = place if isinstance(place, str) else "box " + " ".join(f"{v:g}" for v in place)
         self.label = label or (name if of is None else f"{of.label}, {name}")
 

@@ -17,6 +17,7 @@ from pxgen_plugins.utils.validation import nearest
 __all__ = ["ActiveLayer", "active_layers", "choose_layer", "choose_layers", "record"]
 
 _LAST_AXIS = (nn.Linear, nn.LayerNorm, nn.Embedding)
+_RULES = "parametrizations"  # what makes a layer's weights, as a spectral norm: no layers of a net
 _RESHAPING = (nn.Flatten, nn.Unflatten, nn.Dropout, nn.Identity)
 _CONVOLUTIONS = (
     nn.Conv1d,
@@ -91,7 +92,8 @@ def active_layers(
     candidates = {
         name: layer
         for name, layer in model.layers.items()
-        if name == named or not (list(layer.children()) or isinstance(layer, _RESHAPING))
+        if name == named or not (_parts(layer) or isinstance(layer, _RESHAPING))
+        if f".{_RULES}." not in name
     }
     with torch.no_grad(), record(candidates) as outputs:
         run()
@@ -101,11 +103,16 @@ def active_layers(
         layer = candidates[name]
         # a layer norm over channels and positions together says nothing of which axis is which
         whole = isinstance(layer, nn.LayerNorm) and len(layer.normalized_shape) > 1
-        inherits = whole or isinstance(layer, nn.PReLU) or bool(list(layer.children()))
+        inherits = whole or isinstance(layer, nn.PReLU) or bool(_parts(layer))
         if not ((inherits or not list(layer.parameters())) and output.shape == shape):
             last = isinstance(layer, _LAST_AXIS) and not whole
         active[name], shape = ActiveLayer(layer, last), output.shape
     return active
+
+
+def _parts(layer: nn.Module) -> list[nn.Module]:
+    """Return the layers inside a layer."""
+    return [part for name, part in layer.named_children() if name != _RULES]
 
 
 def choose_layer(layer: str | None, active: Mapping[str, ActiveLayer], model: Any) -> str:

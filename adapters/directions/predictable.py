@@ -178,7 +178,6 @@ class PredictableDirections(DirectionAdapter):
         which: Tensor | None = None,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return what the network says of new pairs, and what is true: direction and amount."""
-        model = self.predictor
         n = self.batch if which is None else len(which)
         rows = torch.randint(len(z), (n,), generator=generator)
         if which is None:
@@ -188,12 +187,17 @@ class PredictableDirections(DirectionAdapter):
         amounts = size * (2.0 * torch.randint(2, (n,), generator=generator) - 1.0)
         code = z[rows]
         moved = code + (amounts[:, None] * self._matrix(free).T[which]).reshape(code.shape)
-        put = (model.device, model.dtype)
         with torch.no_grad():
-            first = model.decode(code.to(*put)).float().cpu()
-        second = model.decode(moved.to(*put)).float().cpu()
+            first = self._decoded(code)
+        second = self._decoded(moved)
         named, shift = reader(first, second)
         return named, shift, which, amounts
+
+    def _decoded(self, z: Tensor) -> Tensor:
+        """Return the instances of codes, with gradient, on the CPU."""
+        model = self.predictor
+        parts = torch.split(z.to(model.device, model.dtype), self.batch_size)
+        return torch.cat([model.decode(part).float().cpu() for part in parts])
 
     def _accuracy(
         self, z: Tensor, free: Tensor, reader: _Reader, generator: torch.Generator

@@ -330,9 +330,9 @@ class UnitDissection(Adapter):
         images, maps = [], []
         for unit in shown:
             rows = strongest[:, unit].argsort(descending=True, stable=True)[:_TOP]
-            x, own = units.decode(z[rows])
-            images.append(x.float().cpu().numpy())
-            maps.append(own[:, unit].float().cpu().numpy())
+            pairs = [units.decode(part) for part in torch.split(z[rows], self.batch_size)]
+            images.append(torch.cat([x for x, _ in pairs]).float().cpu().numpy())
+            maps.append(torch.cat([own[:, unit] for _, own in pairs]).float().cpu().numpy())
         return {
             "units": shown.astype(np.int64),
             "top_images": np.stack(images),

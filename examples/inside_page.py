@@ -24,10 +24,10 @@ def markdown(results: Mapping[str, Any]) -> str:
         "",
         "Slope in standard deviations of the number per step asked for (1 is what was asked);",
         "monotone: share of codes for which it rises at every one of six steps; local: share of",
-        "other codes for which it rises for a small step; straightest: the same along the direction",
-        "found for the highest such share; leakage: steepest slope of the other numbers; realism:",
-        "how much less real instances are at the last step, in standard deviations, with that of",
-        "random directions.",
+        "other codes for which it rises for a small step; straightest: the same along the",
+        "direction found for the highest such share; leakage: steepest slope of the other numbers;",
+        "realism: how much less real instances are at the last step, in standard deviations, with",
+        "that of random directions.",
         "",
     ]
     rows = [
@@ -46,7 +46,7 @@ def markdown(results: Mapping[str, Any]) -> str:
     head += ["leakage", "realism"]
     lines += [*markdown_table(head, rows), "", "## Directions that change most", ""]
     lines += [
-        "Change of the instance two steps away, over that along random directions of the same length.",
+        "Change of the instance two steps away, over that along random directions.",
         "",
     ]
     rows = [

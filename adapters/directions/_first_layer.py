@@ -76,7 +76,7 @@ def first_layer(model: Any, name: str | None = None) -> FirstLayer:
     scales = (
         _scale(module, inputs[own], outputs[chosen])
         for own, module in modules.items()
-        if own != chosen and isinstance(module, _NORMS)
+        if own != chosen
     )
     scale = next((one for one in scales if one is not None), None)
     return FirstLayer(chosen, modules[chosen], tuple(inputs[chosen].shape[1:]), scale)
@@ -106,7 +106,7 @@ def affine_matrix(first: FirstLayer, size: int, fold: bool) -> Floats:
                 output: Tensor = first.module(put)
                 return output.flatten(1).double().cpu()
         except Exception as error:  # such as a layer of several inputs
-            raise _unusable(f"{type(first.module).__name__} of which that cannot be said") from error
+            raise _unusable(f"{type(first.module).__name__}, which does not run alone") from error
 
     # an affine map takes a sum to the sum, less its constant
     pair = normal_rows(0, 2, (size,), 1)
@@ -168,15 +168,17 @@ def _scale(norm: nn.Module, given: Tensor, output: Tensor) -> Floats | None:
     None where it takes something else, as behind an activation. It may take the numbers in another
     order: they are found by their values.
     """
-    variance = getattr(norm, "running_var", None)
-    if variance is None or given.numel() != output.numel() or len(given) != len(output):
+    variance: Tensor | None = getattr(norm, "running_var", None)
+    if not isinstance(norm, _NORMS) or variance is None:
+        return None
+    if given.numel() != output.numel() or len(given) != len(output):
         return None
     mine, theirs = (x.double().cpu().flatten(1).numpy() for x in (output, given))
     order, place = np.lexsort(mine), np.lexsort(theirs)
     if not np.array_equal(mine[:, order], theirs[:, place]):
         return None
-    factor = (variance.detach().double().cpu() + float(norm.eps)).rsqrt()
-    if norm.weight is not None:
+    factor = (variance.detach().double().cpu() + norm.eps).rsqrt()
+    if norm.affine:
         factor = factor * norm.weight.detach().double().cpu()
     channels = np.arange(theirs.shape[1]) // (theirs.shape[1] // len(factor))
     scale = np.empty(len(order))

@@ -82,7 +82,7 @@ def soft_set(
                     loss = loss - inside(concept_masks(concepts, y)[:, 0], cell).sum() / _BATCH
                 if not loss.requires_grad:
                     raise _without_gradient()
-                loss.backward()
+                loss.backward()  # type: ignore[no-untyped-call]  # torch's
             if alpha.grad is None or not bool(alpha.grad.isfinite().all()):
                 raise _without_gradient()
             optimiser.step()

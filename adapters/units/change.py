@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -144,7 +145,8 @@ def half_width(values: Floats) -> float:
     n = len(values)
     if n < 2:
         return float("nan")
-    return float(student.ppf(0.5 + _LEVEL / 2, n - 1)) * float(values.std(ddof=1)) / n**0.5
+    times = float(student.ppf(0.5 + _LEVEL / 2, n - 1))
+    return times * float(values.std(ddof=1)) / math.sqrt(n)
 
 
 def unit_strength(n_units: int, chosen: object) -> Tensor:

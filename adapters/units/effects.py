@@ -96,11 +96,11 @@ class UnitEffects(Adapter):
     concept is not, to the value that they have where it is (insertion). A greedy set takes again
     and again the unit whose removal takes most of the concept that is left, and asks for no
     gradient. A soft set has a strength in [0, 1] for every unit, found by gradient descent on both
-    effects and a penalty; insertion is measured in the cell that was changed. Sets are found on codes
-    that the model draws (on one half of the anchors, where it draws none) and measured on others,
-    beside random sets of the same size; after ``fit(X)``, explain other anchors than X. Units that
-    stand in for each other, so that nothing goes without one of them, are no candidates of a greedy
-    set.
+    effects and a penalty; insertion is measured in the cell that was changed. Sets are found on
+    codes that the model draws, or on one half of the anchors where it draws none, and measured on
+    others, beside random sets of the same size; after ``fit(X)``, explain other anchors than X.
+    Units that stand in for each other, so that nothing goes without one of them, are no candidates
+    of a greedy set.
 
     Args:
         predictor: A torch model with ``decode`` and ``layers``.

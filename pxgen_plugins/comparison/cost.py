@@ -65,14 +65,14 @@ def nominal_seconds(call: Callable[[], Any], n: int, passes: int = 1) -> float:
     return count / _RATE + _OVERHEAD * n * passes if count else watch.seconds
 
 
-class _Operations(TorchDispatchMode):
+class _Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's
     """Counts the floating-point operations of this thread by torch's own formulas.
 
     Torch's counter for each module hooks gradients, which asking for some in between forbids.
     """
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]  # torch's
         self.count = 0
 
     def __torch_dispatch__(

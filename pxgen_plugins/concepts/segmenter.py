@@ -61,4 +61,5 @@ class Segmenter(Concept):
             with caller(f"concept {self.label!r}"):
                 allowed = "classes of pixels"
                 raise ModelError("segment's result", allowed, short_repr(found), hint)
-        return (found == self.target).to(x.device, x.dtype)
+        masks: Tensor = (found == self.target).to(x.device, x.dtype)
+        return masks

@@ -1,4 +1,4 @@
-"""Directions and units on nets that break assumptions: each answer is a slow oracle's, or a word."""
+"""Directions and units on nets that break assumptions: a slow oracle's answer, or a clear error."""
 
 from __future__ import annotations
 
@@ -418,7 +418,8 @@ def test_a_set_is_never_measured_on_what_it_was_found_on():
     adapter = UnitEffects(model, Threshold(0.4), n_units=2, n_random=2)
     assert adapter.learns_from == ""
     assert adapter.explain(x).n_codes == 10
-    assert UnitEffects(model_of(net), Threshold(0.4), n_units=2, n_random=2).explain(x).n_codes == 20
+    able = UnitEffects(model_of(net), Threshold(0.4), n_units=2, n_random=2)
+    assert able.explain(x).n_codes == 20
 
 
 def test_a_class_map_is_of_the_layer_that_was_named():

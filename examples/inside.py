@@ -232,7 +232,8 @@ def _agreement(
     optimiser = torch.optim.Adam([best], lr=0.02)
     for _ in range(800):
         optimiser.zero_grad()
-        torch.sigmoid(-8.0 * (sought @ (best / best.norm()))).mean().backward()
+        loss = torch.sigmoid(-8.0 * (sought @ (best / best.norm()))).mean()
+        loss.backward()  # type: ignore[no-untyped-call]  # torch's
         optimiser.step()
     own = torch.from_numpy(np.asarray(direction, dtype=np.float32)).flatten()
     shares = [float((kept @ way > 0).double().mean()) for way in (own, best.detach())]

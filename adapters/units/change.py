@@ -94,7 +94,9 @@ def changes(before: Tensor, after: Tensor, masks: Tensor) -> tuple[Floats, Float
         after: Likewise.
         masks: In [0, 1], (n, c, height, width).
     """
-    moved = pictures((after - before).abs()).mean(1)[:, None].double()
+    gap = (after - before).abs()  # what is no picture is a row of pixels
+    moved = gap[:, None, None] if gap.ndim == 2 else pictures(gap).mean(1)[:, None]
+    moved = moved.double()
     inside, others = masks.double(), 1.0 - masks.double()
     if moved.shape[-2:] != masks.shape[-2:]:
         sides = tuple(masks.shape[-2:])

@@ -114,13 +114,14 @@ class ClassMap(Concept):
         masks: Tensor = inside.to(x.dtype)
         return masks
 
-    def _check(self, logits: Tensor, last: Tensor | None) -> Tensor:
+    def _check(self, logits: Any, last: Tensor | None) -> Tensor:
         with caller("ClassMap"):
             if last is None:
                 hint = "Name a convolution, as in layer='features.4'."
                 raise ModelError("classifier", "with a layer of maps", "none was called", hint)
-            if logits.ndim != 2 or logits.shape[1] <= self.target:
+            known = isinstance(logits, Tensor) and logits.ndim == 2
+            if not known or logits.shape[1] <= self.target:
                 hint = "Give a module that returns logits, and one of its classes."
                 allowed = f"of shape (n, more than {self.target})"
-                raise ModelError("logits", allowed, str(tuple(logits.shape)), hint)
+                raise ModelError("classifier's result", allowed, short_repr(logits), hint)
         return last

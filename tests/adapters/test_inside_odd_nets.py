@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 import warnings
 
@@ -20,6 +21,7 @@ from pxgen_plugins.adapters import (
     UnitEffects,
     WeightDirections,
 )
+from pxgen_plugins.adapters._codes import draw_codes
 from pxgen_plugins.adapters.units import dissection
 from pxgen_plugins.adapters.units.change import half_width, removed
 from pxgen_plugins.adapters.units.group_effect import group_effect
@@ -33,11 +35,13 @@ from pxgen_plugins.adapters.units.match import (
     q_values,
 )
 from pxgen_plugins.adapters.units.unit_maps import unit_layer
+from pxgen_plugins.axes import Axis
 from pxgen_plugins.concepts import ClassMap, Region, Segmenter, Threshold
 from pxgen_plugins.models import VAE, Autoencoder
 from pxgen_plugins.painting import Stroke as Brush
 from pxgen_plugins.painting import paint
 from pxgen_plugins.utils.errors import ModelError, ParameterError, PXGenWarning
+from pxgen_plugins.utils.seeds import derive
 
 FEW = {"n_codes": 24, "n_random": 2, "realism": None}
 DISSECT = {"n_codes": 24, "n_effect": 4, "n_null": 2}
@@ -273,6 +277,17 @@ def test_results_that_are_no_numbers_are_named():
     for call, error, message in cases:
         with pytest.raises(error, match=message):
             call()
+    cases = [
+        (lambda: Axis("a", "xy"), ParameterError, "finite and not zero"),
+        (lambda: Axis("a", [1j]), ParameterError, "finite and not zero"),
+        (lambda: Axis("a", [1.0]).move(torch.zeros(2, 3), 1.0), ParameterError, r"\(n, 1\)"),
+        (lambda: Axis("a", [1.0]).move(torch.zeros(2, 1), [1.0] * 3), ParameterError, "3 amounts"),
+        (lambda: Region("top", ink), ParameterError, "a concept or None"),
+        (lambda: Region(None), ParameterError, "a place or a box"),
+    ]
+    for call, error, message in cases:
+        with pytest.raises(error, match=message):
+            call()
     wanted = torch.zeros(1, 6, requires_grad=True)
     assert paint(model, wanted, Brush(None, 1)).images.shape == (1, 1, 16, 16)
 
@@ -475,3 +490,26 @@ def test_a_layer_of_encoder_and_decoder_is_no_layer_of_the_decoder():
     x = np.random.default_rng(0).random((6, 1, 8, 8), dtype=np.float32)
     with pytest.raises(ParameterError, match="encoder does not call"):
         group_effect(explainer, x, [0], "act", n_random=1)
+
+
+def test_rows_of_numbers_have_units_too():
+    """What is no picture is a row of pixels: the oracle switches the unit off by its weights."""
+    net = nn.Sequential(nn.Linear(3, 8), nn.ReLU(), nn.Linear(8, 5))
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for weight in net.parameters():
+            weight.normal_(0, 1, generator=generator)
+    model = VAE(
+        encode=lambda x: (x[:, :3],) * 2, decode=net.forward, modules=net, latent_shape=(3,),
+        sample_shape=(5,), data_range=None, check=False,
+    )  # fmt: skip
+    found = UnitDissection(model, lambda x: (x[:, None] > 0).float(), n_codes=30, n_effect=30)
+    effect = found.explain(None).effect[:, 0]
+    codes = draw_codes(model, 30, derive(0, "dissection"))
+    with torch.no_grad():
+        before = (net(codes) > 0).double().mean()
+        for unit in range(8):
+            off = nn.Sequential(*(copy.deepcopy(layer) for layer in net))
+            off[2].weight[:, unit] = 0.0
+            after = (off(codes) > 0).double().mean()
+            assert effect[unit] == pytest.approx(float(1 - after / before), abs=1e-6)

@@ -148,11 +148,11 @@ def cases() -> dict[str, Callable[[], Case]]:
 
     def noise() -> Case:
         concepts = {"ink": Threshold(0.0), **edges}
-        sizes = (0, 12, 6)
+        sizes = (0, 60, 24)
         weights = load_file(beside("models", "yichizz_mnist_ddpm.safetensors"))
         model = load_ddpm(weights, steps=8)
         return Case(
-            model, {}, concepts, "ink", sizes, n_effect=2, n_random=3, cheap=False, n_units=2
+            model, {}, concepts, "ink", sizes, n_effect=8, n_random=4, cheap=False, n_units=2
         )
 
     return {

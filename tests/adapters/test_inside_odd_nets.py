@@ -513,3 +513,36 @@ def test_rows_of_numbers_have_units_too():
             off[2].weight[:, unit] = 0.0
             after = (off(codes) > 0).double().mean()
             assert effect[unit] == pytest.approx(float(1 - after / before), abs=1e-6)
+
+
+def test_figures_of_what_is_left_out():
+    """From JSON, without images, with an empty set, with a concept that never occurs."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    import matplotlib.pyplot as plt
+
+    from pxgen_plugins.host import Explanation
+    from pxgen_plugins.plots import plot_directions, plot_units
+
+    model = model_of(Grown().eval())
+    never = {"never": lambda x: torch.zeros(len(x), 16, 16), "ink": Threshold(0.5)}
+    silent = Grown().eval()
+    with torch.no_grad():
+        silent.out.weight.zero_()
+        silent.out.bias.fill_(1.0)
+    curves = {"n_codes": 12, "n_random": 2, "n_units": 2}
+    for explanation in (
+        UnitDissection(model, never, n_shown=0, **DISSECT).explain(None),
+        UnitDissection(model, never, **DISSECT).explain(None),
+        UnitEffects(model, Threshold(0.4), n_shown=0, **curves).explain(None),
+        UnitEffects(model_of(silent), Threshold(0.4), **curves).explain(None),
+    ):
+        assert len(plot_units(Explanation.from_json(explanation.to_json()))) in (2, 3)
+    directions = WeightDirections(model, n_components=2, n_shown=0, **FEW)
+    plot_directions(Explanation.from_json(directions.explain(None).to_json()))
+    lost = directions.explain(np.full((3, 1, 16, 16), np.nan, np.float32))
+    assert lost.invalid.tolist() == [0, 1, 2]
+    with pytest.raises(ParameterError, match="no usable anchor"):
+        plot_directions(lost)
+    plt.close("all")

@@ -133,7 +133,7 @@ def choose_layer(layer: str | None, active: Mapping[str, ActiveLayer], model: An
         raise ModelError("decode", "made of named layers", "a model that calls none", hint)
     if layer is not None:
         if layer not in active:
-            known = "which returns no tensor while decoding"
+            known = "unused while decoding, or it returns no tensor"
             known = known if layer in model.layers else "unknown"
             allowed = "one of " + ", ".join(active)
             raise ParameterError(

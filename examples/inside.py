@@ -19,6 +19,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,7 @@ class Case:
         cheap: Whether directions are looked for at all.
         realism: Criterion that tells how real instances along a direction are.
         n_units: Units of a set.
+        when: Noise levels at which units of a diffusion model are looked at and off.
     """
 
     model: Any
@@ -82,6 +84,7 @@ class Case:
     cheap: bool = True
     realism: str | None = None
     n_units: int = 5
+    when: tuple[float, float] | None = None
 
 
 def moments(x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -146,13 +149,22 @@ def cases() -> dict[str, Callable[[], Case]]:
         model = load("convolutional_vae").model
         return Case(model, assessors, concepts, "horizontal edge", (60, 60, 24), 60, 16, 6)
 
-    def noise() -> Case:
+    def noise(when: tuple[float, float] | None = None) -> Case:
         concepts = {"ink": Threshold(0.0), **edges}
         sizes = (0, 60, 24)
         weights = load_file(beside("models", "yichizz_mnist_ddpm.safetensors"))
         model = load_ddpm(weights, steps=8)
         return Case(
-            model, {}, concepts, "ink", sizes, n_effect=8, n_random=4, cheap=False, n_units=2
+            model,
+            {},
+            concepts,
+            "ink",
+            sizes,
+            n_effect=8,
+            n_random=4,
+            cheap=False,
+            n_units=2,
+            when=when,
         )
 
     return {
@@ -161,6 +173,7 @@ def cases() -> dict[str, Callable[[], Case]]:
         "CelebA VAE": faces,
         "digit VAE": digits,
         "MNIST DDPM": noise,
+        "MNIST DDPM, last fifth": partial(noise, (0.0, 0.2)),
     }
 
 
@@ -243,12 +256,13 @@ def _agreement(
 def _units(name: str, case: Case, folder: Path, quick: bool) -> dict[str, Any]:
     many, some = (12, 8) if quick else case.n_codes[1:]
     dissection = UnitDissection(
-        case.model, case.concepts, n_codes=many, n_effect=4 if quick else case.n_effect
-    ).explain(None)
+        case.model, case.concepts, n_codes=many, n_effect=4 if quick else case.n_effect,
+        when=case.when,
+    ).explain(None)  # fmt: skip
     _save(plot_units(dissection, case.concept), folder / f"{_stem(name)}_units.png")
     effects = UnitEffects(
         case.model, {case.concept: case.concepts[case.concept]}, n_units=case.n_units, n_codes=some,
-        n_random=2 if quick else case.n_random,
+        n_random=2 if quick else case.n_random, when=case.when,
     ).explain(None)  # fmt: skip
     _save(plot_units(effects), folder / f"{_stem(name)}_set.png")
     column = list(case.concepts).index(case.concept)
@@ -303,7 +317,7 @@ def group(quick: bool) -> dict[str, Any]:
 
 
 def _stem(name: str) -> str:
-    return name.lower().replace(" ", "_")
+    return name.lower().replace(",", "").replace(" ", "_")
 
 
 def _save(axes: Any, path: Path) -> None:

@@ -14,7 +14,14 @@ from pxgen_plugins.adapters._hooks import watch
 from pxgen_plugins.utils.errors import ModelError, ParameterError, short_repr
 from pxgen_plugins.utils.validation import nearest
 
-__all__ = ["ActiveLayer", "active_layers", "choose_layer", "choose_layers", "record"]
+__all__ = [
+    "MIXING",
+    "ActiveLayer",
+    "active_layers",
+    "choose_layer",
+    "choose_layers",
+    "record",
+]
 
 _LAST_AXIS = (nn.Linear, nn.LayerNorm, nn.Embedding)
 _RULES = "parametrizations"  # what makes a layer's weights, as a spectral norm: no layers of a net
@@ -27,6 +34,7 @@ _CONVOLUTIONS = (
     nn.ConvTranspose2d,
     nn.ConvTranspose3d,
 )
+MIXING = (*_CONVOLUTIONS, nn.Linear)  # layers behind which units are others
 
 
 @contextmanager

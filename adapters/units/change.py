@@ -94,12 +94,15 @@ def changes(before: Tensor, after: Tensor, masks: Tensor) -> tuple[Floats, Float
         after: Likewise.
         masks: In [0, 1], (n, c, height, width).
     """
-    gap = (after - before).abs()  # what is no picture is a row of pixels
-    moved = gap[:, None, None] if gap.ndim == 2 else pictures(gap).mean(1)[:, None]
-    moved = moved.double()
+    gap, sides = (after - before).abs(), (int(masks.shape[-2]), int(masks.shape[-1]))
+    if gap.ndim in (3, 4):
+        moved = pictures(gap).mean(1)[:, None].double()
+    else:  # a row of numbers, or a volume with its channels first: in the order of the masks
+        row = gap if gap.ndim == 2 else gap.mean(1).flatten(1)
+        same = row.shape[1] == sides[0] * sides[1]
+        moved = row.reshape(len(row), 1, *(sides if same else (1, -1))).double()
     inside, others = masks.double(), 1.0 - masks.double()
     if moved.shape[-2:] != masks.shape[-2:]:
-        sides = tuple(masks.shape[-2:])
         moved = torch.nn.functional.interpolate(moved, sides, mode="area")
     pair = []
     for weight in (inside, others):

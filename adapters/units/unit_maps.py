@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from pxgen_plugins.adapters._activation_hooks import (
+    MIXING,
     ActiveLayer,
     active_layers,
     choose_layer,
@@ -185,7 +186,7 @@ def unit_layer(
         # behind the convolution come its norm and its activation, which have its channels; one that
         # several layers share is not this one's
         for after in names[names.index(name) + 1 :]:
-            if isinstance(active[after].module, (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)):
+            if isinstance(active[after].module, MIXING):
                 break
             if calls[after] == first:
                 name = after

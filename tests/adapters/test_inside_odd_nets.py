@@ -546,3 +546,40 @@ def test_figures_of_what_is_left_out():
     with pytest.raises(ParameterError, match="no usable anchor"):
         plot_directions(lost)
     plt.close("all")
+
+
+def test_sounds_and_volumes_have_units_of_the_layer_before_the_output():
+    """The oracle: the unit off in a copy of the net, whose next weights are 0 for it."""
+    cases = (
+        (nn.ConvTranspose1d(8, 6, 4, 2, 1), nn.Conv1d(6, 1, 3, padding=1), (8, 8), (1, 16)),
+        (nn.ConvTranspose3d(8, 6, 2, 2), nn.Conv3d(6, 1, 1), (8, 2, 2, 2), (1, 4, 4, 4)),
+    )
+    for up, out, grid, sample in cases:
+        net = nn.Sequential(
+            nn.Linear(6, int(np.prod(grid))), nn.Unflatten(1, grid), up, nn.ReLU(), out
+        )
+        generator = torch.Generator().manual_seed(0)
+        with torch.no_grad():
+            for weight in net.parameters():
+                weight.normal_(0, 0.5, generator=generator)
+
+        def concept(x):
+            return (x.reshape(len(x), -1, x.shape[-1]) > 0).float()
+
+        found = UnitDissection(
+            model_of(net, (6,), sample), concept, n_codes=20, n_effect=20, n_null=2
+        ).explain(None)
+        assert (found.layer, found.n_units) == ("3", 6)
+        codes = draw_codes(model_of(net, (6,), sample), 20, derive(0, "dissection"))
+        with torch.no_grad():
+            x = net(codes)
+            off = copy.deepcopy(net)
+            off[4].weight[:, 2] = 0.0
+            y = off(codes)
+        before, after = concept(x).double(), concept(y).double()
+        assert found.effect[2, 0] == pytest.approx(
+            float(1 - after.mean() / before.mean()), abs=1e-6
+        )
+        outside = ((y - x).abs().reshape(before.shape) * (1 - before)).sum((1, 2))
+        outside = outside / (1 - before).sum((1, 2)).clamp_min(1e-12)
+        assert found.outside[2, 0] == pytest.approx(float(outside.mean()), abs=1e-6)

@@ -14,9 +14,17 @@ from pxgen_plugins.adapters._hooks import watch
 from pxgen_plugins.utils.errors import ModelError, ParameterError, short_repr
 from pxgen_plugins.utils.validation import nearest
 
-__all__ = ["ActiveLayer", "active_layers", "choose_layer", "choose_layers", "record"]
+__all__ = [
+    "MIXING",
+    "ActiveLayer",
+    "active_layers",
+    "choose_layer",
+    "choose_layers",
+    "record",
+]
 
 _LAST_AXIS = (nn.Linear, nn.LayerNorm, nn.Embedding)
+_RULES = "parametrizations"  # what makes a layer's weights, as a spectral norm: no layers of a net
 _RESHAPING = (nn.Flatten, nn.Unflatten, nn.Dropout, nn.Identity)
 _CONVOLUTIONS = (
     nn.Conv1d,
@@ -26,6 +34,7 @@ _CONVOLUTIONS = (
     nn.ConvTranspose2d,
     nn.ConvTranspose3d,
 )
+MIXING = (*_CONVOLUTIONS, nn.Linear)  # layers behind which units are others
 
 
 @contextmanager
@@ -78,17 +87,21 @@ class ActiveLayer:
         return (output.movedim(-1, 1) if self.channels_last else output).flatten(2).mean(2)
 
 
-def active_layers(model: Any, run: Callable[[], Any]) -> dict[str, ActiveLayer]:
+def active_layers(
+    model: Any, run: Callable[[], Any], named: str | None = None
+) -> dict[str, ActiveLayer]:
     """Return the layers without sub-layers that ``run()`` calls, in the order of the calls.
 
-    Those that only reshape, or drop nothing in evaluation, are left out. Channels are the last axis
-    behind linear layers, layer norms of one axis and embeddings, else axis 1; what has no weights,
-    as an activation, has them where the layer called before it has, if the shapes agree.
+    Those that only reshape, or drop nothing in evaluation, are left out, unless ``named``, which
+    may be a block of several layers, too. Channels are the last axis behind linear layers, layer
+    norms of one axis and embeddings, else axis 1; a block and what has no weights, as an
+    activation, has them where the layer called before it has, if the shapes agree.
     """
     candidates = {
         name: layer
         for name, layer in model.layers.items()
-        if not list(layer.children()) and not isinstance(layer, _RESHAPING)
+        if name == named or not (_parts(layer) or isinstance(layer, _RESHAPING))
+        if f".{_RULES}." not in name
     }
     with torch.no_grad(), record(candidates) as outputs:
         run()
@@ -98,11 +111,16 @@ def active_layers(model: Any, run: Callable[[], Any]) -> dict[str, ActiveLayer]:
         layer = candidates[name]
         # a layer norm over channels and positions together says nothing of which axis is which
         whole = isinstance(layer, nn.LayerNorm) and len(layer.normalized_shape) > 1
-        inherits = whole or isinstance(layer, nn.PReLU) or not any(True for _ in layer.parameters())
-        if not (inherits and output.shape == shape):
+        inherits = whole or isinstance(layer, nn.PReLU) or bool(_parts(layer))
+        if not ((inherits or not list(layer.parameters())) and output.shape == shape):
             last = isinstance(layer, _LAST_AXIS) and not whole
         active[name], shape = ActiveLayer(layer, last), output.shape
     return active
+
+
+def _parts(layer: nn.Module) -> list[nn.Module]:
+    """Return the layers inside a layer."""
+    return [part for name, part in layer.named_children() if name != _RULES]
 
 
 def choose_layer(layer: str | None, active: Mapping[str, ActiveLayer], model: Any) -> str:
@@ -123,7 +141,8 @@ def choose_layer(layer: str | None, active: Mapping[str, ActiveLayer], model: An
         raise ModelError("decode", "made of named layers", "a model that calls none", hint)
     if layer is not None:
         if layer not in active:
-            known = "unused while decoding" if layer in model.layers else "unknown"
+            known = "unused while decoding, or it returns no tensor"
+            known = known if layer in model.layers else "unknown"
             allowed = "one of " + ", ".join(active)
             raise ParameterError(
                 "layer", allowed, f"{short_repr(layer)}, {known}", nearest(layer, active)

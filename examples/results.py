@@ -196,7 +196,7 @@ COMMANDS = (
     Command(
         "inside",
         "python examples/inside.py",
-        6,
+        8,
         files=_names("inside", "json", "md"),
         needs=tuple(
             f"models/{name}.safetensors"

@@ -52,11 +52,12 @@ class Axis:
 
     def __post_init__(self) -> None:
         with caller("Axis"):
-            vector = np.asarray(self.vector, dtype=np.float64)
+            given = np.asarray(self.vector)
+            vector = given.astype(np.float64) if given.dtype.kind in "biuf" else np.empty(0)
             norm = float(np.linalg.norm(vector))
             if not vector.size or not math.isfinite(norm) or norm == 0.0:
                 hint = "Give a vector of the shape of one latent code."
-                raise ParameterError("vector", "finite and not zero", short_repr(vector), hint)
+                raise ParameterError("vector", "finite and not zero", short_repr(self.vector), hint)
             validation.real(self.scale, "scale", above=0.0)
             validation.choice(self.keep, "keep", KEEPS)
         # a frozen class sets what it has checked and scaled in this way
@@ -73,6 +74,9 @@ class Axis:
         Returns:
             Codes of the shape, type and device of ``z``.
 
+        Raises:
+            ParameterError: When codes or amounts do not have such a shape.
+
         Example:
             >>> import torch
             >>> axis = Axis("x", np.array([0.0, 1.0]), scale=2.0, keep="shell")
@@ -82,6 +86,11 @@ class Axis:
         import torch
 
         step = torch.as_tensor(amounts, dtype=z.dtype, device=z.device).reshape(-1)
+        if tuple(z.shape[1:]) != self.vector.shape or len(step) not in (1, len(z)):
+            hint = "Give codes of the axis's shape, and one amount or one for each."
+            got = f"{tuple(z.shape)} and {len(step)} amounts"
+            allowed = f"of shape (n, {', '.join(map(str, self.vector.shape))})"
+            raise ParameterError("z", allowed, got, hint, where="Axis.move")
         step = step.reshape(-1, *[1] * (z.ndim - 1)) * self.scale
         moved = z + step * torch.as_tensor(self.vector, dtype=z.dtype, device=z.device)
         return on_shell(moved, z) if self.keep == "shell" else moved

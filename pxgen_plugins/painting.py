@@ -51,9 +51,11 @@ class Stroke:
             validation.real(self.strength, "strength", minimum=0.0, maximum=1.0)
             if isinstance(self.value, str):
                 validation.choice(self.value, "value", ("off", "typical"))
-            if not len(np.atleast_1d(np.asarray(self.units))):
+            given = np.atleast_1d(np.asarray(self.units))
+            if given.ndim != 1 or not len(given) or given.dtype.kind not in "iu":
                 hint = "Name some, as in Stroke(mask, units=[3, 7])."
-                raise ParameterError("units", "at least one", "none", hint)
+                raise ParameterError("units", "whole numbers, at least one",
+                                     short_repr(self.units), hint)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -123,14 +125,18 @@ def paint(
         [0.0]
     """
     require(model, ["decode", "layers"], "Painting needs a decoder of torch layers.")
-    several = [strokes] if isinstance(strokes, Stroke) else list(strokes)
+    several = [strokes] if isinstance(strokes, Stroke) else strokes
+    if not isinstance(several, (list, tuple)) or not all(isinstance(s, Stroke) for s in several):
+        hint = "Give some, as in Stroke(mask, units=[3, 7])."
+        raise ParameterError("strokes", "a Stroke or a list of them", short_repr(strokes), hint)
     validation.integer(batch_size, "batch_size", minimum=1)
-    codes = torch.as_tensor(np.asarray(z), dtype=torch.float32)
     shape = tuple(model.latent_shape)
-    if tuple(codes.shape[1:]) != shape or not len(codes):
+    codes = _numbers(z.detach().cpu() if isinstance(z, Tensor) else z)
+    if codes is None or tuple(codes.shape[1:]) != shape or not len(codes):
         hint = "Draw some, as in torch.randn(4, *model.latent_shape)."
-        allowed = f"codes (n, {', '.join(map(str, shape))})"
-        raise ParameterError("z", allowed, str(tuple(codes.shape)), hint)
+        allowed = f"finite codes (n, {', '.join(map(str, shape))})"
+        got = short_repr(z) if codes is None else str(tuple(codes.shape))
+        raise ParameterError("z", allowed, got, hint)
     with traceless(model):
         units = unit_layer(model, layer, codes[:1], noise_range(when))
         parts = [units.decode(part) for part in torch.split(codes, batch_size)]
@@ -176,11 +182,13 @@ def _composite(
 def _mask(stroke: Stroke, size: tuple[int, ...]) -> Tensor:
     if stroke.mask is None:
         return torch.ones(size)
-    mask = torch.as_tensor(np.asarray(stroke.mask), dtype=torch.float32)
-    inside = bool(((mask >= 0) & (mask <= 1)).all())
-    if tuple(mask.shape) != size or not inside:
+    mask = _numbers(stroke.mask)
+    inside = mask is not None and bool(((mask >= 0) & (mask <= 1)).all())
+    if mask is None or tuple(mask.shape) != size or not inside:
         hint = "Give a mask of the picture's height and width with values between 0 and 1."
-        got = f"of shape {tuple(mask.shape)}" if inside else short_repr(stroke.mask)
+        got = short_repr(stroke.mask)
+        if mask is not None and inside:
+            got = f"of shape {tuple(mask.shape)}"
         raise ParameterError("mask", f"values in [0, 1] of shape {size}", got, hint)
     return mask
 
@@ -195,8 +203,9 @@ def _value(stroke: Stroke, units: UnitLayer, maps: Tensor) -> Tensor:
         value = torch.from_numpy(np.quantile(flat, _TYPICAL, axis=1)).float()
         return value.reshape(1, -1, 1, 1)
     chosen = np.atleast_1d(np.asarray(stroke.units, dtype=np.int64))
-    given = np.asarray(stroke.value, dtype=np.float64)
-    if given.shape not in ((), chosen.shape) or not np.isfinite(given).all():
+    numbers = _numbers(stroke.value)
+    given = np.empty(0) if numbers is None else numbers.double().numpy()
+    if numbers is None or given.shape not in ((), chosen.shape):
         hint = "Give a number, one per unit, 'off' or 'typical'."
         allowed = f"a finite number or {len(chosen)} of them"
         raise ParameterError("value", allowed, short_repr(stroke.value), hint)
@@ -204,3 +213,14 @@ def _value(stroke: Stroke, units: UnitLayer, maps: Tensor) -> Tensor:
         np.broadcast_to(given, chosen.shape).copy()
     ).float()
     return value.reshape(1, -1, 1, 1)
+
+
+def _numbers(value: Any) -> Tensor | None:
+    """Return what stands for finite numbers as float32; None for anything else."""
+    try:
+        given = np.asarray(value)
+    except ValueError:  # a ragged list
+        return None
+    if given.dtype.kind not in "biuf" or not np.isfinite(given).all():
+        return None
+    return torch.as_tensor(given, dtype=torch.float32)

@@ -12,6 +12,7 @@ from torch import Tensor
 from pxgen_plugins.adapters.targets import Latent, Pixel, Target, resolve
 from pxgen_plugins.criteria import Criterion
 from pxgen_plugins.models.callables import as_tensor
+from pxgen_plugins.models.runtime import EvaluationMode, modules_of
 from pxgen_plugins.utils.errors import ModelError, ParameterError, caller, short_repr
 
 __all__ = ["Assessor", "assessors_of", "gradient_of", "standardise"]
@@ -42,10 +43,12 @@ class Assessor:
             ModelError: When the assessor does not return one number per instance.
         """
         with caller(f"assessor {self.label!r}"):
-            values = as_tensor(self.of(x))
-            if values.ndim == 2 and values.shape[1] == 1:
+            with EvaluationMode(modules_of(self.of))():
+                values = as_tensor(self.of(x))
+            known = isinstance(values, Tensor)
+            if known and values.ndim == 2 and values.shape[1] == 1:
                 values = values[:, 0]
-            if tuple(values.shape) != (len(x),):
+            if not known or tuple(values.shape) != (len(x),):
                 hint = "Return one number per instance, as in logits[:, 8]."
                 got = short_repr(values)
                 raise ModelError("result", f"of shape ({len(x)},)", got, hint)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pxgen_plugins.models.callables import as_tensor
+from pxgen_plugins.models.runtime import EvaluationMode, modules_of
 from pxgen_plugins.utils.errors import ModelError, short_repr
 
 __all__ = ["classes_of"]
@@ -32,12 +33,17 @@ def classes_of(
     """
     parts = []
     for part in torch.split(z, batch_size):
-        with torch.no_grad():
+        with torch.no_grad(), EvaluationMode(modules_of(classify))():
             classes = as_tensor(classify(model.decode(part.to(model.device, model.dtype))))
+        if not isinstance(classes, Tensor) or len(classes.shape) not in (1, 2):
+            raise _unusable(parameter, len(part), classes)
         parts.append(classes.argmax(1).cpu() if classes.ndim == 2 else classes.cpu())
-    found = torch.cat(parts)
-    if tuple(found.shape) != (len(z),):
-        hint = "Return one class per instance, or logits (b, c)."
-        raise ModelError(parameter, f"of shape ({len(z)},)", short_repr(found), hint)
-    names: NDArray[Any] = found.numpy()
+        if len(parts[-1]) != len(part):
+            raise _unusable(parameter, len(part), classes)
+    names: NDArray[Any] = torch.cat(parts).numpy()
     return names
+
+
+def _unusable(parameter: str, n: int, got: Any) -> ModelError:
+    hint = "Return one class per instance, or logits (b, c)."
+    return ModelError(f"{parameter}'s result", f"of shape ({n},)", short_repr(got), hint)

@@ -145,9 +145,9 @@ def frames(
 
 def means(responses: Sequence[Response]) -> Floats:
     """Return the mean response over codes, (k, m, s)."""
-    values = np.stack([response.values for response in responses])
-    middle = values.shape[-1] // 2
-    means: Floats = (values - values[..., middle : middle + 1]).mean(axis=2)
+    middle = responses[0].values.shape[-1] // 2
+    curves = [r.values - r.values[..., middle : middle + 1] for r in responses]
+    means: Floats = np.stack([curve.mean(axis=1) for curve in curves])
     return means
 
 

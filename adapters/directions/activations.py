@@ -105,8 +105,11 @@ class ActivationDirections(DirectionAdapter):
             hint = "Take fewer components, or another layer."
             allowed = f"at most {min(rows.shape)} for {len(rows)} codes and this layer"
             raise ParameterError("n_components", allowed, str(self.n_components), hint)
+        hint = "Name another layer."
+        if not np.isfinite(rows).all():
+            got = "NaN or infinity for some codes"
+            raise ModelError("layer", "one of finite activations", got, hint)
         if not float(rows.std(axis=0).max()) > 0.0:
-            hint = "Name another layer."
             raise ModelError("layer", "one whose activations vary", "the same for all codes", hint)
         seed = derive(self.seed, "components") % _LARGEST_SEED
         analysis = PCA(wanted, random_state=seed).fit(rows)
@@ -134,7 +137,7 @@ class ActivationDirections(DirectionAdapter):
         """Return the layer's activations for codes ``z``, float32 (n, a)."""
         model = self.predictor
         probe = z[:1].to(model.device, model.dtype)
-        active = active_layers(model, lambda: model.decode(probe))
+        active = active_layers(model, lambda: model.decode(probe), self.layer)
         name = self.layer
         if name is None:
             with_weights = (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from typing import Any, ClassVar
 
@@ -22,7 +22,7 @@ from pxgen_plugins.adapters.directions._response import Floats
 from pxgen_plugins.adapters.directions.base import DirectionAdapter
 from pxgen_plugins.axes import Axis, on_shell
 from pxgen_plugins.utils import validation
-from pxgen_plugins.utils.errors import ModelError, ParameterError, short_repr
+from pxgen_plugins.utils.errors import ModelError, ParameterError, short_repr, warn
 from pxgen_plugins.utils.progress import bar
 from pxgen_plugins.utils.seeds import derive
 
@@ -52,7 +52,8 @@ class AssessorDirection(DirectionAdapter):
             label, as in ``{"ink": f}``. Take a classifier's logits, not its probabilities: where
             these are saturated there is no gradient.
         per_class: A callable from instances to classes, (b,), or to logits, (b, c): one direction
-            for each class of which there are 20 codes. None makes one for all.
+            for each class of which there are 20 codes, measured on codes of that class (its strips
+            start from the same codes as the others'). None makes one for all.
         n_steps: Steps of the descent, >= 0; 0 leaves the linearised solution.
         lr: Length of the first step relative to that solution, > 0.
         penalty: Weight of the squared length relative to that solution, >= 0.
@@ -99,6 +100,7 @@ class AssessorDirection(DirectionAdapter):
         self.penalty = validation.real(self.penalty, "penalty", minimum=0.0)
         if self.per_class is not None:
             validation.function(self.per_class, "per_class", "instances -> classes")
+        self.classes: list[Any] | None = None
         if self.assessor is None:
             hint = "Name a criterion or give a function, as in AssessorDirection(model, ink)."
             raise ParameterError("assessor", "given", "None", hint)
@@ -147,15 +149,12 @@ class AssessorDirection(DirectionAdapter):
     def _find(self, z: Tensor) -> tuple[list[Axis], Floats | None]:
         own = self._assessor(self.predictor)
         classes = self._classes(z)
-        groups = (
-            [(own.label, z)]
-            if classes is None
-            else [
-                (f"{own.label} of {name}", z[classes == name])
-                for name in np.unique(classes).tolist()
-                if (classes == name).sum() >= _FEWEST
-            ]
-        )
+        self.classes = None
+        groups = [(own.label, z)]
+        if classes is not None:
+            names, counts = np.unique(classes, return_counts=True)
+            self.classes = names[counts >= _FEWEST].tolist()
+            groups = [(f"{own.label} of {name}", z[classes == name]) for name in self.classes]
         if not groups:
             hint = "Raise n_codes, or leave per_class out."
             got = f"at most {int(np.unique(classes, return_counts=True)[1].max())}"
@@ -164,6 +163,16 @@ class AssessorDirection(DirectionAdapter):
         with bar(steps, type(self).__name__, "step", self.verbose) as progress:
             axes = [self._axis(label, own, codes, progress) for label, codes in groups]
         return axes, None
+
+    def _starts(self, axes: Sequence[Axis], z: Tensor) -> list[Tensor]:
+        if self.classes is None:
+            return super()._starts(axes, z)
+        found = self._classes(z)
+        starts = [z[found == name] for name in self.classes]
+        for name, start in zip(self.classes, starts, strict=True):
+            if not len(start):
+                warn(f"none of {len(z)} codes is of class {name}: its direction is measured on all")
+        return [start if len(start) else z for start in starts]
 
     def _axis(self, label: str, own: Assessor, z: Tensor, progress: Any) -> Axis:
         model = self.predictor

@@ -247,6 +247,10 @@ class DirectionAdapter(Adapter):
         """Return the position of the assessor that each axis was made for, -1 for none."""
         return [-1] * k
 
+    def _starts(self, axes: Sequence[Axis], z: Tensor) -> list[Tensor]:
+        """Return the codes that each axis is measured on: all, unless it was made for some."""
+        return [z] * len(axes)
+
     def _assessors(self) -> list[Assessor]:
         """Return the assessors whose response is measured."""
         return assessors_of(self.assessors, self.predictor, self.seed)
@@ -294,29 +298,32 @@ class DirectionAdapter(Adapter):
         realism = self._realism()
         readers = self._scaled([*self._assessors(), *([] if realism is None else [realism])], z)
         m = len(readers) - (realism is not None)
-        lengths = sorted({axis.scale for axis in axes})
-        walks = (len(axes) + self.n_random * len(lengths)) * len(z) * len(amounts)
-        with bar(walks, type(self).__name__, "code", self.verbose) as progress:
+        starts = self._starts(axes, z)
+        # axes of one length that start from the same codes share their control
+        alike = {(axis.scale, id(start)): (axis, start)
+                 for axis, start in zip(axes, starts, strict=True)}  # fmt: skip
+        walked = sum(map(len, starts)) + self.n_random * sum(len(one) for _, one in alike.values())
+        with bar(walked * len(amounts), type(self).__name__, "code", self.verbose) as progress:
 
-            def along(axis: Axis) -> Response:
-                return walk(model, axis, readers, z, amounts, self.batch_size, progress.update)
+            def along(axis: Axis, start: Tensor) -> Response:
+                return walk(model, axis, readers, start, amounts, self.batch_size, progress.update)
 
-            own = [along(axis) for axis in axes]
-            random = {}
-            for length in lengths:
-                like = next(axis for axis in axes if axis.scale == length)
-                random[length] = [
-                    along(axis) for axis in random_axes(like, self.n_random, self.seed)
-                ]
-        controls = [random[axis.scale] for axis in axes]
+            own = [along(axis, start) for axis, start in zip(axes, starts, strict=True)]
+            random = {
+                key: [along(one, start) for one in random_axes(axis, self.n_random, self.seed)]
+                for key, (axis, start) in alike.items()
+            }
+        controls = [random[axis.scale, id(start)] for axis, start in zip(axes, starts, strict=True)]
         table = tables(own, m, amounts)
         control = [tables(one, m, amounts) for one in controls]
         steep = np.stack([one["slope"] for one in control])  # (k, r, m)
-        at_least = (np.abs(steep) >= np.abs(table["slope"])[:, None]).sum(axis=1)
+        # a control without a number counts as steeper, and what has none itself has no p-value
+        at_least = (~(np.abs(steep) < np.abs(table["slope"])[:, None])).sum(axis=1)
+        p_value = np.where(np.isnan(table["slope"]), np.nan, (1 + at_least) / (1 + self.n_random))
         return {
             "assessors": [reader.label for reader in readers[:m]],
             **table,
-            "p_value": (1 + at_least) / (1 + self.n_random),
+            "p_value": p_value,
             "leakage": _leakage(table["slope"], self._own(len(axes))),
             "realism": None if realism is None else means(own)[:, m],
             "realism_name": None if realism is None else realism.label,

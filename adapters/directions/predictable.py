@@ -37,13 +37,17 @@ class PredictableDirections(DirectionAdapter):
     """Directions that are easy to tell apart by what they change (Voynov and Babenko 2020).
 
     A matrix of directions and a small network are trained together: the network sees an instance
-    and the same one moved by an amount e along direction k, and names k (cross-entropy) and e
-    (0.25 times the absolute error). Directions that change different things, each in the same way
-    everywhere, are the easiest to name. Needs no scores, labels, or layers.
+    and the same one moved by an amount e along direction k, and names k (cross-entropy) and e as a
+    share of ``reach`` (0.25 times the absolute error; the paper's is of e itself). Directions that
+    change different things, each in the same way everywhere, are the easiest to name. Needs no
+    scores, labels, or layers.
 
     That the network tells directions apart does not make each of them a factor: under a prior that
     looks the same from all sides, mixtures of factors can be named as surely, and a direction may
-    lean into dimensions that do nothing at no cost. Look at the strips.
+    lean into dimensions that do nothing at no cost. On a renderer of five known factors all
+    directions were named with an accuracy of at least 0.98, and their cosines with a factor were
+    0.3 to 0.8, whatever the weight of the amount (the paper's, and 16 times ours), the reach (2, 6)
+    and the steps (2,000, 8,000). Look at the strips.
 
     ``importance`` is the accuracy on new pairs of each direction; chance is 1 / n_directions.
 
@@ -174,7 +178,6 @@ class PredictableDirections(DirectionAdapter):
         which: Tensor | None = None,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return what the network says of new pairs, and what is true: direction and amount."""
-        model = self.predictor
         n = self.batch if which is None else len(which)
         rows = torch.randint(len(z), (n,), generator=generator)
         if which is None:
@@ -184,12 +187,17 @@ class PredictableDirections(DirectionAdapter):
         amounts = size * (2.0 * torch.randint(2, (n,), generator=generator) - 1.0)
         code = z[rows]
         moved = code + (amounts[:, None] * self._matrix(free).T[which]).reshape(code.shape)
-        put = (model.device, model.dtype)
         with torch.no_grad():
-            first = model.decode(code.to(*put)).float().cpu()
-        second = model.decode(moved.to(*put)).float().cpu()
+            first = self._decoded(code)
+        second = self._decoded(moved)
         named, shift = reader(first, second)
         return named, shift, which, amounts
+
+    def _decoded(self, z: Tensor) -> Tensor:
+        """Return the instances of codes, with gradient, on the CPU."""
+        model = self.predictor
+        parts = torch.split(z.to(model.device, model.dtype), self.batch_size)
+        return torch.cat([model.decode(part).float().cpu() for part in parts])
 
     def _accuracy(
         self, z: Tensor, free: Tensor, reader: _Reader, generator: torch.Generator

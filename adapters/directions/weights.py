@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from pxgen_plugins.adapters.base import register
-from pxgen_plugins.adapters.directions._first_layer import FirstLayer, first_layer
+from pxgen_plugins.adapters.directions._first_layer import affine_matrix, first_layer
 from pxgen_plugins.adapters.directions._response import Floats
 from pxgen_plugins.adapters.directions._signs import leading
 from pxgen_plugins.adapters.directions.base import DirectionAdapter
 from pxgen_plugins.axes import Axis
 from pxgen_plugins.utils import validation
-from pxgen_plugins.utils.errors import ModelError
 
-__all__ = ["WeightDirections", "affine_matrix"]
-
-_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+__all__ = ["WeightDirections"]
 
 
 @register("weight_directions")
@@ -30,7 +28,7 @@ class WeightDirections(DirectionAdapter):
     """Eigenvectors of A^T A for the first affine map A of the generator (SeFa).
 
     Shen and Zhou (2021): a step along the first of them moves the output of the map most, whatever
-    the code. No samples are needed. Convolutions count with all their outputs and kernel positions.
+    the code. No samples are needed. A convolution counts with all outputs that it makes of a code.
 
     Args:
         predictor: A torch model with ``decode`` and ``layers``.
@@ -38,15 +36,18 @@ class WeightDirections(DirectionAdapter):
         n_components: Directions, >= 1.
         normalise: Scale every output's weights to norm 1 first, as the authors' code does. It
             changes the answer: outputs that hardly count, count as much as the others.
-        fold: Count a batch norm behind the layer as part of it, which rescales its outputs.
+        fold: Count a batch norm that takes the layer's outputs as part of it: it rescales them. One
+            behind an activation is no part of an affine map.
         step: Length of one step in latent space, > 0; 1 is a standard deviation of N(0, I).
         assessors, span, n_frames, n_codes, n_shown, n_random, keep, realism, seed, batch_size,
             verbose: See :class:`~pxgen_plugins.adapters.directions.base.DirectionAdapter`.
 
     Raises:
-        ModelError: When no layer takes the code itself, or what takes it is no affine map.
+        ModelError: When no layer takes the code itself, or what takes it is no affine map, or one
+            of more than 2^27 numbers.
 
-    Cost: O(out d^2 + d^3) for ``out`` outputs and d latent dimensions; ``explain`` as the others.
+    Cost: d calls of the layer and O(out d^2 + d^3), for ``out`` outputs and d latent dimensions;
+    ``explain`` as the others.
 
     Example:
         >>> from pxgen_plugins.models import VAE
@@ -88,7 +89,7 @@ class WeightDirections(DirectionAdapter):
 
     def _find(self, z: Tensor) -> tuple[list[Axis], Floats | None]:
         first = first_layer(self.predictor, self.layer)
-        matrix = affine_matrix(first, self.fold)
+        matrix = affine_matrix(first, math.prod(self.predictor.latent_shape), self.fold)
         if self.normalise:
             norms = np.linalg.norm(matrix, axis=1, keepdims=True)
             matrix = np.divide(matrix, norms, out=np.zeros_like(matrix), where=norms > 0)
@@ -103,44 +104,3 @@ class WeightDirections(DirectionAdapter):
             for i, row in enumerate(rows)
         ]
         return axes, singular
-
-
-def affine_matrix(first: FirstLayer, fold: bool) -> Floats:
-    """Return the layer as a matrix from codes (d,) to outputs, (out, d), float64.
-
-    Rows of a convolution are its outputs at every kernel position. A batch norm behind the layer
-    multiplies its channels by weight / sqrt(variance + eps), as it does in evaluation.
-
-    Raises:
-        ModelError: When the layer is no affine map with weights of its own.
-    """
-    layer = first.module
-    if isinstance(layer, nn.Linear):
-        weight = layer.weight  # (out, d)
-        per_channel = weight.unsqueeze(1)
-    elif isinstance(layer, (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)):
-        if layer.groups != 1:
-            raise _unusable(f"{type(layer).__name__} of {layer.groups} groups")
-        per_channel = layer.weight.flatten(2).permute(1, 2, 0)  # (channels, positions, d)
-    elif isinstance(layer, (nn.Conv1d, nn.Conv2d, nn.Conv3d)):
-        if layer.groups != 1:
-            raise _unusable(f"{type(layer).__name__} of {layer.groups} groups")
-        per_channel = layer.weight.flatten(2).permute(0, 2, 1)
-    else:
-        raise _unusable(type(layer).__name__)
-    matrix: Floats = per_channel.detach().double().cpu().numpy()
-    norm = first.follower
-    if fold and isinstance(norm, _NORMS) and norm.running_var is not None:
-        scale = (norm.running_var.detach().double() + norm.eps).rsqrt()
-        if norm.weight is not None:
-            scale = scale * norm.weight.detach().double()
-        # a linear layer before it holds the positions of a channel one after the other
-        channels = matrix.reshape(len(scale), -1, matrix.shape[-1])
-        matrix = channels * scale.cpu().numpy()[:, None, None]
-    flat: Floats = matrix.reshape(-1, matrix.shape[-1])
-    return flat
-
-
-def _unusable(what: str) -> ModelError:
-    hint = "Use ActivationDirections, which asks for no weights."
-    return ModelError("layer", "a linear layer or a convolution of one group", what, hint)

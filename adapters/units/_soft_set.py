@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -12,8 +9,7 @@ from torch import Tensor
 
 from pxgen_plugins.adapters.units.change import Shares
 from pxgen_plugins.adapters.units.insertion import Insertion, inside
-from pxgen_plugins.adapters.units.unit_maps import UnitLayer
-from pxgen_plugins.concepts.base import masks_of
+from pxgen_plugins.adapters.units.unit_maps import Concepts, UnitLayer, concept_masks
 from pxgen_plugins.utils.errors import ModelError
 from pxgen_plugins.utils.progress import bar
 
@@ -26,7 +22,7 @@ _START = 0.5
 def soft_set(
     units: UnitLayer,
     z: Tensor,
-    concept: Callable[[Tensor], Any],
+    concepts: Concepts,
     before: Shares,
     inserted: Insertion,
     values: Tensor,
@@ -34,6 +30,7 @@ def soft_set(
     penalty: float,
     steps: int,
     lr: float,
+    batch_size: int,
     verbose: bool,
 ) -> NDArray[np.float64]:
     """Return strengths in [0, 1], (u,).
@@ -48,13 +45,14 @@ def soft_set(
     Args:
         units: The layer.
         z: Codes, (n, *latent_shape).
-        concept: The concept, differentiable.
+        concepts: The concept, differentiable, by its name.
         before: Instances and masks of these codes.
         inserted: Where and with which values it can be inserted.
         values: What units that are off return, (1, u, 1, 1).
         penalty: Weight of the squared strengths.
         steps: Steps, of 16 codes each.
         lr: Learning rate.
+        batch_size: Codes per model call.
         verbose: Show a progress bar.
 
     Raises:
@@ -68,23 +66,33 @@ def soft_set(
     holders = torch.nonzero(total > 0)[:, 0]
     with torch.enable_grad(), bar(steps, "soft set", "step", verbose) as progress:
         for step in range(steps):
-            rows = holders[(torch.arange(_BATCH) + step * _BATCH) % len(holders)]
-            x = units.decode_with(z[rows], alpha, values)
-            left = masks_of(concept(x), len(x), "concept").cpu().mean(dim=(1, 2))
-            loss = left.sum() / total[rows].sum() + penalty * alpha.square().sum()
-            if inserted.cells is not None:
-                places = (torch.arange(_BATCH) + step * _BATCH) % len(inserted.rows)
-                cell = inserted.cells[places]
-                y = units.decode_with(z[inserted.rows[places]], alpha * cell, inserted.typical)
-                loss = loss - inside(masks_of(concept(y), len(y), "concept").cpu(), cell).mean()
+            place = torch.arange(_BATCH) + step * _BATCH
+            rows = holders[place % len(holders)]
             optimiser.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]  # torch's
+            (penalty * alpha.square().sum()).backward()  # type: ignore[no-untyped-call]  # torch's
+            # the gradient is added up part by part: no more instances at once than are allowed
+            for part in torch.split(torch.arange(_BATCH), batch_size):
+                x = units.decode_with(z[rows[part]], alpha, values)
+                left = concept_masks(concepts, x)[:, 0].mean(dim=(1, 2))
+                loss = left.sum() / total[rows].sum()
+                if inserted.cells is not None:
+                    places = place[part] % len(inserted.rows)
+                    cell = inserted.cells[places]
+                    y = units.decode_with(z[inserted.rows[places]], alpha * cell, inserted.typical)
+                    loss = loss - inside(concept_masks(concepts, y)[:, 0], cell).sum() / _BATCH
+                if not loss.requires_grad:
+                    raise _without_gradient()
+                loss.backward()  # type: ignore[no-untyped-call]  # torch's
             if alpha.grad is None or not bool(alpha.grad.isfinite().all()):
-                hint = "Use soft borders, as in Threshold(0.5, width=0.05), or method='greedy'."
-                raise ModelError("concept", "differentiable", "no finite gradient", hint)
+                raise _without_gradient()
             optimiser.step()
             with torch.no_grad():
                 alpha.clamp_(0.0, 1.0)
             progress.update(1)
     strengths: NDArray[np.float64] = alpha.detach().flatten().double().numpy()
     return strengths
+
+
+def _without_gradient() -> ModelError:
+    hint = "Use soft borders, as in Threshold(0.5, width=0.05), or method='greedy'."
+    return ModelError("concept", "differentiable", "no finite gradient", hint)

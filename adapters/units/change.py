@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +14,16 @@ from pxgen_plugins.adapters.units.unit_maps import Concepts, UnitLayer, concept_
 from pxgen_plugins.concepts.base import pictures
 from pxgen_plugins.utils.errors import ParameterError
 
-__all__ = ["OFF", "Shares", "changes", "concept_shares", "off_values", "removed", "unit_strength"]
+__all__ = [
+    "OFF",
+    "Shares",
+    "changes",
+    "concept_shares",
+    "half_width",
+    "off_values",
+    "removed",
+    "unit_strength",
+]
 
 Floats = NDArray[np.float64]
 OFF = ("zero", "mean", "low")
@@ -84,10 +94,15 @@ def changes(before: Tensor, after: Tensor, masks: Tensor) -> tuple[Floats, Float
         after: Likewise.
         masks: In [0, 1], (n, c, height, width).
     """
-    moved = pictures((after - before).abs()).mean(1)[:, None].double()
+    gap, sides = (after - before).abs(), (int(masks.shape[-2]), int(masks.shape[-1]))
+    if gap.ndim in (3, 4):
+        moved = pictures(gap).mean(1)[:, None].double()
+    else:  # a row of numbers, or a volume with its channels first: in the order of the masks
+        row = gap if gap.ndim == 2 else gap.mean(1).flatten(1)
+        same = row.shape[1] == sides[0] * sides[1]
+        moved = row.reshape(len(row), 1, *(sides if same else (1, -1))).double()
     inside, others = masks.double(), 1.0 - masks.double()
     if moved.shape[-2:] != masks.shape[-2:]:
-        sides = tuple(masks.shape[-2:])
         moved = torch.nn.functional.interpolate(moved, sides, mode="area")
     pair = []
     for weight in (inside, others):
@@ -108,22 +123,35 @@ def removed(before: Floats, after: Floats) -> tuple[float, tuple[float, float]]:
         after: The same after the change.
 
     Returns:
-        NaN where the concept did not occur.
+        NaN where the concept did not occur; of one instance there is no interval.
 
     Example:
         >>> removed(np.array([0.2, 0.4]), np.array([0.1, 0.2]))
         (0.5, (0.5, 0.5))
     """
-    from scipy.stats import t as student
-
-    n, mean = len(before), float(before.mean())
+    mean = float(before.mean())
     if mean <= 0:
         return float("nan"), (float("nan"), float("nan"))
     left = float(after.mean()) / mean
-    spread = float((after - left * before).std(ddof=1)) / (mean * n**0.5)
-    reach = float(student.ppf(0.5 + _LEVEL / 2, n - 1)) * spread
+    reach = half_width(after - left * before) / mean
     gone = 1.0 - left
     return gone, (gone - reach, gone + reach)
+
+
+def half_width(values: Floats) -> float:
+    """Return half the width of the 95% interval of a mean, by Student's t; NaN for one value.
+
+    Example:
+        >>> round(half_width(np.array([1.0, 2.0, 3.0])), 3)
+        2.484
+    """
+    from scipy.stats import t as student
+
+    n = len(values)
+    if n < 2:
+        return float("nan")
+    times = float(student.ppf(0.5 + _LEVEL / 2, n - 1))
+    return times * float(values.std(ddof=1)) / math.sqrt(n)
 
 
 def unit_strength(n_units: int, chosen: object) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import KW_ONLY, dataclass
 from typing import Any, ClassVar
 
@@ -19,6 +19,7 @@ from pxgen_plugins.adapters.units.match import (
     Match,
     best_match,
     binned,
+    chance_of_meeting,
     counts_of,
     levels_of,
     q_values,
@@ -34,13 +35,14 @@ from pxgen_plugins.adapters.units.unit_maps import (
     unit_layer,
 )
 from pxgen_plugins.utils import validation
-from pxgen_plugins.utils.errors import AnchorError
+from pxgen_plugins.utils.errors import AnchorError, ParameterError
 from pxgen_plugins.utils.progress import bar
 from pxgen_plugins.utils.seeds import derive
 
 __all__ = ["DEFAULT_DATA_UNIT_DISSECTION", "UnitDissection"]
 
 _MOST_VALUES = 2**26  # of all units together, that levels come from
+_AT_ONCE = 2**24  # values of all units together, at the size of the masks
 _SMALLEST_IOU, _SMALLEST_IQR = 0.05, 0.01  # of a unit that is called by a concept
 _TOP = 5  # instances that a unit is shown on
 _RATE = 0.05  # false discovery rate of such calls
@@ -111,7 +113,8 @@ class UnitDissection(Adapter):
         n_codes: Instances looked at, drawn by the model, or the first of the anchors.
         n_levels: Levels tried for every unit, >= 2.
         n_null: Shuffles of the masks, >= 2.
-        n_effect: Instances on which effects are measured; 0 measures none.
+        min_share: Share of all pixels below which no unit is called by a concept, in [0, 1].
+        n_effect: Instances on which effects are measured, >= 2; 0 measures none.
         off: What a unit that is off returns: ``"zero"``, ``"mean"`` (its mean over positions and
             instances), or ``"low"`` (its 1% quantile). Zero is not "off" behind an activation that
             goes below 0.
@@ -129,7 +132,8 @@ class UnitDissection(Adapter):
         ModelError: When a concept returns no masks, or the model calls no layer.
 
     Cost: (2 n_codes + u n_effect) decoder passes, and n_null + 1 histograms of u n_codes pixels for
-    every concept; memory 32 bytes per unit and pixel of a batch.
+    every concept; memory what the model needs for a batch, 1 GB at most for maps at the size of the
+    picture (one instance counts whole), and one byte per instance, concept and pixel.
 
     Example:
         >>> from torch import nn
@@ -156,6 +160,7 @@ class UnitDissection(Adapter):
     n_codes: int = 1000
     n_levels: int = 64
     n_null: int = 10
+    min_share: float = 1e-3
     n_effect: int = 100
     off: str = "zero"
     when: Any = None
@@ -168,7 +173,11 @@ class UnitDissection(Adapter):
         self.n_codes = validation.integer(self.n_codes, "n_codes", minimum=2)
         self.n_levels = validation.integer(self.n_levels, "n_levels", minimum=2)
         self.n_null = validation.integer(self.n_null, "n_null", minimum=2)
+        self.min_share = validation.real(self.min_share, "min_share", minimum=0.0, maximum=1.0)
         self.n_effect = validation.integer(self.n_effect, "n_effect", minimum=0)
+        if self.n_effect == 1:
+            hint = "Take 2 or more: of one instance there is no interval."
+            raise ParameterError("n_effect", "0, or at least 2", "1", hint)
         self.off = validation.choice(self.off, "off", OFF)
         self.n_shown = validation.integer(self.n_shown, "n_shown", minimum=0)
 
@@ -199,7 +208,10 @@ class UnitDissection(Adapter):
         masks, levels, means, lows = self._survey(units, z)
         match, null, strongest = self._match(units, z, masks, levels)
         share = masks.double().mean(dim=(0, 2, 3)).numpy()
-        rates = q_values(match.iqr, np.stack([one.iqr for one in null]))
+        threshold = np.take_along_axis(levels.double().numpy(), match.level, axis=1)
+        least = _least(masks, strongest, threshold)
+        least[:, share < self.min_share] = 1.0
+        rates = q_values(match.iqr, np.stack([one.iqr for one in null]), least)
         shares = np.geomspace(1.0, 1e-3, self.n_levels)
         labels = self._labels(match.iou, match.iqr, rates)
         # units with a concept first, each by how far its match is above that of other masks
@@ -213,7 +225,7 @@ class UnitDissection(Adapter):
             "concepts": list(self._concepts),
             "iou": match.iou,
             "iqr": match.iqr,
-            "threshold": np.take_along_axis(levels.double().numpy(), match.level, axis=1),
+            "threshold": threshold,
             "level_share": shares[match.level],
             "null_iou": np.mean([one.iou for one in null], axis=0),
             "q_value": rates,
@@ -230,17 +242,21 @@ class UnitDissection(Adapter):
         """Return masks (n, c, h, w), and of the units levels (u, l), means (u,) and lows (u,)."""
         masks: list[Tensor] = []
         values: list[Tensor] = []
-        room = _MOST_VALUES
+        generator = torch.Generator().manual_seed(derive(self.seed, "pixels"))
+        few = max(1, _MOST_VALUES // (units.n_units * len(z)))  # pixels of an instance that fit
         with bar(len(z), "concepts", "instance", self.verbose) as progress:
             for part in torch.split(z, self.batch_size):
                 x, maps = units.decode(part)
                 masks.append(concept_masks(self._concepts, x) > 0.5)
                 size = (masks[-1].shape[2], masks[-1].shape[3])
-                fits = min(len(part), room // max(1, units.n_units * size[0] * size[1]))
-                if fits or not values:
-                    rows = scaled_up(maps[: max(1, fits)], size).float().cpu()
-                    values.append(rows.transpose(0, 1).flatten(1))
-                    room -= rows.numel()
+                for fine in _in_pieces(maps, size):
+                    flat = fine.flatten(2)
+                    if flat.shape[2] > few:  # drawn row by row, whatever the batch
+                        places = torch.stack([
+                            torch.randint(flat.shape[2], (few,), generator=generator) for _ in flat
+                        ])  # fmt: skip
+                        flat = flat.gather(2, places[:, None].expand(-1, units.n_units, -1))
+                    values.append(flat.transpose(0, 1).flatten(1))
                 progress.update(len(part))
         known = torch.cat(values, 1)
         low = torch.from_numpy(np.quantile(known.numpy(), 0.01, axis=1))
@@ -258,19 +274,20 @@ class UnitDissection(Adapter):
         both = np.zeros((len(orders), c, units.n_units, self.n_levels))
         strongest = torch.empty(n, units.n_units)
         size = (masks.shape[2], masks.shape[3])
+        low = 0
         with bar(n, "units", "instance", self.verbose) as progress:
-            for low in range(0, n, self.batch_size):
-                rows = slice(low, low + self.batch_size)
-                _, maps = units.decode(z[rows])
-                fine = scaled_up(maps, size).float().cpu()
-                strongest[rows] = fine.flatten(2).amax(2)
-                bins = binned(fine.transpose(0, 1).flatten(1), levels)
-                above += counts_of(bins, self.n_levels)
-                for i, order in enumerate(orders):
-                    chosen = masks[order[rows]].transpose(0, 1).flatten(1)
-                    for j in range(c):
-                        both[i, j] += counts_of(bins, self.n_levels, chosen[j])
-                progress.update(len(fine))
+            for part in torch.split(z, self.batch_size):
+                for fine in _in_pieces(units.decode(part)[1], size):
+                    rows = slice(low, low + len(fine))
+                    strongest[rows] = fine.flatten(2).amax(2)
+                    bins = binned(fine.transpose(0, 1).flatten(1), levels)
+                    above += counts_of(bins, self.n_levels)
+                    for i, order in enumerate(orders):
+                        chosen = masks[order[rows]].transpose(0, 1).flatten(1)
+                        for j in range(c):
+                            both[i, j] += counts_of(bins, self.n_levels, chosen[j])
+                    low += len(fine)
+                progress.update(len(part))
         inside = masks.double().sum(dim=(0, 2, 3)).numpy()
         total = float(n * size[0] * size[1])
         found = [best_match(above, one, inside, total) for one in both]
@@ -313,11 +330,27 @@ class UnitDissection(Adapter):
         images, maps = [], []
         for unit in shown:
             rows = strongest[:, unit].argsort(descending=True, stable=True)[:_TOP]
-            x, own = units.decode(z[rows])
-            images.append(x.float().cpu().numpy())
-            maps.append(own[:, unit].float().cpu().numpy())
+            pairs = [units.decode(part) for part in torch.split(z[rows], self.batch_size)]
+            images.append(torch.cat([x for x, _ in pairs]).float().cpu().numpy())
+            maps.append(torch.cat([own[:, unit] for _, own in pairs]).float().cpu().numpy())
         return {
             "units": shown.astype(np.int64),
             "top_images": np.stack(images),
             "top_maps": np.stack(maps),
         }
+
+
+def _in_pieces(maps: Tensor, size: tuple[int, int]) -> Iterator[Tensor]:
+    """Yield maps (n, u, h, w) at the size of the masks, as many instances as fit into memory."""
+    few = max(1, _AT_ONCE // (maps.shape[1] * size[0] * size[1]))
+    for part in torch.split(maps, few):
+        yield scaled_up(part, size).float().cpu()
+
+
+def _least(masks: Tensor, strongest: Tensor, threshold: Floats) -> Floats:
+    """Return how likely units and concepts meet by chance, where they rarely do, (u, c)."""
+    has = masks.flatten(2).any(2).numpy()  # (n, c)
+    fires = strongest.double().numpy()[:, :, None] > threshold  # (n, u, c)
+    together = (fires & has[:, None]).sum(axis=0).astype(np.float64)
+    counts = fires.sum(axis=0).astype(np.float64)
+    return chance_of_meeting(together, counts, has.sum(axis=0).astype(np.float64), len(has))

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pxgen_plugins.adapters._codes import codes_of, draw_codes
+from pxgen_plugins.adapters._codes import can_draw, codes_of, draw_codes
 from pxgen_plugins.adapters.base import Adapter, register
 from pxgen_plugins.adapters.units._soft_set import soft_set
 from pxgen_plugins.adapters.units.change import (
@@ -32,7 +32,7 @@ from pxgen_plugins.adapters.units.unit_maps import (
     unit_layer,
 )
 from pxgen_plugins.utils import validation
-from pxgen_plugins.utils.errors import ModelError, ParameterError
+from pxgen_plugins.utils.errors import AnchorError, ModelError, ParameterError
 from pxgen_plugins.utils.progress import bar
 from pxgen_plugins.utils.seeds import derive
 
@@ -96,8 +96,11 @@ class UnitEffects(Adapter):
     concept is not, to the value that they have where it is (insertion). A greedy set takes again
     and again the unit whose removal takes most of the concept that is left, and asks for no
     gradient. A soft set has a strength in [0, 1] for every unit, found by gradient descent on both
-    effects and a penalty; insertion is measured in the cell that was changed. Sets are found on one
-    half of the codes and measured on the other, beside random sets of the same size.
+    effects and a penalty; insertion is measured in the cell that was changed. Sets are found on
+    codes that the model draws, or on one half of the anchors where it draws none, and measured on
+    others, beside random sets of the same size; after ``fit(X)``, explain other anchors than X.
+    Units that stand in for each other, so that nothing goes without one of them, are no candidates
+    of a greedy set.
 
     Args:
         predictor: A torch model with ``decode`` and ``layers``.
@@ -143,6 +146,7 @@ class UnitEffects(Adapter):
 
     evidence = "units"
     access = "activations"
+    learns_from: ClassVar[str] = ""  # the set is the model's: anchors are what it is measured on
     requires = frozenset({"decode", "layers"})
     scope: ClassVar[list[str]] = ["global"]
     defaults: ClassVar[Mapping[str, Any]] = DEFAULT_DATA_UNIT_EFFECTS
@@ -226,6 +230,7 @@ class UnitEffects(Adapter):
                 z = draw_codes(self.predictor, self.n_codes, derive(self.seed, "fit"))
             else:
                 z, _, _ = codes_of(X, self.predictor, self.batch_size, self.n_codes)
+                _expect_some(z)
             self._fit(z)
         return self
 
@@ -241,10 +246,9 @@ class UnitEffects(Adapter):
                 progress.update(1)
         self.single, self.alpha = single, None
         if self.method == "soft":
-            (concept,) = self._concepts.values()
             alpha = soft_set(
-                units, z, concept, before, inserted, values,
-                penalty=self.penalty, steps=self.steps, lr=self.lr, verbose=self.verbose,
+                units, z, self._concepts, before, inserted, values, penalty=self.penalty,
+                steps=self.steps, lr=self.lr, batch_size=self.batch_size, verbose=self.verbose,
             )  # fmt: skip
             self.alpha = alpha
             chosen = np.argsort(-alpha, kind="stable")[: self.n_units]
@@ -275,14 +279,18 @@ class UnitEffects(Adapter):
 
     def _explain(self, X: Any) -> dict[str, Any]:
         model = self.predictor
-        if self.order is None:
-            self._fit(draw_codes(model, self.n_codes, derive(self.seed, "fit")))
         exclusions: dict[str, Any] = {}
         if X is None:
             z = draw_codes(model, self.n_codes, derive(self.seed, "report"))
         else:
             z, _, reader = codes_of(X, model, self.batch_size, self.n_codes)
             exclusions = reader.exclusions()
+            _expect_some(z)
+        if self.order is None and (X is None or can_draw(model) or len(z) < 2):
+            self._fit(draw_codes(model, self.n_codes, derive(self.seed, "fit")))
+        elif self.order is None:  # never found on what it is measured on
+            self._fit(z[::2])
+            z = z[1::2]
         units = unit_layer(model, self.layer, z[:1], self.when)
         before = self._present(units, z)
         inserted = insertion_of(units, z, self._concepts, before, self.seed, self.batch_size)
@@ -365,3 +373,9 @@ class UnitEffects(Adapter):
             got = f"{next(iter(self._concepts))!r}, which is in none of {len(z)} instances"
             raise ModelError("concept", "one that occurs", got, hint)
         return before
+
+
+def _expect_some(z: Tensor) -> None:
+    if not len(z):
+        hint = "Give anchors that can be read and are finite, or None for instances of the model."
+        raise AnchorError("X", "at least one finite anchor", "none", hint)

@@ -9,18 +9,20 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from pxgen_plugins.adapters._codes import codes_of
 from pxgen_plugins.adapters.base import NotFittedError, traceless
 from pxgen_plugins.adapters.units.activation_statistics import ActivationStatistics
 from pxgen_plugins.adapters.units.change import OFF, off_values, unit_strength
+from pxgen_plugins.adapters.units.steps import calls_of
 from pxgen_plugins.adapters.units.unit_maps import UnitLayer, unit_layer
 from pxgen_plugins.anchors import Anchors, Subset, open_for
 from pxgen_plugins.explainer import PXGen
 from pxgen_plugins.groups import GROUPS, assign
-from pxgen_plugins.models import require
+from pxgen_plugins.models import capabilities, require
 from pxgen_plugins.utils import validation
-from pxgen_plugins.utils.errors import AnchorError, caller
+from pxgen_plugins.utils.errors import AnchorError, ParameterError, caller
 from pxgen_plugins.utils.progress import bar
 from pxgen_plugins.utils.seeds import derive
 
@@ -136,8 +138,12 @@ def group_effect(
     off = validation.choice(off, "off", OFF)
     with traceless(model):
         anchors = open_for(model, X)
-        z, _, _ = codes_of(anchors, model, batch_size, _PROBES)
+        z, usable, reader = codes_of(anchors, model, batch_size, _PROBES)
+        if not len(z):
+            hint = "Give anchors that can be read and are finite."
+            raise AnchorError("X", "at least one finite anchor", "none", hint)
         looked = unit_layer(model, layer, z[:1])
+        _expect_decoder(model, looked, reader.inputs(usable[:1]))
         firing = None
         if units is None:
             half = np.arange(len(anchors), dtype=np.int64)
@@ -180,6 +186,15 @@ def group_effect(
         random_kept=np.array([kept(end) for end in ends[1:]]),
         n_anchors=len(start),
     )
+
+
+def _expect_decoder(model: Any, looked: UnitLayer, x: Tensor) -> None:
+    """Raise where the encoder calls the layer, too: its units would be off there as well."""
+    if "encode" not in capabilities(model):
+        return
+    if calls_of([looked.layer.module], lambda: model.encode(x))[0]:
+        hint = "Name a layer of the decoder alone."
+        raise ParameterError("layer", "one that the encoder does not call", looked.name, hint)
 
 
 def _firing(

@@ -10,13 +10,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from pxgen_plugins.adapters.units.change import Shares, unit_strength
+from pxgen_plugins.adapters.units.change import Shares, half_width, unit_strength
 from pxgen_plugins.adapters.units.unit_maps import Concepts, UnitLayer, concept_masks
 from pxgen_plugins.utils.seeds import derive
 
 __all__ = ["Insertion", "insertion_of"]
-
-_LEVEL = 0.95
 
 
 @dataclass(frozen=True)
@@ -59,12 +57,17 @@ class Insertion:
             masks = concept_masks(concepts, x)[:, 0]
             values.append(inside(masks, cell).double())
         amounts: NDArray[np.float64] = torch.cat(values).numpy()
-        return float(amounts.mean()), _interval(amounts)
+        mean, reach = float(amounts.mean()), half_width(amounts)
+        return mean, (mean - reach, mean + reach)
 
 
 def inside(masks: Tensor, cells: Tensor) -> Tensor:
-    """Return the mean of masks (n, H, W) over cells (n, 1, h, w) of a coarser grid, (n,)."""
-    fine = F.interpolate(cells, tuple(masks.shape[1:]), mode="nearest")[:, 0].to(masks)
+    """Return the mean of masks (n, H, W) over cells (n, 1, h, w) of a grid, (n,)."""
+    size = (int(masks.shape[1]), int(masks.shape[2]))
+    # a cell smaller than a pixel is that pixel: it must not fall between
+    smaller = cells.shape[2] > size[0] or cells.shape[3] > size[1]
+    fine = F.adaptive_max_pool2d(cells, size) if smaller else F.interpolate(cells, size)
+    fine = fine[:, 0].to(masks)
     return (masks * fine).sum(dim=(1, 2)) / fine.sum(dim=(1, 2)).clamp_min(1e-12)
 
 
@@ -98,13 +101,3 @@ def insertion_of(
         draw = torch.rand(free.shape, generator=generator)[rows].masked_fill(~free[rows], -1.0)
         cells = F.one_hot(draw.argmax(1), free.shape[1]).float().reshape(len(rows), 1, *grid)
     return Insertion(units, z, typical, flat.mean(1), lows, cells, rows)
-
-
-def _interval(values: NDArray[np.float64]) -> tuple[float, float]:
-    from scipy.stats import t as student
-
-    n, mean = len(values), float(values.mean())
-    if n < 2:
-        return float("nan"), float("nan")
-    reach = float(student.ppf(0.5 + _LEVEL / 2, n - 1)) * float(values.std(ddof=1)) / n**0.5
-    return mean - reach, mean + reach

@@ -9,9 +9,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-__all__ = ["Match", "best_match", "binned", "levels_of", "q_values"]
+__all__ = [
+    "Match",
+    "best_match",
+    "binned",
+    "chance_of_meeting",
+    "counts_of",
+    "levels_of",
+    "q_values",
+]
 
 Floats = NDArray[np.float64]
+_FEW = 5  # instances expected together, below which the shuffles say too little
 _TINY = 1e-9  # a ratio of 0 has no logarithm
 _LARGEST_SHARE, _SMALLEST_SHARE = 1.0, 1e-3  # of a unit's values above its levels
 
@@ -117,7 +126,33 @@ def _xlogx(p: Floats) -> Floats:
     return product
 
 
-def q_values(ratio: Floats, null: Floats) -> Floats:
+def chance_of_meeting(together: Floats, fires: Floats, has: Floats, n: int) -> Floats:
+    """Return how likely a unit meets a concept by chance, where few instances hold both, (u, c).
+
+    The probability, with the instances of the concept drawn anew, that at least as many of those on
+    which the unit fires are among them (hypergeometric), where fewer than five would be expected;
+    0 where there are more. With so few, the ratio of a single accident is far above that of the
+    shuffles, which have none.
+
+    Args:
+        together: Instances on which the unit fires and that hold the concept, (u, c).
+        fires: Instances on which it fires, (u, c).
+        has: Instances that hold the concept, (c,).
+        n: All instances.
+
+    Example:
+        >>> one = np.ones((1, 1))
+        >>> chance_of_meeting(one, 5 * one, np.array([4.0]), 100).round(2).tolist()
+        [[0.19]]
+    """
+    from scipy.stats import hypergeom
+
+    tail = hypergeom.sf(together - 1, n, np.broadcast_to(has, fires.shape), fires)
+    chance: Floats = np.where(fires * has / n < _FEW, tail, 0.0)
+    return chance
+
+
+def q_values(ratio: Floats, null: Floats, least: Floats | float = 0.0) -> Floats:
     """Return the false discovery rate at which each match would be called one, (u, c).
 
     The statistic is the logarithm of the information quality ratio: the best of many levels is
@@ -128,6 +163,7 @@ def q_values(ratio: Floats, null: Floats) -> Floats:
     Args:
         ratio: Information quality ratios, (u, c).
         null: The same with masks of other instances, (r, u, c), r >= 2.
+        least: What the probabilities are at least, (u, c), as of :func:`chance_of_meeting`.
     """
     from scipy.stats import false_discovery_control
     from scipy.stats import t as student
@@ -138,5 +174,6 @@ def q_values(ratio: Floats, null: Floats) -> Floats:
     scale = others.std(axis=0, ddof=1) * np.sqrt(1.0 + 1.0 / r)
     # a concept that is the same in all instances has a null without spread, and a gap of 0
     p = np.where(gap < 1e-9, 1.0, student.sf(gap / np.maximum(scale, 1e-9), r - 1))
+    p = np.maximum(p, least)
     rates: Floats = false_discovery_control(p.ravel()).reshape(p.shape)
     return rates

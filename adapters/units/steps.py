@@ -10,10 +10,13 @@ from typing import Any
 import torch
 from torch import nn
 
+from pxgen_plugins.adapters._hooks import watch
+from pxgen_plugins.adapters._isolation import roots
+from pxgen_plugins.models.base import passes
 from pxgen_plugins.utils import validation
 from pxgen_plugins.utils.errors import ParameterError, short_repr
 
-__all__ = ["Steps", "noise_range", "steps_of"]
+__all__ = ["Steps", "calls_of", "noise_range", "steps_of"]
 
 _ROUNDING = 1e-9
 
@@ -77,36 +80,61 @@ class Steps:
 
 
 def steps_of(
-    roots: Sequence[nn.Module],
+    model: Any,
     layer: nn.Module,
     decode: Callable[[], Any],
     when: tuple[float, float] | None,
 ) -> Steps:
-    """Return the runs of the outermost module that holds a layer.
+    """Return the runs of the network that a layer belongs to, the outermost module that is called.
 
     Args:
-        roots: Outermost modules of the model.
+        model: The model.
         layer: The layer.
         decode: Decodes something.
         when: Lowest and highest level that counts; None for all.
 
     Raises:
-        ParameterError: When a range is given and the network runs once, or no run is in it.
+        ParameterError: When a range is given and the network runs once, or no run is in it; or when
+            a run calls the layer several times, as an activation that several layers share: it is
+            one unit there and another one here.
     """
-    holders = (root for root in roots if any(one is layer for one in root.modules()))
-    root = next(holders, layer)
-    steps, levels = Steps(root, 1, None), 0
-    with torch.no_grad(), steps.running():
-        decode()
-        levels = steps._run + 1
+    holders = [
+        module
+        for root in roots(model)
+        for module in root.modules()
+        if module is not layer and any(one is layer for one in module.modules())
+    ]
+    counts = calls_of([*holders, layer], decode)
+    calls = counts.pop()
+    root, levels = layer, passes(model, "decode")
+    for holder, count in zip(holders, counts, strict=True):
+        if count:
+            root, levels = holder, count
+            break
+    if calls != levels:
+        hint = "Name a layer before it that is called once."
+        got = f"one that is called {calls} times in {levels}"
+        raise ParameterError("layer", "called once in a run of the network", got, hint)
     if when is not None and levels < 2:
         hint = "Leave it out: this model makes an instance in one run."
         raise ParameterError("when", "None for this model", short_repr(when), hint)
-    found = Steps(root, levels, when)
     if when is not None:
         places = [1.0 - k / (levels - 1) for k in range(levels)]
         if not any(when[0] - _ROUNDING <= one <= when[1] + _ROUNDING for one in places):
             hint = "Take a wider range, or a model with more steps."
             got = f"{short_repr(when)}, in which none of the {levels} runs is"
             raise ParameterError("when", "a range with a run in it", got, hint)
-    return found
+    return Steps(root, levels, when)
+
+
+def calls_of(modules: Sequence[nn.Module], decode: Callable[[], Any]) -> list[int]:
+    """Return how often this thread calls each module while decoding."""
+    numbered = {str(i): module for i, module in enumerate(modules)}
+    counts = dict.fromkeys(numbered, 0)
+
+    def see(name: str, _output: Any) -> None:
+        counts[name] += 1
+
+    with torch.no_grad(), watch(numbered, see):
+        decode()
+    return list(counts.values())

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from pxgen_plugins.adapters._activation_hooks import (
+    MIXING,
     ActiveLayer,
     active_layers,
     choose_layer,
@@ -19,10 +20,10 @@ from pxgen_plugins.adapters._activation_hooks import (
 )
 from pxgen_plugins.adapters._hooks import watch
 from pxgen_plugins.adapters._intervention import intervene
-from pxgen_plugins.adapters._isolation import roots
-from pxgen_plugins.adapters.units.steps import Steps, steps_of
+from pxgen_plugins.adapters.units.steps import Steps, calls_of, steps_of
 from pxgen_plugins.concepts import default_concepts
 from pxgen_plugins.concepts.base import masks_of
+from pxgen_plugins.models.runtime import EvaluationMode, modules_of
 from pxgen_plugins.utils.errors import ModelError, ParameterError, caller
 
 __all__ = [
@@ -85,7 +86,13 @@ class UnitLayer:
 
         with torch.no_grad(), self.seen.running(), watch({self.name: self.layer.module}, see):
             x = self.model.decode(z.to(self.model.device, self.model.dtype))
-        return x, self.maps(torch.stack(total).mean(0) if len(total) > 1 else total[0])
+        if not total:
+            raise self._elsewhere()
+        maps = self.maps(torch.stack(total).mean(0) if len(total) > 1 else total[0])
+        if not bool(maps.isfinite().all()):
+            got = f"{self.name!r}, with NaN or infinity for some codes"
+            raise ModelError("layer", "one of finite values", got, "Name another layer.")
+        return x, maps
 
     def decode_with(self, z: Tensor, strength: Tensor, values: Tensor) -> Tensor:
         """Return instances with units moved to values, with gradient if one is wanted.
@@ -101,9 +108,16 @@ class UnitLayer:
 
     @contextmanager
     def moved(self, strength: Tensor, values: Tensor) -> Iterator[None]:
-        """Have the units moved to values inside: r becomes (1 - strength) r + strength * values."""
+        """Have the units moved to values inside: r becomes (1 - strength) r + strength * values.
+
+        Raises:
+            ModelError: When nothing inside runs the layer in this thread: its units did not move.
+        """
+        runs = 0
 
         def edit(output: Tensor) -> Tensor:
+            nonlocal runs
+            runs += 1
             if not self.steps.inside:
                 return output
             maps = self.maps(output) if self.grid is not None else output
@@ -117,6 +131,13 @@ class UnitLayer:
 
         with intervene({self.name: self.layer.module}, {self.name: edit}):
             yield
+        if not runs:
+            raise self._elsewhere()
+
+    def _elsewhere(self) -> ModelError:
+        hint = "Run it on one device, uncompiled, or name another layer."
+        got = f"{self.name!r}, which is not, or in another thread"
+        return ModelError("layer", "called where decode is", got, hint)
 
     def _flat(self, given: Tensor, output: Tensor) -> Tensor:
         """Return (n or 1, units, 1, 1) as it multiplies an output without a grid."""
@@ -150,21 +171,31 @@ def unit_layer(
         ModelError: When the model calls none.
     """
     code = z.to(model.device, model.dtype)
-    active = active_layers(model, lambda: model.decode(code))
+    active = active_layers(model, lambda: model.decode(code), layer)
     name = choose_layer(layer, active, model)
     names = list(active)
     if layer is None:
-        # behind the convolution come its norm and its activation, which have its channels
+        calls = dict(
+            zip(
+                names,
+                calls_of([active[one].module for one in names], lambda: model.decode(code)),
+                strict=True,
+            )
+        )
+        first = calls[name]
+        # behind the convolution come its norm and its activation, which have its channels; one that
+        # several layers share is not this one's
         for after in names[names.index(name) + 1 :]:
-            if isinstance(active[after].module, (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)):
+            if isinstance(active[after].module, MIXING):
                 break
-            name = after
+            if calls[after] == first:
+                name = after
     with torch.no_grad(), record({name: active[name].module}) as outputs:
         model.decode(code)
     output = outputs[name]
     units = active[name].channel_means(output).shape[1]
     module = active[name].module
-    steps = steps_of(roots(model), module, lambda: model.decode(code), when)
+    steps = steps_of(model, module, lambda: model.decode(code), when)
     seen = Steps(steps.root, steps.count, when or _CLEANEST)
     return UnitLayer(model, name, active[name], tuple(output.shape[1:]), units, steps, seen)
 
@@ -215,12 +246,15 @@ def named_concepts(concepts: Any) -> dict[str, Callable[[Tensor], Any]]:
 def concept_masks(concepts: Concepts, x: Tensor) -> Tensor:
     """Return the masks of all concepts, (n, c, height, width), on the CPU.
 
+    Networks that concepts are, or say that they run, are in evaluation mode meanwhile.
+
     Raises:
-        ModelError: When a concept fails, or returns no masks, or masks of different sizes.
+        ModelError: When a concept returns no masks, or masks of different sizes.
     """
     masks = []
     for name, concept in concepts.items():
-        with caller(f"concept {name!r}"):
+        networks = [*modules_of(concept), *getattr(concept, "networks", ())]
+        with caller(f"concept {name!r}"), EvaluationMode(networks)():
             masks.append(masks_of(concept(x), len(x), name).float().cpu())
     sizes = {tuple(mask.shape[1:]) for mask in masks}
     if len(sizes) > 1:

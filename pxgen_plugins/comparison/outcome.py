@@ -37,8 +37,10 @@ class Task:
         explainer: A fitted PXGen, for methods that take one; None without any.
         training: The training data, for methods that learn from them; None without any.
         checkpoints: Of the training, for methods that take them.
-        pass_seconds: Wall time per instance of ``"embed"``, ``"decode"``, ``"target"`` and
-            ``"score"`` (all criteria of the groups), by name, where it was measured.
+        pass_seconds: Seconds per instance of ``"embed"``, ``"decode"`` and ``"target"``, by name,
+            after the operations that torch makes (see
+            :func:`~pxgen_plugins.comparison.cost.nominal_seconds`); and the wall time of
+            ``"score"`` (all criteria of the groups).
     """
 
     model: Any

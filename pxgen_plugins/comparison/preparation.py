@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from pxgen_plugins.adapters.targets import resolve
 from pxgen_plugins.anchors import Anchors
-from pxgen_plugins.comparison.cost import Stopwatch
+from pxgen_plugins.comparison.cost import nominal_seconds
 from pxgen_plugins.criteria import Criterion, make
-from pxgen_plugins.models.base import capabilities, properties
+from pxgen_plugins.models.base import capabilities, passes, properties
 from pxgen_plugins.models.callables import gradient_proof
 from pxgen_plugins.models.kept_codes import keep_codes
 from pxgen_plugins.result import Result
@@ -76,7 +76,10 @@ def has_gradient(target: Any, model: Any, inputs: NDArray[np.float32], seed: int
 def pass_seconds(
     model: Any, target: Any, inputs: NDArray[np.float32], seed: int
 ) -> dict[str, float]:
-    """Return the wall time per instance of what methods call, by name; what fails is left out."""
+    """Return the seconds per instance of what methods call, by name; what fails is left out.
+
+    See :func:`~pxgen_plugins.comparison.cost.nominal_seconds`.
+    """
     if not len(inputs):
         return {}
     x = _tensor(model, inputs)
@@ -89,15 +92,15 @@ def pass_seconds(
         codes = torch.zeros(len(x), *model.latent_shape).to(x)
         calls["decode"] = lambda: model.decode(codes)
     calls["target"] = lambda: resolve(target, model).value(model, x, seed=seed)
+    whole = passes(model, "reconstruct")
+    several = {"embed": passes(model, "embed"), "decode": passes(model, "decode"), "target": whole}
     seconds = {}
     for name, call in calls.items():
-        watch = Stopwatch()
         try:
-            with keep_codes(False), watch.running(), torch.no_grad():
-                call()
+            with keep_codes(False), torch.no_grad():
+                seconds[name] = nominal_seconds(call, len(x), several[name]) / len(x)
         except Exception:  # then methods that need it say what is wrong
             continue
-        seconds[name] = watch.seconds / len(x)
     return seconds
 
 
@@ -156,14 +159,18 @@ def _gradient_seconds(
     target: Any, model: Any, inputs: NDArray[np.float32], seed: int
 ) -> float | None:
     """Return how long a gradient at the first anchor takes; None where there is none."""
-    watch = Stopwatch()
     if not len(inputs):
         return None
+    gradients: list[torch.Tensor | None] = []
+
+    def call() -> None:
+        x = _tensor(model, inputs[:1]).requires_grad_()
+        values = resolve(target, model).value(model, x, seed=seed)
+        gradients.extend(torch.autograd.grad(values.sum(), x, allow_unused=True))
+
     try:
-        with watch.running(), torch.enable_grad(), gradient_proof():
-            x = _tensor(model, inputs[:1]).requires_grad_()
-            values = resolve(target, model).value(model, x, seed=seed)
-            (gradient,) = torch.autograd.grad(values.sum(), x, allow_unused=True)
+        with torch.enable_grad(), gradient_proof():
+            seconds = nominal_seconds(call, 1, passes(model, "reconstruct"))
     except Exception:  # no gradient, no capability, or not fitted: it cannot be explained by one
         return None
-    return None if gradient is None else watch.seconds
+    return None if gradients[0] is None else seconds

@@ -5,8 +5,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import ClassVar
 
+import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from pxgen_plugins.utils.errors import ModelError, ParameterError, short_repr
 
@@ -22,9 +23,11 @@ class Concept(ABC):
     Attributes:
         differentiable: Whether the masks have a gradient, as soft sets of units need it.
         label: Name in figures and tables.
+        networks: Torch modules that it runs; who uses it keeps them in evaluation mode meanwhile.
     """
 
     differentiable: ClassVar[bool] = False
+    networks: tuple[nn.Module, ...] = ()
     label: str
 
     @abstractmethod
@@ -81,15 +84,18 @@ def masks_of(masks: object, n: int, label: str) -> Tensor:
     Raises:
         ModelError: When it is no such tensor, or holds values outside [0, 1].
     """
-    given = masks if isinstance(masks, Tensor) else torch.as_tensor(masks)
-    if given.ndim == 4 and given.shape[1] == 1:
+    given = masks
+    if isinstance(masks, np.ndarray) and masks.dtype.kind in "biuf":
+        given = torch.from_numpy(np.ascontiguousarray(masks))
+    if isinstance(given, Tensor) and given.ndim == 4 and given.shape[1] == 1:
         given = given[:, 0]
     hint = "Return masks (n, height, width) with values between 0 and 1."
-    if given.ndim != 3 or len(given) != n:
+    if not isinstance(given, Tensor) or given.ndim != 3 or len(given) != n or given.is_complex():
         allowed = f"masks ({n}, height, width)"
         raise ModelError("concept's result", allowed, short_repr(masks), hint, where=label)
     given = given.float() if not given.is_floating_point() else given
-    low, high = (float(given.min()), float(given.max())) if given.numel() else (0.0, 0.0)
+    ends = given.detach()
+    low, high = (float(ends.min()), float(ends.max())) if ends.numel() else (0.0, 0.0)
     if not (low >= -1e-4 and high <= 1 + 1e-4):  # also where one is NaN
         got = f"values from {low:g} to {high:g}"
         raise ModelError("concept's result", "within [0, 1]", got, hint, where=label)

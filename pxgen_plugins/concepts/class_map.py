@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import torch
@@ -73,11 +74,16 @@ class ClassMap(Concept):
     def __call__(self, x: Tensor) -> Tensor:
         """Return masks (n, height, width)."""
         maps: dict[str, Tensor] = {}
+        own = threading.get_ident()
 
         def keep(name: str) -> Any:
-            def call(_module: nn.Module, _inputs: Any, output: Any) -> None:
-                if isinstance(output, Tensor) and output.ndim == 4:
-                    maps[name] = output
+            def call(_module: nn.Module, _inputs: Any, output: Any) -> Any:
+                if threading.get_ident() != own or not isinstance(output, Tensor):
+                    return None
+                if output.ndim != 4:
+                    return None
+                maps[name] = output
+                return output.clone()  # what runs next may overwrite it in place
 
             return call
 
@@ -88,8 +94,8 @@ class ClassMap(Concept):
         try:
             for module in parts.values():
                 module.training = False
-            with torch.enable_grad():
-                logits = self.classifier(x.detach().requires_grad_())
+            with torch.inference_mode(False), torch.enable_grad():
+                logits = self.classifier(x.detach().clone().requires_grad_())
                 last = next(reversed(maps.values()), None)
                 chosen = self._check(logits, last)
                 (gradient,) = torch.autograd.grad(logits[:, self.target].sum(), chosen)
@@ -108,13 +114,14 @@ class ClassMap(Concept):
         masks: Tensor = inside.to(x.dtype)
         return masks
 
-    def _check(self, logits: Tensor, last: Tensor | None) -> Tensor:
+    def _check(self, logits: Any, last: Tensor | None) -> Tensor:
         with caller("ClassMap"):
             if last is None:
                 hint = "Name a convolution, as in layer='features.4'."
                 raise ModelError("classifier", "with a layer of maps", "none was called", hint)
-            if logits.ndim != 2 or logits.shape[1] <= self.target:
+            known = isinstance(logits, Tensor) and logits.ndim == 2
+            if not known or logits.shape[1] <= self.target:
                 hint = "Give a module that returns logits, and one of its classes."
                 allowed = f"of shape (n, more than {self.target})"
-                raise ModelError("logits", allowed, str(tuple(logits.shape)), hint)
+                raise ModelError("classifier's result", allowed, short_repr(logits), hint)
         return last

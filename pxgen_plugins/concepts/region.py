@@ -7,7 +7,7 @@ from torch import Tensor
 
 from pxgen_plugins.concepts.base import Concept, pictures
 from pxgen_plugins.utils import validation
-from pxgen_plugins.utils.errors import ParameterError, caller
+from pxgen_plugins.utils.errors import ParameterError, caller, short_repr
 
 __all__ = ["Region"]
 
@@ -54,13 +54,20 @@ class Region(Concept):
         with caller("Region"):
             if isinstance(place, str):
                 validation.choice(place, "place", [*_BOXES, "border"])
+            elif not isinstance(place, (tuple, list)):
+                hint = "Give a name, or (top, bottom, left, right), as in (0, 0.5, 0, 1)."
+                raise ParameterError("place", "a place or a box", short_repr(place), hint)
             else:
                 box = tuple(validation.real(v, "place", minimum=0.0, maximum=1.0) for v in place)
                 if len(box) != 4 or not (box[0] < box[1] and box[2] < box[3]):
                     hint = "Give (top, bottom, left, right), as in (0, 0.5, 0, 1)."
                     raise ParameterError("place", "a box inside the picture", str(place), hint)
             self.border = validation.real(border, "border", above=0.0, below=0.5)
+            if of is not None and not isinstance(of, Concept):
+                hint = "Give one of pxgen_plugins.concepts; Segmenter(f) makes one of a function."
+                raise ParameterError("of", "a concept or None", short_repr(of), hint)
         self.place, self.of = place, of
+        self.networks = () if of is None else of.networks
         name = place if isinstance(place, str) else "box " + " ".join(f"{v:g}" for v in place)
         self.label = label or (name if of is None else f"{of.label}, {name}")
 

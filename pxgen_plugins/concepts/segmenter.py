@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from pxgen_plugins.concepts.base import Concept, masks_of
 from pxgen_plugins.utils import validation
@@ -39,20 +40,26 @@ class Segmenter(Concept):
             self.target = (
                 None if target is None else validation.integer(target, "target", minimum=0)
             )
+        owner = getattr(segment, "__self__", segment)  # of a method
+        self.networks = (owner,) if isinstance(owner, nn.Module) else ()
         name = getattr(segment, "__name__", type(segment).__name__)
         self.label = label or (name if target is None else f"segment {target}")
 
     def __call__(self, x: Tensor) -> Tensor:
         """Return masks (n, height, width)."""
         with torch.no_grad():
-            found = torch.as_tensor(self.segment(x))
+            found = self.segment(x)
+        if isinstance(found, np.ndarray) and found.dtype.kind in "biuf":
+            found = torch.from_numpy(np.ascontiguousarray(found))
         if self.target is None:
             return masks_of(found, len(x), self.label)
-        if found.ndim == 4:
+        if isinstance(found, Tensor) and found.ndim == 4:
             found = found.argmax(1)
-        if found.ndim != 3 or found.is_floating_point():
+        known = isinstance(found, Tensor) and found.ndim == 3 and len(found) == len(x)
+        if not known or found.is_floating_point():
             hint = "Return class indices (n, h, w) or scores (n, classes, h, w)."
             with caller(f"concept {self.label!r}"):
                 allowed = "classes of pixels"
                 raise ModelError("segment's result", allowed, short_repr(found), hint)
-        return (found == self.target).to(x.device, x.dtype)
+        masks: Tensor = (found == self.target).to(x.device, x.dtype)
+        return masks

@@ -67,6 +67,9 @@ def plot_directions(
         hint = "Pass what explain of a direction adapter returned, as of AssessorDirection."
         got = type(explanation).__name__
         raise ParameterError("explanation", "directions", got, hint)
+    if not data["n_codes"]:
+        hint = "Explain anchors that can be read and are finite, or None."
+        raise ParameterError("explanation", "measured on codes", "one of no usable anchor", hint)
     k = len(data["labels"])
     rows = _rows(which, k)
     names = [str(name) for name in data["assessors"] or []]

@@ -145,8 +145,8 @@ def _draw_tops(
                 )  # fmt: skip
         label = str(data["label"][unit])
         best = names.index(label) if label else int(iou[unit].argmax())
-        label = label or f"no concept (best: {names[best]})"
-        text = f"unit {unit}\n{clean(label, 26)}\nIoU {number(float(iou[unit, best]), 2)}"
+        what = clean(label, 26) if label else f"no concept, best:\n{clean(names[best], 26)}"
+        text = f"unit {unit}\n{what}\nIoU {number(float(iou[unit, best]), 2)}"
         ax.annotate(
             text, (0.0, row * pitch + 0.5), xytext=(-5, 0), textcoords="offset points",
             ha="right", va="center", fontsize=TINY, color=INK, annotation_clip=False,
@@ -186,11 +186,13 @@ def _draw_set(data: Mapping[str, Any], figure: AnyFigure | None) -> NDArray[np.o
         insertion.text(0.5, 0.5, "no cell without the concept", fontsize=TINY, color=MUTED,
                        ha="center", transform=insertion.transAxes)  # fmt: skip
     else:
-        _curve(insertion, sizes, np.asarray(data["insertion"], float), data["insertion_interval"])
+        came = np.asarray(data["insertion"], dtype=np.float64)
+        around = np.asarray(data["insertion_interval"], dtype=np.float64)
+        _curve(insertion, sizes, came, around)
         insertion.plot(sizes, data["random_insertion"], color=MUTED, linewidth=1.0)
         # what hardly appears must not look as if it filled the panel
-        low, high = insertion.get_ylim()
-        insertion.set_ylim(min(low, -0.005), max(high, _LEAST))
+        lowest = min(float(np.nanmin([came, around[:, 0]])), -0.005)
+        insertion.set_ylim(1.1 * lowest, max(insertion.get_ylim()[1], _LEAST))
     insertion.set_title("insertion: what appears in a cell", fontsize=SMALL, color=INK)
     for ax in (removal, insertion):
         layout.tidy(ax)

@@ -57,7 +57,10 @@ threshold: {name: Quantile, n_samples: 60, n_repeats: 3}
 selectors: [k_center, k_medoids]
 n_representatives: 3
 shard_size: 16
-adapters: {names: [protodash, saliency, latent_lime, image_of_refusal, grad_cam], per_group: 2}
+adapters:
+  names: [protodash, saliency, latent_lime, image_of_refusal, grad_cam, unit_dissection,
+          weight_directions]
+  per_group: 2
 conditions:
   - "HIHE.fraction >= 0.1"
   - "label:ä.HIHE.count >= 2"

@@ -15,6 +15,8 @@ from pxgen_plugins.adapters import ProtoDash, VAETracIn
 from pxgen_plugins.adapters.base import Adapter
 from pxgen_plugins.comparison import cost
 from pxgen_plugins.comparison.obstacles import LONGEST, Obstacle, expect_time
+from pxgen_plugins.comparison.preparation import has_gradient, pass_seconds
+from pxgen_plugins.models import VAE
 from pxgen_plugins.thresholds import MeanMax
 from pxgen_plugins.utils.errors import ParameterError
 from tests.adapters.nets import mlp_vae
@@ -104,6 +106,10 @@ class Clock:
     def __call__(self):
         return self.now
 
+    def later(self, step):
+        self.now += step
+        return self.now
+
 
 @dataclass(repr=False, eq=False)
 class Work(Adapter):
@@ -147,6 +153,29 @@ def test_what_takes_minutes_is_named_first(model):
     with pytest.raises(Obstacle, match=r"about 4 minutes .* name it in methods="):
         expect_time(Work(model, clock=None), costs, 1)
     assert expect_time(Work(model, clock=None), costs, 0) is None
+
+
+def test_what_is_left_out_does_not_hang_on_the_clock(model, monkeypatch):
+    """Costs are the operations that torch makes; what computes elsewhere is timed."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    inputs = SHIRTS[:4]
+    tables = []
+    for step in (0.0, 500.0):
+        clock = Clock()
+        monkeypatch.setattr(cost, "clock", lambda clock=clock, step=step: clock.later(step))
+        tables.append(pass_seconds(model, "mse", inputs, 0))
+    assert tables[0] == tables[1]
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        model.decode(torch.zeros(4, *model.latent_shape))
+    assert tables[0]["decode"] == pytest.approx(counter.get_total_flops() / 4 / 2e10 + 3e-5)
+    assert has_gradient("mse", model, inputs, 0)
+    elsewhere = VAE(
+        encode=lambda x: (x.reshape(len(x), -1)[:, :2],) * 2, latent_shape=(2,),
+        decode=lambda z: np.tile(np.asarray(z)[:, :1, None, None], (1, 1, 8, 8)), modules=(),
+        sample_shape=(1, 8, 8), data_range=None, check=False,
+    )  # fmt: skip
+    assert pass_seconds(elsewhere, "mse", inputs, 0)["decode"] == 500.0 / 4
 
 
 @pytest.mark.parametrize("library", ["captum", "lime", "shap", "alibi"])

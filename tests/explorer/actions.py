@@ -28,7 +28,7 @@ def visit(browser: Browser, url: str, width: int = 1280, height: int = 900) -> N
     )  # fmt: skip
     browser.send("Page.navigate", url="about:blank")
     browser.send("Page.navigate", url=url)
-    browser.wait("document.querySelector('.px-explorer')?.dataset.ready === ''", 60)
+    browser.wait("document.querySelector('.px-explorer')?.dataset.ready === ''", 30)
     browser.settle()
 
 

@@ -121,13 +121,13 @@ function tabs(label, pages, onShow) {
     head.addEventListener("click", () => show(pages.findIndex((page) => page.body === body)));
     return head;
   });
-  function show(chosen) {
+  function show(current) {
     heads.forEach((head, i) => {
-      head.setAttribute("aria-selected", String(i === chosen));
-      head.tabIndex = i === chosen ? 0 : -1;
-      pages[i].body.hidden = i !== chosen;
+      head.setAttribute("aria-selected", String(i === current));
+      head.tabIndex = i === current ? 0 : -1;
+      pages[i].body.hidden = i !== current;
     });
-    onShow?.(pages[chosen].name);
+    onShow?.(pages[current].name);
   }
   list.addEventListener("keydown", (event) => {
     const now = heads.indexOf(event.target);
@@ -142,10 +142,10 @@ function tabs(label, pages, onShow) {
 }
 
 // Radio buttons that look like one segmented control.
-function choice(legend, options, chosen, onChange) {
+function choice(legend, options, current, onChange) {
   const name = newId();
   const radios = options.map(([value, text]) => {
-    const radio = h("input", { type: "radio", name, value, checked: value === chosen });
+    const radio = h("input", { type: "radio", name, value, checked: value === current });
     radio.addEventListener("change", () => onChange(value));
     return h("label", {}, radio, h("span", {}, text));
   });
@@ -240,7 +240,7 @@ function showPng(img, bytes) {
   if (old) URL.revokeObjectURL(old);
 }
 
-// What a model makes: `shown` has an image, a text with its tokens, or a row of columns and values.
+// What a model makes: `parts` has an image, a text with its tokens, or a row of columns and values.
 function view(explorer, name) {
   const { data } = explorer.info;
   const root = h("div", { class: "px-view", "data-kind": data.kind });
@@ -255,12 +255,12 @@ function view(explorer, name) {
     showPng(img, bytes);
     img.alt = text ?? name;
   }
-  function show(answer, shown, text, before) {
-    if (shown.image?.buffer !== undefined) showImage(answer.buffers[shown.image.buffer], text);
-    const words = shown.row
-      ? rowTable(shown.row, before)
-      : shown.text != null
-        ? textView(shown)
+  function show(answer, parts, text, before) {
+    if (parts.image?.buffer !== undefined) showImage(answer.buffers[parts.image.buffer], text);
+    const words = parts.row
+      ? rowTable(parts.row, before)
+      : parts.text != null
+        ? textView(parts)
         : null;
     more?.remove();
     if (words) root.append(words);
@@ -270,7 +270,7 @@ function view(explorer, name) {
 }
 
 // What an answer has in one place, a picture, a text or a row, as `view` takes it.
-function asShown(thing) {
+function partsOf(thing) {
   if (thing == null) return null;
   if (typeof thing === "string") return { text: thing };
   return Array.isArray(thing) ? { row: thing } : { image: thing };
@@ -305,7 +305,7 @@ function textView({ text, tokens, continuation }) {
 function rowTable(row, before) {
   const old = before ? new Map(before) : null;
   const body = row.map(([column, value]) => {
-    const head = h("th", { scope: "row" }, column);
+    const head = h("th", { scope: "row" }, visible(column));
     if (!old) return h("tr", {}, head, h("td", {}, value));
     const was = old.get(column);
     const cells = [was ?? "", value, changeText(was, value)].map((words) => h("td", {}, words));
@@ -330,10 +330,9 @@ function changeText(was, value) {
   return (to > from ? "+" : "\u2212") + size;
 }
 
-// Thumbnails of anchors lie on one sprite; others are asked for, one by one.
+// Thumbnails of some anchors, on one sprite.
 class Thumbnails {
   constructor(explorer) {
-    this.explorer = explorer;
     this.sprite = explorer.info.anchors?.thumbnails ?? null;
     this.sheet = null;
     this.waiting = [];
@@ -345,8 +344,7 @@ class Thumbnails {
 
   place(index) {
     if (!this.sheet) return -1;
-    const { indices, count } = this.sprite;
-    return indices ? indices.indexOf(index) : index < (count ?? 400) ? index : -1;
+    return this.sprite.indices.indexOf(index);
   }
 
   canvas(index) {
@@ -376,13 +374,13 @@ function anchorText(explorer, index) {
 
 // A button with the picture of an anchor that starts from it.
 function anchorButton(explorer, index, { group, picture, note } = {}) {
-  const shown =
+  const face =
     picture ?? explorer.thumbnails.canvas(index) ?? h("span", { class: "px-number" }, `#${index}`);
   const name = group ?? explorer.groupOf(index);
   const text = [`Start from ${anchorText(explorer, index)}`, name, note].filter(Boolean).join(", ");
   const attributes = { class: "px-anchor", "data-group": name, "aria-label": text, title: text };
   const node = button("", () => explorer.startFromAnchor(index), attributes);
-  node.append(shown);
+  node.append(face);
   if (note) node.append(h("small", { "aria-hidden": "true" }, note));
   return node;
 }
@@ -429,9 +427,11 @@ class Explorer {
     return visible(this.info.anchors?.labels?.[index] ?? "");
   }
 
-  // Replaces parts of the state, as one step of undo, and shows the picture.
-  change(parts) {
+  // Replaces parts of the state, as one step of undo, and shows the picture. A new code comes from
+  // an anchor or a sample, which is the answer `origin`, or from neither.
+  change(parts, origin = null) {
     Object.assign(this.state, parts);
+    if (parts.z) this.fire("origin", origin);
     this.fire("state");
     this.commit();
     return this.decode();
@@ -448,7 +448,9 @@ class Explorer {
   undo() {
     if (this.history.length < 2) return;
     this.history.pop();
+    const { z } = this.state;
     this.state = JSON.parse(this.history.at(-1));
+    if (String(z) !== String(this.state.z)) this.fire("origin", null);
     this.fire("state");
     this.fire("history");
     this.decode();
@@ -463,33 +465,33 @@ class Explorer {
       small,
       model: this.modelIndex,
     });
-    if (!answer) return;
+    if (!answer) return false;
     this.answer = answer;
-    this.fire("shown", answer);
-    if (isDragging || !answer.code) return;
-    this.sentCode = JSON.stringify(answer.code);
-    this.model.set("code", answer.code);
-    this.model.save_changes();
+    this.fire("picture", answer);
+    if (!isDragging && answer.code && this.modelIndex === 0) {
+      this.sentCode = JSON.stringify(answer.code);
+      this.model.set("code", answer.code);
+      this.model.save_changes();
+    }
+    return true;
   }
 
   async startFromAnchor(index) {
     const answer = await this.ask("anchor", { index, model: this.modelIndex });
-    if (!answer) return;
-    this.fire("origin", answer);
-    await this.#startFrom(answer);
+    if (answer) await this.#startFrom(answer);
   }
 
   async sample(seed) {
     const answer = await this.ask("sample", { seed, model: this.modelIndex });
-    if (!answer) return;
-    this.fire("origin", answer);
-    await this.#startFrom(answer);
+    if (answer) await this.#startFrom(answer);
   }
 
   // A model without codes shows what it was given, or has drawn.
   async #startFrom(answer) {
-    if (answer.z?.length) await this.change({ z: answer.z, amounts: {}, strokes: [] });
-    else this.fire("shown", (this.answer = answer));
+    if (answer.z?.length) return this.change({ z: answer.z, amounts: {}, strokes: [] }, answer);
+    this.answer = answer;
+    this.fire("origin", answer);
+    return this.fire("picture", answer);
   }
 
   // The code of the picture that is shown, with all sliders where they are.
@@ -513,10 +515,10 @@ function picturePanel(explorer) {
   const { kind } = explorer.info.data;
   const isPicture = kind === "image";
   const frame = (name) => {
-    const shown = view(explorer, name);
+    const display = view(explorer, name);
     const caption = h("figcaption", {}, name);
-    const root = h("figure", { "data-part": name.toLowerCase() }, shown.root, caption);
-    return { ...shown, caption, figure: root };
+    const root = h("figure", { "data-part": name.toLowerCase() }, display.root, caption);
+    return { ...display, caption, figure: root };
   };
   const [before, now, difference] = ["Before", "Now", "Difference"].map(frame);
   if (!isPicture) now.caption.textContent = "";
@@ -546,7 +548,7 @@ function picturePanel(explorer) {
     difference.figure.toggleAttribute("data-empty", !answer.difference);
     if (answer.difference) difference.show(answer, { image: answer.difference }, "What changed");
   }
-  explorer.on("shown", (answer) => {
+  explorer.on("picture", (answer) => {
     if (isPicture) showPictures(answer);
     else now.show(answer, answer, "Now", Array.isArray(answer.before) ? answer.before : null);
     if (!("change" in answer)) return;
@@ -573,7 +575,7 @@ function verdict(explorer) {
   const list = h("dl", { class: "px-criteria" });
   const live = h("p", { class: "px-hidden", "aria-live": "polite", "data-live": "group" });
   let last = null;
-  explorer.on("shown", (answer) => {
+  explorer.on("picture", (answer) => {
     if (!("group" in answer)) return;
     const { group, values, distances, firmness } = answer;
     headline.hidden = !group;
@@ -609,7 +611,7 @@ function criterionRow({ name, threshold }, value, distance) {
   return h(
     "div",
     {},
-    h("dt", {}, criterionName(name)),
+    h("dt", {}, visible(criterionName(name))),
     h(
       "dd",
       {},
@@ -654,12 +656,14 @@ function startPanel(explorer) {
   );
   const origin = h("p", { class: "px-origin" });
   explorer.on("origin", (answer) => {
+    origin.replaceChildren();
+    if (!answer) return;
     const isAnchor = answer.index !== undefined;
     if (isAnchor) index.value = answer.index;
     const words = isAnchor
       ? `From ${anchorText(explorer, answer.index)}.`
       : `From seed ${answer.seed}.`;
-    origin.replaceChildren(words);
+    origin.append(words);
     if (!isAnchor || answer.image?.buffer === undefined) return;
     const img = h("img", {
       class: "px-thumb px-pixelated",
@@ -731,16 +735,15 @@ function slidersPanel(explorer) {
   all.addEventListener("change", filter);
   filter();
   explorer.on("state", () => rows.forEach((row) => row.sync()));
-  explorer.on("locked", (isLocked) => rows.forEach((row) => (row.input.disabled = isLocked)));
+  const about = h("span", { class: "px-quiet" }, "the most visible first");
+  explorer.on("axes", (areUsable) => {
+    rows.forEach(({ input }) => (input.disabled = !areUsable));
+    about.textContent = areUsable ? "the most visible first" : "of a model with other codes";
+  });
   return h(
     "section",
     { class: "px-axes", "aria-label": "Axes" },
-    h(
-      "div",
-      { class: "px-line" },
-      h("h2", {}, "Axes"),
-      h("span", { class: "px-quiet" }, "the most visible first"),
-    ),
+    h("div", { class: "px-line" }, h("h2", {}, "Axes"), about),
     axes.length > FEW_AXES ? search : null,
     list,
     hiddenCount ? h("label", { class: "px-check" }, all, `Show all ${axes.length} axes`) : null,
@@ -749,7 +752,8 @@ function slidersPanel(explorer) {
 
 function sliderRow(explorer, axis, most) {
   const id = newId();
-  const { index, label, source, min, max, step } = axis;
+  const { index, min, max, step } = axis;
+  const [label, source] = [axis.label, axis.source].map(visible);
   const input = range({ id, min, max, step, value: 0, "data-axis": index }, (amount) =>
     set(amount, false),
   );
@@ -759,9 +763,9 @@ function sliderRow(explorer, axis, most) {
     "aria-label": `Reset ${label}`,
     title: "Reset",
   });
-  const visible = h("span", { class: "px-visible", "aria-hidden": "true" });
-  visible.title = `Mean change by one step: ${figure(axis.visible)}`;
-  visible.style.setProperty("--share", `${Math.round(100 * ((axis.visible ?? 0) / most))}%`);
+  const effect = h("span", { class: "px-visible", "aria-hidden": "true" });
+  effect.title = `Mean change by one step: ${figure(axis.visible)}`;
+  effect.style.setProperty("--share", `${Math.round(100 * ((axis.visible ?? 0) / most))}%`);
   const name = h("label", { for: id, title: `${label}: ${source}` }, h("bdi", {}, label));
   if (source && source !== "dimension") name.append(h("span", { class: "px-quiet" }, ` ${source}`));
 
@@ -773,7 +777,6 @@ function sliderRow(explorer, axis, most) {
     const amounts = { ...explorer.state.amounts, [index]: amount };
     if (amount === 0) delete amounts[index];
     explorer.state.amounts = amounts;
-    explorer.moved = index;
     setRange(input, amount);
     show(amount);
     if (!isDone) return explorer.decode(true);
@@ -788,11 +791,8 @@ function sliderRow(explorer, axis, most) {
     show(amount);
   }
   sync();
-  return {
-    root: h("div", { class: "px-slider" }, name, visible, reset, value, input),
-    input,
-    sync,
-  };
+  const root = h("div", { class: "px-slider" }, name, effect, reset, value, input);
+  return { root, input, sync };
 }
 
 // ---------------------------------------------------------------------- PXGen's plane
@@ -1155,7 +1155,7 @@ function planePanel(explorer) {
     plane.draw();
   });
   explorer.on("origin", () => (plane.trail.length = 0));
-  explorer.on("shown", (answer) => {
+  explorer.on("picture", (answer) => {
     if (!("point" in answer)) return;
     if (answer.point?.every(Number.isFinite)) plane.trail.push(answer.point);
     else plane.trail.length = 0;
@@ -1208,6 +1208,7 @@ function listenToPointer(explorer, plane, point) {
     plane.draw();
   };
   canvas.addEventListener("pointerdown", (event) => {
+    if (event.button) return; // not the first one
     canvas.setPointerCapture(event.pointerId);
     start = at(event);
     plane.corner = -1;
@@ -1262,7 +1263,7 @@ function listenToKeys(explorer, plane, point) {
 function nearestPanel(explorer) {
   const list = h("div", { class: "px-nearest" });
   const images = [];
-  explorer.on("shown", (answer) => {
+  explorer.on("picture", (answer) => {
     if (!("nearest" in answer)) return;
     const near = answer.nearest;
     const nodes = near.map(({ index, distance, image, text }, i) => {
@@ -1360,8 +1361,8 @@ class Brush {
     this.ring.style.width = `${100 * width}%`;
   }
 
-  // Calls may() before a stroke, moved() while it goes on and done() at its end.
-  listen({ may, moved, done, dropped }) {
+  // Calls allow() before a stroke, move() while it goes on, and finish() or cancel() at its end.
+  listen({ allow, move, finish, cancel }) {
     const { canvas } = this;
     const at = (event) => {
       const box = canvas.getBoundingClientRect();
@@ -1376,22 +1377,22 @@ class Brush {
       this.draw();
     };
     canvas.addEventListener("pointerdown", (event) => {
-      if (!may()) return;
+      if (event.button || !allow()) return;
       canvas.setPointerCapture(event.pointerId);
       this.begin();
       paint(at(event));
-      moved();
+      move();
     });
     canvas.addEventListener("pointermove", (event) => {
       this.place = at(event);
       if (!this.cells) return this.draw();
       paint(this.place);
-      moved();
+      move();
     });
-    canvas.addEventListener("pointerup", () => this.cells && done());
+    canvas.addEventListener("pointerup", () => this.cells && finish());
     canvas.addEventListener("pointercancel", () => {
       this.end();
-      dropped();
+      cancel();
     });
     const ways = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
     canvas.addEventListener("keydown", (event) => {
@@ -1401,10 +1402,10 @@ class Brush {
         this.place = this.place.map((share, i) => clamp(share + far * way[i], 0, 1));
         this.draw();
       } else if (event.key === " ") {
-        if (may()) {
+        if (allow()) {
           this.begin();
           paint(this.place);
-          done();
+          finish();
         }
       } else return;
       event.preventDefault();
@@ -1419,8 +1420,8 @@ function withStroke(strokes, one) {
   const settings = ({ mask, ...others }) => JSON.stringify(others);
   const isSame = before && one.mask && one.strength === 1 && settings(before) === settings(one);
   if (!isSame) return [...strokes, one];
-  const added = fromBase64(one.mask.cells);
-  const union = fromBase64(before.mask.cells).map((cell, i) => cell | added[i]);
+  const cells = fromBase64(one.mask.cells);
+  const union = fromBase64(before.mask.cells).map((cell, i) => cell | cells[i]);
   return [...strokes.slice(0, -1), { ...one, mask: { ...one.mask, cells: toBase64(union) } }];
 }
 
@@ -1438,17 +1439,18 @@ function unitControls(layers) {
   ];
   let value = "on";
   const switches = choice("What painting does to the units", states, value, (one) => (value = one));
-  const chosen = () => layers[Number(layer.value) || 0];
+  const currentLayer = () => layers[Number(layer.value) || 0];
   function fillConcepts() {
-    const options = chosen().concepts.map(({ name, units: own }, i) =>
-      option(i, `${name} (${plural(own.length, "unit")})`),
+    const options = currentLayer().concepts.map(({ name, units: own }, i) =>
+      option(i, `${visible(name)} (${plural(own.length, "unit")})`),
     );
     concept.replaceChildren(...options, option("", "Units by number"));
     showUnits();
   }
   function showUnits() {
     units.readOnly = concept.value !== "";
-    if (units.readOnly) units.value = chosen().concepts[Number(concept.value)].units.join(", ");
+    if (units.readOnly)
+      units.value = currentLayer().concepts[Number(concept.value)].units.join(", ");
     else if (!units.value) units.value = "0";
   }
   // The units as numbers; null where they are none of the layer's.
@@ -1457,7 +1459,7 @@ function unitControls(layers) {
       .split(/[\s,;]+/)
       .filter(Boolean)
       .map(Number);
-    const most = chosen().units;
+    const most = currentLayer().units;
     const isAllowed = (unit) => Number.isInteger(unit) && unit >= 0 && unit < most;
     return numbers.length && numbers.every(isAllowed) ? [...new Set(numbers)] : null;
   }
@@ -1474,20 +1476,20 @@ function unitControls(layers) {
   ];
   // Units without a map have no place in the picture: they are set everywhere.
   const stroke = (mask) => ({
-    layer: chosen().name,
+    layer: currentLayer().name,
     units: readUnits(),
-    mask: chosen().height == null ? null : mask,
+    mask: currentLayer().height == null ? null : mask,
     value,
     strength: Number(strength.value),
   });
-  return { fields, layer, chosen, readUnits, stroke };
+  return { fields, layer, currentLayer, readUnits, stroke };
 }
 
 function paintPage(explorer) {
   const { paint, data } = explorer.info;
   const brush = new Brush(data.height, data.width);
   const controls = unitControls(paint.layers);
-  const said = h("p", { class: "px-quiet", "aria-live": "polite" });
+  const note = h("p", { class: "px-quiet", "aria-live": "polite" });
   const list = h("ol", { class: "px-strokes" });
   const clear = button("Clear painting", () => explorer.change({ strokes: [] }), { hidden: true });
   const setSize = (diameter) => {
@@ -1500,21 +1502,21 @@ function paintPage(explorer) {
     return withStroke(explorer.state.strokes, controls.stroke(mask));
   };
   brush.listen({
-    may() {
+    allow() {
       const isFull = explorer.state.strokes.length >= MOST_STROKES;
-      said.textContent = "";
+      note.textContent = "";
       if (!controls.readUnits()) {
-        said.textContent = `Name units between 0 and ${controls.chosen().units - 1}.`;
-      } else if (isFull) said.textContent = `${MOST_STROKES} strokes are the most: undo some.`;
-      return !said.textContent;
+        note.textContent = `Name units between 0 and ${controls.currentLayer().units - 1}.`;
+      } else if (isFull) note.textContent = `${MOST_STROKES} strokes are the most: undo some.`;
+      return !note.textContent;
     },
-    moved: () => explorer.decode(true, { strokes: strokes() }),
-    done() {
+    move: () => explorer.decode(true, { strokes: strokes() }),
+    finish() {
       const all = strokes();
       brush.end();
       explorer.change({ strokes: all });
     },
-    dropped: () => explorer.decode(),
+    cancel: () => explorer.decode(),
   });
   explorer.on("state", () => {
     const all = explorer.state.strokes;
@@ -1539,7 +1541,7 @@ function paintPage(explorer) {
     { class: "px-page" },
     h("p", { class: "px-quiet" }, "Choose what to paint, then brush over the picture called Now."),
     h("div", { class: "px-fields" }, ...controls.fields, field("Brush size", size)),
-    said,
+    note,
     h("div", { class: "px-line" }, list, clear),
   );
 }
@@ -1574,7 +1576,7 @@ function walkPage(explorer) {
     start.value = "anchor";
     fromField.hidden = false;
   });
-  const shown = view(explorer, "Walk");
+  const display = view(explorer, "Walk");
   const strip = h("div", { class: "px-film", "aria-hidden": "true" });
   const place = range(
     { min: 0, max: 0, step: 1, value: 0, "aria-label": "Step of the walk" },
@@ -1588,9 +1590,9 @@ function walkPage(explorer) {
   let timer = 0;
   function show(i) {
     setRange(place, i);
-    shown.show(
+    display.show(
       walk,
-      asShown(walk.frames[i]),
+      partsOf(walk.frames[i]),
       `Step ${i + 1} of the walk, group ${walk.groups?.[i] ?? "unknown"}`,
     );
     [...strip.children].forEach((frame, k) => frame.toggleAttribute("data-current", k === i));
@@ -1654,7 +1656,7 @@ function walkPage(explorer) {
   const result = h(
     "div",
     { class: "px-walk", hidden: true },
-    shown.root,
+    display.root,
     h("div", {}, strip, steer, words),
   );
   return h(
@@ -1682,12 +1684,12 @@ function comparePage(explorer) {
   const cards = h("div", { class: "px-cards" });
   const about = h("p", { class: "px-quiet" });
   let isOpen = false;
-  let origin = {};
+  let origin = null;
   async function refresh() {
     if (!isOpen) return;
     const { z, amounts, strokes } = explorer.state;
     const isAnchor =
-      origin.index !== undefined &&
+      origin?.index !== undefined &&
       String(origin.z) === String(z) &&
       !Object.keys(amounts).length &&
       !strokes.length;
@@ -1697,10 +1699,10 @@ function comparePage(explorer) {
     );
     if (!answer) return;
     const nodes = answer.models.map(({ name, group, values, error, ...shows }) => {
-      const shown = view(explorer, name);
+      const display = view(explorer, name);
       const advice = isAnchor ? "" : " An anchor may be compared: choose one to start from.";
-      if (error) shown.show(answer, { text: error + advice });
-      else shown.show(answer, shows, `What ${name} makes, group ${group ?? "unknown"}`);
+      if (error) display.show(answer, { text: error + advice });
+      else display.show(answer, shows, `What ${name} makes, group ${group ?? "unknown"}`);
       const list = Object.entries(values ?? {}).map(
         ([criterion, value]) => `${criterionName(criterion)} ${figure(value)}`,
       );
@@ -1708,11 +1710,11 @@ function comparePage(explorer) {
       return h(
         "figure",
         {},
-        shown.root,
+        display.root,
         h(
           "figcaption",
           {},
-          h("b", {}, name),
+          h("b", {}, visible(name)),
           " ",
           badge,
           h("span", { class: "px-quiet" }, list.join(" \u00b7 ")),
@@ -1726,7 +1728,7 @@ function comparePage(explorer) {
     cards.replaceChildren(...nodes);
   }
   explorer.on("origin", (answer) => (origin = answer));
-  explorer.on("shown", refresh);
+  explorer.on("picture", refresh);
   explorer.on("tool", (name) => {
     isOpen = name === "compare";
     refresh();
@@ -1736,7 +1738,7 @@ function comparePage(explorer) {
 
 // ---------------------------------------------------------------------- the reconstruction task
 
-// The task has sliders of its own where it sends their positions; else the axes' sliders steer it.
+// The task has sliders of its own, with ends of its own; messages carry their positions as `z`.
 function taskPage(explorer) {
   const [target, now] = [view(explorer, "Target"), view(explorer, "Your picture")];
   const question = h("h2", {});
@@ -1754,12 +1756,11 @@ function taskPage(explorer) {
   let task = null;
   let inputs = [];
   function show(answer) {
-    const isNew = task?.index !== answer.index || !task;
-    task = { ...task, ...answer };
-    const { agreement, goal, index, n } = task;
-    const isOver = Boolean(task.over ?? task.solved);
-    if (answer.target != null) target.show(answer, asShown(answer.target), "The target picture");
-    if (answer.picture != null) now.show(answer, asShown(answer.picture), "Your picture now");
+    const isNew = task?.index !== answer.index;
+    task = answer;
+    const { agreement, goal, index, n, over: isOver } = task;
+    target.show(answer, partsOf(answer.target), "The target picture");
+    now.show(answer, partsOf(answer.picture), "Your picture now");
     if (isNew) begin();
     question.textContent = `Question ${index + 1} of ${n}: make the picture like the target`;
     bar.style.setProperty("--at", percent(clamp(agreement ?? 0, 0, 1)).replace(" ", ""));
@@ -1776,21 +1777,17 @@ function taskPage(explorer) {
     skip.hidden = isOver;
     skip.disabled = !task.may_skip;
     inputs.forEach((input) => (input.disabled = isOver));
-    explorer.fire("locked", isOver && !inputs.length);
   }
   function begin() {
-    const { positions, low, high, labels = [] } = task;
-    inputs = (positions ?? []).map((position, i) => {
+    const { positions, low, high, labels } = task;
+    inputs = positions.map((position, i) => {
       const attributes = { min: low[i], max: high[i], step: "any", value: position };
       const input = range(attributes, () => step(null));
       input.addEventListener("change", () => step(i));
       input.addEventListener("keydown", (event) => nudge(event, input, i));
       return input;
     });
-    list.replaceChildren(
-      ...inputs.map((input, i) => field(visible(labels[i] ?? `slider ${i + 1}`), input)),
-    );
-    ownPicture.hidden = !inputs.length;
+    list.replaceChildren(...inputs.map((input, i) => field(visible(labels[i]), input)));
   }
   // A slider of any step has no arrow keys that a hand could use: they move by a hundredth.
   function nudge(event, input, i) {
@@ -1803,7 +1800,7 @@ function taskPage(explorer) {
   }
   // `axis` is the slider that was let go; while it is held, there is none.
   async function step(axis) {
-    const z = inputs.length ? inputs.map((input) => Number(input.value)) : explorer.code;
+    const z = inputs.map((input) => Number(input.value));
     const answer = await explorer.ask("task_step", { z, axis });
     if (answer) show(answer);
   }
@@ -1813,13 +1810,7 @@ function taskPage(explorer) {
     intro.hidden = true;
     running.hidden = false;
     show(answer);
-    if (!inputs.length && answer.z?.length)
-      await explorer.change({ z: answer.z.flat(Infinity), amounts: {}, strokes: [] });
   }
-  explorer.on("shown", (answer) => {
-    const isSteered = task && !inputs.length && !running.hidden && !(task.over ?? task.solved);
-    if (isSteered && "change" in answer) step(explorer.moved ?? null);
-  });
   const skip = button("Skip", () => open("task_skip"), {
     title: "Once the sliders were moved for long enough",
   });
@@ -1830,12 +1821,11 @@ function taskPage(explorer) {
     h("p", {}, explorer.info.consent ?? ""),
     button("I agree: start", () => open("task_start"), { class: "px-primary" }),
   );
-  const ownPicture = h("figure", {}, now.root, h("figcaption", {}, "Your picture"));
   const pictures = h(
     "div",
     { class: "px-stage", "data-mode": "side" },
     h("figure", {}, target.root, h("figcaption", {}, "Target")),
-    ownPicture,
+    h("figure", {}, now.root, h("figcaption", {}, "Your picture")),
   );
   const running = h(
     "div",
@@ -1855,7 +1845,7 @@ function taskPage(explorer) {
 
 function toolbar(explorer, title) {
   const { info } = explorer;
-  const said = h("span", { class: "px-quiet", role: "status" });
+  const note = h("span", { class: "px-quiet", role: "status" });
   const text = h("textarea", {
     rows: 5,
     spellcheck: "false",
@@ -1890,9 +1880,9 @@ function toolbar(explorer, title) {
   );
   let timer = 0;
   function tell(words) {
-    said.textContent = words;
+    note.textContent = words;
     clearTimeout(timer);
-    timer = setTimeout(() => (said.textContent = ""), 5000);
+    timer = setTimeout(() => (note.textContent = ""), 5000);
   }
   // Where a frame may not use the clipboard, the text is shown, selected.
   async function copy(words, name) {
@@ -1911,8 +1901,8 @@ function toolbar(explorer, title) {
     text.select();
   }
   async function copyPython() {
-    const { state, modelIndex: model, answer: shown } = explorer;
-    const answer = state.z.length ? await explorer.ask("python", { ...state, model }) : shown;
+    const { state, modelIndex: model, answer: last } = explorer;
+    const answer = state.z.length ? await explorer.ask("python", { ...state, model }) : last;
     if (answer?.python) await copy(answer.python, "Python");
     else if (answer) tell("There is no line of Python for what is shown.");
   }
@@ -1940,21 +1930,24 @@ function toolbar(explorer, title) {
     if (!isUndo || event.target.matches("textarea, input:not([type=range]):not([type=radio])"))
       return;
     event.preventDefault();
-    event.stopPropagation();
     explorer.undo();
   });
-  const models = info.models ?? [];
-  const which = h("select", {}, ...models.map((name, i) => h("option", { value: i }, name)));
-  which.addEventListener("change", () => {
+  const { models } = info;
+  const options = models.map((name, i) => h("option", { value: i }, visible(name)));
+  const which = h("select", {}, ...options);
+  // A model that cannot decode this code, for its codes have another size, starts from its own.
+  which.addEventListener("change", async () => {
     explorer.modelIndex = Number(which.value);
-    explorer.decode();
+    if (!(await explorer.decode())) await explorer.sample(0);
+    const size = info.shape.reduce((product, side) => product * side, 1);
+    explorer.fire("axes", explorer.state.z.length === size);
   });
   const head = h(
     "header",
     { class: "px-head" },
     title,
     models.length > 1 ? field("Model", which) : null,
-    said,
+    note,
     h(
       "div",
       { class: "px-actions", role: "group", "aria-label": "Actions" },
@@ -2026,11 +2019,14 @@ function render({ model, el }) {
     { class: "px-main", "aria-busy": "true" },
     h("p", { class: "px-quiet" }, "The model is opening."),
   );
-  const root = h("div", { class: "px-explorer" }, alert, main);
+  // JupyterLab leaves keys alone below this attribute, other hosts when they do not hear of them.
+  const attributes = { class: "px-explorer", "data-lm-suppress-shortcuts": "true" };
+  const root = h("div", attributes, alert, main);
+  root.addEventListener("keydown", (event) => event.stopPropagation());
   el.replaceChildren(root);
   const explorer = new Explorer(model, root);
   const busy = new Set();
-  let complaint = null; // the kind of request that failed last
+  let complaint = null; // the kind of request that failed last; it goes with the next good picture
   const say = (text, ...more) => {
     alert.replaceChildren(h("span", {}, text), ...more);
     alert.hidden = !text;
@@ -2045,7 +2041,7 @@ function render({ model, el }) {
     },
     error(text, kind) {
       if (text) complaint = kind;
-      if (text || complaint === kind) say(text);
+      if (text || kind === complaint || kind === "decode") say(text);
     },
     late(isLate) {
       if (!isLate) return alert.querySelector("button") && say("");
@@ -2068,7 +2064,7 @@ function render({ model, el }) {
     explorer.thumbnails = new Thumbnails(explorer);
     followTheme();
     explorer.selected = model.get("selected") ?? [];
-    const title = h("h1", {}, explorer.info.title || "Explorer");
+    const title = h("h1", {}, visible(explorer.info.title || "Explorer"));
     const head = explorer.isTaskAlone
       ? h("header", { class: "px-head" }, title)
       : toolbar(explorer, title);
@@ -2106,12 +2102,12 @@ function render({ model, el }) {
     explorer.selected = [...selected];
     explorer.fire("selected", null);
   };
-  const followed = {
+  const followers = {
     "change:theme": followTheme,
     "change:code": followCode,
     "change:selected": followSelected,
   };
-  for (const [name, listener] of Object.entries(followed)) model.on(name, listener);
+  for (const [name, listener] of Object.entries(followers)) model.on(name, listener);
   const dark = matchMedia("(prefers-color-scheme: dark)");
   dark.addEventListener("change", followTheme);
   followTheme();
@@ -2119,7 +2115,7 @@ function render({ model, el }) {
   return () => {
     explorer.fire("close");
     explorer.requests.close();
-    for (const [name, listener] of Object.entries(followed)) model.off(name, listener);
+    for (const [name, listener] of Object.entries(followers)) model.off(name, listener);
     dark.removeEventListener("change", followTheme);
   };
 }

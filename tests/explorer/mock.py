@@ -216,7 +216,7 @@ class Ellipses:
         }  # fmt: skip
 
     def anchor(self, message: dict[str, Any]) -> dict[str, Any]:
-        return {"z": self.codes[message["index"]].tolist()}
+        return {"index": message["index"], "z": self.codes[message["index"]].tolist()}
 
     def sample(self, message: dict[str, Any]) -> dict[str, Any]:
         z = np.random.default_rng(message["seed"]).normal(size=4) / 2

@@ -172,6 +172,10 @@ def test_a_brush_returns_the_anchors_inside_it(browser: Browser, mock: Mock) -> 
     idle(browser)
     picked = int(text(browser, '[data-live="anchor"]').split()[1].rstrip(","))
     assert decodes(mock)[-1]["z"] == truth.codes[picked].tolist()
+    assert text(browser, ".px-origin") == f"From anchor {picked} ({picked % 10})."
+    key(browser, "z", CTRL)
+    idle(browser)
+    assert text(browser, ".px-origin") == ""  # what is shown now comes from elsewhere
 
 
 def test_painting_changes_what_was_brushed(browser: Browser, mock: Mock) -> None:
@@ -540,6 +544,26 @@ def test_what_is_copied_makes_the_picture_again(browser: Browser, real: Server) 
     browser.wait("document.querySelector('textarea').value.startsWith('import')")
     chosen = run(browser, "textarea", "it.value.slice(it.selectionStart, it.selectionEnd)")
     assert chosen == browser.run("document.querySelector('textarea').value")
+
+
+def test_a_model_with_other_codes_starts_from_its_own(browser: Browser) -> None:
+    class Other(Ellipses):
+        def __call__(self, message: dict[str, Any]) -> dict[str, Any]:
+            other = message.get("model") == 1
+            if message["kind"] == "decode" and other != (len(message["z"]) == 2):
+                return {"error": "z must be of another size"}
+            if message["kind"] == "sample" and other:
+                return {"z": [1.0, 1.0], "seed": 0}
+            z = [*message.get("z", []), 0.0, 0.0][:4] if other else message.get("z")
+            return super().__call__({**message, "z": z})
+
+    with Mock(Other()) as host:
+        visit(browser, host.url)
+        for model, usable in ((1, False), (0, True)):
+            fill(browser, ".px-head select", model)
+            assert run(browser, 'input[data-axis="0"]', "!it.disabled") is usable
+            assert run(browser, ".px-alert", "it.hidden") is True
+        assert quiet(browser, host.origin)
 
 
 def test_the_page_is_saved_as_a_file(browser: Browser, real: Server, tmp_path: Path) -> None:

@@ -735,15 +735,15 @@ function slidersPanel(explorer) {
   all.addEventListener("change", filter);
   filter();
   explorer.on("state", () => rows.forEach((row) => row.sync()));
+  const about = h("span", { class: "px-quiet" }, "the most visible first");
+  explorer.on("axes", (areUsable) => {
+    rows.forEach(({ input }) => (input.disabled = !areUsable));
+    about.textContent = areUsable ? "the most visible first" : "of a model with other codes";
+  });
   return h(
     "section",
     { class: "px-axes", "aria-label": "Axes" },
-    h(
-      "div",
-      { class: "px-line" },
-      h("h2", {}, "Axes"),
-      h("span", { class: "px-quiet" }, "the most visible first"),
-    ),
+    h("div", { class: "px-line" }, h("h2", {}, "Axes"), about),
     axes.length > FEW_AXES ? search : null,
     list,
     hiddenCount ? h("label", { class: "px-check" }, all, `Show all ${axes.length} axes`) : null,
@@ -791,7 +791,8 @@ function sliderRow(explorer, axis, most) {
     show(amount);
   }
   sync();
-  return { root: h("div", { class: "px-slider" }, name, effect, reset, value, input), sync };
+  const root = h("div", { class: "px-slider" }, name, effect, reset, value, input);
+  return { root, input, sync };
 }
 
 // ---------------------------------------------------------------------- PXGen's plane
@@ -1938,6 +1939,8 @@ function toolbar(explorer, title) {
   which.addEventListener("change", async () => {
     explorer.modelIndex = Number(which.value);
     if (!(await explorer.decode())) await explorer.sample(0);
+    const size = info.shape.reduce((product, side) => product * side, 1);
+    explorer.fire("axes", explorer.state.z.length === size);
   });
   const head = h(
     "header",

@@ -139,7 +139,7 @@ class UnitEffects(Adapter):
         ...                     nn.Conv2d(4, 1, 1), nn.Sigmoid())
         >>> model = VAE(encode=lambda x: (x.flatten(1)[:, :2],) * 2, decode=net.forward,
         ...             latent_shape=(2,), sample_shape=(1, 4, 4), modules=net, check=False)
-        >>> found = UnitEffects(model, Threshold(0.4), n_codes=20, n_random=2).explain(None)
+        >>> found = UnitEffects(model, Threshold(0.1), n_codes=20, n_random=2).explain(None)
         >>> float(found.removal[0]), len(found.removal) == len(found.order) + 1
         (0.0, True)
     """

@@ -63,7 +63,7 @@ def plot_units(
         ...                     nn.Conv2d(4, 1, 1), nn.Sigmoid())
         >>> model = VAE(encode=lambda x: (x.flatten(1)[:, :2],) * 2, decode=net.forward,
         ...             latent_shape=(2,), sample_shape=(1, 4, 4), modules=net, check=False)
-        >>> found = UnitEffects(model, Threshold(0.4), n_codes=20, n_random=2).explain(None)
+        >>> found = UnitEffects(model, Threshold(0.1), n_codes=20, n_random=2).explain(None)
         >>> len(plot_units(found))
         3
     """

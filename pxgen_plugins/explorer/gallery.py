@@ -23,7 +23,7 @@ __all__ = ["Gallery"]
 
 _THUMBNAILS = 400
 _NEAREST = 5
-_KEPT = 200  # codes of anchors
+_KEPT = 200  # codes of anchors, and pictures
 _SIDE = 32  # pixels that pictures are reduced to before they are compared
 _MOST_NUMBERS = 2**27  # of all anchors when they are compared: 512 MiB
 
@@ -50,6 +50,7 @@ class Gallery:
             raise ParameterError("X", allowed, f"{len(self.anchors):,}", hint)
         self._reader = Scorer(subject.model, [])
         self._codes: dict[int, Tensor] = {}
+        self._glances: dict[int, dict[str, Any]] = {}
         self._table: Tensor | None = None  # features of the readable anchors
         self._norms = torch.empty(0)  # squared
         self._readable = np.empty(0, dtype=np.int64)
@@ -103,10 +104,15 @@ class Gallery:
             code = self.subject.embed(self.instance(index))
             if code is None:
                 return None
-            if len(self._codes) >= _KEPT:
-                del self._codes[next(iter(self._codes))]
-            self._codes[index] = code
+            _keep(self._codes, index, code)
         return self._codes[index]
+
+    def glance(self, index: int) -> dict[str, Any]:
+        """Return how an anchor is shown in passing; those shown last are kept."""
+        if index not in self._glances:
+            shown = self.subject.view.show(self.instance(index), small=True)
+            _keep(self._glances, index, shown)
+        return self._glances[index]
 
     def codes(self, n: int) -> Tensor | None:
         """Return the codes of up to ``n`` anchors, evenly spread; None where there are none."""
@@ -191,3 +197,10 @@ class Gallery:
             height, width = (min(_SIDE, side) for side in x.shape[2:])
             x = F.adaptive_avg_pool2d(x.float(), (height, width))
         return x.float().flatten(1).cpu()
+
+
+def _keep(table: dict[int, Any], index: int, value: Any) -> None:
+    """Put a value into a table that forgets the oldest."""
+    if len(table) >= _KEPT:
+        del table[next(iter(table))]
+    table[index] = value

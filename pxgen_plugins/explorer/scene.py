@@ -186,7 +186,7 @@ class Scene:
             return {**known, "nearest": []}
         nearest = []
         for index, distance in self.gallery.nearest(x):
-            glance = self.first.view.show(self.gallery.instance(index), small=True)
+            glance = self.gallery.glance(index)
             label = self.gallery.label(index)
             nearest.append({"index": index, "label": label, "distance": distance, **glance})
         return {**known, "nearest": nearest}

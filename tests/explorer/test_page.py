@@ -109,6 +109,19 @@ def test_a_drag_moves_the_picture_as_the_model_says(browser: Browser, mock: Mock
     assert group in text(browser, '[data-live="group"]')  # it was another before: said aloud
 
 
+def test_the_axes_of_the_plane_reach_the_current_code(browser: Browser, mock: Mock) -> None:
+    def point() -> tuple[float, float]:
+        x, y = run(browser, PLANE, "it.dataset.point").split()
+        return float(x), float(y)
+
+    start = point()
+    for axis, share in ((0, 1.0), (1, 0.0)):  # far to the right, then far down
+        slide(browser, axis, 0.5, share)
+    width, height = run(browser, PLANE, "[it.clientWidth, it.clientHeight]")
+    assert start[0] < point()[0] < width - 14  # inside, and not on the border
+    assert start[1] < point()[1] < height - 42
+
+
 def test_keys_move_sliders_and_undo_and_reset(browser: Browser, mock: Mock) -> None:
     first = pixels(browser)
     run(browser, 'input[data-axis="1"]', "it.focus()")

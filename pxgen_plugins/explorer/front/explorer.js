@@ -797,12 +797,13 @@ function sliderRow(explorer, axis, most) {
 
 // ---------------------------------------------------------------------- PXGen's plane
 
-// Values of a criterion to pixels, linear or logarithmic; what lies outside is put on the border.
-function makeScale(values, threshold, isLog, from, to) {
+// Values of a criterion to pixels, linear or logarithmic; what has no place is put on the border.
+function makeScale(values, isLog, from, to) {
   const bend = isLog ? Math.log10 : (value) => value;
+  const hasPlace = (value) => !isLog || value > 0;
   let [low, high] = [Infinity, -Infinity];
-  for (const value of [...values, threshold]) {
-    if (!Number.isFinite(value) || (isLog && value <= 0)) continue;
+  for (const value of values) {
+    if (!Number.isFinite(value) || !hasPlace(value)) continue;
     low = Math.min(low, bend(value));
     high = Math.max(high, bend(value));
   }
@@ -810,10 +811,11 @@ function makeScale(values, threshold, isLog, from, to) {
   const padding = 0.06 * (high - low) || 0.5;
   [low, high] = [low - padding, high + padding];
   const place = (value) => {
-    const share = isLog && !(value > 0) ? 0 : clamp((bend(value) - low) / (high - low), 0, 1);
+    const share = hasPlace(value) ? clamp((bend(value) - low) / (high - low), 0, 1) : 0;
     return from + share * (to - from);
   };
-  return { place, ticks: makeTicks(low, high, isLog) };
+  const holds = (value) => !hasPlace(value) || (bend(value) >= low && bend(value) <= high);
+  return { place, holds, ticks: makeTicks(low, high, isLog) };
 }
 
 // Round numbers between two ends, of which about five fit; of a logarithmic axis the ends are powers.
@@ -870,6 +872,7 @@ class Plane {
     this.brush = null; // a rectangle: two opposite corners, in pixels
     this.selected = [];
     this.trail = [];
+    this.far = [[], []]; // values of codes beyond all anchors, by axis
     [this.xLabel, this.yLabel] = [plane.x_label, plane.y_label].map((text) =>
       text.split(" ").map(criterionName).join(" "),
     );
@@ -891,14 +894,24 @@ class Plane {
     this.box = [left, top, this.width - right, this.height - bottom];
     const { x, y, thresholds, log } = this.plane;
     this.scales = [
-      makeScale(x, thresholds[0], log[0], this.box[0], this.box[2]),
-      makeScale(y, thresholds[1], log[1], this.box[3], this.box[1]),
+      makeScale([...x, thresholds[0], ...this.far[0]], log[0], this.box[0], this.box[2]),
+      makeScale([...y, thresholds[1], ...this.far[1]], log[1], this.box[3], this.box[1]),
     ];
     for (let i = 0; i < x.length; i++) {
       const isValid = Number.isFinite(x[i]) && Number.isFinite(y[i]);
       [this.x[i], this.y[i]] = isValid ? this.place(x[i], y[i]) : [NaN, NaN];
     }
     this.drawLayer();
+  }
+
+  // The current code is there; where the axes do not reach it, they become longer.
+  follow(point) {
+    this.trail.push(point);
+    if (this.trail.length > Plane.TRAIL) this.trail.shift();
+    const isFar = (value, axis) => this.isReady && !this.scales[axis].holds(value);
+    if (!point.some(isFar)) return this.draw();
+    point.forEach((value, axis) => this.far[axis].push(value));
+    return this.resize();
   }
 
   place(x, y) {
@@ -1157,10 +1170,9 @@ function planePanel(explorer) {
   explorer.on("origin", () => (plane.trail.length = 0));
   explorer.on("picture", (answer) => {
     if (!("point" in answer)) return;
-    if (answer.point?.every(Number.isFinite)) plane.trail.push(answer.point);
-    else plane.trail.length = 0;
-    if (plane.trail.length > Plane.TRAIL) plane.trail.shift();
-    plane.draw();
+    if (answer.point?.every(Number.isFinite)) return plane.follow(answer.point);
+    plane.trail.length = 0;
+    return plane.draw();
   });
   explorer.on("theme", () => plane.isReady && plane.drawLayer());
   const observer = new ResizeObserver(() => plane.resize());

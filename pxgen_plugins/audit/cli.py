@@ -222,9 +222,9 @@ def app(
     from pxgen_plugins.explorer import serve
 
     with serve(session, port=port, open_browser=not no_browser) as server:
-        click.echo(server.url)
-        _print_progress("press Ctrl-C to stop")
-        try:
+        try:  # from the first word on: who reads the address may stop at once
+            click.echo(server.url)
+            _print_progress("press Ctrl-C to stop")
             server.wait()
         except KeyboardInterrupt:
             _print_progress("stopped")

@@ -213,6 +213,15 @@ COMMANDS = (
         quick="--quick",
     ),
     Command(
+        "explorer",
+        "python examples/record_explorer.py",
+        2,
+        pictures={
+            f"docs/images/explorer.{suffix}": f"explorer.{suffix}" for suffix in ("gif", "png")
+        },
+        quick="--anchors 120",
+    ),
+    Command(
         "soft_intro_vae",
         f"python examples/soft_intro_vae.py --data ../shared/{_CIFAR} "
         "--weights examples/weights/soft_intro_vae.safetensors",

@@ -50,6 +50,7 @@ class WeightDirections(DirectionAdapter):
     ``explain`` as the others.
 
     Example:
+        >>> from torch import nn
         >>> from pxgen_plugins.models import VAE
         >>> net = nn.Sequential(nn.Linear(2, 3), nn.Sigmoid())
         >>> _ = net[0].weight.data.copy_(torch.tensor([[0.0, 3.0], [0.0, 0.0], [1.0, 0.0]]))

@@ -2,7 +2,8 @@
 
 A describer is any callable ``describe(images, prompt, *, seed) -> str``, where ``images`` is a list
 of bytes (h, w) or (h, w, 3). :class:`OpenAICompatible` asks an endpoint of yours,
-:class:`Scripted` gives answers that you wrote.
+:class:`Scripted` gives answers that you wrote. :class:`ToyCaptioner` is a small network that comes
+with the package and knows drawn shapes only.
 """
 
 from __future__ import annotations
@@ -16,12 +17,14 @@ if TYPE_CHECKING:
     from pxgen_plugins.describers.film import film, frames_of
     from pxgen_plugins.describers.openai_compatible import OpenAICompatible
     from pxgen_plugins.describers.scripted import Scripted
+    from pxgen_plugins.describers.toy_captioner import ToyCaptioner
 
 __all__ = [
     "Describer",
     "OpenAICompatible",
     "Question",
     "Scripted",
+    "ToyCaptioner",
     "film",
     "frames_of",
     "heading",
@@ -32,6 +35,7 @@ _HOMES = {
     "OpenAICompatible": "openai_compatible",
     "Question": "base",
     "Scripted": "scripted",
+    "ToyCaptioner": "toy_captioner",
     "film": "film",
     "frames_of": "film",
     "heading": "base",

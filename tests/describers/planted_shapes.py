@@ -1,0 +1,54 @@
+"""A renderer of one shape by five factors and one that does nothing, as a model with these codes.
+
+It is not that of the training: edges are hard and counted on a finer grid, and shapes go from a
+square to an ellipse through superellipses.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pxgen_plugins.axes import Axis
+from pxgen_plugins.models.base import GenerativeModel
+
+SIDE = 64
+FINE = 2  # points a pixel and direction
+ATTRIBUTES = ("horizontal position", "vertical position", "size", "rotation", "shape", "")
+DIRECTIONS = ("right", "down", "larger", "", "", "")
+
+
+class PlantedShapes(GenerativeModel):
+    """Draws (1, 64, 64) pictures; codes of N(0, I) are x, y, size, angle, shape and nothing."""
+
+    capabilities = frozenset({"sample", "decode"})
+    sample_shape = (1, SIDE, SIDE)
+    latent_shape = (6,)
+    data_range = (0.0, 1.0)
+
+    def decode(self, z: Tensor) -> Tensor:
+        grid = (torch.arange(SIDE * FINE) + 0.5) / (SIDE * FINE)
+        f = z.float().clamp(-2, 2)[:, :, None, None]
+        right, down = grid - 0.5 - 0.11 * f[:, 0], grid[:, None] - 0.5 - 0.11 * f[:, 1]
+        size, angle = 0.115 + 0.025 * f[:, 2], 0.8 + 0.32 * f[:, 3]
+        roundness = torch.sigmoid(3 * f[:, 4])
+        power = 12 - 10 * roundness  # 2 is an ellipse, 12 nearly a square
+        ratio = 1 - 0.4 * roundness
+        # the area of a superellipse, held fixed so that another shape is not another size
+        area = ratio * (2 * torch.lgamma(1 + 1 / power) - torch.lgamma(1 + 2 / power)).exp()
+        size = size * (1 / area).sqrt()
+        u = (right * angle.cos() + down * angle.sin()) / size
+        v = (down * angle.cos() - right * angle.sin()) / size
+        inside = (u.abs() ** power + (v / ratio).abs() ** power) < 1
+        return torch.nn.functional.avg_pool2d(inside.float()[:, None], FINE)
+
+    def sample(self, n: int, seed: int = 0) -> Tensor:
+        return self.decode(torch.randn(n, 6, generator=torch.Generator().manual_seed(seed)))
+
+
+def mixture(i: int, j: int) -> Axis:
+    """The axis at 45 degrees between two factors."""
+    vector = np.zeros(6, dtype=np.float32)
+    vector[[i, j]] = 1.0
+    return Axis(f"z{i} and z{j}", vector)

@@ -14,7 +14,7 @@ from pxgen_plugins.utils.lazy import attach
 
 if TYPE_CHECKING:
     from pxgen_plugins.describers.base import Describer, Question, heading, read_question
-    from pxgen_plugins.describers.film import film, frames_of
+    from pxgen_plugins.describers.frames import film, frames_of
     from pxgen_plugins.describers.openai_compatible import OpenAICompatible
     from pxgen_plugins.describers.scripted import Scripted
     from pxgen_plugins.describers.toy_captioner import ToyCaptioner
@@ -36,8 +36,8 @@ _HOMES = {
     "Question": "base",
     "Scripted": "scripted",
     "ToyCaptioner": "toy_captioner",
-    "film": "film",
-    "frames_of": "film",
+    "film": "frames",
+    "frames_of": "frames",
     "heading": "base",
     "read_question": "base",
 }

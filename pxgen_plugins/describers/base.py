@@ -44,7 +44,7 @@ class Question:
             second film from those of the first: the same form), ``"match"`` (which film fits the
             sentence: ``{"choice": "A"}``, films in alphabetical order), ``"repair"`` (write the
             answer in the prompt as JSON; no pictures), or "" for another prompt.
-        n_frames: Frames of every film; see :func:`~pxgen_plugins.describers.film.frames_of`.
+        n_frames: Frames of every film; see :func:`~pxgen_plugins.describers.frames.frames_of`.
         sentence: The sentence to match; "" in other tasks.
     """
 

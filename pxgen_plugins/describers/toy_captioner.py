@@ -13,7 +13,7 @@ from PIL import Image
 
 from pxgen_plugins.datasets.change_net import CHANGES, SIDE, load_change_net
 from pxgen_plugins.describers.base import Picture, read_question
-from pxgen_plugins.describers.film import frames_of
+from pxgen_plugins.describers.frames import frames_of
 from pxgen_plugins.utils import validation
 from pxgen_plugins.utils.errors import ModelError, caller
 

@@ -12,7 +12,7 @@ import torch
 from pxgen_plugins.axes import Axis, dimensions
 from pxgen_plugins.describers import ToyCaptioner, heading
 from pxgen_plugins.describers.base import Question
-from pxgen_plugins.describers.film import film
+from pxgen_plugins.describers.frames import film
 from pxgen_plugins.utils.errors import ModelError, ParameterError
 from tests.describers.planted_shapes import ATTRIBUTES, DIRECTIONS, PlantedShapes, mixture
 

@@ -4,7 +4,7 @@
 
 The network is :class:`pxgen_plugins.datasets.ChangeNet`, and ``ToyCaptioner`` puts its answers into
 sentences, so that descriptions of latent axes are tried without a language model. It learns from
-pairs of pictures drawn here: a bright square, ellipse or triangle on a dark ground, and the same
+pairs of pictures drawn here: a bright rectangle, ellipse or triangle on a dark ground, and the same
 with one factor changed (place, size, angle or shape) or with none. In some pairs two
 factors change, and the target is shared between them by how much each one changes: the network is
 to be unsure where an axis mixes two factors. Pictures are blurred by different widths, because
@@ -59,9 +59,9 @@ def draw(factors: Tensor, ratio: Tensor, softness: Tensor) -> Tensor:
 
     Args:
         factors: (n, 5): centre x and y and half a side as shares of the side, angle in radians,
-            and shape: 0 a square, 1 an ellipse, 2 a triangle, 3 a square again, and between
+            and shape: 0 a rectangle, 1 an ellipse, 2 a triangle, 3 a rectangle, and between
             them a mixture.
-        ratio: (n,): short axis of an ellipse by its long one.
+        ratio: (n,): short axis of an ellipse by its long one; rectangles are less long.
         softness: (n,), 0 to 1: how far the picture is that of means over 3 x 3 pixels.
     """
     grid = (torch.arange(SIDE) + 0.5) / SIDE
@@ -71,7 +71,8 @@ def draw(factors: Tensor, ratio: Tensor, softness: Tensor) -> Tensor:
     v = (down * angle.cos() - right * angle.sin()) / size
     # distances from the edge, below zero inside; equal areas, so that no shape is a larger one
     long = (4 / (math.pi * ratio[:, None, None])).sqrt()
-    square = torch.maximum(u.abs(), v.abs()) - 1.0
+    wide = (0.5 + 0.5 * ratio[:, None, None]).sqrt()
+    square = torch.maximum(u.abs() * wide, v.abs() / wide) - 1.0
     ellipse = (u.square() + (v / ratio[:, None, None]).square()).sqrt() - long
     triangle = torch.maximum(v, 0.866 * u.abs() - 0.5 * v) - 0.877
     away = torch.stack([(shape - kind) % 3 for kind in range(3)])
@@ -115,17 +116,19 @@ def pairs(n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
 
 
 def _factors(uniform: Tensor) -> Tensor:
-    low = torch.tensor([0.2, 0.2, 0.075, 0.0, 0.0])
-    high = torch.tensor([0.8, 0.8, 0.18, math.pi, 3.0])
+    low = torch.tensor([0.2, 0.2, 0.09, 0.0, 0.0])
+    high = torch.tensor([0.8, 0.8, 0.20, math.pi, 3.0])
     factors = low + uniform * (high - low)
-    factors[:, SHAPE] = factors[:, SHAPE].floor().clamp_max(2.0)
+    # half of the shapes are pure, half lie between two
+    pure = uniform[:, SHAPE] * 6 % 1 < 0.5
+    factors[:, SHAPE] = torch.where(pure, factors[:, SHAPE].floor(), factors[:, SHAPE])
     return factors
 
 
 def _inside(before: Tensor, change: Tensor) -> tuple[Tensor, Tensor]:
     """Return factors before and after, put back so that both are pictures of a whole shape."""
     before, after = before.clone(), before + change
-    for column, low, high in ((X, 0.15, 0.85), (Y, 0.15, 0.85), (SIZE, 0.065, 0.20)):
+    for column, low, high in ((X, 0.15, 0.85), (Y, 0.15, 0.85), (SIZE, 0.08, 0.22)):
         both = torch.stack([before[:, column], after[:, column]])
         shift = (low - both.amin(0)).clamp_min(0.0) - (both.amax(0) - high).clamp_min(0.0)
         before[:, column] += shift

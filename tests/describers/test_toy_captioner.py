@@ -8,13 +8,13 @@ from collections import Counter
 import numpy as np
 import pytest
 import torch
+from planted_shapes import ATTRIBUTES, DIRECTIONS, PlantedShapes, mixture
 
 from pxgen_plugins.axes import Axis, dimensions
 from pxgen_plugins.describers import ToyCaptioner, heading
 from pxgen_plugins.describers.base import Question
 from pxgen_plugins.describers.frames import film
 from pxgen_plugins.utils.errors import ModelError, ParameterError
-from tests.describers.planted_shapes import ATTRIBUTES, DIRECTIONS, PlantedShapes, mixture
 
 N_FRAMES = 5
 DESCRIBE = heading(Question("describe", N_FRAMES))

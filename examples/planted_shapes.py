@@ -6,15 +6,20 @@ square to an ellipse through superellipses.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from torch import Tensor
 
-from pxgen_plugins.axes import Axis
+from pxgen_plugins.axes import Axis, dimensions
 from pxgen_plugins.models.base import GenerativeModel
+
+__all__ = ["ATTRIBUTES", "DIRECTIONS", "FACTORS", "PlantedShapes", "factors", "mixture"]
 
 SIDE = 64
 FINE = 2  # points a pixel and direction
+FACTORS = ("x", "y", "size", "angle", "shape", "nothing")
 ATTRIBUTES = ("horizontal position", "vertical position", "size", "rotation", "shape", "")
 DIRECTIONS = ("right", "down", "larger", "", "", "")
 
@@ -28,10 +33,11 @@ class PlantedShapes(GenerativeModel):
     data_range = (0.0, 1.0)
 
     def decode(self, z: Tensor) -> Tensor:
+        """Return pictures in [0, 1], (n, 1, 64, 64), of codes (n, 6)."""
         grid = (torch.arange(SIDE * FINE) + 0.5) / (SIDE * FINE)
         f = z.float().clamp(-2, 2)[:, :, None, None]
         right, down = grid - 0.5 - 0.11 * f[:, 0], grid[:, None] - 0.5 - 0.11 * f[:, 1]
-        size, angle = 0.115 + 0.025 * f[:, 2], 0.8 + 0.32 * f[:, 3]
+        size, angle = 0.15 + 0.03 * f[:, 2], 0.8 + 0.32 * f[:, 3]
         roundness = torch.sigmoid(3 * f[:, 4])
         power = 12 - 10 * roundness  # 2 is an ellipse, 12 nearly a square
         ratio = 1 - 0.4 * roundness
@@ -44,11 +50,17 @@ class PlantedShapes(GenerativeModel):
         return torch.nn.functional.avg_pool2d(inside.float()[:, None], FINE)
 
     def sample(self, n: int, seed: int = 0) -> Tensor:
+        """Return n pictures of codes drawn from N(0, I)."""
         return self.decode(torch.randn(n, 6, generator=torch.Generator().manual_seed(seed)))
 
 
+def factors() -> list[Axis]:
+    """Return the axes of the six factors."""
+    return [replace(axis, label=name) for axis, name in zip(dimensions((6,)), FACTORS, strict=True)]
+
+
 def mixture(i: int, j: int) -> Axis:
-    """The axis at 45 degrees between two factors."""
+    """Return the axis at 45 degrees between two factors."""
     vector = np.zeros(6, dtype=np.float32)
     vector[[i, j]] = 1.0
-    return Axis(f"z{i} and z{j}", vector)
+    return Axis(f"{FACTORS[i]} and {FACTORS[j]}", vector)

@@ -194,7 +194,7 @@ class Vocabulary:
         phrase = _phrase(text)
         if phrase in self._attributes:
             return self._attributes[phrase]
-        head = phrase.partition(" of ")[0]
+        head = _phrase(f" {text} ".partition(" of ")[0])
         for candidate in (head, head.split(" ")[-1]):
             for form in (candidate, candidate.removesuffix("s")):
                 if form in self._attributes:

@@ -90,6 +90,8 @@ class LanguageAdapter(Adapter):
             to a number in [0, 1] (see
             :func:`~pxgen_plugins.adapters.language.agreement.agreement_table`).
         alpha: Largest p-value of a clear description, in (0, 1).
+        least: Smallest certainty of a clear description, in [0, 1]: below a half, most pairs of
+            answers do not name the same attribute.
         n_null: Null films, >= 1/alpha - 1, below which no description can be clear; None takes as
             many.
         n_choices: Films in a match question, 2 to 8.
@@ -112,6 +114,7 @@ class LanguageAdapter(Adapter):
     n_answers: int = 5
     agreement: Any = "slots"
     alpha: float = 0.1
+    least: float = 0.5
     n_null: int | None = None
     n_choices: int = 4
     context: str = ""
@@ -127,10 +130,11 @@ class LanguageAdapter(Adapter):
         if self.alpha >= 1.0:
             hint = "0.1 is usual."
             raise ParameterError("alpha", "below 1", str(self.alpha), hint)
-        least = max(1, math.ceil(1.0 / self.alpha - 1.0 - 1e-9))
+        self.least = validation.real(self.least, "least", minimum=0.0)
+        fewest = max(1, math.ceil(1.0 / self.alpha - 1.0 - 1e-9))
         if self.n_null is not None:
-            self.n_null = validation.integer(self.n_null, "n_null", minimum=least)
-        self._n_null = least if self.n_null is None else self.n_null
+            self.n_null = validation.integer(self.n_null, "n_null", minimum=fewest)
+        self._n_null = fewest if self.n_null is None else self.n_null
         self.n_choices = validation.integer(self.n_choices, "n_choices", minimum=2)
         if self.n_choices > len(LETTERS):
             hint = "Describers lose track of more."
@@ -191,7 +195,7 @@ class LanguageAdapter(Adapter):
 
 
 def conclusions(
-    found: Findings, asked: Sequence[int], u: int, otherwise: str, alpha: float
+    found: Findings, asked: Sequence[int], u: int, otherwise: str, alpha: float, least: float
 ) -> dict[str, Any]:
     """Return what follows from an interview, for all u axes.
 
@@ -201,6 +205,7 @@ def conclusions(
         u: Number of axes.
         otherwise: Sentence of the others.
         alpha: Largest p-value of a clear description.
+        least: Smallest certainty of one.
     """
     place = {axis: row for row, axis in enumerate(asked)}
     status, sentence, best = [], [], []
@@ -212,7 +217,8 @@ def conclusions(
         elif np.isnan(found["certainty"][row]) or np.isnan(found["p_value"][row]):
             status.append("missing")
         else:
-            clear = answer is not None and found["p_value"][row] <= alpha + 1e-12
+            sure = found["p_value"][row] <= alpha + 1e-12 and found["certainty"][row] >= least
+            clear = answer is not None and sure
             status.append("clear" if clear else "unclear")
         clear = status[-1] == "clear"
         sentence.append(

@@ -54,7 +54,7 @@ class LatentDescription(LanguageAdapter):
             :mod:`pxgen_plugins.describers`).
         axes: A list of :class:`~pxgen_plugins.axes.Axis`, or what has one in ``axes``, such as a
             fitted direction adapter; None takes the latent dimensions, at most 64.
-        bias: What the describer is told: ``"disentanglement"`` (one control was moved),
+        bias: What the question says of the film: ``"disentanglement"`` (one control was moved),
             ``"combination"`` (two films, between which a second control of the axes differs), or
             ``"conditional"`` (the control is meant to stand for the axis's label; without ``axes``,
             ``fit(X, labels)`` takes the directions of the class means).
@@ -63,7 +63,7 @@ class LatentDescription(LanguageAdapter):
         span: Quantiles of the codes along an axis, between which it is walked.
         visible: Smallest visible change of an instance, as a share of the data range; axes below
             it are not asked about.
-        n_answers, agreement, alpha, n_null, n_choices, context, synonyms, folder, seed,
+        n_answers, agreement, alpha, least, n_null, n_choices, context, synonyms, folder, seed,
             batch_size, verbose: See
             :class:`~pxgen_plugins.adapters.language.base.LanguageAdapter`.
 
@@ -85,7 +85,7 @@ class LatentDescription(LanguageAdapter):
         >>> describe = Scripted({"describe": said, "match": {"choice": "A"}})
         >>> found = LatentDescription(LinearModel(), describe, n_anchors=4).explain(None)
         >>> found.certainty.tolist(), found.p_value.tolist(), found.confirmed.tolist()
-        ([0.5, 0.5, 0.5], [1.0, 1.0, 1.0], [False, False, False])
+        ([0.7, 0.7, 0.7], [1.0, 1.0, 1.0], [False, False, False])
     """
 
     access = "latent"
@@ -238,7 +238,7 @@ class LatentDescription(LanguageAdapter):
             "span": strips.spans,
             "visible_change": change,
             "strips": np.stack(frames),
-            **conclusions(found, moving, u, NOT_VISIBLE, self.alpha),
+            **conclusions(found, moving, u, NOT_VISIBLE, self.alpha, self.least),
             **self.costs(questions),
             **exclusions,
         }

@@ -36,7 +36,8 @@ def spans_of(
         codes: Codes of instances, (n, *latent_shape); None takes the model's prior.
         seed: Seed of codes drawn from it, where it is not normal.
     """
-    if codes is None and getattr(model, "prior", None) == "normal":
+    usual = None if getattr(model, "autoencodes", False) else "normal"
+    if codes is None and getattr(model, "prior", usual) == "normal":
         from scipy.stats import norm
 
         ends = norm.ppf(span)  # of a unit vector's coordinate, whatever the vector

@@ -205,6 +205,14 @@ COMMANDS = (
         quick="--quick",
     ),
     Command(
+        "latent_words",
+        "python examples/latent_words.py",
+        3,
+        files=_names("descriptions"),
+        needs=("models/disvae_VAE_dsprites.safetensors",),
+        quick="--quick",
+    ),
+    Command(
         "soft_intro_vae",
         f"python examples/soft_intro_vae.py --data ../shared/{_CIFAR} "
         "--weights examples/weights/soft_intro_vae.safetensors",

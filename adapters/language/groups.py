@@ -19,6 +19,7 @@ from pxgen_plugins.adapters.language.strips import pictures
 from pxgen_plugins.describers import film
 from pxgen_plugins.describers.base import Picture
 from pxgen_plugins.groups import GROUPS
+from pxgen_plugins.host import Explanation
 from pxgen_plugins.utils import validation
 from pxgen_plugins.utils.errors import AnchorError, ParameterError, short_repr
 from pxgen_plugins.utils.seeds import derive
@@ -86,6 +87,20 @@ class GroupDescription(LanguageAdapter):
 
     def _rules(self) -> Rules:
         return self.rules(self.n_steps, self.n_match, groups=True)
+
+    def explain(self, X: Any, groups: Any = None, **kwargs: Any) -> Explanation:
+        """Return what tells the groups apart.
+
+        Args:
+            X: The anchors, as for :meth:`Adapter.explain`.
+            groups: One name per anchor, as in ``groups=explanation.group``.
+            kwargs: Further options of the anchors.
+
+        Raises:
+            ParameterError: Without groups.
+            AnchorError: When there are too few members of a group.
+        """
+        return super().explain(X, groups=groups, **kwargs)
 
     def _explain(self, X: Any, groups: Any = None) -> dict[str, Any]:
         """Return what tells the groups apart; ``groups`` has one name per anchor of ``X``."""

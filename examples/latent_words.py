@@ -37,6 +37,7 @@ from planted_shapes import ATTRIBUTES, DIRECTIONS, PlantedShapes, factors, mixtu
 from pxgen_plugins.adapters import LatentDescription
 from pxgen_plugins.axes import Axis
 from pxgen_plugins.describers import Scripted, ToyCaptioner
+from pxgen_plugins.plots import plot_descriptions
 from pxgen_plugins.utils.files import plain, write_atomic
 from pxgen_plugins.utils.text import markdown_table
 
@@ -95,7 +96,7 @@ def sprites(sizes: Mapping[str, int], n: int) -> tuple[dict[str, Any], Any]:
     found, explanation = describe(model, ToyCaptioner(), sizes, None, pictures)
     x = torch.from_numpy(pictures)
     with torch.no_grad():
-        codes = torch.cat([model.encode(part)[0] for part in x.split(100)]).double().numpy()
+        codes = torch.cat([model.encode(part)[0] for part in torch.split(x, 100)]).double().numpy()
     area, right, down, _ = (value.double().numpy() for value in moments(x))
     truth = {"right": right, "down": down, "larger": area}
     for j, row in enumerate(found["axes"].values()):
@@ -207,24 +208,13 @@ def _cell(value: Any) -> str:
 
 
 def figure(explanations: Mapping[str, Any]) -> Figure:
-    """Return the frames along every axis with the sentence beside them."""
+    """Return the frames along every axis of each model, with the sentence beside them."""
     heights = [len(found.axes) for found in explanations.values()]
-    drawn, axes = plt.subplots(sum(heights), 1, figsize=(9, 0.8 * sum(heights)), squeeze=False)
-    places = iter(axes[:, 0])
-    for name, found in explanations.items():
-        for u, label in enumerate(found.axes):
-            strip = np.asarray(found.strips[u, 0])[:, 0]
-            strip = np.pad(strip, ((0, 0), (0, 0), (0, 2)), constant_values=0.5)
-            at = next(places)
-            at.imshow(np.concatenate(list(strip), axis=1), cmap="gray", vmin=0, vmax=1)
-            at.set_axis_off()
-            at.text(-0.02, 0.5, f"{name}\n{label}", transform=at.transAxes, ha="right", va="center")
-            certainty = found.certainty[u]
-            sure = "" if np.isnan(certainty) else f"\ncertainty {certainty:.2f}"
-            sure += ", confirmed" if found.confirmed[u] else ""
-            text = found.sentence[u] + sure
-            at.text(1.02, 0.5, text, transform=at.transAxes, ha="left", va="center")
-    drawn.subplots_adjust(left=0.16, right=0.62, top=0.99, bottom=0.01)
+    drawn = plt.figure(figsize=(9, 0.95 * sum(heights)), layout="constrained")
+    parts = drawn.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0]
+    for part, (name, found) in zip(parts, explanations.items(), strict=True):
+        plot_descriptions(found, figure=part)
+        part.suptitle(name)
     return drawn
 
 
@@ -239,11 +229,11 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     torch.set_num_threads(1)
     sizes = {"n_answers": 4, "n_anchors": 2, "n_null": 9} if options.quick else {}
     sizes = sizes or {"n_answers": 10, "n_anchors": 20, "n_null": 39}
-    explanations = {}
+    explanations: dict[str, Any] = {}
     results: dict[str, Any] = {"planted": None, "sprites": None}
-    results["planted"], explanations["planted"] = planted(sizes)
+    results["planted"], explanations["A renderer with known factors"] = planted(sizes)
     try:
-        results["sprites"], explanations["dSprites VAE"] = sprites(
+        results["sprites"], explanations["A published VAE of dSprites"] = sprites(
             sizes, 60 if options.quick else 500
         )
     except FileNotFoundError:

@@ -113,7 +113,7 @@ def markdown(results: Mapping[str, Any]) -> str:
         "",
         "Written by `python examples/latent_words.py`; its docstring says what is measured.",
         "",
-        "**What this proves, and what not.** The describer is `ToyCaptioner`, a network of 47,609",
+        "**What this proves, and what not.** The describer is `ToyCaptioner`, a network of 47,897",
         "parameters that knows drawn shapes and reads only the heading of a prompt. So the course",
         "of the questions is proved (gate, null films, match test), with real mistakes of a real",
         "network. The prompts were not tried on a commercial model here.",

@@ -38,8 +38,8 @@ class PlantedShapes(GenerativeModel):
         f = z.float().clamp(-2, 2)[:, :, None, None]
         right, down = grid - 0.5 - 0.11 * f[:, 0], grid[:, None] - 0.5 - 0.11 * f[:, 1]
         size, angle = 0.15 + 0.03 * f[:, 2], 0.8 + 0.32 * f[:, 3]
-        roundness = torch.sigmoid(3 * f[:, 4])
-        power = 12 - 10 * roundness  # 2 is an ellipse, 12 nearly a square
+        roundness = torch.sigmoid(2 * f[:, 4])
+        power = 2 * 6 ** (1 - roundness)  # 2 is an ellipse, 12 nearly a square
         ratio = 1 - 0.4 * roundness
         # the area of a superellipse, held fixed so that another shape is not another size
         area = ratio * (2 * torch.lgamma(1 + 1 / power) - torch.lgamma(1 + 2 / power)).exp()

@@ -20,8 +20,10 @@ CHANGES = ("none", "right", "left", "down", "up", "larger", "smaller", "turns", 
 class ChangeNet(nn.Module):
     """Convolutional network from two pictures of 32 x 32 pixels to the logits of nine changes.
 
-    Three convolutions 3 x 3 with stride 2 to 16, 32 and 32 maps, a linear layer to 64 units and
-    one to the nine :data:`CHANGES`, with ReLU between them: 47,609 parameters.
+    It sees both pictures twice: as they are, which tells where a shape went, and with their centres
+    of mass in the middle, which tells how else it changed. Three convolutions 3 x 3 with stride 2
+    to 16, 32 and 32 maps, a linear layer to 64 units and one to the nine :data:`CHANGES`, with ReLU
+    between them: 47,897 parameters.
 
     Args:
         seed: Seed of the initial weights: uniform within one over the square root of the number of
@@ -39,7 +41,7 @@ class ChangeNet(nn.Module):
         # on the meta device, because elsewhere constructors draw from torch's global generator
         with torch.device("meta"):
             self.body = nn.Sequential(
-                nn.Conv2d(2, 16, 3, 2, 1),
+                nn.Conv2d(4, 16, 3, 2, 1),
                 nn.ReLU(),
                 nn.Conv2d(16, 32, 3, 2, 1),
                 nn.ReLU(),
@@ -64,8 +66,20 @@ class ChangeNet(nn.Module):
         Args:
             pairs: The picture before and the picture after, in [0, 1], (n, 2, 32, 32).
         """
-        logits: Tensor = self.body(pairs)
+        logits: Tensor = self.body(torch.cat([pairs, _centred(pairs)], 1))
         return logits
+
+
+def _centred(pictures: Tensor) -> Tensor:
+    """Return pictures (n, k, 32, 32), each moved by whole pixels so that its mass is central."""
+    grid = torch.arange(SIDE, dtype=pictures.dtype)
+    mass = pictures.sum((2, 3)).clamp_min(1e-6)
+    for axis in (2, 3):
+        profile = pictures.sum(5 - axis)  # over the other axis
+        shift = ((profile * grid).sum(2) / mass - (SIDE - 1) / 2).round()
+        index = ((grid + shift[..., None]) % SIDE).long()
+        pictures = pictures.gather(axis, index.unsqueeze(5 - axis).expand_as(pictures))
+    return pictures
 
 
 @caller("load_change_net")

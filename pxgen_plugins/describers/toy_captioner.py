@@ -61,7 +61,7 @@ _STEMS = {
 class ToyCaptioner:
     """Says what changes in pictures of one bright shape on a dark ground.
 
-    A real network of 47,609 parameters (:class:`~pxgen_plugins.datasets.ChangeNet`), trained on
+    A real network of 47,897 parameters (:class:`~pxgen_plugins.datasets.ChangeNet`), trained on
     drawn squares, ellipses and triangles, tells between two frames: nothing, right, left, down, up,
     larger, smaller, turned, another shape. Of each film it looks at the first, the middle and the
     last frame by pairs, and takes the mean of the probabilities over pairs and films. One change
@@ -154,11 +154,11 @@ def _grey(frames: Sequence[Picture]) -> NDArray[np.float32]:
 
 
 def _pairs(frames: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the pairs of first, middle and last frame, (3, 2, 32, 32); of two frames the one."""
+    """Return pairs of first, middle and last frame, (4, 2, 32, 32); of two frames the only one."""
     last = len(frames) - 1
-    # halves too: the whole way may be so long that a turn comes round again
-    places = [(0, last), (0, last // 2), (last // 2, last)]
-    return np.stack([frames[list(pair)] for pair in places[: 3 if last > 1 else 1]])
+    # the whole way as often as its halves; these because on the whole a turn may come round again
+    places = [(0, last), (0, last), (0, last // 2), (last // 2, last)]
+    return np.stack([frames[list(pair)] for pair in places[: 4 if last > 1 else 1]])
 
 
 def _meanings(sentence: str) -> list[str]:

@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file
 
 from pxgen_plugins import datasets
-from pxgen_plugins.datasets import CHANGES, ChangeNet, load_change_net
+from pxgen_plugins.datasets import CHANGES, ChangeNet, change_net, load_change_net
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 CARD = Path(str(datasets.__file__)).parent / "files" / "toy_captioner.json"
@@ -62,8 +62,20 @@ def test_what_is_drawn_is_what_the_target_says(script):
         if name in ("larger", "smaller"):
             assert (ratio > 1.1) == (name == "larger")
         else:
-            assert 0.85 < ratio < 1.18, name
+            assert 0.8 < ratio < 1.2, name
         assert torch.equal(pair[0], pair[1]) == (name == "none")
+
+
+def test_what_is_centred_does_not_depend_on_where_a_shape_is():
+    pictures = torch.zeros(1, 2, 32, 32)
+    blob = torch.rand(6, 5, generator=torch.Generator().manual_seed(0))
+    pictures[0, 0, 1:7, 20:25] = pictures[0, 1, 22:28, 3:8] = blob
+    left, right = change_net._centred(pictures)[0]
+    assert torch.equal(left, right)
+    torch.testing.assert_close(left.sum(), blob.sum())
+    rows, columns = left.nonzero().double().mean(0).tolist()
+    assert abs(rows - 15.5) < 1
+    assert abs(columns - 15.5) < 1
 
 
 def test_initial_weights_come_from_the_seed_alone():
@@ -79,12 +91,12 @@ def test_two_trainings_write_the_same_bytes_and_a_card_that_fits(script, tmp_pat
     contents = []
     for name in ("one", "other"):
         path = tmp_path / name / "net.safetensors"
-        script.main(["--steps", "60", "--output", str(path)])
+        script.main(["--steps", "120", "--output", str(path)])
         contents.append((path.read_bytes(), path.with_suffix(".json").read_bytes()))
     assert contents[0] == contents[1]
     card = json.loads(contents[0][1])
     assert card["sha256"] == hashlib.sha256(contents[0][0]).hexdigest()
-    assert card["held_out_accuracy"] > 0.25  # one in nine at random
+    assert card["held_out_accuracy"] > 0.4  # the most frequent change alone would give 0.23
     ChangeNet().load_state_dict(load_file(path), strict=True)
     assert torch.get_num_threads() == threads
 
@@ -93,4 +105,4 @@ def test_the_shipped_weights_are_the_networks_and_finite():
     weights = load_file(CARD.with_suffix(".safetensors"))
     ChangeNet().load_state_dict(weights, strict=True)
     assert all(w.dtype == torch.float32 and bool(w.isfinite().all()) for w in weights.values())
-    assert sum(w.numel() for w in weights.values()) == 47_609
+    assert sum(w.numel() for w in weights.values()) == 47_897

@@ -167,10 +167,8 @@ def _bleu(pairs: Sequence[tuple[list[str], list[list[str]]]]) -> float:
         logs.append(math.log(hits / total))
     length = sum(len(own) for own, _ in pairs)
     # of several references the one of the nearest length, the shorter of two
-    wanted = sum(
-        min((abs(len(other) - len(own)), len(other)) for other in others)[1]
-        for own, others in pairs
-    )
+    sizes = [(len(own), list(map(len, others))) for own, others in pairs]
+    wanted = sum(min((abs(size - n), size) for size in others)[1] for n, others in sizes)
     brevity = min(0.0, 1.0 - wanted / length)
     return math.exp(sum(logs) / _LONGEST + brevity)
 

@@ -19,7 +19,9 @@ __all__ = ["AGREEMENTS", "agreement_table", "certainty_of", "check_agreement", "
 Floats = NDArray[np.float64]
 Agreement = str | Callable[[dict[str, Any], dict[str, Any]], float]
 AGREEMENTS = ("slots", "words")
-_OPPOSITE = 0.5  # agreement on what changes, but not on the way
+# Agreement on what changes but not on the way. With a half, left and right in turns would be 0.7
+# sure of five answers, more than three equal answers and two others.
+_OPPOSITE = 0.25
 
 
 def check_agreement(value: Any) -> Agreement:
@@ -45,9 +47,10 @@ def agreement_table(answers: Sequence[Answer | None], agreement: Agreement = "sl
         answers: r answers in common words (see
             :class:`~pxgen_plugins.adapters.language.answers.Vocabulary`); None for one that could
             not be read.
-        agreement: ``"slots"``: 1 for the same attribute and no opposite direction, 0.5 for the same
-            attribute alone, else 0. ``"words"``: cosine of the sentences' words, as LatentExplainer
-            (Zhu et al. 2024) has it, for comparison. Or a callable of two answers, as mappings.
+        agreement: ``"slots"``: 1 for the same attribute and no opposite direction, 0.25 for the
+            same attribute alone, else 0. ``"words"``: cosine of the sentences' words, as
+            LatentExplainer (Zhu et al. 2024) has it, for comparison. Or a callable of two answers,
+            as mappings.
 
     Raises:
         ModelError: When a callable returns something else than a number in [0, 1].
@@ -55,7 +58,7 @@ def agreement_table(answers: Sequence[Answer | None], agreement: Agreement = "sl
     Example:
         >>> one, other = (Answer(True, "size", way) for way in ("larger", "smaller"))
         >>> agreement_table([one, one, other]).tolist()
-        [[0.0, 1.0, 0.5], [1.0, 0.0, 0.5], [0.5, 0.5, 0.0]]
+        [[0.0, 1.0, 0.25], [1.0, 0.0, 0.25], [0.25, 0.25, 0.0]]
     """
     table = np.zeros((len(answers), len(answers)))
     for i, one in enumerate(answers):

@@ -90,8 +90,8 @@ class LanguageAdapter(Adapter):
             to a number in [0, 1] (see
             :func:`~pxgen_plugins.adapters.language.agreement.agreement_table`).
         alpha: Largest p-value of a clear description, in (0, 1).
-        least: Smallest certainty of a clear description, in [0, 1]: below a half, most pairs of
-            answers do not name the same attribute.
+        least: Smallest certainty of a clear description, in [0, 1]; 0.6 is that of four equal
+            answers and one other.
         n_null: Null films, >= 1/alpha - 1, below which no description can be clear; None takes as
             many.
         n_choices: Films in a match question, 2 to 8.
@@ -114,7 +114,7 @@ class LanguageAdapter(Adapter):
     n_answers: int = 5
     agreement: Any = "slots"
     alpha: float = 0.1
-    least: float = 0.5
+    least: float = 0.6
     n_null: int | None = None
     n_choices: int = 4
     context: str = ""

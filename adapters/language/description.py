@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from pxgen_plugins.adapters._codes import codes_of, draw_codes
@@ -85,7 +86,7 @@ class LatentDescription(LanguageAdapter):
         >>> describe = Scripted({"describe": said, "match": {"choice": "A"}})
         >>> found = LatentDescription(LinearModel(), describe, n_anchors=4).explain(None)
         >>> found.certainty.tolist(), found.p_value.tolist(), found.confirmed.tolist()
-        ([0.7, 0.7, 0.7], [1.0, 1.0, 1.0], [False, False, False])
+        ([0.55, 0.55, 0.55], [1.0, 1.0, 1.0], [False, False, False])
     """
 
     access = "latent"
@@ -107,7 +108,7 @@ class LatentDescription(LanguageAdapter):
         self.n_steps = validation.integer(self.n_steps, "n_steps", minimum=2)
         self.visible = validation.real(self.visible, "visible", minimum=0.0)
         self.span = _span(self.span)
-        self._codes: Tensor | None = None
+        self._codes: NDArray[np.float32] | None = None
         self._fitted_axes: list[Axis] | None = None
 
     def _check_model(self, model: Any) -> None:
@@ -146,7 +147,8 @@ class LatentDescription(LanguageAdapter):
         with self._call("fit"):
             self._forget()
             if X is not None:
-                self._codes, _, _ = codes_of(X, self.predictor, self.batch_size)
+                codes, _, _ = codes_of(X, self.predictor, self.batch_size)
+                self._codes = codes.numpy()
             if self.bias == "conditional" and self.axes is None:
                 classes = ClassDirections(self.predictor, method="means", seed=self.seed)
                 self._fitted_axes = classes.fit(X, labels).axes
@@ -194,7 +196,8 @@ class LatentDescription(LanguageAdapter):
         pool = pool[torch.from_numpy(order)]
         a = min(self.n_anchors, len(pool) // 2)
         axes = self._axes()
-        spans = spans_of(self.predictor, axes, self.span, self._codes, self.seed)
+        codes = None if self._codes is None else torch.from_numpy(self._codes)
+        spans = spans_of(self.predictor, axes, self.span, codes, self.seed)
         strips = Strips(self.predictor, axes, spans, self.n_steps, self.batch_size)
         return strips, pool[:a], pool[a:], exclusions
 

@@ -114,8 +114,8 @@ class GroupDescription(LanguageAdapter):
         first, second = (self._members(usable, names, name) for name in self.pair)
         rows = {
             int(i): one
-            for part in (first, second)
-            for i, one in zip(part, reader.inputs(part).float().cpu().numpy(), strict=True)
+            for index, x in reader.batches(np.sort(np.concatenate([first, second])))
+            for i, one in zip(index, x.float().cpu().numpy().copy(), strict=True)
         }
         films = _GroupFilms(self, rows, second, first)
         label = f"{self.pair[0]} against {self.pair[1]}"

@@ -31,6 +31,7 @@ _LARGEST_ANSWER = 2**20  # bytes
 _LONGEST_WAIT = 60.0  # seconds that a server may ask us to wait
 _RETRIED = (408, 425, 429, 500, 502, 503, 504)
 _CHUNK = 2**16
+_LOCK = threading.Lock()  # of no describer, so that each can be copied and saved
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
@@ -110,7 +111,6 @@ class OpenAICompatible:
             if per_minute is not None:
                 self.per_minute = validation.real(per_minute, "per_minute", above=0.0)
         self.options = dict(options or {})
-        self._lock = threading.Lock()
         self._next = 0.0  # on the monotonic clock
 
     def __repr__(self) -> str:
@@ -185,7 +185,7 @@ class OpenAICompatible:
         """Wait until the next request is due; threads queue."""
         if self.per_minute is None:
             return
-        with self._lock:
+        with _LOCK:
             now = time.monotonic()
             due = max(now, self._next)
             self._next = due + 60.0 / self.per_minute
@@ -295,10 +295,11 @@ def _address(value: Any) -> tuple[str, bool]:
     allowed = "an https address, or an http address on this machine"
     hint = "Give it as in 'https://models.example.org/v1', without user, key, query or fragment."
     try:
-        parts = urlsplit(value)
+        parts = urlsplit(str(value))
         host, user, _ = parts.hostname or "", parts.username, parts.port
-    except (ValueError, AttributeError, TypeError):
+    except ValueError:
         raise ParameterError("base_url", allowed, "none", hint) from None
+    value = str(value)
     if user is not None or parts.query or parts.fragment or not value.isprintable():
         # not shown: this is where somebody may have put a key
         got = "one with a user, a query or a fragment"

@@ -1,4 +1,4 @@
-"""Descriptions: frames along each axis beside its sentence, how sure it is, and whether it holds."""
+"""Descriptions: frames along each axis beside its sentence, and how far it is to be believed."""
 
 from __future__ import annotations
 

@@ -20,7 +20,8 @@ from .cases import anchors, make_many, make_white, white
 mpl.use("Agg")
 
 OTHERS = {
-    "plot_calibration_noise", "plot_comparison", "plot_directions", "plot_migration", "plot_models",
+    "plot_calibration_noise", "plot_comparison", "plot_descriptions", "plot_directions",
+    "plot_migration", "plot_models",
     "plot_removal", "plot_scorecard", "plot_study", "plot_training_samples", "plot_units",
     "plot_views",
 }  # fmt: skip

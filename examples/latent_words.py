@@ -32,11 +32,12 @@ import torch
 from family_models.shapes_vae import build, shapes
 from inside import moments
 from matplotlib.figure import Figure
-from planted_shapes import ATTRIBUTES, DIRECTIONS, PlantedShapes, factors, mixture
+from planted_shapes import ATTRIBUTES, DIRECTIONS, FACTORS, PlantedShapes, factors, mixture
 
 from pxgen_plugins.adapters import LatentDescription
 from pxgen_plugins.axes import Axis
 from pxgen_plugins.describers import Scripted, ToyCaptioner
+from pxgen_plugins.evaluation import attribute_scores
 from pxgen_plugins.plots import plot_descriptions
 from pxgen_plugins.utils.files import plain, write_atomic
 from pxgen_plugins.utils.text import markdown_table
@@ -79,10 +80,9 @@ def planted(sizes: Mapping[str, int]) -> tuple[dict[str, Any], Any]:
     """Return what is said of the renderer: of its factors, of mixtures, and by a liar."""
     model, pure = PlantedShapes(), factors()
     found, explanation = describe(model, ToyCaptioner(), sizes, pure)
-    for row, attribute, direction in zip(
-        found["axes"].values(), ATTRIBUTES, DIRECTIONS, strict=True
-    ):
-        row["right"] = [row["attribute"], row["direction"]] == [attribute, direction]
+    truth: dict[str, Any] = dict.fromkeys(FACTORS)
+    truth |= dict(zip(FACTORS[:5], zip(ATTRIBUTES, DIRECTIONS, strict=True), strict=False))
+    found["scores"] = attribute_scores(explanation, truth, confirmed=True)
     mixtures = [mixture(i, j) for i, j in combinations(range(5), 2)]
     mixed, _ = describe(model, ToyCaptioner(), sizes, mixtures)
     liar = Scripted({"describe": LIAR, "match": LETTERS})
@@ -108,6 +108,8 @@ def sprites(sizes: Mapping[str, int], n: int) -> tuple[dict[str, Any], Any]:
 
 def markdown(results: Mapping[str, Any]) -> str:
     """Return the tables."""
+    shown = results["planted"]
+    pure = shown["pure"]
     lines = [
         "# Axes in words",
         "",
@@ -118,27 +120,26 @@ def markdown(results: Mapping[str, Any]) -> str:
         "of the questions is proved (gate, null films, match test), with real mistakes of a real",
         "network. The prompts were not tried on a commercial model here.",
         "",
+        "## A renderer whose factors are known",
+        "",
+        _numbers(pure),
+        "",
+        *_table(pure["axes"]),
+        "",
+        "Against the known factors, of sentences that are confirmed: "
+        + ", ".join(f"{name} {value:.2f}" for name, value in pure["scores"].items())
+        + ".",
+        "",
+        "Axes at 45 degrees between two of its factors:",
+        "",
+        *_table(shown["mixed"]["axes"]),
+        "",
+        _comparison(pure, shown["mixed"]),
+        "",
+        "A describer that says one fluent sentence for everything, and guesses in the match",
+        f"test: {_liar(shown['liar'])}",
+        "",
     ]
-    shown = results["planted"]
-    if shown:
-        pure = shown["pure"]
-        lines += [
-            "## A renderer whose factors are known",
-            "",
-            _numbers(pure),
-            "",
-            *_table(pure["axes"], {"right": "named rightly"}),
-            "",
-            "Axes at 45 degrees between two of its factors:",
-            "",
-            *_table(shown["mixed"]["axes"], {}),
-            "",
-            _comparison(pure, shown["mixed"]),
-            "",
-            "A describer that says one fluent sentence for everything, and guesses in the match",
-            f"test: {_liar(shown['liar'])}",
-            "",
-        ]
     if results["sprites"]:
         lines += [
             "## A published VAE of dSprites",
@@ -147,7 +148,7 @@ def markdown(results: Mapping[str, Any]) -> str:
             "Correlations are of posterior means with where the shape stands and with its area,",
             "on shapes drawn here; the captioner does not see them.",
             "",
-            *_table(results["sprites"]["axes"], {"correlations": "strongest correlations"}),
+            *_table(results["sprites"]["axes"], correlations=True),
             "",
         ]
     lines += ["![Frames along every axis, and what was said of them](descriptions.png)", ""]
@@ -156,8 +157,8 @@ def markdown(results: Mapping[str, Any]) -> str:
 
 def _numbers(found: Mapping[str, Any]) -> str:
     return (
-        f"{found['n_calls']:,} calls with {found['n_images']:,} pictures; a clear description is "
-        f"surer than {found['threshold']:.2f}, as sure as nine in ten films of nothing; "
+        f"{found['n_calls']:,} calls with {found['n_images']:,} pictures. A clear description is "
+        f"surer than {found['threshold']:.2f}, which one in ten films of nothing reaches; "
         f"{found['n_match']} match questions an axis, right by chance in {found['chance']:.2f}."
     )
 
@@ -182,8 +183,9 @@ def _liar(found: Mapping[str, Any]) -> str:
     )
 
 
-def _table(rows: Mapping[str, Any], more: Mapping[str, str]) -> list[str]:
+def _table(rows: Mapping[str, Any], correlations: bool = False) -> list[str]:
     head = ["axis", "what is said", "change", "certainty", "p", "found its film (95%)"]
+    head += ["strongest correlations"] * correlations
     table = []
     for label, row in rows.items():
         asked = row["status"] in ASKED
@@ -196,15 +198,11 @@ def _table(rows: Mapping[str, Any], more: Mapping[str, str]) -> list[str]:
             f"{row['certainty']:.2f}" if asked else "", f"{row['p_value']:.3f}" if asked else "",
             hits,
         ]  # fmt: skip
-        table.append([*cells, *(_cell(row[name]) for name in more)])
-    return markdown_table([*head, *more.values()], table)
-
-
-def _cell(value: Any) -> str:
-    if isinstance(value, Mapping):
-        strong = sorted(value.items(), key=lambda item: -abs(item[1]))[:2]
-        return ", ".join(f"{name} {r:+.2f}" for name, r in strong)
-    return "yes" if value else "no"
+        if correlations:
+            strong = sorted(row["correlations"].items(), key=lambda item: -abs(item[1]))[:2]
+            cells.append(", ".join(f"{name} {r:+.2f}" for name, r in strong))
+        table.append(cells)
+    return markdown_table(head, table)
 
 
 def figure(explanations: Mapping[str, Any]) -> Figure:

@@ -48,21 +48,21 @@ LARGEST = torch.tensor([0.45, 0.45, 0.11, 1.20, 1.0])
 class Recipe:
     """Settings of a training run; the defaults are those of the shipped weights."""
 
-    steps: int = 7_000
+    steps: int = 5_000
     batch_size: int = 64
     learning_rate: float = 2e-3
     seed: int = 0
 
 
-def draw(factors: Tensor, ratio: Tensor, softness: Tensor) -> Tensor:
+def draw(factors: Tensor, look: Tensor) -> Tensor:
     """Return pictures in [0, 1], (n, 32, 32), of the shapes that the factors say.
 
     Args:
         factors: (n, 5): centre x and y and half a side as shares of the side, angle in radians,
             and shape: 0 a rectangle, 1 an ellipse, 2 a triangle, 3 a rectangle, and between
             them a mixture.
-        ratio: (n,): short axis of an ellipse by its long one; rectangles are less long.
-        softness: (n,), 0 to 1: how far the picture is that of means over 3 x 3 pixels.
+        look: (n, 3): short axis by long one, of ellipses and of rectangles, and from 0 to 1 how far
+            the picture is that of means over 3 x 3 pixels.
     """
     grid = (torch.arange(SIDE) + 0.5) / SIDE
     x, y, size, angle, shape = (column[:, None, None] for column in factors.unbind(1))
@@ -70,17 +70,17 @@ def draw(factors: Tensor, ratio: Tensor, softness: Tensor) -> Tensor:
     u = (right * angle.cos() + down * angle.sin()) / size
     v = (down * angle.cos() - right * angle.sin()) / size
     # distances from the edge, below zero inside; equal areas, so that no shape is a larger one
-    long = (4 / (math.pi * ratio[:, None, None])).sqrt()
-    wide = (0.5 + 0.5 * ratio[:, None, None]).sqrt()
+    ratio, wide, softness = (column[:, None, None] for column in look.unbind(1))
+    long, wide = (4 / (math.pi * ratio)).sqrt(), wide.sqrt()
     square = torch.maximum(u.abs() * wide, v.abs() / wide) - 1.0
-    ellipse = (u.square() + (v / ratio[:, None, None]).square()).sqrt() - long
+    ellipse = (u.square() + (v / ratio).square()).sqrt() - long
     triangle = torch.maximum(v, 0.866 * u.abs() - 0.5 * v) - 0.877
     away = torch.stack([(shape - kind) % 3 for kind in range(3)])
     mixture = (1 - torch.minimum(away, 3 - away)).clamp_min(0.0)
     edge = (mixture * torch.stack([square, ellipse, triangle])).sum(0)
     sharp = torch.sigmoid(-4 * edge * size * SIDE)
     soft = nn.functional.avg_pool2d(sharp, 3, 1, 1)
-    return torch.lerp(sharp, soft, softness[:, None, None])
+    return torch.lerp(sharp, soft, softness)
 
 
 def pairs(n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -93,7 +93,7 @@ def pairs(n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     Returns:
         Pictures in [0, 1], (n, 2, 32, 32), and shares of the nine changes, (n, 9), sum one.
     """
-    uniform = torch.rand(n, 11, generator=generator)
+    uniform = torch.rand(n, 12, generator=generator)
     often = torch.tensor(OFTEN, dtype=torch.float32).expand(n, -1)
     kinds = torch.multinomial(often, 2, replacement=True, generator=generator)
     either = torch.randint(2, (n, 2), generator=generator) * 2.0 - 1
@@ -110,8 +110,8 @@ def pairs(n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         change += moved * amounts * (part * sign)[:, None]
     before, after = _inside(_factors(uniform[:, 2:7]), change)
     light = 0.6 + 0.4 * uniform[:, 9, None, None]
-    look = (0.4 + 0.4 * uniform[:, 10], uniform[:, 8])
-    pictures = torch.stack([light * draw(f, *look) for f in (before, after)], 1)
+    look = torch.tensor([0.4, 0.6, 0.0]) + torch.tensor([0.4, 0.4, 1.0]) * uniform[:, [10, 11, 8]]
+    pictures = torch.stack([light * draw(f, look) for f in (before, after)], 1)
     return pictures, target
 
 

@@ -167,7 +167,8 @@ class _GroupFilms:
         pool = members[half:] if new else members[:half]
         rng = np.random.default_rng(derive(self.adapter.seed, what, q, int(members[0])))
         n = self.adapter.n_steps
-        return rng.choice(pool, n, replace=len(pool) < n)
+        chosen: Indices = rng.choice(pool, n, replace=len(pool) < n)
+        return chosen
 
     def shown(self, q: int, turned: bool) -> list[Picture]:
         """Return film A and film B; the other way round where ``turned``."""

@@ -40,12 +40,13 @@ def spans_of(
     if codes is None and getattr(model, "prior", usual) == "normal":
         from scipy.stats import norm
 
-        ends = norm.ppf(span)  # of a unit vector's coordinate, whatever the vector
-        return np.array([ends / axis.scale for axis in axes]).reshape(-1, 2)
+        both = norm.ppf(span)  # of a unit vector's coordinate, whatever the vector
+        return np.array([both / axis.scale for axis in axes]).reshape(-1, 2)
     if codes is None:
         codes = draw_codes(model, _DRAWN, derive(seed, "span"))
     along = np.stack([_coordinates(codes, axis) for axis in axes]) if axes else np.empty((0, 1))
-    return np.quantile(along, span, axis=1).T.reshape(-1, 2)
+    ends: Floats = np.quantile(along, span, axis=1).T.reshape(-1, 2)
+    return ends
 
 
 def _coordinates(z: Tensor, axis: Axis) -> Floats:

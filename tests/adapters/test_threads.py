@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from pxgen_plugins import PXGen, adapters
+from pxgen_plugins.describers import Scripted
 from pxgen_plugins.models import VAE
 from pxgen_plugins.models.runtime import EvaluationMode, exclusive_use
 from pxgen_plugins.thresholds import Fixed

@@ -226,7 +226,7 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     mpl.use("Agg")
     torch.set_num_threads(1)
     sizes = {"n_answers": 4, "n_anchors": 2, "n_null": 9} if options.quick else {}
-    sizes = sizes or {"n_answers": 10, "n_anchors": 20, "n_null": 39}
+    sizes = sizes or {"n_answers": 20, "n_anchors": 20, "n_null": 39}
     explanations: dict[str, Any] = {}
     results: dict[str, Any] = {"planted": None, "sprites": None}
     results["planted"], explanations["A renderer with known factors"] = planted(sizes)

@@ -11,7 +11,7 @@ from planted_shapes import ATTRIBUTES, DIRECTIONS, PlantedShapes, factors, mixtu
 from pxgen_plugins.adapters import LatentDescription
 from pxgen_plugins.describers import ToyCaptioner
 
-SIZES = {"n_answers": 10, "n_anchors": 20, "n_null": 19}
+SIZES = {"n_answers": 20, "n_anchors": 20, "n_null": 19}
 
 
 @pytest.fixture(scope="module")

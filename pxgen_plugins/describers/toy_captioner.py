@@ -66,8 +66,8 @@ class ToyCaptioner:
     larger, smaller, turned, another shape. Of each film it looks at the first, the middle and the
     last frame by pairs, and takes the mean of the probabilities over pairs and films. One change
     is drawn with them and put into one of several sentences, so that answers differ as those of a
-    language model do. It sees nothing else: faces and digits are beyond it, and of two changes at
-    once it says one. It answers in the form that the prompts of ``LatentDescription`` ask for, and
+    language model do. It sees nothing else: faces and digits are beyond it, of two changes at once
+    it says one, and of outlines that it was not trained on it confuses turns and other shapes. It answers in the form that the prompts of ``LatentDescription`` ask for, and
     reads nothing of them but their heading.
 
     Args:

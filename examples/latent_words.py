@@ -119,9 +119,9 @@ def markdown(results: Mapping[str, Any]) -> str:
         "parameters that knows drawn shapes and reads only the heading of a prompt. So the course",
         "of the questions is proved (gate, null films, match test), with real mistakes of a real",
         "network. The prompts were not tried on a commercial model here. The renderer's shapes are",
-        "of kinds that the captioner was trained on; with one that went from a square to an ellipse",
-        "it took the other shape for a turn, was confirmed in it, and was wrong: a sentence that",
-        "finds its film need not be true.",
+        "of kinds that the captioner was trained on; with one from a square to an ellipse it took the",
+        "other shape for a turn, was confirmed in it, and was wrong: a sentence that finds its film",
+        "need not be true.",
         "",
         "## A renderer whose factors are known",
         "",
@@ -152,6 +152,9 @@ def markdown(results: Mapping[str, Any]) -> str:
             "on shapes drawn here; the captioner does not see them.",
             "",
             *_table(results["sprites"]["axes"], correlations=True),
+            "",
+            "The gate takes the mean over the whole picture. As the figure shows, z5 makes a square of a",
+            "heart in less than one percent of it; a smaller `visible` asks about such axes, too.",
             "",
         ]
     lines += ["![Frames along every axis, and what was said of them](descriptions.png)", ""]

@@ -67,8 +67,9 @@ class ToyCaptioner:
     last frame by pairs, and takes the mean of the probabilities over pairs and films. One change
     is drawn with them and put into one of several sentences, so that answers differ as those of a
     language model do. It sees nothing else: faces and digits are beyond it, of two changes at once
-    it says one, and of outlines that it was not trained on it confuses turns and other shapes. It answers in the form that the prompts of ``LatentDescription`` ask for, and
-    reads nothing of them but their heading.
+    it says one, and of outlines that it was not trained on it confuses turns and other shapes. It
+    answers in the form that the prompts of ``LatentDescription`` ask for, and reads nothing of them
+    but their heading.
 
     Args:
         temperature: Probabilities are raised to one over it before drawing, > 0; small values

@@ -112,7 +112,7 @@ def test_colour_and_size_of_frames_do_not_matter(toy):
         frames[i, 20 - 4 * i : 28 + 4 * i, 20 - 4 * i : 28 + 4 * i] = 255
     prompt = heading(Question("describe", 3))
     coloured = np.stack([frames] * 3, -1)
-    large = frames.repeat(5, axis=1).repeat(5, axis=2)
+    large = frames.repeat(4, axis=1).repeat(4, axis=2)
     answers = {toy([film(list(one))], prompt, seed=4) for one in (frames, coloured, large)}
     assert len(answers) == 1
     assert json.loads(answers.pop())["direction"] == "larger"

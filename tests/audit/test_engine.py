@@ -259,7 +259,7 @@ def test_axes_and_groups_are_described_where_the_settings_name_a_describer(
     finally:
         stub.close()
     ((_, rows),) = json.loads((tmp_path / "run/evidence.json").read_text())
-    assert rows[1][:2] == ["latent_description", "description"]
+    assert rows[1][:2] == ["latent_description", "description"], rows
     assert rows[1][-1] == ""
     assert len(stub.requests) > 50
     assert {headers["Authorization"] for headers in stub.headers} == {f"Bearer {key}"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -26,12 +26,13 @@ from pxgen_plugins.adapters.language.strips import Strips, spans_of
 from pxgen_plugins.axes import Axis, dimensions
 from pxgen_plugins.describers.base import Picture
 from pxgen_plugins.utils import validation
-from pxgen_plugins.utils.errors import AnchorError, ParameterError, short_repr
+from pxgen_plugins.utils.errors import AnchorError, ParameterError, short_repr, warn
 from pxgen_plugins.utils.seeds import derive
 
 __all__ = ["LatentDescription"]
 
-_MOST_AXES = 64  # that nobody named: each costs calls of a describer
+_MOST_AXES = 24  # that nobody named: each costs calls of a describer
+_FEW = 2  # codes on which the axes are found that change most
 _POOL = 256  # codes that anchors, and frames of null films, are taken from
 
 
@@ -54,7 +55,8 @@ class LatentDescription(LanguageAdapter):
         describe: A describer, ``describe(images, prompt, *, seed) -> str`` (see
             :mod:`pxgen_plugins.describers`).
         axes: A list of :class:`~pxgen_plugins.axes.Axis`, or what has one in ``axes``, such as a
-            fitted direction adapter; None takes the latent dimensions, at most 64.
+            fitted direction adapter; None takes the latent dimensions, of more than 24 those that
+            change instances most.
         bias: What the question says of the film: ``"disentanglement"`` (one control was moved),
             ``"combination"`` (two films, between which a second control of the axes differs), or
             ``"conditional"`` (the control is meant to stand for the axis's label; without ``axes``,
@@ -195,11 +197,7 @@ class LatentDescription(LanguageAdapter):
         order = np.random.default_rng(derive(self.seed, "order")).permutation(len(pool))
         pool = pool[torch.from_numpy(order)]
         a = min(self.n_anchors, len(pool) // 2)
-        axes = self._axes()
-        codes = None if self._codes is None else torch.from_numpy(self._codes)
-        spans = spans_of(self.predictor, axes, self.span, codes, self.seed)
-        strips = Strips(self.predictor, axes, spans, self.n_steps, self.batch_size)
-        return strips, pool[:a], pool[a:], exclusions
+        return self._strips(self._axes(), pool), pool[:a], pool[a:], exclusions
 
     def _axes(self) -> list[Axis]:
         if self.axes is not None:
@@ -209,11 +207,22 @@ class LatentDescription(LanguageAdapter):
         if self.bias == "conditional":
             hint = "Call fit(X, labels), or name axes whose labels say what they stand for."
             raise ParameterError("axes", "given for bias='conditional'", "None", hint)
-        axes = dimensions(self.predictor.latent_shape)
-        if len(axes) > _MOST_AXES:
-            hint = "Pass axes=, such as dimensions(latent_shape, [0, 1]) or a direction adapter."
-            raise ParameterError("axes", f"named above {_MOST_AXES}", str(len(axes)), hint)
-        return axes
+        return dimensions(self.predictor.latent_shape)
+
+    def _strips(self, axes: list[Axis], codes: Tensor) -> Strips:
+        """Return the walks along axes; of many that nobody named, along those that change most."""
+        fitted = None if self._codes is None else torch.from_numpy(self._codes)
+        spans = spans_of(self.predictor, axes, self.span, fitted, self.seed)
+        strips = Strips(self.predictor, axes, spans, self.n_steps, self.batch_size)
+        if self.axes is not None or len(axes) <= _MOST_AXES:
+            return strips
+        change = self._changes(strips, codes[:_FEW])
+        chosen = np.sort(np.argsort(-change, kind="stable")[:_MOST_AXES])
+        warn(
+            f"{type(self).__name__}: {len(chosen)} of {len(axes)} axes are described, those that "
+            "change instances most; axes= names others."
+        )
+        return replace(strips, axes=[axes[u] for u in chosen], spans=spans[chosen])
 
     def _changes(self, strips: Strips, anchors: Tensor) -> Any:
         return np.array([strips.change(u, anchors) for u in range(len(strips.axes))])

@@ -170,6 +170,7 @@ class DescriberSettings(Table):
         None, description="environment variable that holds the key; null sends none"
     )
     temperature: Annotated[float, Field(ge=0)] = Field(0.7, description="of the answers")
+    per_minute: Annotated[float, Field(gt=0)] = Field(60.0, description="most requests a minute")
 
 
 class AdapterSettings(Table):

@@ -218,6 +218,22 @@ def test_quantiles_of_codes_bound_the_way():
     np.testing.assert_allclose(prior.spans[0], [-3.2897, 3.2897], rtol=1e-4)
 
 
+def test_of_many_dimensions_those_are_described_that_change_most():
+    class Wide(Renderer):
+        latent_shape = (40,)
+
+        def decode(self, z: Any) -> Any:
+            return super().decode(z[:, [30, 3, 17, 39, 0]])
+
+    truthful = Truthful()
+    with pytest.warns(PXGenWarning, match="24 of 40 axes"):
+        found = LatentDescription(Wide(), truthful).explain(None)
+    assert len(found.axes) == 24
+    named = {axis: word for axis, word in zip(found.axes, found.attribute, strict=True) if word}
+    factors = [factor[0] for factor in list(FACTORS.values())[:4]]
+    assert named == dict(zip(["z30", "z3", "z17", "z39"], factors, strict=True))
+
+
 # ------------------------------------------------------------------ groups
 
 

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import base64
-import contextlib
 import io
-import json
 import pickle
-import threading
 import time
 import traceback
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import numpy as np
@@ -23,37 +19,10 @@ from pxgen_plugins.describers import OpenAICompatible, read_question
 from pxgen_plugins.utils.errors import ModelError, ParameterError, PXGenWarning
 from tests.adapters.planted import FACTORS, Renderer, Truthful
 
+from .stub import Stub, completion, send
+
 KEY = "sk-a-secret/of=these+tests"
 IMAGE = np.arange(48, dtype=np.uint8).reshape(6, 8)
-
-
-class Stub:
-    """An endpoint whose answers a test writes: a status, headers, a body, and how it is sent."""
-
-    def __init__(self) -> None:
-        self.requests: list[dict[str, Any]] = []
-        self.headers: list[dict[str, str]] = []
-        self.script: list[Any] = []  # of what comes before the last entry, which is repeated
-        stub = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                content = self.rfile.read(int(self.headers["Content-Length"]))
-                stub.requests.append(json.loads(content))
-                stub.headers.append(dict(self.headers))
-                step = stub.script.pop(0) if len(stub.script) > 1 else stub.script[0]
-                with contextlib.suppress(OSError):
-                    step(self, stub.requests[-1])
-
-            do_GET = do_POST
-
-            def log_message(self, *_: Any) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
-        threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
-        self.url = f"http://127.0.0.1:{self.server.server_port}/v1"
 
 
 @pytest.fixture(name="stub")
@@ -62,23 +31,7 @@ def _stub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stub]:
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")  # must not be asked for this machine
     stub = Stub()
     yield stub
-    stub.server.shutdown()
-    stub.server.server_close()
-
-
-def send(status: int, body: bytes, **headers: str) -> Any:
-    def step(handler: Any, _: Any) -> None:
-        handler.send_response(status)
-        for name, value in {"Content-Length": str(len(body)), **headers}.items():
-            handler.send_header(name.replace("_", "-"), value)
-        handler.end_headers()
-        handler.wfile.write(body)
-
-    return step
-
-
-def completion(text: Any) -> bytes:
-    return json.dumps({"choices": [{"message": {"content": text}}]}).encode()
+    stub.close()
 
 
 def cut(handler: Any, _: Any) -> None:

@@ -130,7 +130,7 @@ def markdown(results: Mapping[str, Any]) -> str:
         *_table(pure["axes"]),
         "",
         "Against the known factors, of sentences that are confirmed: "
-        + ", ".join(f"{name} {value:.2f}" for name, value in pure["scores"].items())
+        + ", ".join(f"{k} {v:.2f}" for k, v in pure["scores"].items() if v is not None)
         + ".",
         "",
         "Axes at 45 degrees between two of its factors:",

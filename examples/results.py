@@ -213,6 +213,14 @@ COMMANDS = (
         quick="--quick",
     ),
     Command(
+        "latent_words",
+        "python examples/latent_words.py",
+        3,
+        files=_names("descriptions"),
+        needs=("models/disvae_VAE_dsprites.safetensors",),
+        quick="--quick",
+    ),
+    Command(
         "explorer",
         "python examples/record_explorer.py",
         2,

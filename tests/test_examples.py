@@ -174,3 +174,12 @@ def test_the_explorer_of_both_models_has_groups_axes_and_units(example, first):
     both = session.answer("compare", anchor=1).content["models"]
     assert {entry["group"] for entry in both} <= set(info["groups"])
     assert all("error" not in entry for entry in both)
+
+
+@pytest.mark.slow
+def test_axes_are_described_in_words_and_drawn(example, tmp_path):
+    found = example("latent_words").main(["--quick", "--output", str(tmp_path)])
+    assert found["planted"]["pure"]["axes"]["nothing"]["sentence"] == "no visible change"
+    assert not any(row["confirmed"] for row in found["planted"]["liar"]["axes"].values())
+    assert "not tried on a commercial model" in (tmp_path / "descriptions.md").read_text()
+    assert (tmp_path / "descriptions.png").stat().st_size > 10_000

@@ -11,12 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pxgen_plugins.adapters.base import REGISTRY
 from pxgen_plugins.anchors import Anchors, Subset
 from pxgen_plugins.anchors.sampling import stratified_positions
 from pxgen_plugins.audit.run_folder import NO_EVIDENCE, Evidence
 from pxgen_plugins.audit.settings import Config
 from pxgen_plugins.audit.shards import Work
 from pxgen_plugins.comparison import compare
+from pxgen_plugins.describers import OpenAICompatible
 from pxgen_plugins.groups import GROUPS
 from pxgen_plugins.result import Group, Result
 from pxgen_plugins.result.assembly import assemble
@@ -62,7 +64,7 @@ def evidence_of(config: Config, work: Work, result: Result) -> Evidence:
     comparison = compare(
         work.explainer.predictor,
         anchors,
-        methods=names,
+        methods=[_method(name, work, settings["describer"], config["seed"]) for name in names],
         groups=_explanation(work, result, index, anchors, picks),
         explainer=work.explainer,
         # the explainer's own knows what it learned; chosen by no clock, so that bytes are the same
@@ -78,6 +80,15 @@ def evidence_of(config: Config, work: Work, result: Result) -> Evidence:
     return Evidence(
         [(title, [_HEAD, *(_row(row, len(index)) for row in table)])], _figure(comparison)
     )
+
+
+def _method(name: str, work: Work, describer: Any, seed: int) -> Any:
+    """Return a method of the comparison; one that describes is given the describer, if any."""
+    adapter = REGISTRY.get(name)
+    if describer is None or adapter.evidence != "description":
+        return name
+    describe = OpenAICompatible(**describer)
+    return name, lambda: adapter(work.explainer.predictor, describe, seed=seed)
 
 
 def _first(group: Group, most: int) -> NDArray[np.int64]:

@@ -158,11 +158,30 @@ class ExecutorSettings(Table):
     workers: Annotated[int, Field(ge=1, le=4096)] = Field(1, description="how many at once")
 
 
+class DescriberSettings(Table):
+    """The endpoint that adapters ask which describe in words; without it they are not run.
+
+    Pictures of anchors and of what the model makes go there.
+    """
+
+    base_url: str = Field(description="address in front of /chat/completions; https, or this host")
+    model: str = Field(description="name of the model at the endpoint")
+    key_variable: str | None = Field(
+        None, description="environment variable that holds the key; null sends none"
+    )
+    temperature: Annotated[float, Field(ge=0)] = Field(0.7, description="of the answers")
+    per_minute: Annotated[float, Field(gt=0)] = Field(60.0, description="most requests a minute")
+
+
 class AdapterSettings(Table):
     """Other methods, whose evidence stands in the report.
 
     Local ones explain representatives, global ones (prototypes, views) a sample of the anchors.
     """
+
+    describer: DescriberSettings | None = Field(
+        None, description="what latent_description and group_description ask"
+    )
 
     names: list[Any] = Field([], description="registered adapters, as in [saliency, protodash]")
     groups: list[Any] | None = Field(None, description="only of these groups")

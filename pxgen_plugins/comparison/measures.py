@@ -39,6 +39,8 @@ def with_repeats(outcome: Outcome, explainer: Any, X: Any, options: dict[str, An
     """Return an outcome that says whether a second run, and the next seed, give the same."""
     if outcome.seconds is None or outcome.seconds > _LONGEST_REPEAT:
         return outcome
+    if outcome.evidence == "description":  # each run is paid for
+        return outcome
     again = explainer.explain(X, **options)
     same = again.to_json() == outcome.explanation.to_json()
     other = _with_next_seed(explainer) if outcome.evidence in _SEEDED else None
@@ -173,12 +175,25 @@ def _quality_of_units(data: Mapping[str, Any], explainer: Any, task: Task) -> di
     return found
 
 
+def _quality_of_description(data: Mapping[str, Any], explainer: Any, task: Task) -> dict[str, Any]:
+    """Say how often sentences find their film, beside guessing, and how many are confirmed."""
+    rate = np.asarray(data["hit_rate"], dtype=np.float64)
+    if not np.isfinite(rate).any():
+        return {}
+    return {
+        "match_rate": float(np.nanmean(rate)),
+        "chance": float(data["chance"]),
+        "confirmed": float(np.mean(data["confirmed"])),
+    }
+
+
 _BY_KIND: dict[str | None, Callable[[Mapping[str, Any], Any, Task], dict[str, Any]]] = {
     "influence": _quality_of_influence,
     "counterfactual": _quality_of_contrast,
     "effect": _quality_of_effect,
     "directions": _quality_of_directions,
     "units": _quality_of_units,
+    "description": _quality_of_description,
 }
 
 

@@ -12,6 +12,7 @@ from pxgen_plugins.datasets.mnist import load_mnist
 from pxgen_plugins.utils.lazy import attach
 
 if TYPE_CHECKING:
+    from pxgen_plugins.datasets.change_net import CHANGES, ChangeNet, load_change_net
     from pxgen_plugins.datasets.mnist_conv_vae import MNISTConvVAE, load_mnist_conv_vae
     from pxgen_plugins.datasets.mnist_gan import (
         MNISTGAN,
@@ -23,12 +24,15 @@ if TYPE_CHECKING:
     from pxgen_plugins.datasets.mnist_vae import MNISTVAE, load_mnist_vae
 
 __all__ = [
+    "CHANGES",
     "MNISTGAN",
     "MNISTVAE",
+    "ChangeNet",
     "MNISTConvVAE",
     "MNISTDiscriminator",
     "MNISTGenerator",
     "MNISTLeNet",
+    "load_change_net",
     "load_mnist",
     "load_mnist_conv_vae",
     "load_mnist_gan",
@@ -38,12 +42,15 @@ __all__ = [
 
 # The images are of use without torch, whose import takes over a second.
 _HOMES = {
+    "CHANGES": "change_net",
+    "ChangeNet": "change_net",
     "MNISTConvVAE": "mnist_conv_vae",
     "MNISTDiscriminator": "mnist_gan",
     "MNISTGAN": "mnist_gan",
     "MNISTGenerator": "mnist_gan",
     "MNISTLeNet": "mnist_lenet",
     "MNISTVAE": "mnist_vae",
+    "load_change_net": "change_net",
     "load_mnist_conv_vae": "mnist_conv_vae",
     "load_mnist_gan": "mnist_gan",
     "load_mnist_lenet": "mnist_lenet",

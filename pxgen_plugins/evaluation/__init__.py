@@ -12,6 +12,7 @@ if TYPE_CHECKING:
         calibration_study,
         draw_pool,
     )
+    from pxgen_plugins.evaluation.descriptions import attribute_scores, text_scores
     from pxgen_plugins.evaluation.features import extract_features
     from pxgen_plugins.evaluation.frechet import frechet_distance
     from pxgen_plugins.evaluation.kernel import KernelDistance, kernel_distance
@@ -48,6 +49,7 @@ __all__ = [
     "TaskLog",
     "TrainingSamples",
     "anchor_study",
+    "attribute_scores",
     "calibration_study",
     "compare_representations",
     "compare_training_samples",
@@ -58,6 +60,7 @@ __all__ = [
     "frechet_distance",
     "kernel_distance",
     "sample_quality",
+    "text_scores",
     "threshold_study",
 ]
 
@@ -75,6 +78,7 @@ _HOMES = {
     "TaskLog": "steering",
     "TrainingSamples": "training_samples",
     "anchor_study": "studies",
+    "attribute_scores": "descriptions",
     "calibration_study": "calibration_studies",
     "compare_representations": "steering",
     "compare_training_samples": "training_samples",
@@ -85,6 +89,7 @@ _HOMES = {
     "frechet_distance": "frechet",
     "kernel_distance": "kernel",
     "sample_quality": "precision_recall",
+    "text_scores": "descriptions",
     "threshold_study": "studies",
 }
 

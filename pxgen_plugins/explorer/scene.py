@@ -15,7 +15,7 @@ from pxgen_plugins.explorer.history import Place
 from pxgen_plugins.explorer.painter import Painter
 from pxgen_plugins.explorer.placement import EMPTY, Placement
 from pxgen_plugins.explorer.python_line import line_of_code, line_of_sample, line_of_text
-from pxgen_plugins.explorer.sliders import axes_from, move, sliders
+from pxgen_plugins.explorer.sliders import axes_from, move, sentences_from, sliders
 from pxgen_plugins.explorer.subject import Subject, subjects
 from pxgen_plugins.explorer.walk import between
 from pxgen_plugins.groups import GROUPS
@@ -55,7 +55,7 @@ class Scene:
         if self.gallery is not None:
             self.gallery.load()
         self.axes = axes_from(axes, first)
-        self.sliders = sliders(self.axes, first)
+        self.sliders = sliders(self.axes, first, sentences_from(axes))
         self.painter = Painter.of(first, units)
         self._others: dict[int, Gallery] = {}  # the anchors as the other models take them
         self._X, self._labels = X, labels

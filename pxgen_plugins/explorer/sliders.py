@@ -17,7 +17,7 @@ from pxgen_plugins.explorer.subject import Subject
 from pxgen_plugins.utils.errors import ParameterError, short_repr, warn
 from pxgen_plugins.utils.text import number
 
-__all__ = ["Slider", "axes_from", "move", "sliders"]
+__all__ = ["Sentence", "Slider", "axes_from", "move", "sentences_from", "sliders"]
 
 _SHOWN = 12  # sliders at first; the others on request
 _MOST = 1_000  # dimensions that have sliders by default
@@ -26,6 +26,21 @@ _STEP = 0.05
 _CODES = 8  # that the visibility of an axis is measured on
 _SECONDS = 10.0  # that measuring may take
 _SCALED = 200  # codes that the standard deviations of dimensions come from
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """What a description says of an axis.
+
+    Attributes:
+        text: The sentence, "no visible change" or "no clear explanation".
+        certainty: How far answers agreed, in [0, 1]; None where nothing was asked.
+        confirmed: Whether the sentence found its film in the match test.
+    """
+
+    text: str
+    certainty: float | None
+    confirmed: bool
 
 
 @dataclass(frozen=True)
@@ -38,15 +53,18 @@ class Slider:
         visible: Mean absolute change of the instance by a step, in units of the data; None where
             measuring would take too long.
         shown: Whether it is among those that are shown first.
+        sentence: What a description says of it; None without one.
     """
 
     axis: Axis
     index: int
     visible: float | None
     shown: bool
+    sentence: Sentence | None = None
 
     def to_data(self) -> dict[str, Any]:
         """Return it as JSON-able data; ``min``, ``max`` and ``step`` count in steps of the axis."""
+        sentence = self.sentence
         return {
             "index": self.index,
             "label": self.axis.label,
@@ -57,6 +75,9 @@ class Slider:
             "min": -_REACH,
             "max": _REACH,
             "step": _STEP,
+            "sentence": None if sentence is None else sentence.text,
+            "certainty": None if sentence is None else sentence.certainty,
+            "confirmed": sentence is not None and sentence.confirmed,
         }
 
 
@@ -65,7 +86,8 @@ def axes_from(given: Any, subject: Subject) -> list[Axis]:
 
     Args:
         given: An :class:`~pxgen_plugins.axes.Axis`, a direction adapter that has found its axes, an
-            explanation of one, a list of such things, or None for the model's latent dimensions.
+            explanation of one or of a LatentDescription, a list of such things, or None for the
+            model's latent dimensions.
         subject: The model.
 
     Raises:
@@ -93,7 +115,7 @@ def _flat(given: Any) -> list[Axis]:
     if isinstance(given, Axis):
         return [given]
     data = given if isinstance(given, Mapping) else getattr(given, "data", None)
-    if isinstance(data, Mapping) and data.get("evidence") == "directions":
+    if isinstance(data, Mapping) and _is_of_axes(data):
         return _of_explanation(data, getattr(given, "meta", None) or {})
     found = getattr(given, "axes", None)
     if isinstance(found, (list, tuple)):
@@ -112,8 +134,34 @@ def _of_explanation(data: Mapping[str, Any], meta: Mapping[str, Any]) -> list[Ax
     vectors = np.asarray(data["directions"], dtype=np.float32)
     steps = np.asarray(data["strength"], dtype=np.float64)
     source, keep = str(meta.get("name") or "directions"), str(data.get("keep") or "free")
-    named = zip(data["labels"], vectors, steps, strict=True)
+    labels = data["labels"] if data["evidence"] == "directions" else data["axes"]
+    named = zip(labels, vectors, steps, strict=True)
     return [Axis(str(label), vector, float(step), source, keep) for label, vector, step in named]
+
+
+def _is_of_axes(data: Mapping[str, Any]) -> bool:
+    """Return whether an explanation holds axes: directions, or a description of some."""
+    return data.get("evidence") in ("directions", "description") and (
+        data.get("directions") is not None
+    )
+
+
+def sentences_from(given: Any) -> dict[tuple[str, bytes], Sentence]:
+    """Return what descriptions among ``axes=`` say, by label and vector of the axis."""
+    if isinstance(given, Sequence) and not isinstance(given, (str, bytes)):
+        return {key: one for part in given for key, one in sentences_from(part).items()}
+    data = given if isinstance(given, Mapping) else getattr(given, "data", None)
+    if not isinstance(data, Mapping) or data.get("evidence") != "description":
+        return {}
+    found = {}
+    for row, axis in enumerate(_flat(given)):
+        # NaN is None in JSON, where explanations may come from
+        certainty = data["certainty"][row]
+        known = certainty is not None and math.isfinite(certainty)
+        text = str(data["sentence"][row])
+        sentence = Sentence(text, float(certainty) if known else None, bool(data["confirmed"][row]))
+        found[axis.label, axis.vector.tobytes()] = sentence
+    return found
 
 
 def _dimensions(subject: Subject) -> list[Axis]:
@@ -142,12 +190,17 @@ def move(z: Tensor, axes: Sequence[Axis], amounts: Mapping[int, float]) -> Tenso
     return z
 
 
-def sliders(axes: Sequence[Axis], subject: Subject) -> list[Slider]:
+def sliders(
+    axes: Sequence[Axis],
+    subject: Subject,
+    sentences: Mapping[tuple[str, bytes], Sentence] | None = None,
+) -> list[Slider]:
     """Return the axes, those first whose step changes the instance most.
 
     Args:
         axes: The axes.
         subject: The model, whose own codes they are measured on.
+        sentences: What is said of axes, by label and vector.
 
     Cost: two decoder passes for each axis and up to 8 codes; none where that would take more than
     ten seconds.
@@ -155,7 +208,9 @@ def sliders(axes: Sequence[Axis], subject: Subject) -> list[Slider]:
     visible = _visible(axes, subject)
     order = sorted(range(len(axes)), key=lambda i: -(visible[i] or 0.0))
     shown = set(order[:_SHOWN])
-    return [Slider(axes[i], i, visible[i], i in shown) for i in order]
+    words = sentences or {}
+    keys = [(axis.label, axis.vector.tobytes()) for axis in axes]
+    return [Slider(axes[i], i, visible[i], i in shown, words.get(keys[i])) for i in order]
 
 
 def _visible(axes: Sequence[Axis], subject: Subject) -> list[float | None]:

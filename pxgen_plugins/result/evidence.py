@@ -26,6 +26,7 @@ MEANINGS = {
     "groups": "groups of anchors, and what differs between them",
     "directions": "ways through latent space, and what changes along them",
     "units": "channels of a layer, what they match, and what goes without them",
+    "description": "what changes, in words, and how sure that is",
 }
 _PICTURES = ("images", "examples")  # keys of data whose arrays may be instances
 _MOST = 24  # entries of data
@@ -55,8 +56,8 @@ def evidence_facts(meta: Mapping[str, Any], data: Mapping[str, Any]) -> list[tup
 def evidence_pictures(data: Mapping[str, Any], n: int) -> tuple[str, Pixels | None]:
     """Return what of the data can be drawn, in words, and the first n pictures, (n, h, w, c).
 
-    Attributions are drawn as signed maps, images as they are, of directions and units the first
-    strip.
+    Attributions are drawn as signed maps, images as they are, of directions, units and descriptions
+    the first strip.
     """
     strip = frames(data)
     if strip is not None:

@@ -17,25 +17,28 @@ _UNITS = 6  # units named in a line
 
 
 def findings(data: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return (name, text) pairs for directions and units; none for other evidence."""
+    """Return (name, text) pairs for what is found inside a model; none for other evidence."""
     kind = data.get("evidence")
     if kind == "directions":
         return _of_directions(data)
+    if kind == "description":
+        return _of_description(data)
     if kind != "units":
         return []
     return _of_set(data) if "removal" in data else _of_dissection(data)
 
 
 def frames(data: Mapping[str, Any]) -> NDArray[Any] | None:
-    """Return the first strip of an explanation of directions or units, (n, *sample_shape)."""
+    """Return the first strip of directions, units or a description, (n, *sample_shape)."""
     kind = data.get("evidence")
-    images = data.get("top_images" if kind == "units" and "removal" not in data else "images")
-    if kind not in ("directions", "units") or images is None:
+    key = "top_images" if kind == "units" and "removal" not in data else "images"
+    images = data.get("strips" if kind == "description" else key)
+    if kind not in ("directions", "units", "description") or images is None:
         return None
     array = np.asarray(images, dtype=np.float64)
     if not array.size:
         return None
-    if kind == "directions":
+    if kind in ("directions", "description"):
         return np.asarray(array[0, 0])
     # of a set: instances before and after, in turn
     return array.reshape(-1, *array.shape[2:]) if "removal" in data else np.asarray(array[0])
@@ -66,6 +69,24 @@ def _of_directions(data: Mapping[str, Any]) -> list[tuple[str, str]]:
                 f"(random directions: {percent(control[row, own])})",
             )
         )
+    return pairs
+
+
+def _of_description(data: Mapping[str, Any]) -> list[tuple[str, str]]:
+    if data.get("certainty") is None:
+        return []
+    certainty, rate = (np.asarray(data[key], dtype=np.float64) for key in ("certainty", "hit_rate"))
+    confirmed = np.asarray(data["confirmed"], dtype=bool)
+    pairs = []
+    for row, label in enumerate(data["axes"][:_MOST]):
+        text = str(data["sentence"][row])
+        if np.isfinite(certainty[row]):
+            text += f" Certainty {number(certainty[row], 2)}"
+            if data["threshold"] is not None:
+                text += f" ({number(float(data['threshold']), 2)} of films with nothing in them)"
+            text += f"; finds its film in {percent(rate[row])}, chance {percent(data['chance'])}"
+            text += ": confirmed" if confirmed[row] else ": not confirmed"
+        pairs.append((str(label), text))
     return pairs
 
 

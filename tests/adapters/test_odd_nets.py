@@ -91,11 +91,15 @@ def needed(name: str) -> set[str]:
     return ({library} if library else set()) | ({"shap"} if name == "alibi_kernel_shap" else set())
 
 
+INSIDE = ("directions", "units", "description")
+
+
 def test_every_adapter_has_a_row():
     # those that another installed package registers are its own business
     ours = {n for n in adapters.names() if adapters.get(n).__module__.startswith("pxgen_plugins.")}
-    # those that look inside have planted truths in test_directions.py and test_units.py
-    inside = {n for n in ours if adapters.get(n).evidence in ("directions", "units")}
+    # those that look inside have planted truths in test_directions.py, test_units.py and
+    # test_descriptions.py
+    inside = {n for n in ours if adapters.get(n).evidence in INSIDE}
     assert set(ROWS) | inside == ours, "say in ROWS what a new adapter equals, or how it refuses"
 
 

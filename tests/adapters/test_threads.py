@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from pxgen_plugins import PXGen, adapters
+from pxgen_plugins.describers import Scripted
 from pxgen_plugins.models import VAE
 from pxgen_plugins.models.runtime import EvaluationMode, exclusive_use
 from pxgen_plugins.thresholds import Fixed
@@ -64,6 +65,8 @@ def work_of_every_adapter(model: VAE) -> dict[str, Callable[[], Any]]:
         "activation_maximisation": {"n_steps": 5, "units": [0]},
         "vae_tracin": {"n_draws": 1, "checkpoints": [(changed(model), 0.1)]},
         "latent_ale": {"features": [0]},
+        "latent_description": {"describe": Scripted({"describe": {"changes": False}})},
+        "group_description": {"describe": Scripted({})},  # and refuses for want of groups
         "latent_partial_dependence": {"features": [0], "grid_resolution": 4},
         "gradient_shap": {"n_samples": 4},
         "integrated_gradients": {"n_steps": 4},

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 from pxgen_plugins import PXGen, compare
-from pxgen_plugins.adapters import AssessorDirection, PredictableDirections
+from pxgen_plugins.adapters import AssessorDirection, LatentDescription, PredictableDirections
 from pxgen_plugins.adapters.base import REGISTRY
 from pxgen_plugins.comparison.methods import Method
 from pxgen_plugins.thresholds import MeanMax
 from tests.adapters.nets import conv_vae
+from tests.adapters.planted import Renderer, Truthful
 
 RNG = np.random.default_rng(0)
 X = RNG.random((30, 1, 8, 8), dtype=np.float32)
@@ -58,6 +59,38 @@ def test_what_is_missing_is_a_reason(model):
     rows, _ = run(model, ["class_directions"], quality=False)
     assert rows["class_directions"]["status"] == "cannot"
     assert "call fit(X, labels)" in rows["class_directions"]["reason"]
+
+
+def test_a_describer_is_needed_and_then_paid_once():
+    names = ["latent_description", "group_description"]
+    truthful = Truthful()
+    renderer = Renderer()
+    instances = renderer.sample(30, 0).numpy()
+
+    class Embedding(Renderer):
+        capabilities = Renderer.capabilities | {"embed", "reconstruct"}
+
+        def embed(self, x):
+            return x.flatten(1)[:, :5]
+
+        def reconstruct(self, x):
+            return x
+
+    model = Embedding()
+    explainer = PXGen(model, "latent_neighbours", "mse", threshold=MeanMax(50, 2))
+    adapter = LatentDescription(model, truthful)
+    found = compare(model, instances, None, [*names, adapter], explainer)
+    rows = {row["method"]: row for row in found.table()}
+    for name in names:
+        assert "pass " in rows[name]["reason"]
+        assert "describe=" in rows[name]["reason"]
+    row = rows["LatentDescription"]
+    assert row["status"] == "ran"
+    assert row["quality"] == {"match_rate": 1.0, "chance": 0.25, "confirmed": 0.8}
+    assert row["repeatable"] is None
+    assert truthful.calls == found.outcomes[-1].explanation.n_calls
+    found.plot()
+    found.to_json()
 
 
 def test_costs_are_told_before_they_are_spent(model):

@@ -308,7 +308,8 @@ def test_an_error_is_one_sentence_until_the_next_answer(browser: Browser, mock: 
 
 def test_hostile_words_are_inert(browser: Browser) -> None:
     axes = [{"index": i, "label": words, "source": words, "scale": 1.0, "visible": 0.1,
-             "shown": True, "min": -3.0, "max": 3.0, "step": 0.1}
+             "shown": True, "min": -3.0, "max": 3.0, "step": 0.1,
+             "sentence": words, "certainty": 0.9, "confirmed": True}
             for i, words in enumerate(PAYLOADS[:4])]  # fmt: skip
     labels = [PAYLOADS[i % len(PAYLOADS)].encode("utf-8", "replace").decode() for i in range(60)]
     with Mock(Ellipses(labels, title=PAYLOADS[0], axes=axes, models=PAYLOADS[:2])) as host:
@@ -324,6 +325,11 @@ def test_hostile_words_are_inert(browser: Browser) -> None:
         assert browser.run("window.attacked") is None
         assert browser.run("document.title") == "PXGen explorer"
         assert PAYLOADS[0] in text(browser, "h1")
+        assert f"{PAYLOADS[0]} certainty 0.9, confirmed" in text(browser, ".px-sentence")
+        described = (
+            "it.getAttribute('aria-describedby') === document.querySelector('.px-sentence').id"
+        )
+        assert run(browser, ".px-slider input", described)
         assert "\u202e" not in text(browser, ".px-explorer")
         assert quiet(browser, host.origin)
 

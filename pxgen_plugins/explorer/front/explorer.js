@@ -61,13 +61,13 @@ function signed(value, digits = 2) {
 const ACRONYMS = new Set("kld mse mae bce ssim dssim psnr elbo nll".split(" "));
 const criterionName = (name) => (ACRONYMS.has(name) ? name.toUpperCase() : name);
 // Characters that are not seen, or turn what follows around, are shown by their numbers.
-const visible = (text) =>
+const visible = (text, longest = 80) =>
   String(text)
     .replace(
       /[\p{Cc}\p{Cf}\p{Co}\p{Cs}\u2028\u2029\u3164]/gu,
       (one) => `\\u${one.codePointAt(0).toString(16).padStart(4, "0")}`,
     )
-    .slice(0, 80);
+    .slice(0, longest);
 const plural = (count, noun) => `${count.toLocaleString("en")} ${noun}${count === 1 ? "" : "s"}`;
 const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
 
@@ -750,6 +750,14 @@ function slidersPanel(explorer) {
   );
 }
 
+// What a description says of an axis, and how sure it is.
+function sentenceOf({ sentence, certainty, confirmed }) {
+  const isSure = Number.isFinite(certainty);
+  const words = isSure ? ` certainty ${figure(certainty)}${confirmed ? ", confirmed" : ""}` : "";
+  const text = h("bdi", {}, visible(sentence, 300));
+  return h("p", { id: newId(), class: "px-sentence" }, text, h("span", { class: "px-quiet" }, words));
+}
+
 function sliderRow(explorer, axis, most) {
   const id = newId();
   const { index, min, max, step } = axis;
@@ -768,6 +776,8 @@ function sliderRow(explorer, axis, most) {
   effect.style.setProperty("--share", `${Math.round(100 * ((axis.visible ?? 0) / most))}%`);
   const name = h("label", { for: id, title: `${label}: ${source}` }, h("bdi", {}, label));
   if (source && source !== "dimension") name.append(h("span", { class: "px-quiet" }, ` ${source}`));
+  const sentence = axis.sentence ? sentenceOf(axis) : null;
+  if (sentence) input.setAttribute("aria-describedby", sentence.id);
 
   function show(amount) {
     value.textContent = signed(amount);
@@ -791,7 +801,7 @@ function sliderRow(explorer, axis, most) {
     show(amount);
   }
   sync();
-  const root = h("div", { class: "px-slider" }, name, effect, reset, value, input);
+  const root = h("div", { class: "px-slider" }, name, effect, reset, value, input, sentence);
   return { root, input, sync };
 }
 

@@ -1,0 +1,1 @@
+"""Descriptions in words: what changes along an axis, and how sure that is."""

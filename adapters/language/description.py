@@ -1,0 +1,371 @@
+"""What a latent axis does, in words, and how sure that is."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import KW_ONLY, dataclass, replace
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pxgen_plugins.adapters._codes import codes_of, draw_codes
+from pxgen_plugins.adapters.base import register
+from pxgen_plugins.adapters.directions.classes import ClassDirections
+from pxgen_plugins.adapters.language.base import (
+    LanguageAdapter,
+    conclusions,
+)
+from pxgen_plugins.adapters.language.interview import NOT_VISIBLE, Rules, Subject, interview
+from pxgen_plugins.adapters.language.matching import LETTERS
+from pxgen_plugins.adapters.language.prompts import BIASES, describe_prompt
+from pxgen_plugins.adapters.language.strips import Strips, spans_of
+from pxgen_plugins.axes import Axis, dimensions
+from pxgen_plugins.describers.base import Picture
+from pxgen_plugins.utils import validation
+from pxgen_plugins.utils.errors import AnchorError, ParameterError, short_repr, warn
+from pxgen_plugins.utils.seeds import derive
+
+__all__ = ["LatentDescription"]
+
+_MOST_AXES = 24  # that nobody named: each costs calls of a describer
+_FEW = 2  # codes on which the axes are found that change most
+_POOL = 256  # codes that anchors, and frames of null films, are taken from
+
+
+@register("latent_description")
+@dataclass(repr=False, eq=False)
+class LatentDescription(LanguageAdapter):
+    """Latent axes in words: a describer looks at films of each, and is not simply believed.
+
+    After LatentExplainer (Zhu et al. 2024), with other measures. Along every axis instances are
+    decoded between quantiles of the codes, from several anchors. Axes that change nothing visible
+    are left out before anything is asked. The describer answers ``n_answers`` times, every second
+    time with the frames in reversed order; answers are compared by their content. What it says of
+    films in which nothing can be found (equal frames, frames in random order, frames of other
+    codes) gives the certainty that has to be exceeded, by the conformal p-value. Last, each
+    sentence must find its film among ``n_choices`` from new anchors: one that fits every film is
+    not confirmed, however sure it is.
+
+    Args:
+        predictor: A model that can decode.
+        describe: A describer, ``describe(images, prompt, *, seed) -> str`` (see
+            :mod:`pxgen_plugins.describers`).
+        axes: A list of :class:`~pxgen_plugins.axes.Axis`, or what has one in ``axes``, such as a
+            fitted direction adapter; None takes the latent dimensions, of more than 24 those that
+            change instances most.
+        bias: What the question says of the film: ``"disentanglement"`` (one control was moved),
+            ``"combination"`` (two films, between which a second control of the axes differs), or
+            ``"conditional"`` (the control is meant to stand for the axis's label; without ``axes``,
+            ``fit(X, labels)`` takes the directions of the class means).
+        n_anchors: Codes that films start from, and as many new ones for the match test, >= 1.
+        n_steps: Frames of a film, >= 2.
+        span: Quantiles of the codes along an axis, between which it is walked.
+        visible: Smallest visible change of an instance, as a share of the data range; axes below
+            it are not asked about.
+        n_answers, agreement, alpha, least, n_null, n_choices, context, synonyms, folder, seed,
+            batch_size, verbose: See
+            :class:`~pxgen_plugins.adapters.language.base.LanguageAdapter`.
+
+    Raises:
+        ParameterError: When an argument is not allowed.
+        CapabilityError: When the model cannot decode.
+
+    ``fit(X)`` takes the quantiles from the codes of X; else they are the prior's.
+    ``explain(X)`` starts from codes of X, ``explain(None)`` from codes that the model draws.
+
+    Cost: u n_steps n_anchors decoder passes to see what changes, then :meth:`estimate` says how
+    many calls.
+
+    Example:
+        >>> from pxgen_plugins.describers import Scripted
+        >>> from pxgen_plugins.testing.examples import LinearModel
+        >>> said = {"changes": True, "attribute": "size", "direction": "larger",
+        ...         "sentence": "It grows."}
+        >>> describe = Scripted({"describe": said, "match": {"choice": "A"}})
+        >>> found = LatentDescription(LinearModel(), describe, n_anchors=4).explain(None)
+        >>> found.certainty.tolist(), found.p_value.tolist(), found.confirmed.tolist()
+        ([0.55, 0.55, 0.55], [1.0, 1.0, 1.0], [False, False, False])
+    """
+
+    access = "latent"
+    requires = frozenset({"decode"})
+    example: ClassVar[Mapping[str, Any]] = {}
+
+    axes: Any = None
+    _: KW_ONLY
+    bias: str = "disentanglement"
+    n_anchors: int = 6
+    n_steps: int = 5
+    span: tuple[float, float] = (0.05, 0.95)
+    visible: float = 0.01
+
+    def _check(self) -> None:
+        super()._check()
+        self.bias = validation.choice(self.bias, "bias", tuple(BIASES))
+        self.n_anchors = validation.integer(self.n_anchors, "n_anchors", minimum=1)
+        self.n_steps = validation.integer(self.n_steps, "n_steps", minimum=2)
+        self.visible = validation.real(self.visible, "visible", minimum=0.0)
+        self.span = _span(self.span)
+        self._codes: NDArray[np.float32] | None = None
+        self._fitted_axes: list[Axis] | None = None
+
+    def _check_model(self, model: Any) -> None:
+        super()._check_model(model)
+        if self.axes is not None:
+            _axes(self.axes, model)
+
+    def _params(self) -> dict[str, Any]:
+        params = super()._params()
+        if self.axes is not None:
+            given = _axes(self.axes, None)
+            params["axes"] = [axis.label for axis in given]
+        return {**params, "span": list(self.span)}
+
+    def _forget(self) -> None:
+        self._codes = self._fitted_axes = None
+
+    def model_calls(self, n: int) -> Mapping[str, float]:
+        """Return how often ``explain`` calls the model; calls of the describer do not count."""
+        size = math.prod(self.predictor.latent_shape)
+        u = size if self.axes is None else len(_axes(self.axes, None))
+        films = u * self.n_anchors * (1 + self.n_choices) + u * self.n_answers * 2
+        return {"embed": min(n, _POOL), "decode": float(films * self.n_steps)}
+
+    def fit(self, X: Any = None, labels: Any = None) -> LatentDescription:
+        """Take the quantiles of every axis, and conditional axes, from instances.
+
+        Args:
+            X: Instances whose codes are taken; None leaves the model's prior in place.
+            labels: n labels of ``X``, for ``bias="conditional"``; None takes those that X has.
+
+        Raises:
+            CapabilityError: When the model cannot embed ``X``.
+            AnchorError: When labels do not fit, or there are too few classes.
+        """
+        with self._call("fit"):
+            self._forget()
+            if X is not None:
+                codes, _, _ = codes_of(X, self.predictor, self.batch_size)
+                self._codes = codes.numpy()
+            if self.bias == "conditional" and self.axes is None:
+                classes = ClassDirections(self.predictor, method="means", seed=self.seed)
+                self._fitted_axes = classes.fit(X, labels).axes
+        return self
+
+    def estimate(self, X: Any = None) -> dict[str, Any]:
+        """Return what ``explain(X)`` will ask, before anything is asked.
+
+        Returns:
+            ``axes`` and ``visible_axes``, numbers of them; ``calls`` and ``images``, of the
+            describer, with every sentence sent through the match test; ``most_calls``, where
+            every answer has to be repaired.
+
+        Cost: the decoder passes that show which axes change anything.
+        """
+        with self._call("estimate"):
+            strips, anchors, _, _ = self._prepare(X)
+            moving = int((self._changes(strips, anchors) >= self.visible).sum())
+        rules = self._rules()
+        calls = rules.n_calls(moving)
+        return {
+            "axes": len(strips.axes),
+            "visible_axes": moving,
+            "calls": calls,
+            "images": rules.n_images(moving, 1 + (self.bias == "combination")),
+            "most_calls": 2 * calls,
+        }
+
+    def _rules(self) -> Rules:
+        return self.rules(self.n_steps, self.n_anchors, groups=False)
+
+    def _prepare(self, X: Any) -> tuple[Strips, Tensor, Tensor, dict[str, Any]]:
+        """Return strips, codes of anchors and of new ones, (a, ...) each, and exclusions."""
+        exclusions: dict[str, Any] = {}
+        if X is None:
+            pool = draw_codes(self.predictor, _POOL, derive(self.seed, "anchors"))
+        else:
+            pool, _, reader = codes_of(X, self.predictor, self.batch_size, _POOL)
+            exclusions = reader.exclusions()
+        if len(pool) < 2:
+            hint = "Give more anchors, or None for codes that the model draws."
+            raise AnchorError("X", "at least two finite anchors", str(len(pool)), hint)
+        # files are often sorted, by class for example
+        order = np.random.default_rng(derive(self.seed, "order")).permutation(len(pool))
+        pool = pool[torch.from_numpy(order)]
+        a = min(self.n_anchors, len(pool) // 2)
+        return self._strips(self._axes(), pool), pool[:a], pool[a:], exclusions
+
+    def _axes(self) -> list[Axis]:
+        if self.axes is not None:
+            return _axes(self.axes, self.predictor)
+        if self._fitted_axes is not None:
+            return self._fitted_axes
+        if self.bias == "conditional":
+            hint = "Call fit(X, labels), or name axes whose labels say what they stand for."
+            raise ParameterError("axes", "given for bias='conditional'", "None", hint)
+        return dimensions(self.predictor.latent_shape)
+
+    def _strips(self, axes: list[Axis], codes: Tensor) -> Strips:
+        """Return the walks along axes; of many that nobody named, along those that change most."""
+        fitted = None if self._codes is None else torch.from_numpy(self._codes)
+        spans = spans_of(self.predictor, axes, self.span, fitted, self.seed)
+        strips = Strips(self.predictor, axes, spans, self.n_steps, self.batch_size)
+        if self.axes is not None or len(axes) <= _MOST_AXES:
+            return strips
+        change = self._changes(strips, codes[:_FEW])
+        chosen = np.sort(np.argsort(-change, kind="stable")[:_MOST_AXES])
+        warn(
+            f"{type(self).__name__}: {len(chosen)} of {len(axes)} axes are described, those that "
+            "change instances most; axes= names others."
+        )
+        return replace(strips, axes=[axes[u] for u in chosen], spans=spans[chosen])
+
+    def _changes(self, strips: Strips, anchors: Tensor) -> Any:
+        return np.array([strips.change(u, anchors) for u in range(len(strips.axes))])
+
+    def _explain(self, X: Any) -> dict[str, Any]:
+        strips, anchors, others, exclusions = self._prepare(X)
+        change = self._changes(strips, anchors)
+        moving = [int(u) for u in np.flatnonzero(change >= self.visible)]
+        if self.bias == "combination" and len(moving) == 1:
+            hint = "Use bias='disentanglement'."
+            raise ParameterError("bias", "another with one visible axis", repr(self.bias), hint)
+        films = _Films(self, strips, anchors, others, moving)
+        subjects = [films.subject(u) for u in moving]
+        rules = self._rules()
+        with self.questions(rules.n_calls(len(moving))) as questions:
+            found = interview(questions, subjects, films.null, rules)
+        u = len(strips.axes)
+        shown = anchors[:1]
+        frames = [strips.instances(i, shown) for i in range(u)]
+        return {
+            "axes": [axis.label for axis in strips.axes],
+            "directions": np.stack([axis.vector for axis in strips.axes]),
+            "strength": np.array([axis.scale for axis in strips.axes]),
+            "keep": strips.axes[0].keep,
+            "span": strips.spans,
+            "visible_change": change,
+            "strips": np.stack(frames),
+            **conclusions(found, moving, u, NOT_VISIBLE, self.alpha, self.least),
+            **self.costs(questions),
+            **exclusions,
+        }
+
+
+@dataclass(frozen=True)
+class _Films:
+    """The films of axes: of those that change something, of new anchors, and of nothing.
+
+    Attributes:
+        adapter: Whose arguments count.
+        strips: Walks along the axes.
+        anchors: Codes that are described.
+        others: New codes.
+        moving: Positions of the axes that change something.
+    """
+
+    adapter: LatentDescription
+    strips: Strips
+    anchors: Tensor
+    others: Tensor
+    moving: list[int]
+
+    def subject(self, u: int) -> Subject:
+        """Return an axis as what is asked about."""
+        adapter, label = self.adapter, self.strips.axes[u].label
+        prompt = describe_prompt(adapter.n_steps, adapter.bias, label, adapter.context)
+        return Subject(
+            label,
+            prompt,
+            lambda q, turned: self._shown(u, self._code(self.anchors, q), turned),
+            lambda i, place: self._choices(u, i, place),
+        )
+
+    def null(self, i: int, q: int, turned: bool) -> list[Picture]:
+        """Return films in which nothing can be found, of three kinds in turn."""
+        rng = np.random.default_rng(derive(self.adapter.seed, "null", i, q))
+        frames = [self._nothing(i, rng) for _ in range(self._n_films())]
+        letters = LETTERS if len(frames) > 1 else [""]
+        return [
+            self.strips.film(one, letter, turned)
+            for one, letter in zip(frames, letters, strict=False)
+        ]
+
+    def _n_films(self) -> int:
+        return 2 if self.adapter.bias == "combination" else 1
+
+    def _code(self, codes: Tensor, q: int) -> Tensor:
+        at = q % len(codes)
+        return codes[at : at + 1]
+
+    def _shown(self, u: int, z: Tensor, turned: bool) -> list[Picture]:
+        """Return the film from a code; of a combination two, between which another axis differs."""
+        if self._n_films() == 1:
+            return [self.strips.film(self.strips.instances(u, z)[0], "", turned)]
+        second = self.moving[(self.moving.index(u) + 1) % len(self.moving)]
+        starts = [z, self.strips.end(second, z)]
+        return [
+            self.strips.film(self.strips.instances(u, start)[0], letter, turned)
+            for start, letter in zip(starts, LETTERS, strict=False)
+        ]
+
+    def _nothing(self, i: int, rng: np.random.Generator) -> Any:
+        """Return frames that are equal, in random order, or of other codes."""
+        n, kind = self.adapter.n_steps, i % 3
+        codes = self.others if len(self.others) >= n else torch.cat([self.anchors, self.others])
+        if kind == 1:
+            u = self.moving[int(rng.integers(len(self.moving)))]
+            z = self._code(codes, int(rng.integers(len(codes))))
+            return self.strips.instances(u, z)[0][rng.permutation(n)]
+        chosen = rng.choice(len(codes), n, replace=len(codes) < n)
+        if kind == 0:
+            chosen = np.repeat(chosen[:1], n)
+        return self.strips.decode(codes[torch.from_numpy(chosen)])
+
+    def _choices(self, u: int, i: int, place: int) -> list[Picture]:
+        """Return films from a new anchor: the right one at its place, other axes around it.
+
+        Where there are too few other axes, films in which nothing can be found stand in.
+        """
+        rng = np.random.default_rng(derive(self.adapter.seed, "choices", u, i))
+        z = self._code(self.others, i)
+        rest = rng.permutation([v for v in self.moving if v != u]).tolist()
+        frames = [self.strips.instances(v, z)[0] for v in rest[: self.adapter.n_choices - 1]]
+        while len(frames) < self.adapter.n_choices - 1:
+            frames.append(self._nothing(2 * len(frames), rng))
+        frames.insert(place, self.strips.instances(u, z)[0])
+        return [self.strips.film(one, LETTERS[at]) for at, one in enumerate(frames)]
+
+
+def _axes(given: Any, model: Any) -> list[Axis]:
+    """Return the axes behind what users pass; their shape is checked where there is a model."""
+    if isinstance(given, Axis):
+        given = [given]
+    axes = getattr(given, "axes", given)
+    if not isinstance(axes, (list, tuple)) or not axes or not all(
+        isinstance(axis, Axis) for axis in axes
+    ):  # fmt: skip
+        hint = "Pass Axis objects, or a direction adapter after its fit."
+        raise ParameterError("axes", "a list of axes", short_repr(given), hint)
+    for axis in axes:
+        if model is not None and tuple(axis.vector.shape) != tuple(model.latent_shape):
+            allowed = f"of the shape of a code, {tuple(model.latent_shape)}"
+            got = f"{axis.label!r} of shape {axis.vector.shape}"
+            raise ParameterError("axes", allowed, short_repr(got), "Give axes of this model.")
+    return list(axes)
+
+
+def _span(value: Any) -> tuple[float, float]:
+    if not isinstance(value, (list, tuple)) or len(value) != 2:
+        hint = "Give two quantiles, as in (0.05, 0.95)."
+        raise ParameterError("span", "two quantiles", short_repr(value), hint)
+    low = validation.real(value[0], "span", above=0.0)
+    high = validation.real(value[1], "span", above=low)
+    if high >= 1.0:
+        hint = "Give two quantiles, as in (0.05, 0.95)."
+        raise ParameterError("span", "below 1", str(high), hint)
+    return low, high

@@ -1,0 +1,203 @@
+"""What tells the anchors of one group from those of another, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from pxgen_plugins.adapters._anchors import AnchorReader, Indices
+from pxgen_plugins.adapters._groups import group_names
+from pxgen_plugins.adapters.base import register
+from pxgen_plugins.adapters.language.base import LanguageAdapter, conclusions
+from pxgen_plugins.adapters.language.interview import NOT_VISIBLE, Rules, Subject, interview
+from pxgen_plugins.adapters.language.matching import LETTERS
+from pxgen_plugins.adapters.language.prompts import groups_prompt
+from pxgen_plugins.adapters.language.strips import pictures
+from pxgen_plugins.describers import film
+from pxgen_plugins.describers.base import Picture
+from pxgen_plugins.groups import GROUPS
+from pxgen_plugins.host import Explanation
+from pxgen_plugins.utils import validation
+from pxgen_plugins.utils.errors import AnchorError, ParameterError, short_repr
+from pxgen_plugins.utils.seeds import derive
+
+__all__ = ["GroupDescription"]
+
+_FEWEST = 4  # members of a group: half are described, half are new in the match test
+_MOST = 500  # members of a group that are drawn from
+
+
+@register("group_description")
+@dataclass(repr=False, eq=False)
+class GroupDescription(LanguageAdapter):
+    """Two groups of anchors in words: what tells the first from the second.
+
+    The questions, and what is made of the answers, are those of
+    :class:`~pxgen_plugins.adapters.language.description.LatentDescription`. A film shows members of
+    one group; null films show members of both, mixed, so that the guarantee of the p-value is that
+    of a permutation test; in the match test the sentence must find the film of its group among
+    films of the other one, all of anchors that were not described.
+
+    Args:
+        predictor: The model.
+        describe: A describer, ``describe(images, prompt, *, seed) -> str``.
+        pair: Two groups: the sentence says what the first has and the second has not.
+        n_steps: Anchors in a film, >= 1.
+        n_match: Questions of the match test, >= 1.
+        n_answers, agreement, alpha, least, n_null, n_choices, context, synonyms, folder, seed,
+            batch_size, verbose: See
+            :class:`~pxgen_plugins.adapters.language.base.LanguageAdapter`.
+
+    Raises:
+        ParameterError: When an argument is not allowed.
+
+    Cost: ``(1 + n_null) n_answers + n_match`` calls of the describer, none of the model.
+    """
+
+    access = "black box"
+    example: ClassVar[Mapping[str, Any]] = {}
+
+    _: KW_ONLY
+    pair: Sequence[str] = ("HILE", "HIHE")
+    n_steps: int = 5
+    n_match: int = 6
+
+    def _check(self) -> None:
+        super()._check()
+        pair = self.pair
+        texts = isinstance(pair, (list, tuple)) and all(isinstance(name, str) for name in pair)
+        if not texts or len(set(pair)) != 2 or len(pair) != 2:
+            hint = "As in ('HILE', 'HIHE'): what has HILE that HIHE has not?"
+            raise ParameterError("pair", "two groups", short_repr(pair), hint)
+        self.pair = tuple(pair)
+        self.n_steps = validation.integer(self.n_steps, "n_steps", minimum=1)
+        self.n_match = validation.integer(self.n_match, "n_match", minimum=1)
+
+    def _params(self) -> dict[str, Any]:
+        return {**super()._params(), "pair": list(self.pair)}
+
+    def estimate(self) -> dict[str, int]:
+        """Return calls and images of ``explain``, and the calls where all answers are repaired."""
+        rules = self._rules()
+        calls = rules.n_calls(1)
+        return {"calls": calls, "images": rules.n_images(1, 2), "most_calls": 2 * calls}
+
+    def _rules(self) -> Rules:
+        return self.rules(self.n_steps, self.n_match, groups=True)
+
+    def explain(self, X: Any, groups: Any = None, **kwargs: Any) -> Explanation:
+        """Return what tells the groups apart.
+
+        Args:
+            X: The anchors, as for :meth:`Adapter.explain`.
+            groups: One name per anchor, as in ``groups=explanation.group``.
+            kwargs: Further options of the anchors.
+
+        Raises:
+            ParameterError: Without groups.
+            AnchorError: When there are too few members of a group.
+        """
+        return super().explain(X, groups=groups, **kwargs)
+
+    def _explain(self, X: Any, groups: Any = None) -> dict[str, Any]:
+        """Return what tells the groups apart; ``groups`` has one name per anchor of ``X``."""
+        reader = AnchorReader(X, self.predictor, self.batch_size)
+        names = group_names(groups, len(reader))
+        if names is None:
+            hint = f"Give one name per anchor, as in groups=explanation.group ({GROUPS[0]}, ...)."
+            raise ParameterError("groups", "given", "None", hint)
+        usable = reader.usable()
+        # film A shows the second group, film B the first: the way from A to B is what the first has
+        first, second = (self._members(usable, names, name) for name in self.pair)
+        rows = {
+            int(i): one
+            for index, x in reader.batches(np.sort(np.concatenate([first, second])))
+            for i, one in zip(index, x.float().cpu().numpy().copy(), strict=True)
+        }
+        films = _GroupFilms(self, rows, second, first)
+        label = f"{self.pair[0]} against {self.pair[1]}"
+        prompt = groups_prompt(self.n_steps, self.context)
+        subject = Subject(label, prompt, films.shown, films.choices)
+        rules = self._rules()
+        with self.questions(rules.n_calls(1)) as questions:
+            found = interview(questions, [subject], films.null, rules)
+        halves = [films.drawn(part, 0, "strips") for part in (second, first)]
+        strips = [np.stack([rows[int(i)] for i in part]) for part in halves]
+        return {
+            "axes": [label],
+            "strips": np.stack(strips)[None],
+            **conclusions(found, [0], 1, NOT_VISIBLE, self.alpha, self.least),
+            **self.costs(questions),
+            **reader.exclusions(),
+        }
+
+    def _members(self, usable: Indices, names: Any, name: str) -> Indices:
+        members = usable[names[usable] == name]
+        if len(members) < _FEWEST:
+            hint = "Give more anchors, or another pair."
+            raise AnchorError(
+                "groups", f"of {_FEWEST} usable anchors at least", f"{len(members)} in {name}", hint
+            )
+        order = np.random.default_rng(derive(self.seed, "members", name)).permutation(len(members))
+        return members[order[:_MOST]]
+
+
+@dataclass(frozen=True)
+class _GroupFilms:
+    """The films of two groups, the first half of each for answers, the second for matching.
+
+    Attributes:
+        adapter: Whose arguments count.
+        rows: Instances by index.
+        one: Members of the group of film A, in random order.
+        other: Members of the group of film B.
+    """
+
+    adapter: GroupDescription
+    rows: Mapping[int, Any]
+    one: Indices
+    other: Indices
+
+    def drawn(self, members: Indices, q: int, what: str, *, new: bool = False) -> Indices:
+        """Return members of one half for a film, without repetition where there are enough."""
+        half = len(members) // 2
+        pool = members[half:] if new else members[:half]
+        rng = np.random.default_rng(derive(self.adapter.seed, what, q, int(members[0])))
+        n = self.adapter.n_steps
+        chosen: Indices = rng.choice(pool, n, replace=len(pool) < n)
+        return chosen
+
+    def shown(self, q: int, turned: bool) -> list[Picture]:
+        """Return film A and film B; the other way round where ``turned``."""
+        parts = [self.drawn(part, q, "shown") for part in (self.one, self.other)]
+        return self._films(parts[::-1] if turned else parts)
+
+    def null(self, i: int, q: int, turned: bool) -> list[Picture]:
+        """Return two films of both groups, mixed anew for every null."""
+        half = [part[: len(part) // 2] for part in (self.one, self.other)]
+        # as many of each group in the pool as the smaller has
+        n = min(map(len, half))
+        pool = np.concatenate([part[:n] for part in half])
+        rng = np.random.default_rng(derive(self.adapter.seed, "null", i))
+        split = rng.permutation(pool)
+        sides = [split[:n], split[n:]]
+        rng = np.random.default_rng(derive(self.adapter.seed, "null films", i, q))
+        size = self.adapter.n_steps
+        parts = [rng.choice(side, size, replace=len(side) < size) for side in sides]
+        return self._films(parts[::-1] if turned else parts)
+
+    def choices(self, i: int, place: int) -> list[Picture]:
+        """Return films of new members: of the group of film B at its place, else of the other."""
+        k = self.adapter.n_choices
+        parts = [self.drawn(self.one, k * i + at, "others", new=True) for at in range(k)]
+        parts[place] = self.drawn(self.other, i, "right", new=True)
+        return self._films(parts)
+
+    def _films(self, parts: Sequence[Indices]) -> list[Picture]:
+        instances = np.stack([self.rows[int(i)] for part in parts for i in part])
+        shown = pictures(instances, self.adapter.predictor.data_range)
+        n = self.adapter.n_steps
+        return [film(shown[n * at : n * (at + 1)], LETTERS[at]) for at in range(len(parts))]

@@ -1,0 +1,59 @@
+"""The match test: a sentence is worth something if it finds its film among others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+__all__ = ["LETTERS", "MatchRate", "match_rate", "places"]
+
+LETTERS = "ABCDEFGH"
+
+
+@dataclass(frozen=True)
+class MatchRate:
+    """How often a sentence found its film.
+
+    Attributes:
+        rate: Share of the questions; NaN without any.
+        low, high: Exact interval of 95% (Clopper and Pearson 1934).
+        n: Questions.
+    """
+
+    rate: float
+    low: float
+    high: float
+    n: int
+
+
+def match_rate(hits: Sequence[bool]) -> MatchRate:
+    """Return the rate of hits with its exact interval.
+
+    Example:
+        >>> found = match_rate([True, True, False])
+        >>> round(found.rate, 3), round(found.low, 3), round(found.high, 3)
+        (0.667, 0.094, 0.992)
+    """
+    if not hits:
+        return MatchRate(np.nan, 0.0, 1.0, 0)
+    from scipy.stats import binomtest
+
+    count = sum(hits)
+    interval = binomtest(count, len(hits)).proportion_ci(0.95, method="exact")
+    return MatchRate(count / len(hits), float(interval.low), float(interval.high), len(hits))
+
+
+def places(n: int, k: int, seed: int) -> list[int]:
+    """Return where the right film stands in each of n questions: every place about equally often.
+
+    Who always names the same letter then hits as often as by chance.
+
+    Example:
+        >>> sorted(places(8, 4, seed=0))
+        [0, 0, 1, 1, 2, 2, 3, 3]
+    """
+    rng = np.random.default_rng(seed)
+    rounds = [rng.permutation(k) for _ in range(-(-n // k))]
+    return [int(place) for place in np.concatenate(rounds)[:n]] if n else []

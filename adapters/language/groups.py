@@ -142,7 +142,8 @@ class GroupDescription(LanguageAdapter):
                 "groups", f"of {_FEWEST} usable anchors at least", f"{len(members)} in {name}", hint
             )
         order = np.random.default_rng(derive(self.seed, "members", name)).permutation(len(members))
-        return members[order[:_MOST]]
+        chosen: Indices = members[order[:_MOST]]
+        return chosen
 
 
 @dataclass(frozen=True)

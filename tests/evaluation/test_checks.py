@@ -354,7 +354,9 @@ class TestChecks:
         agreement = Agreement.of(one, moved)
         assert (agreement.same_share, agreement.rand) == (0.99, 0.0)
         states = {
-            single: [row.state for row in _other_seeds([agreement], [agreement] * 3, False, single, 0.0)]
+            single: [
+                row.state for row in _other_seeds([agreement], [agreement] * 3, False, single, 0.0)
+            ]
             for single in (True, False)
         }
         assert states == {True: ["passed", "skipped"], False: ["passed", "failed"]}

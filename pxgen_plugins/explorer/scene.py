@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -235,26 +235,28 @@ class Scene:
         self._without_code[model] = answer = {"z": [], "seed": seed, **shown}
         return answer
 
-    def walk(self, start: Any, end: Any, steps: int) -> dict[str, Any]:
-        """Return the pictures at equal steps from one code, or anchor, to another.
+    def walk(self, start: Any, end: Any, steps: int) -> Iterator[dict[str, Any]]:
+        """Yield the pictures at equal steps from one code, or anchor, to another.
 
         Codes of a normal prior of many dimensions keep to the sphere that they lie near: their
         direction turns evenly, their norm changes evenly.
+
+        Yields:
+            ``frame``: what is shown; ``group``, ``value`` (of each criterion) and ``code``.
         """
-        subject = self.first
+        subject, placement = self.first, self.placements.get(0)
+        sphere = keep_for(None, subject.model) == "shell"
         ends = [self._end(one, name) for one, name in ((start, "from"), (end, "to"))]
-        frames, groups, values, codes = [], [], [], []
         for at in torch.linspace(0.0, 1.0, steps).tolist():
-            z = between(ends[0], ends[1], at, keep_for(None, subject.model) == "shell")
+            z = between(ends[0], ends[1], at, sphere)
             x = subject.decode(z)
-            shown = subject.view.show(x)
-            placement = self.placements.get(0)
             known = EMPTY if placement is None else placement.place(x)
-            frames.append(shown.get("image", shown.get("row", shown.get("text"))))
-            groups.append(known["group"])
-            values.append(known["values"])
-            codes.append(z.flatten().tolist())
-        return {"frames": frames, "groups": groups, "values": values, "codes": codes}
+            yield {
+                "frame": _glance(subject.view.show(x)),
+                "group": known["group"],
+                "value": known["values"],
+                "code": z.flatten().tolist(),
+            }
 
     def compare(self, z: Sequence[float] | None, anchor: int | None) -> dict[str, Any]:
         """Return what every model makes of one code, or of one anchor.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -19,6 +18,7 @@ from pxgen_plugins.explorer.messages import Answer
 from pxgen_plugins.explorer.page import strip_page
 from pxgen_plugins.explorer.scene import Scene
 from pxgen_plugins.explorer.steering import task_of
+from pxgen_plugins.explorer.turns import Turns
 from pxgen_plugins.utils import validation
 from pxgen_plugins.utils.errors import ParameterError, PXGenError, caller, short_repr
 from pxgen_plugins.utils.invisible import escape_invisible
@@ -29,7 +29,6 @@ __all__ = ["THEMES", "TOOLS", "Session"]
 _log = logging.getLogger(__name__)
 TOOLS = ("sliders", "groups", "paint", "walk", "compare", "task")
 THEMES = ("auto", "light", "dark")
-_CLIENTS = 1_000  # pages whose newest decode is known
 _LONGEST = 600  # characters of an error
 
 
@@ -37,7 +36,8 @@ class Session:
     r"""A model that is explored: its codes, axes, groups, anchors and units, by messages.
 
     Nothing of the model is changed, and no global random state; the same code gives the same bytes.
-    Messages from several threads are answered one after the other.
+    Messages from several threads are answered one after the other; others are answered between two
+    frames of a walk.
 
     Args:
         model: A model of :mod:`pxgen_plugins.models`, or several by name, as in
@@ -95,7 +95,6 @@ class Session:
         self.title, self.theme = str(title)[:200], validation.choice(theme, "theme", THEMES)
         self.task, self.history = task_of(task), History()
         self._models: list[Any] = list(model.values()) if isinstance(model, Mapping) else [model]
-        self._lock = threading.RLock()
         self._turns = Turns()
         with self._alone():
             self.scene = Scene(model, X, explainer, axes, labels, units)
@@ -146,7 +145,9 @@ class Session:
             with caller("explorer"):
                 request = schema.parse(message)
                 turn = self._turns.take(request)
-                with self._lock:
+                if isinstance(request, schema.Walk):
+                    return Answer.of({**head, **self._walk(request)})
+                with self._turns.alone():
                     if self._turns.is_over(request, turn):
                         return Answer({**head, "stale": True})
                     quick = isinstance(request, schema.Decode) and not request.strokes
@@ -161,7 +162,7 @@ class Session:
 
     def state(self) -> dict[str, Any]:
         """Return what is shown now, as JSON-able data: code, amounts, strokes, seed, selection."""
-        with self._lock:
+        with self._turns.alone():
             return self.history.state(self._labels)
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -170,7 +171,7 @@ class Session:
         Raises:
             ParameterError: When it is no state, or of another model.
         """
-        with caller("Session.restore"), self._lock:
+        with caller("Session.restore"), self._turns.alone():
             message: Any = schema.parse({"id": 0, "kind": "restore", "state": state})
             self._restore(message.state)
 
@@ -185,7 +186,7 @@ class Session:
         Raises:
             ParameterError: When there are no such anchors.
         """
-        with caller("Session.select"), self._lock:
+        with caller("Session.select"), self._turns.alone():
             self.history.selected = validation.positions(indices, "indices", self._n)
 
     def as_code(self, code: Any) -> list[float]:
@@ -203,7 +204,7 @@ class Session:
     @property
     def code(self) -> list[float]:
         """The code of the picture that is shown, flattened: with all sliders where they are."""
-        with self._lock:
+        with self._turns.alone():
             place = self.history.present
             return self.scene.code(place).flatten().tolist() if place.z else []
 
@@ -213,7 +214,7 @@ class Session:
 
     def info(self) -> dict[str, Any]:
         """Return all that the page shows before anything is done; pictures are bytes."""
-        with self._lock, self._alone():
+        with self._turns.alone(), self._alone():
             return {
                 "version": __version__,
                 "title": self.title,
@@ -232,7 +233,7 @@ class Session:
         Raises:
             ParameterError: When there is no such axis.
         """
-        with caller("Session.save_page"), self._lock, self._alone():
+        with caller("Session.save_page"), self._turns.alone(), self._alone():
             return strip_page(self.scene, self.history.present, axes, self.title)
 
     @property
@@ -260,7 +261,6 @@ class Session:
             "python": lambda: {"python": scene.python(Place.of(request))},
             "anchor": lambda: scene.anchor(request.index, request.model),
             "sample": lambda: self._sample(request),
-            "walk": lambda: scene.walk(request.start, request.to, request.steps),
             "compare": lambda: scene.compare(request.z, request.anchor),
             "select": lambda: self._select(request.indices),
             "undo": lambda: self.history.undo().to_data(),
@@ -282,6 +282,15 @@ class Session:
         if not request.small:  # a slider on its way is no step to undo
             self.history.go(place)
         return picture
+
+    def _walk(self, request: Any) -> dict[str, Any]:
+        """Return a walk; between two of its frames others are answered."""
+        steps = self.scene.walk(request.start, request.to, request.steps)
+        frames: list[dict[str, Any]] = []
+        while len(frames) < request.steps:
+            with self._turns.alone(), self._alone():
+                frames.append(next(steps))
+        return {f"{name}s": [frame[name] for frame in frames] for name in frames[0]}
 
     def _sample(self, request: Any) -> dict[str, Any]:
         answer = self.scene.sample(request.seed, request.model)
@@ -342,32 +351,6 @@ class Session:
                 hint = "Leave it out, or see the docstring of Session for what it needs."
                 raise ParameterError("tools", "of those that work here", short_repr(name), hint)
         return [name for name in TOOLS if name in several]
-
-
-class Turns:
-    """Which decode of each client is the newest: older ones that wait need no answer."""
-
-    def __init__(self) -> None:
-        self._newest: dict[str, int] = {}
-        self._count = 0
-        self._lock = threading.Lock()
-
-    def take(self, message: Any) -> int:
-        """Return the number of a message that has come; 0 for what nothing supersedes."""
-        if message.kind != "decode":
-            return 0
-        with self._lock:
-            self._count += 1
-            self._newest.pop(message.client, None)
-            self._newest[message.client] = self._count
-            if len(self._newest) > _CLIENTS:
-                del self._newest[next(iter(self._newest))]
-            return self._count
-
-    def is_over(self, message: Any, turn: int) -> bool:
-        """Return whether a newer message of the same client has come."""
-        with self._lock:
-            return turn != 0 and self._newest.get(message.client, turn) > turn
 
 
 def _head(message: Any) -> dict[str, Any]:

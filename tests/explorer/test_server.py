@@ -253,7 +253,7 @@ def test_stopping_frees_the_port_and_every_thread():
 
 def test_an_answer_that_takes_long_does_not_hold_up_the_page(server):
     session = Session(LinearModel())
-    with serve(session, open_browser=False) as slow, session._lock:
+    with serve(session, open_browser=False) as slow, session._turns.alone():
         assert request(slow, b"", method="GET", path="/")[0] == 200
 
 

@@ -176,6 +176,42 @@ class TestWalk:
             assert answer.buffers[answer.content["frames"][frame]["buffer"]] == file
         assert len(answer.content["groups"]) == len(answer.content["values"]) == 5
 
+    def test_others_are_answered_between_its_frames(self):
+        """Whoever comes during a frame is answered before the next one, and the walk goes on."""
+        frame, go = threading.Event(), threading.Event()
+        order: list[str] = []
+
+        class Slow(LinearModel):
+            gate = False
+
+            def decode(self, z):
+                if self.gate:
+                    walking = threading.current_thread() is walker
+                    order.append("frame" if walking else "decode")
+                    if walking and len(order) == 1:
+                        frame.set()
+                        assert go.wait(20)
+                return super().decode(z)
+
+        session = Session(Slow())
+        alone = session.answer("walk", **{"from": Z, "to": [1.0, 0.0, 0.0], "steps": 6})
+        walks: list[Any] = []
+        walk = {"id": 1, "kind": "walk", "from": Z, "to": [1.0, 0.0, 0.0], "steps": 6}
+        walker = threading.Thread(target=lambda: walks.append(session.handle(walk)))
+        other = threading.Thread(target=lambda: session.answer("decode", z=Z))
+        session.scene.first.model.gate = True
+        walker.start()
+        assert frame.wait(20)
+        other.start()
+        while not session._turns._door.locked():
+            time.sleep(0.001)
+        go.set()
+        for thread in (walker, other):
+            thread.join(20)
+        assert order == ["frame", "decode", *["frame"] * 5]
+        assert walks[0].buffers == alone.buffers
+        assert walks[0].content["codes"] == alone.content["codes"]
+
 
 class TestState:
     def test_undo_reset_state_and_restore(self):

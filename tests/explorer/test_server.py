@@ -291,6 +291,8 @@ def test_the_command_serves_what_settings_name_and_a_killed_one_frees_its_port(t
             [*command, "--no-browser", *options], cwd=tmp_path, text=True,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             env={**os.environ, "OMP_NUM_THREADS": "1"},
+            # a shell's background job ignores Ctrl-C, and hands that on
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
         )  # fmt: skip
         assert process.stdout is not None
         return process, process.stdout.readline().strip()

@@ -386,8 +386,10 @@ def test_a_killed_run_leaves_no_process_and_goes_on_where_it_was(
 
 @pytest.mark.slow
 def test_two_processes_find_what_one_finds_and_keep_the_rest_when_one_dies(
-    tmp_path: Path, result: RemovalResult
+    tmp_path: Path, result: RemovalResult, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # a new process gets this one's path, and has to find the toy functions in this folder
+    monkeypatch.syspath_prepend(Path(__file__).parents[2])
     log = tmp_path / "log"
     with pytest.raises(ModelError, match=r"a worker process must be alive .* fewer n_jobs"):
         toy.experiment(toy.Train(die_at=16), folder=tmp_path, n_jobs=2).run()

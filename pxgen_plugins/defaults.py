@@ -9,14 +9,14 @@ unless it is asked for by name.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from pxgen_plugins import thresholds
 from pxgen_plugins.criteria.base import REGISTRY, Criterion, Kind, for_model
 from pxgen_plugins.criteria.black_box import Column
-from pxgen_plugins.criteria.parsing import parse
+from pxgen_plugins.criteria.parsing import as_list, parse
 from pxgen_plugins.criteria.passes import value_passes
 from pxgen_plugins.models.base import CHEAP, Model, capabilities, own_features, passes
 from pxgen_plugins.models.predictor import is_function
@@ -257,8 +257,7 @@ def choose(
         >>> choice.reasons["intrinsic"]
         "kld: the paper's, for models with a posterior"
     """
-    # who wraps a function of two values means these, not what samples alone would say
-    own_values = intrinsic is None and extrinsic is None and "values" in capabilities(model)
+    own_values = _names_columns(model, {"intrinsic": intrinsic, "extrinsic": extrinsic})
     function = is_function(model) or own_values
     known = isinstance(model, Model) and not function
     reasons: dict[str, str] = {}
@@ -280,6 +279,22 @@ def choose(
     rule, why = _rule(model, criteria) if known else (MeanMax(), RULES[1].why)
     reasons["threshold"] = f"{_text(rule)}: {why}"
     return Choice(criteria, rule, reasons)
+
+
+def _names_columns(model: Any, specs: Mapping[Kind, Any]) -> bool:
+    """Return whether criteria are the values of a wrapped function, and what is given their names.
+
+    Who wraps a function of two values means these, not what samples alone would say. A name of a
+    criterion that the model can serve means that criterion.
+    """
+    if "values" not in capabilities(model):
+        return False
+    for kind, spec in specs.items():
+        for one in as_list(spec) if spec is not None else ():
+            name = one.get("name") if isinstance(one, Mapping) and set(one) == {"name"} else one
+            if not isinstance(name, str) or name in for_model(model, kind):
+                return False
+    return True
 
 
 def _row(kind: Kind, model: Any) -> CriterionRow:

@@ -432,7 +432,7 @@ class TestBlackBox:
         assert found.criteria == ["kld", "mse"]
         assert found.examples["reconstructions"] is None
 
-    def test_a_wrapped_function_is_asked_for_its_own_values(self):
+    def test_a_wrapped_function_is_asked_for_its_own_values(self, tmp_path):
         by_function = self.make().fit()
         made = self.make()
         box = BlackBox(made.predictor, made.sampler)
@@ -442,6 +442,11 @@ class TestBlackBox:
         assert found.criteria == ["kld", "mse"]
         np.testing.assert_array_equal(found.values, by_function.explain(X).values)
         np.testing.assert_array_equal(found.group, by_function.explain(X).group)
+        wrapped.save(tmp_path)
+        again = PXGen.load(tmp_path, box).explain(X)
+        np.testing.assert_array_equal(found.group, again.group)
+        own = self.make(predictor=box, sampler=None, intrinsic="nll", extrinsic="norm")
+        assert own.fit().explain(X).criteria == ["nll", "norm"]
         # those on samples stay one argument away
         named = self.make(
             predictor=box, sampler=None, intrinsic="sample_rank", extrinsic="nearest_sample"

@@ -80,7 +80,7 @@ def test_a_comparison_inverts_an_anchor_for_all_methods_together(gan, inverted):
     from pxgen_plugins.thresholds import Quantile
 
     groups = PXGen(gan, threshold=Quantile(0.9, 20, 2))
-    methods = ["protodash", "protoselect", "latent_view"]
+    methods = ["protodash", "latent_view", "activation_directions"]
     found = compare(gan, gan.sample(8, seed=1).numpy(), methods=methods, groups=groups, n_anchors=2)
     assert [row["status"] for row in found.table()[1:4]] == ["ran"] * 3
     # once for the methods; the two local anchors once more, to measure what a code costs

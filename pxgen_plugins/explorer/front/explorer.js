@@ -761,7 +761,7 @@ function sentenceOf({ sentence, certainty, confirmed }) {
 function sliderRow(explorer, axis, most) {
   const id = newId();
   const { index, min, max, step } = axis;
-  const [label, source] = [axis.label, axis.source].map(visible);
+  const [label, source] = [axis.label, axis.source].map((text) => visible(text));
   const input = range({ id, min, max, step, value: 0, "data-axis": index }, (amount) =>
     set(amount, false),
   );

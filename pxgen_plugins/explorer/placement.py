@@ -14,12 +14,12 @@ from pxgen_plugins.host import NotFittedError
 from pxgen_plugins.models.base import CHEAP
 from pxgen_plugins.result import Result
 from pxgen_plugins.utils.errors import ParameterError
+from pxgen_plugins.utils.scales import asks_for_logarithm
 
 __all__ = ["EMPTY", "Placement"]
 
 Floats = NDArray[np.float64]
 
-_LOG_SPREAD = 10.0  # of values from which an axis is logarithmic, as in plot_groups
 EMPTY: dict[str, Any] = {
     "group": None, "values": {}, "distances": {}, "firmness": None, "point": None,
 }  # fmt: skip
@@ -123,9 +123,4 @@ class Placement:
 
 def _logarithmic(values: Floats, threshold: float) -> bool:
     """Return whether an axis is logarithmic, by the rule of ``plot_groups``."""
-    finite = values[np.isfinite(values)]
-    positive = finite[finite > 0]
-    if not len(positive) or not threshold > 0 or len(positive) <= 0.99 * len(finite):
-        return False
-    low, high = np.quantile(positive, [0.01, 0.99])
-    return bool(high >= _LOG_SPREAD * low or positive.max() >= _LOG_SPREAD * high)
+    return threshold > 0 and asks_for_logarithm(values[np.isfinite(values)])

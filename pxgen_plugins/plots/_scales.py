@@ -9,13 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pxgen_plugins.utils.errors import ParameterError
+from pxgen_plugins.utils.scales import asks_for_logarithm
 from pxgen_plugins.utils.validation import choice
 
 __all__ = ["SCALES", "Scale", "choose", "span"]
 
 SCALES = ("auto", "linear", "log")
-_SPREAD = 10.0
-_FEW = 0.01
 _HUGE = 1e300  # beyond, sums of limits are no longer finite, and matplotlib cannot draw them
 _DECADES = 305.0
 _FAR = 1e6
@@ -107,10 +106,8 @@ class Scale:
 def choose(values: Floats, marks: Floats, scale: str) -> Scale:
     """Choose the scale of an axis and its limits.
 
-    ``"auto"`` is logarithmic when at least 99% of the values and every threshold are above 0 and
-    the spread asks for it: the 99th percentile is 10 times the 1st and the median lies in the
-    lower third between them, or the largest value is 10 times the 99th percentile. Otherwise it
-    is linear: so are shares that lie evenly in [0, 1].
+    ``"auto"`` is logarithmic when every threshold is above 0 and the values ask for it
+    (:func:`~pxgen_plugins.utils.scales.asks_for_logarithm`). Otherwise it is linear.
 
     Args:
         values: Values to be shown, shape (n,); those that are not finite, or beyond 1e300, are
@@ -128,12 +125,7 @@ def choose(values: Floats, marks: Floats, scale: str) -> Scale:
     if scale == "log" and not possible:
         hint = "Leave scale='auto', or pass scale='linear'."
         raise ParameterError("scale", "linear where values are not positive", "'log'", hint)
-    logarithmic = scale == "log"
-    if scale == "auto" and possible and positive.size > (1.0 - _FEW) * values.size:
-        low, middle, high = np.quantile(positive, [0.01, 0.5, 0.99])
-        wide = high >= _SPREAD * low and 3.0 * (middle - low) <= high - low
-        logarithmic = bool(wide or positive.max() >= _SPREAD * high)
-    if logarithmic:
+    if scale == "log" or (scale == "auto" and possible and asks_for_logarithm(values)):
         return span("log", np.append(positive, marks[marks > 0]))
     return span("linear", np.append(values, marks))
 

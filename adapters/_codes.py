@@ -14,14 +14,23 @@ from pxgen_plugins.models.callables import as_tensor, expect_shape
 from pxgen_plugins.utils.errors import CapabilityError
 from pxgen_plugins.utils.seeds import derive, normal_rows
 
-__all__ = ["can_draw", "codes_of", "draw_codes"]
+__all__ = ["can_draw", "codes_of", "draw_codes", "has_normal_prior", "has_prior"]
+
+
+def has_prior(model: Any) -> bool:
+    """Return whether codes come from a prior, and not from samples that the model embeds."""
+    return hasattr(model, "prior") or not getattr(model, "autoencodes", False)
+
+
+def has_normal_prior(model: Any) -> bool:
+    """Return whether codes come from N(0, I)."""
+    prior: Any = getattr(model, "prior", "normal")
+    return has_prior(model) and isinstance(prior, str) and prior == "normal"
 
 
 def can_draw(model: Any) -> bool:
     """Return whether a model has a prior of codes, or samples that it can embed."""
-    if hasattr(model, "prior") or not getattr(model, "autoencodes", False):
-        return True
-    return "sample" in capabilities(model)
+    return has_prior(model) or "sample" in capabilities(model)
 
 
 def draw_codes(model: Any, n: int, seed: int) -> Tensor:
@@ -40,7 +49,7 @@ def draw_codes(model: Any, n: int, seed: int) -> Tensor:
     if prior == "uniform":
         generator = torch.Generator().manual_seed(seed)
         return 2 * torch.rand(n, *shape, generator=generator) - 1
-    if hasattr(model, "prior") or not getattr(model, "autoencodes", False):
+    if has_prior(model):
         return normal_rows(0, n, shape, seed)
     if "sample" in capabilities(model):
         with torch.no_grad():

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, TypeVar
 
 from pxgen_plugins import __version__
 from pxgen_plugins.adapters._anchors import AnchorReader, can_embed
-from pxgen_plugins.adapters._codes import can_draw, draw_codes
+from pxgen_plugins.adapters._codes import can_draw, draw_codes, has_normal_prior, has_prior
 from pxgen_plugins.adapters._isolation import kept_generators, traceless
 from pxgen_plugins.adapters.targets import Target, resolve
 from pxgen_plugins.host import Explainer, Explanation, FitMixin, NotFittedError, PredictorHolder
@@ -31,6 +31,8 @@ __all__ = [
     "can_draw",
     "can_embed",
     "draw_codes",
+    "has_normal_prior",
+    "has_prior",
     "kept_generators",
     "register",
     "traceless",

@@ -16,7 +16,7 @@ from pxgen_plugins.utils.errors import ParameterError, caller, short_repr
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["KEEPS", "Axis", "dimensions", "keep_for", "on_shell"]
+__all__ = ["KEEPS", "Axis", "check_shapes", "dimensions", "keep_for", "on_shell"]
 
 KEEPS = ("free", "shell")
 _SHELL_FROM = 16  # latent dimensions from which normal codes lie close to a sphere
@@ -104,6 +104,19 @@ class Axis:
             "source": self.source,
             "keep": self.keep,
         }
+
+
+def check_shapes(axes: Sequence[Axis], latent_shape: Sequence[int]) -> None:
+    """Check that axes are of a model's codes.
+
+    Raises:
+        ParameterError: When one has not the shape of a code.
+    """
+    for axis in axes:
+        if axis.vector.shape != tuple(latent_shape):
+            allowed = f"of shape {tuple(latent_shape)}, that of a code"
+            got = f"{short_repr(axis.label)} of shape {axis.vector.shape}"
+            raise ParameterError("axes", allowed, got, "Give axes of this model.")
 
 
 def on_shell(moved: Tensor, z: Tensor) -> Tensor:

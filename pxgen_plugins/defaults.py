@@ -15,7 +15,6 @@ from typing import Any
 
 from pxgen_plugins import thresholds
 from pxgen_plugins.criteria.base import REGISTRY, Criterion, Kind, for_model
-from pxgen_plugins.criteria.black_box import Column
 from pxgen_plugins.criteria.parsing import as_list, parse
 from pxgen_plugins.criteria.passes import value_passes
 from pxgen_plugins.models.base import CHEAP, Model, capabilities, own_features, passes
@@ -257,11 +256,10 @@ def choose(
         >>> choice.reasons["intrinsic"]
         "kld: the paper's, for models with a posterior"
     """
-    own_values = _names_columns(model, {"intrinsic": intrinsic, "extrinsic": extrinsic})
-    function = is_function(model) or own_values
+    specs: dict[Kind, Any] = {"intrinsic": intrinsic, "extrinsic": extrinsic}
+    function = is_function(model) or _names_columns(model, specs)
     known = isinstance(model, Model) and not function
     reasons: dict[str, str] = {}
-    specs: dict[Kind, Any] = {"intrinsic": intrinsic, "extrinsic": extrinsic}
     for kind, paper in _PAPER.items():
         if specs[kind] is None and not known:  # a function, or what no explainer takes
             specs[kind] = paper
@@ -271,9 +269,6 @@ def choose(
             specs[kind] = _sized(row.criterion, model)
             reasons[kind] = f"{row.criterion}: {row.why}"
     criteria = parse(specs["intrinsic"], specs["extrinsic"], function)
-    for criterion in criteria:
-        if own_values and isinstance(criterion, Column):
-            criterion.n_columns = len(criteria)
     if threshold is not None:
         return Choice(criteria, thresholds.make(threshold), reasons)
     rule, why = _rule(model, criteria) if known else (MeanMax(), RULES[1].why)

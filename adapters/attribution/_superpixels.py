@@ -7,6 +7,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from pxgen_plugins.groups import exact_interval
+
 __all__ = [
     "all_channels_last",
     "channels_first",
@@ -51,12 +53,9 @@ def survival(
         >>> share, round(interval[0], 3), interval[1]
         (1.0, 0.964, 1.0)
     """
-    from scipy.stats import binomtest
-
     images = hidden_at_random(image, segments, kept, background, rng, n)
     same = answers(images) == answers(image[None])
-    interval = binomtest(int(same.sum()), n).proportion_ci(_LEVEL, method="exact")
-    return float(same.mean()), (float(interval.low), float(interval.high))
+    return float(same.mean()), exact_interval(int(same.sum()), n, _LEVEL)
 
 
 def hidden_at_random(

@@ -23,7 +23,7 @@ from pxgen_plugins.adapters.language.interview import NOT_VISIBLE, Rules, Subjec
 from pxgen_plugins.adapters.language.matching import LETTERS
 from pxgen_plugins.adapters.language.prompts import BIASES, describe_prompt
 from pxgen_plugins.adapters.language.strips import Strips, spans_of
-from pxgen_plugins.axes import Axis, dimensions
+from pxgen_plugins.axes import Axis, check_shapes, dimensions
 from pxgen_plugins.describers.base import Picture
 from pxgen_plugins.utils import validation
 from pxgen_plugins.utils.errors import AnchorError, ParameterError, short_repr, warn
@@ -351,11 +351,8 @@ def _axes(given: Any, model: Any) -> list[Axis]:
     ):  # fmt: skip
         hint = "Pass Axis objects, or a direction adapter after its fit."
         raise ParameterError("axes", "a list of axes", short_repr(given), hint)
-    for axis in axes:
-        if model is not None and tuple(axis.vector.shape) != tuple(model.latent_shape):
-            allowed = f"of the shape of a code, {tuple(model.latent_shape)}"
-            got = f"{axis.label!r} of shape {axis.vector.shape}"
-            raise ParameterError("axes", allowed, short_repr(got), "Give axes of this model.")
+    if model is not None:
+        check_shapes(axes, model.latent_shape)
     return list(axes)
 
 

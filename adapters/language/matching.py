@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pxgen_plugins.groups import exact_interval
+
 __all__ = ["LETTERS", "MatchRate", "match_rate", "places"]
 
 LETTERS = "ABCDEFGH"
@@ -38,11 +40,8 @@ def match_rate(hits: Sequence[bool]) -> MatchRate:
     """
     if not hits:
         return MatchRate(np.nan, 0.0, 1.0, 0)
-    from scipy.stats import binomtest
-
     count = sum(hits)
-    interval = binomtest(count, len(hits)).proportion_ci(0.95, method="exact")
-    return MatchRate(count / len(hits), float(interval.low), float(interval.high), len(hits))
+    return MatchRate(count / len(hits), *exact_interval(count, len(hits)), len(hits))
 
 
 def places(n: int, k: int, seed: int) -> list[int]:

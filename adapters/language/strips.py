@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pxgen_plugins.adapters._codes import draw_codes
+from pxgen_plugins.adapters._codes import draw_codes, has_normal_prior
 from pxgen_plugins.axes import Axis
 from pxgen_plugins.describers import film
 from pxgen_plugins.describers.base import Picture
@@ -36,8 +36,7 @@ def spans_of(
         codes: Codes of instances, (n, *latent_shape); None takes the model's prior.
         seed: Seed of codes drawn from it, where it is not normal.
     """
-    usual = None if getattr(model, "autoencodes", False) else "normal"
-    if codes is None and getattr(model, "prior", usual) == "normal":
+    if codes is None and has_normal_prior(model):
         from scipy.stats import norm
 
         both = norm.ppf(span)  # of a unit vector's coordinate, whatever the vector

@@ -35,7 +35,6 @@ from pxgen_plugins.audit.settings import Config
 from pxgen_plugins.audit.verdicts import judge
 from pxgen_plugins.audit.writers.base import write_outputs
 from pxgen_plugins.audit.writers.report.choice_of_pictures import choose_pictures
-from pxgen_plugins.describers import OpenAICompatible
 from pxgen_plugins.description import describe
 from pxgen_plugins.explainer import PXGen
 from pxgen_plugins.groups import GROUPS
@@ -159,6 +158,8 @@ def make_plan(config: Config) -> tuple[Plan, PXGen]:
     for name in (config["adapters"] or {}).get("names", ()):
         adapters.get(str(name))
     if describer := (config["adapters"] or {}).get("describer"):
+        from pxgen_plugins.describers import OpenAICompatible  # few audits need its libraries
+
         OpenAICompatible(**describer)  # checks the address, and asks nothing
     executors.get(config["executor"]["name"])
     with caller("settings"):

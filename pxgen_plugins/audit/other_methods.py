@@ -18,7 +18,6 @@ from pxgen_plugins.audit.run_folder import NO_EVIDENCE, Evidence
 from pxgen_plugins.audit.settings import Config
 from pxgen_plugins.audit.shards import Work
 from pxgen_plugins.comparison import compare
-from pxgen_plugins.describers import OpenAICompatible
 from pxgen_plugins.groups import GROUPS
 from pxgen_plugins.result import Group, Result
 from pxgen_plugins.result.assembly import assemble
@@ -87,6 +86,8 @@ def _method(name: str, work: Work, describer: Any, seed: int) -> Any:
     adapter = REGISTRY.get(name)
     if describer is None or adapter.evidence != "description":
         return name
+    from pxgen_plugins.describers import OpenAICompatible  # few audits need its libraries
+
     describe = OpenAICompatible(**describer)
     return name, lambda: adapter(work.explainer.predictor, describe, seed=seed)
 

@@ -40,6 +40,9 @@ def parse(intrinsic: Any, extrinsic: Any, black_box: bool = False) -> list[Crite
         if not any(criterion.kind == kind for criterion in made):
             hint = f"Name at least one {kind} criterion."
             raise ParameterError(kind, "one criterion or several", "none", hint)
+    for criterion in made:
+        if isinstance(criterion, Column):
+            criterion.n_columns = len(made)
     names = [criterion.name for criterion in made]
     for name in names:
         if names.count(name) > 1:

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pxgen_plugins.adapters.base import has_prior
 from pxgen_plugins.axes import keep_for
 from pxgen_plugins.explorer.gallery import Gallery
 from pxgen_plugins.explorer.history import Place
@@ -46,7 +47,7 @@ class Scene:
         self.gallery = None if X is None else Gallery(X, first, labels)
         self.result = self._explain()
         codes = None
-        if self.gallery is not None and not first.has_prior:
+        if self.gallery is not None and not has_prior(first.model):
             codes = self.gallery.codes(64)
         anchors = None if self.gallery is None else self.gallery.some(8)
         for subject in self.subjects:

@@ -332,7 +332,7 @@ class Session:
         return answer
 
     def _choose(self, tools: Any) -> list[str]:
-        """Return the tools that are request for, or those that work."""
+        """Return the tools that are asked for, or those that work."""
         scene = self.scene
         embeds = scene.gallery is not None and scene.first.embeds
         works = {

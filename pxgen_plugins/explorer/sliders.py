@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pxgen_plugins.axes import Axis, dimensions
+from pxgen_plugins.adapters.base import has_normal_prior
+from pxgen_plugins.axes import Axis, check_shapes, dimensions
 from pxgen_plugins.explorer.subject import Subject
 from pxgen_plugins.utils.errors import ParameterError, short_repr, warn
 from pxgen_plugins.utils.text import number
@@ -103,11 +104,7 @@ def axes_from(given: Any, subject: Subject) -> list[Axis]:
     if given is None:
         return _dimensions(subject)
     axes = _flat(given)
-    for axis in axes:
-        if tuple(axis.vector.shape) != subject.shape:
-            hint = "Give axes of this model."
-            got = f"{short_repr(axis.label)} of shape {tuple(axis.vector.shape)}"
-            raise ParameterError("axes", f"of the shape of a code, {subject.shape}", got, hint)
+    check_shapes(axes, subject.shape)
     return axes
 
 
@@ -174,7 +171,7 @@ def _dimensions(subject: Subject) -> list[Axis]:
         )
     axes = dimensions(subject.shape, range(_MOST) if many else None)
     codes = subject.some_codes(_SCALED)
-    if codes is None or subject.standard_normal:
+    if codes is None or has_normal_prior(subject.model):
         return axes
     spread = codes.flatten(1).double().std(0).tolist()[: len(axes)]
     steps = [one if math.isfinite(one) and one > 0 else 1.0 for one in spread]

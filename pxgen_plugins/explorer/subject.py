@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pxgen_plugins.adapters.base import can_draw, can_embed, draw_codes
+from pxgen_plugins.adapters.base import can_draw, can_embed, draw_codes, has_prior
 from pxgen_plugins.criteria import Batch
 from pxgen_plugins.explorer.views import View
 from pxgen_plugins.models import capabilities
@@ -55,9 +55,6 @@ class Subject:
         decodes = "decode" in self.able and model.latent_shape is not None
         self.shape = tuple(model.latent_shape or ()) if decodes else ()
         self.size = math.prod(self.shape) if decodes else 0
-        own = hasattr(model, "prior") or not getattr(model, "autoencodes", False)
-        self.has_prior = own  # else codes are those of its samples
-        self.standard_normal = own and getattr(model, "prior", "normal") == "normal"
         self.embeds = bool(decodes and can_embed(model))
         self._codes: Tensor | None = None  # of anchors, where the model draws none
         self.view, self.seconds = View(model, "vector"), 0.0
@@ -161,7 +158,7 @@ class Subject:
         """Return up to ``n`` codes, drawn with a fixed seed or those of anchors; None without."""
         if not self.size:
             return None
-        quick = self.has_prior or passes(self.model, "sample") == 1
+        quick = has_prior(self.model) or passes(self.model, "sample") == 1
         if can_draw(self.model) and quick:
             return draw_codes(self.model, n, 0)
         return self._codes[:n] if self._codes is not None and len(self._codes) else None

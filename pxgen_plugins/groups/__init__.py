@@ -12,7 +12,7 @@ from pxgen_plugins.groups.assignment import (
     codes,
     codes_of,
 )
-from pxgen_plugins.groups.binomial import mid_p_interval, wilson_interval
+from pxgen_plugins.groups.binomial import exact_interval, mid_p_interval, wilson_interval
 from pxgen_plugins.groups.calibration_noise import calibration_noise
 from pxgen_plugins.groups.drawn_codes import DrawnCodes
 from pxgen_plugins.groups.intervals import (
@@ -40,6 +40,7 @@ __all__ = [
     "calibration_noise",
     "codes",
     "codes_of",
+    "exact_interval",
     "foremost",
     "joint_interval",
     "label_counts",

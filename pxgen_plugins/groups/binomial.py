@@ -7,11 +7,27 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["mid_p_interval", "wilson_interval"]
+__all__ = ["exact_interval", "mid_p_interval", "wilson_interval"]
 
 Floats = NDArray[np.float64]
 
 _BISECTIONS = 45  # to 3e-14
+
+
+def exact_interval(count: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Return the exact interval of a share ``count / n`` (Clopper and Pearson 1934).
+
+    Its coverage is never below ``confidence``, and mostly above.
+
+    Example:
+        >>> low, high = exact_interval(2, 3)
+        >>> round(low, 3), round(high, 3)
+        (0.094, 0.992)
+    """
+    from scipy.stats import binomtest
+
+    interval = binomtest(count, n).proportion_ci(confidence, method="exact")
+    return float(interval.low), float(interval.high)
 
 
 def mid_p_interval(count: ArrayLike, n: ArrayLike, confidence: float = 0.95) -> Floats:

@@ -38,15 +38,18 @@ def keep_codes(keep: bool = True) -> Iterator[None]:
 def embed(model: Any, x: Tensor) -> Tensor:
     """Return ``model.embed(x)``, (n, *latent_shape), of which known codes are not found again.
 
-    A code is kept for one state of the model's weights. While anyone's hooks watch or change a
-    module, and where the modules are not known, the model is asked every time.
+    A code is kept for one state of the model's weights. Where gradients may be asked for, while
+    anyone's hooks watch or change a module, and where the modules are not known, the model is asked
+    every time.
 
     Args:
         model: A model that can embed.
         x: Instances, (n, *sample_shape).
     """
     kept = _KEPT.get()
-    versions = None if kept is None or passes(model, "embed") < _COSTLY else _versions(model)
+    versions = None
+    if kept is not None and not torch.is_grad_enabled() and passes(model, "embed") >= _COSTLY:
+        versions = _versions(model)
     if kept is None or versions is None or not len(x):
         return torch.as_tensor(model.embed(x))
     if versions not in kept:
@@ -57,8 +60,6 @@ def embed(model: Any, x: Tensor) -> Tensor:
     found = {}
     if new:
         codes = torch.as_tensor(model.embed(x[new]))
-        if codes.requires_grad:  # of this call's own graph
-            return codes if len(new) == len(x) else torch.as_tensor(model.embed(x))
         found = {keys[row]: code for row, code in zip(new, codes, strict=True)}
         if (len(kept) + len(found)) * codes[0].numel() <= _MOST:
             kept |= {key: code.clone() for key, code in found.items()}

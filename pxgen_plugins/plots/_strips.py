@@ -3,16 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from pxgen_plugins.plots.style import FAINT, INK, MUTED, TINY
+from pxgen_plugins.plots._text import clean
+from pxgen_plugins.plots.style import FAINT, INK, MUTED, SMALL, TINY
+from pxgen_plugins.utils import validation
+from pxgen_plugins.utils.errors import ParameterError, short_repr
 
-__all__ = ["draw_strip", "picture_of"]
+__all__ = ["choose_rows", "draw_strip", "label_strip", "picture_of"]
 
 _GAP = 0.06  # of a picture
+
+
+def choose_rows(which: Any, n: int, most: int) -> list[int]:
+    """Return the rows of a figure: those of ``which``, or for None the first ``most`` of n.
+
+    Raises:
+        ParameterError: When there is no such row.
+    """
+    if which is None:
+        return list(range(min(most, n)))
+    rows = [validation.integer(i, "which", minimum=0) for i in np.atleast_1d(which).tolist()]
+    if not rows or max(rows) >= n:
+        hint = f"Choose out of 0 to {n - 1}."
+        raise ParameterError("which", f"below {n}", short_repr(which), hint)
+    return rows
 
 
 def picture_of(values: NDArray[np.float64]) -> NDArray[np.float64] | None:
@@ -55,3 +74,9 @@ def draw_strip(
     ax.set_aspect("equal", anchor="E")
     ax.spines[:].set_color(FAINT)
     ax.spines[:].set_visible(False)
+
+
+def label_strip(ax: Axes, label: Any) -> None:
+    """Write the name of a strip at its left."""
+    ax.set_ylabel(clean(label, 22), fontsize=SMALL, color=INK, rotation=0, ha="right")
+    ax.yaxis.set_label_coords(-0.02, 0.4)

@@ -12,11 +12,10 @@ from numpy.typing import NDArray
 
 from pxgen_plugins.plots import _layout as layout
 from pxgen_plugins.plots._layout import AnyFigure
-from pxgen_plugins.plots._strips import draw_strip
+from pxgen_plugins.plots._strips import choose_rows, draw_strip, label_strip
 from pxgen_plugins.plots._text import clean
 from pxgen_plugins.plots.style import FAINT, INK, MUTED, SMALL, TINY
-from pxgen_plugins.utils import validation
-from pxgen_plugins.utils.errors import ParameterError, caller, short_repr
+from pxgen_plugins.utils.errors import ParameterError, caller
 
 __all__ = ["plot_descriptions"]
 
@@ -66,7 +65,7 @@ def plot_descriptions(
         hint = "Pass what explain of LatentDescription or GroupDescription returned."
         got = type(explanation).__name__
         raise ParameterError("explanation", "descriptions", got, hint)
-    rows = _rows(which, len(data["axes"]))
+    rows = choose_rows(which, len(data["axes"]), _MOST)
     strips = np.asarray(data["strips"], dtype=np.float64)
     groups = data.get("directions") is None
     per_row = strips.shape[2] * (2 if groups else 1)
@@ -78,24 +77,12 @@ def plot_descriptions(
         strip, text, bars = (figure.add_subplot(grid[at, column]) for column in range(3))
         frames = strips[row].reshape(-1, *strips.shape[3:]) if groups else strips[row, 0]
         draw_strip(strip, frames)
-        label = clean(data["axes"][row], 22)
-        strip.set_ylabel(label, fontsize=SMALL, color=INK, rotation=0, ha="right")
-        strip.yaxis.set_label_coords(-0.02, 0.4)
+        label_strip(strip, data["axes"][row])
         _draw_sentence(text, data, row)
         _draw_measures(bars, data, row, last=at == len(rows) - 1)
         axes += [strip, text, bars]
     layout.footnote(figure, _notes(data))
     return layout.array_of(*axes)
-
-
-def _rows(which: Any, u: int) -> list[int]:
-    if which is None:
-        return list(range(min(_MOST, u)))
-    rows = [validation.integer(i, "which", minimum=0) for i in np.atleast_1d(which).tolist()]
-    if not rows or max(rows) >= u:
-        hint = f"Choose out of 0 to {u - 1}."
-        raise ParameterError("which", f"below {u}", short_repr(which), hint)
-    return rows
 
 
 def _draw_sentence(ax: Axes, data: Mapping[str, Any], row: int) -> None:

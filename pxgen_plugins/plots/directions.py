@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from pxgen_plugins.plots import _layout as layout
 from pxgen_plugins.plots._layout import AnyFigure
-from pxgen_plugins.plots._strips import draw_strip
+from pxgen_plugins.plots._strips import choose_rows, draw_strip, label_strip
 from pxgen_plugins.plots._text import clean
-from pxgen_plugins.plots.style import FAINT, INK, MUTED, SMALL, TINY
+from pxgen_plugins.plots.style import FAINT, INK, MUTED, TINY
 from pxgen_plugins.utils import validation
-from pxgen_plugins.utils.errors import ParameterError, caller, short_repr
+from pxgen_plugins.utils.errors import ParameterError, caller
 from pxgen_plugins.utils.text import number, percent
 
 __all__ = ["plot_directions"]
@@ -71,7 +71,7 @@ def plot_directions(
         hint = "Explain anchors that can be read and are finite, or None."
         raise ParameterError("explanation", "measured on codes", "one of no usable anchor", hint)
     k = len(data["labels"])
-    rows = _rows(which, k)
+    rows = choose_rows(which, k, _MOST)
     names = [str(name) for name in data["assessors"] or []]
     if assessor is not None:
         validation.choice(assessor, "assessor", names)
@@ -94,24 +94,11 @@ def plot_directions(
         else:
             heads = [f"{a:+.2g}" if a else "0" for a in amounts] if at == 0 else None
             draw_strip(strip, images[row, code], heads)
-        strip.set_ylabel(
-            clean(data["labels"][row], 22), fontsize=SMALL, color=INK, rotation=0, ha="right"
-        )
-        strip.yaxis.set_label_coords(-0.02, 0.4)
+        label_strip(strip, data["labels"][row])
         _draw_curve(curve, data, names, row, assessor, amounts, last=at == len(rows) - 1)
         axes += [strip, curve]
     layout.footnote(figure, _notes(data, names))
     return layout.array_of(*axes)
-
-
-def _rows(which: Any, k: int) -> list[int]:
-    if which is None:
-        return list(range(min(_MOST, k)))
-    rows = [validation.integer(i, "which", minimum=0) for i in np.atleast_1d(which).tolist()]
-    if not rows or max(rows) >= k:
-        hint = f"Choose out of 0 to {k - 1}."
-        raise ParameterError("which", f"below {k}", short_repr(which), hint)
-    return rows
 
 
 def _draw_curve(

@@ -35,7 +35,8 @@ def inverted(gan, monkeypatch):
 
 
 def code(model, x):
-    return Batch(model, x).code
+    with torch.no_grad():
+        return Batch(model, x).code
 
 
 def test_an_instance_is_inverted_once_whatever_stands_beside_it(gan, inverted):

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pxgen_plugins.axes import Axis, dimensions, on_shell
+from pxgen_plugins.axes import Axis, check_shapes, dimensions, on_shell
 from pxgen_plugins.models.base import passes
 from pxgen_plugins.utils import validation
 from pxgen_plugins.utils.errors import ModelError, ParameterError, short_repr, warn
@@ -165,10 +165,7 @@ def _checked(axes: Any, shape: tuple[int, ...]) -> list[Axis]:
     hint = "Pass Axis objects, as dimensions() or the fitted axes of a direction adapter are."
     if not given or not all(isinstance(axis, Axis) for axis in given):
         raise ParameterError("axes", allowed, short_repr(axes), hint)
-    for axis in given:
-        if axis.vector.shape != shape:
-            got = f"{axis.label!r} of shape {axis.vector.shape}"
-            raise ParameterError("axes", f"of shape {shape}", got, hint)
+    check_shapes(given, shape)
     sizes = np.linalg.svd(_columns(given), compute_uv=False)
     if len(given) > math.prod(shape) or sizes[-1] < _DEPENDENT * sizes[0]:
         hint = "Leave out those that are sums of others: a target would have several answers."

@@ -114,7 +114,7 @@ def check_shapes(axes: Sequence[Axis], latent_shape: Sequence[int]) -> None:
     """
     for axis in axes:
         if axis.vector.shape != tuple(latent_shape):
-            allowed = f"of shape {tuple(latent_shape)}, that of a code"
+            allowed = f"of shape {tuple(latent_shape)}, the shape of a code"
             got = f"{short_repr(axis.label)} of shape {axis.vector.shape}"
             raise ParameterError("axes", allowed, got, "Give axes of this model.")
 

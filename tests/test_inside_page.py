@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-import re
-import warnings
-from pathlib import Path
-from typing import Any
-
 import matplotlib as mpl
 import numpy as np
 
-PAGE = (Path(__file__).parents[1] / "docs" / "inside.md").read_text(encoding="utf-8")
+from tests.pages import read_page, run_page
+
+PAGE = read_page("inside.md")
 
 
 def test_the_code_of_the_page_runs_and_says_what_it_says(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     mpl.use("Agg")
-    space: dict[str, Any] = {"__name__": "page"}
-    blocks = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        for block in blocks:
-            exec(compile(block, "docs/inside.md", "exec"), space)
+    space = run_page("inside.md", quiet=True)
     np.testing.assert_allclose(space["found"].iou[:, 0], [1, 0, 1])
     np.testing.assert_allclose(space["found"].effect[:, 0], [1, 0, 0])
     assert space["chosen"].order.tolist() == [0]

@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import json
-import re
-import warnings
 from pathlib import Path
 
 import pytest
 
 from pxgen_plugins import models
+from tests.pages import read_page, run_page
 
 ROOT = Path(__file__).parents[1]
-PAGE = (ROOT / "docs" / "models.md").read_text(encoding="utf-8")
+PAGE = read_page("models.md")
 RESULTS = json.loads((ROOT / "docs" / "results" / "families.json").read_text(encoding="utf-8"))
 
 
 def test_the_code_of_the_page_runs_from_top_to_bottom(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    space: dict[str, object] = {"__name__": "page"}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        for block in re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL):
-            exec(compile(block, "docs/models.md", "exec"), space)
+    run_page("models.md", quiet=True)
 
 
 def own_families() -> set[str]:

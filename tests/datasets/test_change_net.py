@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
 import json
-import sys
 from pathlib import Path
 
 import pytest
@@ -20,10 +18,8 @@ CARD = Path(str(datasets.__file__)).parent / "files" / "toy_captioner.json"
 
 
 @pytest.fixture
-def script(monkeypatch):
-    monkeypatch.syspath_prepend(str(EXAMPLES))
-    sys.modules.pop("train_toy_captioner", None)
-    return importlib.import_module("train_toy_captioner")
+def script(example):
+    return example("train_toy_captioner")
 
 
 def test_it_tells_changes_of_pairs_that_it_was_not_trained_on(script):

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
 import json
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,10 +23,8 @@ CARD = Path(str(datasets.__file__)).parent / "files" / "mnist_conv_vae_z10.json"
 
 
 @pytest.fixture
-def script(monkeypatch):
-    monkeypatch.syspath_prepend(str(EXAMPLES))
-    sys.modules.pop("train_mnist_conv_vae", None)
-    return importlib.import_module("train_mnist_conv_vae")
+def script(example):
+    return example("train_mnist_conv_vae")
 
 
 def test_it_does_on_test_images_what_its_card_says(script):

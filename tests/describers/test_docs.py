@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 from pxgen_plugins.adapters.language.base import LanguageAdapter
 from pxgen_plugins.describers import openai_compatible
+from tests.pages import read_page, run_page
 
-PAGE = (Path(__file__).parents[2] / "docs" / "descriptions.md").read_text(encoding="utf-8")
+PAGE = read_page("descriptions.md")
 
 
 def test_the_code_of_the_page_runs_and_says_what_it_says(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    space: dict[str, Any] = {"__name__": "page"}
-    for block in re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL):
-        exec(compile(block, "docs/descriptions.md", "exec"), space)
+    space = run_page("descriptions.md")
     found, lies, groups = space["found"], space["lies"], space["groups"]
     LatentDescription = space["LatentDescription"]
     estimate = LatentDescription(space["model"], space["ruler"]).estimate()

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -13,20 +11,17 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
+from tests.pages import read_page, run_page
+
 DOCS = Path(__file__).parents[2] / "docs"
-PAGE = (DOCS / "steering.md").read_text(encoding="utf-8")
+PAGE = read_page("steering.md")
 RESULTS: dict[str, Any] = json.loads((DOCS / "results" / "steering.json").read_text("utf-8"))
 
 
 def test_the_code_of_the_page_runs_and_says_what_it_says(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     mpl.use("Agg")
-    space: dict[str, Any] = {"__name__": "page"}
-    blocks = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        for block in blocks:
-            exec(compile(block, "docs/steering.md", "exec"), space)
+    space = run_page("steering.md", quiet=True)
     assert f"task.goal  # {space['task'].goal:.1f}:" in PAGE
     assert space["rotated"].goal == pytest.approx(space["task"].goal, abs=1e-3)
     assert space["found"].row("drags")["n"] == 4

@@ -8,21 +8,14 @@ import pytest
 from pxgen_plugins.audit import app, engine
 from pxgen_plugins.audit.settings import load_config
 from pxgen_plugins.result import Result
+from tests.explorer.settings import SETTINGS
 
-SETTINGS = """
-name: zeros <b>
-model: {shipped: mnist_vae}
-anchors: {shipped: mnist, split: test, limit: 40}
-threshold: {name: MeanMax, n_samples: 50, n_repeats: 3}
-selectors: [k_center]
-n_representatives: 2
-output: run
-"""
+NAMED = f"name: zeros <b>\n{SETTINGS}"
 
 
 @pytest.fixture
 def config(tmp_path):
-    (tmp_path / "settings.yaml").write_text(SETTINGS)
+    (tmp_path / "settings.yaml").write_text(NAMED)
     return load_config(tmp_path / "settings.yaml")
 
 

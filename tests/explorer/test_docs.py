@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import json
-import re
-from pathlib import Path
-from typing import Any
 
 import torch
 
 from pxgen_plugins.explorer import server
+from tests.pages import read_page, run_page
 
-PAGE = (Path(__file__).parents[2] / "docs" / "explorer.md").read_text(encoding="utf-8")
+PAGE = read_page("explorer.md")
 
 
 def test_the_code_of_the_page_runs_and_says_what_it_says(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    space: dict[str, Any] = {"__name__": "page"}
-    for block in re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL):
-        exec(compile(block, "docs/explorer.md", "exec"), space)
+    space = run_page("explorer.md")
     model, answer = space["model"], space["answer"]
     assert space["picture"].startswith(b"\x89PNG")
     assert len(space["nearest"]) == 5

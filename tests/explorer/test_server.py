@@ -23,6 +23,7 @@ from pxgen_plugins.explorer import Session, serve
 from pxgen_plugins.testing.examples import LinearModel
 from pxgen_plugins.utils.errors import ParameterError
 from tests.explorer.conftest import request
+from tests.explorer.settings import SETTINGS
 
 OPEN = {"id": 1, "kind": "open"}
 DECODE = {"id": 2, "kind": "decode", "z": [0.1, 0.2, 0.3]}
@@ -269,16 +270,6 @@ def test_a_session_is_served_as_it_is_and_alone():
         assert server.session is session
     with pytest.raises(ParameterError, match="alone"):
         serve(session, title="yours", open_browser=False)
-
-
-SETTINGS = """
-model: {shipped: mnist_vae}
-anchors: {shipped: mnist, split: test, limit: 40}
-threshold: {name: MeanMax, n_samples: 50, n_repeats: 3}
-selectors: [k_center]
-n_representatives: 2
-output: run
-"""
 
 
 @pytest.mark.slow

@@ -13,7 +13,6 @@ from safetensors.torch import load_file
 from pxgen_plugins import datasets
 from pxgen_plugins.datasets import CHANGES, ChangeNet, change_net, load_change_net
 
-EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 CARD = Path(str(datasets.__file__)).parent / "files" / "toy_captioner.json"
 
 

@@ -18,7 +18,6 @@ from pxgen_plugins.datasets import (
     load_mnist_lenet,
 )
 
-EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 CARD = Path(str(datasets.__file__)).parent / "files" / "mnist_conv_vae_z10.json"
 
 

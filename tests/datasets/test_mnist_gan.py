@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
 import json
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,14 +16,10 @@ from pxgen_plugins.datasets import (
     load_mnist_lenet,
 )
 
-EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
-
 
 @pytest.fixture
-def script(monkeypatch):
-    monkeypatch.syspath_prepend(str(EXAMPLES))
-    sys.modules.pop("train_dcgan", None)
-    return importlib.import_module("train_dcgan")
+def script(example):
+    return example("train_dcgan")
 
 
 def test_its_samples_are_digits_of_every_kind():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,6 @@ from safetensors.torch import load_file
 from pxgen_plugins import datasets
 from pxgen_plugins.datasets import MNISTLeNet, load_mnist, load_mnist_lenet
 
-EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 CARD = Path(datasets.__file__).parent / "files" / "mnist_lenet.json"
 
 
@@ -39,11 +37,9 @@ def test_initial_weights_come_from_the_seed_alone():
     assert torch.equal(one(x), one.head(one.features(x)))
 
 
-def test_training_repeats_and_learns(monkeypatch):
-    monkeypatch.syspath_prepend(str(EXAMPLES))
-    sys.modules.pop("train_mnist_lenet", None)
-    from train_mnist_lenet import Recipe, accuracy, train
-
+def test_training_repeats_and_learns(example):
+    script = example("train_mnist_lenet")
+    Recipe, accuracy, train = script.Recipe, script.accuracy, script.train
     images, labels = load_mnist("train")
     nets = [train(images[:1_500], labels[:1_500], Recipe(epochs=2)) for _ in range(2)]
     for one, other in zip(nets[0].parameters(), nets[1].parameters(), strict=True):
@@ -68,11 +64,8 @@ def test_the_weights_load_strictly_and_are_finite():
     assert all(w.dtype == torch.float32 and bool(w.isfinite().all()) for w in weights.values())
 
 
-def test_the_script_writes_weights_and_a_card_that_fit(tmp_path, monkeypatch):
-    monkeypatch.syspath_prepend(str(EXAMPLES))
-    sys.modules.pop("train_mnist_lenet", None)
-    import train_mnist_lenet
-
+def test_the_script_writes_weights_and_a_card_that_fit(tmp_path, example):
+    train_mnist_lenet = example("train_mnist_lenet")
     threads = torch.get_num_threads()
     path = tmp_path / "new" / "net.safetensors"
     train_mnist_lenet.main(["--epochs", "1", "--limit", "640", "--output", str(path)])

@@ -29,6 +29,9 @@ class Saliency(Attribution):
     Args:
         predictor: The model.
         absolute: Take the absolute value, as in the paper; else the sign is kept.
+        per: What the gradient of a table's column is per: its ``"range"`` in the reference table,
+            so that a column in thousands and one in fractions compare, or its ``"unit"``, the
+            plain gradient. Without effect in latent space and for models without columns.
         target, space, normalize, seed, batch_size, verbose: See
             :class:`~pxgen_plugins.adapters.attribution.base.Attribution`.
 
@@ -48,10 +51,12 @@ class Saliency(Attribution):
 
     space: str = "input"
     absolute: bool = True
+    per: str = "range"
 
     def _check(self) -> None:
         super()._check()
         self.absolute = validation.boolean(self.absolute, "absolute")
+        self.per = validation.choice(self.per, "per", ("range", "unit"))
 
     def _attribute(
         self, function: TargetFunction, point: Tensor, fixed: tuple[Tensor, ...]
@@ -60,6 +65,10 @@ class Saliency(Attribution):
         gradients = method.attribute(
             point, abs=self.absolute, additional_forward_args=fixed or None
         )
+        columns = getattr(self.predictor, "columns", None)
+        if columns and self.space == "input" and self.per == "range":
+            # a constant column and one of categories have no range
+            gradients = gradients * gradients.new_tensor([c.width or 1.0 for c in columns])
         return {"attributions": gradients}
 
 

@@ -62,6 +62,17 @@ def test_the_target_is_a_criterion_that_has_learned(units):
             assert row["status"] == "ran", row["reason"]
 
 
+def test_saliencies_do_not_hang_on_units(units):
+    ranked = []
+    for both in units:
+        found = both.comparisons["good"].outcomes
+        (saliency,) = [o.explanation.attributions for o in found if o.label == "saliency"]
+        assert (saliency[:, 2] == 0.0).all()  # no gradient between categories
+        assert (saliency[:, :2].max(axis=0) > 0.0).all()
+        ranked.append(saliency)
+    np.testing.assert_allclose(ranked[0], ranked[1], rtol=1e-3, atol=1e-5)
+
+
 def heights(axes):
     bars = [p for p in axes.patches if isinstance(p, matplotlib.patches.Rectangle)]
     return np.array([bar.get_height() for bar in bars])

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from importlib.resources import files
-from pathlib import Path
 from typing import Any
 
+from pxgen_plugins.explorer import front_end
 from pxgen_plugins.explorer.session import THEMES, Session
 from pxgen_plugins.utils import optional
 from pxgen_plugins.utils.errors import PXGenError, caller
@@ -46,13 +45,12 @@ def explore(
 
 def _widget_class(anywidget: Any, traitlets: Any) -> type[Any]:
     """Return the class of the widget; anywidget is imported by then."""
-    front = Path(str(files(__package__).joinpath("front")))
 
     class Explorer(anywidget.AnyWidget):  # type: ignore[misc]
         """The explorer of a session."""
 
-        _esm = front / "explorer.js"
-        _css = front / "explorer.css"
+        _esm = front_end.script()
+        _css = front_end.content("explorer.css")
         info = traitlets.Dict().tag(sync=True)
         selected = traitlets.List(traitlets.Int()).tag(sync=True)
         code = traitlets.List(traitlets.Float()).tag(sync=True)

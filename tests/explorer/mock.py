@@ -13,13 +13,14 @@ import threading
 import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from importlib.resources import files
 from types import TracebackType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+
+from pxgen_plugins.explorer import front_end
 
 TOKEN = "k" * 43
 POLICY = (
@@ -47,8 +48,8 @@ class Mock:
 
             def do_GET(self) -> None:
                 name = self.path.split("?")[0].strip("/") or "page.html"
-                path = files("pxgen_plugins.explorer") / "front" / name
-                self.reply(200, TYPES[name.rsplit(".")[-1]], path.read_bytes())
+                content = front_end.script() if name == "explorer.js" else front_end.content(name)
+                self.reply(200, TYPES[name.rsplit(".")[-1]], content.encode())
 
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))

@@ -8,7 +8,6 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.request import urlopen
 
 import numpy as np
 import pytest
@@ -605,15 +604,6 @@ def test_the_brush_reaches_python(browser: Browser, real: Server) -> None:
     click(browser, "Clear the selection")
     idle(browser)
     assert real.session.selected == []
-
-
-def test_both_hosts_have_the_same_file(real: Server) -> None:
-    front = Path(__file__).parents[2] / "pxgen_plugins" / "explorer" / "front"
-    with urlopen(real.url.partition("#")[0] + "explorer.js") as answer:
-        served = answer.read()
-    assert served == (front / "explorer.js").read_bytes()
-    lines = served.decode().splitlines()
-    assert not [line for line in lines if line.lstrip().startswith("import")]
 
 
 NOTEBOOK = """

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import sys
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -145,10 +144,9 @@ def test_the_javascript_of_both_hosts_is_the_same_file(without_notebook):
     widget = explore(session)
     assert widget.session is session
     with serve(session, open_browser=False) as server:
-        for name, path in (("explorer.js", widget._esm), ("explorer.css", widget._css)):
+        for name, own in (("explorer.js", widget._esm), ("explorer.css", widget._css)):
             served = request(server, b"", method="GET", path=f"/{name}")[1]
-            own = Path(path).read_bytes()
-            assert hashlib.sha256(served).hexdigest() == hashlib.sha256(own).hexdigest()
+            assert hashlib.sha256(served).digest() == hashlib.sha256(own.encode()).digest()
 
 
 def test_without_anywidget_it_says_what_to_install(monkeypatch):

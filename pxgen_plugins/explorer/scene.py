@@ -136,12 +136,13 @@ class Scene:
             raise CapabilityError("strokes", "left out for this model", got, hint)
         return self.painter.paint(z, place.strokes)
 
-    def picture(self, place: Place, *, small: bool = False) -> dict[str, Any]:
+    def picture(self, place: Place, *, alone: bool = False, small: bool = False) -> dict[str, Any]:
         """Return the picture of a place with all that is known of it.
 
         Args:
             place: The place.
-            small: The picture alone, of low resolution.
+            alone: The picture and nothing else.
+            small: Likewise, of low resolution.
         """
         start = time.perf_counter()
         subject = self.subject(place.model)
@@ -150,7 +151,7 @@ class Scene:
         z = self.code(place)
         x = self.instance(place, z)
         shown = subject.view.show(x, small=small)
-        if not small:
+        if not (alone or small):
             shown |= self._change(place, x)
             shown |= self.knowledge(x, place.model)
             shown["code"] = z.flatten().tolist()

@@ -278,8 +278,8 @@ class Session:
 
     def _decode(self, request: Any) -> dict[str, Any]:
         place = Place.of(request)
-        picture = self.scene.picture(place, small=request.small)
-        if not request.small:  # a slider on its way is no step to undo
+        picture = self.scene.picture(place, alone=request.alone, small=request.small)
+        if not (request.alone or request.small):  # a slider on its way is no step to undo
             self.history.go(place)
         return picture
 

@@ -193,14 +193,14 @@ class Ellipses:
 
     def decode(self, message: dict[str, Any]) -> dict[str, Any]:
         """Units are lit or dark where a brush went."""
-        time.sleep(self.delay / 8 if message["small"] else self.delay)
+        time.sleep(self.delay / 8 if message.get("small") else self.delay)
         z = self.code(message)
         before, now = ellipse(np.array(message["z"], dtype=float)), ellipse(z)
         for stroke in message["strokes"]:
             height, width = stroke["mask"]["size"]
             mask = np.frombuffer(base64.b64decode(stroke["mask"]["cells"]), np.uint8)
             now[mask.reshape(height, width) > 0] = 255 if stroke["value"] == "on" else 0
-        if message["small"]:
+        if message.get("alone"):
             return {"image": png(now)}
         values, group = self.values(z)
         near = np.argsort(np.linalg.norm(self.codes - z, axis=1))[:5]

@@ -60,11 +60,12 @@ class TestPicture:
         frames = ask("walk", **{"from": moved, "to": Z, "steps": 2})
         assert frames.buffers[0] == first.buffers[0]
 
-    def test_a_small_one_is_the_picture_alone(self, session, ask):
-        answer = ask("decode", z=Z, small=True)
-        assert set(answer.content) == {"id", "kind", "image", "seconds"}
+    def test_the_picture_alone_is_the_same_picture(self, session, ask):
         file = ask("decode", z=Z).buffers[0]
-        np.testing.assert_array_equal(pixels(answer.buffers[0]), pixels(file))
+        for way in ("alone", "small"):  # a picture of 8 x 8 is small already
+            answer = ask("decode", z=Z, **{way: True})
+            assert set(answer.content) == {"id", "kind", "image", "seconds"}
+            assert answer.buffers == [file]
 
     def test_group_values_and_distances_are_those_of_the_explainer(self, session, ask):
         placement = session.scene.placements[0]
@@ -220,7 +221,7 @@ class TestState:
         session.answer("decode", z=Z)
         session.answer("decode", z=Z, amounts={"0": 1.0})
         session.answer("decode", z=Z, amounts={"0": 1.0, "2": 2.0})
-        session.answer("decode", z=Z, amounts={"0": 9.0}, small=True)  # on the way: no step
+        session.answer("decode", z=Z, amounts={"0": 9.0}, alone=True)  # on the way: no step
         session.answer("select", indices=[4, 2])
         state = session.answer("state").content["state"]
         assert json.loads(json.dumps(state)) == session.state() == state

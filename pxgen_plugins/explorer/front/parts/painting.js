@@ -87,7 +87,7 @@ function paintPage(explorer) {
       } else if (isFull) note.textContent = `${MOST_STROKES} strokes are the most: undo some.`;
       return !note.textContent;
     },
-    move: () => explorer.decode(true, { strokes: strokes() }),
+    move: () => explorer.glance({ strokes: strokes() }),
     finish() {
       const all = strokes();
       brush.end();

@@ -32,14 +32,21 @@ function picturePanel(explorer) {
   function showPictures(answer) {
     const group = answer.group ? `, group ${answer.group}` : "";
     now.show(answer, answer, `The picture now${group}`);
-    if (!("change" in answer)) return; // a quick look while a slider moves
+    if (!("change" in answer)) return; // an anchor of a model without codes
     before.show(answer, { image: answer.before ?? answer.image }, "The picture before");
     difference.figure.toggleAttribute("data-empty", !answer.difference);
     if (answer.difference) difference.show(answer, { image: answer.difference }, "What changed");
   }
+  let rowBefore = null;
+  const showRow = (answer) => now.show(answer, answer, "Now", rowBefore);
+  explorer.on("glance", (answer) => {
+    if (isPicture) now.show(answer, answer, "The picture now");
+    else showRow(answer);
+  });
   explorer.on("picture", (answer) => {
+    rowBefore = Array.isArray(answer.before) ? answer.before : null;
     if (isPicture) showPictures(answer);
-    else now.show(answer, answer, "Now", Array.isArray(answer.before) ? answer.before : null);
+    else showRow(answer);
     if (!("change" in answer)) return;
     const words = answer.change > 0 ? `mean change ${figure(answer.change)}` : "nothing changed";
     now.caption.textContent = isPicture || answer.change > 0 ? `Now: ${words}` : "";

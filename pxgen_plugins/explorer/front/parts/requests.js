@@ -31,6 +31,10 @@ class Requests {
     });
   }
 
+  isUnderWay(kind) {
+    return Boolean(this.slots.get(kind)?.flying);
+  }
+
   // Frees everything that has no answer, for "try again".
   forget() {
     for (const id of [...this.byId.keys()]) this.#receive({ id, dropped: true }, []);

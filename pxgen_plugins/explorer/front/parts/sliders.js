@@ -81,7 +81,7 @@ function sliderRow(explorer, axis, most) {
     explorer.state.amounts = amounts;
     setRange(input, amount);
     show(amount);
-    if (!isDone) return explorer.decode(true);
+    if (!isDone) return explorer.glance();
     explorer.commit();
     return explorer.decode();
   }

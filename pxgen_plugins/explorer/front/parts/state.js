@@ -71,24 +71,38 @@ class Explorer {
     this.decode();
   }
 
-  // Asks for the picture of the state, or, while something is dragged, of parts that replace its.
-  async decode(isDragging = false, parts = {}) {
-    const small = isDragging && Boolean(this.info.slow);
-    const answer = await this.ask("decode", {
-      ...this.state,
-      ...parts,
-      small,
-      model: this.modelIndex,
-    });
-    if (!answer) return false;
-    this.answer = answer;
-    this.fire("picture", answer);
-    if (!isDragging && answer.code && this.modelIndex === 0) {
+  // Asks for the picture of the state with all that is known of it.
+  async decode() {
+    const answer = await this.#picture({});
+    if (answer?.code && this.modelIndex === 0) {
       this.sentCode = JSON.stringify(answer.code);
       this.model.set("code", answer.code);
       this.model.save_changes();
     }
-    return true;
+    return Boolean(answer);
+  }
+
+  // While something is dragged, of parts that replace the state's: the picture alone comes first,
+  // the rest when the model has nothing newer to do. A slow model says the rest at the end alone.
+  async glance(parts = {}) {
+    const { slow } = this.info;
+    const how = { ...parts, alone: true, small: Boolean(slow) };
+    const answer = await this.ask("decode", this.#request(how));
+    if (!answer) return;
+    this.fire("glance", answer);
+    if (!slow && !this.requests.isUnderWay("decode")) this.#picture(parts);
+  }
+
+  async #picture(parts) {
+    const answer = await this.ask("decode", this.#request(parts));
+    if (!answer) return null;
+    this.answer = answer;
+    this.fire("picture", answer);
+    return answer;
+  }
+
+  #request(parts) {
+    return { ...this.state, ...parts, model: this.modelIndex };
   }
 
   async startFromAnchor(index) {

@@ -22,6 +22,7 @@ from pxgen_plugins.utils.sequences import even_positions
 __all__ = ["Gallery"]
 
 _THUMBNAILS = 400
+_WORDS = 60  # characters of a text or a row
 _NEAREST = 5
 _KEPT = 200  # codes of anchors, and pictures
 _SIDE = 32  # pixels that pictures are reduced to before they are compared
@@ -146,6 +147,12 @@ class Gallery:
             _keep(self._sheets, chosen, sprite(tiles, chosen))
         return self._sheets[chosen]
 
+    def words(self, indices: list[int]) -> dict[int, str]:
+        """Return how texts and rows begin, by position: what stands for a thumbnail."""
+        if self.subject.view.kind not in ("text", "table"):
+            return {}
+        return {index: _words(self.glance(index)) for index in indices}
+
     def nearest(self, x: Tensor) -> list[tuple[int, float]]:
         """Return the anchors nearest to an instance, and how far each is, nearest first.
 
@@ -203,6 +210,11 @@ class Gallery:
             height, width = (min(_SIDE, side) for side in x.shape[2:])
             x = F.adaptive_avg_pool2d(x.float(), (height, width))
         return x.float().flatten(1).cpu()
+
+
+def _words(shown: dict[str, Any]) -> str:
+    row = [str(value) for _, value in shown.get("row", [])]
+    return str(shown.get("text", ", ".join(row)))[:_WORDS]
 
 
 def _keep(table: dict[Any, Any], key: Any, value: Any) -> None:

@@ -102,6 +102,7 @@ class Scene:
                 "n": 0 if gallery is None else len(gallery),
                 "labels": None if gallery is None else gallery.labels,
                 "thumbnails": None if gallery is None else gallery.thumbnails(chosen),
+                "words": {} if gallery is None else gallery.words(chosen),
             },
             "paint": None if self.painter is None else self.painter.describe(),
             "slow": first.slow or (placement is not None and placement.costly),
@@ -174,7 +175,7 @@ class Scene:
         if self._before is None or self._before[0] != key:
             self._before = (key, self.instance(Place(place.z, model=place.model)), None)
         _, before, file = self._before
-        if file is None and view.kind in ("image", "vector"):
+        if file is None and view.kind == "image":
             file = view.show(before)["image"]
             self._before = (key, before, file)
         change = {"difference": view.difference(x, before), "change": view.change(x, before)}

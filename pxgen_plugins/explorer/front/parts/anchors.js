@@ -44,8 +44,12 @@ function anchorText(explorer, index) {
 
 // A button with the picture of an anchor that starts from it.
 function anchorButton(explorer, index, { group, picture, note } = {}) {
+  const words = explorer.info.anchors?.words?.[index];
   const face =
-    picture ?? explorer.thumbnails.canvas(index) ?? h("span", { class: "px-number" }, `#${index}`);
+    picture ??
+    explorer.thumbnails.canvas(index) ??
+    (words ? h("span", { class: "px-words" }, visible(words)) : null) ??
+    h("span", { class: "px-number" }, `#${index}`);
   const name = group ?? explorer.groupOf(index);
   const text = [`Start from ${anchorText(explorer, index)}`, name, note].filter(Boolean).join(", ");
   const attributes = { class: "px-anchor", "data-group": name, "aria-label": text, title: text };

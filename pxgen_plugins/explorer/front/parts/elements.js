@@ -39,8 +39,9 @@ function field(text, control, attributes = {}) {
 function figure(value, digits = 3) {
   if (typeof value !== "number" || !Number.isFinite(value)) return "none";
   const size = Math.abs(value);
+  if (size < 1e-300) return "0"; // some thresholds are the least number above it
   const text =
-    size && (size < 1e-4 || size >= 1e6)
+    size < 1e-4 || size >= 1e6
       ? value.toExponential(digits - 1)
       : String(Number(value.toPrecision(digits)));
   return text.replace("-", "\u2212").replace("e+", "e");

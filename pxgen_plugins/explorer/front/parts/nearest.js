@@ -6,12 +6,13 @@ function nearestPanel(explorer) {
   explorer.on("picture", (answer) => {
     if (!("nearest" in answer)) return;
     const near = answer.nearest;
-    const nodes = near.map(({ index, distance, image, text }, i) => {
+    const nodes = near.map(({ index, distance, image, text, row }, i) => {
+      const words = text ?? row?.map(([, value]) => value).join(", ");
       let picture = null;
       if (image?.buffer !== undefined) {
         picture = images[i] ??= h("img", { class: "px-thumb px-pixelated", alt: "" });
         showPng(picture, answer.buffers[image.buffer]);
-      } else if (text != null) picture = h("span", { class: "px-words" }, text);
+      } else if (words != null) picture = h("span", { class: "px-words" }, visible(words, 60));
       const node = anchorButton(explorer, index, { picture, note: figure(distance, 2) });
       const label = explorer.labelOf(index);
       if (label) node.append(h("bdi", { "aria-hidden": "true" }, label));

@@ -1,7 +1,8 @@
 // Messages to Python and their answers.
 
 const SPINNER_AFTER = 300; // milliseconds
-const PATIENCE = 30_000; // milliseconds without an answer before the page says so
+// Milliseconds without an answer before the page says so. A page that is saved takes many decodes.
+const PATIENCE = 30_000;
 
 // One request of a kind is under way at a time. One more waits; a newer one takes its place, and
 // the older is answered with null. So a drag never makes a queue, however slow the model is.
@@ -47,10 +48,9 @@ class Requests {
 
   #launch(slot, request) {
     request.id = ++this.lastId;
-    request.timers = [
-      setTimeout(() => this.status.busy(request.kind, true), SPINNER_AFTER),
-      setTimeout(() => this.status.late(true), PATIENCE),
-    ];
+    request.timers = [setTimeout(() => this.status.busy(request.kind, true), SPINNER_AFTER)];
+    if (request.kind !== "save_page")
+      request.timers.push(setTimeout(() => this.status.late(true), PATIENCE));
     slot.flying = request;
     this.byId.set(request.id, request);
     this.status.asking(this.byId.size);

@@ -36,9 +36,10 @@ function toolbar(explorer, title) {
     ),
   );
   let timer = 0;
-  function tell(words) {
+  function tell(words, isLasting = false) {
     note.textContent = words;
     clearTimeout(timer);
+    if (isLasting) return;
     timer = setTimeout(() => (note.textContent = ""), 5000);
   }
   // Where a frame may not use the clipboard, the text is shown, selected.
@@ -73,11 +74,14 @@ function toolbar(explorer, title) {
   }
   async function savePage() {
     const axes = info.axes.filter((axis) => axis.shown).map((axis) => axis.index);
+    tell("The page is being saved.", true);
     const answer = await explorer.ask("save_page", { axes });
+    tell("");
     if (!answer) return;
     download(answer.html, "text/html", "explorer.html");
     tell("Page saved: it opens without a server.");
   }
+  const isMoved = info.axes.length > 0; // else there is nothing to undo, and no strip to save
   const undo = button("Undo", () => explorer.undo(), { disabled: true, title: "Ctrl+Z" });
   const reset = button("Reset all", () => explorer.change({ amounts: {}, strokes: [] }));
   explorer.on("history", () => (undo.disabled = explorer.history.length < 2));
@@ -108,12 +112,11 @@ function toolbar(explorer, title) {
     h(
       "div",
       { class: "px-actions", role: "group", "aria-label": "Actions" },
-      undo,
-      reset,
+      ...(isMoved ? [undo, reset] : []),
       button("Copy as Python", copyPython),
       button("Copy state", copyState),
       button("Restore state", () => openBox("")),
-      button("Save page", savePage),
+      ...(isMoved ? [button("Save page", savePage)] : []),
     ),
   );
   return h("div", {}, head, box);

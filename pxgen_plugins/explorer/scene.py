@@ -272,7 +272,8 @@ class Scene:
             made: Tensor | None
             try:
                 if z is not None:
-                    x = made = subject.decode(subject.code(z))
+                    hint = "Compare an anchor instead: choose one to start from."
+                    x = made = subject.decode(subject.code(z, f"code of {subject.name}", hint))
                 else:
                     x = self._gallery(place).instance(anchor or 0)
                     made = self._reconstruction(anchor or 0, place)

@@ -20,8 +20,7 @@ function comparePage(explorer) {
     if (!answer) return;
     const nodes = answer.models.map(({ name, group, values, error, ...shows }) => {
       const display = view(explorer, name);
-      const advice = isAnchor ? "" : " An anchor may be compared: choose one to start from.";
-      if (error) display.show(answer, { text: error + advice });
+      if (error) display.show(answer, { text: error });
       else display.show(answer, shows, `What ${name} makes, group ${group ?? "unknown"}`);
       const list = Object.entries(values ?? {}).map(
         ([criterion, value]) => `${criterionName(criterion)} ${figure(value)}`,

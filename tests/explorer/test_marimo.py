@@ -45,7 +45,9 @@ def _():
     inner = explore(model, model.sample(20, seed=0), explainer=explainer)
     inner.code = [0.5, 0.0, -0.5]
     widget = mo.ui.anywidget(inner)
-    widget
+    there = {"z": [1.0, 1.0, 1.0], "amounts": {"0": 0.5}}
+    go = mo.ui.button(label="go", on_click=lambda _: inner.session.answer("decode", **there))
+    mo.vstack([widget, go])
     return inner, json, mo, widget
 
 
@@ -61,11 +63,11 @@ def _(inner, json, mo, widget):
 if __name__ == "__main__":
     app.run()
 """
-EXPLORER = """
+FIND = """
     (() => {
       const search = (root) => {
         for (const one of root.querySelectorAll('*')) {
-          if (one.matches('.px-explorer')) return one;
+          if (one.matches('%s')) return one;
           const inner = one.shadowRoot && search(one.shadowRoot);
           if (inner) return inner;
         }
@@ -74,6 +76,7 @@ EXPLORER = """
       return search(document);
     })()
 """
+EXPLORER = FIND % ".px-explorer"
 READS = "document.body.innerText.match(/Python reads .*/)?.[0] ?? ''"
 
 
@@ -136,3 +139,8 @@ def test_what_a_hand_does_on_the_page_is_read_in_python(url, tmp_path):
         browser.wait(f"!({READS}).includes('[]')", 30)
         read, held = (json.loads(part) for part in browser.run(READS)[13:].split(" of "))
         assert read[1] == held[1] != []
+        # what Python does, the page follows: the code that the session went to, and no slider moved
+        browser.run(f"{FIND % 'marimo-button'}.shadowRoot.querySelector('button').click()")
+        shown = "it.querySelector('.px-slider:has(input[data-axis=\"1\"]) output').textContent"
+        browser.wait(f"((it) => {shown})({EXPLORER}) === '0.00'", 30)
+        browser.wait(f"({READS}).startsWith('Python reads [[1.5, 1.0, 1.0]')", 30)

@@ -32,8 +32,8 @@ def run(quick: bool = False) -> Iterator[Row]:
     Wall time, because waiting for an acknowledgement takes no processor time. Steps and bare
     pictures take turns, so that what else the machine does slows both. While a slider moves, a page
     asks for the picture alone; what is known of it, the second row of each model, follows when
-    nothing newer is asked, and has no target. Where all cores are taken, each of the two threads waits
-    for its turn, which the bare picture does not: the least times in the note say more there.
+    nothing newer is asked, and has no target. Where all cores are taken, each of the two threads
+    waits for its turn, which the bare picture does not: the least times in the note say more there.
     """
     steps = 5 if quick else 100
     for setting, session in sessions(quick).items():

@@ -22,6 +22,7 @@ from pxgen_plugins.utils.sequences import even_positions
 __all__ = ["Gallery"]
 
 _THUMBNAILS = 400
+_WORDS = 60  # characters of a text or a row
 _NEAREST = 5
 _KEPT = 200  # codes of anchors, and pictures
 _SIDE = 32  # pixels that pictures are reduced to before they are compared
@@ -51,6 +52,7 @@ class Gallery:
         self._reader = Scorer(subject.model, [])
         self._codes: dict[int, Tensor] = {}
         self._glances: dict[int, dict[str, Any]] = {}
+        self._sheets: dict[tuple[int, ...], dict[str, Any]] = {}  # thumbnails, by whose they are
         self._table: Tensor | None = None  # features of the readable anchors
         self._norms = torch.empty(0)  # squared
         self._readable = np.empty(0, dtype=np.int64)
@@ -129,16 +131,27 @@ class Gallery:
         return torch.cat(parts) if parts else None
 
     def thumbnails(self, first: list[int]) -> dict[str, Any] | None:
-        """Return up to 400 anchors as one picture: those named first, then evenly spread ones."""
+        """Return up to 400 anchors as one picture: those named first, then evenly spread ones.
+
+        It is made once: large pictures take seconds, which nobody should wait for when another tab
+        is opened.
+        """
         if self.subject.view.kind not in ("image", "vector"):
             return None
         spread = even_positions(len(self), _THUMBNAILS).tolist()
-        chosen = sorted(dict.fromkeys([*first, *spread][:_THUMBNAILS]))
-        view = self.subject.view
-        rows = np.array(chosen, dtype=np.int64)
-        batches = self._reader.batches(self.anchors, rows, {})
-        tiles = np.concatenate([view.pixels(x) for _, x in batches])
-        return sprite(tiles, chosen)
+        chosen = tuple(sorted(dict.fromkeys([*first, *spread][:_THUMBNAILS])))
+        if chosen not in self._sheets:
+            view, rows = self.subject.view, np.array(chosen, dtype=np.int64)
+            batches = self._reader.batches(self.anchors, rows, {})
+            tiles = np.concatenate([view.pixels(x) for _, x in batches])
+            _keep(self._sheets, chosen, sprite(tiles, chosen))
+        return self._sheets[chosen]
+
+    def words(self, indices: list[int]) -> dict[int, str]:
+        """Return how texts and rows begin, by position: what stands for a thumbnail."""
+        if self.subject.view.kind not in ("text", "table"):
+            return {}
+        return {index: _words(self.glance(index)) for index in indices}
 
     def nearest(self, x: Tensor) -> list[tuple[int, float]]:
         """Return the anchors nearest to an instance, and how far each is, nearest first.
@@ -199,8 +212,13 @@ class Gallery:
         return x.float().flatten(1).cpu()
 
 
-def _keep(table: dict[int, Any], index: int, value: Any) -> None:
+def _words(shown: dict[str, Any]) -> str:
+    row = [str(value) for _, value in shown.get("row", [])]
+    return str(shown.get("text", ", ".join(row)))[:_WORDS]
+
+
+def _keep(table: dict[Any, Any], key: Any, value: Any) -> None:
     """Put a value into a table that forgets the oldest."""
     if len(table) >= _KEPT:
         del table[next(iter(table))]
-    table[index] = value
+    table[key] = value

@@ -170,9 +170,15 @@ class Open(_Message):
 
 
 class Decode(_Message, _Picture):
-    """Ask for the picture of a code; ``small`` while a slider moves."""
+    """Ask for the picture of a code with all that is known of it.
+
+    Attributes:
+        alone: Leave out what is known of it: while a slider moves, the picture comes first.
+        small: Likewise, and of low resolution: while a slider of a slow model moves.
+    """
 
     kind: Literal["decode"]
+    alone: bool = False
     small: bool = False
 
 

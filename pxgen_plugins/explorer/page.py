@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from pxgen_plugins import __version__
@@ -14,7 +14,7 @@ from pxgen_plugins.utils.errors import ParameterError
 from pxgen_plugins.utils.html import escape, table
 from pxgen_plugins.utils.text import html_page, number
 
-__all__ = ["strip_page"]
+__all__ = ["page_of", "strips"]
 
 _FRAMES = 7
 _MOST_AXES = 100
@@ -27,14 +27,20 @@ _STYLE = (
 )
 
 
-def strip_page(scene: Scene, place: Place, axes: Sequence[int] | None, title: str) -> str:
-    """Return the page: nothing in it runs or loads anything, and every text is escaped.
+def page_of(body: Sequence[str], title: str) -> str:
+    """Return the page of what :func:`strips` yields: nothing in it runs or loads anything."""
+    meta = f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
+    page = html_page(escape(title, 200), "".join(body), _STYLE)
+    return page.replace("<meta charset='utf-8'>", f"<meta charset='utf-8'>{meta}", 1)
+
+
+def strips(scene: Scene, place: Place, axes: Sequence[int] | None) -> Iterator[str]:
+    """Yield the parts of the page, at most one picture each; every text is escaped.
 
     Args:
         scene: What is explored.
         place: Where the strips begin; where nothing was shown yet, a code that the model draws.
         axes: Axes, by position; None takes those that are shown.
-        title: Of the page.
 
     Raises:
         ParameterError: When there is no such axis, or there are too many.
@@ -50,13 +56,11 @@ def strip_page(scene: Scene, place: Place, axes: Sequence[int] | None, title: st
     if not place.z:
         code = scene.first.some_codes(1)
         place = Place(() if code is None else tuple(code.flatten().tolist()))
-    parts = [_about(scene)]
+    yield _about(scene)
     if place.z:
-        parts += [_strip(scene, place, index) for index in chosen]
-        parts.append(f"<p>The middle of each strip: <code>{_python(scene, place)}</code></p>")
-    meta = f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
-    page = html_page(escape(title, 200), "".join(parts), _STYLE)
-    return page.replace("<meta charset='utf-8'>", f"<meta charset='utf-8'>{meta}", 1)
+        for index in chosen:
+            yield from _strip(scene, place, index)
+        yield f"<p>The middle of each strip: <code>{_python(scene, place)}</code></p>"
 
 
 def _about(scene: Scene) -> str:
@@ -69,11 +73,15 @@ def _python(scene: Scene, place: Place) -> str:
     return escape(scene.python(place) or "", 100_000)
 
 
-def _strip(scene: Scene, place: Place, index: int) -> str:
+def _strip(scene: Scene, place: Place, index: int) -> Iterator[str]:
     slider = next(one for one in scene.sliders if one.index == index)
     data = slider.to_data()
     low, high = float(data["min"]), float(data["max"])
-    figures, rows = [], []
+    visible = "not measured" if slider.visible is None else number(slider.visible, 3)
+    yield f"<h2>{escape(slider.axis.label, 200)}</h2>"
+    yield f"<p>{escape(slider.axis.source, 200)}; mean change by a step: {visible}</p>"
+    yield "<section tabindex='0'>"
+    rows = []
     for step in range(_FRAMES):
         amount = low + (high - low) * step / (_FRAMES - 1)
         amounts = {**place.amounts, index: amount}
@@ -81,16 +89,13 @@ def _strip(scene: Scene, place: Place, index: int) -> str:
         shown = scene.first.view.show(x)
         caption = f"{amount:+.3g}" if amount else "0"
         if "image" in shown:
-            figures.append(_figure(shown["image"], f"{slider.axis.label} {caption}", caption))
+            yield _figure(shown["image"], f"{slider.axis.label} {caption}", caption)
         else:
             rows.append([caption, *[value for _, value in shown.get("row", [])]])
-    head = f"<h2>{escape(slider.axis.label, 200)}</h2>"
-    visible = "not measured" if slider.visible is None else number(slider.visible, 3)
-    about = f"<p>{escape(slider.axis.source, 200)}; mean change by a step: {visible}</p>"
-    body = "".join(figures)
+            yield ""  # a decode is over
     if rows:
-        body = table(["steps", *scene.first.view.columns], rows)
-    return f"{head}{about}<section tabindex='0'>{body}</section>"
+        yield table(["steps", *scene.first.view.columns], rows)
+    yield "</section>"
 
 
 def _figure(picture: bytes, words: Any, caption: str) -> str:

@@ -102,6 +102,7 @@ class Scene:
                 "n": 0 if gallery is None else len(gallery),
                 "labels": None if gallery is None else gallery.labels,
                 "thumbnails": None if gallery is None else gallery.thumbnails(chosen),
+                "words": {} if gallery is None else gallery.words(chosen),
             },
             "paint": None if self.painter is None else self.painter.describe(),
             "slow": first.slow or (placement is not None and placement.costly),
@@ -136,12 +137,13 @@ class Scene:
             raise CapabilityError("strokes", "left out for this model", got, hint)
         return self.painter.paint(z, place.strokes)
 
-    def picture(self, place: Place, *, small: bool = False) -> dict[str, Any]:
+    def picture(self, place: Place, *, alone: bool = False, small: bool = False) -> dict[str, Any]:
         """Return the picture of a place with all that is known of it.
 
         Args:
             place: The place.
-            small: The picture alone, of low resolution.
+            alone: The picture and nothing else.
+            small: Likewise, of low resolution.
         """
         start = time.perf_counter()
         subject = self.subject(place.model)
@@ -150,7 +152,7 @@ class Scene:
         z = self.code(place)
         x = self.instance(place, z)
         shown = subject.view.show(x, small=small)
-        if not small:
+        if not (alone or small):
             shown |= self._change(place, x)
             shown |= self.knowledge(x, place.model)
             shown["code"] = z.flatten().tolist()
@@ -173,7 +175,7 @@ class Scene:
         if self._before is None or self._before[0] != key:
             self._before = (key, self.instance(Place(place.z, model=place.model)), None)
         _, before, file = self._before
-        if file is None and view.kind in ("image", "vector"):
+        if file is None and view.kind == "image":
             file = view.show(before)["image"]
             self._before = (key, before, file)
         change = {"difference": view.difference(x, before), "change": view.change(x, before)}
@@ -270,7 +272,8 @@ class Scene:
             made: Tensor | None
             try:
                 if z is not None:
-                    x = made = subject.decode(subject.code(z))
+                    hint = "Compare an anchor instead: choose one to start from."
+                    x = made = subject.decode(subject.code(z, f"code of {subject.name}", hint))
                 else:
                     x = self._gallery(place).instance(anchor or 0)
                     made = self._reconstruction(anchor or 0, place)

@@ -11,11 +11,11 @@ import webbrowser
 from contextlib import suppress
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from importlib.resources import files
 from types import TracebackType
 from typing import Any
 from urllib.parse import urlsplit
 
+from pxgen_plugins.explorer import front_end
 from pxgen_plugins.explorer.session import Session
 from pxgen_plugins.utils import validation
 from pxgen_plugins.utils.errors import ParameterError, caller
@@ -47,10 +47,9 @@ _PAGE_HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
 }
 _STATIC = {
-    "/": ("page.html", "text/html; charset=utf-8"),
-    "/explorer.js": ("explorer.js", "text/javascript; charset=utf-8"),
-    "/explorer.css": ("explorer.css", "text/css; charset=utf-8"),
-    "/page.js": ("page.js", "text/javascript; charset=utf-8"),
+    "/": ("page.html", "text/html"),
+    "/explorer.css": ("explorer.css", "text/css"),
+    "/page.js": ("page.js", "text/javascript"),
 }
 
 
@@ -79,9 +78,11 @@ class Server:
             raise ParameterError("port", "free on this machine", str(port), hint) from error
         self._http.session, self._http.token = session, self.token
         self._http.contents = {
-            path: (files(__package__).joinpath("front", name).read_bytes(), kind)
+            path: (front_end.content(name).encode(), f"{kind}; charset=utf-8")
             for path, (name, kind) in _STATIC.items()
         }
+        script = front_end.script().encode()
+        self._http.contents["/explorer.js"] = (script, "text/javascript; charset=utf-8")
         self.port = int(self._http.server_address[1])
         self._thread = threading.Thread(
             target=self._http.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from pxgen_plugins.adapters.base import kept_generators, traceless
 from pxgen_plugins.explorer import messages as schema
 from pxgen_plugins.explorer.history import History, Place
 from pxgen_plugins.explorer.messages import Answer
-from pxgen_plugins.explorer.page import strip_page
+from pxgen_plugins.explorer.page import page_of, strips
 from pxgen_plugins.explorer.scene import Scene
 from pxgen_plugins.explorer.steering import task_of
 from pxgen_plugins.explorer.turns import Turns
@@ -26,6 +26,7 @@ from pxgen_plugins.utils.redaction import redact, without_addresses
 
 __all__ = ["THEMES", "TOOLS", "Session"]
 
+T = TypeVar("T")
 _log = logging.getLogger(__name__)
 TOOLS = ("sliders", "groups", "paint", "walk", "compare", "task")
 THEMES = ("auto", "light", "dark")
@@ -37,7 +38,7 @@ class Session:
 
     Nothing of the model is changed, and no global random state; the same code gives the same bytes.
     Messages from several threads are answered one after the other; others are answered between two
-    frames of a walk.
+    pictures of a walk, and of a page that is saved.
 
     Args:
         model: A model of :mod:`pxgen_plugins.models`, or several by name, as in
@@ -96,6 +97,8 @@ class Session:
         self.task, self.history = task_of(task), History()
         self._models: list[Any] = list(model.values()) if isinstance(model, Mapping) else [model]
         self._turns = Turns()
+        self._listeners: list[Callable[[], None]] = []
+        self._told = self._now
         with self._alone():
             self.scene = Scene(model, X, explainer, axes, labels, units)
         self.tools = self._choose(tools)
@@ -147,12 +150,16 @@ class Session:
                 turn = self._turns.take(request)
                 if isinstance(request, schema.Walk):
                     return Answer.of({**head, **self._walk(request)})
+                if isinstance(request, schema.SavePage):
+                    return Answer.of({**head, "html": self._page(request.axes)})
                 with self._turns.alone():
                     if self._turns.is_over(request, turn):
                         return Answer({**head, "stale": True})
                     quick = isinstance(request, schema.Decode) and not request.strokes
                     with kept_generators() if quick else self._alone():
-                        return Answer.of({**head, **self._answer(request)})
+                        answer = Answer.of({**head, **self._answer(request)})
+                    self._tell()
+                    return answer
         except PXGenError as error:
             return Answer({**head, "error": _sentence(str(error))})
         except Exception as error:  # whatever a user's model raises
@@ -174,6 +181,7 @@ class Session:
         with caller("Session.restore"), self._turns.alone():
             message: Any = schema.parse({"id": 0, "kind": "restore", "state": state})
             self._restore(message.state)
+            self._tell()
 
     @property
     def selected(self) -> list[int]:
@@ -188,18 +196,23 @@ class Session:
         """
         with caller("Session.select"), self._turns.alone():
             self.history.selected = validation.positions(indices, "indices", self._n)
+            self._tell()
 
-    def as_code(self, code: Any) -> list[float]:
-        """Return a code of the first model as floats; [] for none.
+    def show(self, code: Any) -> None:
+        """Go to a code of the first model; what is shown already, sliders and all, stays.
 
         Raises:
             ParameterError: When it is not of the model's size, or not finite.
         """
-        with caller("Session.code"):
-            z = [float(value) for value in code]
-            if z:
-                self.scene.first.code(z, "code")
-            return z
+        with caller("Session.show"), self._turns.alone():
+            z = tuple(float(value) for value in code)
+            if self.scene.first.code(z, "code").flatten().tolist() != self.code:
+                self.history.go(Place(z))
+                self._tell()
+
+    def watch(self, listener: Callable[[], None]) -> None:
+        """Call a function after every change of what is shown or selected, whoever made it."""
+        self._listeners.append(listener)
 
     @property
     def code(self) -> list[float]:
@@ -233,8 +246,19 @@ class Session:
         Raises:
             ParameterError: When there is no such axis.
         """
-        with caller("Session.save_page"), self._turns.alone(), self._alone():
-            return strip_page(self.scene, self.history.present, axes, self.title)
+        with caller("Session.save_page"):
+            return self._page(axes)
+
+    @property
+    def _now(self) -> tuple[Place, list[int]]:
+        return self.history.present, self.history.selected
+
+    def _tell(self) -> None:
+        """Call those who watch, unless nothing has changed."""
+        if self._now != self._told:
+            self._told = self._now
+            for listener in self._listeners:
+                listener()
 
     @property
     def _labels(self) -> list[str]:
@@ -267,9 +291,6 @@ class Session:
             "reset": lambda: self.history.reset(request.axis).to_data(),
             "state": lambda: {"state": self.state()},
             "restore": lambda: self._restore(request.state),
-            "save_page": lambda: {
-                "html": strip_page(scene, self.history.present, request.axes, self.title)
-            },
             "task_start": lambda: self._ask_task("start"),
             "task_step": lambda: self._ask_task("step", request.z, request.axis),
             "task_skip": lambda: self._ask_task("skip"),
@@ -278,19 +299,28 @@ class Session:
 
     def _decode(self, request: Any) -> dict[str, Any]:
         place = Place.of(request)
-        picture = self.scene.picture(place, small=request.small)
-        if not request.small:  # a slider on its way is no step to undo
+        picture = self.scene.picture(place, alone=request.alone, small=request.small)
+        if not (request.alone or request.small):  # a slider on its way is no step to undo
             self.history.go(place)
         return picture
 
     def _walk(self, request: Any) -> dict[str, Any]:
-        """Return a walk; between two of its frames others are answered."""
-        steps = self.scene.walk(request.start, request.to, request.steps)
-        frames: list[dict[str, Any]] = []
-        while len(frames) < request.steps:
-            with self._turns.alone(), self._alone():
-                frames.append(next(steps))
+        frames = self._in_turns(self.scene.walk(request.start, request.to, request.steps))
         return {f"{name}s": [frame[name] for frame in frames] for name in frames[0]}
+
+    def _page(self, axes: list[int] | None) -> str:
+        place = self.history.present  # where it is now, wherever others go meanwhile
+        return page_of(self._in_turns(strips(self.scene, place, axes)), self.title)
+
+    def _in_turns(self, parts: Iterator[T]) -> list[T]:
+        """Return what takes many passes, part by part; between two of them others are answered."""
+        done: list[T] = []
+        while True:
+            with self._turns.alone(), self._alone():
+                try:
+                    done.append(next(parts))
+                except StopIteration:
+                    return done
 
     def _sample(self, request: Any) -> dict[str, Any]:
         answer = self.scene.sample(request.seed, request.model)

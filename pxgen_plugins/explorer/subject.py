@@ -89,7 +89,7 @@ class Subject:
         """Whether a decode takes longer than a hand waits for."""
         return self.seconds > _SLOW
 
-    def code(self, z: Sequence[float], name: str = "z") -> Tensor:
+    def code(self, z: Sequence[float], name: str = "z", hint: str | None = None) -> Tensor:
         """Return a code (1, *latent_shape), float32.
 
         Raises:
@@ -97,7 +97,7 @@ class Subject:
         """
         if len(z) != self.size or not self.size:
             allowed = f"{self.size} numbers" if self.size else "empty for a model without codes"
-            hint = f"Send a code of {self.name}."
+            hint = hint or f"Send a code of {self.name}."
             raise ParameterError(name, allowed, f"{len(z):,} numbers", hint)
         code = torch.tensor(list(z), dtype=torch.float32).reshape(1, *self.shape)
         if not bool(code.isfinite().all()):

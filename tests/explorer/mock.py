@@ -13,13 +13,14 @@ import threading
 import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from importlib.resources import files
 from types import TracebackType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+
+from pxgen_plugins.explorer import front_end
 
 TOKEN = "k" * 43
 POLICY = (
@@ -47,8 +48,8 @@ class Mock:
 
             def do_GET(self) -> None:
                 name = self.path.split("?")[0].strip("/") or "page.html"
-                path = files("pxgen_plugins.explorer") / "front" / name
-                self.reply(200, TYPES[name.rsplit(".")[-1]], path.read_bytes())
+                content = front_end.script() if name == "explorer.js" else front_end.content(name)
+                self.reply(200, TYPES[name.rsplit(".")[-1]], content.encode())
 
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
@@ -192,14 +193,14 @@ class Ellipses:
 
     def decode(self, message: dict[str, Any]) -> dict[str, Any]:
         """Units are lit or dark where a brush went."""
-        time.sleep(self.delay / 8 if message["small"] else self.delay)
+        time.sleep(self.delay / 8 if message.get("small") else self.delay)
         z = self.code(message)
         before, now = ellipse(np.array(message["z"], dtype=float)), ellipse(z)
         for stroke in message["strokes"]:
             height, width = stroke["mask"]["size"]
             mask = np.frombuffer(base64.b64decode(stroke["mask"]["cells"]), np.uint8)
             now[mask.reshape(height, width) > 0] = 255 if stroke["value"] == "on" else 0
-        if message["small"]:
+        if message.get("alone"):
             return {"image": png(now)}
         values, group = self.values(z)
         near = np.argsort(np.linalg.norm(self.codes - z, axis=1))[:5]

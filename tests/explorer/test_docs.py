@@ -7,6 +7,7 @@ import json
 import torch
 
 from pxgen_plugins.explorer import server
+from pxgen_plugins.testing.examples import LinearModel
 from tests.pages import read_page, run_page
 
 PAGE = read_page("explorer.md")
@@ -36,4 +37,5 @@ def test_the_numbers_of_the_page_are_those_of_the_server():
     assert f"token of {server._TOKEN} random bytes" in PAGE
     assert server._BODY == 2**20
     assert server._HOST in PAGE
-    assert len(server._STATIC) == 4
+    with server.serve(LinearModel(), open_browser=False) as running:
+        assert len(running._http.contents) == 4

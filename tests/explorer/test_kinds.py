@@ -103,6 +103,9 @@ class TestModels:
         )
         info = session.answer("open").content
         assert (info["data"]["kind"], info["shape"], info["axes"]) == ("text", [], [])
+        shown = {index for some in info["representatives"].values() for index in some}
+        texts = enumerate(["abab", "bb"])
+        assert info["anchors"]["words"] == {str(i): one for i, one in texts if i in shown} != {}
         anchor = session.answer("anchor", index=0).content
         costs = [cost for _, cost in anchor["tokens"]]
         np.testing.assert_allclose(costs, -np.log([0.6, 0.3, 0.6, 0.3]))
@@ -116,7 +119,13 @@ class TestModels:
         assert session.handle({"id": 1, "kind": "decode", "z": [1.0]}).content["error"]
 
     def test_a_vector_is_bars_and_numbers(self):
-        answer = Session(vector_model()).answer("decode", z=[1.0, 0.5])
+        session = Session(vector_model())
+        answer = session.answer("decode", z=[1.0, 0.5], amounts={"0": 0.0})
+        assert answer.content["before"] is None
+        moved = session.answer(
+            "decode", z=[1.0, 0.0], amounts={"1": 0.5 / session.scene.axes[1].scale}
+        )
+        assert moved.content["row"] == answer.content["row"] != moved.content["before"]
         assert answer.content["row"] == [
             [f"x{i}", f"{i + 0.5 * (6 + i):.4g}"] for i in range(6)
         ]  # fmt: skip

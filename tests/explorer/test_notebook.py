@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from pxgen_plugins.explorer import front_end
 
 NOTEBOOK = Path(__file__).parents[2] / "examples" / "explore.ipynb"
 
@@ -41,9 +42,7 @@ def test_it_runs_and_shows_the_widget(tmp_path, monkeypatch):
         if "application/vnd.jupyter.widget-view+json" in one.get("data", {})
     ]
     state = client.widget_state[view["model_id"]]
-    assert state["_esm"] == files("pxgen_plugins.explorer").joinpath("front/explorer.js").read_text(
-        encoding="utf-8"
-    )
+    assert state["_esm"] == front_end.script()
     assert len(state["code"]) > 1
     assert len(state["selected"]) == 5
     said = "".join(one["text"] for one in outputs if one.output_type == "stream")

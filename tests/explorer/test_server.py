@@ -13,13 +13,12 @@ import subprocess
 import sys
 import threading
 import time
-from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from pxgen_plugins.explorer import Session, serve
+from pxgen_plugins.explorer import Session, front_end, serve
 from pxgen_plugins.testing.examples import LinearModel
 from pxgen_plugins.utils.errors import ParameterError
 from tests.explorer.conftest import request
@@ -54,8 +53,8 @@ def test_the_page_and_its_files_come_without_a_token(server, path):
     status, body, headers = request(server, b"", method="GET", path=path, headers={"X-Token": None})
     assert status == 200
     name = "page.html" if path == "/" else path[1:]
-    front = Path(__file__).parents[2] / "pxgen_plugins" / "explorer" / "front"
-    assert body == (front / name).read_bytes()
+    own = front_end.script() if path == "/explorer.js" else front_end.content(name)
+    assert body == own.encode()
     policy = dict(part.split(" ", 1) for part in headers["Content-Security-Policy"].split("; "))
     assert policy["default-src"] == "'none'"
     assert policy["script-src"] == policy["connect-src"] == "'self'"

@@ -60,11 +60,12 @@ class TestPicture:
         frames = ask("walk", **{"from": moved, "to": Z, "steps": 2})
         assert frames.buffers[0] == first.buffers[0]
 
-    def test_a_small_one_is_the_picture_alone(self, session, ask):
-        answer = ask("decode", z=Z, small=True)
-        assert set(answer.content) == {"id", "kind", "image", "seconds"}
+    def test_the_picture_alone_is_the_same_picture(self, session, ask):
         file = ask("decode", z=Z).buffers[0]
-        np.testing.assert_array_equal(pixels(answer.buffers[0]), pixels(file))
+        for way in ("alone", "small"):  # a picture of 8 x 8 is small already
+            answer = ask("decode", z=Z, **{way: True})
+            assert set(answer.content) == {"id", "kind", "image", "seconds"}
+            assert answer.buffers == [file]
 
     def test_group_values_and_distances_are_those_of_the_explainer(self, session, ask):
         placement = session.scene.placements[0]
@@ -157,6 +158,62 @@ def test_what_a_model_raises_is_a_sentence():
     assert content["id"] == 9
 
 
+def test_thumbnails_are_read_once(session, ask, monkeypatch):
+    first = ask("open")
+    monkeypatch.setattr(session.scene.gallery, "_reader", None)
+    again = ask("open")
+    assert again.content["anchors"] == first.content["anchors"]
+    assert again.buffers == first.buffers
+
+
+class TestWhatTakesManyPasses:
+    @pytest.mark.parametrize(
+        ("message", "n"),
+        [
+            ({"kind": "walk", "from": Z, "to": [1.0, 0.0, 0.0], "steps": 6}, 6),
+            ({"kind": "save_page", "axes": [2]}, 7),
+        ],
+        ids=["walk", "save_page"],
+    )
+    def test_others_are_answered_between_its_pictures(self, message, n):
+        """Whoever comes meanwhile is answered before the next one, and what is begun goes on."""
+        first, go = threading.Event(), threading.Event()
+        order: list[str] = []
+
+        class Slow(LinearModel):
+            gate = False
+
+            def decode(self, z):
+                if self.gate:
+                    own = threading.current_thread() is worker
+                    order.append("own" if own else "other")
+                    if own and len(order) == 1:
+                        first.set()
+                        assert go.wait(20)
+                return super().decode(z)
+
+        session = Session(Slow())
+        session.answer("decode", z=Z)
+        alone = session.handle({"id": 1, **message})
+        answers: list[Any] = []
+        worker = threading.Thread(
+            target=lambda: answers.append(session.handle({"id": 1, **message}))
+        )
+        # it goes elsewhere, and the page shows where the session was when it was asked for
+        other = threading.Thread(target=lambda: session.answer("decode", z=[3.0, 3.0, 3.0]))
+        session.scene.first.model.gate = True
+        worker.start()
+        assert first.wait(20)
+        other.start()
+        while not session._turns._door.locked():
+            time.sleep(0.001)
+        go.set()
+        for thread in (worker, other):
+            thread.join(20)
+        assert order == ["own", "other", *["own"] * (n - 1)]
+        assert answers == [alone]
+
+
 class TestWalk:
     def test_on_a_sphere_it_turns_evenly(self):
         start, end = torch.tensor([1.0, 0.0, 0.0]), torch.tensor([0.0, 0.0, 3.0])
@@ -176,42 +233,6 @@ class TestWalk:
             assert answer.buffers[answer.content["frames"][frame]["buffer"]] == file
         assert len(answer.content["groups"]) == len(answer.content["values"]) == 5
 
-    def test_others_are_answered_between_its_frames(self):
-        """Whoever comes during a frame is answered before the next one, and the walk goes on."""
-        frame, go = threading.Event(), threading.Event()
-        order: list[str] = []
-
-        class Slow(LinearModel):
-            gate = False
-
-            def decode(self, z):
-                if self.gate:
-                    walking = threading.current_thread() is walker
-                    order.append("frame" if walking else "decode")
-                    if walking and len(order) == 1:
-                        frame.set()
-                        assert go.wait(20)
-                return super().decode(z)
-
-        session = Session(Slow())
-        alone = session.answer("walk", **{"from": Z, "to": [1.0, 0.0, 0.0], "steps": 6})
-        walks: list[Any] = []
-        walk = {"id": 1, "kind": "walk", "from": Z, "to": [1.0, 0.0, 0.0], "steps": 6}
-        walker = threading.Thread(target=lambda: walks.append(session.handle(walk)))
-        other = threading.Thread(target=lambda: session.answer("decode", z=Z))
-        session.scene.first.model.gate = True
-        walker.start()
-        assert frame.wait(20)
-        other.start()
-        while not session._turns._door.locked():
-            time.sleep(0.001)
-        go.set()
-        for thread in (walker, other):
-            thread.join(20)
-        assert order == ["frame", "decode", *["frame"] * 5]
-        assert walks[0].buffers == alone.buffers
-        assert walks[0].content["codes"] == alone.content["codes"]
-
 
 class TestState:
     def test_undo_reset_state_and_restore(self):
@@ -220,7 +241,7 @@ class TestState:
         session.answer("decode", z=Z)
         session.answer("decode", z=Z, amounts={"0": 1.0})
         session.answer("decode", z=Z, amounts={"0": 1.0, "2": 2.0})
-        session.answer("decode", z=Z, amounts={"0": 9.0}, small=True)  # on the way: no step
+        session.answer("decode", z=Z, amounts={"0": 9.0}, alone=True)  # on the way: no step
         session.answer("select", indices=[4, 2])
         state = session.answer("state").content["state"]
         assert json.loads(json.dumps(state)) == session.state() == state

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import sys
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -105,6 +104,32 @@ def check(widget: Any, error: type[Exception], send: Any, sent: Any) -> None:
         widget.code = [float("nan"), 0.0, 0.0]
     assert widget.code == Z
     assert widget.theme == "dark"
+    check_that_it_goes_both_ways(widget, send)
+
+
+def check_that_it_goes_both_ways(widget: Any, send: Any) -> None:
+    """What Python does to the session is in the traits, and what is set in them in the session."""
+    session = widget.session
+    assert session.code == Z  # set above
+    session.answer("select", indices=[7, 1])
+    assert widget.selected == [7, 1]
+    session.select([2])
+    assert widget.selected == [2]
+    session.answer("decode", z=Z, amounts={"1": 1.5})
+    assert widget.code == session.code == [0.5, 1.5, -0.5]
+    state = session.state()
+    session.answer("reset")
+    assert widget.code == Z
+    session.restore({**state, "selected": [4, 5]})
+    assert (widget.code, widget.selected) == ([0.5, 1.5, -0.5], [4, 5])
+    session.answer("decode", z=[9.0, 9.0, 9.0], alone=True)  # a slider on its way
+    assert widget.code == [0.5, 1.5, -0.5]
+    # the page reports by itself what it shows: its sliders stay where they are
+    send({"id": 7, "kind": "decode", "z": Z, "amounts": {"0": 1.0}, "client": "page"})
+    widget.code = [1.5, 0.0, -0.5]
+    assert session.state()["amounts"] == {"0": 1.0}
+    widget.code = Z  # Python goes elsewhere
+    assert (session.code, session.state()["amounts"]) == (Z, {})
 
 
 def test_it_answers_messages_and_its_traits_are_checked(without_notebook):
@@ -145,10 +170,9 @@ def test_the_javascript_of_both_hosts_is_the_same_file(without_notebook):
     widget = explore(session)
     assert widget.session is session
     with serve(session, open_browser=False) as server:
-        for name, path in (("explorer.js", widget._esm), ("explorer.css", widget._css)):
+        for name, own in (("explorer.js", widget._esm), ("explorer.css", widget._css)):
             served = request(server, b"", method="GET", path=f"/{name}")[1]
-            own = Path(path).read_bytes()
-            assert hashlib.sha256(served).hexdigest() == hashlib.sha256(own).hexdigest()
+            assert hashlib.sha256(served).digest() == hashlib.sha256(own.encode()).digest()
 
 
 def test_without_anywidget_it_says_what_to_install(monkeypatch):

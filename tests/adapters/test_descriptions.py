@@ -42,7 +42,7 @@ from pxgen_plugins.testing import ExplainerCase, explainer_checks, parametrize_w
 from pxgen_plugins.utils.errors import AnchorError, ModelError, ParameterError, PXGenWarning
 
 from .nets import conv_vae
-from .planted import FACTORS, Renderer, Truthful, liar
+from .planted import FACTORS, Renderer, Salient, Truthful, liar
 
 mpl.use("Agg")
 SAID = {"changes": True, "attribute": "size", "direction": "larger", "sentence": "It grows."}
@@ -154,6 +154,52 @@ def test_the_liar_stays_unconfirmed_and_unclear():
     found = LatentDescription(Renderer(), cunning, least=0.0).explain(None)
     assert "clear" in found.status
     assert not found.confirmed.any()
+
+
+def test_who_picks_the_film_that_changes_most_whatever_the_sentence_stays_unconfirmed():
+    """Sure of its one sentence, and silent about null films: only the control finds it out."""
+    X, groups = images()
+    sure = hits = 0
+    for seed in range(4):
+        for indices in (None, [0], [1], [2], [0, 3]):
+            axes = None if indices is None else dimensions((5,), indices)
+            found = LatentDescription(Renderer(), Salient(), axes, seed=seed).explain(None)
+            sure += found.status.count("clear")
+            hits += int((found.hit_interval[:, 0] > found.chance).sum())
+            assert not found.confirmed.any(), (seed, indices, found.hit_rate, found.control_rate)
+        found = GroupDescription(Renderer(), Salient(), seed=seed).explain(X, groups=groups)
+        assert (found.status, found.hit_rate, found.control_rate) == (["clear"], [1.0], [1.0])
+        assert not found.confirmed.any()
+    assert sure >= 20
+    assert hits >= 4
+
+
+def test_one_axis_or_two_are_still_confirmed_when_the_sentence_is_true():
+    for indices in ([0], [2], [1, 3]):
+        axes = dimensions((5,), indices)
+        adapter = LatentDescription(Renderer(), Truthful(), axes)
+        before, found = adapter.estimate(), adapter.explain(None)
+        assert (before["calls"], before["images"]) == (found.n_calls, found.n_images)
+        assert adapter.bound() == {"calls": before["calls"], "images": before["images"]}
+        assert found.confirmed.all(), (found.hit_rate, found.control_rate)
+        foils = [one for one in found.questions if one["about"].endswith(": control")]
+        assert len(foils) == (6 if len(indices) == 1 else 0)
+
+
+def test_control_rates_count_the_films_chosen_for_other_sentences(planted):
+    """Again from the questions that were kept."""
+    chosen: dict[str, list[str]] = {}
+    for record in planted.questions:
+        label, _, what = record["about"].partition(": ")
+        if what == "match":
+            chosen.setdefault(label, []).append(read_choice(record["answer"], "ABCD"))
+    assert {label: len(rows) for label, rows in chosen.items()} == dict.fromkeys(
+        ["z0", "z1", "z2", "z3", "mixed"], 6
+    )
+    # no other sentence is about z1 or z3; the mixed axis goes sideways, and grows
+    assert planted.control_rate[[1, 3]].max() == 0.0
+    assert planted.control_rate[[0, 2, 5]].max() > 0.0
+    assert np.isnan(planted.control_rate[4])
 
 
 def test_nothing_is_asked_of_axes_that_change_nothing_and_the_estimate_holds():

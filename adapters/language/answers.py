@@ -258,4 +258,4 @@ _OPPOSITES = {side[0]: other[0] for a, b in _pairs() for side, other in ((a, b),
 
 
 def _way(phrase: str) -> str | None:
-    return _COMMON.get(phrase)
+    return _COMMON.get(phrase, _COMMON.get(phrase.removesuffix("s")))

@@ -40,6 +40,7 @@ DEFAULT_DATA_DESCRIPTION: dict[str, Any] = {
     "certainty": None,
     "p_value": None,
     "threshold": None,
+    "least": None,
     "null_certainty": None,
     "hit_rate": None,
     "hit_interval": None,
@@ -71,7 +72,8 @@ DEFAULT_DATA_DESCRIPTION: dict[str, Any] = {
   film is chosen for other sentences.
 - ``certainty``: float64 (u,), mean agreement of two answers, NaN where nothing was asked;
   ``p_value``: (u,), its conformal p-value; ``threshold``: the certainty that a clear one exceeds;
-  ``null_certainty``: (m,), the certainties about films in which nothing can be found.
+  ``least``: that it has at least; ``null_certainty``: (m,), the certainties about films in which
+  nothing can be found.
 - ``hit_rate``: float64 (u,), share of the match questions in which the sentence found its film,
   ``hit_interval``: (u, 2), exact, 95%; ``n_match``: int64 (u,), questions; ``control_rate``: (u,),
   share of the questions with another sentence in which its film was chosen; ``chance``: the rate of
@@ -262,6 +264,7 @@ def conclusions(
         "confirmed": above & np.array([one == "clear" for one in status]),
         **full,
         "threshold": found["threshold"],
+        "least": least,
         "null_certainty": found["null_certainty"],
         "chance": found["chance"],
         "answers": [found["answers"][place[axis]] if axis in place else [] for axis in range(u)],

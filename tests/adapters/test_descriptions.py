@@ -160,7 +160,7 @@ def test_who_picks_the_film_that_changes_most_whatever_the_sentence_stays_unconf
     """Sure of its one sentence, and silent about null films: only the control finds it out."""
     X, groups = images()
     sure = hits = 0
-    for seed in range(4):
+    for seed in range(2):
         for indices in (None, [0], [1], [2], [0, 3]):
             axes = None if indices is None else dimensions((5,), indices)
             found = LatentDescription(Renderer(), Salient(), axes, seed=seed).explain(None)
@@ -170,8 +170,8 @@ def test_who_picks_the_film_that_changes_most_whatever_the_sentence_stays_unconf
         found = GroupDescription(Renderer(), Salient(), seed=seed).explain(X, groups=groups)
         assert (found.status, found.hit_rate, found.control_rate) == (["clear"], [1.0], [1.0])
         assert not found.confirmed.any()
-    assert sure >= 20
-    assert hits >= 4
+    assert sure >= 10
+    assert hits >= 2
 
 
 def test_one_axis_or_two_are_still_confirmed_when_the_sentence_is_true():
@@ -344,7 +344,20 @@ TABLE = {  # of notes/inside.md: sets of five answers, and what the certainty ma
         ],
         (0.0, 0.1), (0.0, 0.3),
     ),
+    "brighter, darker, in words of other scales": (  # not in the notes: opposites all the same
+        [
+            ("brightness", "increases", "Light grows."),
+            ("intensity", "darker", "Fading away."),
+            ("luminance", "higher", "Its glow rises."),
+            ("brightness", "dimmer", "It dims."),
+            ("lighting", "brighter", "Much whiter."),
+        ],
+        (0.3, 0.6), (0.0, 0.3),
+    ),
 }  # fmt: skip
+# their agreement that nothing changes is none about a change: 0.05 by words in the notes
+STILL = ["Nothing changes.", "All frames look the same to me.", "No difference is visible.",
+         "It stays as it was.", "I cannot see any variation here."]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", TABLE)
@@ -353,6 +366,26 @@ def test_certainty_is_about_content_not_about_words(name):
     answers = [Vocabulary().common(Answer(True, *row)) for row in rows]
     assert slots[0] <= certainty_of(agreement_table(answers)) <= slots[1]
     assert words[0] <= certainty_of(agreement_table(answers, "words")) <= words[1]
+
+
+def test_who_agrees_that_nothing_changes_is_sure_of_no_change():
+    for answers in ([read_answer('{"changes": false}')] * 5, [Answer(False)] * 5):
+        assert certainty_of(agreement_table(answers)) == 0.0
+        assert certainty_of(agreement_table(answers, "words")) == 0.0
+    bags = [Answer(True, "none", "", text) for text in STILL]
+    assert certainty_of(agreement_table(bags, "words")) < 0.2
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ("x coordinate of the ring", "horizontal position"), ("Y-axis", "vertical position"),
+        ("height", "height"),  # of a thing, or where it is: not ours to say
+        ("the overall stroke width", "thickness"), ("hue and size", "colour and size"),
+    ],
+)  # fmt: skip
+def test_words_are_brought_together_where_they_mean_one_thing(said, expected):
+    assert Vocabulary().attribute(said) == expected
 
 
 def test_certainty_equals_a_double_loop_and_the_words_sklearn():
@@ -413,6 +446,71 @@ def test_the_threshold_and_the_p_value_say_the_same(planted):
             ).explain(X, groups=mixed)
             passes = found.p_value[0] <= alpha + 1e-12
             assert passes == (found.certainty[0] > found.threshold)
+
+
+@pytest.mark.slow
+def test_a_describer_that_guesses_is_rarely_clear_and_hardly_ever_finds_its_film():
+    """By chance at most alpha of the axes are clear, and 1 in 200 finds 5 of 6 films of four."""
+
+    def guess(pictures: Any, prompt: str, *, seed: int) -> str:
+        rng = np.random.default_rng(seed)
+        if read_question(prompt).task == "match":
+            return json.dumps({"choice": str(rng.choice(list("ABCD")))})
+        said = {"attribute": str(rng.choice(["size", "shape"])), "sentence": "It does."}
+        way = str(rng.choice(["larger", "smaller"]))
+        return json.dumps({"changes": bool(rng.random() < 0.8), "direction": way, **said})
+
+    clear = found_it = 0
+    for seed in range(20):
+        found = LatentDescription(Renderer(), guess, seed=seed, least=0.0).explain(None)
+        clear += found.status.count("clear")
+        found_it += int((found.hit_interval[:4, 0] > found.chance).sum())
+        assert found.confirmed.sum() <= 1
+    # the four axes of a run share their null films, so that the deviation is up to twice as large
+    assert clear / 80 <= 0.1 + 2 * 2 * math.sqrt(0.1 * 0.9 / 80)
+    assert found_it <= 3
+
+
+def test_what_is_missing_is_said_also_of_null_films_and_of_the_match_test():
+    def fails_in(first: int, last: int) -> Any:
+        truthful = Truthful()
+
+        def describe(pictures: Any, prompt: str, *, seed: int) -> str:
+            text = truthful(pictures, prompt, seed=seed)
+            if first <= truthful.calls < last:
+                raise TimeoutError("too slow")
+            return text
+
+        return describe
+
+    for first, status in ((21, "missing"), (66, "clear")):  # null films; match questions
+        with pytest.warns(PXGenWarning, match="too slow"):
+            found = LatentDescription(Renderer(), fails_in(first, 999)).explain(None)
+        assert found.status == [status] * 4 + ["not visible"]
+        assert ["too slow" in why for why in found.missing] == [True] * 4 + [False]
+        assert (found.sentence[0] == "no answer") == (status == "missing")
+        assert not found.confirmed.any()
+        assert "too slow" in found.summary()
+        plot_descriptions(found)
+    plt.close("all")
+
+
+def test_there_are_no_more_match_questions_than_new_anchors():
+    """A second question about the same films would be counted as another one."""
+    X = torch.randn(7, 5, generator=torch.Generator().manual_seed(1))
+
+    class Encoding(Renderer):
+        capabilities = Renderer.capabilities | {"embed"}
+
+        def embed(self, x: Any) -> Any:
+            return X[: len(x)]
+
+    model = Encoding()
+    adapter = LatentDescription(model, Truthful())
+    before = adapter.estimate(model.decode(X).numpy())
+    found = adapter.explain(model.decode(X).numpy())
+    assert found.n_match.tolist() == [4] * 4 + [0]
+    assert before["calls"] == found.n_calls
 
 
 def test_the_match_interval_is_clopper_and_pearsons():
@@ -518,9 +616,9 @@ def test_answers_are_inert_wherever_they_are_shown(tmp_path):
     assert "i" not in tags
     plot_descriptions(found)[0].figure.savefig(tmp_path / "figure.png")
     plt.close("all")
-    session = Session(Renderer(), axes=found)
-    page = session.page() if hasattr(session, "page") else ""
-    assert "<script>alert" not in page
+    # data alone; that the page shows it as text is in tests/explorer/test_page.py
+    (axis,) = session_axes(found)[:1]
+    assert axis["sentence"] == found.sentence[0]
 
 
 # ------------------------------------------------------------------ arguments and interruption

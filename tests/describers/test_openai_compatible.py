@@ -19,7 +19,7 @@ from pxgen_plugins.describers import OpenAICompatible, read_question
 from pxgen_plugins.utils.errors import ModelError, ParameterError, PXGenWarning
 from tests.adapters.planted import FACTORS, Renderer, Truthful
 
-from .stub import Stub, completion, send
+from .stub import Stub, completion, pictures_of, send
 
 KEY = "sk-a-secret/of=these+tests"
 IMAGE = np.arange(48, dtype=np.uint8).reshape(6, 8)
@@ -230,12 +230,8 @@ def test_a_description_by_an_endpoint_that_fails_says_what_is_missing_and_goes_o
     truthful = Truthful()
 
     def answer(handler: Any, request: Any) -> None:
-        text, *pictures = request["messages"][0]["content"]
-        images = [
-            np.asarray(Image.open(io.BytesIO(base64.b64decode(p["image_url"]["url"][22:]))))
-            for p in pictures
-        ]
-        said = truthful(images, text["text"], seed=request["seed"])
+        text, images = pictures_of(request)
+        said = truthful(images, text, seed=request["seed"])
         send(200, completion(said + f" [{KEY}]"))(handler, request)
 
     def describe_axes() -> Any:

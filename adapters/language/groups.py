@@ -168,10 +168,14 @@ class _GroupFilms:
     one: Indices
     other: Indices
 
+    @property
+    def _n(self) -> int:
+        """Members of each group that are described: equally many, as in a random split."""
+        return min(len(self.one), len(self.other)) // 2
+
     def drawn(self, members: Indices, q: int, what: str, *, new: bool = False) -> Indices:
         """Return members of one half for a film, without repetition where there are enough."""
-        half = len(members) // 2
-        pool = members[half:] if new else members[:half]
+        pool = members[len(members) // 2 :] if new else members[: self._n]
         rng = np.random.default_rng(derive(self.adapter.seed, what, q, int(members[0])))
         n = self.adapter.n_steps
         chosen: Indices = rng.choice(pool, n, replace=len(pool) < n)
@@ -184,13 +188,10 @@ class _GroupFilms:
 
     def null(self, i: int, q: int, turned: bool) -> list[Picture]:
         """Return two films of both groups, mixed anew for every null."""
-        half = [part[: len(part) // 2] for part in (self.one, self.other)]
-        # as many of each group in the pool as the smaller has
-        n = min(map(len, half))
-        pool = np.concatenate([part[:n] for part in half])
+        pool = np.concatenate([part[: self._n] for part in (self.one, self.other)])
         rng = np.random.default_rng(derive(self.adapter.seed, "null", i))
         split = rng.permutation(pool)
-        sides = [split[:n], split[n:]]
+        sides = [split[: self._n], split[self._n :]]
         rng = np.random.default_rng(derive(self.adapter.seed, "null films", i, q))
         size = self.adapter.n_steps
         parts = [rng.choice(side, size, replace=len(side) < size) for side in sides]

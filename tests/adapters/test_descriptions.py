@@ -292,8 +292,9 @@ def test_groups_are_told_apart_and_a_random_split_is_not():
     turned = GroupDescription(Renderer(), Truthful(), pair=("HIHE", "HILE"))
     assert turned.explain(X, groups=groups).direction == ["smaller"]
     clear = 0
-    for seed in range(10):
-        mixed = np.random.default_rng(seed).permutation(groups)
+    for seed in range(10):  # groups of one size, and of 16 and 64
+        names = groups if seed % 2 else np.repeat(["HILE", "HIHE"], [16, 64])
+        mixed = np.random.default_rng(seed).permutation(names)
         adapter = GroupDescription(Renderer(), Truthful(), seed=seed)
         clear += adapter.explain(X, groups=mixed).status == ["clear"]
     assert clear <= 2

@@ -167,7 +167,8 @@ def _numbers(found: Mapping[str, Any]) -> str:
     return (
         f"{found['n_calls']:,} calls with {found['n_images']:,} pictures. A clear description is "
         f"surer than {found['threshold']:.2f}, which one in ten films of nothing reaches, and at "
-        f"least {found['least']:g} sure; {found['n_match']} match questions an axis, right by chance in {found['chance']:.2f}."
+        f"least {found['least']:g} sure; {found['n_match']} match questions an axis, right by "
+        f"chance in {found['chance']:.2f}."
     )
 
 

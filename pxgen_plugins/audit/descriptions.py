@@ -1,4 +1,4 @@
-"""Descriptions in an audit: whom they ask and where answers are kept, what that costs, a table."""
+"""Descriptions in an audit: whom they ask and where answers are kept, what that costs, tables."""
 
 from __future__ import annotations
 
@@ -7,17 +7,14 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from pxgen_plugins.adapters.base import REGISTRY
 from pxgen_plugins.audit.run_folder import QUESTIONS
 from pxgen_plugins.audit.settings import Config
 from pxgen_plugins.utils.errors import ParameterError, PXGenError, short_repr
 
-__all__ = ["check_describer", "describer_cost", "description_method", "description_table"]
+__all__ = ["check_describer", "describer_cost", "description_method", "description_tables"]
 
-_HEAD = ("method", "what", "in words", "certainty", "of films of nothing", "finds its film",
-         "with other sentences", "chance", "confirmed", "no answer because")  # fmt: skip
+_HEAD = ("what", "confirmed", "in words", "how far to believe it", "no answer because")
 
 
 def check_describer(config: Config) -> None:
@@ -76,21 +73,18 @@ def description_method(name: str, config: Config, model: Any) -> tuple[str, Call
     return name, lambda: adapter(model, describe, seed=config["seed"], folder=folder)
 
 
-def description_table(comparison: Any) -> list[tuple[str, list[tuple[str, ...]]]]:
-    """Return what was said, how far to believe it, and what it cost: no table or one."""
-    found = [
-        (outcome.label, outcome.explanation.data)
+def description_tables(comparison: Any) -> list[tuple[str, list[tuple[str, ...]]]]:
+    """Return a table for each adapter that describes: what was said, and how far to believe it."""
+    return [
+        (
+            f"{outcome.label}, in words: {data['n_calls']:,} calls of the describer with "
+            f"{data['n_images']:,} pictures",
+            [_HEAD, *_rows(data)],
+        )
         for outcome in comparison.outcomes
         if outcome.evidence == "description" and outcome.explanation is not None
+        for data in [outcome.explanation.data]
     ]
-    if not found:
-        return []
-    calls, images = (sum(int(data[key]) for _, data in found) for key in ("n_calls", "n_images"))
-    title = (
-        f"In words, by the describer of the settings: {calls:,} calls with {images:,} pictures. "
-        "Believe what is confirmed."
-    )
-    return [(title, [_HEAD, *(row for label, data in found for row in _rows(label, data))])]
 
 
 def _describer(config: Config) -> Mapping[str, Any] | None:
@@ -104,17 +98,24 @@ def _describe(settings: Mapping[str, Any]) -> Any:
     return OpenAICompatible(**settings)
 
 
-def _rows(label: str, data: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
+def _rows(data: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
     for row, axis in enumerate(data["axes"]):
-        low, high = np.asarray(data["hit_interval"], dtype=np.float64)[row]
-        rate = _number(data["hit_rate"][row])
-        yield (
-            label, str(axis), str(data["sentence"][row]), _number(data["certainty"][row]),
-            _number(data["threshold"]), f"{rate} ({low:.2f} to {high:.2f})" if rate else "",
-            _number(data["control_rate"][row]), _number(data["chance"]),
-            "yes" if data["confirmed"][row] else "no", str(data["missing"][row]),
-        )  # fmt: skip
+        asked = data["status"][row] != "not visible"
+        confirmed = ("yes" if data["confirmed"][row] else "no") if asked else ""
+        sentence, missing = str(data["sentence"][row]), str(data["missing"][row])
+        yield str(axis), confirmed, sentence, _measures(data, row), missing
 
 
-def _number(value: Any) -> str:
-    return "" if value is None or math.isnan(value) else f"{value:.2f}"
+def _measures(data: Mapping[str, Any], row: int) -> str:
+    parts = []
+    certainty, rate = (float(data[name][row]) for name in ("certainty", "hit_rate"))
+    if math.isfinite(certainty):
+        needed = max(float(data["least"]), float(data["threshold"] or 0.0))
+        parts.append(f"certainty {certainty:.2f}, needed {needed:.2f}")
+    if math.isfinite(rate):
+        low, high = data["hit_interval"][row]
+        control = float(data["control_rate"][row])
+        other = f", with other sentences {control:.2f}" if math.isfinite(control) else ""
+        by = f"{other}, by chance {data['chance']:.2f}"
+        parts.append(f"finds its film in {rate:.2f} ({low:.2f} to {high:.2f}){by}")
+    return "; ".join(parts)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pxgen_plugins.adapters.base import REGISTRY
 from pxgen_plugins.anchors import Anchors, Subset
 from pxgen_plugins.anchors.sampling import stratified_positions
-from pxgen_plugins.audit.descriptions import description_method, description_table
+from pxgen_plugins.audit.descriptions import description_method, description_tables
 from pxgen_plugins.audit.run_folder import NO_EVIDENCE, Evidence
 from pxgen_plugins.audit.settings import Config
 from pxgen_plugins.audit.shards import Work
@@ -78,7 +78,7 @@ def evidence_of(config: Config, work: Work, result: Result) -> Evidence:
         f"{len(index):,} of {len(members):,} anchors under global ones"
     )
     methods = (title, [_HEAD, *(_row(row, len(index)) for row in table)])
-    return Evidence([methods, *description_table(comparison)], _figure(comparison))
+    return Evidence([methods, *description_tables(comparison)], _figure(comparison))
 
 
 def _method(name: str, config: Config, model: Any) -> Any:

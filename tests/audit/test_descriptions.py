@@ -100,15 +100,19 @@ class Page(HTMLParser):
 
 def test_the_report_says_what_was_said_and_paid_and_answers_are_inert(stub, tmp_path):
     audited(settings(tmp_path / "run", stub))
-    methods, (title, (head, *rows)) = json.loads((tmp_path / "run/evidence.json").read_text())
+    methods, *tables = json.loads((tmp_path / "run/evidence.json").read_text())
     assert [row[0] for row in methods[1][1:]] == NAMES
     assert [row[-1] for row in methods[1][1:]] == ["", ""]  # both were run
-    assert f"{len(stub.requests):,} calls" in title
-    said = [dict(zip(head, row, strict=True)) for row in rows]
+    calls = [int(title.split(": ")[1].split(" calls")[0]) for title, _ in tables]
+    assert sum(calls) == len(stub.requests)
+    assert [title.split(",")[0] for title, _ in tables] == NAMES
+    said = [dict(zip(head, row, strict=True)) for _, (head, *rows) in tables for row in rows]
     assert {one["in words"] for one in said if one["in words"].startswith("no ")} <= {
         "no visible change", "no clear explanation",
     }  # fmt: skip
-    assert any("<script>" in one["in words"] for one in said)  # what is shown below
+    hostile = [one for one in said if "<script>" in one["in words"]]
+    assert hostile  # which is shown below
+    assert all("needed 0.60; finds its film in" in one["how far to believe it"] for one in hostile)
     assert said[-1]["what"] == "HILE against HIHE"
     report = (tmp_path / "run/report.html").read_text()
     assert "&lt;script&gt;alert(1)" in report

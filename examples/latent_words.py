@@ -67,12 +67,13 @@ def describe(
             name: getattr(found, name)[u]
             for name in (
                 *("sentence", "attribute", "direction", "status", "confirmed", "certainty"),
-                *("p_value", "hit_rate", "hit_interval", "visible_change"),
+                *("p_value", "hit_rate", "hit_interval", "control_rate", "visible_change"),
             )
         }
         for u, label in enumerate(found.axes)
     }
-    about = {name: getattr(found, name) for name in ("threshold", "chance", "n_calls", "n_images")}
+    names = ("threshold", "least", "chance", "n_calls", "n_images")
+    about = {name: getattr(found, name) for name in names}
     return {"axes": rows, **about, "n_match": int(found.n_match.max())}, found
 
 
@@ -165,8 +166,9 @@ def markdown(results: Mapping[str, Any]) -> str:
 def _numbers(found: Mapping[str, Any]) -> str:
     return (
         f"{found['n_calls']:,} calls with {found['n_images']:,} pictures. A clear description is "
-        f"surer than {found['threshold']:.2f}, which one in ten films of nothing reaches; "
-        f"{found['n_match']} match questions an axis, right by chance in {found['chance']:.2f}."
+        f"surer than {found['threshold']:.2f}, which one in ten films of nothing reaches, and at "
+        f"least {found['least']:g} sure; {found['n_match']} match questions an axis, right by "
+        f"chance in {found['chance']:.2f}."
     )
 
 
@@ -192,6 +194,7 @@ def _liar(found: Mapping[str, Any]) -> str:
 
 def _table(rows: Mapping[str, Any], correlations: bool = False) -> list[str]:
     head = ["axis", "what is said", "change", "certainty", "p", "found its film (95%)"]
+    head += ["with other sentences"]
     head += ["strongest correlations"] * correlations
     table = []
     for label, row in rows.items():
@@ -203,7 +206,7 @@ def _table(rows: Mapping[str, Any], correlations: bool = False) -> list[str]:
         cells = [
             label, row["sentence"], f"{row['visible_change']:.3f}",
             f"{row['certainty']:.2f}" if asked else "", f"{row['p_value']:.3f}" if asked else "",
-            hits,
+            hits, f"{row['control_rate']:.2f}" if row["control_rate"] is not None else "",
         ]  # fmt: skip
         if correlations:
             strong = sorted(row["correlations"].items(), key=lambda item: -abs(item[1]))[:2]

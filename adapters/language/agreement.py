@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pxgen_plugins.adapters.language.answers import Answer, opposite
+from pxgen_plugins.adapters.language.answers import Answer, contradict
 from pxgen_plugins.utils.errors import ModelError, ParameterError, short_repr
 
 __all__ = ["AGREEMENTS", "agreement_table", "certainty_of", "check_agreement", "conformal_p"]
@@ -97,8 +97,8 @@ def _alike(one: Answer, other: Answer, agreement: Agreement) -> float:
     if agreement == "slots":
         if one.attribute != other.attribute:
             return 0.0
-        against = opposite(one.direction)
-        return _OPPOSITE if against is not None and against == other.direction else 1.0
+        against = contradict(one.attribute, one.direction, other.direction)
+        return _OPPOSITE if against else 1.0
     if agreement == "words":
         return _cosine(_bag(one.sentence), _bag(other.sentence))
     assert callable(agreement)

@@ -10,7 +10,7 @@ from typing import Any
 
 from pxgen_plugins.utils.invisible import escape_invisible
 
-__all__ = ["Answer", "Vocabulary", "opposite", "read_answer", "read_choice"]
+__all__ = ["Answer", "Vocabulary", "contradict", "opposite", "read_answer", "read_choice"]
 
 _LONGEST = 20_000  # characters of an answer that are looked at
 _MOST_STARTS = 50  # braces at which an object may begin
@@ -19,8 +19,14 @@ _WORDS, _SENTENCE = 80, 300  # characters of an attribute or direction, of a sen
 # Words for one thing. A phrase is looked up as a whole, then by its head: the word before "of", or
 # the last one.
 _ATTRIBUTES = {
-    "horizontal position": "x|x position|horizontal location|horizontal shift|horizontal movement",
-    "vertical position": "y|y position|vertical location|vertical shift|vertical movement|height",
+    "horizontal position": (
+        "x|x position|x coordinate|x axis|horizontal location|horizontal placement|"
+        "horizontal coordinate|horizontal shift|horizontal movement|lateral position"
+    ),
+    "vertical position": (
+        "y|y position|y coordinate|y axis|vertical location|vertical placement|"
+        "vertical coordinate|vertical shift|vertical movement"
+    ),
     "position": "location|place|placement|movement|translation|shift|displacement",
     "size": "scale|area|radius|diameter|magnitude|zoom",
     "rotation": "orientation|angle|turn|tilt|rotational angle",
@@ -47,6 +53,11 @@ _WAYS = (
     ("brighter|lighter|whiter", "darker|dimmer|blacker"),
 )
 _UP, _SIDE = {"up", "down"}, {"right", "left"}
+# The same way in words of another scale: brightness goes "up" or "brighter". At least one of two
+# has to be of all scales, because "lighter" may be brighter or thinner.
+_MORE = {"larger", "up", "thicker", "brighter"}
+_LESS = {"smaller", "down", "thinner", "darker"}
+_OF_ALL_SCALES = {"larger", "smaller", "up", "down"}
 _FILLERS = frozenset({"the", "a", "an", "its", "their", "in", "object", "image", "overall"})
 _FROM_TO = re.compile(r"(?:from )?(.+?) (?:in)?to (.+)")
 
@@ -215,6 +226,22 @@ def opposite(direction: str) -> str | None:
     return f"{end} to {start}" if to else None
 
 
+def contradict(attribute: str, one: str, other: str) -> bool:
+    """Return whether two directions of one attribute, in common words, are opposite ways.
+
+    Example:
+        >>> contradict("size", "larger", "smaller"), contradict("brightness", "up", "darker")
+        (True, True)
+        >>> contradict("size", "larger", ""), contradict("vertical position", "up", "smaller")
+        (False, False)
+    """
+    if opposite(one) == other and other:
+        return True
+    if attribute.endswith("position") or not _OF_ALL_SCALES & {one, other}:
+        return False  # where y grows is up or down
+    return (one in _MORE and other in _LESS) or (one in _LESS and other in _MORE)
+
+
 def _phrase(text: str) -> str:
     """Return lower-case words without punctuation and fillers."""
     words = re.sub(r"[^\w\s]", " ", text.lower()).split()
@@ -231,4 +258,4 @@ _OPPOSITES = {side[0]: other[0] for a, b in _pairs() for side, other in ((a, b),
 
 
 def _way(phrase: str) -> str | None:
-    return _COMMON.get(phrase)
+    return _COMMON.get(phrase, _COMMON.get(phrase.removesuffix("s")))

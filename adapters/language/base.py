@@ -14,7 +14,13 @@ import numpy as np
 from pxgen_plugins.adapters.base import Adapter
 from pxgen_plugins.adapters.language.agreement import check_agreement
 from pxgen_plugins.adapters.language.answers import Vocabulary
-from pxgen_plugins.adapters.language.interview import UNCLEAR, Findings, Rules
+from pxgen_plugins.adapters.language.interview import (
+    NO_ANSWER,
+    NOT_VISIBLE,
+    UNCLEAR,
+    Findings,
+    Rules,
+)
 from pxgen_plugins.adapters.language.matching import LETTERS
 from pxgen_plugins.adapters.language.prompts import VERSION
 from pxgen_plugins.adapters.language.questions import Log, Questions
@@ -34,10 +40,12 @@ DEFAULT_DATA_DESCRIPTION: dict[str, Any] = {
     "certainty": None,
     "p_value": None,
     "threshold": None,
+    "least": None,
     "null_certainty": None,
     "hit_rate": None,
     "hit_interval": None,
     "n_match": None,
+    "control_rate": None,
     "chance": None,
     "visible_change": None,
     "answers": [],
@@ -56,19 +64,24 @@ DEFAULT_DATA_DESCRIPTION: dict[str, Any] = {
 }
 """Default data of a description of u axes, or of one pair of groups; to be deep-copied.
 
-- ``axes``: u labels; ``sentence``: u texts, a sentence, "no visible change" or "no clear
-  explanation"; ``attribute`` and ``direction``: the same in common words, "" without a clear one;
+- ``axes``: u labels; ``sentence``: u texts, a sentence, "no visible change", "no clear
+  explanation" or "no answer"; ``attribute`` and ``direction``: the same in common words, "" without
+  a clear one;
   ``status``: ``"clear"``, ``"unclear"``, ``"not visible"`` or ``"missing"``; ``confirmed``: bool
-  (u,), whether it is clear and found its film more often than by chance.
+  (u,), whether it is clear and found its film more often than by chance, and more often than that
+  film is chosen for other sentences.
 - ``certainty``: float64 (u,), mean agreement of two answers, NaN where nothing was asked;
   ``p_value``: (u,), its conformal p-value; ``threshold``: the certainty that a clear one exceeds;
-  ``null_certainty``: (m,), the certainties about films in which nothing can be found.
+  ``least``: that it has at least; ``null_certainty``: (m,), the certainties about films in which
+  nothing can be found.
 - ``hit_rate``: float64 (u,), share of the match questions in which the sentence found its film,
-  ``hit_interval``: (u, 2), exact, 95%; ``n_match``: int64 (u,), questions; ``chance``: the rate of
+  ``hit_interval``: (u, 2), exact, 95%; ``n_match``: int64 (u,), questions; ``control_rate``: (u,),
+  share of the questions with another sentence in which its film was chosen; ``chance``: the rate of
   guessing.
 - ``visible_change``: float64 (u,), mean absolute change of instances along the axis, 1 is the data
   range. ``answers``: u lists of answers in common words and forward order; None for one that could
-  not be read. ``missing``: u texts, why answers are missing; "" where none is.
+  not be read. ``missing``: u texts, why answers are missing, those about null films
+  and of the match test included; "" where none is.
 - ``strips``: float32 (u, a, s, *sample_shape), frames from the first a anchors; ``directions``,
   ``strength`` and ``keep``: the axes, as in the data of directions; ``span``: (u, 2), where they
   were walked, in steps from the origin. None for groups, but for ``strips``: (1, 2, s, *shape).
@@ -155,7 +168,9 @@ class LanguageAdapter(Adapter):
         params = {**super()._params(), "folder": folder, "prompt_version": VERSION}
         return {**params, "describe": short_repr(self.describe)}
 
-    def rules(self, n_frames: int, n_match: int, *, groups: bool) -> Rules:
+    def rules(
+        self, n_frames: int, n_match: int, *, n_right: int = 1, groups: bool = False
+    ) -> Rules:
         """Return how often is asked, and what counts."""
         return Rules(
             self.n_answers,
@@ -163,6 +178,7 @@ class LanguageAdapter(Adapter):
             self.alpha,
             n_match,
             self.n_choices,
+            n_right,
             n_frames,
             self.agreement,
             self._vocabulary,
@@ -170,6 +186,13 @@ class LanguageAdapter(Adapter):
             groups,
             self.seed,
         )
+
+    def bound(self) -> dict[str, int]:
+        """Return the most calls and images of ``explain``, without a pass of the model.
+
+        Answers that have to be repaired come on top: at worst as many calls again.
+        """
+        raise NotImplementedError
 
     @contextmanager
     def questions(self, total: int) -> Iterator[Questions]:
@@ -195,7 +218,7 @@ class LanguageAdapter(Adapter):
 
 
 def conclusions(
-    found: Findings, asked: Sequence[int], u: int, otherwise: str, alpha: float, least: float
+    found: Findings, asked: Sequence[int], u: int, alpha: float, least: float
 ) -> dict[str, Any]:
     """Return what follows from an interview, for all u axes.
 
@@ -203,11 +226,11 @@ def conclusions(
         found: What :func:`~pxgen_plugins.adapters.language.interview.interview` returned.
         asked: Positions of the axes that were asked about.
         u: Number of axes.
-        otherwise: Sentence of the others.
         alpha: Largest p-value of a clear description.
         least: Smallest certainty of one.
     """
     place = {axis: row for row, axis in enumerate(asked)}
+    unsaid = {"not visible": NOT_VISIBLE, "unclear": UNCLEAR, "missing": NO_ANSWER}
     status, sentence, best = [], [], []
     for axis in range(u):
         row = place.get(axis)
@@ -221,19 +244,18 @@ def conclusions(
             clear = answer is not None and sure
             status.append("clear" if clear else "unclear")
         clear = status[-1] == "clear"
-        sentence.append(
-            answer.sentence if clear and answer else otherwise if row is None else UNCLEAR
-        )
+        sentence.append(answer.sentence if clear and answer else unsaid[status[-1]])
         best.append(answer if clear else None)
     full: dict[str, Any] = {}
-    for name in ("certainty", "p_value", "hit_rate"):
+    for name in ("certainty", "p_value", "hit_rate", "control_rate"):
         full[name] = np.full(u, np.nan)
         full[name][list(asked)] = found[name]
     full["hit_interval"] = np.full((u, 2), np.nan)
     full["hit_interval"][list(asked)] = found["hit_interval"]
     full["n_match"] = np.zeros(u, dtype=np.int64)
     full["n_match"][list(asked)] = found["n_match"]
-    above = full["hit_interval"][:, 0] > found["chance"]
+    low = full["hit_interval"][:, 0]
+    above = (low > found["chance"]) & (low > full["control_rate"])  # NaN is above nothing
     return {
         "sentence": sentence,
         "attribute": ["" if one is None else one.attribute for one in best],
@@ -242,6 +264,7 @@ def conclusions(
         "confirmed": above & np.array([one == "clear" for one in status]),
         **full,
         "threshold": found["threshold"],
+        "least": least,
         "null_certainty": found["null_certainty"],
         "chance": found["chance"],
         "answers": [found["answers"][place[axis]] if axis in place else [] for axis in range(u)],

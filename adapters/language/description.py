@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass, replace
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -19,12 +20,11 @@ from pxgen_plugins.adapters.language.base import (
     LanguageAdapter,
     conclusions,
 )
-from pxgen_plugins.adapters.language.interview import NOT_VISIBLE, Rules, Subject, interview
-from pxgen_plugins.adapters.language.matching import LETTERS
+from pxgen_plugins.adapters.language.films import AxisFilms
+from pxgen_plugins.adapters.language.interview import Rules, Subject, interview
 from pxgen_plugins.adapters.language.prompts import BIASES, describe_prompt
 from pxgen_plugins.adapters.language.strips import Strips, spans_of
 from pxgen_plugins.axes import Axis, check_shapes, dimensions
-from pxgen_plugins.describers.base import Picture
 from pxgen_plugins.utils import validation
 from pxgen_plugins.utils.errors import AnchorError, ParameterError, short_repr, warn
 from pxgen_plugins.utils.seeds import derive
@@ -47,8 +47,9 @@ class LatentDescription(LanguageAdapter):
     time with the frames in reversed order; answers are compared by their content. What it says of
     films in which nothing can be found (equal frames, frames in random order, frames of other
     codes) gives the certainty that has to be exceeded, by the conformal p-value. Last, each
-    sentence must find its film among ``n_choices`` from new anchors: one that fits every film is
-    not confirmed, however sure it is.
+    sentence must find its film among ``n_choices`` from new anchors, more often than by chance and
+    more often than this film is chosen for the sentences of other axes: one that fits every film
+    is not confirmed, however sure it is.
 
     Args:
         predictor: A model that can decode.
@@ -61,7 +62,8 @@ class LatentDescription(LanguageAdapter):
             ``"combination"`` (two films, between which a second control of the axes differs), or
             ``"conditional"`` (the control is meant to stand for the axis's label; without ``axes``,
             ``fit(X, labels)`` takes the directions of the class means).
-        n_anchors: Codes that films start from, and as many new ones for the match test, >= 1.
+        n_anchors: Codes that films start from, and as many new ones for the match test, one for
+            each question, >= 1; half of the anchors each where there are fewer.
         n_steps: Frames of a film, >= 2.
         span: Quantiles of the codes along an axis, between which it is walked.
         visible: Smallest visible change of an instance, as a share of the data range; axes below
@@ -167,20 +169,38 @@ class LatentDescription(LanguageAdapter):
         Cost: the decoder passes that show which axes change anything.
         """
         with self._call("estimate"):
-            strips, anchors, _, _ = self._prepare(X)
+            strips, anchors, others, _ = self._prepare(X)
             moving = int((self._changes(strips, anchors) >= self.visible).sum())
-        rules = self._rules()
+        rules = self._rules(len(others))
         calls = rules.n_calls(moving)
         return {
             "axes": len(strips.axes),
             "visible_axes": moving,
             "calls": calls,
-            "images": rules.n_images(moving, 1 + (self.bias == "combination")),
+            "images": rules.n_images(moving, self._n_films()),
             "most_calls": 2 * calls,
         }
 
-    def _rules(self) -> Rules:
-        return self.rules(self.n_steps, self.n_anchors, groups=False)
+    def bound(self) -> dict[str, int]:
+        """Return the most calls and images of ``explain``: those where every axis is visible.
+
+        Example:
+            >>> from pxgen_plugins.describers import Scripted
+            >>> from pxgen_plugins.testing.examples import LinearModel
+            >>> LatentDescription(LinearModel(), Scripted({})).bound()
+            {'calls': 78, 'images': 132}
+        """
+        rules = self._rules(self.n_anchors)
+        size = math.prod(self.predictor.latent_shape)
+        u = min(size, _MOST_AXES) if self.axes is None else len(_axes(self.axes, None))
+        return {"calls": rules.n_calls(u), "images": rules.n_images(u, self._n_films())}
+
+    def _n_films(self) -> int:
+        return 2 if self.bias == "combination" else 1
+
+    def _rules(self, n_new: int) -> Rules:
+        # an anchor a match question: a second one about the same films would not be another
+        return self.rules(self.n_steps, min(self.n_anchors, n_new))
 
     def _prepare(self, X: Any) -> tuple[Strips, Tensor, Tensor, dict[str, Any]]:
         """Return strips, codes of anchors and of new ones, (a, ...) each, and exclusions."""
@@ -224,6 +244,34 @@ class LatentDescription(LanguageAdapter):
         )
         return replace(strips, axes=[axes[u] for u in chosen], spans=spans[chosen])
 
+    def _subject(self, films: AxisFilms, u: int) -> Subject:
+        """Return an axis as what is asked about."""
+        label = films.strips.axes[u].label
+        prompt = describe_prompt(self.n_steps, self.bias, label, self.context)
+        return Subject(label, prompt, partial(films.shown, u), partial(films.choices, u))
+
+    def _spare(self, strips: Strips, moving: list[int]) -> Strips:
+        """Return walks along random directions at right angles to the axes that change something.
+
+        As many as a match question lacks; fewer where codes have no further dimensions.
+        """
+        lacking = self.n_choices - len(moving)
+        shape = tuple(self.predictor.latent_shape)
+        axes = []
+        if moving and lacking > 0:
+            known = np.stack([strips.axes[u].vector.ravel() for u in moving]).astype(np.float64)
+            size = known.shape[1]
+            drawn = np.random.default_rng(derive(self.seed, "spare")).standard_normal(
+                (max(0, min(lacking, size - len(known))), size)
+            )
+            # by QR the rows become orthonormal, those of the axes first
+            basis = np.linalg.qr(np.concatenate([known, drawn]).T)[0].T[len(known) :]
+            scale, keep = strips.axes[0].scale, strips.axes[0].keep
+            axes = [Axis("", one.reshape(shape), scale, "random", keep) for one in basis]
+        fitted = None if self._codes is None else torch.from_numpy(self._codes)
+        spans = spans_of(self.predictor, axes, self.span, fitted, self.seed)
+        return replace(strips, axes=axes, spans=spans)
+
     def _changes(self, strips: Strips, anchors: Tensor) -> Any:
         return np.array([strips.change(u, anchors) for u in range(len(strips.axes))])
 
@@ -234,9 +282,12 @@ class LatentDescription(LanguageAdapter):
         if self.bias == "combination" and len(moving) == 1:
             hint = "Use bias='disentanglement'."
             raise ParameterError("bias", "another with one visible axis", repr(self.bias), hint)
-        films = _Films(self, strips, anchors, others, moving)
-        subjects = [films.subject(u) for u in moving]
-        rules = self._rules()
+        spare = self._spare(strips, moving)
+        films = AxisFilms(
+            strips, anchors, others, moving, spare, self._n_films(), self.n_choices, self.seed
+        )
+        subjects = [self._subject(films, u) for u in moving]
+        rules = self._rules(len(others))
         with self.questions(rules.n_calls(len(moving))) as questions:
             found = interview(questions, subjects, films.null, rules)
         u = len(strips.axes)
@@ -250,95 +301,10 @@ class LatentDescription(LanguageAdapter):
             "span": strips.spans,
             "visible_change": change,
             "strips": np.stack(frames),
-            **conclusions(found, moving, u, NOT_VISIBLE, self.alpha, self.least),
+            **conclusions(found, moving, u, self.alpha, self.least),
             **self.costs(questions),
             **exclusions,
         }
-
-
-@dataclass(frozen=True)
-class _Films:
-    """The films of axes: of those that change something, of new anchors, and of nothing.
-
-    Attributes:
-        adapter: Whose arguments count.
-        strips: Walks along the axes.
-        anchors: Codes that are described.
-        others: New codes.
-        moving: Positions of the axes that change something.
-    """
-
-    adapter: LatentDescription
-    strips: Strips
-    anchors: Tensor
-    others: Tensor
-    moving: list[int]
-
-    def subject(self, u: int) -> Subject:
-        """Return an axis as what is asked about."""
-        adapter, label = self.adapter, self.strips.axes[u].label
-        prompt = describe_prompt(adapter.n_steps, adapter.bias, label, adapter.context)
-        return Subject(
-            label,
-            prompt,
-            lambda q, turned: self._shown(u, self._code(self.anchors, q), turned),
-            lambda i, place: self._choices(u, i, place),
-        )
-
-    def null(self, i: int, q: int, turned: bool) -> list[Picture]:
-        """Return films in which nothing can be found, of three kinds in turn."""
-        rng = np.random.default_rng(derive(self.adapter.seed, "null", i, q))
-        frames = [self._nothing(i, rng) for _ in range(self._n_films())]
-        letters = LETTERS if len(frames) > 1 else [""]
-        return [
-            self.strips.film(one, letter, turned)
-            for one, letter in zip(frames, letters, strict=False)
-        ]
-
-    def _n_films(self) -> int:
-        return 2 if self.adapter.bias == "combination" else 1
-
-    def _code(self, codes: Tensor, q: int) -> Tensor:
-        at = q % len(codes)
-        return codes[at : at + 1]
-
-    def _shown(self, u: int, z: Tensor, turned: bool) -> list[Picture]:
-        """Return the film from a code; of a combination two, between which another axis differs."""
-        if self._n_films() == 1:
-            return [self.strips.film(self.strips.instances(u, z)[0], "", turned)]
-        second = self.moving[(self.moving.index(u) + 1) % len(self.moving)]
-        starts = [z, self.strips.end(second, z)]
-        return [
-            self.strips.film(self.strips.instances(u, start)[0], letter, turned)
-            for start, letter in zip(starts, LETTERS, strict=False)
-        ]
-
-    def _nothing(self, i: int, rng: np.random.Generator) -> Any:
-        """Return frames that are equal, in random order, or of other codes."""
-        n, kind = self.adapter.n_steps, i % 3
-        codes = self.others if len(self.others) >= n else torch.cat([self.anchors, self.others])
-        if kind == 1:
-            u = self.moving[int(rng.integers(len(self.moving)))]
-            z = self._code(codes, int(rng.integers(len(codes))))
-            return self.strips.instances(u, z)[0][rng.permutation(n)]
-        chosen = rng.choice(len(codes), n, replace=len(codes) < n)
-        if kind == 0:
-            chosen = np.repeat(chosen[:1], n)
-        return self.strips.decode(codes[torch.from_numpy(chosen)])
-
-    def _choices(self, u: int, i: int, place: int) -> list[Picture]:
-        """Return films from a new anchor: the right one at its place, other axes around it.
-
-        Where there are too few other axes, films in which nothing can be found stand in.
-        """
-        rng = np.random.default_rng(derive(self.adapter.seed, "choices", u, i))
-        z = self._code(self.others, i)
-        rest = rng.permutation([v for v in self.moving if v != u]).tolist()
-        frames = [self.strips.instances(v, z)[0] for v in rest[: self.adapter.n_choices - 1]]
-        while len(frames) < self.adapter.n_choices - 1:
-            frames.append(self._nothing(2 * len(frames), rng))
-        frames.insert(place, self.strips.instances(u, z)[0])
-        return [self.strips.film(one, LETTERS[at]) for at, one in enumerate(frames)]
 
 
 def _axes(given: Any, model: Any) -> list[Axis]:

@@ -12,8 +12,8 @@ from pxgen_plugins.adapters._anchors import AnchorReader, Indices
 from pxgen_plugins.adapters._groups import group_names
 from pxgen_plugins.adapters.base import register
 from pxgen_plugins.adapters.language.base import LanguageAdapter, conclusions
-from pxgen_plugins.adapters.language.interview import NOT_VISIBLE, Rules, Subject, interview
-from pxgen_plugins.adapters.language.matching import LETTERS
+from pxgen_plugins.adapters.language.interview import Rules, Subject, interview
+from pxgen_plugins.adapters.language.matching import LETTERS, NOBODY, Choices
 from pxgen_plugins.adapters.language.prompts import groups_prompt
 from pxgen_plugins.adapters.language.strips import pictures
 from pxgen_plugins.describers import film
@@ -38,8 +38,9 @@ class GroupDescription(LanguageAdapter):
     The questions, and what is made of the answers, are those of
     :class:`~pxgen_plugins.adapters.language.description.LatentDescription`. A film shows members of
     one group; null films show members of both, mixed, so that the guarantee of the p-value is that
-    of a permutation test; in the match test the sentence must find the film of its group among
-    films of the other one, all of anchors that were not described.
+    of a permutation test. In the match test half of the films are of each group, all of anchors
+    that were not described: the sentence must find one of its group more often than by chance, and
+    more often than a sentence that fits neither.
 
     Args:
         predictor: The model.
@@ -54,7 +55,7 @@ class GroupDescription(LanguageAdapter):
     Raises:
         ParameterError: When an argument is not allowed.
 
-    Cost: ``(1 + n_null) n_answers + n_match`` calls of the describer, none of the model.
+    Cost: ``(1 + n_null) n_answers + 2 n_match`` calls of the describer, none of the model.
     """
 
     access = "black box"
@@ -63,7 +64,7 @@ class GroupDescription(LanguageAdapter):
     _: KW_ONLY
     pair: Sequence[str] = ("HILE", "HIHE")
     n_steps: int = 5
-    n_match: int = 6
+    n_match: int = 10
 
     def _check(self) -> None:
         super()._check()
@@ -81,12 +82,17 @@ class GroupDescription(LanguageAdapter):
 
     def estimate(self) -> dict[str, int]:
         """Return calls and images of ``explain``, and the calls where all answers are repaired."""
+        bound = self.bound()
+        return {**bound, "most_calls": 2 * bound["calls"]}
+
+    def bound(self) -> dict[str, int]:
+        """Return the most calls and images of ``explain``."""
         rules = self._rules()
-        calls = rules.n_calls(1)
-        return {"calls": calls, "images": rules.n_images(1, 2), "most_calls": 2 * calls}
+        return {"calls": rules.n_calls(1), "images": rules.n_images(1, 2)}
 
     def _rules(self) -> Rules:
-        return self.rules(self.n_steps, self.n_match, groups=True)
+        right = self.n_choices // 2
+        return self.rules(self.n_steps, self.n_match, n_right=right, groups=True)
 
     def explain(self, X: Any, groups: Any = None, **kwargs: Any) -> Explanation:
         """Return what tells the groups apart.
@@ -129,7 +135,7 @@ class GroupDescription(LanguageAdapter):
         return {
             "axes": [label],
             "strips": np.stack(strips)[None],
-            **conclusions(found, [0], 1, NOT_VISIBLE, self.alpha, self.least),
+            **conclusions(found, [0], 1, self.alpha, self.least),
             **self.costs(questions),
             **reader.exclusions(),
         }
@@ -162,10 +168,14 @@ class _GroupFilms:
     one: Indices
     other: Indices
 
+    @property
+    def _n(self) -> int:
+        """Members of each group that are described: equally many, as in a random split."""
+        return min(len(self.one), len(self.other)) // 2
+
     def drawn(self, members: Indices, q: int, what: str, *, new: bool = False) -> Indices:
         """Return members of one half for a film, without repetition where there are enough."""
-        half = len(members) // 2
-        pool = members[half:] if new else members[:half]
+        pool = members[len(members) // 2 :] if new else members[: self._n]
         rng = np.random.default_rng(derive(self.adapter.seed, what, q, int(members[0])))
         n = self.adapter.n_steps
         chosen: Indices = rng.choice(pool, n, replace=len(pool) < n)
@@ -178,24 +188,29 @@ class _GroupFilms:
 
     def null(self, i: int, q: int, turned: bool) -> list[Picture]:
         """Return two films of both groups, mixed anew for every null."""
-        half = [part[: len(part) // 2] for part in (self.one, self.other)]
-        # as many of each group in the pool as the smaller has
-        n = min(map(len, half))
-        pool = np.concatenate([part[:n] for part in half])
+        pool = np.concatenate([part[: self._n] for part in (self.one, self.other)])
         rng = np.random.default_rng(derive(self.adapter.seed, "null", i))
         split = rng.permutation(pool)
-        sides = [split[:n], split[n:]]
+        sides = [split[: self._n], split[self._n :]]
         rng = np.random.default_rng(derive(self.adapter.seed, "null films", i, q))
         size = self.adapter.n_steps
         parts = [rng.choice(side, size, replace=len(side) < size) for side in sides]
         return self._films(parts[::-1] if turned else parts)
 
-    def choices(self, i: int, place: int) -> list[Picture]:
-        """Return films of new members: of the group of film B at its place, else of the other."""
+    def choices(self, i: int, place: int) -> Choices:
+        """Return films of new members: of the group of film B from a place on, else of the other.
+
+        Of both about as many: the only film of its kind is found without any sentence.
+        """
         k = self.adapter.n_choices
-        parts = [self.drawn(self.one, k * i + at, "others", new=True) for at in range(k)]
-        parts[place] = self.drawn(self.other, i, "right", new=True)
-        return self._films(parts)
+        of = [NOBODY] * k
+        for at in range(k // 2):
+            of[(place + at) % k] = 0
+        parts = [
+            self.drawn(self.one if at == NOBODY else self.other, k * i + j, "choices", new=True)
+            for j, at in enumerate(of)
+        ]
+        return Choices(self._films(parts), of)
 
     def _films(self, parts: Sequence[Indices]) -> list[Picture]:
         instances = np.stack([self.rows[int(i)] for part in parts for i in part])

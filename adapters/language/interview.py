@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,14 +21,22 @@ from pxgen_plugins.adapters.language.answers import (
     read_answer,
     read_choice,
 )
-from pxgen_plugins.adapters.language.matching import LETTERS, match_rate, places
-from pxgen_plugins.adapters.language.prompts import match_prompt
+from pxgen_plugins.adapters.language.matching import (
+    LETTERS,
+    NOBODY,
+    Choices,
+    MatchRate,
+    match_rate,
+    places,
+)
+from pxgen_plugins.adapters.language.prompts import FOIL, match_prompt
 from pxgen_plugins.adapters.language.questions import Questions, Reply
 from pxgen_plugins.describers.base import Picture
 from pxgen_plugins.utils.seeds import derive
 
 __all__ = [
     "NOT_VISIBLE",
+    "NO_ANSWER",
     "UNCLEAR",
     "Findings",
     "Rules",
@@ -36,7 +44,7 @@ __all__ = [
     "interview",
 ]
 
-NOT_VISIBLE, UNCLEAR = "no visible change", "no clear explanation"
+NOT_VISIBLE, UNCLEAR, NO_ANSWER = "no visible change", "no clear explanation", "no answer"
 
 Films = Callable[[int, bool], list[Picture]]
 
@@ -50,14 +58,13 @@ class Subject:
         prompt: The question what changes.
         films: From the number of a question, and whether the order of frames is reversed, to the
             pictures of that question.
-        choices: From the number of a match question and the place of the right film to the
-            pictures.
+        choices: From the number of a match question and the place of the right film to the films.
     """
 
     label: str
     prompt: str
     films: Films
-    choices: Callable[[int, int], list[Picture]]
+    choices: Callable[[int, int], Choices]
 
 
 @dataclass(frozen=True)
@@ -70,6 +77,7 @@ class Rules:
         alpha: Largest p-value of a clear description.
         n_match: Questions of the match test for every subject.
         n_choices: Films in each of these.
+        n_right: How many of them are right.
         n_frames: Frames of every film.
         agreement: How answers are compared.
         vocabulary: Brings answers to common words.
@@ -83,6 +91,7 @@ class Rules:
     alpha: float
     n_match: int
     n_choices: int
+    n_right: int
     n_frames: int
     agreement: Agreement
     vocabulary: Vocabulary
@@ -94,14 +103,19 @@ class Rules:
         """Return the questions about so many subjects, repairs left out."""
         if not subjects:
             return 0
-        return subjects * (self.n_answers + self.n_match) + self.n_null * self.n_answers
+        descriptions = (subjects + self.n_null) * self.n_answers
+        return descriptions + self._matches(subjects) * self.n_match
 
     def n_images(self, subjects: int, films: int) -> int:
         """Return the pictures of these questions; ``films`` of every description."""
         if not subjects:
             return 0
         descriptions = (subjects + self.n_null) * self.n_answers * films
-        return descriptions + subjects * self.n_match * self.n_choices
+        return descriptions + self._matches(subjects) * self.n_match * self.n_choices
+
+    def _matches(self, subjects: int) -> int:
+        # one alone has no sentences of others, and is asked about a foil
+        return 2 if subjects == 1 else subjects
 
 
 @dataclass(frozen=True)
@@ -112,13 +126,27 @@ class Description:
         answers: In common words and the forward order; None for one that could not be read.
         best: The forward answer that the others agree with most; None without any.
         certainty: Mean agreement; NaN for fewer than two answers.
-        agreement: (r, r).
         missing: Why answers are missing; "" where none is.
     """
 
     answers: list[Answer | None]
     best: Answer | None
     certainty: float
+    missing: str
+
+
+@dataclass(frozen=True)
+class Match:
+    """What the match test found about one subject.
+
+    Attributes:
+        own: How often its film was chosen for its sentence.
+        control: How often its film was chosen for other sentences.
+        missing: Why answers are missing; "" where none is.
+    """
+
+    own: MatchRate
+    control: MatchRate
     missing: str
 
 
@@ -144,7 +172,7 @@ def interview(
         Entries of the data of an explanation, by name, each for u subjects.
     """
     found = [_describe(questions, one.label, one.prompt, one.films, rules) for one in subjects]
-    certainties = []
+    nulls = []
     for i in range(rules.n_null if subjects else 0):
 
         def films(q: int, turned: bool, i: int = i) -> list[Picture]:
@@ -152,28 +180,31 @@ def interview(
 
         # the question of a subject, about nothing: of each in turn
         prompt = subjects[i % len(subjects)].prompt
-        certainties.append(_describe(questions, f"null {i}", prompt, films, rules).certainty)
-    known = [value for value in certainties if np.isfinite(value)]
+        nulls.append(_describe(questions, f"null {i}", prompt, films, rules))
+    known = [one.certainty for one in nulls if np.isfinite(one.certainty)]
     enough = (1 + len(known)) * rules.alpha >= 1.0 - 1e-9
     values = [conformal_p(one.certainty, known) if enough else np.nan for one in found]
-    pairs = zip(found, values, strict=True)
-    p_values = np.array([np.nan if np.isnan(one.certainty) else p for one, p in pairs])
-    rates = [
-        _match(questions, subject, one.best, rules)
-        for subject, one in zip(subjects, found, strict=True)
+    p_values = [
+        np.nan if np.isnan(one.certainty) else p for one, p in zip(found, values, strict=True)
     ]
+    matches = _match_all(questions, subjects, found, rules)
+    of_null = "" if enough else next((one.missing for one in nulls if one.missing), "")
     return {
         "answers": [[None if a is None else a.to_data() for a in one.answers] for one in found],
         "certainty": np.array([one.certainty for one in found]),
-        "null_certainty": np.array(certainties),
+        "null_certainty": np.array([one.certainty for one in nulls]),
         "threshold": _threshold(known, rules.alpha),
-        "p_value": p_values,
+        "p_value": np.array(p_values),
         "best": [one.best for one in found],
-        "missing": [one.missing for one in found],
-        "hit_rate": np.array([rate.rate for rate in rates]),
-        "hit_interval": np.array([[rate.low, rate.high] for rate in rates]).reshape(-1, 2),
-        "n_match": np.array([rate.n for rate in rates], dtype=np.int64),
-        "chance": 1.0 / rules.n_choices,
+        "missing": [
+            one.missing or of_null or match.missing
+            for one, match in zip(found, matches, strict=True)
+        ],
+        "hit_rate": np.array([match.own.rate for match in matches]),
+        "hit_interval": np.array([[m.own.low, m.own.high] for m in matches]).reshape(-1, 2),
+        "n_match": np.array([match.own.n for match in matches], dtype=np.int64),
+        "control_rate": np.array([match.control.rate for match in matches]),
+        "chance": rules.n_right / rules.n_choices,
     }
 
 
@@ -228,23 +259,58 @@ def _threshold(null: Sequence[float], alpha: float) -> float | None:
     return sorted(null, reverse=True)[allowed] if 0 <= allowed < len(null) else None
 
 
-def _match(questions: Questions, subject: Subject, best: Answer | None, rules: Rules) -> Any:
-    """Return how often the sentence found its film; nothing is asked without a sentence."""
-    if best is None:
-        return match_rate([])
+def _match_all(
+    questions: Questions, subjects: Sequence[Subject], found: Sequence[Description], rules: Rules
+) -> list[Match]:
+    """Let every sentence find its film, and see how often films are chosen for other sentences.
+
+    A film may be chosen because it is the one that changes most, whatever the sentence says. So
+    each question is a control, too, of the subjects whose films stand beside the right one. A
+    subject without any is asked about once more, with a sentence that fits no film.
+    """
+    own: list[list[bool]] = [[] for _ in subjects]
+    control: list[list[bool]] = [[] for _ in subjects]
+    missing = ["" for _ in subjects]
+    said = [u for u, one in enumerate(found) if one.best is not None]
+
+    def ask(u: int, sentence: str, what: str, numbers: range) -> None:
+        for of, chosen in _choose(questions, subjects[u], sentence, what, numbers, rules):
+            if chosen.missing:
+                missing[u] = chosen.missing
+                continue
+            picked = None if chosen.content is None else of[LETTERS.index(chosen.content)]
+            for v in set(of) - {NOBODY}:
+                is_own = v == u and what == "match"
+                (own if is_own else control)[v].append(picked == v)
+
+    for u in said:
+        best = found[u].best
+        assert best is not None
+        ask(u, best.sentence, "match", range(rules.n_match))
+    for u in said:
+        if not control[u]:
+            ask(u, FOIL, "control", range(rules.n_match, 2 * rules.n_match))
+    return [
+        Match(match_rate(hits), match_rate(others), why)
+        for hits, others, why in zip(own, control, missing, strict=True)
+    ]
+
+
+def _choose(
+    questions: Questions, subject: Subject, sentence: str, what: str, numbers: range, rules: Rules
+) -> Iterator[tuple[list[int], Reply[str]]]:
+    """Yield, for each match question, whose films it showed and which was chosen."""
     letters = LETTERS[: rules.n_choices]
-    prompt = match_prompt(rules.n_frames, letters, best.sentence, rules.context, rules.groups)
-    hits = []
-    seed = derive(rules.seed, "places", subject.label)
-    for i, place in enumerate(places(rules.n_match, rules.n_choices, seed)):
+    prompt = match_prompt(rules.n_frames, letters, sentence, rules.context, rules.groups)
+    where = places(len(numbers), rules.n_choices, derive(rules.seed, "places", what, subject.label))
+    for i, place in zip(numbers, where, strict=True):
+        choices = subject.choices(i, place)
         reply = questions.ask(
-            f"{subject.label}: match",
+            f"{subject.label}: {what}",
             prompt,
-            subject.choices(i, place),
-            derive(rules.seed, "match", subject.label, i),
+            choices.pictures,
+            derive(rules.seed, what, subject.label, i),
             lambda text: read_choice(text, letters),
             choice=True,
         )
-        if not reply.missing:
-            hits.append(reply.content == letters[place])
-    return match_rate(hits)
+        yield choices.of, reply

@@ -7,11 +7,26 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pxgen_plugins.describers.base import Picture
 from pxgen_plugins.groups import exact_interval
 
-__all__ = ["LETTERS", "MatchRate", "match_rate", "places"]
+__all__ = ["LETTERS", "NOBODY", "Choices", "MatchRate", "match_rate", "places"]
 
 LETTERS = "ABCDEFGH"
+NOBODY = -1  # in the place of a subject, for a film of none
+
+
+@dataclass(frozen=True)
+class Choices:
+    """The films of a match question.
+
+    Attributes:
+        pictures: The films, under letters.
+        of: For each the position of the subject that it shows, or :data:`NOBODY`.
+    """
+
+    pictures: list[Picture]
+    of: list[int]
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from pxgen_plugins.describers import Question, heading
 __all__ = [
     "ATTRIBUTES",
     "BIASES",
+    "FOIL",
     "VERSION",
     "describe_prompt",
     "groups_prompt",
@@ -16,7 +17,7 @@ __all__ = [
     "repair_prompt",
 ]
 
-VERSION = 1
+VERSION = 2
 
 ATTRIBUTES = (
     "horizontal position",
@@ -67,11 +68,12 @@ _FORM = (
     "direction take right, left, up, down, larger, smaller, clockwise, counterclockwise, thicker, "
     'thinner, brighter, darker, more, less, or "X to Y".'
 )
-# of another domain than any model's pictures here, so that it cannot be copied
+# of another domain than most models' pictures, so that it is not copied
+FOIL = "The house gets more windows."  # also the sentence of the match test that fits no film
 _EXAMPLE = (
     "Example, of films of houses: "
     '{"changes": true, "attribute": "number of windows", "direction": "more", '
-    '"sentence": "The house gets more windows.", "confidence": 0.8}'
+    f'"sentence": "{FOIL}", "confidence": 0.8}}'
 )
 _MATCH = (
     "Above is a sentence about the way from the first frame of one film to its last. Below are "
@@ -79,8 +81,7 @@ _MATCH = (
 )
 _MATCH_GROUP = (
     "Above is a sentence that tells one group of instances from another. Below are {k} films, "
-    "{letters}; one shows instances of the group that the sentence speaks of, the others show "
-    "instances of the other group. Which film fits the sentence best? "
+    "{letters}; each shows instances of one of the groups. Which film fits the sentence best? "
 )
 _CHOICE = 'Answer with one JSON object and nothing else: {"choice": the letter of the film}.'
 _REPAIR = (

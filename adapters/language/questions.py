@@ -207,8 +207,18 @@ def _key(describe: Any, prompt: str, images: list[Picture], seed: int) -> str:
     for image in images:
         digest.update(repr(image.shape).encode())
         digest.update(image.tobytes())
-    parts = [short_repr(describe), prompt, seed, digest.hexdigest()]
+    parts = [_whom(describe), prompt, seed, digest.hexdigest()]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def _whom(describe: Any) -> str:
+    """Return what tells a describer from others in any process: its whole ``repr``, or a name."""
+    if hasattr(describe, "__qualname__"):
+        return f"{getattr(describe, '__module__', '')}.{describe.__qualname__}"
+    try:
+        return without_addresses(redact(repr(describe)))
+    except Exception:  # of the user's class
+        return type(describe).__qualname__
 
 
 def _bad_folder(error: Exception) -> ParameterError:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pxgen_plugins.audit import fit, shards
-from pxgen_plugins.audit.run_folder import remove_verdict
+from pxgen_plugins.audit.run_folder import QUESTIONS, remove_verdict
 from pxgen_plugins.audit.writers.base import file_names
 from pxgen_plugins.utils.errors import ParameterError, short_repr
 from pxgen_plugins.utils.files import plain
@@ -19,6 +19,8 @@ __all__ = ["claim", "clear"]
 
 # faults of a disk, for which no setting is to blame
 _FULL = frozenset(getattr(errno, name, -1) for name in ("ENOSPC", "EDQUOT", "EIO"))
+
+_OWN = (fit.FIT, shards.SHARDS, QUESTIONS)  # folders in a run folder
 
 
 def claim(folder: Path, plan: Mapping[str, Any], fresh: bool, say: Callable[[str], None]) -> None:
@@ -79,7 +81,7 @@ def _begin_or_resume(
 
 def _check_places(folder: Path) -> None:
     """Raise when shards or fit are no folders of the run's own: nothing is written elsewhere."""
-    for name in (fit.FIT, shards.SHARDS):
+    for name in _OWN:
         place = folder / name
         if place.is_symlink() or (place.exists() and not place.is_dir()):
             kind = "a link" if place.is_symlink() else "a file"
@@ -107,7 +109,7 @@ def clear(folder: Path) -> None:
         OSError: When a file cannot be removed.
     """
     remove_verdict(folder, file_names())
-    for name in (fit.FIT, shards.SHARDS):
+    for name in _OWN:
         place = folder / name
         if place.is_symlink() or place.is_file():
             place.unlink()  # what a link leads to is not ours

@@ -86,8 +86,9 @@ def run(arguments: list[str]) -> int:
 
 
 _ALLOW = click.option(
-    "--allow", multiple=True, metavar="PACKAGE",
-    help="Let model.factory be of this package, which the settings allow too.",
+    "--allow", multiple=True, metavar="PACKAGE|ADDRESS",
+    help="Let model.factory be of this package, which the settings allow too, or let the describer "
+    "of the settings, at this address, be asked.",
 )  # fmt: skip
 
 
@@ -155,6 +156,7 @@ def audit(
     config = Config(config.values | {"conditions": conditions})
     # torch, once the settings are known to be good
     from pxgen_plugins.audit import engine
+    from pxgen_plugins.audit.descriptions import describer_cost
     from pxgen_plugins.audit.estimate import cost
     from pxgen_plugins.audit.verdicts import overall_verdict
     from pxgen_plugins.utils.text import duration_text
@@ -163,7 +165,8 @@ def audit(
         plan, explainer = engine.make_plan(config)
         workers = config["executor"]["workers"]
         config = config.complete(explainer.meta["params"])
-        print_plan(config, plan, cost(plan, explainer, workers), as_json)
+        asked = describer_cost(config, explainer.predictor)
+        print_plan(config, plan, cost(plan, explainer, workers), asked, as_json)
         return PASSED
     say: Callable[[str], None] = (lambda text: None) if quiet else _print_progress
     start = time.monotonic()

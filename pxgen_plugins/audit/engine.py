@@ -13,6 +13,7 @@ from pxgen_plugins.anchors import Anchors
 from pxgen_plugins.audit import executors, fit, shards
 from pxgen_plugins.audit.claim import claim, clear
 from pxgen_plugins.audit.conditions import Condition, parse
+from pxgen_plugins.audit.descriptions import check_describer, describer_cost
 from pxgen_plugins.audit.digests import (
     anchors_digest,
     files_digest,
@@ -118,6 +119,8 @@ def audit(
         say(f"note: {note}")
     if not score(config, plan, explainer, fresh=fresh, part=part, verbose=verbose, say=say):
         return None
+    if (asked := describer_cost(config, explainer.predictor)) is not None:
+        say(f"asking the describer: at most {asked['calls']:,} calls, without repairs of answers")
     say("writing results")
     return finish(config, plan)
 
@@ -157,10 +160,7 @@ def make_plan(config: Config) -> tuple[Plan, PXGen]:
         raise AnchorError("anchors", "at least one anchor", "none", hint)
     for name in (config["adapters"] or {}).get("names", ()):
         adapters.get(str(name))
-    if describer := (config["adapters"] or {}).get("describer"):
-        from pxgen_plugins.describers import OpenAICompatible  # few audits need its libraries
-
-        OpenAICompatible(**describer)  # checks the address, and asks nothing
+    check_describer(config)
     executors.get(config["executor"]["name"])
     with caller("settings"):
         for name in (config["adapters"] or {}).get("groups") or ():

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pxgen_plugins.adapters.base import REGISTRY
 from pxgen_plugins.anchors import Anchors, Subset
 from pxgen_plugins.anchors.sampling import stratified_positions
+from pxgen_plugins.audit.descriptions import description_method, description_tables
 from pxgen_plugins.audit.run_folder import NO_EVIDENCE, Evidence
 from pxgen_plugins.audit.settings import Config
 from pxgen_plugins.audit.shards import Work
@@ -63,7 +64,7 @@ def evidence_of(config: Config, work: Work, result: Result) -> Evidence:
     comparison = compare(
         work.explainer.predictor,
         anchors,
-        methods=[_method(name, work, settings["describer"], config["seed"]) for name in names],
+        methods=[_method(name, config, work.explainer.predictor) for name in names],
         groups=_explanation(work, result, index, anchors, picks),
         explainer=work.explainer,
         # the explainer's own knows what it learned; chosen by no clock, so that bytes are the same
@@ -76,20 +77,16 @@ def evidence_of(config: Config, work: Work, result: Result) -> Evidence:
         f"{len(shown)} representatives of {', '.join(groups)} under local methods, "
         f"{len(index):,} of {len(members):,} anchors under global ones"
     )
-    return Evidence(
-        [(title, [_HEAD, *(_row(row, len(index)) for row in table)])], _figure(comparison)
-    )
+    methods = (title, [_HEAD, *(_row(row, len(index)) for row in table)])
+    return Evidence([methods, *description_tables(comparison)], _figure(comparison))
 
 
-def _method(name: str, work: Work, describer: Any, seed: int) -> Any:
+def _method(name: str, config: Config, model: Any) -> Any:
     """Return a method of the comparison; one that describes is given the describer, if any."""
-    adapter = REGISTRY.get(name)
-    if describer is None or adapter.evidence != "description":
-        return name
-    from pxgen_plugins.describers import OpenAICompatible  # few audits need its libraries
-
-    describe = OpenAICompatible(**describer)
-    return name, lambda: adapter(work.explainer.predictor, describe, seed=seed)
+    describes = REGISTRY.get(name).evidence == "description"
+    if describes and config["adapters"]["describer"] is not None:
+        return description_method(name, config, model)
+    return name
 
 
 def _first(group: Group, most: int) -> NDArray[np.int64]:

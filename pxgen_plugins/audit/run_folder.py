@@ -28,6 +28,7 @@ from pxgen_plugins.utils.tensors import parse_tensors
 __all__ = [
     "FORMAT",
     "NO_EVIDENCE",
+    "QUESTIONS",
     "RESULTS",
     "Evidence",
     "Run",
@@ -45,6 +46,7 @@ RESULTS = (
 )  # fmt: skip
 """Files that hold what a run found, from which it is opened again; writers add others."""
 
+QUESTIONS = "questions"  # folder of what describers were asked and answered
 _MANIFEST = {
     "name": str, "pxgen": str, "digests": dict, "seed": int, "settings": dict, "n_anchors": int,
     "model": str, "versions": dict, "machine": dict,

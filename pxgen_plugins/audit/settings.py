@@ -161,7 +161,8 @@ def load_config(
         path: The file.
         overrides: ``"key.inner=value"`` texts, which win over the file; values are read as YAML.
         allow: Packages whose functions may be called as the model's factory; of those, the ones
-            that the settings allow as well.
+            that the settings allow as well. And the address of ``adapters.describer``, which may
+            be asked then.
 
     Raises:
         ParameterError: When the file cannot be read.
@@ -204,7 +205,8 @@ def _build(
     values = validate(plain_values(content, faults, late=_LATE), folder, faults)
     if faults:
         raise SettingsError(faults)
-    both = [name for name in values["allow"] if name in allow]
+    named = [*values["allow"], ((values["adapters"] or {}).get("describer") or {}).get("base_url")]
+    both = [name for name in named if name in allow]
     return Config(values | {"allow": both})
 
 

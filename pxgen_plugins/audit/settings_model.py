@@ -161,7 +161,7 @@ class ExecutorSettings(Table):
 class DescriberSettings(Table):
     """The endpoint that adapters ask which describe in words; without it they are not run.
 
-    Pictures of anchors and of what the model makes go there.
+    Pictures of anchors and of what the model makes go there, so pxgen audit --allow names it too.
     """
 
     base_url: str = Field(description="address in front of /chat/completions; https, or this host")

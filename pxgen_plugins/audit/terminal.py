@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import click
@@ -23,8 +24,18 @@ __all__ = ["print_plan", "print_run"]
 _COLOURS = {"passed": "green", "failed": "red", "error": "red", "warning": "yellow"}
 
 
-def print_plan(config: Config, plan: Plan, cost: Estimate, as_json: bool) -> None:
-    """Print what an audit would do, and what that costs; the settings are complete."""
+def print_plan(
+    config: Config, plan: Plan, cost: Estimate, asked: Mapping[str, int] | None, as_json: bool
+) -> None:
+    """Print what an audit would do, and what that costs; the settings are complete.
+
+    Args:
+        config: The settings.
+        plan: What is to be done.
+        cost: What scoring costs.
+        asked: What the describer would be asked; None for nothing.
+        as_json: Whether to print JSON.
+    """
     from pxgen_plugins.utils.text import duration_text
 
     n_scored = plan.n_anchors + plan.n_samples
@@ -40,6 +51,7 @@ def print_plan(config: Config, plan: Plan, cost: Estimate, as_json: bool) -> Non
             "seconds": float(f"{seconds:.2g}"),  # as rough as an estimate is, and never 0
             "notes": list(plan.anchors.notes),
             "table_mib": round(plan.n_anchors * 8 * n_criteria / 2**20, 1),
+            "describer": asked,
             "output": str(config.output),
             "digests": plan.digests,
         }
@@ -58,6 +70,11 @@ def print_plan(config: Config, plan: Plan, cost: Estimate, as_json: bool) -> Non
     click.echo(f"scoring time: about {duration} on this machine, with one thread a worker")
     for choice in cost.cheaper:
         click.echo(f"cheaper: {choice}")
+    if asked is not None:
+        click.echo(
+            f"the describer: at most {asked['calls']:,} calls with {asked['images']:,} pictures, "
+            "and as many calls again where answers have to be repaired"
+        )
     click.echo(f"{len(config['conditions'])} conditions")
 
 

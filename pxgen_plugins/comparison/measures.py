@@ -176,14 +176,16 @@ def _quality_of_units(data: Mapping[str, Any], explainer: Any, task: Task) -> di
 
 
 def _quality_of_description(data: Mapping[str, Any], explainer: Any, task: Task) -> dict[str, Any]:
-    """Say how often sentences find their film, beside guessing, and how many are confirmed."""
+    """Say how often sentences find their film, how many are confirmed, and what was asked."""
     rate = np.asarray(data["hit_rate"], dtype=np.float64)
+    cost = {"calls": int(data["n_calls"]), "images": int(data["n_images"])}
     if not np.isfinite(rate).any():
-        return {}
+        return cost
     return {
         "match_rate": float(np.nanmean(rate)),
         "chance": float(data["chance"]),
         "confirmed": float(np.mean(data["confirmed"])),
+        **cost,
     }
 
 

@@ -31,6 +31,7 @@ _LARGEST_ANSWER = 2**20  # bytes
 _LONGEST_WAIT = 60.0  # seconds that a server may ask us to wait
 _RETRIED = (408, 425, 429, 500, 502, 503, 504)
 _CHUNK = 2**16
+_SHORTEST = 5  # characters of a key that is looked for in answers
 _LOCK = threading.Lock()  # of no describer, so that each can be copied and saved
 
 
@@ -114,10 +115,11 @@ class OpenAICompatible:
         self._next = 0.0  # on the monotonic clock
 
     def __repr__(self) -> str:
-        return (
-            f"OpenAICompatible({self.base_url!r}, {self.model!r}, "
-            f"key_variable={self.key_variable!r})"
-        )
+        # all that answers depend on: folders of answers tell describers apart by it
+        parts = [f"{self.base_url!r}, {self.model!r}, key_variable={self.key_variable!r}"]
+        given = {"temperature": 0.7, "max_tokens": 200, "options": {}}
+        parts += [f"{k}={getattr(self, k)!r}" for k, v in given.items() if getattr(self, k) != v]
+        return f"OpenAICompatible({', '.join(parts)})"
 
     def __call__(self, images: list[Picture], prompt: str, *, seed: int) -> str:
         """Return the answer of the model.
@@ -192,7 +194,30 @@ class OpenAICompatible:
         time.sleep(due - now)
 
     def _ask(self, body: bytes, key: str) -> str:
-        """Return the text of one answer, or raise :class:`_Fault`."""
+        """Return the text of one answer, or raise :class:`_Fault`, after ``timeout`` at the latest.
+
+        In a thread that is left alone then: a socket's own timeout bounds one wait, not the time
+        that names, handshakes or headers take which come byte by byte.
+        """
+        found: list[bytes | BaseException] = []
+
+        def attempt() -> None:
+            try:
+                found.append(self._exchange(body, key))
+            except BaseException as error:  # raised again below
+                found.append(error)
+
+        thread = threading.Thread(target=attempt, name="OpenAICompatible", daemon=True)
+        thread.start()
+        thread.join(self.timeout)
+        if not found:
+            raise _Fault("no whole answer in time", again=True)
+        if isinstance(found[0], BaseException):
+            raise found[0]
+        return _text(found[0])
+
+    def _exchange(self, body: bytes, key: str) -> bytes:
+        """Return the body of one answer, or raise :class:`_Fault`."""
         request = urllib.request.Request(f"{self.base_url}/chat/completions", data=body)
         request.add_header("Content-Type", "application/json")
         request.add_header("Accept", "application/json")
@@ -205,14 +230,13 @@ class OpenAICompatible:
         try:
             opener = urllib.request.build_opener(*handlers)
             with opener.open(request, timeout=self.timeout) as response:
-                content = _read(response, end)
+                return _read(response, end)
         except urllib.error.HTTPError as error:
             raise _refusal(error, end) from None
         except (OSError, http.client.HTTPException) as error:
             reason = getattr(error, "reason", error)
             got = f"no whole answer ({type(reason).__name__}: {str(reason)[:200]})"
             raise _Fault(got, again=True) from None
-        return _text(content)
 
 
 def _read(response: IO[bytes], end: float) -> bytes:
@@ -225,7 +249,7 @@ def _read(response: IO[bytes], end: float) -> bytes:
             got = f"an answer of more than {_LARGEST_ANSWER:,} bytes"
             raise _Fault(got, again=False)
         if time.monotonic() > end:
-            raise _Fault("an answer that is not complete in time", again=True)
+            raise _Fault("no whole answer in time", again=True)
     return bytes(content)
 
 
@@ -277,7 +301,12 @@ def _text(content: bytes) -> str:
 
 
 def _without(key: str, variable: str | None, text: str) -> str:
-    """Return a text without the key, which an endpoint may repeat."""
+    """Return a text without the key, which an endpoint may repeat.
+
+    A key of fewer than five characters, such as "none", is no secret, and stands in many texts.
+    """
+    if len(key) < _SHORTEST:
+        return text
     for form in {key, json.dumps(key)[1:-1], quote(key, safe="")} - {""}:
         text = text.replace(form, f"${{{variable}}}")
     return text

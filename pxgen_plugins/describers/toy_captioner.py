@@ -69,7 +69,8 @@ class ToyCaptioner:
     language model do. It sees nothing else: faces and digits are beyond it, of two changes at once
     it says one, and of outlines that it was not trained on it confuses turns and other shapes. It
     answers in the form that the prompts of ``LatentDescription`` ask for, and reads nothing of them
-    but their heading.
+    but their heading. What tells groups apart it says, but it cannot match that: it takes a
+    sentence for one about the way from the first frame of a film to its last.
 
     Args:
         temperature: Probabilities are raised to one over it before drawing, > 0; small values

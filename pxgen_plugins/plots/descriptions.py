@@ -35,10 +35,11 @@ def plot_descriptions(
 ) -> NDArray[np.object_]:
     """Draw each axis as a strip of frames with its sentence and two measures of it.
 
-    Upper bar: the certainty, with a mark at what films reach in which nothing can be found. Lower
-    line: how often the sentence found its film, with the exact 95% interval and a mark at chance.
-    Dark where the description is clear, and confirmed; grey where it is not. For groups of anchors
-    the strip shows members of the second group, then of the first.
+    Upper bar: the certainty, with a mark at what a clear description needs: more than films in
+    which nothing can be found, and ``least``. Lower line: how often the sentence found its film,
+    with the exact 95% interval and a mark at chance, or at how often that film is chosen for other
+    sentences where this is more. Dark where the description is clear, and confirmed; grey where it
+    is not. For groups of anchors the strip shows members of the second group, then of the first.
 
     Args:
         explanation: What ``explain`` of a LatentDescription or GroupDescription returned, or the
@@ -109,12 +110,15 @@ def _draw_measures(ax: Axes, data: Mapping[str, Any], row: int, *, last: bool) -
         colour = _OWN if data["status"][row] == "clear" else _RANDOM
         ax.barh(1.0, certainty, height=0.5, color=colour).patches[0].set_gid(f"certainty:{row}")
         if data["threshold"] is not None:
-            ax.plot([float(data["threshold"])] * 2, [0.65, 1.35], color=INK, linewidth=1.0)
+            needed = max(float(data["threshold"]), float(data["least"]))
+            ax.plot([needed] * 2, [0.65, 1.35], color=INK, linewidth=1.0)
     if np.isfinite(rate):
         colour = _OWN if data["confirmed"][row] else _RANDOM
         ax.plot([low, high], [0.0, 0.0], color=colour, linewidth=2.0)
         ax.plot([rate], [0.0], "o", color=colour, markersize=4.0)
-        ax.plot([float(data["chance"])] * 2, [-0.3, 0.3], color=INK, linewidth=1.0)
+        control = float(np.asarray(data["control_rate"], dtype=np.float64)[row])
+        beaten = np.fmax(float(data["chance"]), control)
+        ax.plot([beaten] * 2, [-0.3, 0.3], color=INK, linewidth=1.0)
     ax.set_yticks([1.0, 0.0], ["certainty", "match"], fontsize=TINY, color=MUTED)
     ax.spines["left"].set_color(FAINT)
     ax.set_xticks([0.0, 0.5, 1.0])
@@ -127,6 +131,7 @@ def _notes(data: Mapping[str, Any]) -> list[str]:
     if not m:
         return ["Nothing was asked: no axis changes anything visible."]
     return [
-        f"Marks: the certainty of {m} films with nothing in them that has to be exceeded, and the "
-        "rate of guessing. Dark: clear, confirmed."
+        f"Marks: the certainty needed, {float(data['least']):g} and more than {m} films with "
+        "nothing in them have; and the rate of guessing, or of this film with other sentences "
+        "where that is more. Dark: clear, confirmed."
     ]

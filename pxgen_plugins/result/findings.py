@@ -72,20 +72,34 @@ def _of_directions(data: Mapping[str, Any]) -> list[tuple[str, str]]:
     return pairs
 
 
+_RANKS = ("clear", "unclear", "missing", "not visible")  # of a description, as they are shown
+
+
 def _of_description(data: Mapping[str, Any]) -> list[tuple[str, str]]:
     if data.get("certainty") is None:
         return []
-    certainty, rate = (np.asarray(data[key], dtype=np.float64) for key in ("certainty", "hit_rate"))
+    names = ("certainty", "hit_rate", "control_rate")
+    certainty, rate, control = (np.asarray(data[name], dtype=np.float64) for name in names)
     confirmed = np.asarray(data["confirmed"], dtype=bool)
-    pairs = []
-    for row, label in enumerate(data["axes"][:_MOST]):
+    clear = sum(one == "clear" for one in data["status"])
+    text = f"{clear} of {len(confirmed)} clear, {int(confirmed.sum())} confirmed"
+    pairs = [("found", f"{text}; {data['n_calls']:,} calls with {data['n_images']:,} pictures")]
+    ranks = [_RANKS.index(status) for status in data["status"]]
+    order = sorted(range(len(ranks)), key=lambda row: (not confirmed[row], ranks[row]))
+    for row in order[:_MOST]:
+        label = data["axes"][row]
         text = str(data["sentence"][row])
         if np.isfinite(certainty[row]):
             text += f" Certainty {number(certainty[row], 2)}"
             if data["threshold"] is not None:
-                text += f" ({number(float(data['threshold']), 2)} of films with nothing in them)"
+                text += f" (films with nothing in them: {number(float(data['threshold']), 2)})"
+        if np.isfinite(rate[row]):
             text += f"; finds its film in {percent(rate[row])}, chance {percent(data['chance'])}"
+            if np.isfinite(control[row]):
+                text += f", this film with other sentences {percent(control[row])}"
             text += ": confirmed" if confirmed[row] else ": not confirmed"
+        if data["missing"][row]:
+            text += f"; answers are missing: {data['missing'][row]}"
         pairs.append((str(label), text))
     return pairs
 

@@ -124,3 +124,28 @@ def liar(images: list[Any], prompt: str, *, seed: int) -> str:
         return json.dumps({"choice": "A"})
     return json.dumps({"changes": True, "attribute": "size", "direction": "larger",
                        "sentence": "The object grows smoothly.", "confidence": 0.99})  # fmt: skip
+
+
+class Salient:
+    """Tells films with something in them from others, has one sentence for all, picks the most.
+
+    For a film how far it goes steadily, for groups how large the squares are.
+    """
+
+    def __repr__(self) -> str:
+        return "Salient()"
+
+    def __call__(self, images: list[Any], prompt: str, *, seed: int) -> str:
+        question = read_question(prompt)
+        groups = question.task == "groups" or "one of the groups" in prompt
+        tables = [measures(image, question.n_frames) for image in images]
+        if groups:
+            much = [table.mean(0)[2] for table in tables]
+            changes = abs(much[-1] - much[0]) > 1.0
+        else:
+            much = [np.abs(Truthful().way(table)).max() for table in tables]
+            changes = max(much) > 1.0
+        if question.task == "match":
+            return json.dumps({"choice": "ABCDEFGH"[int(np.argmax(much))]})
+        said = {"attribute": "shape", "sentence": "The outline changes remarkably."}
+        return json.dumps({"changes": bool(changes), **said})

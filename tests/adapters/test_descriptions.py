@@ -42,7 +42,7 @@ from pxgen_plugins.testing import ExplainerCase, explainer_checks, parametrize_w
 from pxgen_plugins.utils.errors import AnchorError, ModelError, ParameterError, PXGenWarning
 
 from .nets import conv_vae
-from .planted import FACTORS, Renderer, Truthful, liar
+from .planted import FACTORS, Renderer, Salient, Truthful, liar
 
 mpl.use("Agg")
 SAID = {"changes": True, "attribute": "size", "direction": "larger", "sentence": "It grows."}
@@ -156,6 +156,52 @@ def test_the_liar_stays_unconfirmed_and_unclear():
     assert not found.confirmed.any()
 
 
+def test_who_picks_the_film_that_changes_most_whatever_the_sentence_stays_unconfirmed():
+    """Sure of its one sentence, and silent about null films: only the control finds it out."""
+    X, groups = images()
+    sure = hits = 0
+    for seed in range(2):
+        for indices in (None, [0], [1], [2], [0, 3]):
+            axes = None if indices is None else dimensions((5,), indices)
+            found = LatentDescription(Renderer(), Salient(), axes, seed=seed).explain(None)
+            sure += found.status.count("clear")
+            hits += int((found.hit_interval[:, 0] > found.chance).sum())
+            assert not found.confirmed.any(), (seed, indices, found.hit_rate, found.control_rate)
+        found = GroupDescription(Renderer(), Salient(), seed=seed).explain(X, groups=groups)
+        assert (found.status, found.hit_rate, found.control_rate) == (["clear"], [1.0], [1.0])
+        assert not found.confirmed.any()
+    assert sure >= 10
+    assert hits >= 2
+
+
+def test_one_axis_or_two_are_still_confirmed_when_the_sentence_is_true():
+    for indices in ([0], [2], [1, 3]):
+        axes = dimensions((5,), indices)
+        adapter = LatentDescription(Renderer(), Truthful(), axes)
+        before, found = adapter.estimate(), adapter.explain(None)
+        assert (before["calls"], before["images"]) == (found.n_calls, found.n_images)
+        assert adapter.bound() == {"calls": before["calls"], "images": before["images"]}
+        assert found.confirmed.all(), (found.hit_rate, found.control_rate)
+        foils = [one for one in found.questions if one["about"].endswith(": control")]
+        assert len(foils) == (6 if len(indices) == 1 else 0)
+
+
+def test_control_rates_count_the_films_chosen_for_other_sentences(planted):
+    """Again from the questions that were kept."""
+    chosen: dict[str, list[str]] = {}
+    for record in planted.questions:
+        label, _, what = record["about"].partition(": ")
+        if what == "match":
+            chosen.setdefault(label, []).append(read_choice(record["answer"], "ABCD"))
+    assert {label: len(rows) for label, rows in chosen.items()} == dict.fromkeys(
+        ["z0", "z1", "z2", "z3", "mixed"], 6
+    )
+    # no other sentence is about z1 or z3; the mixed axis goes sideways, and grows
+    assert planted.control_rate[[1, 3]].max() == 0.0
+    assert planted.control_rate[[0, 2, 5]].max() > 0.0
+    assert np.isnan(planted.control_rate[4])
+
+
 def test_nothing_is_asked_of_axes_that_change_nothing_and_the_estimate_holds():
     truthful = Truthful()
     adapter = LatentDescription(Renderer(), truthful, dimensions((5,), [4]))
@@ -246,8 +292,9 @@ def test_groups_are_told_apart_and_a_random_split_is_not():
     turned = GroupDescription(Renderer(), Truthful(), pair=("HIHE", "HILE"))
     assert turned.explain(X, groups=groups).direction == ["smaller"]
     clear = 0
-    for seed in range(10):
-        mixed = np.random.default_rng(seed).permutation(groups)
+    for seed in range(10):  # groups of one size, and of 16 and 64
+        names = groups if seed % 2 else np.repeat(["HILE", "HIHE"], [16, 64])
+        mixed = np.random.default_rng(seed).permutation(names)
         adapter = GroupDescription(Renderer(), Truthful(), seed=seed)
         clear += adapter.explain(X, groups=mixed).status == ["clear"]
     assert clear <= 2
@@ -298,7 +345,20 @@ TABLE = {  # of notes/inside.md: sets of five answers, and what the certainty ma
         ],
         (0.0, 0.1), (0.0, 0.3),
     ),
+    "brighter, darker, in words of other scales": (  # not in the notes: opposites all the same
+        [
+            ("brightness", "increases", "Light grows."),
+            ("intensity", "darker", "Fading away."),
+            ("luminance", "higher", "Its glow rises."),
+            ("brightness", "dimmer", "It dims."),
+            ("lighting", "brighter", "Much whiter."),
+        ],
+        (0.3, 0.6), (0.0, 0.3),
+    ),
 }  # fmt: skip
+# their agreement that nothing changes is none about a change: 0.05 by words in the notes
+STILL = ["Nothing changes.", "All frames look the same to me.", "No difference is visible.",
+         "It stays as it was.", "I cannot see any variation here."]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", TABLE)
@@ -307,6 +367,26 @@ def test_certainty_is_about_content_not_about_words(name):
     answers = [Vocabulary().common(Answer(True, *row)) for row in rows]
     assert slots[0] <= certainty_of(agreement_table(answers)) <= slots[1]
     assert words[0] <= certainty_of(agreement_table(answers, "words")) <= words[1]
+
+
+def test_who_agrees_that_nothing_changes_is_sure_of_no_change():
+    for answers in ([read_answer('{"changes": false}')] * 5, [Answer(False)] * 5):
+        assert certainty_of(agreement_table(answers)) == 0.0
+        assert certainty_of(agreement_table(answers, "words")) == 0.0
+    bags = [Answer(True, "none", "", text) for text in STILL]
+    assert certainty_of(agreement_table(bags, "words")) < 0.2
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ("x coordinate of the ring", "horizontal position"), ("Y-axis", "vertical position"),
+        ("height", "height"),  # of a thing, or where it is: not ours to say
+        ("the overall stroke width", "thickness"), ("hue and size", "colour and size"),
+    ],
+)  # fmt: skip
+def test_words_are_brought_together_where_they_mean_one_thing(said, expected):
+    assert Vocabulary().attribute(said) == expected
 
 
 def test_certainty_equals_a_double_loop_and_the_words_sklearn():
@@ -367,6 +447,71 @@ def test_the_threshold_and_the_p_value_say_the_same(planted):
             ).explain(X, groups=mixed)
             passes = found.p_value[0] <= alpha + 1e-12
             assert passes == (found.certainty[0] > found.threshold)
+
+
+@pytest.mark.slow
+def test_a_describer_that_guesses_is_rarely_clear_and_hardly_ever_finds_its_film():
+    """By chance at most alpha of the axes are clear, and 1 in 200 finds 5 of 6 films of four."""
+
+    def guess(pictures: Any, prompt: str, *, seed: int) -> str:
+        rng = np.random.default_rng(seed)
+        if read_question(prompt).task == "match":
+            return json.dumps({"choice": str(rng.choice(list("ABCD")))})
+        said = {"attribute": str(rng.choice(["size", "shape"])), "sentence": "It does."}
+        way = str(rng.choice(["larger", "smaller"]))
+        return json.dumps({"changes": bool(rng.random() < 0.8), "direction": way, **said})
+
+    clear = found_it = 0
+    for seed in range(20):
+        found = LatentDescription(Renderer(), guess, seed=seed, least=0.0).explain(None)
+        clear += found.status.count("clear")
+        found_it += int((found.hit_interval[:4, 0] > found.chance).sum())
+        assert found.confirmed.sum() <= 1
+    # the four axes of a run share their null films, so that the deviation is up to twice as large
+    assert clear / 80 <= 0.1 + 2 * 2 * math.sqrt(0.1 * 0.9 / 80)
+    assert found_it <= 3
+
+
+def test_what_is_missing_is_said_also_of_null_films_and_of_the_match_test():
+    def fails_in(first: int, last: int) -> Any:
+        truthful = Truthful()
+
+        def describe(pictures: Any, prompt: str, *, seed: int) -> str:
+            text = truthful(pictures, prompt, seed=seed)
+            if first <= truthful.calls < last:
+                raise TimeoutError("too slow")
+            return text
+
+        return describe
+
+    for first, status in ((21, "missing"), (66, "clear")):  # null films; match questions
+        with pytest.warns(PXGenWarning, match="too slow"):
+            found = LatentDescription(Renderer(), fails_in(first, 999)).explain(None)
+        assert found.status == [status] * 4 + ["not visible"]
+        assert ["too slow" in why for why in found.missing] == [True] * 4 + [False]
+        assert (found.sentence[0] == "no answer") == (status == "missing")
+        assert not found.confirmed.any()
+        assert "too slow" in found.summary()
+        plot_descriptions(found)
+    plt.close("all")
+
+
+def test_there_are_no_more_match_questions_than_new_anchors():
+    """A second question about the same films would be counted as another one."""
+    X = torch.randn(7, 5, generator=torch.Generator().manual_seed(1))
+
+    class Encoding(Renderer):
+        capabilities = Renderer.capabilities | {"embed"}
+
+        def embed(self, x: Any) -> Any:
+            return X[: len(x)]
+
+    model = Encoding()
+    adapter = LatentDescription(model, Truthful())
+    before = adapter.estimate(model.decode(X).numpy())
+    found = adapter.explain(model.decode(X).numpy())
+    assert found.n_match.tolist() == [4] * 4 + [0]
+    assert before["calls"] == found.n_calls
 
 
 def test_the_match_interval_is_clopper_and_pearsons():
@@ -472,9 +617,9 @@ def test_answers_are_inert_wherever_they_are_shown(tmp_path):
     assert "i" not in tags
     plot_descriptions(found)[0].figure.savefig(tmp_path / "figure.png")
     plt.close("all")
-    session = Session(Renderer(), axes=found)
-    page = session.page() if hasattr(session, "page") else ""
-    assert "<script>alert" not in page
+    # data alone; that the page shows it as text is in tests/explorer/test_page.py
+    (axis,) = session_axes(found)[:1]
+    assert axis["sentence"] == found.sentence[0]
 
 
 # ------------------------------------------------------------------ arguments and interruption

@@ -27,7 +27,6 @@ from pxgen_plugins.models import wrap
 from pxgen_plugins.thresholds import Quantile
 from pxgen_plugins.utils.errors import ParameterError
 from tests.audit.runs import reseal
-from tests.describers.stub import Stub, completion, send
 
 pytest.importorskip("jinja2")
 FINAL = {
@@ -241,35 +240,6 @@ def test_adapters_stand_in_the_report_and_a_failing_one_is_a_row(undisturbed, tm
     assert not (tmp_path / "run/evidence.png").exists()
     with pytest.raises(ParameterError, match="saliency"):
         engine.make_plan(settings(tmp_path / "other", adapters={"names": ["salience"]}))
-
-
-def test_axes_and_groups_are_described_where_the_settings_name_a_describer(
-    undisturbed, tmp_path, monkeypatch
-):
-    names = ["latent_description", "group_description"]
-    audited(settings(tmp_path / "run", adapters={"names": names}))
-    ((_, rows),) = json.loads((tmp_path / "run/evidence.json").read_text())
-    assert all("needs describe" in row[-1] for row in rows[1:])
-    key = "sk-of-the-audit/s test".replace(" ", "-")
-    monkeypatch.setenv("AUDIT_KEY", key)
-    said = json.dumps({"changes": False})
-    stub = Stub()
-    stub.script = [send(200, completion(f"{said} {key}"))]
-    describer = {"base_url": stub.url, "model": "m", "key_variable": "AUDIT_KEY", "per_minute": 1e6}
-    try:
-        audited(settings(tmp_path / "run", adapters={"names": names, "describer": describer}))
-    finally:
-        stub.close()
-    ((_, rows),) = json.loads((tmp_path / "run/evidence.json").read_text())
-    assert rows[1][:2] == ["latent_description", "description"], rows
-    assert rows[1][-1] == ""
-    assert len(stub.requests) > 50
-    assert {headers["Authorization"] for headers in stub.headers} == {f"Bearer {key}"}
-    for path in (tmp_path / "run").rglob("*"):
-        assert path.is_dir() or key.encode() not in path.read_bytes()
-    far = {**describer, "base_url": "http://example.org/v1"}
-    with pytest.raises(ParameterError, match="base_url"):
-        engine.make_plan(settings(tmp_path / "far", adapters={"names": names, "describer": far}))
 
 
 def test_bad_anchors_are_named_and_counted(tmp_path):

@@ -86,7 +86,8 @@ def test_a_describer_is_needed_and_then_paid_once():
         assert "describe=" in rows[name]["reason"]
     row = rows["LatentDescription"]
     assert row["status"] == "ran"
-    assert row["quality"] == {"match_rate": 1.0, "chance": 0.25, "confirmed": 0.8}
+    measures = {"match_rate": 1.0, "chance": 0.25, "confirmed": 0.8}
+    assert row["quality"] == {**measures, "calls": truthful.calls, "images": 161}
     assert row["repeatable"] is None
     assert truthful.calls == found.outcomes[-1].explanation.n_calls
     found.plot()

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
+import io
 import json
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+import numpy as np
+from PIL import Image
 
 
 class Stub:
@@ -51,6 +56,13 @@ def send(status: int, body: bytes, **headers: str) -> Any:
         handler.wfile.write(body)
 
     return step
+
+
+def pictures_of(request: Any) -> tuple[str, list[Any]]:
+    """Return the prompt of a request, and its pictures."""
+    text, *parts = request["messages"][0]["content"]
+    data = [base64.b64decode(part["image_url"]["url"].partition(",")[2]) for part in parts]
+    return text["text"], [np.asarray(Image.open(io.BytesIO(one))) for one in data]
 
 
 def completion(text: Any) -> bytes:

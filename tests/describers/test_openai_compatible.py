@@ -8,6 +8,7 @@ import pickle
 import time
 import traceback
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from pxgen_plugins.describers import OpenAICompatible, read_question
 from pxgen_plugins.utils.errors import ModelError, ParameterError, PXGenWarning
 from tests.adapters.planted import FACTORS, Renderer, Truthful
 
-from .stub import Stub, completion, send
+from .stub import Stub, completion, pictures_of, send
 
 KEY = "sk-a-secret/of=these+tests"
 IMAGE = np.arange(48, dtype=np.uint8).reshape(6, 8)
@@ -48,8 +49,21 @@ def drip(handler: Any, _: Any) -> None:
     handler.send_response(200)
     handler.send_header("Content-Length", "100")
     handler.end_headers()
-    for _ in range(100):
-        handler.wfile.write(b" ")
+    trickle(handler, b" " * 100)
+
+
+def drip_head(handler: Any, _: Any) -> None:
+    trickle(handler, b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 20)
+
+
+def drip_chunks(handler: Any, _: Any) -> None:
+    handler.wfile.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+    trickle(handler, b"0" * 100)
+
+
+def trickle(handler: Any, content: bytes) -> None:
+    for byte in content:
+        handler.wfile.write(bytes([byte]))
         handler.wfile.flush()
         time.sleep(0.05)
 
@@ -67,8 +81,9 @@ def describer(stub: Stub, **options: Any) -> OpenAICompatible:
 def _waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The seconds that were waited for; nobody waits."""
     waits: list[float] = []
-    place = "pxgen_plugins.describers.openai_compatible.time.sleep"
-    monkeypatch.setattr(place, lambda seconds: waits.append(seconds))
+    # the module's own name: threads of the stub, which sleep too, are left alone
+    clock = SimpleNamespace(sleep=waits.append, monotonic=time.monotonic, time=time.time)
+    monkeypatch.setattr("pxgen_plugins.describers.openai_compatible.time", clock)
     return waits
 
 
@@ -131,7 +146,7 @@ def test_what_may_pass_is_tried_again_and_all_else_is_one_error(stub, waits, fau
     assert caught.value.__cause__ is None
 
 
-@pytest.mark.parametrize("slow", [silence, drip])
+@pytest.mark.parametrize("slow", [silence, drip, drip_head, drip_chunks])
 def test_a_slow_answer_ends_in_time(stub, slow):
     stub.script = [slow]
     start = time.monotonic()
@@ -142,12 +157,12 @@ def test_a_slow_answer_ends_in_time(stub, slow):
 
 def test_requests_keep_their_distance(stub, waits):
     stub.script = [send(200, completion("It grows."))]
-    describe = describer(stub, per_minute=30)
+    describe = describer(stub, per_minute=0.06)  # one in 1,000 seconds
     for _ in range(3):
         describe([], "?", seed=0)
     assert waits[0] == 0.0
-    assert 1.5 < waits[1] <= 2.0
-    assert 3.5 < waits[2] <= 4.0
+    assert 900 < waits[1] <= 1000
+    assert 1900 < waits[2] <= 2000
 
 
 def test_the_key_is_nowhere_but_in_the_header(stub, monkeypatch):
@@ -162,6 +177,34 @@ def test_the_key_is_nowhere_but_in_the_header(stub, monkeypatch):
             describe([IMAGE], "?", seed=0)
         assert not value or value not in str(caught.value)
     assert len(stub.requests) == 1
+
+
+def test_a_key_that_is_no_secret_leaves_answers_alone(stub, monkeypatch):
+    monkeypatch.setenv("STUB_KEY", "x")
+    stub.script = [send(200, completion('{"attribute": "x position"}'))]
+    assert describer(stub)([], "?", seed=0) == '{"attribute": "x position"}'
+
+
+def test_what_answers_depend_on_is_in_the_repr_and_in_the_log(stub, tmp_path):
+    """Answers of another model, or at another temperature, are no answers to this question."""
+    stub.script = [send(200, completion('{"changes": false}'))]
+    options = ({}, {"temperature": 0.2}, {"max_tokens": 9}, {"options": {"top_p": 0.5}})
+    assert len({repr(describer(stub, **one)) for one in options}) == len(options)
+    for n, one in enumerate([*options, {}], start=1):
+        adapter = LatentDescription(Renderer(), describer(stub, **one), folder=tmp_path)
+        calls = adapter.explain(None).n_calls
+        assert len(stub.requests) == calls * min(n, len(options))
+    long = "m" * 150
+    adapters = [
+        LatentDescription(
+            Renderer(),
+            OpenAICompatible(stub.url, long + end, key_variable=None, per_minute=None),
+            folder=tmp_path,
+        )
+        for end in "ab"
+    ]
+    before = len(stub.requests)
+    assert sum(one.explain(None).n_calls for one in adapters) == len(stub.requests) - before
 
 
 @pytest.mark.parametrize(
@@ -189,12 +232,8 @@ def test_a_description_by_an_endpoint_that_fails_says_what_is_missing_and_goes_o
     truthful = Truthful()
 
     def answer(handler: Any, request: Any) -> None:
-        text, *pictures = request["messages"][0]["content"]
-        images = [
-            np.asarray(Image.open(io.BytesIO(base64.b64decode(p["image_url"]["url"][22:]))))
-            for p in pictures
-        ]
-        said = truthful(images, text["text"], seed=request["seed"])
+        text, images = pictures_of(request)
+        said = truthful(images, text, seed=request["seed"])
         send(200, completion(said + f" [{KEY}]"))(handler, request)
 
     def describe_axes() -> Any:
@@ -205,9 +244,10 @@ def test_a_description_by_an_endpoint_that_fails_says_what_is_missing_and_goes_o
     with pytest.warns(PXGenWarning, match="have no answer"):
         first = describe_axes()
     assert len(stub.requests) == 13  # three failures in a row end it
-    assert [bool(why) for why in first.missing] == [False, False, True, True, False]
+    assert [bool(why) for why in first.missing] == [True] * 4 + [False]
+    assert len(first.answers[0]) == len(first.answers[1]) == 5  # these lack only the null films
     assert first.status == ["missing"] * 4 + ["not visible"]  # without null films nothing is clear
-    assert first.sentence[2] == "no clear explanation"
+    assert first.sentence == ["no answer"] * 4 + ["no visible change"]
     stub.script = [answer]
     second = describe_axes()
     assert len(stub.requests) == 13 + second.n_calls - 10

@@ -45,7 +45,8 @@ function slidersPanel(explorer) {
 // What a description says of an axis, and how sure it is.
 function sentenceOf({ sentence, certainty, confirmed }) {
   const isSure = Number.isFinite(certainty);
-  const words = isSure ? ` certainty ${figure(certainty)}${confirmed ? ", confirmed" : ""}` : "";
+  const found = confirmed ? "confirmed" : "not confirmed";
+  const words = isSure ? ` certainty ${figure(certainty)}, ${found}` : "";
   const text = h("bdi", {}, visible(sentence, 300));
   return h("p", { id: newId(), class: "px-sentence" }, text, h("span", { class: "px-quiet" }, words));
 }

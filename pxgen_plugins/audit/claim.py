@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pxgen_plugins.audit import fit, shards
 from pxgen_plugins.audit.run_folder import remove_verdict
+from pxgen_plugins.audit.work import FOLDERS, plan_checksum, sweep
 from pxgen_plugins.audit.writers.base import file_names
 from pxgen_plugins.utils.errors import ParameterError, short_repr
 from pxgen_plugins.utils.files import plain
@@ -53,13 +53,13 @@ def _begin_or_resume(
     folder: Path, plan: Mapping[str, Any], fresh: bool, say: Callable[[str], None]
 ) -> None:
     content = plain(plan)
-    content["checksum"] = shards.plan_checksum(content)
+    content["checksum"] = plan_checksum(content)
     is_new = not _is_run(folder)
     if is_new and folder.is_dir() and _has_files(folder):
         hint = "Choose an empty folder; nothing of others is written over."
         raise ParameterError("output", "empty, or a run", "other files", hint)
     if not is_new:
-        shards.sweep(folder)
+        sweep(folder)
     if not is_new and fresh:
         clear(folder)
         is_new = True
@@ -78,8 +78,8 @@ def _begin_or_resume(
 
 
 def _check_places(folder: Path) -> None:
-    """Raise when shards or fit are no folders of the run's own: nothing is written elsewhere."""
-    for name in (fit.FIT, shards.SHARDS):
+    """Raise when a folder of the run is not its own: nothing is written elsewhere."""
+    for name in FOLDERS:
         place = folder / name
         if place.is_symlink() or (place.exists() and not place.is_dir()):
             kind = "a link" if place.is_symlink() else "a file"
@@ -107,7 +107,7 @@ def clear(folder: Path) -> None:
         OSError: When a file cannot be removed.
     """
     remove_verdict(folder, file_names())
-    for name in (fit.FIT, shards.SHARDS):
+    for name in FOLDERS:
         place = folder / name
         if place.is_symlink() or place.is_file():
             place.unlink()  # what a link leads to is not ours

@@ -161,9 +161,8 @@ def audit(
 
     if only_plan:
         plan, explainer = engine.make_plan(config)
-        workers = config["executor"]["workers"]
         config = config.complete(explainer.meta["params"])
-        print_plan(config, plan, cost(plan, explainer, workers), as_json)
+        print_plan(config, plan, cost(plan, explainer, config), as_json)
         return PASSED
     say: Callable[[str], None] = (lambda text: None) if quiet else _print_progress
     start = time.monotonic()

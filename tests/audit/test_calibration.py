@@ -16,6 +16,7 @@ import pytest
 
 from pxgen_plugins import PXGen, thresholds
 from pxgen_plugins.audit import engine, work
+from pxgen_plugins.audit.estimate import cost
 from pxgen_plugins.audit.inputs import build_explainer, build_model, open_set
 from pxgen_plugins.audit.samples import Samples
 from pxgen_plugins.audit.settings import Config, config_of
@@ -262,6 +263,24 @@ def test_the_bar_counts_both_halves(tmp_path: Path, monkeypatch):
     learning = 2 * 650 + 1_000  # two criteria learn from half of the data, one from samples
     assert bars[0].n == pytest.approx(bars[0].total)
     assert bars[0].total == learning + 650 + 90
+
+
+def test_the_plan_knows_the_units_and_who_waits_for_whom(tmp_path: Path):
+    changes = CASES["criteria and thresholds take data"] | {"shard_size": 40}
+    config = settings(tmp_path, **changes, executor={"name": "serial", "workers": 2})
+    plan, explainer = engine.make_plan(config)
+    complete = config.complete(explainer.meta["params"])
+    found = cost(plan, explainer, complete)
+    audited(config)
+    written = [name for name in units_of(tmp_path / "run") if "learned" not in name]
+    assert (found.calibration.units, found.scoring.units) == (len(written), 3)
+    assert found.calibration.instances == 2 * 650 + 1_000 + 650
+    assert found.calibration.largest == 512  # samples of a block share a seed
+    assert found.scoring.largest == 40
+    # the anchors are 40, 40 and 10: of two workers one has 50
+    ratio = found.scoring.seconds_of_largest / found.scoring.seconds
+    assert ratio == pytest.approx(40 / 50)
+    assert found.memory > 2**26
 
 
 SLOW = """

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import errno
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,37 @@ from pxgen_plugins.audit.work import FOLDERS, plan_checksum, sweep
 from pxgen_plugins.audit.writers.base import file_names
 from pxgen_plugins.utils.errors import ParameterError, short_repr
 from pxgen_plugins.utils.files import plain
+from pxgen_plugins.utils.locks import BusyError, locked
 from pxgen_plugins.utils.resumable import PLAN, begin, read_plan
 
-__all__ = ["claim", "clear"]
+__all__ = ["alone", "claim", "clear"]
 
 # faults of a disk, for which no setting is to blame
 _FULL = frozenset(getattr(errno, name, -1) for name in ("ENOSPC", "EDQUOT", "EIO"))
+
+
+@contextmanager
+def alone(folder: Path, part: tuple[int, int] | None = None) -> Iterator[None]:
+    """Keep other audits out of a run folder meanwhile, which is made; parts of one share it.
+
+    Args:
+        folder: The run folder.
+        part: (i, n) of a part; None for a whole run.
+
+    Raises:
+        ParameterError: When another audit works there, or the folder cannot be made.
+        OSError: When the disk is full or fails.
+    """
+    with ExitStack() as stack:
+        try:
+            with _named(folder):
+                folder.mkdir(parents=True, exist_ok=True)
+                stack.enter_context(locked(folder, shared=part is not None))
+        except BusyError as error:
+            hint = "Wait until it has ended, or choose another output; parts of one run share it."
+            allowed, got = "a folder where no other audit runs", short_repr(str(folder))
+            raise ParameterError("output", allowed, f"{got}, where one does", hint) from error
+        yield
 
 
 def claim(folder: Path, plan: Mapping[str, Any], fresh: bool, say: Callable[[str], None]) -> None:
@@ -34,8 +60,15 @@ def claim(folder: Path, plan: Mapping[str, Any], fresh: bool, say: Callable[[str
         ParameterError: When the folder holds another run, files of others, or links.
         OSError: When the disk is full or fails, or the files of a run cannot be changed.
     """
-    try:
+    with _named(folder):
         _begin_or_resume(folder, plan, fresh, say)
+
+
+@contextmanager
+def _named(folder: Path) -> Iterator[None]:
+    """Say of faults of a folder which one it is, and what to do."""
+    try:
+        yield
     except ValueError as error:
         if isinstance(error, ParameterError):
             raise

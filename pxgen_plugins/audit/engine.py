@@ -12,7 +12,7 @@ from pxgen_plugins import __version__, adapters
 from pxgen_plugins.anchors import Anchors
 from pxgen_plugins.audit import executors, fit, shards, units
 from pxgen_plugins.audit.calibration import fit_in_units
-from pxgen_plugins.audit.claim import claim, clear
+from pxgen_plugins.audit.claim import alone, claim, clear
 from pxgen_plugins.audit.conditions import Condition, parse
 from pxgen_plugins.audit.crew import Crew
 from pxgen_plugins.audit.digests import (
@@ -112,17 +112,19 @@ def audit(
         The finished run; None while shards are missing, which other parts score.
 
     Raises:
-        PXGenError: When a setting, the model or the anchors are not as they should be.
+        PXGenError: When a setting, the model or the anchors are not as they should be, or another
+            audit works in the run folder.
         WorkerLostError: When a worker died; what was written is kept.
     """
     plan, explainer = make_plan(config)
     say(plan.anchors.describe())
     for note in plan.anchors.notes:
         say(f"note: {note}")
-    if not score(config, plan, explainer, fresh=fresh, part=part, verbose=verbose, say=say):
-        return None
-    say("writing results")
-    return finish(config, plan)
+    with alone(config.output, part):
+        if not score(config, plan, explainer, fresh=fresh, part=part, verbose=verbose, say=say):
+            return None
+        say("writing results")
+        return finish(config, plan)
 
 
 @caller("pxgen audit")

@@ -84,7 +84,11 @@ def write(folder: Path, stage: str, index: int, content: Content, plan: str) -> 
     texts = {**content[1], "plan": plan}
     about = texts | {"checksum": _checksum(stage, index, arrays, texts)}
     # a single key: safetensors writes several in an order that differs between calls
-    write_atomic(_path(folder, stage, index), save(arrays, {_ABOUT: json.dumps(about)}), folder)
+    path, blob = _path(folder, stage, index), save(arrays, {_ABOUT: json.dumps(about)})
+    try:
+        write_atomic(path, blob, folder)
+    except FileNotFoundError:  # swept away by a process whose clock is an hour ahead
+        write_atomic(path, blob, folder)
 
 
 def read(folder: Path, stage: Stage, index: int, plan: str) -> Content | None:

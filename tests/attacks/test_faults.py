@@ -475,7 +475,7 @@ def test_the_plan_is_checked_by_whoever_scores(finished: Project):
     plan = json.loads(path.read_text())
     plan["settings"]["batch_size"] = 3
     path.write_text(json.dumps(plan))
-    shards._cache.clear()
+    work._cache.clear()
     with pytest.raises(ValueError, match="the plan must be as it was written"):
         work.do_unit(finished.run, "shards", 1)
     assert engine.audit(engine_config(finished)) is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 import signal
@@ -22,6 +23,7 @@ from pxgen_plugins.audit.samples import Samples
 from pxgen_plugins.audit.settings import Config, config_of
 from pxgen_plugins.models import SampleBank
 from pxgen_plugins.testing.examples import LinearModel
+from pxgen_plugins.utils.errors import ParameterError
 
 pytest.importorskip("jinja2")
 
@@ -283,10 +285,107 @@ def test_the_plan_knows_the_units_and_who_waits_for_whom(tmp_path: Path):
     assert found.memory > 2**26
 
 
+def test_a_disk_that_fails_one_write_in_ten_costs_no_unit_twice(tmp_path: Path, monkeypatch):
+    """Each failure ends the audit; run again and again, it ends with an undisturbed run's bytes."""
+    config = settings(tmp_path, shard_size=20, threshold={"name": "Quantile", "n_samples": 900})
+    audited(config)
+    expected = content(tmp_path / "run")
+    shutil.rmtree(tmp_path / "run")
+    draws, n_failed, whole = np.random.default_rng(1), 0, []
+    fsync, write = os.fsync, work.units.write
+
+    def fail(descriptor):
+        if draws.random() < 0.1:
+            raise OSError(errno.ENOSPC, "No space left")
+        fsync(descriptor)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", fail)
+        patch.setattr(work.units, "write", lambda *given: (write(*given), whole.append(given[1:3])))
+        for _ in range(100):
+            try:
+                audited(config)
+                break
+            except OSError:
+                n_failed += 1
+                assert not list((tmp_path / "run").rglob(".*"))  # no draft is left
+    assert n_failed > 1
+    assert len(whole) == len(set(whole)) == len(units_of(tmp_path / "run")) + 5
+    assert content(tmp_path / "run") == expected
+
+
+HOLDS = """
+import fcntl, os, sys
+descriptor = os.open(sys.argv[1], os.O_RDONLY)
+fcntl.flock(descriptor, fcntl.LOCK_SH if sys.argv[2] == "part" else fcntl.LOCK_EX)
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_of_two_audits_of_one_folder_one_goes_on_and_the_other_says_so(tmp_path: Path):
+    pytest.importorskip("fcntl")
+    config = settings(tmp_path)
+    run = tmp_path / "run"
+    run.mkdir()
+    for other, options, refused in (
+        ("whole", {}, True),
+        ("whole", {"fresh": True}, True),
+        ("whole", {"part": (0, 2)}, True),
+        ("part", {}, True),
+        ("part", {"part": (0, 2)}, False),
+    ):
+        holder = subprocess.Popen(
+            [sys.executable, "-c", HOLDS, str(run), other],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        )  # fmt: skip
+        try:
+            assert holder.stdout.readline() == b"held\n"
+            before = content(run)
+            if refused:
+                with pytest.raises(ParameterError, match="a folder where no other audit runs"):
+                    engine.audit(config, **options)
+                assert content(run) == before
+            else:
+                audited(config, **options)
+        finally:
+            holder.kill()  # and with it the lock is gone
+            holder.communicate()
+    audited(config)
+
+
+def test_a_clock_that_is_ahead_costs_nothing(tmp_path: Path, monkeypatch):
+    """Another process, whose clock is a day ahead, takes a draft of ours for one that was left."""
+    config = settings(tmp_path)
+    audited(config)
+    expected = content(tmp_path / "run")
+    shutil.rmtree(tmp_path / "run")
+    fsync, swept = os.fsync, []
+
+    def sweep(descriptor):
+        fsync(descriptor)
+        drafts = list((tmp_path / "run").glob("*/**/.*"))
+        if drafts and len(swept) < 2:
+            with monkeypatch.context() as patch:
+                now = time.time() + 86_400
+                patch.setattr(work.time, "time", lambda: now)
+                work.sweep(tmp_path / "run")
+            swept.extend(path for path in drafts if not path.exists())
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", sweep)
+        with contextlib.suppress(FileNotFoundError):
+            audited(config)
+    assert swept
+    audited(config)
+    assert content(tmp_path / "run") == expected
+
+
 SLOW = """
 import time
 import torch
 from pxgen_plugins.testing.examples import LinearModel
+from pxgen_plugins.utils.errors import ParameterError
 
 class Slow(LinearModel):
     def decode(self, z):

@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pxgen_plugins.utils.errors import ParameterError
 from pxgen_plugins.utils.files import checksum, write_atomic
-from pxgen_plugins.utils.limits import Limit
+from pxgen_plugins.utils.limits import Limit, LimitError
 from pxgen_plugins.utils.tensors import read_tensors
 
 __all__ = ["Content", "Stage", "found", "missing", "read", "write"]
@@ -65,26 +66,33 @@ class Stage(ABC):
         """Return whether arrays and texts can be those of a unit; it may raise where not."""
 
 
-def write(folder: Path, stage: str, index: int, content: Content, plan: str) -> None:
+def write(folder: Path, stage: Stage, index: int, content: Content, plan: str) -> None:
     """Write a unit.
 
     Args:
         folder: The run folder.
-        stage: Name of the stage.
+        stage: The stage.
         index: Which unit.
         content: Its arrays and texts.
         plan: Digest of the plan, which the unit bears.
 
     Raises:
+        ParameterError: When it is larger than what is read again.
         OSError: When it cannot be written.
     """
     from safetensors.numpy import save
 
     arrays = {name: np.asarray(array, order="C") for name, array in sorted(content[0].items())}
     texts = {**content[1], "plan": plan}
-    about = texts | {"checksum": _checksum(stage, index, arrays, texts)}
+    about = texts | {"checksum": _checksum(stage.name, index, arrays, texts)}
     # a single key: safetensors writes several in an order that differs between calls
-    path, blob = _path(folder, stage, index), save(arrays, {_ABOUT: json.dumps(about)})
+    path, blob = _path(folder, stage.name, index), save(arrays, {_ABOUT: json.dumps(about)})
+    try:
+        _limit(stage, index).check(len(blob))
+    except LimitError as error:
+        hint = "Use a smaller shard_size, or raise the limit for every worker."
+        allowed = "so small that units are within the limit"
+        raise ParameterError("shard_size", allowed, str(error), hint) from error
     try:
         write_atomic(path, blob, folder)
     except FileNotFoundError:  # swept away by a process whose clock is an hour ahead
@@ -93,8 +101,8 @@ def write(folder: Path, stage: str, index: int, content: Content, plan: str) -> 
 
 def read(folder: Path, stage: Stage, index: int, plan: str) -> Content | None:
     """Return a unit; None where it is not there, not as it was written, or of another plan."""
-    limit = Limit("SHARD", _MOST_HEADER + stage.n_bytes(index), "bytes of a shard")
     try:
+        limit = _limit(stage, index)
         arrays, metadata = read_tensors(_path(folder, stage.name, index), limit)
         texts = json.loads(metadata[_ABOUT])
         found = texts.pop("checksum")
@@ -121,6 +129,10 @@ def missing(folder: Path, stage: Stage, plan: str, among: Iterable[int] | None =
     """Return those units of a stage, or of some, that :func:`read` does not give."""
     indices = range(len(stage)) if among is None else among
     return [index for index in indices if read(folder, stage, index, plan) is None]
+
+
+def _limit(stage: Stage, index: int) -> Limit:
+    return Limit("SHARD", _MOST_HEADER + stage.n_bytes(index), "bytes of a shard")
 
 
 def _path(folder: Path, stage: str, index: int) -> Path:

@@ -194,7 +194,7 @@ def do_unit(folder: Path, name: str, index: int) -> int:
     if units.missing(folder, stage, work.plan, [index]):
         with one_thread():
             content = stage.compute(index)
-        units.write(folder, name, index, content, work.plan)
+        units.write(folder, stage, index, content, work.plan)
     return stage.n_instances(index)
 
 

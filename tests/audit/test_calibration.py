@@ -6,7 +6,6 @@ import contextlib
 import errno
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -82,6 +81,19 @@ def units_of(folder: Path) -> list[str]:
     return sorted(name for name in content(folder) if name.startswith("calibration/"))
 
 
+@pytest.fixture
+def written(monkeypatch) -> list[tuple[str, int]]:
+    """Return the units that are written from now on, by stage and number."""
+    places, write = [], work.units.write
+
+    def note(folder, stage, index, *rest):
+        write(folder, stage, index, *rest)
+        places.append((stage.name, index))
+
+    monkeypatch.setattr(work.units, "write", note)
+    return places
+
+
 @pytest.mark.filterwarnings("ignore::pxgen_plugins.utils.errors.PXGenWarning")
 @pytest.mark.parametrize("case", CASES)
 def test_units_give_the_numbers_of_an_undivided_fit(case: str, tmp_path: Path):
@@ -145,17 +157,17 @@ class Killed(BaseException):
     """A kill between two units."""
 
 
-def test_what_is_there_is_not_computed_again(tmp_path: Path, monkeypatch):
+def test_what_is_there_is_not_computed_again(tmp_path: Path, monkeypatch, written):
     """Stopped after each of its units, an audit ends with the bytes of an undisturbed one."""
     config = settings(tmp_path, **CASES["criteria learn from samples"])
     audited(config)
     expected = content(tmp_path / "run")
     shutil.rmtree(tmp_path / "run")
-    compute, done = engine.units.write, []
+    write = work.units.write
+    written.clear()
 
-    def write_one(folder, stage, index, *rest):
-        compute(folder, stage, index, *rest)
-        done.append((stage, index))
+    def write_one(*given):
+        write(*given)
         raise Killed
 
     with monkeypatch.context() as patch:
@@ -166,11 +178,12 @@ def test_what_is_there_is_not_computed_again(tmp_path: Path, monkeypatch):
                 break
             except Killed:
                 pass
-    assert len(done) == len(set(done)) == len(units_of(tmp_path / "run")) + 1  # and one shard
+    n_units = len(units_of(tmp_path / "run")) + 1  # and one shard
+    assert len(written) == len(set(written)) == n_units
     assert content(tmp_path / "run") == expected
 
 
-def test_damaged_units_are_computed_again_and_a_damaged_fit_from_units(tmp_path: Path, monkeypatch):
+def test_damaged_units_are_computed_again_and_a_damaged_fit_from_units(tmp_path: Path, written):
     config = settings(tmp_path, **CASES["one repeat is many units"])
     audited(config)
     run, expected = tmp_path / "run", content(tmp_path / "run")
@@ -179,36 +192,30 @@ def test_damaged_units_are_computed_again_and_a_damaged_fit_from_units(tmp_path:
     (run / names[0]).write_bytes(b"")
     (run / names[1]).write_bytes((run / names[2]).read_bytes())  # whole, but another's
     (run / names[3]).unlink()
-    made = []
-    write = work.units.write
-    with monkeypatch.context() as patch:
-        patch.setattr(work.units, "write", lambda *given: (made.append(given[2]), write(*given)))
-        audited(config)
-        assert made == [0, 1, 3]
-        assert content(run) == expected
-        (run / "fit" / "calibration.safetensors").write_bytes(b"damage")
-        made.clear()
-        audited(config)
-    assert made == []
+    written.clear()
+    audited(config)
+    assert [index for _, index in written] == [0, 1, 3]
+    assert content(run) == expected
+    (run / "fit" / "calibration.safetensors").write_bytes(b"damage")
+    written.clear()
+    audited(config)
+    assert written == []
     assert content(run) == expected
 
 
-def test_parts_share_calibration_and_one_alone_ends(tmp_path: Path, monkeypatch):
+def test_parts_share_calibration_and_one_alone_ends(tmp_path: Path, written):
     config = settings(tmp_path, shard_size=20)
     audited(config)
     expected = content(tmp_path / "run")
     shutil.rmtree(tmp_path / "run")
-    made: list[tuple[str, int]] = []
-    write = work.units.write
-    with monkeypatch.context() as patch:
-        patch.setattr(work.units, "write", lambda *given: (made.append(given[1:3]), write(*given)))
-        assert engine.audit(config, part=(1, 2)) is None
-        samples = [index for stage, index in made if stage == "calibration/samples"]
-        assert samples == [1, 3, 5, 2, 4, 0]  # its own; then the others', from a place of its own
-        assert [index for stage, index in made if stage == "shards"] == [1, 3]
-        made.clear()
-        audited(config, part=(0, 2))
-    assert made == [("shards", 0), ("shards", 2), ("shards", 4)]
+    written.clear()
+    assert engine.audit(config, part=(1, 2)) is None
+    samples = [index for stage, index in written if stage == "calibration/samples"]
+    assert samples == [1, 3, 5, 2, 4, 0]  # its own; then the others', from a place of its own
+    assert [index for stage, index in written if stage == "shards"] == [1, 3]
+    written.clear()
+    audited(config, part=(0, 2))
+    assert written == [("shards", 0), ("shards", 2), ("shards", 4)]
     assert content(tmp_path / "run") == expected
 
 
@@ -285,14 +292,16 @@ def test_the_plan_knows_the_units_and_who_waits_for_whom(tmp_path: Path):
     assert found.memory > 2**26
 
 
-def test_a_disk_that_fails_one_write_in_ten_costs_no_unit_twice(tmp_path: Path, monkeypatch):
+def test_a_disk_that_fails_one_write_in_ten_costs_no_unit_twice(
+    tmp_path: Path, monkeypatch, written
+):
     """Each failure ends the audit; run again and again, it ends with an undisturbed run's bytes."""
     config = settings(tmp_path, shard_size=20, threshold={"name": "Quantile", "n_samples": 900})
     audited(config)
     expected = content(tmp_path / "run")
     shutil.rmtree(tmp_path / "run")
-    draws, n_failed, whole = np.random.default_rng(1), 0, []
-    fsync, write = os.fsync, work.units.write
+    written.clear()
+    draws, n_failed, fsync = np.random.default_rng(1), 0, os.fsync
 
     def fail(descriptor):
         if draws.random() < 0.1:
@@ -301,7 +310,6 @@ def test_a_disk_that_fails_one_write_in_ten_costs_no_unit_twice(tmp_path: Path, 
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", fail)
-        patch.setattr(work.units, "write", lambda *given: (write(*given), whole.append(given[1:3])))
         for _ in range(100):
             try:
                 audited(config)
@@ -310,7 +318,7 @@ def test_a_disk_that_fails_one_write_in_ten_costs_no_unit_twice(tmp_path: Path, 
                 n_failed += 1
                 assert not list((tmp_path / "run").rglob(".*"))  # no draft is left
     assert n_failed > 1
-    assert len(whole) == len(set(whole)) == len(units_of(tmp_path / "run")) + 5
+    assert len(written) == len(set(written)) == len(units_of(tmp_path / "run")) + 5
     assert content(tmp_path / "run") == expected
 
 
@@ -399,47 +407,55 @@ KILLED = """
 import sys
 from pathlib import Path
 from pxgen_plugins.audit import engine
-from pxgen_plugins.audit.settings import load_config
-engine.audit(load_config(Path("audit.yaml"), allow=["slow_model"]))
+from tests.audit.test_calibration import slow_settings
+if __name__ == "__main__":
+    engine.audit(slow_settings(Path(sys.argv[1]), {"name": "processes", "workers": 2}))
 """
 
 
-@pytest.mark.slow
-def test_a_kill_in_calibration_loses_at_most_one_unit_per_worker(tmp_path: Path):
-    """Real kills (SIGKILL) of a driver with two workers, at random moments of calibration."""
-    pytest.importorskip("yaml")
-    executor = {"name": "processes", "workers": 2}
-    config = settings(tmp_path, shard_size=20, executor=executor)
-    (tmp_path / "slow_model.py").write_text(SLOW)
-    import yaml
+def slow_settings(folder: Path, executor: dict) -> Config:
+    changes = {
+        "allow": ["slow_model"],
+        "model": {"factory": "slow_model:load"},
+        "anchors": {"path": "anchors.npy"},
+        "threshold": {"name": "MeanMax", "n_samples": 600, "n_repeats": 9},
+        "shard_size": 20,
+        "batch_size": 100,
+        "executor": executor,
+        "output": "run",
+    }
+    return config_of(changes, folder, allow=["slow_model"])
 
-    values = config.values | {"allow": ["slow_model"], "output": str(tmp_path / "run")}
-    values["model"] = {"factory": "slow_model:load"}
-    values["anchors"] = {"path": "anchors.npy"}
-    values["threshold"] = {"name": "MeanMax", "n_samples": 600, "n_repeats": 9}
-    del values["conditions"], values["reference"], values["adapters"], values["baseline"]
-    (tmp_path / "audit.yaml").write_text(yaml.safe_dump(values))
-    path = os.pathsep.join([str(tmp_path), *sys.path])
+
+@pytest.mark.slow
+def test_a_killed_driver_loses_what_its_workers_had_begun_and_no_more(tmp_path: Path, monkeypatch):
+    """A real kill (SIGKILL) of a driver with two workers, in the middle of calibration."""
+    settings(tmp_path)  # writes the anchors
+    (tmp_path / "slow_model.py").write_text(SLOW)
+    (tmp_path / "killed.py").write_text(KILLED)
+    monkeypatch.syspath_prepend(tmp_path)
+    root = str(Path(__file__).parents[2])
+    path = os.pathsep.join([str(tmp_path), root, *sys.path])
     samples = tmp_path / "run" / "calibration" / "samples"
-    draws = np.random.default_rng(0)
-    before, n_killed = 0, 0
-    for goal in (2, 6, 11, None):
-        command = [sys.executable, "-W", "ignore", "-c", KILLED]
-        driver = subprocess.Popen(command, cwd=tmp_path, env=os.environ | {"PYTHONPATH": path})
-        while goal is not None and driver.poll() is None:
-            if len(list(samples.glob("0*"))) >= goal:
-                time.sleep(draws.uniform(0.0, 0.2))
-                driver.send_signal(signal.SIGKILL)
-                n_killed += 1
-                break
-            time.sleep(0.005)
-        driver.wait()
-        there = {file.name: file.stat().st_mtime_ns for file in samples.glob("0*")}
-        assert len(there) >= before  # what was written stays, and only that
-        before = len(there)
-    assert n_killed == 3
-    expected = content(tmp_path / "run")
+    driver = subprocess.Popen(
+        [sys.executable, "-W", "ignore", str(tmp_path / "killed.py"), str(tmp_path)],
+        env=os.environ | {"PYTHONPATH": path},
+    )
+    while len(list(samples.glob("0*"))) < 4 and driver.poll() is None:
+        time.sleep(0.005)
+    assert driver.poll() is None
+    driver.kill()
+    driver.wait()
+    time.sleep(2.0)  # until the workers have noticed
+    there = {file.name: file.stat().st_mtime_ns for file in samples.glob("0*")}
+    assert 4 <= len(there) < 18
+    config = slow_settings(tmp_path, {"name": "serial"})
+    audited(config)
+    for name, written in there.items():
+        assert (samples / name).stat().st_mtime_ns == written  # was not computed again
+    found = content(tmp_path / "run")
     shutil.rmtree(tmp_path / "run")
-    subprocess.run([sys.executable, "-W", "ignore", "-c", KILLED], cwd=tmp_path, check=True,
-                   env=os.environ | {"PYTHONPATH": path})  # fmt: skip
-    assert {k: v for k, v in expected.items() if "/." not in k} == content(tmp_path / "run")
+    audited(config)
+    drafts = {name for name in found if "/." in name}
+    assert len(drafts) <= 2
+    assert {name: found[name] for name in found.keys() - drafts} == content(tmp_path / "run")

@@ -20,18 +20,19 @@ from pxgen_plugins.audit.fit import FIT
 from pxgen_plugins.audit.writers.base import file_names
 
 PHASES = ("calibrating", "scoring", "writing results")
+_TARGETS = (*PHASES[:2] * 3, PHASES[2])
 UNITS = {"calibrating": "calibration/*/*.safetensors", "scoring": "shards/*.safetensors"}
 
 
 def run(quick: bool = False) -> Iterator[Row]:
     """Yield how many of the killed runs end with other files than an undisturbed one: 0.
 
-    Every run is killed three times and then left to end. A kill (SIGKILL) comes up to 0.1 seconds
-    after a point drawn at random: one of the units of calibration, one of the anchors' shards, the
-    first result.
+    Every run is killed three times and then left to end. A kill (SIGKILL) comes up to 0.05 seconds
+    after a point drawn at random: three times of seven one of the units of calibration, three times
+    one of the anchors' shards, once the first result.
     """
     with tempfile.TemporaryDirectory() as name:
-        n, per_run = (1, 1) if quick else (30, 3)
+        n, per_run = (2, 1) if quick else (72, 3)
         yield from _kill(Path(name), n, per_run, quick)
 
 
@@ -43,12 +44,12 @@ def _kill(folder: Path, n: int, per_run: int, quick: bool) -> Iterator[Row]:
     draws = np.random.default_rng(0)
     kills: Counter[str] = Counter()
     runs = differing = lost = 0
-    while min(kills[phase] for phase in UNITS) < n:
+    for first in range(0, n, per_run):
         run = folder / f"run{runs}"
-        for _ in range(per_run):
-            reached = _point(run, draws, most)
+        for at in range(first, first + per_run):
+            reached = _point(run, _TARGETS[at % len(_TARGETS)], draws, most)
             before = _count(run)
-            if _follow(run, reached, draws.uniform(0.0, 0.02 if quick else 0.1), quick):
+            if _follow(run, reached, draws.uniform(0.0, 0.01 if quick else 0.05), quick):
                 kills[_phase(run, most)] += 1
             lost += sum(max(0, before[phase] - count) for phase, count in _count(run).items())
         _follow(run, None, 0.0, quick)
@@ -61,12 +62,13 @@ def _kill(folder: Path, n: int, per_run: int, quick: bool) -> Iterator[Row]:
     yield Row("written units that a kill lost", setting, lost, "units", 0, note)
 
 
-def _point(run: Path, draws: np.random.Generator, most: dict[str, int]) -> Callable[[], bool]:
+def _point(
+    run: Path, phase: str, draws: np.random.Generator, most: dict[str, int]
+) -> Callable[[], bool]:
     """Return what tells that a run has come to a point; in one that goes on it may be at once."""
-    phase = PHASES[draws.integers(len(PHASES))]
     if phase not in UNITS:
         return lambda: _has_results(run)
-    goal = int(draws.integers(1, most[phase] + 1))
+    goal = int(draws.integers(most[phase]))  # after so many units, of those before the last
     return lambda: _count(run)[phase] >= goal
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -15,9 +16,11 @@ import numpy as np
 import torch
 from rows import Row
 
-from pxgen_plugins.audit import engine, shards
+from pxgen_plugins.audit import engine
 from pxgen_plugins.audit.inputs import open_set
 from pxgen_plugins.audit.settings import Config, config_of
+from pxgen_plugins.audit.shards import SHARDS
+from pxgen_plugins.audit.work import do_unit, work_of
 from pxgen_plugins.utils.threads import one_thread
 
 __all__ = ["run", "settings"]
@@ -53,7 +56,7 @@ def _seconds(folder: Path, quick: bool) -> Iterator[Row]:
     size = 128 if quick else 8_192
     config = settings(folder / "run", quick, shard_size=size)
     _audit(config)
-    work = shards.work_of(folder / "run")
+    work = work_of(folder / "run")
     anchors = open_set(config, "anchors", work.explainer.predictor)
     assert anchors is not None
     score = partial(work.explainer.scorer().score, anchors)
@@ -72,8 +75,9 @@ def _seconds(folder: Path, quick: bool) -> Iterator[Row]:
             torch.set_num_threads(before)
 
     def in_shards() -> None:
-        for index in range(shards.count(len(anchors), size)):
-            shards.score_shard(folder / "run", index)
+        shutil.rmtree(folder / "run" / SHARDS)  # units that are there are not computed again
+        for index in range(len(work.shards)):
+            do_unit(folder / "run", SHARDS, index)
 
     cases = {"one": on_one_thread, "all": on_all_threads, "shards": in_shards}
     best = _least_wall_times(cases, 1 if quick else 7)

@@ -19,52 +19,57 @@ from pxgen_plugins.audit import engine
 from pxgen_plugins.audit.fit import FIT
 from pxgen_plugins.audit.writers.base import file_names
 
-POINTS = ("planned", "calibrated", "scored", "written")
+PHASES = ("calibrating", "scoring", "writing results")
+_TARGETS = (*PHASES[:2] * 3, PHASES[2])
+UNITS = {"calibrating": "calibration/*/*.safetensors", "scoring": "shards/*.safetensors"}
 
 
 def run(quick: bool = False) -> Iterator[Row]:
     """Yield how many of the killed runs end with other files than an undisturbed one: 0.
 
-    Every run is killed three times and then left to end. A kill (SIGKILL) comes up to 0.3 seconds
-    after a point drawn at random: the plan, the calibration, one of the shards, the first result.
+    Every run is killed three times and then left to end. A kill (SIGKILL) comes up to 0.05 seconds
+    after a point drawn at random: three times of seven one of the units of calibration, three times
+    one of the anchors' shards, once the first result.
     """
     with tempfile.TemporaryDirectory() as name:
-        n, per_run = (1, 1) if quick else (30, 3)
-        yield _kill(Path(name), n, per_run, quick)
+        n, per_run = (2, 1) if quick else (72, 3)
+        yield from _kill(Path(name), n, per_run, quick)
 
 
-def _kill(folder: Path, n: int, per_run: int, quick: bool) -> Row:
+def _kill(folder: Path, n: int, per_run: int, quick: bool) -> Iterator[Row]:
     whole = folder / "whole"
     _follow(whole, None, 0.0, quick)
     expected = _content(whole)
-    n_shards = _count_shards(whole)
+    most = {phase: len(list(whole.glob(pattern))) for phase, pattern in UNITS.items()}
     draws = np.random.default_rng(0)
-    phases: Counter[str] = Counter()
-    runs = differing = 0
-    while phases.total() < n:
+    kills: Counter[str] = Counter()
+    runs = differing = lost = 0
+    for first in range(0, n, per_run):
         run = folder / f"run{runs}"
-        for _ in range(per_run):
-            point = POINTS[draws.integers(len(POINTS))]
-            reached = _points(run, int(draws.integers(1, n_shards + 1)))[point]
-            if _follow(run, reached, draws.uniform(0.0, 0.02 if quick else 0.3), quick):
-                phases[_phase(run, n_shards)] += 1
+        for at in range(first, first + per_run):
+            reached = _point(run, _TARGETS[at % len(_TARGETS)], draws, most)
+            before = _count(run)
+            if _follow(run, reached, draws.uniform(0.0, 0.01 if quick else 0.05), quick):
+                kills[_phase(run, most)] += 1
+            lost += sum(max(0, before[phase] - count) for phase, count in _count(run).items())
         _follow(run, None, 0.0, quick)
         differing += _content(run) != expected
         shutil.rmtree(run)
         runs += 1
-    setting = f"{phases.total()} kills of {runs} runs, {len(expected)} files each"
-    note = "while " + ", ".join(f"{phase} {count}" for phase, count in sorted(phases.items()))
-    return Row("killed audits with other files", setting, differing, "runs", 0, note)
+    setting = f"{kills.total()} kills of {runs} runs, {len(expected)} files each"
+    note = "while " + ", ".join(f"{phase} {kills[phase]}" for phase in PHASES)
+    yield Row("killed audits with other files", setting, differing, "runs", 0, note)
+    yield Row("written units that a kill lost", setting, lost, "units", 0, note)
 
 
-def _points(run: Path, n_shards: int) -> dict[str, Callable[[], bool]]:
-    """Return what tells that a run has come so far; in one that goes on it may be there at once."""
-    return {
-        "planned": lambda: True,
-        "calibrated": (run / FIT / "pxgen.json").exists,
-        "scored": lambda: _count_shards(run) >= n_shards,
-        "written": lambda: _has_results(run),
-    }
+def _point(
+    run: Path, phase: str, draws: np.random.Generator, most: dict[str, int]
+) -> Callable[[], bool]:
+    """Return what tells that a run has come to a point; in one that goes on it may be at once."""
+    if phase not in UNITS:
+        return lambda: _has_results(run)
+    goal = int(draws.integers(most[phase]))  # after so many units, of those before the last
+    return lambda: _count(run)[phase] >= goal
 
 
 def _follow(run: Path, reached: Callable[[], bool] | None, delay: float, quick: bool) -> bool:
@@ -92,17 +97,16 @@ def _audit(run: Path, marker: Path, quick: bool) -> None:
     engine.finish(config, plan)
 
 
-def _phase(run: Path, n_shards: int) -> str:
+def _phase(run: Path, most: dict[str, int]) -> str:
     """Return what a killed run was doing, by what it had written."""
-    if not (run / FIT / "pxgen.json").exists():
+    if not (run / FIT / "checksums.json").exists():
         return "calibrating"
-    if _count_shards(run) < n_shards:
-        return "scoring"
-    return "writing results" if _has_results(run) else "assembling"
+    return "scoring" if _count(run)["scoring"] < most["scoring"] else "writing results"
 
 
-def _count_shards(run: Path) -> int:
-    return len(list(run.glob("shards/*.safetensors")))
+def _count(run: Path) -> dict[str, int]:
+    """Return how many units each phase has written."""
+    return {phase: len(list(run.glob(pattern))) for phase, pattern in UNITS.items()}
 
 
 def _has_results(run: Path) -> bool:
@@ -110,5 +114,6 @@ def _has_results(run: Path) -> bool:
 
 
 def _content(run: Path) -> dict[str, bytes]:
-    """Return the final files of a run."""
-    return {path.name: path.read_bytes() for path in run.iterdir() if path.name in file_names()}
+    """Return all files of a run, without what killed writes left."""
+    files = (path for path in run.rglob("[!.]*") if path.is_file())
+    return {path.relative_to(run).as_posix(): path.read_bytes() for path in files}

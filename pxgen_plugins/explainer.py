@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from pxgen_plugins import __version__, defaults, saving, scoring
@@ -31,7 +30,7 @@ from pxgen_plugins.result.assembly import assemble
 from pxgen_plugins.result.explanation import DEFAULT_META_PXGEN, build
 from pxgen_plugins.result.readable import Explanation
 from pxgen_plugins.scoring import PRECISIONS, RECONSTRUCTIONS, Scorer, fit_criteria
-from pxgen_plugins.thresholds import Calibration
+from pxgen_plugins.thresholds import Calibration, calibrate
 from pxgen_plugins.utils import validation
 from pxgen_plugins.utils.errors import ParameterError, caller, short_repr
 from pxgen_plugins.utils.files import plain
@@ -217,9 +216,7 @@ class PXGen(Parameters, PredictorHolder, Explainer, FitMixin):
         n = sum(len(part) for part in (parts.learning, parts.thresholds) if part is not None)
         warn_if_long("PXGen.fit", scorer, self.threshold, parts.thresholds or parts.learning, n)
         fit_criteria(scorer, parts.learning, self.seed, self.verbose)
-        settings = {} if parts.thresholds is None else {"reference": parts.thresholds}
-        calibration = self.threshold.calibrate(scorer, self.seed, self.verbose, **settings)
-        self.calibration = replace(calibration, n_learning=parts.n_learning)
+        self.calibration = calibrate(self.threshold, scorer, parts, self.seed, self.verbose)
         self.reference = parts
         return self
 

@@ -4,23 +4,49 @@ from __future__ import annotations
 
 import errno
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from pxgen_plugins.audit import fit, shards
 from pxgen_plugins.audit.run_folder import QUESTIONS, remove_verdict
+from pxgen_plugins.audit.work import FOLDERS, plan_checksum, sweep
 from pxgen_plugins.audit.writers.base import file_names
 from pxgen_plugins.utils.errors import ParameterError, short_repr
 from pxgen_plugins.utils.files import plain
+from pxgen_plugins.utils.locks import BusyError, locked
 from pxgen_plugins.utils.resumable import PLAN, begin, read_plan
 
-__all__ = ["claim", "clear"]
+__all__ = ["alone", "claim", "clear"]
 
 # faults of a disk, for which no setting is to blame
 _FULL = frozenset(getattr(errno, name, -1) for name in ("ENOSPC", "EDQUOT", "EIO"))
 
-_OWN = (fit.FIT, shards.SHARDS, QUESTIONS)  # folders in a run folder
+_OWN = (*FOLDERS, QUESTIONS)  # folders in a run folder
+
+
+@contextmanager
+def alone(folder: Path, part: tuple[int, int] | None = None) -> Iterator[None]:
+    """Keep other audits out of a run folder meanwhile, which is made; parts of one share it.
+
+    Args:
+        folder: The run folder.
+        part: (i, n) of a part; None for a whole run.
+
+    Raises:
+        ParameterError: When another audit works there, or the folder cannot be made.
+        OSError: When the disk is full or fails.
+    """
+    with ExitStack() as stack:
+        try:
+            with _named(folder):
+                folder.mkdir(parents=True, exist_ok=True)
+                stack.enter_context(locked(folder, shared=part is not None))
+        except BusyError as error:
+            hint = "Wait until it has ended, or choose another output; parts of one run share it."
+            allowed, got = "a folder where no other audit runs", short_repr(str(folder))
+            raise ParameterError("output", allowed, f"{got}, where one does", hint) from error
+        yield
 
 
 def claim(folder: Path, plan: Mapping[str, Any], fresh: bool, say: Callable[[str], None]) -> None:
@@ -36,8 +62,15 @@ def claim(folder: Path, plan: Mapping[str, Any], fresh: bool, say: Callable[[str
         ParameterError: When the folder holds another run, files of others, or links.
         OSError: When the disk is full or fails, or the files of a run cannot be changed.
     """
-    try:
+    with _named(folder):
         _begin_or_resume(folder, plan, fresh, say)
+
+
+@contextmanager
+def _named(folder: Path) -> Iterator[None]:
+    """Say of faults of a folder which one it is, and what to do."""
+    try:
+        yield
     except ValueError as error:
         if isinstance(error, ParameterError):
             raise
@@ -55,13 +88,13 @@ def _begin_or_resume(
     folder: Path, plan: Mapping[str, Any], fresh: bool, say: Callable[[str], None]
 ) -> None:
     content = plain(plan)
-    content["checksum"] = shards.plan_checksum(content)
+    content["checksum"] = plan_checksum(content)
     is_new = not _is_run(folder)
     if is_new and folder.is_dir() and _has_files(folder):
         hint = "Choose an empty folder; nothing of others is written over."
         raise ParameterError("output", "empty, or a run", "other files", hint)
     if not is_new:
-        shards.sweep(folder)
+        sweep(folder)
     if not is_new and fresh:
         clear(folder)
         is_new = True
@@ -80,7 +113,7 @@ def _begin_or_resume(
 
 
 def _check_places(folder: Path) -> None:
-    """Raise when shards or fit are no folders of the run's own: nothing is written elsewhere."""
+    """Raise when a folder of the run is not its own: nothing is written elsewhere."""
     for name in _OWN:
         place = folder / name
         if place.is_symlink() or (place.exists() and not place.is_dir()):

@@ -163,10 +163,9 @@ def audit(
 
     if only_plan:
         plan, explainer = engine.make_plan(config)
-        workers = config["executor"]["workers"]
         config = config.complete(explainer.meta["params"])
         asked = describer_cost(config, explainer.predictor)
-        print_plan(config, plan, cost(plan, explainer, workers), asked, as_json)
+        print_plan(config, plan, cost(plan, explainer, config), asked, as_json)
         return PASSED
     say: Callable[[str], None] = (lambda text: None) if quiet else _print_progress
     start = time.monotonic()

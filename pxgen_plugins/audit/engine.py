@@ -10,9 +10,11 @@ from typing import Any
 
 from pxgen_plugins import __version__, adapters
 from pxgen_plugins.anchors import Anchors
-from pxgen_plugins.audit import executors, fit, shards
-from pxgen_plugins.audit.claim import claim, clear
+from pxgen_plugins.audit import executors, fit, shards, units
+from pxgen_plugins.audit.calibration import fit_in_units
+from pxgen_plugins.audit.claim import alone, claim, clear
 from pxgen_plugins.audit.conditions import Condition, parse
+from pxgen_plugins.audit.crew import Crew
 from pxgen_plugins.audit.descriptions import check_describer, describer_cost
 from pxgen_plugins.audit.digests import (
     anchors_digest,
@@ -23,7 +25,7 @@ from pxgen_plugins.audit.digests import (
     sources_digest,
     versions,
 )
-from pxgen_plugins.audit.inputs import build_model, open_set
+from pxgen_plugins.audit.inputs import build_explainer, build_model, open_set
 from pxgen_plugins.audit.other_methods import evidence_of
 from pxgen_plugins.audit.run_comparison import compare_runs
 from pxgen_plugins.audit.run_folder import (
@@ -34,6 +36,7 @@ from pxgen_plugins.audit.run_folder import (
 )
 from pxgen_plugins.audit.settings import Config
 from pxgen_plugins.audit.verdicts import judge
+from pxgen_plugins.audit.work import Work, hold, work_of
 from pxgen_plugins.audit.writers.base import write_outputs
 from pxgen_plugins.audit.writers.report.choice_of_pictures import choose_pictures
 from pxgen_plugins.description import describe
@@ -110,19 +113,22 @@ def audit(
         The finished run; None while shards are missing, which other parts score.
 
     Raises:
-        PXGenError: When a setting, the model or the anchors are not as they should be.
+        PXGenError: When a setting, the model or the anchors are not as they should be, or another
+            audit works in the run folder.
         WorkerLostError: When a worker died; what was written is kept.
     """
     plan, explainer = make_plan(config)
     say(plan.anchors.describe())
     for note in plan.anchors.notes:
         say(f"note: {note}")
-    if not score(config, plan, explainer, fresh=fresh, part=part, verbose=verbose, say=say):
-        return None
-    if (asked := describer_cost(config, explainer.predictor)) is not None:
-        say(f"asking the describer: at most {asked['calls']:,} calls, without repairs of answers")
-    say("writing results")
-    return finish(config, plan)
+    with alone(config.output, part):
+        if not score(config, plan, explainer, fresh=fresh, part=part, verbose=verbose, say=say):
+            return None
+        if (asked := describer_cost(config, explainer.predictor)) is not None:
+            calls = f"{asked['calls']:,} calls"
+            say(f"asking the describer: at most {calls}, without repairs of answers")
+        say("writing results")
+        return finish(config, plan)
 
 
 @caller("pxgen audit")
@@ -141,18 +147,7 @@ def make_plan(config: Config) -> tuple[Plan, PXGen]:
         "reference": anchors_digest(config, "reference"),
     }
     own_digest = model_digest(config, model, sources)
-    explainer = PXGen(
-        model,
-        intrinsic=config["intrinsic"],
-        extrinsic=config["extrinsic"],
-        threshold=config["threshold"],
-        selectors=config["selectors"],
-        n_representatives=config["n_representatives"],
-        rule=config["rule"],
-        batch_size=config["batch_size"],
-        seed=config["seed"],
-        examples=True,
-    )
+    explainer = build_explainer(config, model)
     config = config.complete(explainer.meta["params"])
     anchors = open_set(config, "anchors", model)
     if anchors is None or not len(anchors):
@@ -220,27 +215,24 @@ def score(
     config = config.complete(explainer.meta["params"])
     content = {"settings": config.for_plan(), "digests": plan.digests, "n_anchors": plan.n_anchors}
     claim(folder, content, fresh, say)
-    if not fit.is_stored(folder, digest):
-        of = explainer.threshold.source
-        what = "samples of the model" if of == "samples" else "instances of reference data"
-        say(f"calibrating on {plan.n_samples:,} {what}")
-        reference = open_set(config, "reference", explainer.predictor)
-        explainer.verbose = verbose
-        with one_thread():
-            explainer.fit(reference)
-        fit.store(folder, explainer, digest)
-    size = config["shard_size"]
-    width = len(explainer.criteria)
-    left = shards.missing(folder, plan.n_anchors, size, width, digest)
-    mine = left if part is None else [index for index in left if index % part[1] == part[0]]
-    if len(left) < plan.n_shards:
-        say(f"{plan.n_shards - len(left)} of {plan.n_shards} shards are there already")
-    executor = executors.get(config["executor"]["name"])(config["executor"]["workers"])
-    shards.hold(folder, config, explainer.predictor, plan.anchors, digest)
-    with bar(len(mine), "scoring", "shard", verbose) as progress:
-        for _ in executor.run(folder, mine):
-            progress.update(1)
-    complete = not shards.missing(folder, plan.n_anchors, size, width, digest)
+    work = hold(Work(folder, config, plan.anchors, digest, explainer))
+    is_fitted = fit.is_stored(folder, digest)
+    total = plan.n_anchors + (0 if is_fitted else work.n_calibration)
+    kind = executors.get(config["executor"]["name"])
+    with (
+        kind(config["executor"]["workers"]) as executor,
+        bar(total, "calibrating and scoring", "instance", verbose) as progress,
+    ):
+        crew = Crew(work, executor, part, progress)
+        if not is_fitted:
+            of = explainer.threshold.source
+            what = "samples of the model" if of == "samples" else "instances of reference data"
+            say(f"calibrating on {plan.n_samples:,} {what}")
+            fit_in_units(crew)
+        n_there = crew.compute_own(work.shards)
+        if n_there:
+            say(f"{n_there} of {plan.n_shards} shards are there already")
+    complete = not units.missing(folder, work.shards, digest)
     if not complete:  # else finish looks, which reads the inputs too
         _check_inputs(config, plan, explainer)
     return complete
@@ -258,12 +250,11 @@ def finish(config: Config, plan: Plan) -> Run:
     """
     folder = config.output
     before = None if plan.baseline is None else plan.baseline.result
-    work = shards.work_of(folder)
+    work = work_of(folder)
     explainer, scorer = work.explainer, work.explainer.scorer()
     config = config.complete(explainer.meta["params"])
     conditions = _conditions(config)
-    width = len(explainer.criteria)
-    scores = shards.gather(folder, plan.n_anchors, config["shard_size"], width, plan.digest)
+    scores = shards.gather(folder, work.shards, plan.digest)
     calibration = explainer.calibration
     if calibration is None:
         raise ParameterError("fit", "complete", "nothing", "Use --fresh.")

@@ -16,11 +16,12 @@ from pxgen_plugins.anchors.sampling import lost_labels, stratified_sample
 from pxgen_plugins.audit.settings import Config
 from pxgen_plugins.audit.weights import check_weights
 from pxgen_plugins.datasets import load_mnist, load_mnist_vae
+from pxgen_plugins.explainer import PXGen
 from pxgen_plugins.models import capabilities, sources, wrap
 from pxgen_plugins.utils.errors import ModelError, ParameterError, caller, short_repr
 from pxgen_plugins.utils.redaction import redact
 
-__all__ = ["build_model", "open_set"]
+__all__ = ["build_explainer", "build_model", "open_set"]
 
 _LIBRARIES = frozenset(
     {"cloudpickle", "dill", "joblib", "numpy", "pandas", "pip", "scipy", "setuptools", "sklearn",
@@ -69,6 +70,23 @@ def build_model(config: Config) -> Any:
         got = f"{type(error).__name__}: {redact(str(error))[:200]}"
         raise ModelError("model.factory", "callable", got, hint) from error
     return model if capabilities(model) and not options else wrap(model, **options)
+
+
+def build_explainer(config: Config, model: Any) -> PXGen:
+    """Return the explainer that the settings describe, not fitted.
+
+    Args:
+        config: The settings.
+        model: The model.
+
+    Raises:
+        PXGenError: When a criterion, the rule or a selector is not as it should be.
+    """
+    names = (
+        "intrinsic", "extrinsic", "threshold", "selectors", "n_representatives", "rule",
+        "batch_size", "seed",
+    )  # fmt: skip
+    return PXGen(model, **{name: config[name] for name in names}, examples=True)
 
 
 def open_set(config: Config, name: str, model: Any) -> Anchors | None:

@@ -17,7 +17,7 @@ from pxgen_plugins.anchors.sampling import stratified_positions
 from pxgen_plugins.audit.descriptions import description_method, description_tables
 from pxgen_plugins.audit.run_folder import NO_EVIDENCE, Evidence
 from pxgen_plugins.audit.settings import Config
-from pxgen_plugins.audit.shards import Work
+from pxgen_plugins.audit.work import Work
 from pxgen_plugins.comparison import compare
 from pxgen_plugins.groups import GROUPS
 from pxgen_plugins.result import Group, Result

@@ -15,9 +15,9 @@ from pxgen_plugins.utils.redaction import redact_values
 
 if TYPE_CHECKING:
     from pxgen_plugins.audit.engine import Plan
+    from pxgen_plugins.audit.estimate import Cost
     from pxgen_plugins.audit.run_folder import Run
     from pxgen_plugins.audit.settings import Config
-    from pxgen_plugins.estimate import Estimate
 
 __all__ = ["print_plan", "print_run"]
 
@@ -25,30 +25,41 @@ _COLOURS = {"passed": "green", "failed": "red", "error": "red", "warning": "yell
 
 
 def print_plan(
-    config: Config, plan: Plan, cost: Estimate, asked: Mapping[str, int] | None, as_json: bool
+    config: Config, plan: Plan, cost: Cost, asked: Mapping[str, int] | None, as_json: bool
 ) -> None:
     """Print what an audit would do, and what that costs; the settings are complete.
 
     Args:
         config: The settings.
         plan: What is to be done.
-        cost: What scoring costs.
+        cost: What calibration and scoring cost.
         asked: What the describer would be asked; None for nothing.
         as_json: Whether to print JSON.
     """
+    from dataclasses import asdict
+
     from pxgen_plugins.utils.text import duration_text
 
-    n_scored = plan.n_anchors + plan.n_samples
     n_criteria = len(config["intrinsic"]) + len(config["extrinsic"])
-    seconds = cost.fit_seconds + cost.explain_seconds
+    halves = (cost.calibration, cost.scoring)
     if as_json:
         content = {
             "anchors": plan.n_anchors,
             "shards": plan.n_shards,
             "samples": plan.n_samples,
-            "scored": n_scored,
-            "passes": cost.fit_passes + cost.explain_passes,
-            "seconds": float(f"{seconds:.2g}"),  # as rough as an estimate is, and never 0
+            "scored": plan.n_anchors + plan.n_samples,
+            "passes": sum(half.passes for half in halves),
+            "seconds": _rough(cost.seconds),
+            "workers": cost.workers,
+            "halves": {
+                half.name: {
+                    key: _rough(value) if isinstance(value, float) else value
+                    for key, value in asdict(half).items()
+                    if key != "name"
+                }
+                for half in halves
+            },
+            "worker_mib": round(cost.memory / 2**20),
             "notes": list(plan.anchors.notes),
             "table_mib": round(plan.n_anchors * 8 * n_criteria / 2**20, 1),
             "describer": asked,
@@ -57,17 +68,28 @@ def print_plan(
         }
         click.echo(json.dumps(content, indent=1))
         return
-    shards = f"{plan.n_shards} shard" + ("" if plan.n_shards == 1 else "s")
     place = escape_invisible(str(config.output))
-    click.echo(f"{plan.n_anchors:,} anchors in {shards}, to {place}")
+    click.echo(f"{plan.n_anchors:,} anchors, to {place}")
     click.echo(visible(plan.anchors.describe(), 400))
     for note in plan.anchors.notes:
         click.echo(f"note: {visible(note, 400)}")
     on_reference = config["threshold"].get("source") == "reference"
     what = "reference instances" if on_reference else "samples"
-    click.echo(f"{plan.n_samples:,} {what} for thresholds: {n_scored:,} instances scored in all")
-    duration = duration_text(seconds)
-    click.echo(f"scoring time: about {duration} on this machine, with one thread a worker")
+    click.echo(f"thresholds from {plan.n_samples:,} {what}")
+    for half in halves:
+        click.echo(
+            f"{half.name}: {half.instances:,} instances in {_count(half.units, 'unit')}, "
+            f"{half.passes:,} passes, about {duration_text(half.seconds)}"
+        )
+    at_once = f"{_count(cost.workers, 'worker')} of one thread"
+    memory = f", about {cost.memory / 2**20:,.0f} MiB each" if cost.memory else ""
+    total = duration_text(cost.seconds)
+    click.echo(f"time: about {total} on this machine, with {at_once}{memory}")
+    worst = max(halves, key=lambda half: half.seconds_of_largest)
+    click.echo(
+        f"a kill loses at most one unit a worker: {worst.largest:,} instances of {worst.name}, "
+        f"about {duration_text(worst.seconds_of_largest)}"
+    )
     for choice in cost.cheaper:
         click.echo(f"cheaper: {choice}")
     if asked is not None:
@@ -76,6 +98,15 @@ def print_plan(
             "and as many calls again where answers have to be repaired"
         )
     click.echo(f"{len(config['conditions'])} conditions")
+
+
+def _count(n: int, what: str) -> str:
+    return f"{n:,} {what}" + ("" if n == 1 else "s")
+
+
+def _rough(seconds: float) -> float:
+    """Return seconds as rough as an estimate is, and never 0 where it is not."""
+    return float(f"{seconds:.2g}")
 
 
 def print_run(run: Run, as_json: bool) -> None:

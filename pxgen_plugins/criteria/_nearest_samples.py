@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -72,14 +73,16 @@ class SampleCriterion(FittedCriterion):
             slack: By how much these may be off through rounding, (b, m).
         """
 
-    def learn(self, batches: Iterator[Batch]) -> dict[str, Tensor]:
+    def features(self, batch: Batch) -> Tensor:
+        """Return the features of samples, (b, d)."""
+        maps = self._maps(batch)
+        if not batch.first:
+            check_independence(self.network, batch.x, maps)
+        return flat(maps)
+
+    def learn(self, features: Iterator[Tensor], model: Any, seed: int) -> dict[str, Tensor]:
         """Return the bank's features (m, d), their mean (d,) and the summary."""
-        parts: list[Tensor] = []
-        for batch in batches:
-            maps = self._maps(batch)
-            if not parts:
-                check_independence(self.network, batch.x, maps)
-            parts.append(flat(maps).cpu())
+        parts = [rows.cpu() for rows in features]
         rows = bank_rows(parts, self.k + 2, f"k + 2 = {self.k + 2}")
         exact = rows.double()
         return {"rows": rows, "centre": exact.mean(0), **self.summary(exact)}

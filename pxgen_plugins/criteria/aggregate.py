@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -53,11 +54,15 @@ class AggregateMahalanobis(FittedCriterion):
     unit = "standard deviations"
     learns_from: Source = "any"
 
-    def learn(self, batches: Iterator[Batch]) -> dict[str, Tensor]:
+    def features(self, batch: Batch) -> Tensor:
+        """Return the codes, (b, d)."""
+        return batch.code.flatten(1)
+
+    def learn(self, features: Iterator[Tensor], model: Any, seed: int) -> dict[str, Tensor]:
         """Return mean (d,), whitening matrix (d, d) and the shrinkage, a scalar."""
         moments: _Moments | None = None
-        for batch in batches:
-            codes = batch.code.flatten(1).double().cpu()
+        for given in features:
+            codes = given.double().cpu()
             codes = codes[self.finite(codes)]
             if not len(codes):
                 continue

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -60,16 +61,20 @@ class CodeUsage(FittedCriterion):
         self.pooled = validation.boolean(pooled, "pooled")
         self.smoothing = validation.real(smoothing, "smoothing", above=0.0)
 
-    def learn(self, batches: Iterator[Batch]) -> dict[str, Tensor]:
+    def features(self, batch: Batch) -> Tensor:
+        """Return the codes, (b, positions)."""
+        return _codes(batch)
+
+    def learn(self, features: Iterator[Tensor], model: Any, seed: int) -> dict[str, Tensor]:
         """Return the counts, (positions, K), or (1, K) when pooled."""
         counts: Tensor | None = None
-        for batch in batches:
-            codes = _codes(batch).cpu()
+        for given in features:
+            codes = given.cpu()
             if self.pooled:
                 codes = codes.reshape(-1, 1)
             rows = codes.shape[1] if counts is None else len(counts)
             _same_positions(codes, rows)
-            k = max(int(getattr(batch.model, "n_codes", 1)), int(codes.max()) + 1)
+            k = max(int(getattr(model, "n_codes", 1)), int(codes.max()) + 1)
             if counts is None:
                 counts = torch.zeros(rows, k, dtype=torch.int64)
             if k > counts.shape[1]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -22,8 +23,10 @@ Source = Literal["data", "samples", "any"]
 class FittedCriterion(Criterion):
     """A criterion with learned state, which ``PXGen.fit`` fills and ``PXGen.save`` keeps.
 
-    A subclass says in ``learns_from`` where its batches come from and turns them into named tensors
-    in :meth:`learn`; when it is called it reads them by :meth:`learned`.
+    A subclass says in ``learns_from`` where its batches come from. It turns each batch into
+    features (:meth:`features`, where the model is asked) and the features of all batches into named
+    tensors (:meth:`learn`); when it is called it reads these by :meth:`learned`. So batches may be
+    turned into features by several processes.
 
     Attributes:
         learns_from: ``"data"``, the reference data given to ``fit(X)``; ``"samples"``, the model's
@@ -37,19 +40,40 @@ class FittedCriterion(Criterion):
     _n_seen = _n_left_out = 0
 
     @abstractmethod
-    def learn(self, batches: Iterator[Batch]) -> dict[str, Tensor]:
-        """Return what is needed later, from batches in constant memory where possible."""
+    def features(self, batch: Batch) -> Tensor:
+        """Return what it learns from each instance of a batch, (b, ...)."""
 
-    @named_caller
+    @abstractmethod
+    def learn(self, features: Iterator[Tensor], model: Any, seed: int) -> dict[str, Tensor]:
+        """Return what is needed later, in constant memory where possible.
+
+        Args:
+            features: Those of each batch, in the order of the batches.
+            model: The model, for what it declares; None where there is no batch.
+            seed: Seed of what is drawn.
+        """
+
     def fit(self, batches: Iterator[Batch]) -> None:
         """Learn from ``batches``; what was learned before is forgotten.
 
         Instances for which the model gives nothing finite (see :meth:`finite`) are left out, with
         a warning.
         """
+        batches = iter(batches)
+        first = next(batches, None)
+        if first is None:
+            self.fit_features(iter(()), None, 0)
+        else:
+            found = map(self.features, itertools.chain([first], batches))
+            self.fit_features(found, first.model, first.seed)
+
+    @named_caller
+    def fit_features(self, features: Iterator[Tensor], model: Any, seed: int) -> None:
+        """Learn from features of batches, which :meth:`features` gave; as :meth:`fit`."""
         self._n_seen = self._n_left_out = 0
         with torch.no_grad():
-            self._state = {name: value.detach() for name, value in self.learn(batches).items()}
+            found = self.learn(features, model, seed)
+            self._state = {name: value.detach() for name, value in found.items()}
         if self._n_left_out:
             warn(
                 f"criterion {self.name!r}: {self._n_left_out} of {self._n_seen} instances to learn "
@@ -57,7 +81,7 @@ class FittedCriterion(Criterion):
             )
 
     def finite(self, values: Tensor) -> Tensor:
-        """Return which rows of a batch's values are finite, bool (b,); the others are counted."""
+        """Return which rows of a batch's features are finite, bool (b,); the others are counted."""
         good = (
             values.detach().flatten(1).isfinite().all(1) if values.ndim > 1 else values.isfinite()
         )

@@ -108,9 +108,13 @@ class GowerNearest(_Gower, FittedCriterion):
         hint = "A bank holds at least the k neighbours."
         self.n_fit = validation.integer(n_fit, "n_fit", minimum=self.k, hint=hint)
 
-    def learn(self, batches: Iterator[Batch]) -> dict[str, Tensor]:
+    def features(self, batch: Batch) -> Tensor:
+        """Return the samples, (b, d)."""
+        return batch.x.flatten(1)
+
+    def learn(self, features: Iterator[Tensor], model: Any, seed: int) -> dict[str, Tensor]:
         """Return the samples, (m, d)."""
-        parts = [batch.x.flatten(1).cpu() for batch in batches]
+        parts = [rows.cpu() for rows in features]
         return {"rows": bank_rows(parts, self.k, f"k={self.k}")}
 
     def other(self, batch: Batch) -> Tensor:

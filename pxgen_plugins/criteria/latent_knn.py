@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import torch
@@ -62,14 +63,16 @@ class LatentNeighbours(FittedCriterion):
         hint = "A bank holds at least the k neighbours."
         self.bank = validation.integer(bank, "bank", minimum=self.k, hint=hint)
 
-    def learn(self, batches: Iterator[Batch]) -> dict[str, Tensor]:
+    def features(self, batch: Batch) -> Tensor:
+        """Return the codes, (b, d)."""
+        return batch.code.flatten(1)
+
+    def learn(self, features: Iterator[Tensor], model: Any, seed: int) -> dict[str, Tensor]:
         """Return the kept codes, (m, d), and their mean, (d,)."""
         kept, keys = torch.empty(0, 0), np.empty(0)
-        generator: np.random.Generator | None = None
-        for batch in batches:
-            codes = batch.code.flatten(1)
-            if generator is None:
-                generator = np.random.default_rng(derive(batch.seed, self.name))
+        generator = np.random.default_rng(derive(seed, self.name))
+        for codes in features:
+            if not kept.numel():
                 kept = codes[:0].cpu()
             # those with the smallest keys, which depend on the order alone, not on the batches
             finite = self.finite(codes).cpu()

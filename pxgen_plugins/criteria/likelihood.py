@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -131,12 +132,15 @@ class TypicalNLL(FittedCriterion):
     def __init__(self, *, n_fit: int = 1_000) -> None:
         self.n_fit = validation.integer(n_fit, "n_fit", minimum=1)
 
-    def learn(self, batches: Iterator[Batch]) -> dict[str, Tensor]:
+    def features(self, batch: Batch) -> Tensor:
+        """Return the negative log densities, (b,)."""
+        return -torch.as_tensor(batch.model.log_prob(batch.x)).double()
+
+    def learn(self, features: Iterator[Tensor], model: Any, seed: int) -> dict[str, Tensor]:
         """Return the mean negative log density, a scalar."""
         total, count = 0.0, 0
-        for batch in batches:
-            values = -torch.as_tensor(batch.model.log_prob(batch.x)).double()
-            values = values[self.finite(values)]
+        for given in features:
+            values = given[self.finite(given)]
             total += float(values.sum())
             count += len(values)
         if not count:

@@ -167,7 +167,11 @@ class _Replay(Scorer):
         self._values_left = values
 
     def score_samples(
-        self, n: int, seed: int, update: Callable[[int], object] | None = None
+        self,
+        n: int,
+        seed: int,
+        update: Callable[[float], object] | None = None,
+        rows: range | None = None,
     ) -> Floats:
         """Return the values of the next ``n`` samples, whatever the seed."""
         given, self._values_left = self._values_left[:n], self._values_left[n:]

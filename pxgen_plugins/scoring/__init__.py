@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pxgen_plugins.scoring.fitting import fit_criteria
+from pxgen_plugins.scoring.fitting import Lesson, fit_criteria
 from pxgen_plugins.scoring.reader import always_raises
 from pxgen_plugins.scoring.reference import Reference, divide
 from pxgen_plugins.scoring.scorer import PRECISIONS, RECONSTRUCTIONS, Scorer, Scores
@@ -10,6 +10,7 @@ from pxgen_plugins.scoring.scorer import PRECISIONS, RECONSTRUCTIONS, Scorer, Sc
 __all__ = [
     "PRECISIONS",
     "RECONSTRUCTIONS",
+    "Lesson",
     "Reference",
     "Scorer",
     "Scores",

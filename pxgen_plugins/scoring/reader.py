@@ -97,7 +97,15 @@ class Reader:
         if span is None:
             warn_of_scale(account, self.model.data_range, anchors)
 
-    def samples(self, n: int, seed: int, *, learning: bool = False) -> Iterator[tuple[int, Tensor]]:
+    @property
+    def sample_block(self) -> int:
+        """How many samples are drawn at once, with a seed of their own."""
+        size = math.prod(self.model.sample_shape or (1,))
+        return max(1, min(_SAMPLE_BLOCK, _SAMPLE_ELEMENTS // size))
+
+    def samples(
+        self, n: int, seed: int, *, learning: bool = False, rows: range | None = None
+    ) -> Iterator[tuple[int, Tensor]]:
         """Yield ``n`` of the model's own samples in batches, the same whatever the batch size.
 
         Args:
@@ -105,6 +113,8 @@ class Reader:
             seed: Seed of the samples.
             learning: Whether criteria learn from them: a model with a finite number of samples
                 has others for this (see :class:`~pxgen_plugins.models.Model`).
+            rows: Which of the ``n``, consecutive; None for all. The blocks (see
+                :attr:`sample_block`) that hold them are drawn, and no others.
 
         Yields:
             Position of the batch's first sample, and the batch, (b, *sample_shape).
@@ -114,15 +124,18 @@ class Reader:
             ModelError: When it raises, or returns samples of another shape.
         """
         require(self.model, ["sample"], "Use threshold=Fixed(...) instead.")
-        size = math.prod(self.model.sample_shape or (1,))
-        most = max(1, min(_SAMPLE_BLOCK, _SAMPLE_ELEMENTS // size))
+        rows, most = range(n) if rows is None else rows, self.sample_block
         finite = getattr(self.model, "portion", None)
         draw = self.model.sample if finite is None else finite(n, seed, learning)
-        for block, start in enumerate(range(0, n, most)):
-            drawn = self._draw(draw, min(most, n - start), derive(seed, block))
-            low = 0
-            while low < len(drawn):  # the batch size may shrink on the way
-                x = drawn[low : low + self.batch_size]
+        for block, start in enumerate(range(0, min(n, rows.stop), most)):
+            stop = min(start + most, n)
+            # of a finite number, those before are taken too, as each is given once
+            if stop <= rows.start and finite is None:
+                continue
+            drawn = self._draw(draw, stop - start, derive(seed, block))
+            low, high = max(rows.start - start, 0), min(rows.stop, stop) - start
+            while low < high:  # the batch size may shrink on the way
+                x = drawn[low : min(low + self.batch_size, high)]
                 yield start + low, x
                 low += len(x)
 

@@ -143,7 +143,11 @@ class Scorer(Reader):
 
     @caller("calibration")
     def score_samples(
-        self, n: int, seed: int, update: Callable[[float], object] | None = None
+        self,
+        n: int,
+        seed: int,
+        update: Callable[[float], object] | None = None,
+        rows: range | None = None,
     ) -> NDArray[np.float64]:
         """Return the values (n, m) of ``n`` of the model's own samples, drawn with ``seed``.
 
@@ -151,17 +155,21 @@ class Scorer(Reader):
             n: How many.
             seed: Seed of the samples.
             update: Gets the number of samples, or parts of one, that are done since the last call.
+            rows: Which of the ``n`` to draw and score, consecutive; None for all. Their values are
+                those that all would get.
 
         Raises:
             CapabilityError: When the model cannot sample.
             ModelError: When it raises, or returns samples of another shape.
         """
-        table = np.empty((n, len(self.criteria)))
+        rows = range(n) if rows is None else rows
+        table = np.empty((len(rows), len(self.criteria)))
         each = passes(self.model, "sample") + self.passes
-        meter = PassMeter(update or (lambda n: None), n, each)
+        meter = PassMeter(update or (lambda n: None), len(rows), each)
         with on_passes(meter.count):
-            for first, x in self.samples(n, seed):
-                failed = self._fill(x, first, table[first : first + len(x)], {})
+            for first, x in self.samples(n, seed, rows=rows):
+                part = table[first - rows.start : first - rows.start + len(x)]
+                failed = self._fill(x, first, part, {})
                 if failed is not None:
                     raise always_raises(self.model, failed) from (failed.__cause__ or failed)
                 meter.finish(len(x))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pxgen_plugins.thresholds.base import REGISTRY as REGISTRY
-from pxgen_plugins.thresholds.base import Rule, make, register
+from pxgen_plugins.thresholds.base import Rule, calibrate, make, register
 from pxgen_plugins.thresholds.calibration import Calibration
 from pxgen_plugins.utils.errors import caller
 
@@ -27,6 +27,7 @@ __all__ = [
     "Median",
     "Quantile",
     "Rule",
+    "calibrate",
     "get",
     "make",
     "names",

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar, cast
 
 import numpy as np
 
 from pxgen_plugins.anchors import Anchors
-from pxgen_plugins.scoring import Scorer
+from pxgen_plugins.scoring import Reference, Scorer
 from pxgen_plugins.thresholds.calibration import Calibration, Floats
 from pxgen_plugins.thresholds.repetition import gives_samples_again
 from pxgen_plugins.thresholds.ties import above_atoms
@@ -27,7 +28,7 @@ from pxgen_plugins.utils.progress import bar
 from pxgen_plugins.utils.registry import Registry
 from pxgen_plugins.utils.seeds import derive
 
-__all__ = ["REGISTRY", "SOURCES", "Rule", "check_names", "make", "register"]
+__all__ = ["REGISTRY", "SOURCES", "Rule", "calibrate", "check_names", "make", "register"]
 
 SOURCES = ("samples", "reference")
 
@@ -134,6 +135,16 @@ class Rule(ABC):
         """Return whether the repeats done so far (r, m) suffice."""
         return False
 
+    @property
+    def may_stop(self) -> bool:
+        """Whether :meth:`enough` may end the repeats before there are ``n_repeats``."""
+        return type(self).enough is not Rule.enough
+
+    @staticmethod
+    def sample_seed(seed: int, repeat: int) -> int:
+        """Return the seed of a repeat's samples, in a calibration with ``seed``."""
+        return derive(seed, "calibration", repeat)
+
     @caller("calibration")
     def calibrate(
         self, scorer: Scorer, seed: int, verbose: bool = False, reference: Anchors | None = None
@@ -166,7 +177,7 @@ class Rule(ABC):
         with bar(self.n_samples * self.n_repeats, "calibrating", "sample", verbose) as progress:
             for repeat in range(self.n_repeats):
                 values = scorer.score_samples(
-                    self.n_samples, derive(seed, "calibration", repeat), progress.update
+                    self.n_samples, self.sample_seed(seed, repeat), progress.update
                 )
                 finite = values[np.isfinite(values).all(axis=1)]
                 invalid += len(values) - len(finite)
@@ -259,6 +270,26 @@ def check_names(given: Mapping[str, float], names: Sequence[str], parameter: str
             allowed = "keyed by criteria: " + ", ".join(names)
             hint = validation.nearest(name, names)
             raise ParameterError(parameter, allowed, short_repr(dict(given)), hint)
+
+
+def calibrate(
+    rule: Rule, scorer: Scorer, reference: Reference, seed: int, verbose: bool = False
+) -> Calibration:
+    """Return the thresholds that a rule finds, once criteria have learned.
+
+    Args:
+        rule: The rule.
+        scorer: Model and criteria.
+        reference: Reference data, divided.
+        seed: Seed of the samples, or of the resamples.
+        verbose: Show a progress bar.
+
+    Raises:
+        PXGenError: As :meth:`Rule.calibrate`.
+    """
+    data = reference.thresholds
+    named = {} if data is None else {"reference": data}  # rules that take samples know no such one
+    return replace(rule.calibrate(scorer, seed, verbose, **named), n_learning=reference.n_learning)
 
 
 @caller("thresholds.make", fallback=True)

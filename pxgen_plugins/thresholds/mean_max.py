@@ -99,6 +99,11 @@ class MeanMax(Rule):
         parts = np.array_split(rng.permutation(n), r)
         return np.array([self.threshold(values[part]) for part in parts])
 
+    @property
+    def may_stop(self) -> bool:
+        """Whether there is a tolerance."""
+        return self.tolerance is not None
+
     def enough(self, repeats: Floats, names: Sequence[str]) -> bool:
         """Return whether the tolerance is reached."""
         if self.tolerance is None or len(repeats) < _FEWEST_REPEATS:

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from pxgen_plugins.anchors import open_anchors
-from pxgen_plugins.audit import digests, engine, run_folder, shards
+from pxgen_plugins.audit import digests, engine, run_folder, shards, work
 from pxgen_plugins.audit.cli import FAILED, INCOMPLETE, INTERNAL, PASSED, USAGE, run
 from pxgen_plugins.models.files import files_behind
 from pxgen_plugins.utils import files
@@ -75,7 +75,7 @@ class Project:
         """Return the exit code, and what was said of a fault."""
         start = time.monotonic()
         self.capsys.readouterr()
-        shards._cache.clear()
+        work._cache.clear()
         code = run(list(arguments))
         err = self.capsys.readouterr().err
         assert code != INTERNAL, err
@@ -475,7 +475,7 @@ def test_the_plan_is_checked_by_whoever_scores(finished: Project):
     plan = json.loads(path.read_text())
     plan["settings"]["batch_size"] = 3
     path.write_text(json.dumps(plan))
-    shards._cache.clear()
+    work._cache.clear()
     with pytest.raises(ValueError, match="the plan must be as it was written"):
-        shards.score_shard(finished.run, 1)
+        work.do_unit(finished.run, "shards", 1)
     assert engine.audit(engine_config(finished)) is not None

@@ -98,8 +98,10 @@ def test_json_stands_alone_on_standard_output(finished, capsys):
 def test_a_plan_scores_nothing(audit, tmp_path, capsys):
     assert run(["audit", str(audit), "--plan"]) == PASSED
     out = capsys.readouterr().out
-    assert "200 anchors in 4 shards" in out
-    assert "scoring time: about" in out
+    assert "200 anchors, to" in out
+    assert "scoring: 200 instances in 4 units, 400 passes, about" in out
+    assert "a kill loses at most one unit a worker: " in out
+    assert "with 1 worker of one thread, about" in out
     assert not (tmp_path / "run").exists()
 
 

@@ -18,10 +18,10 @@ import numpy as np
 import pytest
 
 from pxgen_plugins import PXGen
-from pxgen_plugins.audit import engine, shards
-from pxgen_plugins.audit.digests import plan_digest
+from pxgen_plugins.audit import engine, units
 from pxgen_plugins.audit.run_folder import Run, mark_complete, write_results
 from pxgen_plugins.audit.settings import Config, config_of
+from pxgen_plugins.audit.work import work_of
 from pxgen_plugins.datasets import load_mnist, load_mnist_vae
 from pxgen_plugins.models import wrap
 from pxgen_plugins.thresholds import Quantile
@@ -88,7 +88,7 @@ def test_a_second_run_of_the_same_plan_scores_nothing_and_gives_the_same_bytes(
     undisturbed, monkeypatch
 ):
     before = content(undisturbed)
-    monkeypatch.setattr("pxgen_plugins.audit.executors.serial.score_shard", None)
+    monkeypatch.setattr("pxgen_plugins.audit.crew.do_unit", None)
     audited(settings(undisturbed))
     assert content(undisturbed) == before
 
@@ -144,7 +144,8 @@ def test_a_damaged_shard_is_scored_again(undisturbed, tmp_path):
     files[1].write_bytes(b"")
     files[2].unlink()
     files[3].write_bytes(files[4].read_bytes())  # another shard's, of another length
-    assert shards.missing(tmp_path / "run", 300, 64, 2, plan_digest(plan.digests))[:3] == [0, 1, 2]
+    left = units.missing(tmp_path / "run", work_of(tmp_path / "run").shards, plan.digest)
+    assert left[:3] == [0, 1, 2]
     audited(config)
     assert content(tmp_path / "run") == content(undisturbed)
 
@@ -175,7 +176,7 @@ def test_files_of_others_are_not_written_over(tmp_path):
 
 def test_other_conditions_are_judged_without_scoring(undisturbed, tmp_path, monkeypatch):
     audited(settings(tmp_path / "run"))
-    monkeypatch.setattr("pxgen_plugins.audit.executors.serial.score_shard", None)
+    monkeypatch.setattr("pxgen_plugins.audit.crew.do_unit", None)
     changed = settings(tmp_path / "run", conditions=["HILE.count < 1"])
     assert audited(changed) == ["failed"]
 

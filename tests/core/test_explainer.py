@@ -519,10 +519,13 @@ class Reference(FittedCriterion):
 
     name, kind, unit, requires = "to_reference", "extrinsic", "value", frozenset({"reconstruct"})
 
-    def learn(self, batches):
+    def features(self, batch):
+        return batch.x
+
+    def learn(self, features, model, seed):
         total, n = 0.0, 0
-        for batch in batches:
-            total, n = total + batch.x.sum(0), n + len(batch)
+        for rows in features:
+            total, n = total + rows.sum(0), n + len(rows)
         return {"centre": total / n}
 
     def __call__(self, batch):

@@ -329,8 +329,11 @@ class TestChecks:
             name, kind, unit = "to_samples", "extrinsic", "value"
             requires, learns_from, n_fit = frozenset({"sample"}), "samples", 20
 
-            def learn(self, batches):
-                return {"centre": torch.cat([batch.x.clone() for batch in batches]).mean(0)}
+            def features(self, batch):
+                return batch.x.clone()
+
+            def learn(self, features, model, seed):
+                return {"centre": torch.cat(list(features)).mean(0)}
 
             def __call__(self, batch):
                 return (batch.x - self.learned("centre", batch.x)).flatten(1).norm(dim=1)
@@ -403,8 +406,11 @@ class TestChecks:
 
             name, kind, unit, requires = "jumpy", "extrinsic", "value", frozenset({"reconstruct"})
 
-            def learn(self, batches):
-                return {"base": torch.cat([batch.x.clone() for batch in batches])}
+            def features(self, batch):
+                return batch.x.clone()
+
+            def learn(self, features, model, seed):
+                return {"base": torch.cat(list(features))}
 
             def __call__(self, batch):
                 base = self.learned("base", batch.x).flatten(1)

@@ -70,7 +70,7 @@ def probe() -> list:
     """What a worker of an audit has after it took over the work's modules."""
     import sys
 
-    import pxgen_plugins.audit.shards
+    import pxgen_plugins.audit.work
     import pxgen_plugins.explainer  # noqa: F401
 
     return [name for name in ("alibi",) if name in sys.modules]

@@ -152,8 +152,11 @@ class Remembers(FittedCriterion):
 
     name, kind, unit, requires = "remembers", "extrinsic", "value", frozenset()
 
-    def learn(self, batches):
-        return {"seen": torch.cat([batch.x.flatten(1).clone() for batch in batches])}
+    def features(self, batch):
+        return batch.x.flatten(1).clone()
+
+    def learn(self, features, model, seed):
+        return {"seen": torch.cat(list(features))}
 
     def __call__(self, batch):
         return torch.cdist(batch.x.flatten(1), self.learned("seen", batch.x)).amin(1)

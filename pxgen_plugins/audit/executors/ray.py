@@ -1,54 +1,67 @@
-"""Shards on a Ray cluster, or on this machine by Ray."""
+"""Work units on a Ray cluster, or on this machine by Ray."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from pxgen_plugins.audit.executors.base import Executor, WorkerLostError, register
-from pxgen_plugins.audit.shards import score_shard
 from pxgen_plugins.utils import optional
 
 __all__ = ["RayExecutor"]
 
+_QUIET = "RAY_USAGE_STATS_ENABLED"
+
 
 @register("ray")
 class RayExecutor(Executor):
-    """Scores shards as tasks of Ray; the run folder must be one that all machines see.
+    """Does units as tasks of Ray; the run folder must be one that all machines see.
 
     A cluster that the process is connected to is used (``ray.init`` before, or ``RAY_ADDRESS``);
     else Ray starts on this machine, without dashboard and without its usage reports, and is shut
-    down afterwards.
+    down afterwards. The model is built once in each of Ray's processes.
     """
 
-    def run(self, folder: Path, shards: Sequence[int]) -> Iterator[int]:
-        """Score the shards, ``workers`` at a time."""
-        before = os.environ.get("RAY_USAGE_STATS_ENABLED")
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        ray: Any = optional.load("ray", "ray")
-        started = not ray.is_initialized()
-        if started and os.environ.get("RAY_ADDRESS"):
-            ray.init(log_to_driver=False)
-        elif started:
-            ray.init(num_cpus=self.workers, include_dashboard=False, log_to_driver=False)
-        try:
-            task = ray.remote(num_cpus=1)(score_shard)
-            left = list(shards)
-            running = [
-                task.remote(folder, left.pop(0)) for _ in range(min(self.workers, len(left)))
-            ]
-            while running:
-                done, running = ray.wait(running, num_returns=1)
-                yield int(_result(ray, done[0]))
-                if left:
-                    running.append(task.remote(folder, left.pop(0)))
-        finally:
-            if started:
-                ray.shutdown()
-            if before is None:
-                os.environ.pop("RAY_USAGE_STATS_ENABLED", None)
+    _ray: Any = None
+    _started = _silenced = False
+
+    def __exit__(self, *raised: object) -> None:
+        """Shut down what was started."""
+        if self._started:
+            self._ray.shutdown()
+        if self._silenced:
+            os.environ.pop(_QUIET, None)
+        self._ray, self._started, self._silenced = None, False, False
+
+    def run(self, function: Callable[..., Any], tasks: Sequence[tuple[Any, ...]]) -> Iterator[Any]:
+        """Do the units, ``workers`` at a time."""
+        if not tasks:
+            return
+        ray = self._connected()
+        remote = ray.remote(num_cpus=1)(function)
+        left = deque(tasks)
+        running = [remote.remote(*left.popleft()) for _ in range(min(self.workers, len(left)))]
+        while running:
+            done, running = ray.wait(running, num_returns=1)
+            yield _result(ray, done[0])
+            if left:
+                running.append(remote.remote(*left.popleft()))
+
+    def _connected(self) -> Any:
+        """Return the module, connected to a cluster."""
+        if self._ray is None:
+            if _QUIET not in os.environ:
+                os.environ[_QUIET], self._silenced = "0", True
+            ray: Any = optional.load("ray", "ray")
+            starts = not ray.is_initialized()
+            if starts and os.environ.get("RAY_ADDRESS"):
+                ray.init(log_to_driver=False)
+            elif starts:
+                ray.init(num_cpus=self.workers, include_dashboard=False, log_to_driver=False)
+            self._ray, self._started = ray, starts
+        return self._ray
 
 
 def _result(ray: Any, task: Any) -> Any:

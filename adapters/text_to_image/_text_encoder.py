@@ -50,7 +50,7 @@ class TextEncoder:
             prompt: The prompt.
             n: How often it is encoded.
             noise: Tokens, and what is added to their embeddings, (n, tokens, d).
-            put_back: A layer, tokens, and what it returns there, (n, n_tokens, d).
+            put_back: A layer, tokens, and what it returns there, (1, n_tokens, d).
         """
         with ExitStack() as stack:
             if noise is not None:
@@ -75,15 +75,15 @@ class TextEncoder:
                 states: Tensor = self.model.embed_text([prompt] * n)
         return states
 
-    def outputs(self, prompt: str, n: int) -> dict[str, Tensor]:
-        """Return what every layer returns for a prompt, (n, n_tokens, d) each."""
+    def outputs(self, prompt: str) -> dict[str, Tensor]:
+        """Return what every layer returns for a prompt, (1, n_tokens, d) each."""
         found: dict[str, Tensor] = {}
 
         def keep(name: str, output: Any) -> None:
             found[name] = _first(output).detach().clone()
 
         with watch(self.layers, keep):
-            self.states(prompt, n)
+            self.states(prompt, 1)
         return found
 
 

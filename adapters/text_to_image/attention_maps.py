@@ -23,17 +23,18 @@ from pxgen_plugins.adapters.text_to_image.cross_attention import (
     swap_text,
     text_of,
 )
+from pxgen_plugins.adapters.text_to_image.pictures import batch_of_pictures, batches, pictures
 from pxgen_plugins.adapters.text_to_image.prompts import concept_text, prompts_of
 from pxgen_plugins.adapters.units.change import half_width
 from pxgen_plugins.models.base import passes
 from pxgen_plugins.utils import validation
 from pxgen_plugins.utils.errors import ModelError, ParameterError, short_repr
 from pxgen_plugins.utils.progress import bar
-from pxgen_plugins.utils.seeds import derive
 
 __all__ = ["DEFAULT_DATA_CROSS_ATTENTION_MAPS", "CrossAttentionMaps"]
 
 Floats = NDArray[np.float64]
+_FLAT = 1e-6  # length of what is the same everywhere, but for rounding
 
 DEFAULT_DATA_CROSS_ATTENTION_MAPS: dict[str, Any] = {
     "prompt": None,
@@ -60,8 +61,8 @@ DEFAULT_DATA_CROSS_ATTENTION_MAPS: dict[str, Any] = {
 - ``attention``: float64 (w,), mean of the maps.
 - ``agreement``: float64 (w,), mean over pictures of the correlation of map and change over places;
   ``agreement_interval``: (w, 2), Student's 95%. ``control_agreement``,
-  ``control_agreement_interval``: the same with the maps of all other tokens, their mean. NaN where
-  a map or a change is the same everywhere.
+  ``control_agreement_interval``: the same with the maps of all other tokens, their mean. A map that
+  is the same everywhere counts as 0; NaN where a change is.
 - ``images``: float32 (n, *sample_shape), the pictures; ``n_seeds``: n.
 """
 
@@ -81,10 +82,10 @@ class CrossAttentionMaps(Adapter):
         prompt: The prompt.
         words: Words of it, each a text; None takes every word.
         layers: Names of cross-attention layers; None takes all.
-        n_seeds: Pictures, in one batch, >= 2.
+        n_seeds: Pictures, >= 2.
         guidance: Strength of guidance; None takes the model's.
         seed: Seed of the noise.
-        batch_size: Not used: the pictures are one batch.
+        batch_size: Rows per call of the network; a guided picture is two.
         verbose: Show a progress bar on stderr.
 
     Raises:
@@ -148,17 +149,15 @@ class CrossAttentionMaps(Adapter):
         layers = choose_layers(everywhere, self.layers)
         base, empty = states_of(model, prompt), states_of(model, model.empty_prompt)
         with bar(1 + len(words), "words", "run", self.verbose) as progress:
-            with _attention(layers, base) as sums:
-                x = self._pictures(prompt)
-            size = tuple(x.shape[-2:])
-            maps = torch.stack([_on_picture(*one, size) for one in sums.values()]).mean(0)
+            parts = [self._batch(layers, base, prompt, rows) for rows in batches(self, self.n_seeds)]
+            x, maps = (torch.cat(several) for several in zip(*parts, strict=True))
             progress.update(1)
             changes = []
             for tokens in places:
                 without = base.clone()
                 without[tokens] = empty[tokens]
                 with swap_text(everywhere, base, without):
-                    moved = (self._pictures(prompt) - x).abs()
+                    moved = (pictures(self, prompt, self.n_seeds) - x).abs()
                 plane = moved if moved.ndim == 3 else moved.mean(1)
                 changes.append(plane.double().cpu().numpy())
                 progress.update(1)
@@ -188,20 +187,21 @@ class CrossAttentionMaps(Adapter):
             "n_seeds": self.n_seeds,
         }
 
+    def _batch(
+        self, layers: Mapping[str, nn.Module], base: Tensor, prompt: str, rows: slice
+    ) -> tuple[Tensor, Tensor]:
+        """Return some pictures, and their attention to each token, (n, n_tokens, height, width)."""
+        with _attention(layers, base) as sums:
+            x = batch_of_pictures(self, prompt, rows)
+        size = tuple(x.shape[-2:])
+        return x, torch.stack([_on_picture(*one, size) for one in sums.values()]).mean(0)
+
     def _positions(self, prompt: str, word: str) -> list[int]:
         tokens = list(self.predictor.token_positions(prompt, word))
         if not tokens:
             hint = "Name words as they stand in the prompt."
             raise ParameterError("words", f"in {short_repr(prompt)}", short_repr(word), hint)
         return tokens
-
-    def _pictures(self, prompt: str) -> Tensor:
-        seed = derive(self.seed, "pictures")
-        with torch.no_grad():
-            x: Tensor = self.predictor.sample(
-                self.n_seeds, seed, prompt=prompt, guidance=self.guidance
-            )
-        return x
 
 
 @contextmanager
@@ -290,12 +290,16 @@ def _on_picture(total: Tensor, count: int, size: tuple[int, ...]) -> Tensor:
 
 
 def _alike(maps: Floats, changes: Floats) -> Floats:
-    """Return the correlation over places of n maps with n changes, (n,); NaN where one is flat."""
+    """Return the correlation over places of n maps with n changes, (n,).
+
+    0 for a map that is the same everywhere, which points nowhere; NaN for such a change.
+    """
     one, other = (x.reshape(len(x), -1) for x in (maps, changes))
     one, other = (x - x.mean(axis=1, keepdims=True) for x in (one, other))
-    size = np.sqrt((one**2).sum(axis=1) * (other**2).sum(axis=1))
-    product = (one * other).sum(axis=1)
-    return np.divide(product, size, out=np.full(len(one), np.nan), where=size > 1e-12)
+    sizes = [np.sqrt((x**2).sum(axis=1)) for x in (one, other)]
+    sizes[0] = np.where(sizes[0] > _FLAT, sizes[0], np.inf)
+    sizes[1] = np.where(sizes[1] > _FLAT, sizes[1], np.nan)
+    return np.asarray((one * other).sum(axis=1) / (sizes[0] * sizes[1]))
 
 
 def _interval(values: Floats) -> Floats:

@@ -7,11 +7,11 @@ from dataclasses import KW_ONLY, dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from pxgen_plugins.adapters.base import Adapter
+from pxgen_plugins.adapters.text_to_image.pictures import pictures
 from pxgen_plugins.adapters.text_to_image.prompts import concept_text, prompts_of
 from pxgen_plugins.adapters.text_to_image.scores import (
     Effects,
@@ -123,12 +123,7 @@ class Localisation(Adapter):
 
     def _pictures(self, prompt: str) -> Tensor:
         """Return a picture of every seed; for every prompt they begin with the same noise."""
-        seed = derive(self.seed, "pictures")
-        with torch.no_grad():
-            x: Tensor = self.predictor.sample(
-                self.n_seeds, seed, prompt=prompt, guidance=self.guidance
-            )
-        return x
+        return pictures(self, prompt, self.n_seeds)
 
     def _scorer(self, scorer: Any, prompt: str) -> Scorer:
         return scorer_of(scorer, self.predictor, prompt, derive(self.seed, "score"))

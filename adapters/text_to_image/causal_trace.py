@@ -23,6 +23,7 @@ from pxgen_plugins.adapters.text_to_image.cross_attention import (
     swap_text,
     text_of,
 )
+from pxgen_plugins.adapters.text_to_image.pictures import batch_of_pictures, batches
 from pxgen_plugins.adapters.text_to_image.prompts import concept_text
 from pxgen_plugins.adapters.text_to_image.scores import Scorer, scorer_label
 from pxgen_plugins.models.base import passes
@@ -62,11 +63,11 @@ class CausalTrace(Localisation):
             concept, or ``"concept"``, all of them.
         noise: Standard deviation of the noise, in those of the token embeddings' elements, > 0.
         control: The prompt of the control; None takes the empty one.
-        n_seeds: Pictures of every prompt, in one batch, each with noise of its own, >= 2.
+        n_seeds: Pictures of every prompt, each with noise of its own, >= 2.
         guidance: Strength of guidance; None takes the model's.
         n_shown: Pictures kept, >= 0.
         seed: Seed of all noise.
-        batch_size: Not used: pictures of one prompt are one batch.
+        batch_size: Rows per call of the network; a guided picture is two.
         verbose: Show a progress bar on stderr.
 
     Raises:
@@ -148,10 +149,11 @@ class _Trace:
         n, width = adapter.n_seeds, encoder.embedding.embedding_dim
         seed = derive(adapter.seed, "noise")
         noise = normal_rows(0, n, (len(self.positions), width), seed)
-        self.noise = (self.positions, noise * adapter.noise * encoder.spread)
+        self.noise = noise * adapter.noise * encoder.spread
         self.base = states_of(model, prompt)
-        self.corrupted = encoder.states(prompt, n, self.noise)
-        self.before = self._pictures(self.corrupted)
+        self.before = torch.cat(
+            [self._pictures(self._corrupted(rows), rows) for rows in batches(adapter, n)]
+        )
         self.clean = adapter._pictures(prompt)
 
     def measure(self, names: list[str], update: Any) -> dict[str, Floats]:
@@ -175,24 +177,33 @@ class _Trace:
         rows = torch.stack([x[:n].float().cpu() for x in shown], dim=1)
         return np.asarray(rows.numpy(), dtype=np.float32)
 
-    def _pictures(self, states: Tensor) -> Tensor:
+    def _corrupted(self, rows: slice, put_back: Any = None) -> Tensor:
+        """Return the prompt's states with noise, one for each row."""
+        noise = (self.positions, self.noise[rows])
+        return self.encoder.states(self.prompt, rows.stop - rows.start, noise, put_back)
+
+    def _pictures(self, states: Tensor, rows: slice) -> Tensor:
         with swap_text(self.layers, self.base, states):
-            return self.adapter._pictures(self.prompt)
+            return batch_of_pictures(self.adapter, self.prompt, rows)
 
     def _restored(self, name: str, prompt: str) -> Tensor:
         """Return the pictures with noise, but for what a layer returns for a prompt."""
-        adapter, n = self.adapter, self.adapter.n_seeds
-        if adapter.sites == "text":
-            clean = self.encoder.outputs(prompt, n)[name]
-            places = self.positions[-1:] if adapter.tokens == "last" else self.positions
-            put_back = (name, places, clean)
-            return self._pictures(self.encoder.states(self.prompt, n, self.noise, put_back))
-        layer, states = self.layers[name], states_of(adapter.predictor, prompt)
+        adapter = self.adapter
+        restore = self._with_text if adapter.sites == "text" else self._with_outputs
+        return torch.cat([restore(name, prompt, rows) for rows in batches(adapter, adapter.n_seeds)])
+
+    def _with_text(self, name: str, prompt: str, rows: slice) -> Tensor:
+        places = self.positions[-1:] if self.adapter.tokens == "last" else self.positions
+        put_back = (name, places, self.encoder.outputs(prompt)[name])
+        return self._pictures(self._corrupted(rows, put_back), rows)
+
+    def _with_outputs(self, name: str, prompt: str, rows: slice) -> Tensor:
+        layer, states = self.layers[name], states_of(self.adapter.predictor, prompt)
         # around the swap, so that it still sees the prompt by which it knows the rows of a batch
         with _tape(layer, self.base, name) as outputs:
-            self._pictures(states)
+            self._pictures(states, rows)
         with _tape(layer, self.base, name, outputs):
-            return self._pictures(self.corrupted)
+            return self._pictures(self._corrupted(rows), rows)
 
 
 @contextmanager

@@ -57,11 +57,11 @@ class CrossAttentionLocalisation(Localisation):
             prompt, it is replaced by the second there, else both are prompts. None moves every
             token's state in a random direction, as far as the target does.
         window: Consecutive layers changed together, >= 1.
-        n_seeds: Pictures of every prompt, in one batch, >= 2.
+        n_seeds: Pictures of every prompt, >= 2.
         guidance: Strength of guidance; None takes the model's.
         n_shown: Pictures kept, >= 0.
         seed: Seed of the noise, and of the random control.
-        batch_size: Not used: pictures of one prompt are one batch.
+        batch_size: Rows per call of the network; a guided picture is two.
         verbose: Show a progress bar on stderr.
 
     Raises:

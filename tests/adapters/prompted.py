@@ -1,4 +1,4 @@
-"""A small model of pictures with a prompt, without another library: layers, words and effects are known."""
+"""A small model of pictures with a prompt, whose layers, words and effects are known."""
 
 from __future__ import annotations
 
@@ -161,16 +161,22 @@ class Prompted(GenerativeModel):
 
     def embed_text(self, prompts: list[str]) -> Tensor:
         with self._evaluating():
-            return self.text_encoder(torch.tensor([self.tokens(prompt) for prompt in prompts]))
+            tokens = torch.tensor([self.tokens(prompt) for prompt in prompts])
+            return self.text_encoder(tokens)
 
     def bind(self, prompt: str) -> Any:
         return self
 
     def sample(
-        self, n: int, seed: int, prompt: str = "a seven", guidance: float | None = None
+        self,
+        n: int,
+        seed: int,
+        prompt: str = "a seven",
+        guidance: float | None = None,
+        first: int = 0,
     ) -> Tensor:
         guidance = self.guidance if guidance is None else guidance
-        x = normal_rows(0, n, self.sample_shape, seed)
+        x = normal_rows(first, n, self.sample_shape, seed)
         with torch.no_grad(), self._evaluating():
             text = self.embed_text([prompt]).expand(n, -1, -1)
             empty = self.embed_text([""]).expand(n, -1, -1)

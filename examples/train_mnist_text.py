@@ -1,6 +1,6 @@
 """Train a small text-to-image model of MNIST, to look inside one without downloading any.
 
-    python examples/train_mnist_text.py --output mnist_text.safetensors
+python examples/train_mnist_text.py --output mnist_text.safetensors
 """
 
 from __future__ import annotations
@@ -94,12 +94,16 @@ def evaluate(model: MNISTText, n: int, guidance: float, steps: int = 20, seed: i
     prompts, d = [], torch.arange(n) % 10
     th = (torch.arange(n) // 10) % 2
     sd = (torch.arange(n) // 20) % 2
-    prompts = [f"a {('thin','thick')[b]} {DIGITS[a]} {('left','right')[c]}" for a, b, c in zip(d.tolist(), th.tolist(), sd.tolist())]
+    prompts = [
+        f"a {('thin', 'thick')[b]} {DIGITS[a]} {('left', 'right')[c]}"
+        for a, b, c in zip(d.tolist(), th.tolist(), sd.tolist())
+    ]
     x = torch.randn(n, 1, 14, 14, generator=torch.Generator().manual_seed(seed))
     c, u = model.words(prompts), model.words([""] * n)
     at = torch.linspace(999, 0, steps).round().long().tolist()
     for k, t in enumerate(at):
-        a = float(left[t]); nxt = float(left[at[k + 1]]) if k + 1 < len(at) else 1.0
+        a = float(left[t])
+        nxt = float(left[at[k + 1]]) if k + 1 < len(at) else 1.0
         v = model.network(x, t, c).sample
         if guidance != 1:
             v0 = model.network(x, t, u).sample
@@ -112,14 +116,29 @@ def evaluate(model: MNISTText, n: int, guidance: float, steps: int = 20, seed: i
     cx = (x[:, 0].sum(1) * grid).sum(1) / x.sum((1, 2, 3)).clamp_min(1e-6)
     cy = (x[:, 0].sum(2) * grid).sum(1) / x.sum((1, 2, 3)).clamp_min(1e-6)
     big = functional.interpolate(x, size=28, mode="bilinear")
-    out = torch.stack([torch.roll(b, (round(13.5 - (2 * float(yy) + 0.5)), round(13.5 - (2 * float(xx) + 0.5))), (1, 2)) for b, xx, yy in zip(big, cx, cy)])
+    out = torch.stack(
+        [
+            torch.roll(
+                b,
+                (round(13.5 - (2 * float(yy) + 0.5)), round(13.5 - (2 * float(xx) + 0.5))),
+                (1, 2),
+            )
+            for b, xx, yy in zip(big, cx, cy)
+        ]
+    )
     got = load_mnist_lenet()(out).argmax(1)
     w = thickness(x[:, 0])
-    return {"digit": float((got == d).float().mean()), "side": float(((cx > 6.5) == (sd == 1)).float().mean()),
-            "thin": float(w[th == 0].mean()), "thick": float(w[th == 1].mean())}
+    return {
+        "digit": float((got == d).float().mean()),
+        "side": float(((cx > 6.5) == (sd == 1)).float().mean()),
+        "thin": float(w[th == 0].mean()),
+        "thick": float(w[th == 1].mean()),
+    }
 
 
-def save(path: Path, model: MNISTText, recipe: Recipe, history: list[float], extra: dict[str, Any]) -> str:
+def save(
+    path: Path, model: MNISTText, recipe: Recipe, history: list[float], extra: dict[str, Any]
+) -> str:
     weights = {
         f"{role}.{name}": tensor.half()
         for role, net in model._asdict().items()
@@ -147,7 +166,9 @@ def train(recipe: Recipe, output: Path, minutes=None):
     _log.info("%d parameters", sum(w.numel() for w in weights))
     averaged = copy.deepcopy(model)
     means = [w.detach() for net in averaged for w in net.parameters()]
-    optimiser = torch.optim.AdamW(weights, recipe.learning_rate, betas=(0.9, 0.99), weight_decay=0.0, fused=True)
+    optimiser = torch.optim.AdamW(
+        weights, recipe.learning_rate, betas=(0.9, 0.99), weight_decay=0.0, fused=True
+    )
     left = cosine(1_000).float()
     history, total, begin = [], 0.0, time.time()
     for net in model:
@@ -165,7 +186,9 @@ def train(recipe: Recipe, output: Path, minutes=None):
         noise = torch.randn(x.shape, generator=generator)
         a = left[t][:, None, None, None]
         v = a.sqrt() * noise - (1 - a).sqrt() * x
-        predicted = model.network(a.sqrt() * x + (1 - a).sqrt() * noise, t, model.words(prompts)).sample
+        predicted = model.network(
+            a.sqrt() * x + (1 - a).sqrt() * noise, t, model.words(prompts)
+        ).sample
         loss = (predicted - v).square().mean()
         optimiser.zero_grad()
         loss.backward()

@@ -177,9 +177,27 @@ class ConceptEdit:
                 self._put(self._matrices.before)
 
     def copy(self) -> Any:
-        """Return a deep copy of the model with the new matrices; the model itself stays."""
+        """Return a deep copy of the model with the new matrices; the model itself stays.
+
+        Raises:
+            ModelError: When the copy does not run the new matrices, as a model made of functions
+                that hold its network.
+
+        Cost: one picture.
+        """
         with self.applied():
-            return copy.deepcopy(self.model)
+            other = copy.deepcopy(self.model)
+        try:
+            with traceless(other):
+                run = set(cross_attention(other, self._prompt()))
+        except ModelError:
+            run = set()
+        if not run.issuperset(self.layers):
+            hint = "Build it of modules, as in TextToImage(unet, ...), or use applied()."
+            got = "one made of functions that hold its network"
+            with caller("ConceptEdit.copy"):
+                raise ModelError("model", "one whose deep copy has a network of its own", got, hint)
+        return other
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write the new matrices (safetensors) and what was done (JSON) into a folder.
@@ -243,6 +261,10 @@ class ConceptEdit:
         """
         with caller("ConceptEdit.report"):
             return make_report(self, prompts, scorer, n_seeds, guidance, seed)
+
+    def _prompt(self) -> str:
+        """Return a prompt with an edited concept."""
+        return fill(self.settings["templates"][0], next(iter(self.settings["edits"])))
 
     def _put(self, matrices: Mapping[str, Tensor]) -> None:
         with torch.no_grad():

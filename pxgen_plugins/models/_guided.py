@@ -54,14 +54,14 @@ class GuidedDiffusion(Diffusion):
         other.guidance = guidance
         return other
 
-    def draw(self, z: Tensor, states: Tensor, seed: int) -> Tensor:
+    def draw(self, z: Tensor, states: Tensor, seed: int, first: int = 0) -> Tensor:
         """Return what noise ``z`` becomes under the prompts of its rows, as samples do."""
 
         def denoise(z: Tensor, states: Tensor, rows: Tensor) -> Tensor:
             return self._denoise(z, states, clip=self._clip, rows=rows, seed=seed)
 
         with torch.no_grad():
-            return self._in_parts(denoise, z, states, torch.arange(len(z)))
+            return self._in_parts(denoise, z, states, torch.arange(first, first + len(z)))
 
     def denoise(self, z: Tensor, states: Tensor) -> Tensor:
         """Return what noise ``z`` becomes, without further noise and without clipping."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import re
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -153,8 +154,8 @@ class TextToImage(Networks):
         states = self.embed_text([self.empty_prompt])
         self.n_tokens = states.shape[1]
         self._diffusion = GuidedDiffusion(
-            _sample_of(network),
-            unprompted=lambda: self._states([self.empty_prompt]),
+            _Prediction(network),
+            unprompted=partial(self._states, [self.empty_prompt]),  # no closure: it deep-copies
             guidance=self.guidance,
             steps=_steps(steps, n_timesteps),
             end=validation.real(end, "end", above=0.0, maximum=1.0),
@@ -258,9 +259,9 @@ class TextToImage(Networks):
             found |= own
         return sorted(found)
 
-    def noise(self, n: int, seed: int) -> Tensor:
+    def noise(self, n: int, seed: int, first: int = 0) -> Tensor:
         """Return the noise that samples begin with, (n, *latent_shape); row i is that of any n."""
-        return self._put(normal_rows(0, n, self.latent_shape, seed))
+        return self._put(normal_rows(first, n, self.latent_shape, seed))
 
     def sample_prompts(self, n: int, seed: int) -> list[str]:
         """Return the prompts of ``sample(n, seed)``: of several, each equally often on average."""
@@ -276,6 +277,7 @@ class TextToImage(Networks):
         seed: int,
         prompt: str | Sequence[str] | None = None,
         guidance: float | None = None,
+        first: int = 0,
     ) -> Tensor:
         """Return ``n`` images, (n, *sample_shape).
 
@@ -284,11 +286,14 @@ class TextToImage(Networks):
             seed: Seed of the noise, which is the same whatever the prompt.
             prompt: One prompt, or n; None takes the model's own.
             guidance: Strength of guidance; None takes the model's.
+            first: Images ``first`` to ``first + n`` of the seed, to draw many in parts.
 
         Raises:
             ParameterError: When an argument is not allowed.
         """
-        texts = self.sample_prompts(n, seed) if prompt is None else list(_prompts(prompt, "prompt"))
+        first = validation.integer(first, "first", minimum=0)
+        own = self.sample_prompts(first + n, seed)[first:]
+        texts = own if prompt is None else list(_prompts(prompt, "prompt"))
         texts = texts * n if len(texts) == 1 else texts
         if len(texts) != n:
             hint = "Give one for all, or one for each image."
@@ -297,7 +302,8 @@ class TextToImage(Networks):
             guidance = validation.real(guidance, "guidance", minimum=0.0)
         diffusion = self._diffusion.guided(self.guidance if guidance is None else guidance)
         with torch.no_grad():
-            latents = diffusion.draw(self.noise(n, seed), self._states(texts), seed)
+            noise = self.noise(n, seed, first)
+            latents = diffusion.draw(noise, self._states(texts), seed, first)
             return self._in_parts(self._images, latents)
 
     def decode(self, z: Tensor) -> Tensor:
@@ -445,12 +451,19 @@ def _steps(steps: Any, n_timesteps: int) -> int | list[int]:
     return sorted(validation.positions(list(steps), "steps", n_timesteps))
 
 
-def _sample_of(network: Callable[..., Any]) -> Callable[..., Any]:
-    def predict(x: Any, t: Any, states: Any) -> Any:
-        returned = network(x, t, states)
-        return getattr(returned, "sample", returned)
+class _Prediction:
+    """A network whose result may have the prediction in an attribute ``sample``.
 
-    return predict
+    Args:
+        network: The network.
+    """
+
+    def __init__(self, network: Callable[..., Any]) -> None:
+        self.network = network
+
+    def __call__(self, x: Any, t: Any, states: Any) -> Any:
+        returned = self.network(x, t, states)
+        return getattr(returned, "sample", returned)
 
 
 def _cross_attention(network: nn.Module | None) -> dict[str, nn.Module]:

@@ -22,10 +22,10 @@ from pxgen_plugins.utils.seeds import derive, normal_rows
 __all__ = ["TextToImage"]
 
 Offsets = Sequence[tuple[int, int]]
-_REMEDIES = {
-    name: "Build the TextToImage with encode_latent=f, from images to latents."
-    for name in ("embed", "reconstruct", "noise_loss")
-}
+_REMEDIES = dict.fromkeys(
+    ("embed", "reconstruct", "noise_loss"),
+    "Build the TextToImage with encode_latent=f, from images to latents.",
+)
 
 
 @register("text_to_image")

@@ -107,7 +107,7 @@ def _parts(obj: Any, name: str) -> tuple[Any, Any, Any, Any, Any, list[Any]]:
     if len(obj) == 3 and callable(obj[2]):
         unet, scheduler, embed_text = obj
         module = [embed_text] if isinstance(embed_text, nn.Module) else []
-        return unet, scheduler, embed_text, None, None, module
+        return unet, scheduler, embed_text, getattr(embed_text, "offsets", None), None, module
     raise ParameterError("obj", _TUPLES, f"a tuple of {len(obj)}", _TUPLE_HINT)
 
 

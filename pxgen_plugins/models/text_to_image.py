@@ -23,10 +23,8 @@ from pxgen_plugins.utils.seeds import derive, normal_rows
 __all__ = ["TextToImage"]
 
 Offsets = Sequence[tuple[int, int]]
-_REMEDIES = {
-    name: "Build the TextToImage with encode_latent=f, from images to latents."
-    for name in ("embed", "reconstruct", "noise_loss")
-}
+_IMAGES = ("embed", "noise_loss", "reconstruct")  # what is asked of images
+_REMEDY = "Build the TextToImage with encode_latent=f, from images to latents."
 
 
 @register("text_to_image")
@@ -335,11 +333,11 @@ class TextToImage(Networks):
     def _declare(self) -> None:
         have = {"sample", "decode", "layers", "prompt"}
         if "decode_latent" not in self._calls or "encode_latent" in self._calls:
-            have |= {"embed", "reconstruct", "noise_loss"}
+            have |= set(_IMAGES)
         if self.cross_attention:
             have.add("cross_attention")
         self.capabilities = frozenset(have)
-        self.remedies = _REMEDIES
+        self.remedies = dict.fromkeys(_IMAGES, _REMEDY)
         each = 1 if self.guidance == 1.0 else 2
         costs = {role: each * n for role, n in self._diffusion.costs.items()}
         coder = {"decode": "decode_latent", "sample": "decode_latent", "embed": "encode_latent"}

@@ -1,0 +1,85 @@
+"""A real, tiny StableDiffusionPipeline, built offline; and tokenizers of four kinds."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+
+def alphabet() -> list[str]:
+    """The characters that stand for the 256 bytes in a byte-level vocabulary."""
+    from tokenizers.pre_tokenizers import ByteLevel
+
+    return sorted(ByteLevel.alphabet())
+
+
+def clip_tokenizer(folder: Path, merges: tuple[str, ...] = ()):
+    transformers = pytest.importorskip("transformers")
+    pieces = alphabet() + [c + "</w>" for c in alphabet()]
+    pieces += ["".join(merge.split()) for merge in merges]
+    words = [*pieces, "<|startoftext|>", "<|endoftext|>"]
+    (folder / "vocab.json").write_text(json.dumps({word: i for i, word in enumerate(words)}))
+    (folder / "merges.txt").write_text("\n".join(["#version: 0.2", *merges, ""]))
+    files = (str(folder / "vocab.json"), str(folder / "merges.txt"))
+    return transformers.CLIPTokenizer(*files, model_max_length=16)
+
+
+def pipeline(folder: Path, **scheduler):
+    """Prompts of up to 16 tokens, latents 4 x 8 x 8, images 3 x 16 x 16, random weights."""
+    diffusers = pytest.importorskip("diffusers")
+    transformers = pytest.importorskip("transformers")
+    tokenizer = clip_tokenizer(folder)
+    n = len(tokenizer)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        encoder = transformers.CLIPTextModel(
+            transformers.CLIPTextConfig(
+                vocab_size=n,
+                hidden_size=32,
+                intermediate_size=37,
+                num_attention_heads=4,
+                num_hidden_layers=2,
+                max_position_embeddings=16,
+                bos_token_id=n - 2,
+                eos_token_id=n - 1,
+                pad_token_id=n - 1,
+            )
+        )
+        vae = diffusers.AutoencoderKL(
+            block_out_channels=[8, 8],
+            in_channels=3,
+            out_channels=3,
+            down_block_types=["DownEncoderBlock2D"] * 2,
+            up_block_types=["UpDecoderBlock2D"] * 2,
+            latent_channels=4,
+            norm_num_groups=4,
+        )
+        unet = diffusers.UNet2DConditionModel(
+            sample_size=8,
+            in_channels=4,
+            out_channels=4,
+            layers_per_block=1,
+            block_out_channels=(16, 32),
+            down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
+            up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
+            cross_attention_dim=32,
+            attention_head_dim=4,
+            norm_num_groups=4,
+        )
+    pipe = diffusers.StableDiffusionPipeline(
+        vae=vae,
+        text_encoder=encoder,
+        tokenizer=tokenizer,
+        unet=unet,
+        scheduler=diffusers.DDIMScheduler(**scheduler),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+    pipe.set_progress_bar_config(disable=True)
+    for part in (encoder, vae, unet):
+        part.eval()
+    return pipe

@@ -14,8 +14,9 @@ from pxgen_plugins.adapters.text_to_image.cross_attention import (
 )
 
 from pxgen_plugins.models import from_diffusers
+from tests.models.pipelines import pipeline
 
-from .text_models import tiny_model, tiny_pipeline
+from .text_models import tiny_model
 
 quiet = pytest.mark.filterwarnings("ignore::pxgen_plugins.utils.errors.PXGenWarning")
 
@@ -82,7 +83,7 @@ def test_all_layers_of_a_unet_with_another_prompt_are_the_other_prompt(n, guidan
 @pytest.mark.parametrize("n", [1, 3])
 def test_so_they_are_through_a_stable_diffusion_pipeline(tmp_path, n, guidance):
     """The pipeline itself, which is not ours, runs between the hooks."""
-    pipe = tiny_pipeline(tmp_path)
+    pipe = pipeline(tmp_path, steps_offset=1, clip_sample=False)
     layers = {name: m for name, m in pipe.unet.named_modules() if name.endswith("attn2")}
 
     def pictures(prompt):
@@ -123,7 +124,7 @@ def test_attention_and_values_are_what_a_layer_of_diffusers_returns():
 @quiet
 def test_a_trace_of_a_clip_text_encoder_and_of_the_network(tmp_path):
     """Noise on a word reaches the tokens behind it and none before: the encoder reads forwards."""
-    model = from_diffusers(tiny_pipeline(tmp_path), steps=2)
+    model = from_diffusers(pipeline(tmp_path, steps_offset=1, clip_sample=False), steps=2)
     found = CausalTrace(
         model, "dog", left_half, prompts=["a dog"], n_seeds=2, tokens="concept", noise=1.0
     ).explain(None)
@@ -134,5 +135,5 @@ def test_a_trace_of_a_clip_text_encoder_and_of_the_network(tmp_path):
         model, "dog", left_half, prompts=["a dog"], n_seeds=2, sites="unet", noise=1.0
     ).explain(None)
     assert unet.layers == list(cross_attention(model, "a dog"))
-    maps = CrossAttentionMaps(model, "a dog", n_seeds=2).explain(None)
+    maps = CrossAttentionMaps(model, "a dog", words=["a", "dog"], n_seeds=2).explain(None)
     assert maps.attributions.shape == (4, *model.sample_shape[1:])

@@ -1,9 +1,7 @@
-"""Tiny text-to-image models of diffusers, built without files from elsewhere."""
+"""A tiny text-to-image model around a UNet of diffusers."""
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -60,45 +58,3 @@ def tiny_model(seed: int = 0, steps: int = 2, **settings: Any) -> TextToImage:
         unet, table, sample_shape=(1, 8, 8), steps=steps, guidance=3.0, prompt="a seven",
         offsets=table.offsets, **settings,
     )  # fmt: skip
-
-
-def tiny_pipeline(folder: Path) -> Any:
-    """A StableDiffusionPipeline of random weights with a tokenizer of bytes."""
-    diffusers = pytest.importorskip("diffusers")
-    transformers = pytest.importorskip("transformers")
-    letters = [chr(code) for code in range(ord("a"), ord("z") + 1)]
-    words = [*letters, *(letter + "</w>" for letter in letters)]
-    words += ["<|startoftext|>", "<|endoftext|>"]
-    (folder / "vocab.json").write_text(json.dumps({word: i for i, word in enumerate(words)}))
-    (folder / "merges.txt").write_text("#version: 0.2\n")
-    tokenizer = transformers.CLIPTokenizer(
-        str(folder / "vocab.json"), str(folder / "merges.txt"), model_max_length=16
-    )
-    n = len(words)
-    with torch.random.fork_rng([]):
-        torch.manual_seed(0)
-        text = transformers.CLIPTextModel(
-            transformers.CLIPTextConfig(
-                vocab_size=n, hidden_size=32, intermediate_size=37, num_attention_heads=4,
-                num_hidden_layers=2, max_position_embeddings=16, bos_token_id=n - 2,
-                eos_token_id=n - 1, pad_token_id=n - 1,
-            )
-        )  # fmt: skip
-        vae = diffusers.AutoencoderKL(
-            block_out_channels=[8, 8], in_channels=3, out_channels=3, latent_channels=4,
-            down_block_types=["DownEncoderBlock2D"] * 2, up_block_types=["UpDecoderBlock2D"] * 2,
-            norm_num_groups=4,
-        )  # fmt: skip
-        unet = diffusers.UNet2DConditionModel(
-            sample_size=8, in_channels=4, out_channels=4, layers_per_block=1,
-            block_out_channels=(16, 32), cross_attention_dim=32, attention_head_dim=4,
-            down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
-            up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"), norm_num_groups=4,
-        )  # fmt: skip
-    pipe = diffusers.StableDiffusionPipeline(
-        vae=vae, text_encoder=text, tokenizer=tokenizer, unet=unet,
-        scheduler=diffusers.DDIMScheduler(), safety_checker=None, feature_extractor=None,
-        requires_safety_checker=False,
-    )  # fmt: skip
-    pipe.set_progress_bar_config(disable=True)
-    return pipe

@@ -83,3 +83,33 @@ def pipeline(folder: Path, **scheduler):
     for part in (encoder, vae, unet):
         part.eval()
     return pipe
+
+
+def tokenizers_by_kind(folder: Path):
+    """Tokenizers whose words are pieces, by kind, each built from a few rules."""
+    transformers = pytest.importorskip("transformers")
+    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
+
+    merges = [("s", "e"), ("v", "e"), ("se", "ve")]
+    space = "Ġ"
+    pieces = [*alphabet(), *("".join(pair) for pair in merges), "[PAD]"]
+    byte_level = Tokenizer(models.BPE({p: i for i, p in enumerate(pieces)}, merges))
+    byte_level.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    byte_level.decoder = decoders.ByteLevel()
+    assert space in pieces
+    words = ["[PAD]", "[UNK]", "a", "thin", "sev", "##en", "##teen", "left", "van", "go", "##gh"]
+    word_piece = Tokenizer(models.WordPiece({w: i for i, w in enumerate(words)}, unk_token="[UNK]"))
+    word_piece.normalizer = normalizers.Lowercase()
+    word_piece.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    letters = [(c, -5.0) for c in "abcdefghijklmnopqrstuvwxyzA,▁"]
+    scored = [("[PAD]", 0.0), ("<unk>", -9.0), ("▁thin", -1.0), ("▁sev", -1.0), ("en", -1.0)]
+    unigram = Tokenizer(models.Unigram([*scored, *letters], unk_id=1))
+    unigram.pre_tokenizer = pre_tokenizers.Metaspace()
+    unigram.decoder = decoders.Metaspace()
+    fast = transformers.PreTrainedTokenizerFast
+    return {
+        "CLIP": clip_tokenizer(folder, ("s e", "v e", "se ve")),
+        "byte-level": fast(tokenizer_object=byte_level, pad_token="[PAD]", model_max_length=64),
+        "word pieces": fast(tokenizer_object=word_piece, pad_token="[PAD]", model_max_length=64),
+        "unigram": fast(tokenizer_object=unigram, pad_token="[PAD]", model_max_length=64),
+    }

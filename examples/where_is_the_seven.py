@@ -158,9 +158,9 @@ def reports(model: Any, seeds: int) -> dict[str, Any]:
     scorers = {digit: probability(digit) for digit in DIGITS}
     others = [digit for digit in DIGITS if digit not in ("three", "eight")]
     return {
-        name: ConceptEdit(
-            model, {"three": "eight"}, preserve=preserve, templates=["a {}"]
-        ).report(prompts, scorers, n_seeds=seeds)
+        name: ConceptEdit(model, {"three": "eight"}, preserve=preserve, templates=["a {}"]).report(
+            prompts, scorers, n_seeds=seeds
+        )
         for name, preserve in (("other digits preserved", others), ("nothing preserved", []))
     }
 
@@ -244,7 +244,11 @@ def markdown(results: Mapping[str, Any], texts: Mapping[str, Any]) -> str:
     lines += markdown_table(["layer", "share that comes back", "output of no prompt"], rows, 1)
     lines += ["", '## "three" is read as "eight"', ""]
     for name, text in texts["reports"].items():
-        lines += [f"### With {name}" if "nothing" not in name else "### Nothing preserved", "", text]
+        lines += [
+            f"### With {name}" if "nothing" not in name else "### Nothing preserved",
+            "",
+            text,
+        ]
     lines += ["## Does the window help the edit?", "", texts["windows"], ""]
     rows = [
         [f"{digit} as {row['target']}", f"{row['before']:.2f}",
@@ -310,7 +314,7 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     edited = reports(model, seeds)
     moved = migration(model, n)
     verdict = judged(windows)
-    results = plain(
+    results: dict[str, Any] = plain(
         {
             "where": {name: summary(found) for name, found in where.items()},
             "words": {
@@ -329,16 +333,16 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
         }
     )  # fmt: skip
     texts = {
-        "trace": 'Noise on the embedding of "seven"; for one layer after the other what it returned '
-        "without noise\nis put back, and as control what it returns for the empty prompt. The text "
-        "encoder is a table of\nwords: it has no layers to trace.",
+        "trace": 'Noise on the embedding of "seven"; for one layer after the other what it returned\n'
+        "without noise is put back, and as control what it returns for the empty prompt. The text\n"
+        "encoder is a table of words: it has no layers to trace.",
         "reports": {name: str(report) + "\n" for name, report in edited.items()},
-        "windows": f"Of {verdict['digits']} digits the window found by localisation edits at least "
-        f"as well as the mean of the\nother windows of its size for "
+        "windows": f"Of {verdict['digits']} digits the window found by localisation edits at least\n"
+        f"as well as the mean of the other windows of its size for\n"
         f"{verdict['at_least_as_good_as_the_mean']}, and best of all for {verdict['best']}. What is "
-        f"left of the probability: {verdict['left_found']:.2f} there,\n"
+        f"left of the probability:\n{verdict['left_found']:.2f} there, "
         f"{verdict['left_others']:.2f} elsewhere.",
-        "groups": f'{n} threes of MNIST under "a three right", thresholds from the samples before. '
+        "groups": f'{n} threes of MNIST under "a three right", thresholds from the samples before.\n'
         f"{100 * moved.same:.0f}% stay in their group.",
     }
     text = json.dumps(results, indent=1, allow_nan=False) + "\n"

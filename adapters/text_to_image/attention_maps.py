@@ -149,7 +149,9 @@ class CrossAttentionMaps(Adapter):
         layers = choose_layers(everywhere, self.layers)
         base, empty = states_of(model, prompt), states_of(model, model.empty_prompt)
         with bar(1 + len(words), "words", "run", self.verbose) as progress:
-            parts = [self._batch(layers, base, prompt, rows) for rows in batches(self, self.n_seeds)]
+            parts = [
+                self._batch(layers, base, prompt, rows) for rows in batches(self, self.n_seeds)
+            ]
             x, maps = (torch.cat(several) for several in zip(*parts, strict=True))
             progress.update(1)
             changes = []
@@ -161,9 +163,9 @@ class CrossAttentionMaps(Adapter):
                 plane = moved if moved.ndim == 3 else moved.mean(1)
                 changes.append(plane.double().cpu().numpy())
                 progress.update(1)
-        tokens = maps.double().cpu().numpy()  # (n, n_tokens, height, width)
-        own = [tokens[:, place].sum(1) for place in places]
-        others = [np.delete(tokens, place, axis=1) for place in places]
+        table = maps.double().cpu().numpy()  # (n, n_tokens, height, width)
+        own = [table[:, place].sum(1) for place in places]
+        others = [np.delete(table, place, axis=1) for place in places]
         agreement = np.array([_alike(m, c) for m, c in zip(own, changes, strict=True)])
         control = np.array(
             [
@@ -268,7 +270,7 @@ def _probabilities(layer: Any, q: Tensor, k: Tensor) -> Tensor:
     """Return the attention of places to tokens, (n, places, n_tokens), the mean over heads."""
 
     def heads(x: Tensor, norm: Any) -> Tensor:
-        x = x.unflatten(-1, (layer.heads, -1)).transpose(1, 2)
+        x = x.reshape(*x.shape[:2], layer.heads, -1).transpose(1, 2)
         return x if norm is None else norm(x)
 
     q = heads(q, getattr(layer, "norm_q", None))
@@ -284,7 +286,9 @@ def _on_picture(total: Tensor, count: int, size: tuple[int, ...]) -> Tensor:
     height = round((places * size[0] / size[1]) ** 0.5)
     if height < 1 or places % height:
         hint = "Name layers that look at the whole picture."
-        raise ModelError("layer", f"one with a grid of the picture, {size}", f"{places} places", hint)
+        raise ModelError(
+            "layer", f"one with a grid of the picture, {size}", f"{places} places", hint
+        )
     grid = (total / count).transpose(1, 2).reshape(n, n_tokens, height, places // height)
     return F.interpolate(grid, size=size, mode="bilinear", align_corners=False)
 

@@ -190,7 +190,9 @@ class _Trace:
         """Return the pictures with noise, but for what a layer returns for a prompt."""
         adapter = self.adapter
         restore = self._with_text if adapter.sites == "text" else self._with_outputs
-        return torch.cat([restore(name, prompt, rows) for rows in batches(adapter, adapter.n_seeds)])
+        return torch.cat(
+            [restore(name, prompt, rows) for rows in batches(adapter, adapter.n_seeds)]
+        )
 
     def _with_text(self, name: str, prompt: str, rows: slice) -> Tensor:
         places = self.positions[-1:] if self.adapter.tokens == "last" else self.positions

@@ -96,7 +96,9 @@ class ConceptEdit:
         keys: bool = True,
         values: bool = True,
     ) -> None:
-        require(model, ["sample", "prompt", "cross_attention"], "ConceptEdit edits what words mean.")
+        require(
+            model, ["sample", "prompt", "cross_attention"], "ConceptEdit edits what words mean."
+        )
         usual = METHODS[validation.choice(method, "method", tuple(METHODS))]
         tokens = usual[0] if tokens is None else validation.choice(tokens, "tokens", TOKENS)
         ridge = usual[1] if ridge is None else validation.real(ridge, "ridge", above=0.0)
@@ -215,7 +217,9 @@ class ConceptEdit:
             ParameterError: When the folder holds no edit, a damaged one, or one of other weights.
         """
         with caller("ConceptEdit.load"):
-            require(model, ["sample", "prompt", "cross_attention"], "It was made for another model.")
+            require(
+                model, ["sample", "prompt", "cross_attention"], "It was made for another model."
+            )
             after, settings = read_edit(folder)
             own = dict(model.network.named_parameters())
             for name in after.tensors:
@@ -313,15 +317,15 @@ def _names(layers: Any) -> Any:
     data = getattr(layers, "data", None)
     if not isinstance(data, Mapping):
         return layers
-    places, strongest = data.get("places"), data.get("strongest")
+    strongest = data.get("strongest")
     if data.get("evidence") != "localisation" or data.get("kind") == "text" or strongest is None:
         hint = "Pass what CrossAttentionLocalisation.explain returned, or names of layers."
         allowed = "a localisation in cross-attention layers that found a strongest window"
         raise ParameterError("layers", allowed, short_repr(type(layers).__name__), hint)
-    return list(places[int(strongest)])
+    return list(data["places"][int(strongest)])
 
 
-def _weight(layer: Any, name: str, part: str) -> nn.Parameter:
+def _weight(layer: Any, name: str, part: str) -> Tensor:
     """Return a layer's matrix, if it alone makes keys or values of the states."""
     linear = getattr(layer, part, None)
     fused = bool(getattr(layer, "fused_projections", False))

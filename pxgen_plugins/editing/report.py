@@ -1,4 +1,4 @@
-"""What an edit does: to the concept, to other concepts, and to pictures that it should not touch."""
+"""What an edit does: to the concept, to other concepts, and to pictures of neither."""
 
 from __future__ import annotations
 

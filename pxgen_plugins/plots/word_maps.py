@@ -56,12 +56,11 @@ def plot_word_maps(
     rows = choose_rows(which, len(images), _MOST)
     shape = (len(words), len(images), *images.shape[-2:])
     maps, changes = (
-        np.asarray(data[key], dtype=np.float64).reshape(shape) for key in ("attributions", "changes")
+        np.asarray(data[key], dtype=np.float64).reshape(shape)
+        for key in ("attributions", "changes")
     )
     columns = 1 + len(words)
-    figure = layout.figure_or_new(
-        figure, _PICTURE * columns + 0.4, 2 * _PICTURE * len(rows) + 0.9
-    )
+    figure = layout.figure_or_new(figure, _PICTURE * columns + 0.4, 2 * _PICTURE * len(rows) + 0.9)
     grid = figure.add_gridspec(2 * len(rows), columns)
     axes: list[Axes] = []
     for at, row in enumerate(rows):

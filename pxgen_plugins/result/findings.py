@@ -102,9 +102,7 @@ def _of_localisation(data: Mapping[str, Any]) -> list[tuple[str, str]]:
     if data.get("strongest") is None:
         return [("layers", f"{scorer} does not tell the prompts apart: nothing is localised")]
     best = int(data["strongest"])
-    share, control = (
-        np.asarray(data[key], dtype=np.float64) for key in ("share", "control_share")
-    )
+    share, control = (np.asarray(data[key], dtype=np.float64) for key in ("share", "control_share"))
     where = " to ".join(dict.fromkeys((data["places"][best][0], data["places"][best][-1])))
     text = f"{percent(share[best])} of the whole change of {scorer} ({number(data['whole'], 2)})"
     text += f"; with the control {percent(control[best])}"

@@ -12,7 +12,6 @@ from pxgen_plugins.adapters.text_to_image.cross_attention import (
     states_of,
     swap_text,
 )
-
 from pxgen_plugins.models import from_diffusers
 from tests.models.pipelines import pipeline
 

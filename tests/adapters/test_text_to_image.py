@@ -68,8 +68,9 @@ class TestSwap:
             swap_text(layers, base, target),
         ):
             model.sample(1, 0, prompt="a seven")
-        with pytest.raises(ModelError, match="3 at once"), swap_text(
-            layers, base, target.expand(3, -1, -1)
+        with (
+            pytest.raises(ModelError, match="3 at once"),
+            swap_text(layers, base, target.expand(3, -1, -1)),
         ):
             model.sample(2, 0, prompt="a three")
 
@@ -151,7 +152,11 @@ class TestLocalisation:
         model = Prompted()
         make = partial(CrossAttentionLocalisation, model)
         for build, error, words in (
-            (lambda: make("thick", "thin", ink, prompts=["a seven"]), ParameterError, "in 'a seven'"),
+            (
+                lambda: make("thick", "thin", ink, prompts=["a seven"]),
+                ParameterError,
+                "in 'a seven'",
+            ),
             (lambda: make("thick", "thick", ink), ParameterError, "other than"),
             (lambda: make("", "thin", ink), ParameterError, "at least one word"),
             (lambda: make("thick", "thin", ink, control="left"), ParameterError, "a pair"),
@@ -193,8 +198,12 @@ class TestTrace:
             for block in bare.text_encoder.blocks:
                 block.attention[0].weight.zero_()  # then it reaches no other token at all
         found = CausalTrace(bare, "seven", ink, prompts=["a thick seven"]).explain(None)
-        assert found.effect[found.layers.index("1.blocks.0")] == pytest.approx(found.whole, abs=1e-7)
-        assert found.effect[found.layers.index("1.blocks.1")] == pytest.approx(found.whole, abs=1e-7)
+        assert found.effect[found.layers.index("1.blocks.0")] == pytest.approx(
+            found.whole, abs=1e-7
+        )
+        assert found.effect[found.layers.index("1.blocks.1")] == pytest.approx(
+            found.whole, abs=1e-7
+        )
         assert (found.effect[:1] == 0).all()  # an attention that does nothing carries nothing
 
     def test_an_encoder_without_blocks_has_no_sites(self):
@@ -247,8 +256,14 @@ class TestMaps:
     def test_mistakes_are_named(self):
         model = Prompted()
         for build, words in (
-            (lambda: CrossAttentionMaps(model, "a seven", words="three").explain(None), "'a seven'"),
-            (lambda: CrossAttentionMaps(model, "a seven", layers="up.atn2").explain(None), "Did you"),
+            (
+                lambda: CrossAttentionMaps(model, "a seven", words="three").explain(None),
+                "'a seven'",
+            ),
+            (
+                lambda: CrossAttentionMaps(model, "a seven", layers="up.atn2").explain(None),
+                "Did you",
+            ),
             (lambda: CrossAttentionMaps(model, "a").explain(["a", "seven"]), "one prompt"),
         ):
             with pytest.raises(ParameterError, match=words):

@@ -40,9 +40,7 @@ class TestClosedForm:
             x, to, p = (rng.normal(size=(k, d)) for k in (n, n, m))
             ridge, s = 10.0 ** rng.uniform(-2, 0), rng.uniform(0.5, 2.0)
             rows = np.concatenate([x, np.sqrt(s) * p, np.sqrt(ridge) * np.eye(d)])
-            images = np.concatenate(
-                [to @ w0.T, np.sqrt(s) * p @ w0.T, np.sqrt(ridge) * w0.T]
-            )
+            images = np.concatenate([to @ w0.T, np.sqrt(s) * p @ w0.T, np.sqrt(ridge) * w0.T])
             slow = np.linalg.lstsq(rows, images, rcond=None)[0].T
             fast = ridge_update(
                 *(torch.from_numpy(part) for part in (w0, x, to, p)), ridge=ridge, preserve_weight=s
@@ -98,10 +96,14 @@ class TestWeights:
             )
             assert not torch.equal(model.sample(2, 0, "a three"), picture)
         assert same(weights(model), before)
-        with pytest.raises(ZeroDivisionError), edit.applied():
-            with torch.no_grad():
-                model.network.mid.attn2.to_k.weight.mul_(2.0)  # what a body does is undone as well
-            raise ZeroDivisionError
+
+        def fail():
+            with edit.applied(), torch.no_grad():
+                model.network.mid.attn2.to_k.weight.mul_(2.0)  # which is undone as well
+                raise ZeroDivisionError
+
+        with pytest.raises(ZeroDivisionError):
+            fail()
         assert same(weights(model), before)
         assert torch.equal(model.sample(2, 0, "a three"), picture)
         flags = {m.training for m in model.network.modules()}
@@ -291,7 +293,7 @@ class TestReport:
 
     def test_mistakes_are_named(self):
         edit = ConceptEdit(Prompted(), EDIT)
-        with pytest.raises(ParameterError, match="ConceptEdit.report: prompts must be texts"):
+        with pytest.raises(ParameterError, match=r"ConceptEdit\.report: prompts must be texts"):
             edit.report({"three": [3]}, ink)
         with pytest.raises(ParameterError, match="n_seeds"):
             edit.report([], ink, n_seeds=1)

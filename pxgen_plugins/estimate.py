@@ -253,6 +253,8 @@ class _Clock:
 
     def __init__(self, scorer: Scorer, anchors: Anchors | None, learn: bool = True) -> None:
         self.scorer, self.model = scorer, scorer.model
+        if len(prompts := getattr(self.model, "prompts", ())) > 1:  # none costs more than another
+            self.model = self.model.bind(prompts[0])
         self.n_timed = 0
         self._anchors, self._learn = anchors, learn
         self._x: Tensor | None = None

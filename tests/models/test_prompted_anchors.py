@@ -107,7 +107,7 @@ def test_the_gain_tells_a_wrong_prompt_from_the_right_one_and_an_explanation_sho
     assert (gain[:60] < gain[60:]).mean() > 0.95
     assert (loss[:60] < loss[60:]).mean() > 0.95
     near = loss < explanation.thresholds["denoising_loss"]
-    assert near[:60].mean() > 0.9 > 0.5 > near[60:].mean()
+    assert near[:60].mean() > 0.75 > 0.5 > near[60:].mean()
     assert explanation.labels.tolist() == ["bright"] * 60 + ["dark"] * 60
 
 

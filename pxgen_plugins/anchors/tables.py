@@ -74,8 +74,8 @@ class Columns:
                 hint = "Name each column once."
                 raise ParameterError("columns", "distinct names", short_repr(columns), hint)
             names = tuple(names)
-        text = [one if isinstance(one, str) else None for one in (labels, ids)]
-        return cls(names, *text)
+        label, name = (one if isinstance(one, str) else None for one in (labels, ids))
+        return cls(names, label, name)
 
     def find(self, names: Iterable[str]) -> dict[str, str]:
         """Return the columns of labels and ids among ``names``, by ``"label"`` and ``"id"``.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -11,8 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from pxgen_plugins.models._cross_attention import cross_attention, reader
 from pxgen_plugins.models._guided import GuidedDiffusion
 from pxgen_plugins.models._networks import Networks
+from pxgen_plugins.models._words import Offsets, positions, texts_of
 from pxgen_plugins.models.base import register
 from pxgen_plugins.models.runtime import Modules, modules_behind
 from pxgen_plugins.utils import validation
@@ -21,7 +22,6 @@ from pxgen_plugins.utils.seeds import derive, normal_rows
 
 __all__ = ["TextToImage"]
 
-Offsets = Sequence[tuple[int, int]]
 _IMAGES = ("embed", "noise_loss", "reconstruct")  # what is asked of images
 _REMEDY = "Build the TextToImage with encode_latent=f, from images to latents."
 
@@ -143,19 +143,19 @@ class TextToImage(Networks):
             device=device,
         )
         self.guidance = validation.real(guidance, "guidance", minimum=0.0)
-        self.empty_prompt = _prompts(empty_prompt, "empty_prompt")[0]
-        self.prompts = _prompts(prompt, "prompt")
+        self.empty_prompt = texts_of(empty_prompt, "empty_prompt")[0]
+        self.prompts = texts_of(prompt, "prompt")
         self._rows: tuple[str, ...] | None = None  # of the instances that are asked about
         self._offsets = offsets
-        self.network = network if isinstance(network, nn.Module) else _reader(roots)
+        self.network = network if isinstance(network, nn.Module) else reader(roots)
         states = self.embed_text([self.empty_prompt])
         self.n_tokens = states.shape[1]
         self._diffusion = GuidedDiffusion(
-            _sample_of(network),
+            network,
             unprompted=lambda: self._states([self.empty_prompt]),
-            guidance=self.guidance,
-            steps=_steps(steps, n_timesteps),
-            end=validation.real(end, "end", above=0.0, maximum=1.0),
+            guidance=guidance,
+            steps=steps,
+            end=end,
             sample_shape=self.latent_shape,
             data_range=None if in_latents else data_range,
             schedule=schedule,
@@ -184,7 +184,7 @@ class TextToImage(Networks):
     @property
     def cross_attention(self) -> dict[str, nn.Module]:
         """The named modules of the network that read the states of a prompt."""
-        return _cross_attention(self.network)
+        return cross_attention(self.network)
 
     @caller("TextToImage.bind")
     def bind(self, prompt: str | Sequence[str]) -> TextToImage:
@@ -197,7 +197,7 @@ class TextToImage(Networks):
         Raises:
             ParameterError: When it is no text, or none is given.
         """
-        return self._with(prompts=_prompts(prompt, "prompt"), _rows=None)
+        return self._with(prompts=texts_of(prompt, "prompt"), _rows=None)
 
     def for_rows(self, prompts: Sequence[str]) -> TextToImage:
         """Return the model whose methods take just n instances, each under its own prompt.
@@ -214,7 +214,7 @@ class TextToImage(Networks):
             ParameterError: When ``prompts`` are no texts.
             ModelError: When ``embed_text`` does not give such a tensor.
         """
-        texts = list(_prompts(prompts, "prompts"))
+        texts = list(texts_of(prompts, "prompts"))
         with self._evaluating():
             states = self._embed(texts)
         if not isinstance(states, Tensor) or states.ndim != 3 or len(states) != len(texts):
@@ -239,22 +239,8 @@ class TextToImage(Networks):
         if self._offsets is None:
             hint = "Build it with offsets=f, from a prompt to the place of each token in it."
             raise ModelError("offsets", "given, to find the tokens of words", "None", hint)
-        (text,) = _prompts(prompt, "prompt")
-        offsets = list(self._offsets(text))
-        found: set[int] = set()
-        for sought in _prompts(words, "words"):
-            spans = [m.span() for m in re.finditer(_whole(sought), text, re.IGNORECASE)]
-            own = {
-                position
-                for position, (start, end) in enumerate(offsets)
-                for low, high in spans
-                if start < high and low < end and text[max(start, low) : min(end, high)].strip()
-            }
-            if not own:
-                allowed = f"in the prompt {short_repr(text)}, as whole words"
-                raise ParameterError("words", allowed, short_repr(sought), "Check the spelling.")
-            found |= own
-        return sorted(found)
+        (text,) = texts_of(prompt, "prompt")
+        return positions(text, texts_of(words, "words"), list(self._offsets(text)))
 
     def noise(self, n: int, seed: int) -> Tensor:
         """Return the noise that samples begin with, (n, *latent_shape); row i is that of any n."""
@@ -286,7 +272,7 @@ class TextToImage(Networks):
         Raises:
             ParameterError: When an argument is not allowed.
         """
-        texts = self.sample_prompts(n, seed) if prompt is None else list(_prompts(prompt, "prompt"))
+        texts = self.sample_prompts(n, seed) if prompt is None else list(texts_of(prompt, "prompt"))
         texts = texts * n if len(texts) == 1 else texts
         if len(texts) != n:
             hint = "Give one for all, or one for each image."
@@ -419,49 +405,3 @@ class TextToImage(Networks):
             f"TextToImage(sample_shape={self.sample_shape}, latent_shape={self.latent_shape}, "
             f"guidance={self.guidance:g}, prompt={short_repr(self.prompt)})"
         )
-
-
-def _prompts(value: Any, parameter: str) -> tuple[str, ...]:
-    """Return one text or several as several, or raise."""
-    texts = [value] if isinstance(value, str) else value
-    good = isinstance(texts, (Sequence, np.ndarray)) and len(texts) > 0
-    if not good or not all(isinstance(text, str) for text in texts):
-        hint = "Pass a text, or a list of texts."
-        raise ParameterError(parameter, "a text, or several", short_repr(value), hint)
-    return tuple(str(text) for text in texts)
-
-
-def _whole(words: str) -> str:
-    r"""Return a pattern of words that are not parts of longer ones, whatever is between them."""
-    parts = [re.escape(word) for word in words.split()]
-    return r"(?<!\w)" + r"\s+".join(parts) + r"(?!\w)" if parts else "(?!)"
-
-
-def _steps(steps: Any, n_timesteps: int) -> int | list[int]:
-    if not isinstance(steps, (Sequence, np.ndarray, Tensor)) or isinstance(steps, str):
-        return validation.integer(steps, "steps", minimum=1)
-    return sorted(validation.positions(list(steps), "steps", n_timesteps))
-
-
-def _sample_of(network: Callable[..., Any]) -> Callable[..., Any]:
-    def predict(x: Any, t: Any, states: Any) -> Any:
-        returned = network(x, t, states)
-        return getattr(returned, "sample", returned)
-
-    return predict
-
-
-def _cross_attention(network: nn.Module | None) -> dict[str, nn.Module]:
-    """Return the modules with keys and values of their own that read something else."""
-    if network is None:
-        return {}
-    return {
-        name: module
-        for name, module in network.named_modules()
-        if hasattr(module, "to_k") and getattr(module, "is_cross_attention", False)
-    }
-
-
-def _reader(roots: Sequence[nn.Module]) -> nn.Module | None:
-    """Return the module inside functions that reads prompts; of none, the first."""
-    return next((root for root in roots if _cross_attention(root)), next(iter(roots), None))

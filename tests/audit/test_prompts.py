@@ -26,7 +26,7 @@ def settings(folder, prompt, **changes):
             {"name": "denoising_loss", "levels": 2},
             {"name": "prompt_gain", "levels": 2},
         ],
-        "extrinsic": "mse",
+        "extrinsic": ["mse"],
         "threshold": {"name": "Quantile", "q": 0.9, "n_samples": 12, "n_repeats": 2},
         "shard_size": 5,
         "conditions": ["HIHE.fraction >= 0.0"],

@@ -359,10 +359,8 @@ class TextToImage(Networks):
         place = {prompt: k for k, prompt in enumerate(different)}
         return states[[place[prompt] for prompt in prompts]]
 
-    def _images(self, latents: Tensor) -> Tensor:
-        if "decode_latent" not in self._calls:
-            return latents
-        return self._instances_from("decode_latent", latents)
+    def _images(self, z: Tensor) -> Tensor:
+        return self._instances_from("decode_latent", z) if "decode_latent" in self._calls else z
 
     def _latents(self, x: Tensor) -> Tensor:
         return self._codes_from("encode_latent", x) if "encode_latent" in self._calls else x
@@ -385,20 +383,14 @@ class TextToImage(Networks):
         words = {"": 0.0, "bright": 0.5}
 
         def network(x: Tensor, t: Tensor, states: Tensor) -> Tensor:
-            a = left[t].to(x.dtype)[:, None, None, None]
-            mean, variance = states[:, 0, 0].reshape(-1, 1, 1, 1), 0.04
-            return (1 - a).sqrt() * (x - a.sqrt() * mean) / (a * variance + 1 - a)
+            a, mean = (v.to(x.dtype).reshape(-1, 1, 1, 1) for v in (left[t], states[:, 0, 0]))
+            return (1 - a).sqrt() * (x - a.sqrt() * mean) / (a * 0.04 + 1 - a)
 
-        return cls(
-            network,
-            lambda prompts: torch.tensor([[[words[prompt]]] for prompt in prompts]),
-            sample_shape=(1, 2, 2),
-            schedule=left,
-            steps=5,
-            guidance=2.0,
-            prompt="bright",
-            modules=(),
-        )
+        def embed_text(prompts: list[str]) -> Tensor:
+            return torch.tensor([[[words[prompt]]] for prompt in prompts])
+
+        settings: dict[str, Any] = {"schedule": left, "steps": 5, "prompt": "bright"}
+        return cls(network, embed_text, sample_shape=(1, 2, 2), modules=(), guidance=2, **settings)
 
     def __repr__(self) -> str:
         return (

@@ -53,7 +53,7 @@ class GuidedDiffusion(Diffusion):
         if isinstance(steps, (Sequence, np.ndarray, Tensor)) and not isinstance(steps, str):
             self._chosen = sorted(validation.positions(list(steps), "steps", _LATEST))
             steps = len(self._chosen)
-        super().__init__(lambda *given: _prediction(network(*given)), steps=steps, **settings)
+        super().__init__(_Prediction(network), steps=steps, **settings)
         if self._chosen is not None and self._chosen[-1] >= self.n_timesteps:
             hint = "Give timesteps of the schedule."
             allowed = f"below the {self.n_timesteps} timesteps"
@@ -65,14 +65,14 @@ class GuidedDiffusion(Diffusion):
         other.guidance = guidance
         return other
 
-    def draw(self, z: Tensor, states: Tensor, seed: int) -> Tensor:
+    def draw(self, z: Tensor, states: Tensor, seed: int, first: int = 0) -> Tensor:
         """Return what noise ``z`` becomes under the prompts of its rows, as samples do."""
 
         def denoise(z: Tensor, states: Tensor, rows: Tensor) -> Tensor:
             return self._denoise(z, states, clip=self._clip, rows=rows, seed=seed)
 
         with torch.no_grad():
-            return self._in_parts(denoise, z, states, torch.arange(len(z)))
+            return self._in_parts(denoise, z, states, torch.arange(first, first + len(z)))
 
     def denoise(self, z: Tensor, states: Tensor) -> Tensor:
         """Return what noise ``z`` becomes, without further noise and without clipping."""
@@ -121,6 +121,16 @@ class GuidedDiffusion(Diffusion):
         return [(*path[0][:2], self._end), *path[1:]]
 
 
-def _prediction(returned: Any) -> Any:
-    """Return the tensor in what networks of diffusers return."""
-    return getattr(returned, "sample", returned)
+class _Prediction:
+    """A network whose result may have the prediction in an attribute ``sample``.
+
+    Args:
+        network: The network.
+    """
+
+    def __init__(self, network: Callable[..., Any]) -> None:
+        self.network = network  # in no closure: a deep copy has a network of its own
+
+    def __call__(self, *given: Any) -> Any:
+        returned = self.network(*given)
+        return getattr(returned, "sample", returned)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -152,7 +153,7 @@ class TextToImage(Networks):
         self.n_tokens = states.shape[1]
         self._diffusion = GuidedDiffusion(
             network,
-            unprompted=lambda: self._states([self.empty_prompt]),
+            unprompted=partial(self._states, [self.empty_prompt]),  # no closure: it deep-copies
             guidance=guidance,
             steps=steps,
             end=end,
@@ -200,11 +201,7 @@ class TextToImage(Networks):
         return self._with(prompts=texts_of(prompt, "prompt"), _rows=None)
 
     def for_rows(self, prompts: Sequence[str]) -> TextToImage:
-        """Return the model whose methods take just n instances, each under its own prompt.
-
-        Args:
-            prompts: The n prompts.
-        """
+        """Return the model whose methods take n instances, each under its own of n prompts."""
         return self._with(_rows=tuple(prompts))
 
     def embed_text(self, prompts: Sequence[str]) -> Tensor:
@@ -242,9 +239,9 @@ class TextToImage(Networks):
         (text,) = texts_of(prompt, "prompt")
         return positions(text, texts_of(words, "words"), list(self._offsets(text)))
 
-    def noise(self, n: int, seed: int) -> Tensor:
+    def noise(self, n: int, seed: int, first: int = 0) -> Tensor:
         """Return the noise that samples begin with, (n, *latent_shape); row i is that of any n."""
-        return self._put(normal_rows(0, n, self.latent_shape, seed))
+        return self._put(normal_rows(first, n, self.latent_shape, seed))
 
     def sample_prompts(self, n: int, seed: int) -> list[str]:
         """Return the prompts of ``sample(n, seed)``: of several, each equally often on average."""
@@ -260,6 +257,7 @@ class TextToImage(Networks):
         seed: int,
         prompt: str | Sequence[str] | None = None,
         guidance: float | None = None,
+        first: int = 0,
     ) -> Tensor:
         """Return ``n`` images, (n, *sample_shape).
 
@@ -268,11 +266,14 @@ class TextToImage(Networks):
             seed: Seed of the noise, which is the same whatever the prompt.
             prompt: One prompt, or n; None takes the model's own.
             guidance: Strength of guidance; None takes the model's.
+            first: Images ``first`` to ``first + n`` of the seed, to draw many in parts.
 
         Raises:
             ParameterError: When an argument is not allowed.
         """
-        texts = self.sample_prompts(n, seed) if prompt is None else list(texts_of(prompt, "prompt"))
+        first = validation.integer(first, "first", minimum=0)
+        own = self.sample_prompts(first + n, seed)[first:]
+        texts = own if prompt is None else list(texts_of(prompt, "prompt"))
         texts = texts * n if len(texts) == 1 else texts
         if len(texts) != n:
             hint = "Give one for all, or one for each image."
@@ -281,7 +282,8 @@ class TextToImage(Networks):
             guidance = validation.real(guidance, "guidance", minimum=0.0)
         diffusion = self._diffusion.guided(self.guidance if guidance is None else guidance)
         with torch.no_grad():
-            latents = diffusion.draw(self.noise(n, seed), self._states(texts), seed)
+            noise = self.noise(n, seed, first)
+            latents = diffusion.draw(noise, self._states(texts), seed, first)
             return self._in_parts(self._images, latents)
 
     def decode(self, z: Tensor) -> Tensor:
@@ -314,8 +316,7 @@ class TextToImage(Networks):
         have = {"sample", "decode", "layers", "prompt"}
         if "decode_latent" not in self._calls or "encode_latent" in self._calls:
             have |= set(_IMAGES)
-        if self.cross_attention:
-            have.add("cross_attention")
+        have |= {"cross_attention"} if self.cross_attention else set()
         self.capabilities = frozenset(have)
         self.remedies = dict.fromkeys(_IMAGES, _REMEDY)
         each = 1 if self.guidance == 1.0 else 2
@@ -379,8 +380,7 @@ class TextToImage(Networks):
         """Return a model of four grey values, told by a prompt how bright they are."""
         from pxgen_plugins.models.schedules import linear
 
-        left = linear(100)
-        words = {"": 0.0, "bright": 0.5}
+        left, words = linear(100), {"": 0.0, "bright": 0.5}
 
         def network(x: Tensor, t: Tensor, states: Tensor) -> Tensor:
             a, mean = (v.to(x.dtype).reshape(-1, 1, 1, 1) for v in (left[t], states[:, 0, 0]))

@@ -61,11 +61,8 @@ def text_to_image(
     given = settings.pop("modules", ())
     modules += [given] if isinstance(given, nn.Module) else list(given or ())
 
-    def network(x: Any, t: Any, states: Any) -> Any:
-        return unet(x, t, encoder_hidden_states=states).sample
-
     model = TextToImage(
-        network,
+        unet,  # and no function around it: a deep copy of the model has a network of its own
         embed_text,
         **spaces,
         **{

@@ -1,4 +1,4 @@
-"""What pictures of digits show, in numbers: which digit, how thick its strokes, on which side."""
+"""Pictures of digits: moved aside, and which digit, how thick and where they show one."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from pxgen_plugins.datasets import load_mnist_lenet
 
-__all__ = ["centre", "digit_probabilities", "stroke_width"]
+__all__ = ["centre", "digit_probabilities", "moved", "stroke_width"]
 
 _SIDE = 28
 
@@ -46,8 +46,16 @@ def digit_probabilities(images: Tensor, net: nn.Module | None = None) -> Tensor:
     net = load_mnist_lenet() if net is None else net
     large = functional.interpolate(images[:, None], size=_SIDE, mode="bilinear")
     shifts = ((_SIDE - 1) / 2 - centre(large[:, 0])).round().int().tolist()
-    moved = [
-        one.roll((down, right), (1, 2)) for one, (down, right) in zip(large, shifts, strict=True)
-    ]
-    probabilities: Tensor = net(torch.stack(moved)).softmax(1)
+    pairs = zip(large, shifts, strict=True)
+    centred = torch.stack([one.roll((down, right), (1, 2)) for one, (down, right) in pairs])
+    probabilities: Tensor = net(centred).softmax(1)
     return probabilities
+
+
+def moved(images: Tensor, shift: Tensor) -> Tensor:
+    """Return images (n, 28, 28) moved right by ``shift`` pixels, (n,), and halved, (n, 14, 14)."""
+    source = torch.arange(_SIDE) - shift[:, None]
+    inside = (source >= 0) & (source < _SIDE)
+    columns = source.clamp(0, _SIDE - 1)[:, None].expand(-1, _SIDE, -1)
+    whole = images.gather(2, columns) * inside[:, None]
+    return functional.avg_pool2d(whole[:, None], 2)[:, 0]

@@ -30,9 +30,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
-from digit_scores import centre, digit_probabilities, stroke_width
+from digit_scores import centre, digit_probabilities, moved, stroke_width
 from torch import Tensor, nn
-from torch.nn import functional
 from tqdm.auto import tqdm
 from train_mnist_vae import natural, positive
 from weight_card import write_weights
@@ -71,15 +70,6 @@ def thirds(images: Tensor, labels: Tensor) -> Tensor:
         bounds = width[own].quantile(torch.tensor([1 / 3, 2 / 3]))
         found[own] = torch.bucketize(width[own], bounds)
     return found
-
-
-def moved(images: Tensor, shift: Tensor) -> Tensor:
-    """Return images (n, 28, 28) moved right by ``shift`` pixels, (n,), and halved, (n, 14, 14)."""
-    source = torch.arange(2 * SIDE) - shift[:, None]
-    inside = (source >= 0) & (source < 2 * SIDE)
-    columns = source.clamp(0, 2 * SIDE - 1)[:, None].expand(-1, 2 * SIDE, -1)
-    whole = images.gather(2, columns) * inside[:, None]
-    return functional.avg_pool2d(whole[:, None], 2)[:, 0]
 
 
 def caption(width: str, digit: str, side: str) -> str:

@@ -42,7 +42,7 @@ class MNISTWords(nn.Module):
         super().__init__()
         generator = torch.Generator().manual_seed(integer(seed, "seed", minimum=0))
         vectors = torch.randn(len(WORDS), WIDTH, generator=generator)
-        self.table = nn.Embedding.from_pretrained(vectors, freeze=False)
+        self.table = nn.Embedding(len(WORDS), WIDTH, _weight=vectors)
 
     def ids(self, prompts: Sequence[str]) -> Tensor:
         """Return the numbers of the words, int64 (n, 5).

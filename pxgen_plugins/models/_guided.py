@@ -6,13 +6,18 @@ import copy
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from pxgen_plugins.models.diffusion import Diffusion
+from pxgen_plugins.utils import validation
+from pxgen_plugins.utils.errors import ParameterError
 from pxgen_plugins.utils.seeds import derive
 
 __all__ = ["GuidedDiffusion"]
+
+_LATEST = 10**6  # timesteps that no schedule has
 
 
 class GuidedDiffusion(Diffusion):
@@ -37,16 +42,22 @@ class GuidedDiffusion(Diffusion):
         *,
         unprompted: Callable[[], Tensor],
         guidance: float,
-        steps: int | Sequence[int],
+        steps: Any,
         end: float,
         **settings: Any,
     ) -> None:
         self._unprompted = unprompted
         self.guidance = guidance
-        self._end = end
-        self._chosen = None if isinstance(steps, int) else sorted(int(t) for t in steps)
-        count = len(self._chosen) if self._chosen is not None else steps
-        super().__init__(network, steps=count, **settings)
+        self._end = validation.real(end, "end", above=0.0, maximum=1.0)
+        self._chosen = None
+        if isinstance(steps, (Sequence, np.ndarray, Tensor)) and not isinstance(steps, str):
+            self._chosen = sorted(validation.positions(list(steps), "steps", _LATEST))
+            steps = len(self._chosen)
+        super().__init__(_Prediction(network), steps=steps, **settings)
+        if self._chosen is not None and self._chosen[-1] >= self.n_timesteps:
+            hint = "Give timesteps of the schedule."
+            allowed = f"below the {self.n_timesteps} timesteps"
+            raise ParameterError("steps", allowed, str(self._chosen[-1]), hint)
 
     def guided(self, guidance: float) -> GuidedDiffusion:
         """Return the same with another strength of guidance."""
@@ -108,3 +119,18 @@ class GuidedDiffusion(Diffusion):
             left = [float(self._left[t]) for t in at]
             path = list(zip(at, left, [1.0, *left[:-1]], strict=True))
         return [(*path[0][:2], self._end), *path[1:]]
+
+
+class _Prediction:
+    """A network whose result may have the prediction in an attribute ``sample``.
+
+    Args:
+        network: The network.
+    """
+
+    def __init__(self, network: Callable[..., Any]) -> None:
+        self.network = network  # in no closure: a deep copy has a network of its own
+
+    def __call__(self, *given: Any) -> Any:
+        returned = self.network(*given)
+        return getattr(returned, "sample", returned)

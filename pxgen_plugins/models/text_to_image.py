@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import re
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -12,8 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from pxgen_plugins.models._cross_attention import cross_attention, reader
 from pxgen_plugins.models._guided import GuidedDiffusion
 from pxgen_plugins.models._networks import Networks
+from pxgen_plugins.models._words import Offsets, positions, texts_of
 from pxgen_plugins.models.base import register
 from pxgen_plugins.models.runtime import Modules, modules_behind
 from pxgen_plugins.utils import validation
@@ -22,7 +23,6 @@ from pxgen_plugins.utils.seeds import derive, normal_rows
 
 __all__ = ["TextToImage"]
 
-Offsets = Sequence[tuple[int, int]]
 _IMAGES = ("embed", "noise_loss", "reconstruct")  # what is asked of images
 _REMEDY = "Build the TextToImage with encode_latent=f, from images to latents."
 
@@ -90,7 +90,7 @@ class TextToImage(Networks):
         ...     exact, lambda prompts: torch.tensor([[[float(words.index(p))]] for p in prompts]),
         ...     modules=(), sample_shape=(1, 2, 2), data_range=None, guidance=1.0)
         >>> dark, bright = (model.sample(99, 0, prompt=prompt) for prompt in words)
-        >>> float((bright - dark).mean().round(decimals=2))
+        >>> round(float((bright - dark).mean()), 1)
         1.0
     """
 
@@ -144,19 +144,19 @@ class TextToImage(Networks):
             device=device,
         )
         self.guidance = validation.real(guidance, "guidance", minimum=0.0)
-        self.empty_prompt = _prompts(empty_prompt, "empty_prompt")[0]
-        self.prompts = _prompts(prompt, "prompt")
+        self.empty_prompt = texts_of(empty_prompt, "empty_prompt")[0]
+        self.prompts = texts_of(prompt, "prompt")
         self._rows: tuple[str, ...] | None = None  # of the instances that are asked about
         self._offsets = offsets
-        self.network = network if isinstance(network, nn.Module) else _reader(roots)
+        self.network = network if isinstance(network, nn.Module) else reader(roots)
         states = self.embed_text([self.empty_prompt])
         self.n_tokens = states.shape[1]
         self._diffusion = GuidedDiffusion(
-            _Prediction(network),
+            network,
             unprompted=partial(self._states, [self.empty_prompt]),  # no closure: it deep-copies
-            guidance=self.guidance,
-            steps=_steps(steps, n_timesteps),
-            end=validation.real(end, "end", above=0.0, maximum=1.0),
+            guidance=guidance,
+            steps=steps,
+            end=end,
             sample_shape=self.latent_shape,
             data_range=None if in_latents else data_range,
             schedule=schedule,
@@ -185,7 +185,7 @@ class TextToImage(Networks):
     @property
     def cross_attention(self) -> dict[str, nn.Module]:
         """The named modules of the network that read the states of a prompt."""
-        return _cross_attention(self.network)
+        return cross_attention(self.network)
 
     @caller("TextToImage.bind")
     def bind(self, prompt: str | Sequence[str]) -> TextToImage:
@@ -198,14 +198,10 @@ class TextToImage(Networks):
         Raises:
             ParameterError: When it is no text, or none is given.
         """
-        return self._with(prompts=_prompts(prompt, "prompt"), _rows=None)
+        return self._with(prompts=texts_of(prompt, "prompt"), _rows=None)
 
     def for_rows(self, prompts: Sequence[str]) -> TextToImage:
-        """Return the model whose methods take just n instances, each under its own prompt.
-
-        Args:
-            prompts: The n prompts.
-        """
+        """Return the model whose methods take n instances, each under its own of n prompts."""
         return self._with(_rows=tuple(prompts))
 
     def embed_text(self, prompts: Sequence[str]) -> Tensor:
@@ -215,7 +211,7 @@ class TextToImage(Networks):
             ParameterError: When ``prompts`` are no texts.
             ModelError: When ``embed_text`` does not give such a tensor.
         """
-        texts = list(_prompts(prompts, "prompts"))
+        texts = list(texts_of(prompts, "prompts"))
         with self._evaluating():
             states = self._embed(texts)
         if not isinstance(states, Tensor) or states.ndim != 3 or len(states) != len(texts):
@@ -240,22 +236,8 @@ class TextToImage(Networks):
         if self._offsets is None:
             hint = "Build it with offsets=f, from a prompt to the place of each token in it."
             raise ModelError("offsets", "given, to find the tokens of words", "None", hint)
-        (text,) = _prompts(prompt, "prompt")
-        offsets = list(self._offsets(text))
-        found: set[int] = set()
-        for sought in _prompts(words, "words"):
-            spans = [m.span() for m in re.finditer(_whole(sought), text, re.IGNORECASE)]
-            own = {
-                position
-                for position, (start, end) in enumerate(offsets)
-                for low, high in spans
-                if start < high and low < end and text[max(start, low) : min(end, high)].strip()
-            }
-            if not own:
-                allowed = f"in the prompt {short_repr(text)}, as whole words"
-                raise ParameterError("words", allowed, short_repr(sought), "Check the spelling.")
-            found |= own
-        return sorted(found)
+        (text,) = texts_of(prompt, "prompt")
+        return positions(text, texts_of(words, "words"), list(self._offsets(text)))
 
     def noise(self, n: int, seed: int, first: int = 0) -> Tensor:
         """Return the noise that samples begin with, (n, *latent_shape); row i is that of any n."""
@@ -291,7 +273,7 @@ class TextToImage(Networks):
         """
         first = validation.integer(first, "first", minimum=0)
         own = self.sample_prompts(first + n, seed)[first:]
-        texts = own if prompt is None else list(_prompts(prompt, "prompt"))
+        texts = own if prompt is None else list(texts_of(prompt, "prompt"))
         texts = texts * n if len(texts) == 1 else texts
         if len(texts) != n:
             hint = "Give one for all, or one for each image."
@@ -334,8 +316,7 @@ class TextToImage(Networks):
         have = {"sample", "decode", "layers", "prompt"}
         if "decode_latent" not in self._calls or "encode_latent" in self._calls:
             have |= set(_IMAGES)
-        if self.cross_attention:
-            have.add("cross_attention")
+        have |= {"cross_attention"} if self.cross_attention else set()
         self.capabilities = frozenset(have)
         self.remedies = dict.fromkeys(_IMAGES, _REMEDY)
         each = 1 if self.guidance == 1.0 else 2
@@ -379,10 +360,8 @@ class TextToImage(Networks):
         place = {prompt: k for k, prompt in enumerate(different)}
         return states[[place[prompt] for prompt in prompts]]
 
-    def _images(self, latents: Tensor) -> Tensor:
-        if "decode_latent" not in self._calls:
-            return latents
-        return self._instances_from("decode_latent", latents)
+    def _images(self, z: Tensor) -> Tensor:
+        return self._instances_from("decode_latent", z) if "decode_latent" in self._calls else z
 
     def _latents(self, x: Tensor) -> Tensor:
         return self._codes_from("encode_latent", x) if "encode_latent" in self._calls else x
@@ -401,80 +380,20 @@ class TextToImage(Networks):
         """Return a model of four grey values, told by a prompt how bright they are."""
         from pxgen_plugins.models.schedules import linear
 
-        left = linear(100)
-        words = {"": 0.0, "bright": 0.5}
+        left, words = linear(100), {"": 0.0, "bright": 0.5}
 
         def network(x: Tensor, t: Tensor, states: Tensor) -> Tensor:
-            a = left[t].to(x.dtype)[:, None, None, None]
-            mean, variance = states[:, 0, 0].reshape(-1, 1, 1, 1), 0.04
-            return (1 - a).sqrt() * (x - a.sqrt() * mean) / (a * variance + 1 - a)
+            a, mean = (v.to(x.dtype).reshape(-1, 1, 1, 1) for v in (left[t], states[:, 0, 0]))
+            return (1 - a).sqrt() * (x - a.sqrt() * mean) / (a * 0.04 + 1 - a)
 
-        return cls(
-            network,
-            lambda prompts: torch.tensor([[[words[prompt]]] for prompt in prompts]),
-            sample_shape=(1, 2, 2),
-            schedule=left,
-            steps=5,
-            guidance=2.0,
-            prompt="bright",
-            modules=(),
-        )
+        def embed_text(prompts: list[str]) -> Tensor:
+            return torch.tensor([[[words[prompt]]] for prompt in prompts])
+
+        settings: dict[str, Any] = {"schedule": left, "steps": 5, "prompt": "bright"}
+        return cls(network, embed_text, sample_shape=(1, 2, 2), modules=(), guidance=2, **settings)
 
     def __repr__(self) -> str:
         return (
             f"TextToImage(sample_shape={self.sample_shape}, latent_shape={self.latent_shape}, "
             f"guidance={self.guidance:g}, prompt={short_repr(self.prompt)})"
         )
-
-
-def _prompts(value: Any, parameter: str) -> tuple[str, ...]:
-    """Return one text or several as several, or raise."""
-    texts = [value] if isinstance(value, str) else value
-    good = isinstance(texts, (Sequence, np.ndarray)) and len(texts) > 0
-    if not good or not all(isinstance(text, str) for text in texts):
-        hint = "Pass a text, or a list of texts."
-        raise ParameterError(parameter, "a text, or several", short_repr(value), hint)
-    return tuple(str(text) for text in texts)
-
-
-def _whole(words: str) -> str:
-    r"""Return a pattern of words that are not parts of longer ones, whatever is between them."""
-    parts = [re.escape(word) for word in words.split()]
-    return r"(?<!\w)" + r"\s+".join(parts) + r"(?!\w)" if parts else "(?!)"
-
-
-def _steps(steps: Any, n_timesteps: int) -> int | list[int]:
-    if not isinstance(steps, (Sequence, np.ndarray, Tensor)) or isinstance(steps, str):
-        return validation.integer(steps, "steps", minimum=1)
-    return sorted(validation.positions(list(steps), "steps", n_timesteps))
-
-
-class _Prediction:
-    """A network whose result may have the prediction in an attribute ``sample``.
-
-    Args:
-        network: The network.
-    """
-
-    def __init__(self, network: Callable[..., Any]) -> None:
-        self.network = network
-
-    def __call__(self, x: Any, t: Any, states: Any) -> Any:
-        returned = self.network(x, t, states)
-        return getattr(returned, "sample", returned)
-
-
-def _cross_attention(network: nn.Module | None) -> dict[str, nn.Module]:
-    """Return the modules with keys and values of their own that read something else."""
-    if network is None:
-        return {}
-    return {
-        name: module
-        for name, module in network.named_modules()
-        if hasattr(module, "to_k") and getattr(module, "is_cross_attention", False)
-    }
-
-
-def _reader(roots: Sequence[nn.Module]) -> nn.Module | None:
-    """Return the module inside functions that reads prompts; of none, the first."""
-    return next((root for root in roots if _cross_attention(root)), next(iter(roots), None))

@@ -82,20 +82,24 @@ def fit_criteria(scorer: Scorer, X: Any, seed: int, verbose: bool = False) -> No
 
 
 def _samples(scorer: Scorer, n: int, seed: int, meter: PassMeter) -> Iterator[Batch]:
+    prompts = scorer.prompts_of_samples(n, seed)
     for first, x in scorer.samples(n, seed, learning=True):
-        yield Batch(scorer.model, x, first=first, seed=seed)
+        own = None if prompts is None else prompts[first : first + len(x)]
+        yield Batch(scorer.under(own), x, first=first, seed=seed)
         meter.finish(len(x))
 
 
 def _data(scorer: Scorer, anchors: Anchors, seed: int, meter: PassMeter) -> Iterator[Batch]:
     seen = 0
     reasons: dict[int, str] = {}
+    prompts = scorer.prompts_of(anchors)
     for start, x in scorer.batches(anchors, None, reasons):
         kept = [row for row in range(len(x)) if start + row not in reasons]
         seen += len(kept)
         if kept:
             # a copy, because the buffer behind x is used again
-            yield Batch(scorer.model, x[kept], first=start, seed=seed)
+            own = None if prompts is None else [prompts[start + row] for row in kept]
+            yield Batch(scorer.under(own), x[kept], first=start, seed=seed)
         meter.finish(len(x))
     if reasons and seen:
         first = next(iter(reasons.items()))

@@ -242,7 +242,7 @@ def rows_are_independent(case: ModelCase) -> None:
 @SUITE.check()
 def input_is_not_modified(case: ModelCase) -> None:
     """No method changes the batch it is given."""
-    for name in sorted(capabilities(case.model) - {"sample", "layers"}):
+    for name in sorted(capabilities(case.model) - {"sample", *ATTRIBUTES}):
         batch = case.z() if name == "decode" else case.x()
         before = batch.clone()
         case.model_on(name, batch)

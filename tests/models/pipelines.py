@@ -27,6 +27,23 @@ def clip_tokenizer(folder: Path, merges: tuple[str, ...] = ()):
     return transformers.CLIPTokenizer(*files, model_max_length=16)
 
 
+def unet(**settings):
+    diffusers = pytest.importorskip("diffusers")
+    sizes = {
+        "sample_size": 8,
+        "in_channels": 4,
+        "out_channels": 4,
+        "layers_per_block": 1,
+        "block_out_channels": (16, 32),
+        "down_block_types": ("CrossAttnDownBlock2D", "DownBlock2D"),
+        "up_block_types": ("UpBlock2D", "CrossAttnUpBlock2D"),
+        "cross_attention_dim": 32,
+        "attention_head_dim": 4,
+        "norm_num_groups": 4,
+    }
+    return diffusers.UNet2DConditionModel(**sizes | settings)
+
+
 def pipeline(folder: Path, **scheduler):
     """Prompts of up to 16 tokens, latents 4 x 8 x 8, images 3 x 16 x 16, random weights."""
     diffusers = pytest.importorskip("diffusers")
@@ -57,30 +74,19 @@ def pipeline(folder: Path, **scheduler):
             latent_channels=4,
             norm_num_groups=4,
         )
-        unet = diffusers.UNet2DConditionModel(
-            sample_size=8,
-            in_channels=4,
-            out_channels=4,
-            layers_per_block=1,
-            block_out_channels=(16, 32),
-            down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
-            up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
-            cross_attention_dim=32,
-            attention_head_dim=4,
-            norm_num_groups=4,
-        )
+        net = unet()
     pipe = diffusers.StableDiffusionPipeline(
         vae=vae,
         text_encoder=encoder,
         tokenizer=tokenizer,
-        unet=unet,
+        unet=net,
         scheduler=diffusers.DDIMScheduler(**scheduler),
         safety_checker=None,
         feature_extractor=None,
         requires_safety_checker=False,
     )
     pipe.set_progress_bar_config(disable=True)
-    for part in (encoder, vae, unet):
+    for part in (encoder, vae, net):
         part.eval()
     return pipe
 
@@ -101,7 +107,7 @@ def tokenizers_by_kind(folder: Path):
     word_piece = Tokenizer(models.WordPiece({w: i for i, w in enumerate(words)}, unk_token="[UNK]"))
     word_piece.normalizer = normalizers.Lowercase()
     word_piece.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    letters = [(c, -5.0) for c in "abcdefghijklmnopqrstuvwxyzA,▁"]
+    letters = [(c, -5.0) for c in "abcdefghijklmnopqrstuvwxyzAS,▁"]
     scored = [("[PAD]", 0.0), ("<unk>", -9.0), ("▁thin", -1.0), ("▁sev", -1.0), ("en", -1.0)]
     unigram = Tokenizer(models.Unigram([*scored, *letters], unk_id=1))
     unigram.pre_tokenizer = pre_tokenizers.Metaspace()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from pxgen_plugins.models import TextToImage, from_diffusers, wrap
 from pxgen_plugins.models.schedules import linear
@@ -12,7 +12,7 @@ from pxgen_plugins.models.sources._token_offsets import offsets_of
 from pxgen_plugins.testing import check_model
 from pxgen_plugins.utils.errors import ModelError, ParameterError
 
-from .pipelines import clip_tokenizer, pipeline, tokenizers_by_kind
+from .pipelines import clip_tokenizer, pipeline, tokenizers_by_kind, unet
 
 MEANS = {"": 0.1, "bright": 0.5, "dark": -0.3}
 SPREAD = 0.2
@@ -130,8 +130,8 @@ def test_images_are_those_of_the_pipeline_for_the_same_latents(tmp_path, spacing
 
 @QUIET
 def test_the_loss_of_a_pipeline_is_that_of_its_parts(pipe):
-    model = from_diffusers(pipe, steps=4, prompt="a dog")
-    check_model(model, pipe.unet)
+    model = from_diffusers(pipe, steps=4, prompt="a dog", guidance=1.0)
+    check_model(model, nn.ModuleList([pipe.unet, pipe.text_encoder, pipe.vae]))
     x = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1
     ours = model.noise_loss(x, 0.5, 7)
     with torch.no_grad():
@@ -159,13 +159,130 @@ def test_parts_make_the_model_of_the_pipeline(pipe):
     assert torch.allclose(own.sample(2, 0, prompt="a dog"), whole, atol=1e-5)
     with pytest.raises(ModelError, match="offsets must be given"):
         own.token_positions("a dog", "dog")
-    pipe.save_pretrained(folder := pipe_folder(pipe))
-    assert torch.allclose(
-        from_diffusers(folder, steps=3).sample(2, 0, prompt="a dog"), whole, atol=1e-5
+
+
+@QUIET
+def test_a_pipeline_is_read_from_its_folder(pipe, tmp_path):
+    pipe.save_pretrained(tmp_path / "saved")
+    ours = from_diffusers(pipe, steps=2).sample(1, 0, prompt="a dog")
+    saved = from_diffusers(tmp_path / "saved", steps=2)
+    assert torch.allclose(saved.sample(1, 0, prompt="a dog"), ours, atol=1e-5)
+
+
+def placed(offsets) -> TextToImage:
+    return TextToImage(
+        lambda x, t, states: x,
+        lambda prompts: torch.zeros(len(prompts), 64, 1),
+        sample_shape=(1, 2, 2),
+        offsets=offsets,
+        modules=(),
     )
 
 
-def pipe_folder(pipe) -> str:
-    import tempfile
+PROMPT = "A thin Seven left, a van gogh seven"
 
-    return tempfile.mkdtemp()
+
+@QUIET
+@pytest.mark.parametrize("kind", ["CLIP", "byte-level", "word pieces", "unigram"])
+def test_tokens_of_words_are_found_by_their_places(tmp_path, kind):
+    tokenizer = tokenizers_by_kind(tmp_path)[kind]
+    length = 24 if kind == "CLIP" else 64
+    model = placed(offsets_of(tokenizer, length))
+    ids = tokenizer(PROMPT, padding="max_length", max_length=length)["input_ids"]
+
+    def text(words):
+        found = [ids[at] for at in model.token_positions(PROMPT, words)]
+        return "".join(tokenizer.decode(found).lower().replace("##", "").split())
+
+    assert text("thin") == "thin"
+    assert text("van  gogh") == "vangogh"
+    assert text("seven") == "sevenseven"
+    assert text(["left", "thin"]) == "thinleft"
+    for absent in ("thi", "seve", "gogh van", "", " "):
+        with pytest.raises(ParameterError, match="words"):
+            model.token_positions(PROMPT, absent)
+
+
+def test_a_tokenizer_in_python_whose_tokens_are_others_than_those_of_its_fast_form_is_refused(
+    tmp_path,
+):
+    tokenizer = clip_tokenizer(tmp_path)
+    if tokenizer.is_fast:
+        pytest.skip("transformers 5 has no tokenizers in Python for CLIP")
+    tokenizer.do_lower_case = False
+    original = type(tokenizer).__call__
+
+    class Other(type(tokenizer)):
+        def __call__(self, text, **options):
+            return original(self, [one[::-1] for one in text], **options)
+
+    Other.__name__ = type(tokenizer).__name__
+    tokenizer.__class__ = Other
+    with pytest.raises(ModelError, match="other tokens"):
+        placed(offsets_of(tokenizer, 16)).token_positions("a dog", "dog")
+
+
+@QUIET
+def test_what_does_not_read_a_prompt_by_cross_attention_is_refused_by_name(diffusers, pipe):
+    sizes = {"num_layers": 1, "attention_head_dim": 4, "num_attention_heads": 2}
+    flux = diffusers.FluxTransformer2DModel(
+        in_channels=4, num_single_layers=1, joint_attention_dim=8, pooled_projection_dim=8,
+        axes_dims_rope=(1, 1, 2), **sizes,
+    )  # fmt: skip
+    stable = diffusers.SD3Transformer2DModel(
+        sample_size=8, in_channels=4, out_channels=4, joint_attention_dim=8,
+        caption_projection_dim=8, pooled_projection_dim=8, **sizes,
+    )  # fmt: skip
+    for net in (flux, stable):
+        with pytest.raises(ModelError, match="attends to text and picture at once"):
+            from_diffusers((net, pipe.scheduler, pipe.text_encoder, pipe.tokenizer))
+        with pytest.raises(ModelError, match=type(net).__name__):
+            from_diffusers(net)
+    with pytest.raises(ParameterError, match="UNet2DConditionModel alone"):
+        from_diffusers(pipe.unet, scheduler=pipe.scheduler)
+    with pytest.raises(ParameterError, match="a tuple of 2"):
+        from_diffusers((pipe.unet, pipe.scheduler))
+
+    class StableDiffusion3Pipeline:
+        transformer, text_encoder, text_encoder_2 = stable, pipe.text_encoder, pipe.text_encoder
+
+    with pytest.raises(ModelError, match="StableDiffusion3Pipeline, whose SD3Transformer2DModel"):
+        from_diffusers(StableDiffusion3Pipeline())
+
+
+@QUIET
+def test_a_unet_that_wants_more_than_a_prompt_is_refused(pipe):
+    inpainting = unet(in_channels=9)
+    with pytest.raises(ModelError, match="9 channels in and 4 out"):
+        from_diffusers((inpainting, pipe.scheduler, pipe.text_encoder, pipe.tokenizer))
+    more = unet(addition_embed_type="text", addition_embed_type_num_heads=4)
+    with pytest.raises(ModelError, match="SDXL"):
+        from_diffusers((more, pipe.scheduler, pipe.text_encoder, pipe.tokenizer))
+
+
+@QUIET
+def test_a_prompt_that_is_too_long_is_an_error_and_not_cut(pipe):
+    model = from_diffusers(pipe, steps=2)
+    with pytest.raises(ParameterError, match="at most 16 tokens; got 22"):
+        model.sample(1, 0, prompt="a dog " * 5)
+    with pytest.raises(ParameterError, match="prompt must be one, or 3"):
+        model.sample(3, 0, prompt=["a dog", "a cat"])
+    for wrong in (3, [], [None], {"a": 1}):
+        with pytest.raises(ParameterError, match="prompt"):
+            model.bind(wrong)
+
+
+@QUIET
+def test_an_error_on_the_way_leaves_everything_as_it_was(pipe):
+    model = from_diffusers(pipe, steps=2)
+    pipe.unet.train()
+    state = torch.random.get_rng_state()
+    handle = pipe.unet.conv_out.register_forward_hook(lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        model.sample(1, 0, prompt="a dog")
+    handle.remove()
+    model.sample(1, 0, prompt="a dog")
+    assert pipe.unet.training
+    assert not pipe.vae.training
+    assert all(weight.grad is None for weight in pipe.unet.parameters())
+    assert torch.equal(torch.random.get_rng_state(), state)

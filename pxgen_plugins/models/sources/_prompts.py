@@ -141,12 +141,12 @@ def _embedding(
         device = next(encoder.parameters()).device
         if hasattr(pipeline, "encode_prompt"):
             check_length(tokenizer, prompts, n)
-            states: Tensor = pipeline.encode_prompt(prompts, device, 1, False)[0]
-            return states
+            return pipeline.encode_prompt(prompts, device, 1, False)[0]  # type: ignore[no-any-return]
         tokens = padded(tokenizer, prompts, n, return_tensors="pt").to(device)
         masked = getattr(encoder.config, "use_attention_mask", False)
         mask = {"attention_mask": tokens.attention_mask} if masked else {}
-        return encoder(tokens.input_ids, **mask)[0]
+        states: Tensor = encoder(tokens.input_ids, **mask)[0]
+        return states
 
     return embed_text, offsets_of(tokenizer, n)
 

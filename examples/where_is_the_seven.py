@@ -300,7 +300,7 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     options = parser.parse_args(argv)
     mpl.use("Agg")
     torch.set_num_threads(1)
-    seeds, n = (2, 8) if options.quick else (12, 100)
+    seeds, n = (2, 8) if options.quick else (8, 100)
     model = small_model()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", PXGenWarning)  # a digit's window that is not found
@@ -333,17 +333,17 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
         }
     )  # fmt: skip
     texts = {
-        "trace": 'Noise on the embedding of "seven"; for one layer after the other what it returned\n'
-        "without noise is put back, and as control what it returns for the empty prompt. The text\n"
-        "encoder is a table of words: it has no layers to trace.",
+        "trace": 'Noise on the embedding of "seven"; for one layer after the other what it\n'
+        "returned without noise is put back, and as control what it returns for the empty prompt.\n"
+        "The text encoder is a table of words: it has no layers to trace.",
         "reports": {name: str(report) + "\n" for name, report in edited.items()},
-        "windows": f"Of {verdict['digits']} digits the window found by localisation edits at least\n"
-        f"as well as the mean of the other windows of its size for\n"
-        f"{verdict['at_least_as_good_as_the_mean']}, and best of all for {verdict['best']}. What is "
-        f"left of the probability:\n{verdict['left_found']:.2f} there, "
+        "windows": f"Of {verdict['digits']} digits the window found by localisation edits at "
+        "least\nas well as the mean of the other windows of its size for\n"
+        f"{verdict['at_least_as_good_as_the_mean']}, and best of all for {verdict['best']}.\n"
+        f"What is left of the probability: {verdict['left_found']:.2f} there, "
         f"{verdict['left_others']:.2f} elsewhere.",
-        "groups": f'{n} threes of MNIST under "a three right", thresholds from the samples before.\n'
-        f"{100 * moved.same:.0f}% stay in their group.",
+        "groups": f'{n} threes of MNIST under "a three right", thresholds from the samples\n'
+        f"before. {100 * moved.same:.0f}% stay in their group.",
     }
     text = json.dumps(results, indent=1, allow_nan=False) + "\n"
     write_atomic(options.output / "where_is_the_seven.json", text.encode())

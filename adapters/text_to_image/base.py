@@ -1,4 +1,4 @@
-"""What the adapters that localise a concept share: arguments, scores of pictures, and their data."""
+"""What the adapters that localise a concept share: arguments, scores, and their data."""
 
 from __future__ import annotations
 

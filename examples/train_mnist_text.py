@@ -38,7 +38,7 @@ from weight_card import write_weights
 
 from pxgen_plugins.datasets import MNISTText, MNISTWords, load_mnist
 from pxgen_plugins.datasets.mnist_text import DIGITS, SIDE, mnist_text_parts
-from pxgen_plugins.models import from_diffusers
+from pxgen_plugins.models import TextToImage, from_diffusers
 from pxgen_plugins.models.schedules import cosine
 from pxgen_plugins.utils.threads import one_thread
 
@@ -65,7 +65,7 @@ def thirds(images: Tensor, labels: Tensor) -> Tensor:
     """Return 0, 1 or 2, int64 (n,): in which third of its class an image's stroke width is."""
     width = stroke_width(images)
     found = torch.empty(len(images), dtype=torch.int64)
-    for digit in labels.unique():
+    for digit in set(labels.tolist()):
         own = labels == digit
         bounds = width[own].quantile(torch.tensor([1 / 3, 2 / 3]))
         found[own] = torch.bucketize(width[own], bounds)
@@ -157,7 +157,7 @@ def train(
     averaged = copy.deepcopy(model)
     nets = nn.ModuleList([model.network, model.words]).train()
     means = [*averaged.network.parameters(), *averaged.words.parameters()]
-    weights = list(nets.parameters())
+    weights: list[Tensor] = list(nets.parameters())
     optimiser = torch.optim.Adam(weights, recipe.learning_rate, betas=(0.9, 0.99), fused=True)
     left = cosine(1_000).float()
     history: list[float] = []
@@ -176,7 +176,7 @@ def train(
         predicted = model.network(signal * x + spread * noise, t, model.words(prompts)).sample
         loss = (predicted - (signal * noise - spread * x)).square().mean()
         optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         nn.utils.clip_grad_norm_(weights, 1.0)
         optimiser.step()
         # a shorter memory at first, so that the initial weights are soon forgotten
@@ -206,6 +206,7 @@ def accuracy(parts: MNISTText, n: int = 10, seed: int = 1_000_003) -> dict[str, 
         each, of which the thick one is thicker.
     """
     model = from_diffusers(parts, guidance=GUIDANCE, steps=SAMPLE_STEPS)
+    assert isinstance(model, TextToImage)
     kinds = list(itertools.product(("thin", "thick"), range(10), SIDES))
     prompts = [
         caption(width, DIGITS[digit], side) for width, digit, side in kinds for _ in range(n)

@@ -73,6 +73,16 @@ class CrossAttentionLocalisation(Localisation):
     anchors, which are pictures, leave these.
 
     Cost: (2 (L - window + 1) + 3) n_seeds pictures for each prompt, of L layers.
+
+    Example:
+        >>> from pxgen_plugins.datasets import load_mnist_text
+        >>> from pxgen_plugins.models import from_diffusers
+        >>> model = from_diffusers(load_mnist_text(), guidance=1.0, steps=2)
+        >>> def ink(x): return x.mean((1, 2, 3))
+        >>> found = CrossAttentionLocalisation(
+        ...     model, "thick", "thin", ink, prompts=["a thick seven"], window=3).explain(None)
+        >>> found.others, len(found.layers), found.places[found.strongest][-1] == found.layers[-1]
+        (['a thin seven'], 6, True)
     """
 
     target: Any

@@ -75,9 +75,17 @@ class ConceptEdit:
     Cost: one picture, and O(d^3) for every matrix of d inputs.
 
     Example:
-        >>> edit = ConceptEdit(model, {"three": "eight"}, preserve=["four"])  # doctest: +SKIP
-        >>> with edit.applied():  # doctest: +SKIP
-        ...     pictures = model.sample(4, seed=0, prompt="a three")
+        >>> from pxgen_plugins.datasets import load_mnist_text
+        >>> from pxgen_plugins.models import from_diffusers
+        >>> model = from_diffusers(load_mnist_text(), guidance=1.0, steps=2)
+        >>> edit = ConceptEdit(model, {"three": "eight"}, preserve=["four"], templates=["a {}"])
+        >>> before = model.sample(1, seed=0, prompt="a three")
+        >>> with edit.applied():
+        ...     after = model.sample(1, seed=0, prompt="a three")
+        >>> bool((after == before).all())
+        False
+        >>> bool((model.sample(1, seed=0, prompt="a three") == before).all())
+        True
     """
 
     @caller("ConceptEdit")

@@ -1,4 +1,4 @@
-"""The shipped text-to-image model: where stroke width is kept, and "three" that is read as "eight"."""
+"""The shipped text-to-image model: where stroke width is kept, and a three read as an eight."""
 
 from __future__ import annotations
 

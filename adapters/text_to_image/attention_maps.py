@@ -24,7 +24,7 @@ from pxgen_plugins.adapters.text_to_image.cross_attention import (
     text_of,
 )
 from pxgen_plugins.adapters.text_to_image.pictures import batch_of_pictures, batches, pictures
-from pxgen_plugins.adapters.text_to_image.prompts import concept_text, prompts_of
+from pxgen_plugins.adapters.text_to_image.prompts import concept_text, prompts_of, texts
 from pxgen_plugins.adapters.units.change import half_width
 from pxgen_plugins.models.base import passes
 from pxgen_plugins.utils import validation
@@ -115,11 +115,9 @@ class CrossAttentionMaps(Adapter):
     def _check(self) -> None:
         super()._check()
         self.prompt = concept_text(self.prompt, "prompt")
-        if self.words is not None:
-            given = [self.words] if isinstance(self.words, str) else list(self.words)
-            self.words = [concept_text(word, "words") for word in given]
-        if self.layers is not None:
-            self.layers = [self.layers] if isinstance(self.layers, str) else list(self.layers)
+        for name in ("words", "layers"):
+            if getattr(self, name) is not None:
+                setattr(self, name, texts(getattr(self, name), name))
         self.n_seeds = validation.integer(self.n_seeds, "n_seeds", minimum=2)
         if self.guidance is not None:
             self.guidance = validation.real(self.guidance, "guidance", minimum=0.0)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from pxgen_plugins.adapters.base import Adapter
 from pxgen_plugins.adapters.text_to_image.pictures import pictures
-from pxgen_plugins.adapters.text_to_image.prompts import concept_text, prompts_of
+from pxgen_plugins.adapters.text_to_image.prompts import concept_text, prompts_of, texts
 from pxgen_plugins.adapters.text_to_image.scores import (
     Effects,
     Scorer,
@@ -106,7 +106,8 @@ class Localisation(Adapter):
     def _check(self) -> None:
         super()._check()
         self.concept = concept_text(self.concept, "concept")
-        self.prompts = prompts_of(self.prompts, [])
+        if self.prompts is not None:
+            self.prompts = texts(self.prompts, "prompts")
         self.n_seeds = validation.integer(self.n_seeds, "n_seeds", minimum=2)
         self.n_shown = validation.integer(self.n_shown, "n_shown", minimum=0)
         if self.guidance is not None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from pxgen_plugins.utils.errors import ParameterError, short_repr
 
-__all__ = ["Pair", "concept_text", "pair_of", "prompts_of", "replaced"]
+__all__ = ["Pair", "concept_text", "pair_of", "prompts_of", "replaced", "texts"]
 
 Pair = tuple[str, str]
 """A prompt, and the one that is put in its place."""
@@ -33,9 +33,16 @@ def prompts_of(X: Any, default: Sequence[str]) -> list[str]:
     several = X.tolist() if isinstance(X, np.ndarray) and X.dtype.kind == "U" else X
     if not isinstance(several, (list, tuple)) or not any(isinstance(one, str) for one in several):
         return list(default)
-    for one in several:
-        concept_text(one, "X")
-    return list(several)
+    return texts(several, "X")
+
+
+def texts(value: Any, parameter: str) -> list[str]:
+    """Return one text or several as a list, or raise."""
+    several = [value] if isinstance(value, str) else value
+    if not isinstance(several, (list, tuple)) or not several:
+        hint = f"Pass {parameter}=['a thick seven'], say."
+        raise ParameterError(parameter, "a text, or a list of them", short_repr(value), hint)
+    return [concept_text(one, parameter) for one in several]
 
 
 def concept_text(value: Any, parameter: str, *, empty: bool = False) -> str:

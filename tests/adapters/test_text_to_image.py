@@ -160,6 +160,7 @@ class TestLocalisation:
             (lambda: make("thick", "thick", ink), ParameterError, "other than"),
             (lambda: make("", "thin", ink), ParameterError, "at least one word"),
             (lambda: make("thick", "thin", ink, control="left"), ParameterError, "a pair"),
+            (lambda: make("thick", "thin", ink, prompts=3), ParameterError, "a list of them"),
             (lambda: make("thick", "thin", ink, window=9).explain(None), ParameterError, "3 cross"),
             (lambda: make("thick", "thin", lambda x: x).explain(None), ModelError, "8 finite"),
             (lambda: make("thick", "thin", "mss").explain(None), ParameterError, "Did you mean"),

@@ -15,7 +15,7 @@ from torch import nn
 
 from pxgen_plugins.models.runtime import set_training_flag, training_flag
 
-__all__ = ["kept_generators", "numpy_seed", "quiet", "roots", "traceless"]
+__all__ = ["alone", "kept_generators", "numpy_seed", "quiet", "roots", "traceless"]
 
 _LOCK = threading.RLock()  # held while anything draws from global generators or hooks modules
 _HOOKS = (
@@ -73,6 +73,21 @@ def traceless(model: Any) -> Iterator[None]:
                     table = getattr(module, name)
                     for key in [key for key in table if key not in before]:
                         del table[key]
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Keep other threads out of :func:`traceless`; nothing is restored.
+
+    For what is in force while adapters are used, such as other weights: who holds the modules
+    (``exclusive_use``) and then waits for a thread that explains would wait for ever.
+
+    Example:
+        >>> with alone(), traceless(None):
+        ...     pass
+    """
+    with _LOCK:
+        yield
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, TypeVar
 from pxgen_plugins import __version__
 from pxgen_plugins.adapters._anchors import AnchorReader, can_embed
 from pxgen_plugins.adapters._codes import can_draw, draw_codes, has_normal_prior, has_prior
-from pxgen_plugins.adapters._isolation import kept_generators, traceless
+from pxgen_plugins.adapters._isolation import alone, kept_generators, traceless
 from pxgen_plugins.adapters.targets import Target, resolve
 from pxgen_plugins.host import Explainer, Explanation, FitMixin, NotFittedError, PredictorHolder
 from pxgen_plugins.models import Model, require
@@ -28,6 +28,7 @@ __all__ = [
     "AnchorReader",
     "NotFittedError",
     "TargetAdapter",
+    "alone",
     "can_draw",
     "can_embed",
     "draw_codes",

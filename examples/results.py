@@ -194,6 +194,14 @@ COMMANDS = (
         quick="--quick --n-digits 20 --n-odd 2 --n-reference 60",
     ),
     Command(
+        "where_is_the_seven",
+        "python examples/where_is_the_seven.py",
+        5,
+        files=(*_names("where_is_the_seven"), "words_on_the_picture.png"),
+        quick="--quick",
+        tolerance=1e-3,
+    ),
+    Command(
         "inside",
         "python examples/inside.py",
         8,

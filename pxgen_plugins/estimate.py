@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -253,6 +253,9 @@ class _Clock:
 
     def __init__(self, scorer: Scorer, anchors: Anchors | None, learn: bool = True) -> None:
         self.scorer, self.model = scorer, scorer.model
+        prompts: Sequence[str] = getattr(self.model, "prompts", ())
+        if len(prompts) > 1:  # none costs more than another
+            self.model = self.model.bind(prompts[0])
         self.n_timed = 0
         self._anchors, self._learn = anchors, learn
         self._x: Tensor | None = None

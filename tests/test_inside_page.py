@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import matplotlib as mpl
 import numpy as np
+import pytest
+import torch
 
 from tests.pages import read_page, run_page
 
@@ -11,6 +13,7 @@ PAGE = read_page("inside.md")
 
 
 def test_the_code_of_the_page_runs_and_says_what_it_says(monkeypatch, tmp_path):
+    pytest.importorskip("diffusers")
     monkeypatch.chdir(tmp_path)
     mpl.use("Agg")
     space = run_page("inside.md", quiet=True)
@@ -23,6 +26,11 @@ def test_the_code_of_the_page_runs_and_says_what_it_says(monkeypatch, tmp_path):
     assert square.monotone[0, 0] == 1.0
     assert 0.8 < square.slope[0, 0] < 1.1
     assert np.abs(square.control_slope[0]).max() < square.slope[0, 0] * 1.001
+    where = space["where"]
+    assert len(where.layers) == 6
+    assert where.share[where.strongest] > 0.5
+    assert np.abs(where.control_share[where.strongest]) < 0.1
+    assert not torch.equal(space["eights"], space["threes"])
     units = space["units"]
     assert "border" not in units.label
     column = units.concepts.index("border")

@@ -5,14 +5,18 @@ from __future__ import annotations
 import copy
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from pxgen_plugins.anchors.base import REGISTRY, Anchors, fit_shape
 from pxgen_plugins.anchors.label_text import as_ids, as_labels
 from pxgen_plugins.anchors.pictures import Pictures
 from pxgen_plugins.anchors.sampling import stratified_sample
 from pxgen_plugins.anchors.subset import Subset
-from pxgen_plugins.anchors.tables import BY_NAME, Columns
+from pxgen_plugins.anchors.tables import PROMPT_NAMES, Columns
 from pxgen_plugins.utils import validation
 from pxgen_plugins.utils.errors import AnchorError, caller, short_repr
 
@@ -44,6 +48,7 @@ def open_anchors(
     sample_shape: tuple[int, ...] | None,
     labels: Any = None,
     ids: Any = None,
+    prompts: Any = None,
     columns: str | Sequence[str] | None = None,
     anchors_range: tuple[float, float] | None = None,
     resize: Any = None,
@@ -74,6 +79,8 @@ def open_anchors(
             both "3", a missing one (None, NaN) the empty string. Or, for tables, the name of the
             column, or of the level of the index, that holds them.
         ids: n distinct names, instead of those of ``X``, or the name of a column likewise.
+        prompts: n texts, what each image is to show, for a model that reads prompts; or True, where
+            a table's column ``prompt`` holds them.
         columns: For tables, the columns of features, or the one of lists, images, texts or paths;
             None finds them by their kinds and names.
         anchors_range: Lowest and highest value that ``X`` may hold, as in (0, 1) for what
@@ -102,7 +109,12 @@ def open_anchors(
         ((2, 1, 28, 28), {}, ['0', '1', '2', '3', '4'])
     """
     named, pictures = Columns.of(columns, labels, ids), Pictures(resize, transform, background)
+    if prompts is True:
+        named, prompts = replace(named, prompts=PROMPT_NAMES), None
     anchors = _open(X, sample_shape, named, pictures)
+    if prompts is not None:
+        anchors.prompts = as_labels(prompts, len(anchors), "prompts")
+        anchors.origins = _without(anchors.origins, "prompts")
     if labels is not None and not isinstance(labels, str):
         anchors.labels = as_labels(labels, len(anchors))
         anchors.origins = _without(anchors.origins, "labels")
@@ -142,32 +154,49 @@ def open_for(
         pictures: ``resize``, ``transform`` and ``background``, likewise.
 
     Raises:
-        AnchorError: As for :func:`open_anchors`.
+        AnchorError: As for :func:`open_anchors`; or when an anchor has a prompt that the model is
+            not bound to.
     """
     own = getattr(model, "open_anchors", None)
     if own is not None and not isinstance(X, Anchors):
         named = Columns.of(columns, labels, ids)
-        X = own(X) if named == BY_NAME else own(X, named)
+        X = own(X) if named.is_by_name else own(X, named)
         if isinstance(X, Anchors):  # it has seen the names
             labels, ids, columns = (
                 None if isinstance(one, str) else one for one in (labels, ids, None)
             )
-    return open_anchors(
+    known = getattr(model, "prompts", None)
+    anchors = open_anchors(
         X,
         sample_shape=model.sample_shape,
         labels=labels,
         ids=ids,
+        prompts=True if known is not None else None,
         columns=columns,
         anchors_range=anchors_range,
         **pictures,
     )
+    if known is not None and anchors.prompts is not None:
+        _expect_prompts(anchors.prompts, known)
+        if anchors.labels is None:
+            anchors.labels = anchors.prompts
+            anchors.origins = {**anchors.origins, "labels": "the prompts"}
+    return anchors
+
+
+def _expect_prompts(prompts: NDArray[np.str_], known: Sequence[str]) -> None:
+    """Raise unless a model is bound to the prompts of anchors."""
+    for row in np.flatnonzero(~np.isin(prompts, known)):
+        hint = "Use model.bind([...]) with all prompts of the anchors."
+        got = f"{short_repr(str(prompts[row]))} at anchor {row}"
+        raise AnchorError("prompts", f"of the model: {short_repr(list(known))}", got, hint)
 
 
 def _open(
     X: Any, sample_shape: tuple[int, ...] | None, named: Columns, pictures: Pictures
 ) -> Anchors:
     if isinstance(X, Anchors) and not pictures:
-        if named != BY_NAME:
+        if not named.is_by_name:
             return Anchors.open_columns(X, sample_shape, named)  # which refuses them
         return copy.copy(X)  # new labels must not reach the caller's own object
     if isinstance(X, (str, os.PathLike)) and not os.path.exists(X):
@@ -184,7 +213,8 @@ def _open(
         allowed = "a folder of images, a CSV file of their paths, or Parquet, to be resized"
         hint = "Leave resize, transform and background out, and prepare the array yourself."
         raise AnchorError("X", allowed, short_repr(X), hint)
-    if named == BY_NAME:
+    without = source.open_columns.__func__ is Anchors.open_columns.__func__  # type: ignore[attr-defined]
+    if named == Columns() or (without and named.is_by_name):
         return source.open(X, sample_shape, **options)
     return source.open_columns(X, sample_shape, named, **options)
 

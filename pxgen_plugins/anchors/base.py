@@ -48,6 +48,7 @@ class Anchors(ABC):
     Attributes:
         labels: n strings, or None when unlabelled; "" where a label is missing.
         ids: n distinct strings, or None when unnamed.
+        prompts: n strings, what each image is to show, for models that read prompts; or None.
         anchors_range: Lowest and highest value of what ``read`` returns, where the user states it:
             it is scaled to the model's range. None takes bytes as 0 to 255 and floats as they are.
         notes: Sentences on what was done to the anchors on their way, for results and reports.
@@ -64,6 +65,7 @@ class Anchors(ABC):
     origins: Mapping[str, str] = MappingProxyType({})
     labels: NDArray[np.str_] | None = None
     ids: NDArray[np.str_] | None = None
+    prompts: NDArray[np.str_] | None = None
     anchors_range: tuple[float, float] | None = None
     notes: tuple[str, ...] = ()
     rows_read: int = 0
@@ -119,6 +121,9 @@ class Anchors(ABC):
             origin = self.origins.get(name)
             without = f"no {name}" if values is None else f"{name} as given"
             parts.append(f"{name} from {origin}" if origin else without)
+        if self.prompts is not None:
+            origin = self.origins.get("prompts")
+            parts.append(f"prompts from {origin}" if origin else "prompts as given")
         if "others" in self.origins:
             parts.append(f"not used: {self.origins['others']}")
         return "; ".join(parts)

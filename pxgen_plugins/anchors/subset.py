@@ -40,6 +40,7 @@ class Subset(Anchors):
         self.origins = anchors.origins
         self.labels = None if anchors.labels is None else anchors.labels[self._index]
         self.ids = None if anchors.ids is None else anchors.ids[self._index]
+        self.prompts = None if anchors.prompts is None else anchors.prompts[self._index]
         self.anchors_range, self.notes = anchors.anchors_range, anchors.notes
         self.rows_read = anchors.rows_read
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from pxgen_plugins.anchors.base import Anchors
@@ -16,6 +16,7 @@ __all__ = [
     "BY_NAME",
     "ID_NAMES",
     "LABEL_NAMES",
+    "PROMPT_NAMES",
     "Choice",
     "Columns",
     "Kind",
@@ -28,7 +29,9 @@ __all__ = [
 ANCHOR_NAMES = ("anchor", "anchors", "image", "images", "x", "pixels")
 LABEL_NAMES = ("label", "labels", "y")
 ID_NAMES = ("id", "ids")
+PROMPT_NAMES = ("prompt", "prompts")
 Kind = Literal["number", "list", "image", "other"]
+_PARAMETERS = {"label": "labels", "id": "ids", "prompt": "prompts"}  # by role
 _HINT = "Name the columns of anchors: columns=[...]."
 _SHOWN = 6
 
@@ -41,11 +44,18 @@ class Columns:
         anchors: The features in their order, or the one column of lists, images, texts or paths.
         labels: The column, or level of a pandas index, of labels.
         ids: Likewise, of ids.
+        prompts: The names that a column of prompts may have; none where the model reads none.
     """
 
     anchors: tuple[str, ...] | None = None
     labels: str | None = None
     ids: str | None = None
+    prompts: tuple[str, ...] = ()
+
+    @property
+    def is_by_name(self) -> bool:
+        """Whether the user named no column."""
+        return replace(self, prompts=()) == BY_NAME
 
     @classmethod
     def of(cls, columns: Any, labels: Any, ids: Any) -> Columns:
@@ -64,8 +74,8 @@ class Columns:
                 hint = "Name each column once."
                 raise ParameterError("columns", "distinct names", short_repr(columns), hint)
             names = tuple(names)
-        text = [one if isinstance(one, str) else None for one in (labels, ids)]
-        return cls(names, *text)
+        label, name = (one if isinstance(one, str) else None for one in (labels, ids))
+        return cls(names, label, name)
 
     def find(self, names: Iterable[str]) -> dict[str, str]:
         """Return the columns of labels and ids among ``names``, by ``"label"`` and ``"id"``.
@@ -85,7 +95,8 @@ class Columns:
                     raise AnchorError(parameter, allowed, got, "Check the spelling.")
         free = set(known) - {*(self.anchors or ()), self.labels, self.ids}
         named = {"label": self.labels, "id": self.ids}
-        return find_columns(free) | {role: name for role, name in named.items() if name is not None}
+        found = find_columns(free) | find_columns(free, {"prompt": self.prompts})
+        return found | {role: name for role, name in named.items() if name is not None}
 
     def places(self, names: Iterable[str], role: str, usual: Sequence[str]) -> dict[str, str]:
         """Return the columns of anchors, which are one, and of labels and ids, by role.
@@ -144,7 +155,7 @@ def set_labels(
     Args:
         anchors: n anchors. Whether ids are distinct is checked when the set is complete, as the
             user may give others.
-        columns: n values each under ``"label"`` and ``"id"``, or less.
+        columns: n values each under ``"label"``, ``"id"`` and ``"prompt"``, or less.
         origins: Where anchors, labels and ids come from, for :meth:`Anchors.describe`.
         named: The columns that the user named.
 
@@ -152,13 +163,13 @@ def set_labels(
         AnchorError: See :func:`~pxgen_plugins.anchors.label_text.as_labels`.
     """
     words = dict(origins or {})
-    for role, parameter in (("label", "labels"), ("id", "ids")):
+    for role, parameter in _PARAMETERS.items():
         if columns.get(role) is None:
             continue
         try:
             setattr(anchors, parameter, as_labels(columns[role], len(anchors)))
         except NoScalarsError as error:
-            if getattr(named, parameter) is not None:
+            if role == "prompt" or getattr(named, parameter) is not None:
                 raise
             where = words.pop(parameter, f"what is named {role}")
             warn(f"anchors: {where} holds no {parameter} and was left out: {error.got}.")
@@ -202,7 +213,7 @@ def origins(
         {'anchors': "columns 'a', 'b'", 'labels': "column 'y'"}
     """
     words = {"anchors": _columns_text(names)}
-    for role, parameter in (("label", "labels"), ("id", "ids")):
+    for role, parameter in _PARAMETERS.items():
         if role in texts:
             words[parameter] = f"column {short_repr(texts[role])}"
     return words | ({"others": _columns_text(others)} if others else {})

@@ -30,7 +30,11 @@ _LIBRARIES = frozenset(
 _GROUP = "pxgen_plugins.factories"
 # What this package offers as factories; no other function of it may be called from settings.
 _OWN = frozenset(
-    {"pxgen_plugins.datasets:load_mnist_vae", "pxgen_plugins.testing.examples:LinearModel"}
+    {
+        "pxgen_plugins.datasets:load_mnist_text",
+        "pxgen_plugins.datasets:load_mnist_vae",
+        "pxgen_plugins.testing.examples:LinearModel",
+    }
 )
 _FACTORY = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 

@@ -54,6 +54,9 @@ def quality_of(outcome: Outcome, explainer: Any, task: Task) -> dict[str, Any]:
     """Return the measures of an outcome's kind of evidence, by name; empty where none applies."""
     data = outcome.explanation.data
     values = attributions_of(outcome.explanation)
+    if data.get("control_agreement") is not None:  # attribution to words
+        names = ("agreement", "control_agreement")
+        return {name: float(np.mean(np.asarray(data[name], dtype=np.float64))) for name in names}
     if outcome.evidence in ("attribution", "influence") and _is_slow(outcome, task):
         return {"not measured": "it would take more than a minute"}
     if outcome.evidence == "attribution" and values is not None:
@@ -189,6 +192,15 @@ def _quality_of_description(data: Mapping[str, Any], explainer: Any, task: Task)
     }
 
 
+def _quality_of_localisation(data: Mapping[str, Any], explainer: Any, task: Task) -> dict[str, Any]:
+    """Say what of the whole change the strongest place makes, beside the control."""
+    if data.get("strongest") is None:
+        return {}
+    best = int(data["strongest"])
+    names = ("share", "control_share")
+    return {name: float(np.asarray(data[name], dtype=np.float64)[best]) for name in names}
+
+
 _BY_KIND: dict[str | None, Callable[[Mapping[str, Any], Any, Task], dict[str, Any]]] = {
     "influence": _quality_of_influence,
     "counterfactual": _quality_of_contrast,
@@ -196,6 +208,7 @@ _BY_KIND: dict[str | None, Callable[[Mapping[str, Any], Any, Task], dict[str, An
     "directions": _quality_of_directions,
     "units": _quality_of_units,
     "description": _quality_of_description,
+    "localisation": _quality_of_localisation,
 }
 
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pxgen_plugins.criteria.nearest_sample import NearestSample
     from pxgen_plugins.criteria.patch_frechet import PatchFrechet
     from pxgen_plugins.criteria.prior import PriorNLL, Typicality
+    from pxgen_plugins.criteria.prompt_gain import PromptGain
     from pxgen_plugins.criteria.realism import Realism
     from pxgen_plugins.criteria.sample_rank import SampleRank
     from pxgen_plugins.criteria.ssim import DSSIM, SSIM
@@ -67,6 +68,7 @@ __all__ = [
     "NearestSample",
     "PatchFrechet",
     "PriorNLL",
+    "PromptGain",
     "Realism",
     "SampleRank",
     "TokenEdit",

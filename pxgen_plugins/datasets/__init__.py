@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         load_mnist_gan,
     )
     from pxgen_plugins.datasets.mnist_lenet import MNISTLeNet, load_mnist_lenet
+    from pxgen_plugins.datasets.mnist_text import MNISTText, MNISTWords, load_mnist_text
     from pxgen_plugins.datasets.mnist_vae import MNISTVAE, load_mnist_vae
 
 __all__ = [
@@ -32,11 +33,14 @@ __all__ = [
     "MNISTDiscriminator",
     "MNISTGenerator",
     "MNISTLeNet",
+    "MNISTText",
+    "MNISTWords",
     "load_change_net",
     "load_mnist",
     "load_mnist_conv_vae",
     "load_mnist_gan",
     "load_mnist_lenet",
+    "load_mnist_text",
     "load_mnist_vae",
 ]
 
@@ -49,11 +53,14 @@ _HOMES = {
     "MNISTGAN": "mnist_gan",
     "MNISTGenerator": "mnist_gan",
     "MNISTLeNet": "mnist_lenet",
+    "MNISTText": "mnist_text",
     "MNISTVAE": "mnist_vae",
+    "MNISTWords": "mnist_text",
     "load_change_net": "change_net",
     "load_mnist_conv_vae": "mnist_conv_vae",
     "load_mnist_gan": "mnist_gan",
     "load_mnist_lenet": "mnist_lenet",
+    "load_mnist_text": "mnist_text",
     "load_mnist_vae": "mnist_vae",
 }
 

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from pxgen_plugins.models.sources.transformers import from_transformers
     from pxgen_plugins.models.sources.zuko import from_zuko
     from pxgen_plugins.models.tabular import Tabular
+    from pxgen_plugins.models.text_to_image import TextToImage
     from pxgen_plugins.models.vae import VAE
     from pxgen_plugins.models.vqvae import VQVAE
 
@@ -53,6 +54,7 @@ __all__ = [
     "Model",
     "SampleBank",
     "Tabular",
+    "TextToImage",
     "capabilities",
     "from_diffusers",
     "from_nflows",

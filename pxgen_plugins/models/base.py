@@ -40,6 +40,8 @@ CAPABILITIES: dict[str, str] = {
     "token_loss": "token_loss(x) -> mean negative log-likelihood per token, nats",
     "continuation": "continuation(x) -> token ids of the instance's end and of the model's",
     "layers": "layers -> named modules, for attributions",
+    "prompt": "prompt -> what samples show; sample(n, seed, prompt=...); bind(prompt) -> a model",
+    "cross_attention": "cross_attention -> the named modules that read the states of a prompt",
     "values": "values(x) -> the criteria's values, computed outside",
 }
 

@@ -124,8 +124,7 @@ class Diffusion(Networks):
             raise ParameterError("steps", allowed, str(steps), hint)
         self.refinements = validation.integer(refinements, "refinements", minimum=0)
         self.eta = validation.real(eta, "eta", minimum=0.0, maximum=1.0)
-        clip = validation.boolean(clip, "clip")
-        self._bounds = self.data_range if clip else None
+        self._clip = validation.boolean(clip, "clip")
         self.level = validation.real(level, "level", above=0.0, maximum=1.0)
         self.seed = validation.integer(seed, "seed", minimum=0)
         self.capabilities = frozenset(
@@ -151,7 +150,7 @@ class Diffusion(Networks):
         rows = torch.arange(n)
         with torch.no_grad():
             return self._in_parts(
-                lambda z, rows: self._denoise(z, None, self._bounds, rows, seed), z, rows
+                lambda z, rows: self._denoise(z, clip=self._clip, rows=rows, seed=seed), z, rows
             )
 
     def decode(self, z: Tensor) -> Tensor:
@@ -167,7 +166,7 @@ class Diffusion(Networks):
         """Return ``x`` after noise up to ``level`` was added and taken away, of the same shape."""
         last = self._last()
         noise = self._common_noise(derive(self.seed, "reconstruction"))
-        return self._denoise(self._noisy(x, noise, last), last, self._bounds)
+        return self._denoise(self._noisy(x, noise, last), last=last, clip=self._clip)
 
     @caller("Diffusion.noise_loss")
     def noise_loss(self, x: Tensor, t: float, seed: int) -> Tensor:
@@ -178,10 +177,7 @@ class Diffusion(Networks):
         """
         t = validation.real(t, "t", minimum=0.0, maximum=1.0)
         at = round(t * (self.n_timesteps - 1))
-        noise = self._common_noise(seed)
-        predicted = self._epsilon(self._noisy(x, noise, at), at)
-        error = (predicted - noise).square().flatten(1).mean(1)
-        return error if self.loss == "simple" else error * self._weight(at)
+        return self._loss(x, at, seed)
 
     def round_trip(self, x: Tensor) -> Tensor:
         """Return the mean squared error of ``decode(embed(x))`` for each instance, (n,).
@@ -198,6 +194,12 @@ class Diffusion(Networks):
     def _last(self) -> int:
         """Return the timestep up to which ``reconstruct`` adds noise."""
         return max(1, round(self.level * (self.n_timesteps - 1)))
+
+    def _loss(self, x: Tensor, at: int, seed: int, *given: Tensor) -> Tensor:
+        noise = self._common_noise(seed)
+        predicted = self._epsilon(self._noisy(x, noise, at), at, *given)
+        error = (predicted - noise).square().flatten(1).mean(1)
+        return error if self.loss == "simple" else error * self._weight(at)
 
     def _weight(self, at: int) -> float:
         """Return T/2 (SNR(t - 1) / SNR(t) - 1), the weight of the noise's error in the bound."""
@@ -216,13 +218,18 @@ class Diffusion(Networks):
     def _timesteps(self, at: int, n: int) -> Tensor:
         return torch.full((n,), at, dtype=torch.int64, device=self.device)
 
-    def _epsilon(self, x: Tensor, at: int) -> Tensor:
+    def _epsilon(self, x: Tensor, at: int, *given: Tensor) -> Tensor:
         """Return the noise in ``x`` at a timestep, whatever the network predicts."""
-        return self._parts(x, at)[1]
+        return self._parts(x, at, *given)[1]
 
-    def _parts(self, x: Tensor, at: int) -> tuple[Tensor, Tensor]:
+    def _predicted(self, x: Tensor, at: int, *given: Tensor) -> Tensor:
+        """Return what the network predicts; ``given`` is what else it is told of each row."""
+        timesteps = self._timesteps(at, len(x)).to(x.device)
+        return self._instances_from("network", x, timesteps, *given)
+
+    def _parts(self, x: Tensor, at: int, *given: Tensor) -> tuple[Tensor, Tensor]:
         """Return the clean instance and the noise in ``x`` at a timestep."""
-        predicted = self._instances_from("network", x, self._timesteps(at, len(x)).to(x.device))
+        predicted = self._predicted(x, at, *given)
         left = float(self._left[at])
         signal, noise = math.sqrt(left), math.sqrt(1.0 - left)
         if self.prediction == "epsilon":
@@ -243,13 +250,15 @@ class Diffusion(Networks):
     def _denoise(
         self,
         x: Tensor,
+        *given: Tensor,
         last: int | None = None,
-        bounds: tuple[float, float] | None = None,
+        clip: bool = False,
         rows: Tensor | None = None,
         seed: int = 0,
     ) -> Tensor:
+        bounds = self.data_range if clip else None
         for at, left, cleaner in reversed(self._path(last)):
-            clean, epsilon = self._parts(x, at)
+            clean, epsilon = self._parts(x, at, *given)
             if bounds is not None:  # and the noise that goes with it (Nichol and Dhariwal 2021)
                 clean = clean.clamp(*bounds)
                 epsilon = (x - math.sqrt(left) * clean) / math.sqrt(1.0 - left)
@@ -265,13 +274,13 @@ class Diffusion(Networks):
                 x = x + spread * self._put(table)
         return x if self.data_range is None else x.clamp(*self.data_range)
 
-    def _invert(self, x: Tensor) -> Tensor:
+    def _invert(self, x: Tensor, *given: Tensor) -> Tensor:
         for at, left, cleaner in self._path():
             kept = math.sqrt(left / cleaner)
             added = math.sqrt(1.0 - left) - math.sqrt(left * (1.0 - cleaner) / cleaner)
             noisier = x
             for _ in range(1 + self.refinements):
-                noisier = kept * x + added * self._epsilon(noisier, at)
+                noisier = kept * x + added * self._epsilon(noisier, at, *given)
             x = noisier
         return x
 

@@ -6,7 +6,7 @@ import inspect
 import threading
 import weakref
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -337,6 +337,10 @@ class Autocast:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.wrapped, name)
+
+    def for_rows(self, prompts: Sequence[str]) -> Autocast:
+        """Return the model for instances with prompts of their own."""
+        return Autocast(self.wrapped.for_rows(prompts), self._device_type)
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return mean and log variance of the posterior."""

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pxgen_plugins.plots.delusion_alignment import plot_alignment, plot_delusion
     from pxgen_plugins.plots.descriptions import plot_descriptions
     from pxgen_plugins.plots.directions import plot_directions
+    from pxgen_plugins.plots.localisation import plot_localisation
     from pxgen_plugins.plots.migration import plot_migration
     from pxgen_plugins.plots.models import plot_models
     from pxgen_plugins.plots.removal import plot_removal
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from pxgen_plugins.plots.training_samples import plot_training_samples
     from pxgen_plugins.plots.units import plot_units
     from pxgen_plugins.plots.views import plot_views
+    from pxgen_plugins.plots.word_maps import plot_word_maps
 
 __all__ = [
     "plot_alignment",
@@ -42,6 +44,7 @@ __all__ = [
     "plot_directions",
     "plot_groups",
     "plot_label_shares",
+    "plot_localisation",
     "plot_migration",
     "plot_models",
     "plot_removal",
@@ -52,6 +55,7 @@ __all__ = [
     "plot_training_samples",
     "plot_units",
     "plot_views",
+    "plot_word_maps",
 ]
 
 _HOMES = {
@@ -64,6 +68,7 @@ _HOMES = {
     "plot_directions": "directions",
     "plot_groups": "scatter",
     "plot_label_shares": "shares",
+    "plot_localisation": "localisation",
     "plot_migration": "migration",
     "plot_models": "models",
     "plot_removal": "removal",
@@ -74,6 +79,7 @@ _HOMES = {
     "plot_training_samples": "training_samples",
     "plot_units": "units",
     "plot_views": "views",
+    "plot_word_maps": "word_maps",
 }
 
 __getattr__, __dir__ = attach(__name__, _HOMES)

@@ -27,6 +27,7 @@ MEANINGS = {
     "directions": "ways through latent space, and what changes along them",
     "units": "channels of a layer, what they match, and what goes without them",
     "description": "what changes, in words, and how sure that is",
+    "localisation": "which layers carry a concept of the prompt",
 }
 _PICTURES = ("images", "examples")  # keys of data whose arrays may be instances
 _MOST = 24  # entries of data

@@ -23,25 +23,30 @@ def findings(data: Mapping[str, Any]) -> list[tuple[str, str]]:
         return _of_directions(data)
     if kind == "description":
         return _of_description(data)
+    if kind == "localisation":
+        return _of_localisation(data)
+    if kind == "attribution" and data.get("control_agreement") is not None:
+        return _of_words(data)
     if kind != "units":
         return []
     return _of_set(data) if "removal" in data else _of_dissection(data)
 
 
 def frames(data: Mapping[str, Any]) -> NDArray[Any] | None:
-    """Return the first strip of directions, units or a description, (n, *sample_shape)."""
+    """Return the first strip of what looks inside a model, (n, *sample_shape); None without."""
     kind = data.get("evidence")
     key = "top_images" if kind == "units" and "removal" not in data else "images"
     images = data.get("strips" if kind == "description" else key)
-    if kind not in ("directions", "units", "description") or images is None:
+    if kind not in ("directions", "units", "description", "localisation") or images is None:
         return None
     array = np.asarray(images, dtype=np.float64)
     if not array.size:
         return None
     if kind in ("directions", "description"):
         return np.asarray(array[0, 0])
-    # of a set: instances before and after, in turn
-    return array.reshape(-1, *array.shape[2:]) if "removal" in data else np.asarray(array[0])
+    # of a set and a localisation: instances before and after, in turn
+    pairs = "removal" in data or kind == "localisation"
+    return array.reshape(-1, *array.shape[2:]) if pairs else np.asarray(array[0])
 
 
 def _of_directions(data: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -102,6 +107,34 @@ def _of_description(data: Mapping[str, Any]) -> list[tuple[str, str]]:
             text += f"; answers are missing: {data['missing'][row]}"
         pairs.append((str(label), text))
     return pairs
+
+
+def _of_localisation(data: Mapping[str, Any]) -> list[tuple[str, str]]:
+    if data.get("whole") is None:
+        return []
+    scorer = str(data["scorer"])
+    if data.get("strongest") is None:
+        return [("layers", f"{scorer} does not tell the prompts apart: nothing is localised")]
+    best = int(data["strongest"])
+    share, control = (np.asarray(data[key], dtype=np.float64) for key in ("share", "control_share"))
+    where = " to ".join(dict.fromkeys((data["places"][best][0], data["places"][best][-1])))
+    text = f"{percent(share[best])} of the whole change of {scorer} ({number(data['whole'], 2)})"
+    text += f"; with the control {percent(control[best])}"
+    return [(where, f"{text}, {number(int(data['n_seeds']))} seeds")]
+
+
+def _of_words(data: Mapping[str, Any]) -> list[tuple[str, str]]:
+    own, other = (
+        np.asarray(data[key], dtype=np.float64) for key in ("agreement", "control_agreement")
+    )
+    return [
+        (
+            str(word),
+            f"attention correlates by {number(own[row], 2)} with what changes without the word "
+            f"(attention to other tokens: {number(other[row], 2)})",
+        )
+        for row, word in enumerate(data["words"][:_MOST])
+    ]
 
 
 def _of_dissection(data: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -75,17 +75,22 @@ class Lesson:
         Args:
             rows: Which ones, consecutive; None for all.
         """
-        model, seed = self.scorer.model, self.batch_seed
+        scorer, seed = self.scorer, self.batch_seed
         if self.anchors is None:
-            for first, x in self.scorer.samples(len(self), seed, learning=True, rows=rows):
-                yield Batch(model, x, first=first, seed=seed)
+            prompts = scorer.prompts_of_samples(len(self), seed)
+            for first, x in scorer.samples(len(self), seed, learning=True, rows=rows):
+                own = None if prompts is None else prompts[first : first + len(x)]
+                yield Batch(scorer.under(own), x, first=first, seed=seed)
             return
         rows, reasons = range(len(self)) if rows is None else rows, dict[int, str]()
-        for start, x in self.scorer.batches(self.anchors, rows, reasons):
+        prompts = scorer.prompts_of(self.anchors)
+        for start, x in scorer.batches(self.anchors, rows, reasons):
             kept = [row for row in range(len(x)) if start + row not in reasons]
             if kept:
+                at = rows.start + start
+                own = None if prompts is None else [prompts[at + row] for row in kept]
                 # a copy, because the buffer behind x is used again
-                yield Batch(model, x[kept], first=rows.start + start, seed=seed)
+                yield Batch(scorer.under(own), x[kept], first=at, seed=seed)
         self.left_out |= {rows.start + position: why for position, why in reasons.items()}
 
     def end(self) -> None:

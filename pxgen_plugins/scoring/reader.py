@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -124,20 +124,55 @@ class Reader:
             ModelError: When it raises, or returns samples of another shape.
         """
         require(self.model, ["sample"], "Use threshold=Fixed(...) instead.")
-        rows, most = range(n) if rows is None else rows, self.sample_block
+        rows = range(n) if rows is None else rows
         finite = getattr(self.model, "portion", None)
         draw = self.model.sample if finite is None else finite(n, seed, learning)
-        for block, start in enumerate(range(0, min(n, rows.stop), most)):
-            stop = min(start + most, n)
+        for start, count, own in self._blocks(n, seed):
+            if start >= rows.stop:
+                break
             # of a finite number, those before are taken too, as each is given once
-            if stop <= rows.start and finite is None:
+            if start + count <= rows.start and finite is None:
                 continue
-            drawn = self._draw(draw, stop - start, derive(seed, block))
-            low, high = max(rows.start - start, 0), min(rows.stop, stop) - start
+            drawn = self._draw(draw, count, own)
+            low, high = max(rows.start - start, 0), min(rows.stop - start, count)
             while low < high:  # the batch size may shrink on the way
                 x = drawn[low : min(low + self.batch_size, high)]
                 yield start + low, x
                 low += len(x)
+
+    def under(self, prompts: Sequence[str] | None) -> Any:
+        """Return the model for instances with prompts of their own; for None, the model as it is.
+
+        Args:
+            prompts: One for each instance.
+        """
+        return self.model if prompts is None else self.model.for_rows(prompts)
+
+    def prompts_of(
+        self, anchors: Anchors, index: slice | NDArray[np.int64] = slice(None)
+    ) -> list[str] | None:
+        """Return the prompts of anchors, where the model has several; else None."""
+        if not self._several or anchors.prompts is None:
+            return None
+        prompts: list[str] = anchors.prompts[index].tolist()
+        return prompts
+
+    def prompts_of_samples(self, n: int, seed: int) -> list[str] | None:
+        """Return the prompts of what :meth:`samples` yields, where the model has several."""
+        if not self._several:
+            return None
+        blocks = self._blocks(n, seed)
+        return [one for _, count, own in blocks for one in self.model.sample_prompts(count, own)]
+
+    @property
+    def _several(self) -> bool:
+        return len(getattr(self.model, "prompts", ())) > 1
+
+    def _blocks(self, n: int, seed: int) -> list[tuple[int, int, int]]:
+        """Return where the blocks of ``n`` samples begin, their numbers and their seeds."""
+        most = self.sample_block
+        starts = range(0, n, most)
+        return [(at, min(most, n - at), derive(seed, block)) for block, at in enumerate(starts)]
 
     def inputs(self, anchors: Anchors, index: NDArray[np.int64]) -> NDArray[np.float32]:
         """Return the given anchors as the model takes them, (len(index), *sample_shape)."""

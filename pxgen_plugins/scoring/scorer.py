@@ -121,13 +121,16 @@ class Scorer(Reader):
         table = np.full((len(positions), len(self.criteria)), np.nan)
         reasons: dict[int, str] = {}
         self.cache = cache = Cache(anchors) if self.passes > _CACHE_ABOVE else None
+        prompts = self.prompts_of(anchors)
         with bar(len(positions), "scoring", "anchor", verbose) as progress:
             meter = PassMeter(progress.update, len(positions), self.passes)
             for start, x in self.batches(anchors, positions, reasons, span):
                 part = table[start : start + len(x)]
                 unread = len(reasons)  # in the first batch, those of it
                 with on_passes(meter.count):
-                    failed = self._fill(x, start, part, reasons, positions.start, cache)
+                    at = start + positions.start
+                    own = None if prompts is None else prompts[at : at + len(x)]
+                    failed = self._fill(x, start, part, reasons, positions.start, cache, own)
                 if start == 0 and failed is not None and unread < len(x) and np.isnan(part).all():
                     raise always_raises(self.model, failed) from (failed.__cause__ or failed)
                 meter.finish(len(x))
@@ -166,10 +169,12 @@ class Scorer(Reader):
         table = np.empty((len(rows), len(self.criteria)))
         each = passes(self.model, "sample") + self.passes
         meter = PassMeter(update or (lambda n: None), len(rows), each)
+        prompts = self.prompts_of_samples(n, seed)
         with on_passes(meter.count):
             for first, x in self.samples(n, seed, rows=rows):
+                own = None if prompts is None else prompts[first : first + len(x)]
                 part = table[first - rows.start : first - rows.start + len(x)]
-                failed = self._fill(x, first, part, {})
+                failed = self._fill(x, first, part, {}, prompts=own)
                 if failed is not None:
                     raise always_raises(self.model, failed) from (failed.__cause__ or failed)
                 meter.finish(len(x))
@@ -262,18 +267,27 @@ class Scorer(Reader):
         start: int,
         index: NDArray[np.int64] | None = None,
         anchors: Anchors | None = None,
+        prompts: Sequence[str] | None = None,
     ) -> Batch:
         first = start if index is None or not len(index) else int(index[start])
+        if anchors is not None and index is not None:
+            prompts = self.prompts_of(anchors, index[start : start + len(x)])
         batch = Batch(
-            self.model, x, first=first, seed=self.seed, reconstruction=self.reconstruction
+            self.under(prompts),
+            x,
+            first=first,
+            seed=self.seed,
+            reconstruction=self.reconstruction,
         )
         if self.cache is not None and anchors is not None and index is not None:
             self.cache.give(batch, anchors, index[start : start + len(x)])
         return batch
 
-    def _values(self, x: Tensor, first: int, cache: Cache | None) -> NDArray[np.float64]:
+    def _values(
+        self, x: Tensor, first: int, cache: Cache | None, prompts: Sequence[str] | None
+    ) -> NDArray[np.float64]:
         with torch.no_grad():
-            batch = self._batch(x, first)
+            batch = self._batch(x, first, prompts=prompts)
             columns = []
             for criterion in self.criteria:
                 column = criterion(batch)
@@ -296,14 +310,15 @@ class Scorer(Reader):
         reasons: dict[int, str],
         offset: int = 0,
         cache: Cache | None = None,
+        prompts: Sequence[str] | None = None,
     ) -> Exception | None:
         """Write the values of ``x`` into ``rows``; return an exception of the model, if any.
 
         Row ``first`` of what is scored is anchor ``first + offset`` of the set, of which ``cache``
-        gets codes and reconstructions.
+        gets codes and reconstructions; ``prompts`` are those of ``x``.
         """
         try:
-            rows[:] = self._values(x, first + offset, cache)
+            rows[:] = self._values(x, first + offset, cache, prompts)
             return None
         except Exception as caught:
             error = _cause(caught, len(x))
@@ -321,7 +336,9 @@ class Scorer(Reader):
         raised = None
         for low in range(0, len(x), half):
             part = slice(low, low + half)
-            raised = self._fill(x[part], first + low, rows[part], reasons, offset, cache) or raised
+            own = None if prompts is None else prompts[part]
+            more = (reasons, offset, cache, own)
+            raised = self._fill(x[part], first + low, rows[part], *more) or raised
         return raised
 
 

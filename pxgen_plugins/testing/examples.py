@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable
 
 import torch
@@ -61,7 +62,16 @@ class AbleModel(LinearModel):
 
     capabilities = LinearModel.capabilities | {
         "embed", "codes", "log_prob", "noise_loss", "score", "token_loss", "continuation",
+        "prompt",
     }  # fmt: skip
+    empty_prompt = ""
+    prompt = "sharp"
+
+    def bind(self, prompt: str) -> AbleModel:
+        """Return the model under another prompt; without one, noise is twice as large."""
+        other = copy.copy(self)
+        other.prompt = prompt
+        return other
 
     def embed(self, x: Tensor) -> Tensor:
         """Return the posterior means."""
@@ -80,6 +90,7 @@ class AbleModel(LinearModel):
     def noise_loss(self, x: Tensor, t: float, seed: int) -> Tensor:
         """Return the squared error of the reconstruction of noisy ``x``."""
         gauss = torch.randn(x.shape[1:], generator=torch.Generator().manual_seed(seed))
+        t = t if self.prompt else 2 * t
         noisy = (1.0 - t) * x + t * gauss.to(x.device, x.dtype)
         return (self.reconstruct(noisy) - x).square().flatten(1).mean(1)
 

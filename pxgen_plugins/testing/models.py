@@ -29,6 +29,7 @@ from pxgen_plugins.utils.progress import on_passes
 
 __all__ = ["ModelCase", "check_model", "model_checks"]
 
+ATTRIBUTES = ("cross_attention", "layers", "prompt")  # capabilities that are no methods
 _ROWS = 6
 _COUNTED = 64  # instances whose passes are counted: as many as an inversion moves at a time
 _SLACK = 1e-3  # part of the range by which float arithmetic may overshoot it
@@ -67,7 +68,7 @@ def capabilities_are_methods(case: ModelCase) -> None:
         method = getattr(case.model, name, None)
         absent = getattr(type(case.model), name, None) is getattr(GenerativeModel, name, 0)
         expect(method is not None and not absent, f"declares {name!r}, but has no such method")
-        expect(name == "layers" or callable(method), f"{name!r} is not callable")
+        expect(name in ATTRIBUTES or callable(method), f"{name!r} is not callable")
     if have & {"encode", "embed", "decode"}:
         expect(case.model.latent_shape is not None, "encodes or decodes, but has no latent_shape")
 
@@ -241,7 +242,7 @@ def rows_are_independent(case: ModelCase) -> None:
 @SUITE.check()
 def input_is_not_modified(case: ModelCase) -> None:
     """No method changes the batch it is given."""
-    for name in sorted(capabilities(case.model) - {"sample", "layers"}):
+    for name in sorted(capabilities(case.model) - {"sample", *ATTRIBUTES}):
         batch = case.z() if name == "decode" else case.x()
         before = batch.clone()
         case.model_on(name, batch)

@@ -56,11 +56,14 @@ ROWS = {
     "anchor_activation": 0,
     "distance": 0,
 }
-# group_description needs groups; its case in test_descriptions.py has anchors that are not finite
+# group_description needs groups; its case in test_descriptions.py has anchors that are not finite;
+# those of prompts look at no anchors
 NAMES = [
     name
     for name in adapters.names()
-    if issubclass(adapters.get(name), Adapter) and name != "group_description"
+    if issubclass(adapters.get(name), Adapter)
+    and name != "group_description"
+    and "prompt" not in adapters.get(name).requires
 ]
 
 

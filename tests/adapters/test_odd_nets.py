@@ -91,15 +91,16 @@ def needed(name: str) -> set[str]:
     return ({library} if library else set()) | ({"shap"} if name == "alibi_kernel_shap" else set())
 
 
-INSIDE = ("directions", "units", "description")
+INSIDE = ("directions", "units", "description", "localisation")
 
 
 def test_every_adapter_has_a_row():
     # those that another installed package registers are its own business
     ours = {n for n in adapters.names() if adapters.get(n).__module__.startswith("pxgen_plugins.")}
     # those that look inside have planted truths in test_directions.py, test_units.py and
-    # test_descriptions.py
-    inside = {n for n in ours if adapters.get(n).evidence in INSIDE}
+    # test_descriptions.py, those of prompts in test_text_to_image.py
+    classes = {n: adapters.get(n) for n in ours}
+    inside = {n for n, c in classes.items() if c.evidence in INSIDE or "prompt" in c.requires}
     assert set(ROWS) | inside == ours, "say in ROWS what a new adapter equals, or how it refuses"
 
 

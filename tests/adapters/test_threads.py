@@ -74,6 +74,8 @@ def work_of_every_adapter(model: VAE) -> dict[str, Callable[[], Any]]:
     work: dict[str, Callable[[], Any]] = {"PXGen": lambda: explainer.explain(Y)}
     for name in adapters.names():
         kind = adapters.get(name)
+        if "prompt" in getattr(kind, "requires", ()):
+            continue
         try:
             adapter = kind(model, **quick.get(name, {})).fit(X)
             adapter.explain(X[:3])

@@ -6,12 +6,19 @@ import numpy as np
 import pytest
 
 from pxgen_plugins import PXGen, compare
-from pxgen_plugins.adapters import AssessorDirection, LatentDescription, PredictableDirections
+from pxgen_plugins.adapters import (
+    AssessorDirection,
+    CrossAttentionLocalisation,
+    CrossAttentionMaps,
+    LatentDescription,
+    PredictableDirections,
+)
 from pxgen_plugins.adapters.base import REGISTRY
 from pxgen_plugins.comparison.methods import Method
 from pxgen_plugins.thresholds import MeanMax
 from tests.adapters.nets import conv_vae
 from tests.adapters.planted import Renderer, Truthful
+from tests.adapters.prompted import Prompted, ink
 
 RNG = np.random.default_rng(0)
 X = RNG.random((30, 1, 8, 8), dtype=np.float32)
@@ -118,3 +125,37 @@ def test_costs_are_told_before_they_are_spent(model):
             del model.decode
         stated = adapter.model_calls(1_000)["decode"]
         assert stated / 4 < counted < 2.5 * stated, (cls.__name__, counted, stated)
+
+
+def test_a_localisation_is_a_row_beside_its_control():
+    class Embedding(Prompted):
+        capabilities = Prompted.capabilities | {"embed", "reconstruct"}
+        latent_shape = (4,)
+
+        def embed(self, x):
+            return x.flatten(1)[:, :4]
+
+        def reconstruct(self, x):
+            return x
+
+    prompted = Embedding(seed=2, open_layers=["mid.attn2"])
+    explainer = PXGen(prompted, "latent_neighbours", "mse", threshold=MeanMax(50, 2))
+    where = CrossAttentionLocalisation(
+        prompted, "thick", "thin", ink, prompts=["a thick seven"], window=1, n_seeds=20
+    )
+    maps = CrossAttentionMaps(prompted, "a thick seven", n_seeds=2)
+    instances = prompted.sample(12, 0).numpy()
+    methods = [where, maps, "causal_trace"]
+    found = compare(prompted, instances, None, methods, explainer)
+    rows = {row["method"]: row for row in found.table()}
+    row = rows["CrossAttentionLocalisation"]
+    assert (row["status"], row["evidence"], row["repeatable"]) == ("ran", "localisation", True)
+    assert row["quality"]["share"] == pytest.approx(1.0)
+    assert "control_share" in row["quality"]
+    assert set(rows["CrossAttentionMaps"]["quality"]) == {"agreement", "control_agreement"}
+    assert rows["causal_trace"]["reason"].startswith("needs concept, scorer: pass CausalTrace")
+    explanation = next(o.explanation for o in found.outcomes if o.label == row["method"])
+    assert "100 % of the whole change of ink" in explanation.summary()
+    assert "<img" in explanation._repr_html_()
+    found.plot()
+    found.to_json()

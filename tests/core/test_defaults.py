@@ -30,6 +30,7 @@ FAMILIES = {
     "LanguageModel": ("token_nll", "token_edit", "Quantile"),
     "SampleBank": ("sample_rank", "nearest_sample", "Quantile"),
     "Tabular": ("sample_rank", "gower", "Quantile"),
+    "TextToImage": ("denoising_loss", "fvu", "Quantile"),
     "VAE": ("kld", "mse", "MeanMax"),
     "VQVAE": ("code_usage", "fvu", "Quantile"),
 }

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import math
 import os
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from pxgen_plugins.models.autoencoder import Autoencoder
 from pxgen_plugins.models.diffusion import Diffusion
 from pxgen_plugins.models.files import check_folder
 from pxgen_plugins.models.runtime import EvaluationMode
+from pxgen_plugins.models.sources._latents import as_map, normalisation
+from pxgen_plugins.models.sources._prompts import reads_prompts, text_to_image
+from pxgen_plugins.models.sources._unets import RANGE, expect_no_variance, image_shape, scheduler_of
 from pxgen_plugins.models.sources.base import Source, is_of, register
+from pxgen_plugins.models.text_to_image import TextToImage
 from pxgen_plugins.models.vae import VAE
 from pxgen_plugins.models.vqvae import VQVAE
 from pxgen_plugins.utils import optional
@@ -27,9 +29,8 @@ __all__ = ["from_diffusers"]
 _CLASSES = (
     "AutoencoderKL", "AsymmetricAutoencoderKL", "AutoencoderKLFlux2", "AutoencoderTiny",
     "AutoencoderDC", "VQModel", "UNet2DModel", "DDPMPipeline", "DDIMPipeline",
+    "StableDiffusionPipeline",
 )  # fmt: skip
-_PREDICTIONS = {"epsilon": "epsilon", "v_prediction": "v", "sample": "x0"}
-_RANGE = (-1.0, 1.0)  # in which all of them take their images
 
 
 @caller("from_diffusers")
@@ -40,8 +41,9 @@ def from_diffusers(
     sample_shape: tuple[int, ...] | None = None,
     prior: Any = None,
     class_label: int | None = None,
+    vae: Any = None,
     **settings: Any,
-) -> VAE | Autoencoder | VQVAE | Diffusion:
+) -> VAE | Autoencoder | VQVAE | Diffusion | TextToImage:
     """Return a model of diffusers, behind the protocol of this package.
 
     ``AutoencoderKL`` and its kin become a :class:`~pxgen_plugins.models.VAE`, ``AutoencoderTiny``
@@ -54,6 +56,13 @@ def from_diffusers(
     pipeline of both, a :class:`~pxgen_plugins.models.Diffusion`, with our own sampling and
     inversion; of the scheduler the schedule, the kind of prediction and ``clip_sample`` are used.
 
+    A ``StableDiffusionPipeline``, or a ``UNet2DConditionModel``, its scheduler, its text encoder
+    and its tokenizer in a tuple, or with a function from prompts to states in the place of the last
+    two, become a :class:`~pxgen_plugins.models.TextToImage`. Of the scheduler the timesteps are
+    used, too, and samples are those of DDIM. Networks that attend to text and picture at once, as
+    those of FLUX and Stable Diffusion 3, are refused, and so are UNets that want more than a
+    prompt, as SDXL's.
+
     Args:
         obj: The model or the pipeline, or the path of a folder that ``save_pretrained`` wrote. A
             folder is read without network access, and only if its weights are safetensors.
@@ -62,6 +71,7 @@ def from_diffusers(
             configuration's ``sample_size``.
         prior: Prior of a ``VQModel`` (see :class:`~pxgen_plugins.models.VQVAE`).
         class_label: The class of a class-conditional UNet that is explained.
+        vae: The autoencoder beside a tuple whose UNet works on latents.
         settings: Further arguments of the family, such as ``steps`` or ``device``.
 
     Raises:
@@ -71,6 +81,8 @@ def from_diffusers(
     """
     if isinstance(obj, (str, os.PathLike)):
         obj = _load(Path(obj))
+    if reads_prompts(obj):
+        return text_to_image(obj, sample_shape, settings, scheduler=scheduler, vae=vae)
     if hasattr(obj, "unet") and hasattr(obj, "scheduler"):
         if getattr(obj, "vae", None) is not None or hasattr(obj, "vqvae"):
             hint = "Wrap its autoencoder, pipe.vae, or its UNet with functions of your own."
@@ -98,23 +110,23 @@ def _autoencoder(net: Any, sample_shape: Any, settings: dict[str, Any]) -> VAE |
         raise ModelError(
             "obj", "an autoencoder of images", f"{type(net).__name__}, of videos", hint
         )
-    shape = _shape(net.config, sample_shape)
-    shift, factor = _normalisation(net)
+    shape = image_shape(net.config, sample_shape)
+    shift, factor = normalisation(net)
 
     def encode(x: Any) -> Any:
         encoded = net.encode(x)
         posterior = getattr(encoded, "latent_dist", None)
         if posterior is None:  # AutoencoderTiny and AutoencoderDC give codes alone
             code = encoded.latents if hasattr(encoded, "latents") else encoded.latent
-            return (code - _as_map(shift, code)) * _as_map(factor, code)
-        mean, scale = posterior.mean, _as_map(factor, posterior.mean)
+            return (code - as_map(shift, code)) * as_map(factor, code)
+        mean, scale = posterior.mean, as_map(factor, posterior.mean)
         log_var = posterior.logvar + 2.0 * scale.log()
-        return (mean - _as_map(shift, mean)) * scale, log_var.expand_as(mean)
+        return (mean - as_map(shift, mean)) * scale, log_var.expand_as(mean)
 
     def decode(z: Any) -> Any:
-        return net.decode(z / _as_map(factor, z) + _as_map(shift, z)).sample.clamp(*_RANGE)
+        return net.decode(z / as_map(factor, z) + as_map(shift, z)).sample.clamp(*RANGE)
 
-    common: dict[str, Any] = {"sample_shape": shape, "data_range": _RANGE, "modules": ()}
+    common: dict[str, Any] = {"sample_shape": shape, "data_range": RANGE, "modules": ()}
     try:
         asked = Autoencoder(net, encode=_first(encode), decode=decode, check=False, **common)
     except AttributeError as error:
@@ -143,51 +155,19 @@ def _result(net: Any, asked: Autoencoder) -> Any:
         return net.encode(asked._noise(1))
 
 
-def _normalisation(net: Any) -> tuple[Tensor, Tensor]:
-    """Return what pipelines subtract from codes, and then multiply them by, each (channels, ...).
-
-    ``(z - latents_mean) * scaling_factor / latents_std`` where both are configured, as the SDXL
-    pipelines compute it; else ``(z - shift_factor) * scaling_factor``. FLUX.2 keeps statistics of
-    patches of 2 x 2 in a batch normalisation without weights, ``net.bn``.
-    """
-    config = net.config
-    mean, std = (getattr(config, name, None) for name in ("latents_mean", "latents_std"))
-    factor = float(getattr(config, "scaling_factor", None) or 1.0)
-    norm = getattr(net, "bn", None)
-    if isinstance(norm, nn.BatchNorm2d) and norm.running_mean is not None:
-        side = math.isqrt(norm.num_features // int(config.latent_channels))
-        shape = (int(config.latent_channels), side, side)
-        assert norm.running_var is not None
-        spread = (norm.running_var.double() + norm.eps).sqrt()
-        return norm.running_mean.double().reshape(shape), factor / spread.reshape(shape)
-    if mean is not None and std is not None:
-        centre, spread = (torch.tensor(one, dtype=torch.float64).reshape(-1) for one in (mean, std))
-        return centre[:, None, None], factor / spread[:, None, None]
-    shift = float(getattr(config, "shift_factor", None) or 0.0)
-    return torch.tensor([[[shift]]], dtype=torch.float64), torch.tensor([[[factor]]])
-
-
-def _as_map(values: Tensor, like: Tensor) -> Tensor:
-    """Return values (channels, side, side), repeated over the positions of codes ``like``."""
-    pairs = zip(like.shape[2:], values.shape[1:], strict=True)
-    sides = [max(1, size // side) for size, side in pairs]
-    repeats = [side if values.shape[1] > 1 else 1 for side in sides]
-    return values.to(like.device, like.dtype).repeat(1, *repeats)
-
-
 def _vqvae(net: Any, sample_shape: Any, prior: Any, settings: dict[str, Any]) -> VQVAE:
     config = net.config
-    shape = _shape(config, sample_shape)
+    shape = image_shape(config, sample_shape)
     book = net.quantize.embedding
     return VQVAE(
         net,
         modules=(),
         encode=lambda x: net.encode(x).latents,
-        decode=lambda z: net.decode(z, force_not_quantize=True).sample.clamp(*_RANGE),
+        decode=lambda z: net.decode(z, force_not_quantize=True).sample.clamp(*RANGE),
         codebook=book,
         latent_shape=(book.weight.shape[1], *_down(config, shape)),
         sample_shape=shape,
-        data_range=_RANGE,
+        data_range=RANGE,
         prior=prior,
         **settings,
     )
@@ -196,19 +176,8 @@ def _vqvae(net: Any, sample_shape: Any, prior: Any, settings: dict[str, Any]) ->
 def _diffusion(
     net: Any, scheduler: Any, sample_shape: Any, class_label: Any, settings: dict[str, Any]
 ) -> Diffusion:
-    if scheduler is None or not hasattr(scheduler, "alphas_cumprod"):
-        allowed = "given, with alphas_cumprod, beside a UNet alone"
-        hint = "Pass scheduler=DDPMScheduler.from_config(...), the one it was trained with."
-        raise ParameterError("scheduler", allowed, short_repr(scheduler), hint)
-    if net.config.out_channels != net.config.in_channels:
-        hint = "Use a Diffusion with a function that returns the mean prediction alone."
-        got = f"{net.config.in_channels} channels in and {net.config.out_channels} out"
-        raise ModelError("obj", "a UNet that predicts no variance", got, hint)
-    kind = scheduler.config.prediction_type
-    if kind not in _PREDICTIONS:
-        hint = "Use a Diffusion with a function of your own."
-        allowed = "a prediction_type of " + ", ".join(_PREDICTIONS)
-        raise ModelError("scheduler", allowed, repr(kind), hint)
+    kind = scheduler_of(scheduler)
+    expect_no_variance(net)
 
     def network(x: Any, t: Any) -> Any:
         if class_label is None:
@@ -218,25 +187,13 @@ def _diffusion(
     settings = {"clip": bool(getattr(scheduler.config, "clip_sample", True))} | settings
     return Diffusion(
         network,
-        sample_shape=_shape(net.config, sample_shape),
-        data_range=_RANGE,
+        sample_shape=image_shape(net.config, sample_shape),
+        data_range=RANGE,
         schedule=scheduler.alphas_cumprod.double(),
-        prediction=_PREDICTIONS[kind],
+        prediction=kind,
         modules=net,
         **settings,
     )
-
-
-def _shape(config: Any, given: Any) -> tuple[int, ...]:
-    if given is not None:
-        return tuple(given)
-    size = config.sample_size
-    if size is None:
-        hint = "Pass sample_shape=(channels, height, width)."
-        allowed = "given where the configuration has no sample_size"
-        raise ParameterError("sample_shape", allowed, "None", hint)
-    height, width = size if isinstance(size, Sequence) else (size, size)
-    return (int(config.in_channels), int(height), int(width))
 
 
 def _down(config: Any, shape: tuple[int, ...]) -> tuple[int, int]:
@@ -278,7 +235,7 @@ class Diffusers(Source):
 
     order = 20
     what = "a diffusers autoencoder, UNet or pipeline, or the folder of one"
-    families = (VAE, Autoencoder, VQVAE, Diffusion)
+    families = (VAE, Autoencoder, VQVAE, Diffusion, TextToImage)
     build = staticmethod(from_diffusers)
 
     @classmethod
@@ -286,4 +243,5 @@ class Diffusers(Source):
         """Return whether ``obj`` is of diffusers, or the folder of a model of it."""
         if isinstance(obj, (str, os.PathLike)):
             return _class_name(Path(obj)) is not None
-        return is_of(obj, "diffusers")
+        parts = obj if isinstance(obj, tuple) and len(obj) > 2 else (obj,)
+        return is_of(parts[0], "diffusers")

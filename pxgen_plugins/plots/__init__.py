@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from pxgen_plugins.plots.calibration import plot_calibration
     from pxgen_plugins.plots.calibration_noise import plot_calibration_noise
     from pxgen_plugins.plots.comparison import plot_comparison
-    from pxgen_plugins.plots.delusion_alignment import plot_alignment, plot_delusion
     from pxgen_plugins.plots.copies import plot_copies
+    from pxgen_plugins.plots.delusion_alignment import plot_alignment, plot_delusion
     from pxgen_plugins.plots.descriptions import plot_descriptions
     from pxgen_plugins.plots.directions import plot_directions
     from pxgen_plugins.plots.migration import plot_migration

@@ -81,7 +81,12 @@ def _draw_lines(ax: Axes, found: Any, listed: bool) -> None:
         place = {int(p): k for k, p in enumerate(found.positions)}
         hits = np.array([found.closeness[place[pair.training]] for pair in found.pairs])
         hits = np.where(hits > 0, hits, least / 3.0)
-        look: dict[str, Any] = {"color": _TRAINING, "linewidth": 0.0, "marker": "|", "clip_on": False}
+        look: dict[str, Any] = {
+            "color": _TRAINING,
+            "linewidth": 0.0,
+            "marker": "|",
+            "clip_on": False,
+        }
         (marks,) = ax.plot(hits, np.zeros(len(hits)), markersize=7, label="given back", **look)
         marks.set_gid("listed")
     ax.set_xscale("log")

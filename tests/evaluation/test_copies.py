@@ -21,6 +21,7 @@ from pxgen_plugins.evaluation.memorisation.space import Space, _grams
 from pxgen_plugins.models import LanguageModel, SampleBank, Tabular
 from pxgen_plugins.testing.examples import LinearModel
 from pxgen_plugins.utils.errors import AnchorError, CapabilityError, ParameterError
+from tests.pages import read_page, run_page
 
 
 def normal(seed, *shape):
@@ -36,7 +37,10 @@ def test_p_values_against_a_control_are_uniform_where_nothing_is_remembered():
     found = [ranks.control_p_values(v[:1], v[1:])[0] for v in rng.normal(size=(400, 100))]
     assert stats.kstest(np.array(found) - rng.uniform(0, 0.01, 400), "uniform").pvalue > 0.01
     slow = [(1 + sum(c <= v for c in (1.0, 2.0, 2.0))) / 4 for v in (0.0, 2.0, 5.0)]
-    assert ranks.control_p_values(np.array([0.0, 2.0, 5.0]), np.array([2.0, 1.0, 2.0])).tolist() == slow
+    assert (
+        ranks.control_p_values(np.array([0.0, 2.0, 5.0]), np.array([2.0, 1.0, 2.0])).tolist()
+        == slow
+    )
 
 
 def test_ranks_equal_those_of_other_libraries():
@@ -76,7 +80,9 @@ def test_neighbours_equal_a_table_of_all_distances(monkeypatch):
     alone = cdist(y.astype(float), y.astype(float)) + np.diag(np.full(30, np.inf))
     np.testing.assert_allclose(distance, alone.min(1), rtol=1e-12)
     few, index = neighbours.nearest(y[:3], y[:1], np.array([0, -1, -1]))
-    assert np.isinf(few[0]) and np.isfinite(few[1:]).all() and (index == 0).all()
+    assert np.isinf(few[0])
+    assert np.isfinite(few[1:]).all()
+    assert (index == 0).all()
 
 
 def letters(seed, n, length=30):
@@ -319,6 +325,17 @@ def test_figures_show_pairs_and_lines():
     (axis,) = copies(bank(normal(18, 50, 1, 4, 4)), rows[:100], rows[100:]).plot()
     assert axis.get_xscale() == "log"
     plt.close("all")
+
+
+def test_the_page_runs_and_the_shipped_model_gives_nothing_back(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    found = run_page("copies.md")["found"]
+    assert found.count == 0
+    assert found.attraction.p_value > 0.01
+    area = found.membership["mse"]
+    said = f"(AUC by MSE {area.auc:.2f}, {area.interval[0]:.2f} to {area.interval[1]:.2f})"
+    assert said in read_page("copies.md")
+    assert json.loads((tmp_path / "copies.json").read_text())["about"]["n_samples"] == 400
 
 
 @pytest.mark.parametrize(

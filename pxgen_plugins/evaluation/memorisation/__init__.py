@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pxgen_plugins.evaluation.memorisation.copies import copies
 from pxgen_plugins.evaluation.memorisation.result import Copies
+from pxgen_plugins.evaluation.memorisation.search import copies
 
 __all__ = ["Copies", "copies"]

@@ -98,11 +98,10 @@ class Authenticity:
 
 
 def authenticity(training: Any, held_out: Any, samples: Any) -> Authenticity:
-    """Return which share of samples is authentic (Alaa et al. 2022, "How faithful is your synthetic
-    data?"), and the same of held-out instances.
+    """Return which share of samples is authentic, and the same of held-out instances.
 
-    A sample is not authentic when it is closer to its nearest training instance than that one's
-    nearest other training instance is.
+    Alaa et al. 2022, "How faithful is your synthetic data?": a sample is not authentic when it is
+    closer to its nearest training instance than that one's nearest other training instance is.
 
     Example:
         >>> rows = np.arange(10.0)[:, None]

@@ -30,9 +30,7 @@ def difference(training: Any, held_out: Any, seed: int) -> float:
         (True, 0.002)
     """
     rng = np.random.default_rng(derive(seed, "difference"))
-    parts = [
-        rows[np.sort(rng.permutation(len_of(rows))[:_MOST])] for rows in (training, held_out)
-    ]
+    parts = [rows[np.sort(rng.permutation(len_of(rows))[:_MOST])] for rows in (training, held_out)]
     n = len_of(parts[0])
     kernel = _kernel(stack(*parts))
     np.fill_diagonal(kernel, 0.0)

@@ -121,4 +121,5 @@ def combined_values(members: Floats, others: Floats, seed: int) -> tuple[Floats,
     classifier = make_pipeline(ranks, LogisticRegression(class_weight="balanced"))
     classes = np.repeat([0, 1], [len(learn), len(learn_others)])
     classifier.fit(np.concatenate([learn, learn_others]), classes)
-    return tuple(classifier.predict_proba(some)[:, 1] for some in (test, test_others))  # type: ignore[return-value]
+    known, new = (classifier.predict_proba(some)[:, 1] for some in (test, test_others))
+    return known, new

@@ -85,8 +85,8 @@ def auc_interval(area: float, n: int, m: int, confidence: float = 0.95) -> tuple
     extra = (n + m) / 2.0 - 1.0
 
     def beyond(theta: float) -> float:
-        spread = theta * (1 - theta) * (
-            1 + extra * ((1 - theta) / (2 - theta) + theta / (1 + theta))
+        spread = (
+            theta * (1 - theta) * (1 + extra * ((1 - theta) / (2 - theta) + theta / (1 + theta)))
         )
         return abs(area - theta) - z * math.sqrt(spread / (n * m))
 

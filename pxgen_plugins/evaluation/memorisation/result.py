@@ -136,12 +136,17 @@ class Copies(MarkdownText):
             "measure": "three-sample statistic", "value": self.cells.statistic, "low": None,
             "high": None, "without memory": 0.0, "p_value": None,
         })  # fmt: skip
-        for row in self.extraction:
-            rows.append({
-                "measure": f"texts continued from {row.prompt:.0%}", "value": row.close,
-                "low": row.close_interval[0], "high": row.close_interval[1],
-                "without memory": row.close_control, "p_value": row.p_value,
-            })  # fmt: skip
+        rows += [
+            {
+                "measure": f"texts continued from {row.prompt:.0%}",
+                "value": row.close,
+                "low": row.close_interval[0],
+                "high": row.close_interval[1],
+                "without memory": row.close_control,
+                "p_value": row.p_value,
+            }
+            for row in self.extraction
+        ]
         return rows
 
     def to_json(self) -> str:

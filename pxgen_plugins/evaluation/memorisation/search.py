@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -142,20 +142,12 @@ def copies(
         instances["held_out"] = space.reader.inputs(
             anchors_of["held_out"], np.array([p.held_out for p in pairs[:_SHOWN]])
         )
-        pairs = [
-            _with_held_out(pair, int(kept_control[pair.held_out])) for pair in pairs
-        ]
+        pairs = [_with_held_out(pair, int(kept_control[pair.held_out])) for pair in pairs]
     texts = {k: space.render(x) for k, x in instances.items()} if _renders(scorer.model) else {}
-    lines = (
-        extraction(
-            scorer.model,
-            *(space.reader.inputs(a, np.arange(len(a))) for a in anchors_of.values()),
-            prompts,
-            verbose=verbose,
-        )
-        if space.texts
-        else []
-    )
+    lines = []
+    if space.texts:
+        known, new = (space.reader.inputs(a, np.arange(len(a))) for a in anchors_of.values())
+        lines = extraction(scorer.model, known, new, prompts, verbose=verbose)
     repeated = sorted(
         ((int(kept[i]), int(counts[i])) for i in np.flatnonzero(counts > 1)),
         key=lambda pair: (-pair[1], pair[0]),
@@ -189,7 +181,9 @@ def copies(
     )
 
 
-def _scorer(model: Any, criteria: Sequence[Any] | None, seed: int, batch_size: int | None) -> Scorer:
+def _scorer(
+    model: Any, criteria: Sequence[Any] | None, seed: int, batch_size: int | None
+) -> Scorer:
     """Return the model with criteria that have learned what they can without reference data."""
     if hasattr(model, "calibration") and callable(getattr(model, "scorer", None)):
         scorer: Scorer = model.scorer()
@@ -257,7 +251,7 @@ def _key(rows: Any, place: int) -> bytes:
 
 
 def _membership(
-    scorer: Scorer, sets: dict[str, Anchors], seed: int, notes: list[str], verbose: bool
+    scorer: Scorer, sets: Mapping[str, Anchors], seed: int, notes: list[str], verbose: bool
 ) -> dict[str, Membership]:
     if not scorer.criteria:
         notes.append("No criterion fits the model, so membership was not measured.")
@@ -292,7 +286,7 @@ def _pairs(
     samples: Any,
     control: Any,
 ) -> tuple[list[Pair], dict[str, NDArray[np.float32]]]:
-    """Return the training instances that are given back, surest first, and the first as they are."""
+    """Return the training instances that are given back, surest first, and some as they are."""
     hits = np.flatnonzero(found.adjusted <= fdr)
     hits = hits[np.lexsort((found.closeness[hits], found.adjusted[hits]))]
     if not len(hits):
@@ -303,9 +297,8 @@ def _pairs(
         "training": space.reader.inputs(anchors, kept[shown]),
         "sample": drawn[found.sample[shown]],
     }
-    edits = space.edits(
-        space.reader.inputs(anchors, kept[hits]), drawn[found.sample[hits]]
-    ) or [None] * len(hits)
+    known = space.reader.inputs(anchors, kept[hits])
+    edits = space.edits(known, drawn[found.sample[hits]])
     labels = anchors.labels
     pairs = [
         Pair(
@@ -317,7 +310,7 @@ def _pairs(
             float(found.p_values[i]),
             float(found.adjusted[i]),
             int(counts[i]),
-            edits[k],
+            None if edits is None else edits[k],
             None if labels is None else str(labels[kept[i]]),
         )
         for k, i in enumerate(hits)

@@ -11,6 +11,7 @@ import torch
 from scipy import stats
 from scipy.spatial.distance import cdist
 
+from pxgen_plugins.criteria import NearestSample, SampleRank
 from pxgen_plugins.evaluation import copies
 from pxgen_plugins.evaluation.memorisation import neighbours, ranks
 from pxgen_plugins.evaluation.memorisation.attraction import attraction, authenticity, cell_test
@@ -312,6 +313,25 @@ def test_criteria_may_be_those_of_a_fitted_explainer():
     assert set(found.membership) == {"elbo", "mae", "combined"}
     named = copies(model, X[:50], X[50:], criteria=["mse"], n_samples=50)
     assert set(named.membership) == {"mse"}
+
+
+def test_a_scorecard_fails_a_thief_and_passes_an_honest_model():
+    from pxgen_plugins import PXGen
+    from pxgen_plugins.evaluation import evaluate
+    from pxgen_plugins.thresholds import Quantile
+
+    rows = normal(20, 400, 3)
+    states = []
+    for kept in (rows[:100], rows[100:200]):
+        rule = Quantile(0.9, 40, 2)
+        criteria = SampleRank(n_fit=40), NearestSample(n_fit=40)
+        explainer = PXGen(bank(kept), *criteria, threshold=rule).fit()
+        given = {"training": rows[:100], "held_out": rows[200:]}
+        card = evaluate(explainer, rows[200:260], checks=["memory"], **given)
+        states.append(card.rows[0].state)
+    assert states == ["failed", "passed"]
+    (row,) = evaluate(explainer, rows[200:260], checks=["memory"]).rows
+    assert row.state == "skipped"
 
 
 def test_figures_show_pairs_and_lines():

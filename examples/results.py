@@ -151,6 +151,16 @@ COMMANDS = (
         quick="--n-images 300 --n-anchors 300 --n-samples 300 --epochs 1",
     ),
     Command(
+        "planted_copies",
+        "python examples/planted_copies.py",
+        15,
+        files=(
+            *_names("planted_copies", "json", "md"),
+            *(f"planted_copies_{name}.png" for name in ("vae", "diffusion", "characters", "table")),
+        ),
+        quick="--samples 300 --seeds 3 --scale 0.02 --only table",
+    ),
+    Command(
         "removal_digit0",
         "python examples/removal_mnist.py --digit 0",
         45,

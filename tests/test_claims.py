@@ -18,6 +18,7 @@ BLOCKS = {  # pages with code, and the test that runs it
     "docs/inside.md": "test_inside_page.py",
     "docs/explorer.md": "explorer/test_docs.py",
     "docs/steering.md": "evaluation/test_steering_page.py",
+    "docs/copies.md": "evaluation/test_copies.py",
     "docs/descriptions.md": "describers/test_docs.py",
     "docs/calibration.md": "evaluation/test_calibration_study.py",
     "docs/thresholds.md": "thresholds/test_reference.py",

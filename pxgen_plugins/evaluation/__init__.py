@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pxgen_plugins.evaluation.features import extract_features
     from pxgen_plugins.evaluation.frechet import frechet_distance
     from pxgen_plugins.evaluation.kernel import KernelDistance, kernel_distance
+    from pxgen_plugins.evaluation.memorisation import Copies, copies
     from pxgen_plugins.evaluation.moments import Moments
     from pxgen_plugins.evaluation.precision_recall import SampleQuality, sample_quality
     from pxgen_plugins.evaluation.removal import RemovalExperiment
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "Copies",
     "KernelDistance",
     "Moments",
     "ReconstructionTask",
@@ -53,6 +55,7 @@ __all__ = [
     "calibration_study",
     "compare_representations",
     "compare_training_samples",
+    "copies",
     "counterbalance",
     "draw_pool",
     "evaluate",
@@ -65,6 +68,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Copies": "memorisation",
     "KernelDistance": "kernel",
     "Moments": "moments",
     "ReconstructionTask": "steering",
@@ -82,6 +86,7 @@ _HOMES = {
     "calibration_study": "calibration_studies",
     "compare_representations": "steering",
     "compare_training_samples": "training_samples",
+    "copies": "memorisation",
     "counterbalance": "steering",
     "draw_pool": "calibration_studies",
     "evaluate": "scorecard",

@@ -124,6 +124,7 @@ def evaluate(
     *,
     checks: Sequence[str] | None = None,
     training: Any = None,
+    held_out: Any = None,
     out_of_domain: Mapping[str, Any] | None = None,
     n_seeds: int = 3,
     seed: int = 0,
@@ -137,7 +138,9 @@ def evaluate(
     - ``calibration_seeds``: but not on the samples behind the thresholds;
     - ``perturbations``: they must change little when anchors change little;
     - ``known_groups``: anchors of known kinds must fall into the groups where they belong, in the
-      share that the threshold rule promises.
+      share that the threshold rule promises;
+    - ``memory``: the model must not give training data back, where ``training`` and ``held_out``
+      are given (see :func:`pxgen_plugins.evaluation.copies`).
 
     The model is left as it was. While ``randomisation`` runs, its weights are permuted, so no other
     thread may use it.
@@ -151,6 +154,7 @@ def evaluate(
         labels: n labels; how far each label's share in HIHE moves with the seed is then reported.
         checks: Names of the checks to run; None runs all.
         training: Data that the model was trained on, if at hand.
+        held_out: Data of the same source that it was not trained on, if at hand.
         out_of_domain: Anchor sets that the model cannot know, by name.
         n_seeds: Repetitions of what is drawn.
         seed: Seed of everything drawn.
@@ -188,6 +192,7 @@ def evaluate(
         X,
         labels,
         training=training,
+        held_out=held_out,
         out_of_domain=out_of_domain,
         n_seeds=validation.integer(n_seeds, "n_seeds", minimum=1),
         seed=validation.integer(seed, "seed", minimum=0),

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pxgen_plugins.plots.calibration import plot_calibration
     from pxgen_plugins.plots.calibration_noise import plot_calibration_noise
     from pxgen_plugins.plots.comparison import plot_comparison
+    from pxgen_plugins.plots.copies import plot_copies
     from pxgen_plugins.plots.delusion_alignment import plot_alignment, plot_delusion
     from pxgen_plugins.plots.descriptions import plot_descriptions
     from pxgen_plugins.plots.directions import plot_directions
@@ -39,6 +40,7 @@ __all__ = [
     "plot_calibration",
     "plot_calibration_noise",
     "plot_comparison",
+    "plot_copies",
     "plot_delusion",
     "plot_descriptions",
     "plot_directions",
@@ -63,6 +65,7 @@ _HOMES = {
     "plot_calibration": "calibration",
     "plot_calibration_noise": "calibration_noise",
     "plot_comparison": "comparison",
+    "plot_copies": "copies",
     "plot_delusion": "delusion_alignment",
     "plot_descriptions": "descriptions",
     "plot_directions": "directions",

@@ -20,10 +20,10 @@ from .cases import anchors, make_many, make_white, white
 mpl.use("Agg")
 
 OTHERS = {
-    "plot_calibration_noise", "plot_comparison", "plot_descriptions", "plot_directions",
-    "plot_localisation", "plot_migration", "plot_models", "plot_removal", "plot_scorecard",
-    "plot_steering", "plot_study", "plot_training_samples", "plot_units", "plot_views",
-    "plot_word_maps",
+    "plot_calibration_noise", "plot_comparison", "plot_copies", "plot_descriptions",
+    "plot_directions", "plot_localisation", "plot_migration", "plot_models", "plot_removal",
+    "plot_scorecard", "plot_steering", "plot_study", "plot_training_samples", "plot_units",
+    "plot_views", "plot_word_maps",
 }  # fmt: skip
 ONE_EXPLANATION = sorted(
     name for name in plots.__all__ if name.startswith("plot_") and name not in OTHERS

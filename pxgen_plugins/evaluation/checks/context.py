@@ -44,6 +44,7 @@ class Context:
         X: The anchors.
         labels: Their labels, or None.
         training: Data that the model was trained on, or None.
+        held_out: Data of the same source that it was not trained on, or None.
         out_of_domain: Anchor sets that the model cannot know, by name.
         n_seeds: Repetitions of what is drawn.
         seed: Seed of everything drawn.
@@ -67,6 +68,7 @@ class Context:
         labels: Any = None,
         *,
         training: Any = None,
+        held_out: Any = None,
         out_of_domain: Mapping[str, Any] | None = None,
         n_seeds: int = 3,
         seed: int = 0,
@@ -77,7 +79,8 @@ class Context:
         self.scorer = explainer.scorer()
         self.model = self.scorer.model
         self.n_seeds, self.seed = n_seeds, seed
-        self.training, self.out_of_domain = training, dict(out_of_domain or {})
+        self.training, self.held_out = training, held_out
+        self.out_of_domain = dict(out_of_domain or {})
         everything = open_for(self.model, X, labels=labels)
         values = self.scorer.score(everything).values
         valid = np.flatnonzero(np.isfinite(values).all(axis=1)).astype(np.int64)

@@ -1,0 +1,87 @@
+"""Nearest neighbours of one set in another, exact, in bounded memory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from pxgen_plugins.criteria._nearest_samples import squared_distances
+from pxgen_plugins.utils.neighbours import blocks
+
+__all__ = ["nearest"]
+
+Floats = NDArray[np.float64]
+Indices = NDArray[np.int64]
+_ROWS = 2**14  # rows that are compared with a block at a time
+_FEW = 4  # candidates whose distance is computed again, from differences
+
+
+def nearest(rows: Any, others: Any, itself: Indices | None = None) -> tuple[Floats, Indices]:
+    """Return the distance of each row to the nearest of ``others``, and which that is.
+
+    Euclidean, for arrays; of sparse 0/1 matrices, which stand for sets, that of Jaccard (1912): 1
+    less the share of the union that both have.
+
+    Args:
+        rows: Array or sparse matrix (n, d); a memory map is read part by part.
+        others: Likewise, (m, d).
+        itself: Position in ``others`` that is no neighbour of each row, -1 where there is none,
+            int64 (n,).
+
+    Returns:
+        Distances (n,), infinite where nothing is left, and positions in ``others``, (n,).
+
+    Cost: O(n m d); memory two blocks of distances.
+
+    Example:
+        >>> distance, index = nearest(np.eye(2), np.array([[1.0, 0.0], [0.0, 4.0]]))
+        >>> distance.tolist(), index.tolist()
+        ([0.0, 1.41421...], [0, 0])
+    """
+    distance, index = np.full(len_of(rows), np.inf), np.zeros(len_of(rows), dtype=np.int64)
+    pairs = _jaccard if not isinstance(rows, np.ndarray) else _euclidean
+    for start in range(0, len_of(others), _ROWS):
+        part = others[start : start + _ROWS]
+        for some in blocks(len_of(rows), len_of(part)):
+            skip = None if itself is None else itself[some] - start
+            found, place = pairs(rows[some], part, skip)
+            closer = found < distance[some]
+            distance[some] = np.where(closer, found, distance[some])
+            index[some] = np.where(closer, place + start, index[some])
+    return distance, index
+
+
+def len_of(rows: Any) -> int:
+    """Return the number of rows of an array or a sparse matrix."""
+    return int(rows.shape[0])
+
+
+def _euclidean(rows: Any, others: Any, skip: Indices | None) -> tuple[Floats, Indices]:
+    x = torch.from_numpy(np.asarray(rows, dtype=np.float64))
+    y = torch.from_numpy(np.asarray(others, dtype=np.float64))
+    squares, _ = squared_distances(x, y, y.mean(0))
+    _leave_out(squares.numpy(), skip)
+    # a product is off by rounding; the few that are least are measured by their differences
+    few = squares.topk(min(_FEW, len(y)), largest=False)
+    exact = torch.linalg.vector_norm(x[:, None] - y[few.indices], dim=2)
+    exact = exact.where(few.values.isfinite(), torch.inf)
+    best = exact.argmin(1, keepdim=True)
+    return exact.gather(1, best)[:, 0].numpy(), few.indices.gather(1, best)[:, 0].numpy()
+
+
+def _jaccard(rows: Any, others: Any, skip: Indices | None) -> tuple[Floats, Indices]:
+    both = np.asarray((rows @ others.T).todense(), dtype=np.float64)
+    union = np.asarray(rows.sum(1)).reshape(-1, 1) + np.asarray(others.sum(1)).reshape(1, -1) - both
+    distance = 1.0 - np.divide(both, union, out=np.ones_like(both), where=union > 0)
+    _leave_out(distance, skip)
+    index = distance.argmin(1)
+    return distance[np.arange(len(distance)), index], index.astype(np.int64)
+
+
+def _leave_out(distance: Floats, skip: Indices | None) -> None:
+    if skip is not None:
+        there = np.flatnonzero((skip >= 0) & (skip < distance.shape[1]))
+        distance[there, skip[there]] = np.inf

@@ -1,0 +1,339 @@
+"""The function that looks for training data in what a model makes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pxgen_plugins import defaults
+from pxgen_plugins.anchors import Anchors, Subset
+from pxgen_plugins.criteria.fitted_criterion import FittedCriterion
+from pxgen_plugins.evaluation.memorisation.attraction import attraction, authenticity, cell_test
+from pxgen_plugins.evaluation.memorisation.difference import difference
+from pxgen_plugins.evaluation.memorisation.extraction import PROMPTS, extraction
+from pxgen_plugins.evaluation.memorisation.membership import (
+    COMBINED,
+    Membership,
+    combined_values,
+    membership,
+)
+from pxgen_plugins.evaluation.memorisation.neighbours import len_of, nearest
+from pxgen_plugins.evaluation.memorisation.result import Copies, Pair
+from pxgen_plugins.evaluation.memorisation.returned import Returned, returned
+from pxgen_plugins.evaluation.memorisation.space import Space
+from pxgen_plugins.models.base import require
+from pxgen_plugins.models.predictor import as_model
+from pxgen_plugins.scoring import Scorer, fit_criteria
+from pxgen_plugins.utils import validation
+from pxgen_plugins.utils.errors import AnchorError, CapabilityError, ParameterError, caller
+from pxgen_plugins.utils.seeds import derive
+
+__all__ = ["copies"]
+
+Floats = NDArray[np.float64]
+_LEAST = 20  # instances of either set
+_LARGEST = 10_000  # samples by default
+_DIFFERS = 0.01
+_SHOWN = 24  # pairs whose instances are kept
+
+
+@caller("copies")
+def copies(
+    model: Any,
+    training: Any,
+    held_out: Any,
+    *,
+    criteria: Sequence[Any] | None = None,
+    network: Any = None,
+    n_samples: int | None = None,
+    prompts: Sequence[float] = PROMPTS,
+    fdr: float = 0.05,
+    seed: int = 0,
+    batch_size: int | None = None,
+    verbose: bool = False,
+) -> Copies:
+    """Look for training data in what a model makes, with held-out data as the control.
+
+    Both sets must come from the same source, split at random: then whatever tells them apart in the
+    model's values or samples is memory. A two-sample test says so where they differ in kind.
+
+    - **Membership**: how well each criterion, and all together, tell training from held-out.
+    - **Given back**: training instances to which samples come closer than to held-out ones, each
+      with a p-value, at a false discovery rate.
+    - **Attraction, authenticity, cells**: whether samples as a whole lie nearer to training data
+      than new instances do.
+    - **Extraction**: whether a language model writes the ends of training texts.
+
+    Args:
+        model: Any model that samples (see :mod:`pxgen_plugins.models`), or a PXGen explainer of
+            one, whose fitted criteria are then used.
+        training: Instances that the model was trained on, anything ``explain`` takes.
+        held_out: Instances of the same source that it was not trained on; as many as possible: a
+            p-value is never below 1 / (1 + their number).
+        criteria: Criteria for membership, by name or as objects; None takes the family's.
+        network: Callable from a batch to features, in which distances are measured; None takes the
+            elements, of tables the columns over their ranges, of texts runs of characters.
+        n_samples: Samples to draw; None takes as many as there are training instances, at most
+            10,000.
+        prompts: Parts of a text that a language model is given.
+        fdr: Highest false discovery rate of the training instances that are listed, in (0, 1).
+        seed: Seed of samples and draws.
+        batch_size: Instances per model call; None as for scoring.
+        verbose: Show progress bars.
+
+    Returns:
+        What was found.
+
+    Raises:
+        AnchorError: When a set cannot be read, or has fewer than 20 distinct instances.
+        CapabilityError: When the model cannot sample.
+        ParameterError: When an argument is not allowed.
+
+    Cost: one pass over both sets for each criterion, ``n_samples`` samples, and distances of all
+    training and held-out instances to the samples and to 20,000 real ones: O((n + m)(N + 20,000)
+    d), exact; memory the features of the sets, and blocks of distances.
+
+    Example:
+        >>> from pxgen_plugins.models import SampleBank
+        >>> rows = np.random.default_rng(0).normal(size=(400, 3)).astype("f4")
+        >>> thief = SampleBank(rows[:200], data_range=None)
+        >>> found = copies(thief, rows[:200], rows[200:])
+        >>> found.count, copies(SampleBank(rows[200:300], data_range=None), rows[:100],
+        ...                     rows[300:]).count
+        (200, 0)
+    """
+    fdr = validation.real(fdr, "fdr", above=0.0, below=1.0)
+    seed = validation.integer(seed, "seed", minimum=0)
+    for place, part in enumerate(prompts):
+        validation.real(part, f"prompts[{place}]", above=0.0, below=1.0)
+    scorer = _scorer(model, criteria, seed, batch_size)
+    require(scorer.model, ["sample"], "Copies are looked for among samples.")
+    space = Space(scorer.model, network, scorer.batch_size)
+    anchors, rows = space.open(training, "training")
+    others, control = space.open(held_out, "held_out")
+    notes: list[str] = []
+    kept, counts = _distinct(rows)
+    kept_control = _new(control, rows, notes)
+    for name, index in (("training", kept), ("held_out", kept_control)):
+        if len(index) < _LEAST:
+            hint = "Give more: a rank among few says nothing."
+            allowed = f"at least {_LEAST} distinct instances, none of them in both sets"
+            raise AnchorError(name, allowed, f"{len(index)}", hint)
+    anchors_of = {"training": Subset(anchors, kept), "held_out": Subset(others, kept_control)}
+    rows, control = rows[kept], control[kept_control]
+    n = min(getattr(scorer.model, "n_held", None) or len(kept), _LARGEST)
+    n_samples = n if n_samples is None else validation.integer(n_samples, "n_samples", minimum=1)
+    drawn, samples = space.draw(n_samples, derive(seed, "copies"))
+    differs = difference(rows, control, seed)
+    if differs < _DIFFERS:
+        notes.append(
+            "Training and held-out instances differ in kind (two-sample test, p = "
+            f"{differs:.2g}): what tells them apart need not be memory. Split one source at random."
+        )
+    members = _membership(scorer, anchors_of, seed, notes, verbose)
+    found = returned(rows, control, samples, counts, seed)
+    pairs, instances = _pairs(found, fdr, kept, counts, anchors, space, drawn, samples, control)
+    _warn_of_power(len(kept), len(kept_control), fdr, notes)
+    if pairs:
+        instances["held_out"] = space.reader.inputs(
+            anchors_of["held_out"], np.array([p.held_out for p in pairs[:_SHOWN]])
+        )
+        pairs = [_with_held_out(pair, int(kept_control[pair.held_out])) for pair in pairs]
+    texts = {k: space.render(x) for k, x in instances.items()} if _renders(scorer.model) else {}
+    lines = []
+    if space.texts:
+        known, new = (space.reader.inputs(a, np.arange(len(a))) for a in anchors_of.values())
+        lines = extraction(scorer.model, known, new, prompts, verbose=verbose)
+    repeated = sorted(
+        ((int(kept[i]), int(counts[i])) for i in np.flatnonzero(counts > 1)),
+        key=lambda pair: (-pair[1], pair[0]),
+    )
+    about = {
+        "model": type(scorer.model).__name__,
+        "n_training": len(kept),
+        "n_held_out": len(kept_control),
+        "n_samples": len(drawn),
+        "distances": space.name,
+        "difference_p_value": differs,
+        "fdr": fdr,
+        "seed": seed,
+    }
+    return Copies(
+        members,
+        pairs,
+        attraction(rows, control, samples, seed),
+        authenticity(rows, control, samples),
+        cell_test(rows, control, samples, seed),
+        lines,
+        repeated,
+        kept,
+        found.p_values,
+        found.closeness,
+        found.control,
+        notes,
+        about,
+        instances,
+        texts,
+    )
+
+
+def _scorer(
+    model: Any, criteria: Sequence[Any] | None, seed: int, batch_size: int | None
+) -> Scorer:
+    """Return the model with criteria that have learned what they can without reference data."""
+    if hasattr(model, "calibration") and callable(getattr(model, "scorer", None)):
+        scorer: Scorer = model.scorer()
+        if model.calibration is not None and criteria is None:
+            return scorer
+        model = scorer.model
+    model = as_model(model, None, 2)
+    try:
+        chosen = defaults.choose(model, criteria).criteria if criteria is None else _named(criteria)
+    except CapabilityError:
+        chosen = []  # its samples can still be looked at
+    scorer = Scorer(model, chosen, batch_size=batch_size, seed=seed)
+    scorer.criteria = [
+        c
+        for c in scorer.criteria
+        if not (isinstance(c, FittedCriterion) and c.learns_from == "data")
+    ]
+    if "sample" in model.capabilities:
+        fit_criteria(scorer, None, derive(seed, "criteria"))
+    return scorer
+
+
+def _named(criteria: Sequence[Any]) -> list[Any]:
+    from pxgen_plugins.criteria.base import REGISTRY, Criterion
+
+    if isinstance(criteria, str) or not isinstance(criteria, Sequence):
+        hint = "Give a list, as in criteria=['kld', 'mse']."
+        raise ParameterError("criteria", "a sequence of criteria", repr(criteria)[:80], hint)
+    return [c if isinstance(c, Criterion) else REGISTRY.get(c)() for c in criteria]
+
+
+def _distinct(rows: Any) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the first position of each distinct row, rising, and how often each stands there."""
+    keys = [_key(rows, i) for i in range(len_of(rows))]
+    first: dict[bytes, int] = {}
+    times: dict[bytes, int] = {}
+    for place, key in enumerate(keys):
+        first.setdefault(key, place)
+        times[key] = times.get(key, 0) + 1
+    return np.array(list(first.values()), dtype=np.int64), np.array(
+        [times[key] for key in first], dtype=np.int64
+    )
+
+
+def _new(control: Any, rows: Any, notes: list[str]) -> NDArray[np.int64]:
+    """Return the distinct held-out rows that are no training rows; say how many were."""
+    known = {_key(rows, i) for i in range(len_of(rows))}
+    index, _ = _distinct(control)
+    new = np.array([i for i in index if _key(control, int(i)) not in known], dtype=np.int64)
+    if len(new) < len(index):
+        notes.append(
+            f"{len(index) - len(new):,} held-out instances also stand in the training set and are "
+            "left out."
+        )
+    return new
+
+
+def _key(rows: Any, place: int) -> bytes:
+    from hashlib import blake2b
+
+    if isinstance(rows, np.ndarray):
+        return blake2b(np.ascontiguousarray(rows[place]).tobytes(), digest_size=16).digest()
+    ends = rows.indptr[place : place + 2]
+    return blake2b(rows.indices[ends[0] : ends[1]].tobytes(), digest_size=16).digest()
+
+
+def _membership(
+    scorer: Scorer, sets: Mapping[str, Anchors], seed: int, notes: list[str], verbose: bool
+) -> dict[str, Membership]:
+    if not scorer.criteria:
+        notes.append("No criterion fits the model, so membership was not measured.")
+        return {}
+    values = []
+    for name, anchors in sets.items():
+        table = scorer.score(anchors, verbose).values
+        good = np.isfinite(table).all(axis=1)
+        if not good.all():
+            notes.append(f"{int((~good).sum()):,} {name} instances have no finite values.")
+        values.append(table[good])
+    if min(len(table) for table in values) < 2:
+        notes.append("Too few instances have finite values, so membership was not measured.")
+        return {}
+    found = {
+        criterion.name: membership(values[0][:, j], values[1][:, j])
+        for j, criterion in enumerate(scorer.criteria)
+    }
+    if len(scorer.criteria) > 1 and min(len(table) for table in values) >= 2 * _LEAST:
+        found[COMBINED] = membership(*combined_values(values[0], values[1], seed))
+    return found
+
+
+def _pairs(
+    found: Returned,
+    fdr: float,
+    kept: NDArray[np.int64],
+    counts: NDArray[np.int64],
+    anchors: Anchors,
+    space: Space,
+    drawn: NDArray[np.float32],
+    samples: Any,
+    control: Any,
+) -> tuple[list[Pair], dict[str, NDArray[np.float32]]]:
+    """Return the training instances that are given back, surest first, and some as they are."""
+    hits = np.flatnonzero(found.adjusted <= fdr)
+    hits = hits[np.lexsort((found.closeness[hits], found.adjusted[hits]))]
+    if not len(hits):
+        return [], {}
+    of_sample, other = nearest(samples[found.sample[hits]], control)
+    shown = hits[:_SHOWN]
+    instances = {
+        "training": space.reader.inputs(anchors, kept[shown]),
+        "sample": drawn[found.sample[shown]],
+    }
+    known = space.reader.inputs(anchors, kept[hits])
+    edits = space.edits(known, drawn[found.sample[hits]])
+    labels = anchors.labels
+    pairs = [
+        Pair(
+            int(kept[i]),
+            int(found.sample[i]),
+            int(other[k]),
+            float(found.distance[i]),
+            float(of_sample[k]),
+            float(found.p_values[i]),
+            float(found.adjusted[i]),
+            int(counts[i]),
+            None if edits is None else edits[k],
+            None if labels is None else str(labels[kept[i]]),
+        )
+        for k, i in enumerate(hits)
+    ]
+    return pairs, instances
+
+
+def _with_held_out(pair: Pair, position: int) -> Pair:
+    from dataclasses import replace
+
+    return replace(pair, held_out=position)
+
+
+def _warn_of_power(n: int, m: int, fdr: float, notes: list[str]) -> None:
+    """Say how many copies there must be before one can be listed."""
+    least = math.ceil(n / ((m + 1) * fdr))
+    if least > 1:
+        notes.append(
+            f"With {m:,} held-out instances, fewer than {least:,} copies of instances that stand "
+            "once in the training set cannot be told from chance at this rate: give more held-out "
+            "instances, or name fewer training instances that matter."
+        )
+
+
+def _renders(model: Any) -> bool:
+    return callable(getattr(model, "render", None))

@@ -9,12 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pxgen_plugins.criteria._nearest_samples import squared_distances
 from pxgen_plugins.criteria.base import REGISTRY, Batch, Kind, named_caller
 from pxgen_plugins.criteria.fitted_criterion import FittedCriterion, Source
 from pxgen_plugins.utils import validation
 from pxgen_plugins.utils.errors import AnchorError, caller
-from pxgen_plugins.utils.neighbours import blocks
+from pxgen_plugins.utils.neighbours import blocks, squared_distances
 from pxgen_plugins.utils.seeds import derive
 
 __all__ = ["LatentNeighbours"]

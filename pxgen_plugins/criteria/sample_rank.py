@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from pxgen_plugins.criteria._nearest_samples import SampleCriterion, squared_distances
+from pxgen_plugins.criteria._nearest_samples import SampleCriterion
 from pxgen_plugins.criteria.base import REGISTRY, Kind
-from pxgen_plugins.utils.neighbours import blocks, nearest_others
+from pxgen_plugins.utils.neighbours import blocks, nearest_others, squared_distances
 
 __all__ = ["SampleRank"]
 

@@ -33,8 +33,14 @@ def memory(context: Context) -> list[Row]:
         state = "failed" if area.interval[0] > _HIGHEST else "passed"
         rows.append(
             Row(
-                NAME, case, f"membership by {name}, area", area.auc, area.interval, None, _HIGHEST,
-                state, "fails where the whole interval is above",
-            )  # fmt: skip
+                NAME,
+                case,
+                f"membership by {name}, area",
+                area.auc,
+                interval=area.interval,
+                high=_HIGHEST,
+                state=state,
+                note="fails where the whole interval is above",
+            )
         )
     return rows

@@ -8,8 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pxgen_plugins.criteria._nearest_samples import squared_distances
-from pxgen_plugins.utils.neighbours import blocks
+from pxgen_plugins.utils.neighbours import blocks, squared_distances
 
 __all__ = ["nearest"]
 

@@ -71,7 +71,8 @@ def small_digits(n: int, low: float) -> NDArray[np.float32]:
     X = load_mnist("train")[0]
     chosen = X[np.random.default_rng(0).permutation(len(X))[:n]].reshape(-1, 1, 14, 2, 14, 2)
     means = chosen.astype(np.float32).mean(axis=(3, 5)) / 255.0
-    return (low + (1.0 - low) * means).astype(np.float32)
+    scaled: NDArray[np.float32] = (low + (1.0 - low) * means).astype(np.float32)
+    return scaled
 
 
 def kinds() -> dict[str, Kind]:
@@ -128,11 +129,11 @@ def false_alarms(model: Any, kind: Kind, n_seeds: int, n_samples: int) -> int:
     alarms = 0
     for seed in range(n_seeds):
         rng = np.random.default_rng(seed)
-        drawn = [
+        some, others, samples = (
             rows[np.sort(rng.permutation(rows.shape[0])[:k])]
             for rows, k in ((known, n), (new, n), (pool, n_samples))
-        ]
-        found = returned(*drawn, np.ones(n, dtype=np.int64), seed)
+        )
+        found = returned(some, others, samples, np.ones(n, dtype=np.int64), seed)
         alarms += bool((found.adjusted <= 0.05).any())
     return alarms
 
@@ -171,10 +172,14 @@ def banks(kind: Kind) -> list[dict[str, Any]]:
 
 def shipped() -> list[dict[str, Any]]:
     """Return the rows of the models that come with the package, all of MNIST's training file."""
-    models = {
+    generator, discriminator = load_mnist_gan()
+    models: dict[str, tuple[Any, int | None]] = {
         "shipped VAE of zeros": (VAE(load_mnist_vae(), sample_shape=(1, 28, 28)), 0),
         "shipped VAE of digits": (VAE(load_mnist_conv_vae(), sample_shape=(1, 28, 28)), None),
-        "shipped DCGAN": (GAN(load_mnist_gan(), sample_shape=(1, 28, 28)), None),
+        "shipped DCGAN": (
+            GAN(generator, discriminator=discriminator, latent_shape=(32,)),
+            None,
+        ),
     }
     rows = []
     for name, (model, digit) in models.items():

@@ -124,7 +124,11 @@ def audit(
         if not score(config, plan, explainer, fresh=fresh, part=part, verbose=verbose, say=say):
             return None
         say("writing results")
-        return finish(config, plan)
+        run = finish(config, plan)
+    if halved := run.manifest.get("halved_batches"):
+        least = min(halved.values())
+        say(f"memory ran out in {len(halved)} units, which went on in batches of {least} or more")
+    return run
 
 
 @caller("pxgen audit")
@@ -350,8 +354,12 @@ def _check_baseline(
 
 
 def manifest(config: Config, plan: Plan) -> dict[str, Any]:
-    """Return what was run, without times: the same run gives the same bytes."""
-    return {
+    """Return what was run, without times: the same run gives the same bytes.
+
+    Where memory ran out, the units concerned and their smaller batches stand in it.
+    """
+    halved = units.halved_batches(config.output)
+    return ({"halved_batches": halved} if halved else {}) | {
         "format": FORMAT,
         "name": config["name"],
         "pxgen": __version__,

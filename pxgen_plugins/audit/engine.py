@@ -128,7 +128,11 @@ def audit(
             calls = f"{asked['calls']:,} calls"
             say(f"asking the describer: at most {calls}, without repairs of answers")
         say("writing results")
-        return finish(config, plan)
+        run = finish(config, plan)
+    if halved := run.manifest.get("halved_batches"):
+        least = min(halved.values())
+        say(f"memory ran out in {len(halved)} units, which went on in batches of {least} or more")
+    return run
 
 
 @caller("pxgen audit")
@@ -351,8 +355,12 @@ def _check_baseline(
 
 
 def manifest(config: Config, plan: Plan) -> dict[str, Any]:
-    """Return what was run, without times: the same run gives the same bytes."""
-    return {
+    """Return what was run, without times: the same run gives the same bytes.
+
+    Where memory ran out, the units concerned and their smaller batches stand in it.
+    """
+    halved = units.halved_batches(config.output)
+    return ({"halved_batches": halved} if halved else {}) | {
         "format": FORMAT,
         "name": config["name"],
         "pxgen": __version__,

@@ -69,14 +69,13 @@ class Samples(units.Stage):
 
     def compute(self, index: int) -> units.Content:
         """Return the values of a unit's samples."""
-        rule, seed = self._rule, self._explainer.seed
+        rule, seed, scorer = self._rule, self._explainer.seed, self._explainer.scorer()
+        asked = scorer.batch_size
         parts = [
-            self._explainer.scorer().score_samples(
-                self.n, rule.sample_seed(seed, repeat), rows=rows
-            )
+            scorer.score_samples(self.n, rule.sample_seed(seed, repeat), rows=rows)
             for repeat, rows in self.pieces(index)
         ]
-        return {"values": np.concatenate(parts)}, {}
+        return {"values": np.concatenate(parts)}, units.batch_note(asked, scorer)
 
     def n_bytes(self, index: int) -> int:
         """Return the bytes of the values."""

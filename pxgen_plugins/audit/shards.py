@@ -48,11 +48,13 @@ class Shards(units.Stage):
 
     def compute(self, index: int) -> units.Content:
         """Return values, reasons by place in the shard, and span."""
-        scores = self._explainer.scorer().score(self.anchors, rows=self.rows(index))
+        scorer = self._explainer.scorer()
+        asked = scorer.batch_size
+        scores = scorer.score(self.anchors, rows=self.rows(index))
         # addresses in what a model raised differ between runs
         whys = {str(at): without_addresses(why) for at, why in sorted(scores.reasons.items())}
         texts = {"reasons": json.dumps(whys), "span": json.dumps(scores.span.to_data())}
-        return {"values": scores.values}, texts
+        return {"values": scores.values}, texts | units.batch_note(asked, scorer)
 
     def n_bytes(self, index: int) -> int:
         """Return the bytes of the values and of reasons."""

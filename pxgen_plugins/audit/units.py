@@ -6,6 +6,7 @@ is a file. What is in it depends on its stage and its number alone, not on who c
 
 from __future__ import annotations
 
+import contextlib
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
@@ -15,18 +16,29 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pxgen_plugins.scoring import Scorer
 from pxgen_plugins.utils.errors import ParameterError
 from pxgen_plugins.utils.files import checksum, write_atomic
 from pxgen_plugins.utils.limits import Limit, LimitError
-from pxgen_plugins.utils.tensors import read_tensors
+from pxgen_plugins.utils.tensors import read_metadata, read_tensors
 
-__all__ = ["Content", "Stage", "found", "missing", "read", "write"]
+__all__ = [
+    "Content",
+    "Stage",
+    "batch_note",
+    "found",
+    "halved_batches",
+    "missing",
+    "read",
+    "write",
+]
 
 Arrays = Mapping[str, NDArray[Any]]
 Texts = Mapping[str, str]
 Content = tuple[Arrays, Texts]
 
 _ABOUT = "unit"  # key of the metadata
+_BATCH = "batch_size"
 _MOST_HEADER = 1 << 16  # bytes
 
 
@@ -129,6 +141,31 @@ def missing(folder: Path, stage: Stage, plan: str, among: Iterable[int] | None =
     """Return those units of a stage, or of some, that :func:`read` does not give."""
     indices = range(len(stage)) if among is None else among
     return [index for index in indices if read(folder, stage, index, plan) is None]
+
+
+def batch_note(asked: int, scorer: Scorer) -> dict[str, str]:
+    """Return the text of a unit in which memory ran out: the batches that were left; else none.
+
+    Args:
+        asked: Instances per batch at first.
+        scorer: Who computed the unit, and halved its batches when memory ran out.
+    """
+    return {} if scorer.batch_size == asked else {_BATCH: str(scorer.batch_size)}
+
+
+def halved_batches(folder: Path) -> dict[str, int]:
+    """Return the units of a run in which memory ran out, and their instances per batch since.
+
+    Args:
+        folder: The run folder.
+    """
+    found = {}
+    for path in sorted([*folder.glob("calibration/*/[0-9]*"), *folder.glob("shards/[0-9]*")]):
+        with contextlib.suppress(OSError, ValueError, KeyError):
+            texts = json.loads(read_metadata(path)[_ABOUT])
+            if _BATCH in texts:
+                found[path.relative_to(folder).with_suffix("").as_posix()] = int(texts[_BATCH])
+    return found
 
 
 def _limit(stage: Stage, index: int) -> Limit:

@@ -7,11 +7,13 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from pxgen_plugins.utils.files import read_regular
+from pxgen_plugins.utils.files import open_regular, read_regular
 from pxgen_plugins.utils.json_files import parse_json
 from pxgen_plugins.utils.limits import Limit
 
-__all__ = ["parse_tensors", "read_tensors"]
+__all__ = ["parse_tensors", "read_metadata", "read_tensors"]
+
+_MOST_HEADER = 1 << 28  # bytes
 
 
 def read_tensors(
@@ -29,6 +31,21 @@ def read_tensors(
         Exception: Whatever safetensors raises on a damaged file.
     """
     return parse_tensors(read_regular(path, limit))
+
+
+def read_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
+    """Return the metadata of a file alone; its arrays are not read.
+
+    Raises:
+        OSError: When it cannot be read, or is no regular file.
+        ValueError: When it is none, or its header is larger than any of ours.
+    """
+    with open_regular(path) as file:
+        size = int.from_bytes(file.read(8), "little")
+        if size > _MOST_HEADER:
+            raise ValueError("its header is too large")
+        header = parse_json(file.read(size))
+    return dict(header.get("__metadata__") or {})
 
 
 def parse_tensors(content: bytes) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:

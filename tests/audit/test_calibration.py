@@ -18,6 +18,7 @@ from pxgen_plugins import PXGen, thresholds
 from pxgen_plugins.audit import engine, work
 from pxgen_plugins.audit.estimate import cost
 from pxgen_plugins.audit.inputs import build_explainer, build_model, open_set
+from pxgen_plugins.audit.run_folder import Run
 from pxgen_plugins.audit.samples import Samples
 from pxgen_plugins.audit.settings import Config, config_of
 from pxgen_plugins.models import SampleBank
@@ -403,6 +404,42 @@ class Slow(LinearModel):
 def load():
     return Slow()
 """
+SMALL = """
+from pxgen_plugins.testing.examples import LinearModel
+
+class Small(LinearModel):
+    def encode(self, x):
+        if len(x) > 30:
+            raise RuntimeError("CUDA out of memory. Tried to allocate 2 GiB")
+        return super().encode(x)
+
+def load():
+    return Small()
+"""
+
+
+def test_where_memory_runs_out_batches_are_halved_and_the_manifest_says_so(
+    tmp_path: Path, monkeypatch
+):
+    (tmp_path / "small_model.py").write_text(SMALL)
+    monkeypatch.syspath_prepend(tmp_path)
+    audited(settings(tmp_path))
+    expected = Run.open(tmp_path / "run")
+    assert "halved_batches" not in expected.manifest
+    values = settings(tmp_path, output="small").values
+    values |= {"model": values["model"] | {"factory": "small_model:load"}, "allow": ["small_model"]}
+    said: list[str] = []
+    audited(Config(values), say=said.append)
+    found = Run.open(tmp_path / "small")
+    names = [f"calibration/samples/00000{i}" for i in range(6)] + ["shards/000000"]
+    # a batch of 100 is halved until it fits; the last ones of a block are fewer from the first
+    assert found.manifest["halved_batches"].keys() == set(names)
+    assert set(found.manifest["halved_batches"].values()) <= {22, 23, 25}
+    assert "memory ran out in 7 units, which went on in batches of 22 or more" in said
+    np.testing.assert_allclose(found.result.values, expected.result.values, rtol=1e-5)
+    np.testing.assert_allclose(found.result.thresholds, expected.result.thresholds, rtol=1e-5)
+
+
 KILLED = """
 import sys
 from pathlib import Path

@@ -23,8 +23,7 @@ def clip_tokenizer(folder: Path, merges: tuple[str, ...] = ()):
     words = [*pieces, "<|startoftext|>", "<|endoftext|>"]
     (folder / "vocab.json").write_text(json.dumps({word: i for i, word in enumerate(words)}))
     (folder / "merges.txt").write_text("\n".join(["#version: 0.2", *merges, ""]))
-    files = (str(folder / "vocab.json"), str(folder / "merges.txt"))
-    return transformers.CLIPTokenizer(*files, model_max_length=16)
+    return transformers.CLIPTokenizer.from_pretrained(str(folder), model_max_length=16)
 
 
 def unet(**settings):

@@ -308,7 +308,7 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
         windows = digits_by_window(model, max(2, seeds // 2))
         trace = CausalTrace(
             model, "seven", probability("seven"), prompts=["a thick seven left"], sites="unet",
-            n_seeds=seeds,
+            n_seeds=3 * seeds,  # noise on a word ends in one digit or another
         ).explain(None)  # fmt: skip
     words = CrossAttentionMaps(model, "a thick seven left", n_seeds=seeds).explain(None)
     edited = reports(model, seeds)

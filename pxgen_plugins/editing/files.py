@@ -112,6 +112,7 @@ def read_edit(folder: str | os.PathLike[str]) -> tuple[SavedMatrices, dict[str, 
             isinstance(settings[key], (list, dict)) for key in _TEXTS
         ):
             raise ValueError("its settings are not those of an edit")
+        tensors = {name: tensors[name] for name in before}  # the file keeps no order
     except Exception as error:  # whatever a damaged file raises
         hint = "Give a folder that ConceptEdit.save wrote."
         got = f"{short_repr(str(folder))} ({type(error).__name__}: {str(error)[:100]})"

@@ -26,7 +26,7 @@ def test_a_window_holds_the_stroke_width_and_the_control_does_not_move_it(script
     assert len(found.layers) == 6
     assert found.share[found.strongest] > 0.5
     assert found.share_interval[found.strongest, 0] > 0.5
-    assert np.abs(found.control_share).max() < 0.1
+    assert np.abs(found.control_share[found.strongest]) < 0.1
 
 
 def test_three_reads_as_eight_and_others_stay_where_they_are_preserved(script):
@@ -50,7 +50,7 @@ def test_three_reads_as_eight_and_others_stay_where_they_are_preserved(script):
 
 
 def test_the_window_of_a_digit_edits_it_and_others_do_not(script):
-    """Found for "seven", in the first layers; the last ones draw strokes of any digit."""
+    """Of "seven", and the window with the smallest share."""
     model = script.small_model()
     score = script.probability("seven")
     found = CrossAttentionLocalisation(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -253,9 +253,8 @@ class _Clock:
 
     def __init__(self, scorer: Scorer, anchors: Anchors | None, learn: bool = True) -> None:
         self.scorer, self.model = scorer, scorer.model
-        prompts: Sequence[str] = getattr(self.model, "prompts", ())
-        if len(prompts) > 1:  # none costs more than another
-            self.model = self.model.bind(prompts[0])
+        if several := getattr(self.model, "prompts", ())[1:]:  # none costs more than another
+            self.model = self.model.bind(several[0])
         self.n_timed = 0
         self._anchors, self._learn = anchors, learn
         self._x: Tensor | None = None
@@ -387,8 +386,7 @@ class _Clock:
         model, scorer = self.model, self.scorer
         if self._anchors is not None and len(self._anchors):
             rows = range(min(n, len(self._anchors)))
-            parts = [x.clone() for _, x in scorer.batches(self._anchors, rows, {})]
-            x = torch.cat(parts)
+            x = torch.cat([x.clone() for _, x in scorer.batches(self._anchors, rows, {})])
         elif callable(getattr(model, "probe", None)):
             x = model.probe(n)
         elif "sample" in capabilities(model) and passes(model, "sample") == 1:

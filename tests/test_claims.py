@@ -53,6 +53,8 @@ FAMILIES: list[tuple[str, list[str], list[str], list[str]]] = [
     ("Gower's distances do ({})", ["tabular"], ["gower", "gower_nearest"], ["columns permuted"]),
     ("by their likelihood ({})", ["language_model"], ["token_nll"], ["words shuffled"]),
     ("hardly by its continuation ({})", ["language_model"], ["token_edit"], ["words shuffled"]),
+    ("tells other digits from sevens ({})", ["text_to_image"], ["prompt_gain"], ["other digits"]),
+    ("denoising loss under it ({})", ["text_to_image"], ["denoising_loss"], ["other digits"]),
     ("constant images from digits ({})", ["flow"], ["bits_per_dim", "typical_nll"], ["constant"]),
 ]  # fmt: skip
 

@@ -100,7 +100,11 @@ def test_every_adapter_has_a_row():
     # those that look inside have planted truths in test_directions.py, test_units.py and
     # test_descriptions.py, those of prompts in test_text_to_image.py
     classes = {n: adapters.get(n) for n in ours}
-    inside = {n for n, c in classes.items() if c.evidence in INSIDE or "prompt" in c.requires}
+    inside = {
+        n
+        for n, c in classes.items()
+        if c.evidence in INSIDE or "prompt" in getattr(c, "requires", ())
+    }
     assert set(ROWS) | inside == ours, "say in ROWS what a new adapter equals, or how it refuses"
 
 

@@ -21,12 +21,13 @@ KEYS = {
 
 def visit(browser: Browser, url: str, width: int = 1280, height: int = 900) -> None:
     """Open the page and wait until the first picture is there."""
-    browser.events.clear()
     browser.send(
         "Emulation.setDeviceMetricsOverride",
         width=width, height=height, deviceScaleFactor=1, mobile=False,
     )  # fmt: skip
     browser.send("Page.navigate", url="about:blank")
+    browser.settle()
+    browser.events.clear()  # what the page before still loaded is not this one's
     browser.send("Page.navigate", url=url)
     browser.wait("document.querySelector('.px-explorer')?.dataset.ready === ''", 30)
     browser.settle()

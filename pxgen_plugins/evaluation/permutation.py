@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
+from pxgen_plugins.adapters.base import alone
 from pxgen_plugins.models.runtime import exclusive_use
 from pxgen_plugins.utils.seeds import derive
 
@@ -51,7 +52,8 @@ def permuted_weights(
         if only is None or name in only
         for weight in own
     ]
-    with exclusive_use(layers.values()):  # a second thread would save what the first permuted
+    # a second thread would save what the first permuted; both locks in the order of all others
+    with alone(), exclusive_use(layers.values()):
         saved = [weight.detach().clone() for _, weight in weights]
         try:
             generators: dict[str, torch.Generator] = {}

@@ -264,7 +264,7 @@ def main(argv: list[str] | None = None) -> None:
     results = json.loads(path.read_text("utf-8")) if path.exists() else {}
 
     def keep(name: str, found: dict[str, Any]) -> None:
-        old = results.get(name, {})
+        old = {key: value for key, value in results.get(name, {}).items() if key != "absent"}
         merged = old | found | {"seconds": old.get("seconds", {}) | found.get("seconds", {})}
         results[name] = merged
         ordered = {name: results[name] for name in sorted(results)}

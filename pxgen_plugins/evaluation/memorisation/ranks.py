@@ -79,7 +79,7 @@ def auc_interval(area: float, n: int, m: int, confidence: float = 0.95) -> tuple
 
     Example:
         >>> [round(end, 3) for end in auc_interval(0.875, 2, 2)], auc_interval(1.0, 50, 50)[1]
-        ([0.215, 0.984], 1.0)
+        ([0.3, 0.991], 1.0)
     """
     z = NormalDist().inv_cdf(0.5 + confidence / 2.0)
     extra = (n + m) / 2.0 - 1.0

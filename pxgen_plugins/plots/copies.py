@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 from pxgen_plugins.plots import _layout as layout
 from pxgen_plugins.plots._cells import PITCH, draw_instance, page, write
 from pxgen_plugins.plots._layout import AnyFigure
+from pxgen_plugins.plots._scales import span
 from pxgen_plugins.plots._text import clean
+from pxgen_plugins.plots._ticks import set_ticks
 from pxgen_plugins.plots.style import BASE, FAINT, INK, MUTED, SMALL, TINY
 from pxgen_plugins.utils import validation
 from pxgen_plugins.utils.errors import ParameterError, caller, short_repr
@@ -89,7 +91,10 @@ def _draw_lines(ax: Axes, found: Any, listed: bool) -> None:
         }
         (marks,) = ax.plot(hits, np.zeros(len(hits)), markersize=7, label="given back", **look)
         marks.set_gid("listed")
+    both_sets = np.concatenate([values for _, values, _ in both])
+    everything = np.where(both_sets > 0, both_sets, least / 3.0)
     ax.set_xscale("log")
+    set_ticks(ax.xaxis, span("log", everything), everything)
     ax.set_ylim(0.0, 1.0)
     ax.set_xlabel("distance to the nearest sample / to the nearest other real instance")
     ax.set_ylabel("share of instances")

@@ -220,8 +220,14 @@ def test_parts_share_calibration_and_one_alone_ends(tmp_path: Path, written):
     assert content(tmp_path / "run") == expected
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["processes", "ray"])
+# that Ray gives the same bytes, calibration included, is tested in test_engine.py, too
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param("processes", marks=pytest.mark.slow),
+        pytest.param("ray", marks=pytest.mark.long),
+    ],
+)
 def test_every_executor_writes_the_same_units(name: str, tmp_path: Path):
     if name == "ray":
         pytest.importorskip("ray")

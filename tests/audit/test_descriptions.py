@@ -98,6 +98,7 @@ class Page(HTMLParser):
         self.found |= {f"{name}={value}" for name, value in attrs}
 
 
+@pytest.mark.slow
 def test_the_report_says_what_was_said_and_paid_and_answers_are_inert(stub, tmp_path):
     audited(settings(tmp_path / "run", stub))
     methods, *tables = json.loads((tmp_path / "run/evidence.json").read_text())
@@ -194,6 +195,7 @@ def test_without_a_describer_there_is_a_reason(stub, tmp_path):
     assert all("needs describe" in row[-1] for row in rows[1:])
 
 
+@pytest.mark.slow
 def test_fresh_forgets_the_answers_and_no_link_leads_out_of_the_folder(stub, tmp_path):
     path, folder = tmp_path / "audit.yaml", tmp_path / "run"
     adapters = {**values(folder, stub)["adapters"], "names": ["group_description"]}

@@ -27,7 +27,7 @@ def test_importing_the_package_imports_neither_torch_nor_alibi():
 
 
 def test_only_what_shows_alibis_interface_imports_it():
-    shows = {"adapters", "comparison", "evaluation", "explainer", "painting"}
+    shows = {"adapters", "comparison", "editing", "evaluation", "explainer", "painting"}
     rooms = {module.name for module in pkgutil.iter_modules(pxgen_plugins.__path__)}
     code = "import sys\n" + "\n".join(f"import pxgen_plugins.{name}" for name in rooms - shows)
     assert run(code + "\nprint('alibi' in sys.modules)").strip() == "False"

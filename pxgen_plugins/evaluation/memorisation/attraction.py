@@ -15,7 +15,15 @@ from pxgen_plugins.evaluation.memorisation.returned import stack
 from pxgen_plugins.groups import exact_interval
 from pxgen_plugins.utils.seeds import derive
 
-__all__ = ["Attraction", "Authenticity", "CellTest", "attraction", "authenticity", "cell_test"]
+__all__ = [
+    "Attraction",
+    "Authenticity",
+    "CellTest",
+    "attraction",
+    "authenticity",
+    "cell_test",
+    "near_training",
+]
 
 Floats = NDArray[np.float64]
 _DRAWS = 999
@@ -97,11 +105,22 @@ class Authenticity:
         return asdict(self)
 
 
-def authenticity(training: Any, held_out: Any, samples: Any) -> Authenticity:
+Near = tuple[tuple[Floats, NDArray[np.int64]], tuple[Floats, NDArray[np.int64]]]
+
+
+def near_training(training: Any, held_out: Any, samples: Any) -> Near:
+    """Return distance and position of the nearest training instance, of samples and held-out."""
+    return nearest(samples, training), nearest(held_out, training)
+
+
+def authenticity(
+    training: Any, held_out: Any, samples: Any, near: Near | None = None
+) -> Authenticity:
     """Return which share of samples is authentic, and the same of held-out instances.
 
     Alaa et al. 2022, "How faithful is your synthetic data?": a sample is not authentic when it is
     closer to its nearest training instance than that one's nearest other training instance is.
+    ``near`` is what :func:`near_training` gave, where it is at hand.
 
     Example:
         >>> rows = np.arange(10.0)[:, None]
@@ -110,10 +129,8 @@ def authenticity(training: Any, held_out: Any, samples: Any) -> Authenticity:
     """
     own = np.arange(len_of(training), dtype=np.int64)
     gap, _ = nearest(training, training, own)
-    counts = []
-    for some in (samples, held_out):
-        distance, index = nearest(some, training)
-        counts.append(int((distance >= gap[index]).sum()))
+    near = near_training(training, held_out, samples) if near is None else near
+    counts = [int((distance >= gap[index]).sum()) for distance, index in near]
     shares = [count / len_of(some) for count, some in zip(counts, (samples, held_out), strict=True)]
     intervals = [
         exact_interval(count, len_of(some))
@@ -143,7 +160,12 @@ class CellTest:
 
 
 def cell_test(
-    training: Any, held_out: Any, samples: Any, seed: int, n_cells: int | None = None
+    training: Any,
+    held_out: Any,
+    samples: Any,
+    seed: int,
+    n_cells: int | None = None,
+    near: Near | None = None,
 ) -> CellTest:
     """Test in cells of the space whether samples are closer to the training set than new ones.
 
@@ -151,7 +173,8 @@ def cell_test(
     models": cells by k-means of the training set; in each the rank test of Mann and Whitney between
     the samples' distances to the training set and the held-out instances'; the statistic is the
     mean of its z-scores, weighted by the cells' shares of the training set. Cells with fewer than
-    20 of either take no part. Sets of text are one cell.
+    20 of either take no part. Sets of text are one cell. ``near`` is what :func:`near_training`
+    gave, where it is at hand.
 
     Example:
         >>> rows = np.random.default_rng(0).normal(size=(300, 2))
@@ -159,11 +182,11 @@ def cell_test(
         True
     """
     places = _cells(training, [training, held_out, samples], seed, n_cells)
-    distances = [nearest(some, training)[0] for some in (held_out, samples)]
+    near = near_training(training, held_out, samples) if near is None else near
     cells = []
     for cell in range(int(places[0].max()) + 1):
         here = [place == cell for place in places]
-        new, made = distances[0][here[1]], distances[1][here[2]]
+        made, new = near[0][0][here[2]], near[1][0][here[1]]
         score, p_value = math.nan, math.nan
         if min(len(new), len(made)) >= _LEAST:
             score, p_value = mann_whitney(made, new)

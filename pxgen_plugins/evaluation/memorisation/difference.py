@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pxgen_plugins.evaluation.memorisation.neighbours import len_of
+from pxgen_plugins.evaluation.memorisation.neighbours import len_of, shares_in_common
 from pxgen_plugins.evaluation.memorisation.returned import stack
 from pxgen_plugins.utils.seeds import derive
 
@@ -44,10 +44,7 @@ def difference(training: Any, held_out: Any, seed: int) -> float:
 
 def _kernel(rows: Any) -> NDArray[np.float64]:
     if not isinstance(rows, np.ndarray):
-        both = np.asarray((rows @ rows.T).todense(), dtype=np.float64)
-        size = np.asarray(rows.sum(1)).ravel()
-        union = size[:, None] + size[None, :] - both
-        return np.divide(both, union, out=np.zeros_like(both), where=union > 0)
+        return shares_in_common(rows, rows)
     from scipy.spatial.distance import pdist, squareform
 
     squares = pdist(rows.astype(np.float64), "sqeuclidean")

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from pxgen_plugins.utils.neighbours import blocks, squared_distances
 
-__all__ = ["nearest"]
+__all__ = ["len_of", "nearest", "shares_in_common"]
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
@@ -72,12 +72,22 @@ def _euclidean(rows: Any, others: Any, skip: Indices | None) -> tuple[Floats, In
 
 
 def _jaccard(rows: Any, others: Any, skip: Indices | None) -> tuple[Floats, Indices]:
-    both = np.asarray((rows @ others.T).todense(), dtype=np.float64)
-    union = np.asarray(rows.sum(1)).reshape(-1, 1) + np.asarray(others.sum(1)).reshape(1, -1) - both
-    distance = 1.0 - np.divide(both, union, out=np.ones_like(both), where=union > 0)
+    distance = 1.0 - shares_in_common(rows, others)
     _leave_out(distance, skip)
     index = distance.argmin(1)
     return distance[np.arange(len(distance)), index], index.astype(np.int64)
+
+
+def shares_in_common(rows: Any, others: Any) -> Floats:
+    """Return which share of its union each pair of sets has in common, (n, m), as Jaccard (1912).
+
+    Args:
+        rows: Sparse 0/1 matrix (n, d), a set a row.
+        others: Likewise, (m, d).
+    """
+    both = np.asarray((rows @ others.T).todense(), dtype=np.float64)
+    union = np.asarray(rows.sum(1)).reshape(-1, 1) + np.asarray(others.sum(1)).reshape(1, -1) - both
+    return np.divide(both, union, out=np.ones_like(both), where=union > 0)
 
 
 def _leave_out(distance: Floats, skip: Indices | None) -> None:

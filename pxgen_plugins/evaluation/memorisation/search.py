@@ -12,7 +12,12 @@ from numpy.typing import NDArray
 from pxgen_plugins import defaults
 from pxgen_plugins.anchors import Anchors, Subset
 from pxgen_plugins.criteria.fitted_criterion import FittedCriterion
-from pxgen_plugins.evaluation.memorisation.attraction import attraction, authenticity, cell_test
+from pxgen_plugins.evaluation.memorisation.attraction import (
+    attraction,
+    authenticity,
+    cell_test,
+    near_training,
+)
 from pxgen_plugins.evaluation.memorisation.difference import difference
 from pxgen_plugins.evaluation.memorisation.extraction import PROMPTS, extraction
 from pxgen_plugins.evaluation.memorisation.membership import (
@@ -116,8 +121,9 @@ def copies(
     anchors, rows = space.open(training, "training")
     others, control = space.open(held_out, "held_out")
     notes: list[str] = []
-    kept, counts = _distinct(rows)
-    kept_control = _new(control, rows, notes)
+    places = _places(rows)
+    kept, counts = _distinct(places)
+    kept_control = _new(_places(control), places, notes)
     for name, index in (("training", kept), ("held_out", kept_control)):
         if len(index) < _LEAST:
             hint = "Give more: a rank among few says nothing."
@@ -136,13 +142,9 @@ def copies(
         )
     members = _membership(scorer, anchors_of, seed, notes, verbose)
     found = returned(rows, control, samples, counts, seed)
-    pairs, instances = _pairs(found, fdr, kept, counts, anchors, space, drawn, samples, control)
+    pairs = _pairs(found, fdr, kept, kept_control, counts, anchors, space, drawn, samples, control)
     _warn_of_power(len(kept), len(kept_control), fdr, notes)
-    if pairs:
-        instances["held_out"] = space.reader.inputs(
-            anchors_of["held_out"], np.array([p.held_out for p in pairs[:_SHOWN]])
-        )
-        pairs = [_with_held_out(pair, int(kept_control[pair.held_out])) for pair in pairs]
+    instances = _instances(pairs[:_SHOWN], anchors, others, space, drawn)
     texts = {k: space.render(x) for k, x in instances.items()} if _renders(scorer.model) else {}
     lines = []
     if space.texts:
@@ -152,6 +154,7 @@ def copies(
         ((int(kept[i]), int(counts[i])) for i in np.flatnonzero(counts > 1)),
         key=lambda pair: (-pair[1], pair[0]),
     )
+    near = near_training(rows, control, samples)
     about = {
         "model": type(scorer.model).__name__,
         "n_training": len(kept),
@@ -166,8 +169,8 @@ def copies(
         members,
         pairs,
         attraction(rows, control, samples, seed),
-        authenticity(rows, control, samples),
-        cell_test(rows, control, samples, seed),
+        authenticity(rows, control, samples, near),
+        cell_test(rows, control, samples, seed, near=near),
         lines,
         repeated,
         kept,
@@ -192,7 +195,7 @@ def _scorer(
         model = scorer.model
     model = as_model(model, None, 2)
     try:
-        chosen = defaults.choose(model, criteria).criteria if criteria is None else _named(criteria)
+        chosen = defaults.choose(model).criteria if criteria is None else _named(criteria)
     except CapabilityError:
         chosen = []  # its samples can still be looked at
     scorer = Scorer(model, chosen, batch_size=batch_size, seed=seed)
@@ -215,30 +218,32 @@ def _named(criteria: Sequence[Any]) -> list[Any]:
     return [c if isinstance(c, Criterion) else REGISTRY.get(c)() for c in criteria]
 
 
-def _distinct(rows: Any) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _places(rows: Any) -> dict[bytes, list[int]]:
+    """Return where each distinct row stands, by its digest, in the order of their first places."""
+    places: dict[bytes, list[int]] = {}
+    for place in range(len_of(rows)):
+        places.setdefault(_key(rows, place), []).append(place)
+    return places
+
+
+def _distinct(places: Mapping[bytes, list[int]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return the first position of each distinct row, rising, and how often each stands there."""
-    keys = [_key(rows, i) for i in range(len_of(rows))]
-    first: dict[bytes, int] = {}
-    times: dict[bytes, int] = {}
-    for place, key in enumerate(keys):
-        first.setdefault(key, place)
-        times[key] = times.get(key, 0) + 1
-    return np.array(list(first.values()), dtype=np.int64), np.array(
-        [times[key] for key in first], dtype=np.int64
-    )
+    first = [at[0] for at in places.values()]
+    times = [len(at) for at in places.values()]
+    return np.array(first, dtype=np.int64), np.array(times, dtype=np.int64)
 
 
-def _new(control: Any, rows: Any, notes: list[str]) -> NDArray[np.int64]:
+def _new(
+    control: Mapping[bytes, list[int]], known: Mapping[bytes, list[int]], notes: list[str]
+) -> NDArray[np.int64]:
     """Return the distinct held-out rows that are no training rows; say how many were."""
-    known = {_key(rows, i) for i in range(len_of(rows))}
-    index, _ = _distinct(control)
-    new = np.array([i for i in index if _key(control, int(i)) not in known], dtype=np.int64)
-    if len(new) < len(index):
+    new = [at[0] for key, at in control.items() if key not in known]
+    if len(new) < len(control):
         notes.append(
-            f"{len(index) - len(new):,} held-out instances also stand in the training set and are "
-            "left out."
+            f"{len(control) - len(new):,} held-out instances also stand in the training set and "
+            "are left out."
         )
-    return new
+    return np.array(new, dtype=np.int64)
 
 
 def _key(rows: Any, place: int) -> bytes:
@@ -279,32 +284,28 @@ def _pairs(
     found: Returned,
     fdr: float,
     kept: NDArray[np.int64],
+    kept_control: NDArray[np.int64],
     counts: NDArray[np.int64],
     anchors: Anchors,
     space: Space,
     drawn: NDArray[np.float32],
     samples: Any,
     control: Any,
-) -> tuple[list[Pair], dict[str, NDArray[np.float32]]]:
-    """Return the training instances that are given back, surest first, and some as they are."""
+) -> list[Pair]:
+    """Return the training instances that are given back, surest first."""
     hits = np.flatnonzero(found.adjusted <= fdr)
     hits = hits[np.lexsort((found.closeness[hits], found.adjusted[hits]))]
     if not len(hits):
-        return [], {}
+        return []
     of_sample, other = nearest(samples[found.sample[hits]], control)
-    shown = hits[:_SHOWN]
-    instances = {
-        "training": space.reader.inputs(anchors, kept[shown]),
-        "sample": drawn[found.sample[shown]],
-    }
-    known = space.reader.inputs(anchors, kept[hits])
+    known = space.reader.inputs(anchors, kept[hits]) if space.texts else drawn[:0]
     edits = space.edits(known, drawn[found.sample[hits]])
     labels = anchors.labels
-    pairs = [
+    return [
         Pair(
             int(kept[i]),
             int(found.sample[i]),
-            int(other[k]),
+            int(kept_control[other[k]]),
             float(found.distance[i]),
             float(of_sample[k]),
             float(found.p_values[i]),
@@ -315,13 +316,19 @@ def _pairs(
         )
         for k, i in enumerate(hits)
     ]
-    return pairs, instances
 
 
-def _with_held_out(pair: Pair, position: int) -> Pair:
-    from dataclasses import replace
-
-    return replace(pair, held_out=position)
+def _instances(
+    pairs: Sequence[Pair], training: Anchors, held_out: Anchors, space: Space, drawn: Any
+) -> dict[str, NDArray[np.float32]]:
+    """Return the instances of pairs as the model takes them; nothing without pairs."""
+    if not pairs:
+        return {}
+    return {
+        "training": space.reader.inputs(training, np.array([p.training for p in pairs])),
+        "sample": drawn[[p.sample for p in pairs]],
+        "held_out": space.reader.inputs(held_out, np.array([p.held_out for p in pairs])),
+    }
 
 
 def _warn_of_power(n: int, m: int, fdr: float, notes: list[str]) -> None:

@@ -72,7 +72,7 @@ def operations(model: Any) -> float:
     Example:
         >>> from pxgen_plugins.testing.examples import LinearModel
         >>> operations(LinearModel())
-        8.0
+        192.0
     """
     from torch.utils.flop_counter import FlopCounterMode
 

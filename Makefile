@@ -27,7 +27,8 @@ WITH_ALIBI = $(and $(ALIBI),$(shell $(BIN)/python -c 'import sys; print("yes" if
 CONSTRAINTS = $(if $(WITH_ALIBI),constraints.txt,constraints-current.txt)
 ONCE ?=
 # What Alibi and its older packages can change, and what they cannot.
-OFF_HOST := $(addprefix tests/,attacks criteria datasets describers evaluation explorer plots selection thresholds)
+OFF_HOST := $(addprefix tests/,attacks audit criteria datasets describers editing evaluation explorer models plots \
+	selection thresholds)
 ON_HOST = $(filter-out $(OFF_HOST),$(filter-out %.py %__pycache__,$(wildcard tests/*))) $(wildcard tests/test_*.py)
 SAY = @$(if $(WITH_ALIBI),:,echo "Without Alibi, which ends at Python 3.12 and numpy 1: the newest packages.")
 INSTALL = $(BIN)/python -m pip install --disable-pip-version-check -c $(CONSTRAINTS)

@@ -150,7 +150,13 @@ def estimate(
 
 
 def warn_if_long(
-    where: str, scorer: Scorer, rule: Rule | None, anchors: Anchors | None, n_reference: int = 0
+    where: str,
+    scorer: Scorer,
+    rule: Rule | None,
+    anchors: Anchors | None,
+    n_reference: int = 0,
+    times: float = 1.0,
+    hint: str = "",
 ) -> None:
     """Warn, with an estimate and cheaper choices, when what begins now will take over ten minutes.
 
@@ -160,25 +166,27 @@ def warn_if_long(
         rule: How thresholds are found, for ``fit``; None for ``explain``.
         anchors: The anchors or the reference data; None where there are none.
         n_reference: Instances of reference data.
+        times: How many times over.
+        hint: What costs less, beside other criteria, a smaller rule or a cheaper model.
     """
     n = 0 if anchors is None else len(anchors)
     work = [Work(n, False, tuple(scorer.criteria))]
     if rule is not None:
         work = _work_of_fit(scorer, rule, n_reference)
-    total = sum(part.passes(scorer.model) for part in work)
+    total = round(times * sum(part.passes(scorer.model) for part in work))
     if total <= _FEW_PASSES:
         return
     try:
         clock = _Clock(scorer, anchors, learn=False)
         if total * clock.first_pass() <= _LONG:  # one by one is the slowest way
             return
-        seconds = sum(clock.seconds(part) for part in work)
+        seconds = times * sum(clock.seconds(part) for part in work)
     except Exception:  # what begins now says better what is wrong with the model
         return
     if seconds <= _LONG:
         return
     found = Estimate(total, seconds, total, seconds, n, clock.n_timed)
-    cheaper = " ".join(_cheaper(scorer, rule, found))
+    cheaper = " ".join(filter(None, [hint, *_cheaper(scorer, rule, found)]))
     warn(f"{where}: this takes about {duration_text(seconds)} ({total:,} passes). {cheaper}")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from pxgen_plugins import defaults
 from pxgen_plugins.anchors import Anchors, Subset
 from pxgen_plugins.criteria.fitted_criterion import FittedCriterion
+from pxgen_plugins.criteria.parsing import parse_mixed
 from pxgen_plugins.evaluation.memorisation.attraction import (
     attraction,
     authenticity,
@@ -34,7 +36,7 @@ from pxgen_plugins.models.base import require
 from pxgen_plugins.models.predictor import as_model
 from pxgen_plugins.scoring import Scorer, fit_criteria
 from pxgen_plugins.utils import validation
-from pxgen_plugins.utils.errors import AnchorError, CapabilityError, ParameterError, caller
+from pxgen_plugins.utils.errors import AnchorError, CapabilityError, caller
 from pxgen_plugins.utils.seeds import derive
 
 __all__ = ["copies"]
@@ -75,11 +77,13 @@ def copies(
 
     Args:
         model: Any model that samples (see :mod:`pxgen_plugins.models`), or a PXGen explainer of
-            one, whose fitted criteria are then used.
+            one, whose criteria are then used.
         training: Instances that the model was trained on, anything ``explain`` takes.
         held_out: Instances of the same source that it was not trained on; as many as possible: a
             p-value is never below 1 / (1 + their number).
-        criteria: Criteria for membership, by name or as objects; None takes the family's.
+        criteria: Criteria for membership: names, mappings with a name, or objects; None takes the
+            explainer's, or the family's. One that learns from reference data takes part only when
+            it has learned; else a note says so.
         network: Callable from a batch to features, in which distances are measured; None takes the
             elements, of tables the columns over their ranges, of texts runs of characters.
         n_samples: Samples to draw; None takes as many as there are training instances, at most
@@ -115,12 +119,12 @@ def copies(
     seed = validation.integer(seed, "seed", minimum=0)
     for place, part in enumerate(prompts):
         validation.real(part, f"prompts[{place}]", above=0.0, below=1.0)
-    scorer = _scorer(model, criteria, seed, batch_size)
+    notes: list[str] = []
+    scorer = _scorer(model, criteria, seed, batch_size, notes)
     require(scorer.model, ["sample"], "Copies are looked for among samples.")
     space = Space(scorer.model, network, scorer.batch_size)
     anchors, rows = space.open(training, "training")
     others, control = space.open(held_out, "held_out")
-    notes: list[str] = []
     places = _places(rows)
     kept, counts = _distinct(places)
     kept_control = _new(_places(control), places, notes)
@@ -185,37 +189,42 @@ def copies(
 
 
 def _scorer(
-    model: Any, criteria: Sequence[Any] | None, seed: int, batch_size: int | None
+    model: Any, criteria: Sequence[Any] | None, seed: int, batch_size: int | None, notes: list[str]
 ) -> Scorer:
-    """Return the model with criteria that have learned what they can without reference data."""
+    """Return the model with criteria that have learned; a note names those that cannot."""
+    chosen: Sequence[Any] | None = None if criteria is None else parse_mixed(criteria)
     if hasattr(model, "calibration") and callable(getattr(model, "scorer", None)):
         scorer: Scorer = model.scorer()
-        if model.calibration is not None and criteria is None:
+        if model.calibration is not None and chosen is None:
             return scorer
         model = scorer.model
+        chosen = [copy.copy(c) for c in scorer.criteria] if chosen is None else chosen
     model = as_model(model, None, 2)
-    try:
-        chosen = defaults.choose(model).criteria if criteria is None else _named(criteria)
-    except CapabilityError:
-        chosen = []  # its samples can still be looked at
+    if chosen is None:
+        try:
+            chosen = defaults.choose(model).criteria
+        except CapabilityError:
+            chosen = []  # its samples can still be looked at
     scorer = Scorer(model, chosen, batch_size=batch_size, seed=seed)
-    scorer.criteria = [
-        c
-        for c in scorer.criteria
-        if not (isinstance(c, FittedCriterion) and c.learns_from == "data")
-    ]
     if "sample" in model.capabilities:
-        fit_criteria(scorer, None, derive(seed, "criteria"))
+        _teach(scorer, seed, notes)
     return scorer
 
 
-def _named(criteria: Sequence[Any]) -> list[Any]:
-    from pxgen_plugins.criteria.base import REGISTRY, Criterion
-
-    if isinstance(criteria, str) or not isinstance(criteria, Sequence):
-        hint = "Give a list, as in criteria=['kld', 'mse']."
-        raise ParameterError("criteria", "a sequence of criteria", repr(criteria)[:80], hint)
-    return [c if isinstance(c, Criterion) else REGISTRY.get(c)() for c in criteria]
+def _teach(scorer: Scorer, seed: int, notes: list[str]) -> None:
+    """Let criteria learn from samples; those that need reference data are left out, with a note."""
+    new = [c for c in scorer.criteria if isinstance(c, FittedCriterion) and not c.state]
+    lost = [c for c in new if c.learns_from == "data"]
+    kept = [c for c in scorer.criteria if c not in lost]
+    scorer.criteria = [c for c in new if c not in lost]
+    fit_criteria(scorer, None, derive(seed, "criteria"))
+    scorer.criteria = kept
+    if lost:
+        names = ", ".join(c.name for c in lost)
+        notes.append(
+            f"Membership was not measured by {names}: such criteria learn from reference data. "
+            "Give an explainer that is fitted with some, in neither of the two sets."
+        )
 
 
 def _places(rows: Any) -> dict[bytes, list[int]]:

@@ -69,7 +69,7 @@ def conclude(
     members = _membership(criteria, answers.values, seed, said)
     found = returned(rows, control, samples, sets.counts, seed)
     pairs = _pairs(found, fdr, sets, space, drawn, samples)
-    _warn_of_power(len(sets.kept), len(sets.kept_control), fdr, said)
+    _warn_of_power(sets, fdr, said)
     instances = _instances(pairs[:_SHOWN], sets, space, drawn)
     texts = {k: space.render(x) for k, x in instances.items()} if _renders(space.model) else {}
     repeated = sorted(
@@ -83,6 +83,7 @@ def conclude(
         "n_held_out": len(sets.kept_control),
         "n_samples": len(drawn),
         "distances": space.name,
+        "data_range": space.model.data_range,
         "difference_p_value": differs,
         "fdr": fdr,
         "seed": seed,
@@ -170,9 +171,11 @@ def _instances(
     }
 
 
-def _warn_of_power(n: int, m: int, fdr: float, notes: list[str]) -> None:
+def _warn_of_power(sets: Sets, fdr: float, notes: list[str]) -> None:
     """Say how many copies there must be before one can be listed."""
-    least = math.ceil(n / ((m + 1) * fdr))
+    once, m = int((sets.counts == 1).sum()), len(sets.kept_control)
+    share = fdr if once == len(sets.counts) else fdr / 2.0  # as in `returned`
+    least = math.ceil(once / ((m + 1) * share))
     if least > 1:
         notes.append(
             f"With {m:,} held-out instances, fewer than {least:,} copies of instances that stand "

@@ -56,6 +56,12 @@ class Extraction:
     n_control: int
     found: tuple[int, ...]
 
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> Extraction:
+        """Return what :meth:`to_dict` gave, read from a file."""
+        names = ("exact_interval", "close_interval", "found")
+        return cls(**{**content, **{name: tuple(content[name]) for name in names}})
+
     def to_dict(self) -> dict[str, Any]:
         """Return the numbers under their names."""
         return asdict(self)

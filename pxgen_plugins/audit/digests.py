@@ -16,7 +16,7 @@ from pxgen_plugins.anchors.image_csv import image_columns
 from pxgen_plugins.anchors.tables import Columns
 from pxgen_plugins.audit.contents import content_digest
 from pxgen_plugins.audit.settings import Config
-from pxgen_plugins.audit.settings_model import AnchorSettings, ModelSettings
+from pxgen_plugins.audit.settings_tables import AnchorSettings, ModelSettings
 from pxgen_plugins.audit.source_code import code_digests, homes_of
 from pxgen_plugins.explainer import PXGen
 from pxgen_plugins.models.files import files_behind
@@ -174,12 +174,12 @@ def _version(name: str) -> str | None:
 
 
 def anchors_digest(config: Config, name: str) -> str:
-    """Return a digest of the anchors or the reference data: settings and content.
+    """Return a digest of a set that the settings name, as ``"anchors"``: settings and content.
 
     Raises:
         AnchorError: When they cannot be read.
     """
-    settings = config[name]
+    settings = config.table(name)
     if settings is None:
         return _digest(None)
     content: Any = None  # shipped data is checked when it is loaded

@@ -94,17 +94,17 @@ def build_explainer(config: Config, model: Any) -> PXGen:
 
 
 def open_set(config: Config, name: str, model: Any) -> Anchors | None:
-    """Return the anchors, or the reference data, that the settings name.
+    """Return the anchors, or another set, that the settings name; None where they name none.
 
     Args:
         config: The settings.
-        name: ``"anchors"`` or ``"reference"``.
+        name: ``"anchors"``, ``"reference"``, ``"copies.training"`` or ``"copies.held_out"``.
         model: The model that takes them.
 
     Raises:
         AnchorError: When they cannot be read.
     """
-    settings = config[name]
+    settings = config.table(name)
     if settings is None:
         return None
     if settings["shipped"] is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import os
@@ -78,6 +79,10 @@ class Config:
     def __getitem__(self, key: str) -> Any:
         return self.values[key]
 
+    def table(self, place: str) -> dict[str, Any] | None:
+        """Return a table by its place, as in ``"copies.training"``; None where it is absent."""
+        return _at(self.values, place)
+
     @property
     def output(self) -> Path:
         """The run folder."""
@@ -89,8 +94,10 @@ class Config:
         return Config(self.values | {name: chosen[name] for name in absent})
 
     def scoring(self) -> dict[str, Any]:
-        """Return what values, groups and representatives depend on, as JSON holds it."""
+        """Return what values, groups, representatives and copies depend on, as JSON holds it."""
         free = {"adapters", "conditions", "baseline", "output", "executor", "name"}
+        if self.table("copies") is None:
+            free.add("copies")
         return {key: value for key, value in self.values.items() if key not in free}
 
     def for_plan(self) -> dict[str, Any]:
@@ -136,17 +143,23 @@ class Config:
         return hashlib.sha256(text.encode()).hexdigest()
 
     def _rename_paths(self, rename: Callable[[str], str]) -> dict[str, Any]:
-        values = self.scoring()
-        for name in values.keys() & TABLES.keys():
-            if values[name] is not None:
-                values[name] = dict(values[name])
-                for key in TABLES[name].path_keys():
-                    path = values[name][key]
-                    if isinstance(path, dict):
-                        values[name][key] = {role: rename(one) for role, one in path.items()}
-                    elif path is not None:
-                        values[name][key] = rename(path)
+        values = copy.deepcopy(self.scoring())
+        for name, table in TABLES.items():
+            content = _at(values, name) or {}
+            for key in table.path_keys():
+                path = content.get(key)
+                if isinstance(path, dict):
+                    content[key] = {role: rename(one) for role, one in path.items()}
+                elif path is not None:
+                    content[key] = rename(path)
         return values
+
+
+def _at(values: Mapping[str, Any], place: str) -> dict[str, Any] | None:
+    content: Any = values
+    for key in place.split("."):
+        content = content.get(key) if isinstance(content, Mapping) else None
+    return content if isinstance(content, dict) else None
 
 
 def load_config(

@@ -32,7 +32,7 @@ def print_plan(
     Args:
         config: The settings.
         plan: What is to be done.
-        cost: What calibration and scoring cost.
+        cost: What calibration, scoring and a search for copies cost.
         asked: What the describer would be asked; None for nothing.
         as_json: Whether to print JSON.
     """
@@ -41,7 +41,7 @@ def print_plan(
     from pxgen_plugins.utils.text import duration_text
 
     n_criteria = len(config["intrinsic"]) + len(config["extrinsic"])
-    halves = (cost.calibration, cost.scoring)
+    halves = cost.parts
     if as_json:
         content = {
             "anchors": plan.n_anchors,
@@ -123,6 +123,7 @@ def print_run(run: Run, as_json: bool) -> None:
             "verdict": state, "counts": counts, "groups": groups,
             "conditions": [judgement.as_dict() for judgement in run.judgements],
             "invalid": n_invalid, "notes": run.result.notes,
+            "copies": None if run.copies is None else run.copies.count,
             "folder": str(run.path), "report": str(report_file),
         }  # fmt: skip
         content["conditions"] = redact_values(content["conditions"])
@@ -133,6 +134,8 @@ def print_run(run: Run, as_json: bool) -> None:
         mark = click.style(f"{one.state:>7}", fg=_COLOURS.get(one.state))
         text = f"{mark}  {visible(one.title, 80)}  {one.observed_text}"
         click.echo(text + (f"  {visible(one.reason)}" if one.reason else ""), color=colour)
+    if run.copies is not None:
+        click.echo(visible(run.copies.sentence(), 400))
     sizes = ", ".join(f"{visible(name, 80)} {count:,}" for name, count in groups.items())
     click.echo(f"groups: {sizes}; invalid {n_invalid:,}")
     for why, count, first in invalid_by_reason(run.result, 3):

@@ -160,7 +160,8 @@ def halved_batches(folder: Path) -> dict[str, int]:
         folder: The run folder.
     """
     found = {}
-    for path in sorted([*folder.glob("calibration/*/[0-9]*"), *folder.glob("shards/[0-9]*")]):
+    places = ("calibration/*", "shards", "copies/*")
+    for path in sorted(path for place in places for path in folder.glob(f"{place}/[0-9]*")):
         with contextlib.suppress(OSError, ValueError, KeyError):
             texts = json.loads(read_metadata(path)[_ABOUT])
             if _BATCH in texts:

@@ -12,6 +12,7 @@ from typing import Any
 
 from pxgen_plugins.anchors import Anchors
 from pxgen_plugins.audit import fit, units
+from pxgen_plugins.audit.copies import COPIES, CopiesSearch
 from pxgen_plugins.audit.digests import (
     files_digest,
     model_digest,
@@ -37,7 +38,7 @@ __all__ = ["CALIBRATION", "FOLDERS", "Work", "do_unit", "hold", "plan_checksum",
 
 CALIBRATION = "calibration"
 REFERENCE = f"{CALIBRATION}/reference"
-FOLDERS = (CALIBRATION, fit.FIT, SHARDS)
+FOLDERS = (CALIBRATION, fit.FIT, SHARDS, COPIES)
 """Folders of a run that hold what it goes on with."""
 
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{16}")  # as write_atomic names what is not whole yet
@@ -81,6 +82,12 @@ class Work:
         return Shards(self.explainer, self.anchors, self.config["shard_size"])
 
     @lazy_property
+    def copies(self) -> CopiesSearch | None:
+        """The search for training data, by the fitted explainer; None without one."""
+        asked = self.config.table(COPIES) is not None
+        return CopiesSearch(self.config, self.explainer) if asked else None
+
+    @lazy_property
     def lessons(self) -> list[tuple[Features, Learned]]:
         """What each criterion that learns first does: its features, then what they come to."""
         explainer, scorer = self.calibrated, self.calibrated.scorer()
@@ -120,6 +127,9 @@ class Work:
         """Return a stage by its name, ready to be computed."""
         if name == SHARDS:
             return self.shards
+        if name.startswith(f"{COPIES}/"):
+            assert self.copies is not None
+            return next(stage for stage in self.copies.stages if stage.name == name)
         for stage in (one for lesson in self.lessons for one in lesson):
             if stage.name == name:
                 return stage
@@ -211,8 +221,9 @@ def sweep(folder: Path) -> None:
     are left alone.
     """
     own = [place for name in FOLDERS if not (place := folder / name).is_symlink()]
-    inner = [place for place in (folder / CALIBRATION).glob("[!.]*") if not place.is_symlink()]
-    for place in [folder, *own, *(inner if folder / CALIBRATION in own else ())]:
+    nested = [place for place in own if place.name in {CALIBRATION, COPIES}]
+    inner = [one for place in nested for one in place.glob("[!.]*") if not one.is_symlink()]
+    for place in [folder, *own, *inner]:
         for path in place.glob(".*"):
             with contextlib.suppress(FileNotFoundError):  # it was renamed by now
                 old = time.time() - path.lstat().st_mtime > _MIN_AGE

@@ -11,7 +11,7 @@ import torch
 from scipy import stats
 from scipy.spatial.distance import cdist
 
-from pxgen_plugins.criteria import NearestSample, SampleRank
+from pxgen_plugins.criteria import FittedCriterion, NearestSample, SampleRank
 from pxgen_plugins.evaluation import copies
 from pxgen_plugins.evaluation.memorisation import neighbours, ranks
 from pxgen_plugins.evaluation.memorisation.attraction import attraction, authenticity, cell_test
@@ -311,8 +311,42 @@ def test_criteria_may_be_those_of_a_fitted_explainer():
     explainer = PXGen(model, "elbo", "mae", threshold=Quantile(0.9, 100, 2)).fit()
     found = copies(explainer, X[:50], X[50:], n_samples=50)
     assert set(found.membership) == {"elbo", "mae", "combined"}
-    named = copies(model, X[:50], X[50:], criteria=["mse"], n_samples=50)
-    assert set(named.membership) == {"mse"}
+    specs = ["mse", {"name": "mae"}]
+    named = copies(model, X[:50], X[50:], criteria=specs, n_samples=50)
+    assert set(named.membership) == {"mse", "mae", "combined"}
+    with_own = copies(PXGen(model, "elbo", "mae"), X[:50], X[50:], n_samples=50)
+    assert set(with_own.membership) == set(found.membership)
+
+
+class FromCentre(FittedCriterion):
+    """Distance to the mean of the reference data."""
+
+    name, kind, requires = "from_centre", "extrinsic", frozenset()
+
+    def features(self, batch):
+        return batch.x.flatten(1)
+
+    def learn(self, features, model, seed):
+        return {"mean": torch.cat(list(features)).mean(0)}
+
+    def __call__(self, batch):
+        return (batch.x.flatten(1) - self.learned("mean", batch.x)).norm(dim=1)
+
+
+def test_a_criterion_that_learns_from_data_has_learned_or_is_named_in_a_note():
+    from pxgen_plugins import PXGen
+    from pxgen_plugins.thresholds import Quantile
+
+    model, X = LinearModel(), LinearModel().sample(150, seed=1).numpy()
+    explainer = PXGen(model, "kld", FromCentre(), threshold=Quantile(0.9, 100, 2))
+    new = copies(explainer, X[:50], X[50:100], n_samples=50)
+    assert set(new.membership) == {"kld"}
+    assert any("not measured by from_centre" in note for note in new.notes)
+    explainer.fit(X[100:])
+    for given, options in ((explainer, {}), (model, {"criteria": explainer.criteria})):
+        found = copies(given, X[:50], X[50:100], n_samples=50, **options)
+        assert set(found.membership) == {"kld", "from_centre", "combined"}
+        assert not any("from_centre" in note for note in found.notes)
 
 
 def test_a_scorecard_fails_a_thief_and_passes_an_honest_model():
@@ -365,6 +399,8 @@ def test_the_page_runs_and_the_shipped_model_gives_nothing_back(monkeypatch, tmp
         ({"n_samples": 0}, ParameterError, "n_samples"),
         ({"prompts": (0.5, 1.0)}, ParameterError, r"prompts\[1\]"),
         ({"criteria": "mse"}, ParameterError, "criteria"),
+        ({"criteria": ["mse", "mse"]}, ParameterError, "criteria"),
+        ({"criteria": ["msee"]}, ParameterError, "criterion"),
         ({"training": np.zeros((50, 3), "f4")}, AnchorError, "training"),
         ({"held_out": normal(0, 5, 3)}, AnchorError, "held_out"),
         ({"held_out": np.full((50, 3), np.nan, "f4")}, AnchorError, "instance 0"),

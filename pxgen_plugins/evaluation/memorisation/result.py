@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -26,7 +27,11 @@ from pxgen_plugins.utils.text import (
     write,
 )
 
-__all__ = ["Copies", "Pair"]
+__all__ = ["SHOWN", "Copies", "Pair"]
+
+SHOWN = ("training", "sample", "held_out")
+"""Instances of a pair, as they are shown."""
+_ARRAYS = ("positions", "p_values", "closeness", "control")
 
 
 @dataclass(frozen=True)
@@ -149,6 +154,48 @@ class Copies(MarkdownText):
         ]
         return rows
 
+    @classmethod
+    def of(cls, content: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Copies:
+        """Return what :meth:`to_data` gave, read from files.
+
+        Raises:
+            KeyError: When a part is missing.
+            TypeError: When a part is something else than it must be.
+            ValueError: Likewise.
+        """
+        measured = {
+            name: Membership.from_dict(found) for name, found in content["membership"].items()
+        }
+        genuine, near = dict(content["authenticity"]), dict(content["attraction"])
+        for key in ("interval", "control_interval"):
+            genuine[key] = tuple(genuine[key])
+        cells = [{k: _number(v) for k, v in cell.items()} for cell in content["cells"]["cells"]]
+        return cls(
+            membership=measured,
+            pairs=[Pair(**pair) for pair in content["pairs"]],
+            attraction=Attraction(**near | {"null": tuple(near["null"])}),
+            authenticity=Authenticity(**genuine),
+            cells=CellTest(_number(content["cells"]["statistic"]), cells),
+            extraction=[Extraction.from_dict(row) for row in content["extraction"]],
+            duplicates=[(int(at), int(times)) for at, times in content["duplicates"]],
+            positions=arrays["positions"],
+            p_values=arrays["p_values"],
+            closeness=arrays["closeness"],
+            control=arrays["control"],
+            notes=[str(note) for note in content["notes"]],
+            about=dict(content["about"]),
+            instances={name: arrays[name] for name in SHOWN if name in arrays},
+            texts={str(name): list(map(str, some)) for name, some in content["texts"].items()},
+        )
+
+    def to_data(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        """Return all of it as JSON holds it, and as arrays; pictures of a known range as bytes."""
+        arrays = {name: getattr(self, name) for name in _ARRAYS}
+        bounds = self.about.get("data_range")
+        arrays |= {name: _bytes(some, bounds) for name, some in self.instances.items()}
+        content = json.loads(self.to_json()) | {"texts": plain(self.texts)}
+        return content, {name: np.ascontiguousarray(some) for name, some in arrays.items()}
+
     def to_json(self) -> str:
         """Return everything but instances and texts as strict JSON."""
         content = {
@@ -167,13 +214,8 @@ class Copies(MarkdownText):
 
     def to_markdown(self) -> str:
         """Return the measures, then the pairs, as Markdown tables."""
-        lines = [self.sentence(), ""]
-        head = ["measure", "value", "95% interval", "without memory", "p"]
-        cells = [
-            [row["measure"], _value(row), _interval(row), _null(row), _p_text(row["p_value"])]
-            for row in self.table()
-        ]
-        lines += markdown_table(head, cells, n_left=1)
+        head, *cells = self.measures()
+        lines = [self.sentence(), "", *markdown_table(head, cells, n_left=1)]
         if self.pairs:
             head = ["training", "times", "sample", "distance", "held-out distance", "adjusted p"]
             lines += ["", f"The {min(len(self.pairs), 20)} surest of {self.count:,}:", ""]
@@ -189,6 +231,14 @@ class Copies(MarkdownText):
         if self.notes:
             lines += ["", *(f"- {note}" for note in self.notes)]
         return "\n".join(lines) + "\n"
+
+    def measures(self) -> list[list[str]]:
+        """Return the rows of :meth:`table` as texts, the head first."""
+        head = ["measure", "value", "95% interval", "without memory", "p"]
+        return [head] + [
+            [row["measure"], _value(row), _interval(row), _null(row), _p_text(row["p_value"])]
+            for row in self.table()
+        ]
 
     def sentence(self) -> str:
         """Return what was found in a sentence."""
@@ -223,6 +273,18 @@ class Copies(MarkdownText):
             ParameterError: For another suffix.
         """
         write(path, {".json": self.to_json, ".md": self.to_markdown})
+
+
+def _bytes(values: NDArray[Any], bounds: Sequence[float] | None) -> NDArray[Any]:
+    if bounds is None or values.dtype == np.uint8:
+        return values
+    unit = (np.nan_to_num(values, nan=bounds[0]) - bounds[0]) / (bounds[1] - bounds[0])
+    pixels: NDArray[np.uint8] = np.rint(255.0 * np.clip(unit, 0.0, 1.0)).astype(np.uint8)
+    return pixels
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else value
 
 
 def _value(row: Mapping[str, Any]) -> str:

@@ -6,6 +6,7 @@ import platform
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from pxgen_plugins import __version__, adapters
@@ -54,6 +55,7 @@ from pxgen_plugins.utils.errors import (
 )
 from pxgen_plugins.utils.progress import bar
 from pxgen_plugins.utils.redaction import without_addresses
+from pxgen_plugins.utils.storage import Place, storage_of
 from pxgen_plugins.utils.threads import one_thread
 
 __all__ = ["Plan", "audit", "finish", "make_plan", "score"]
@@ -282,9 +284,10 @@ def finish(config: Config, plan: Plan) -> Run:
         evidence = evidence_of(config, work, result)
     _check_inputs(config, plan, explainer)
     run = Run(folder, manifest(config, plan), result, judgements, changes, evidence)
-    write_results(run)
-    write_outputs(run)
-    mark_complete(run)
+    with storage_of(folder).draft() as place:
+        write_results(place, run)
+        write_outputs(place, run)
+        mark_complete(place, run)
     return run
 
 
@@ -349,9 +352,13 @@ def _check_baseline(
     if baseline.manifest["digests"].get("anchors") != digest:
         got = "one of others (their contents differ)"
         raise ParameterError("baseline", "of the same anchors", got, hint)
-    if baseline.path.resolve() == config.output.resolve():
+    if _resolved(baseline.path) == _resolved(config.output):
         hint = "Write to another output."
         raise ParameterError("baseline", "another run", "the output itself", hint)
+
+
+def _resolved(place: Place) -> str:
+    return str(place.resolve() if isinstance(place, Path) else place)
 
 
 def manifest(config: Config, plan: Plan) -> dict[str, Any]:

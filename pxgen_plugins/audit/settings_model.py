@@ -11,6 +11,7 @@ from pxgen_plugins.audit.conditions import Condition
 from pxgen_plugins.audit.settings_file import MOST, Faults
 from pxgen_plugins.utils import optional
 from pxgen_plugins.utils.errors import ParameterError, short_repr
+from pxgen_plugins.utils.remote import Remote, is_url
 from pxgen_plugins.utils.validation import LARGEST, data_range, nearest
 
 try:
@@ -40,6 +41,10 @@ def _absolute(path: str, info: Info) -> str:
         raise ValueError from error
 
 
+def _absolute_or_url(path: str, info: Info) -> str:
+    return str(Remote(path)) if is_url(path) else _absolute(path, info)
+
+
 def _check_condition(spec: Any) -> Any:
     Condition.of(spec)
     return spec
@@ -51,6 +56,8 @@ def _check_range(ends: list[float]) -> list[float]:
 
 File = Annotated[str, Field(pattern=r"^[^\x00]+$"), AfterValidator(_absolute)]
 """A path, relative to ``context["folder"]``."""
+Location = Annotated[str, Field(pattern=r"^[^\x00]+$"), AfterValidator(_absolute_or_url)]
+"""A path likewise, or a URL."""
 Range = Annotated[list[float], Field(min_length=2, max_length=2), AfterValidator(_check_range)]
 """Two numbers, the lower one first."""
 Count = Annotated[int, Field(ge=1, le=MOST)]
@@ -59,7 +66,7 @@ Seed = Annotated[int, Field(ge=0, le=LARGEST)]
 
 
 def _holds_path(hint: Any) -> bool:
-    return hint == File or any(_holds_path(part) for part in get_args(hint))
+    return hint in (File, Location) or any(_holds_path(part) for part in get_args(hint))
 
 
 def _require_one(schema: dict[str, Any], table: type[Any]) -> None:
@@ -118,7 +125,7 @@ class AnchorSettings(Table):
         ("range", "resize", "transform", "background", "columns", "labels", "ids"), "path"
     )
 
-    path: File | None = Field(
+    path: Location | None = Field(
         None, description="folder of images, .csv of paths, .npy, .npz, .parquet, texts, a table"
     )
     shipped: Literal["mnist"] | None = Field(
@@ -236,10 +243,10 @@ class Settings(Table):
     conditions: list[Annotated[Any, AfterValidator(_check_condition)]] = Field(
         [], description="what must hold: text, or mappings with condition, severity, ..."
     )
-    baseline: File | None = Field(
+    baseline: Location | None = Field(
         None, description="run folder that relative conditions compare with"
     )
-    output: File = Field(description="run folder to write")
+    output: Location = Field(description="run folder to write: a path, or s3://..., gs://...")
 
 
 TABLES: dict[str, type[Table]] = {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import numpy as np
 
@@ -13,6 +12,7 @@ from pxgen_plugins.audit import units
 from pxgen_plugins.explainer import PXGen
 from pxgen_plugins.scoring import Scores
 from pxgen_plugins.utils.redaction import without_addresses
+from pxgen_plugins.utils.storage import Place
 
 __all__ = ["SHARDS", "Shards", "count", "gather"]
 
@@ -78,7 +78,7 @@ def count(n_anchors: int, size: int) -> int:
     return -(-n_anchors // size)
 
 
-def gather(folder: Path, stage: Shards, plan: str) -> Scores:
+def gather(folder: Place, stage: Shards, plan: str) -> Scores:
     """Return the scores of all shards, in the order of the anchors.
 
     Args:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from pxgen_plugins.audit.conditions import Condition, parse
 from pxgen_plugins.audit.copies import COPIES
 from pxgen_plugins.audit.run_folder import Run
@@ -10,6 +12,7 @@ from pxgen_plugins.evaluation.memorisation.membership import COMBINED
 from pxgen_plugins.explainer import PXGen
 from pxgen_plugins.utils import validation
 from pxgen_plugins.utils.errors import ParameterError, short_repr
+from pxgen_plugins.utils.storage import Place
 
 __all__ = ["check_baseline", "check_conditions", "conditions_of"]
 
@@ -54,6 +57,10 @@ def check_baseline(
     if baseline.manifest["digests"].get("anchors") != digest:
         got = "one of others (their contents differ)"
         raise ParameterError("baseline", "of the same anchors", got, hint)
-    if baseline.path.resolve() == config.output.resolve():
+    if _resolved(baseline.path) == _resolved(config.output):
         hint = "Write to another output."
         raise ParameterError("baseline", "another run", "the output itself", hint)
+
+
+def _resolved(place: Place) -> str:
+    return str(place.resolve() if isinstance(place, Path) else place)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -30,6 +29,7 @@ from pxgen_plugins.scoring import Scorer
 from pxgen_plugins.utils import validation
 from pxgen_plugins.utils.errors import ParameterError, caller, short_repr
 from pxgen_plugins.utils.limits import RUN_ARRAYS
+from pxgen_plugins.utils.storage import Place
 
 __all__ = ["COPIES", "CopiesSearch", "check_copies"]
 
@@ -94,7 +94,7 @@ class CopiesSearch:
         )
         self.stages: list[units.Stage] = [*self._values, self._drawn, *self._ends]
 
-    def conclude(self, folder: Path, plan: str) -> Copies:
+    def conclude(self, folder: Place, plan: str) -> Copies:
         """Return what the units say.
 
         Args:
@@ -191,7 +191,7 @@ class Drawn(units.Stage):
         good = len(x) == self.n_instances(index) and x.dtype == np.float32
         return good and (self._shape is None or x.shape[1:] == tuple(self._shape))
 
-    def gather(self, folder: Path, plan: str) -> NDArray[np.float32]:
+    def gather(self, folder: Place, plan: str) -> NDArray[np.float32]:
         """Return all samples.
 
         Raises:
@@ -239,7 +239,7 @@ class Ends(units.Stage):
         edits = content[0]["edits"]
         return edits.shape == (self.n_instances(index),) and edits.dtype == np.float64
 
-    def gather(self, folder: Path, plan: str) -> NDArray[np.float64]:
+    def gather(self, folder: Place, plan: str) -> NDArray[np.float64]:
         """Return the edits of all texts.
 
         Raises:

@@ -15,6 +15,7 @@ from pxgen_plugins.anchors.folder import scan
 from pxgen_plugins.anchors.image_csv import image_columns
 from pxgen_plugins.anchors.tables import Columns
 from pxgen_plugins.audit.contents import content_digest
+from pxgen_plugins.audit.local_copy import local_copy
 from pxgen_plugins.audit.settings import Config
 from pxgen_plugins.audit.settings_tables import AnchorSettings, ModelSettings
 from pxgen_plugins.audit.source_code import code_digests, homes_of
@@ -183,8 +184,10 @@ def anchors_digest(config: Config, name: str) -> str:
     if settings is None:
         return _digest(None)
     content: Any = None  # shipped data is checked when it is loaded
-    if settings["path"] is not None and os.path.lexists(settings["path"]):
-        content = _anchor_content(Path(settings["path"]), name, settings["columns"])
+    if settings["path"] is not None:
+        path = local_copy(settings["path"], f"{name}.path")
+        if os.path.lexists(path):
+            content = _anchor_content(Path(path), name, settings["columns"])
     return _digest({"settings": _without(settings, AnchorSettings.path_keys()), "content": content})
 
 

@@ -54,6 +54,7 @@ from pxgen_plugins.utils.errors import (
 )
 from pxgen_plugins.utils.progress import bar
 from pxgen_plugins.utils.redaction import without_addresses
+from pxgen_plugins.utils.storage import storage_of
 from pxgen_plugins.utils.threads import one_thread
 
 __all__ = ["Plan", "audit", "finish", "make_plan", "score"]
@@ -286,9 +287,10 @@ def finish(config: Config, plan: Plan) -> Run:
         evidence = evidence_of(config, work, result)
     _check_inputs(config, plan, explainer)
     run = Run(folder, manifest(config, plan), result, judgements, changes, evidence, copies)
-    write_results(run)
-    write_outputs(run)
-    mark_complete(run)
+    with storage_of(folder).draft() as place:
+        write_results(place, run)
+        write_outputs(place, run)
+        mark_complete(place, run)
     return run
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from pxgen_plugins.anchors import Anchors, Subset, open_for
 from pxgen_plugins.anchors.sampling import lost_labels, stratified_sample
+from pxgen_plugins.audit.local_copy import local_copy
 from pxgen_plugins.audit.settings import Config
 from pxgen_plugins.audit.weights import check_weights
 from pxgen_plugins.datasets import load_mnist, load_mnist_vae
@@ -114,9 +115,10 @@ def open_set(config: Config, name: str, model: Any) -> Anchors | None:
             anchors = open_for(model, images[:, None], labels=labels, ids=ids)
             return _part(anchors, settings)
     with caller(name):
-        names = ("columns", "labels", "ids", "resize", "transform", "background")
-        options = {name: settings[name] for name in names}
-        anchors = open_for(model, settings["path"], anchors_range=settings["range"], **options)
+        keys = ("columns", "labels", "ids", "resize", "transform", "background")
+        options = {key: settings[key] for key in keys}
+        path = local_copy(settings["path"], f"{name}.path")
+        anchors = open_for(model, path, anchors_range=settings["range"], **options)
         return _part(anchors, settings)
 
 

@@ -23,6 +23,8 @@ from pxgen_plugins.utils.files import plain, write_atomic
 from pxgen_plugins.utils.json_files import parse_json
 from pxgen_plugins.utils.limits import IMAGE_FILE, JSON_FILE, RUN_ARRAYS, RUN_FILE
 from pxgen_plugins.utils.redaction import redact_values
+from pxgen_plugins.utils.remote import place_of
+from pxgen_plugins.utils.storage import Place, storage_of
 from pxgen_plugins.utils.tensors import parse_tensors
 
 if TYPE_CHECKING:
@@ -91,7 +93,7 @@ class Run:
         copies: What the search for training data found, where there was one.
     """
 
-    path: Path
+    path: Place
     manifest: dict[str, Any]
     result: Result
     judgements: list[Judgement]
@@ -100,13 +102,13 @@ class Run:
     copies: Copies | None = None
 
     @classmethod
-    def open(cls, path: str | Path) -> Run:
-        """Return the run in a folder.
+    def open(cls, path: str | Place) -> Run:
+        """Return the run in a folder, of a path or a URL.
 
         Raises:
             ParameterError: When it is not a finished run, or a file of it cannot be read.
         """
-        folder = Path(path)
+        folder = place_of(path) if isinstance(path, str) else path
         hint = "Give the output folder of a finished pxgen audit, or run the audit again."
         try:
             results = Results(folder)
@@ -131,7 +133,7 @@ class Run:
         return cls(folder, manifest, result, judgements, changes, evidence, copies)
 
 
-def remove_verdict(folder: Path, names: Sequence[str]) -> None:
+def remove_verdict(folder: Place, names: Sequence[str]) -> None:
     """Remove what an earlier run judged, so that it does not outlive a newer one that fails.
 
     Args:
@@ -142,12 +144,17 @@ def remove_verdict(folder: Path, names: Sequence[str]) -> None:
         OSError: When one cannot be removed.
     """
     for name in (CHECKSUMS, _VERDICT, *names):  # in this order: without the first there is no run
-        (folder / name).unlink(missing_ok=True)
+        storage_of(folder).remove(name)
 
 
-def write_results(run: Run) -> None:
-    """Write what was found: all that :meth:`Run.open` reads, but the judgements."""
-    folder, data = run.path, run.result.to_data()
+def write_results(folder: Path, run: Run) -> None:
+    """Write what was found: all that :meth:`Run.open` reads, but the judgements.
+
+    Args:
+        folder: A folder of this machine.
+        run: The run.
+    """
+    data = run.result.to_data()
     write_parquet(run.result, folder / "anchors.parquet")
     groups = {
         name: {key: value for key, value in group.items() if key != "indices"}
@@ -170,10 +177,10 @@ def write_results(run: Run) -> None:
         write_atomic(folder / "evidence.png", run.evidence.figure)
 
 
-def mark_complete(run: Run) -> None:
+def mark_complete(folder: Path, run: Run) -> None:
     """Write the judgements and, last of all, the checksums: with them a run is finished."""
-    write_json(run.path / _VERDICT, [judgement.as_dict() for judgement in run.judgements])
-    write_checksums(run.path, set(RESULTS) - {CHECKSUMS})
+    write_json(folder / _VERDICT, [judgement.as_dict() for judgement in run.judgements])
+    write_checksums(folder, set(RESULTS) - {CHECKSUMS})
 
 
 def write_json(path: Path, content: Any) -> None:

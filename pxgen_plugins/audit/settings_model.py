@@ -15,7 +15,7 @@ from pxgen_plugins.audit.settings_tables import (
     CopiesSettings,
     Count,
     ExecutorSettings,
-    File,
+    Location,
     ModelSettings,
     Package,
     Seed,
@@ -84,10 +84,10 @@ class Settings(Table):
     conditions: list[Annotated[Any, AfterValidator(_check_condition)]] = Field(
         [], description="what must hold: text, or mappings with condition, severity, ..."
     )
-    baseline: File | None = Field(
+    baseline: Location | None = Field(
         None, description="run folder that relative conditions compare with"
     )
-    output: File = Field(description="run folder to write")
+    output: Location = Field(description="run folder to write: a path, or s3://..., gs://...")
 
 
 def _tables(table: type[Table], before: str = "") -> Iterator[tuple[str, type[Table]]]:

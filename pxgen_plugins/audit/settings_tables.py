@@ -8,6 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal, get_args, get_type_hints
 
 from pxgen_plugins.audit.settings_file import MOST
 from pxgen_plugins.utils import optional
+from pxgen_plugins.utils.remote import Remote, is_url
 from pxgen_plugins.utils.validation import LARGEST, data_range
 
 try:
@@ -25,6 +26,7 @@ __all__ = [
     "DescriberSettings",
     "ExecutorSettings",
     "File",
+    "Location",
     "ModelSettings",
     "Package",
     "Seed",
@@ -39,12 +41,18 @@ def _absolute(path: str, info: Info) -> str:
         raise ValueError from error
 
 
+def _absolute_or_url(path: str, info: Info) -> str:
+    return str(Remote(path)) if is_url(path) else _absolute(path, info)
+
+
 def _check_range(ends: list[float]) -> list[float]:
     return list(data_range(ends, "anchors.range") or ())
 
 
 File = Annotated[str, Field(pattern=r"^[^\x00]+$"), AfterValidator(_absolute)]
 """A path, relative to ``context["folder"]``."""
+Location = Annotated[str, Field(pattern=r"^[^\x00]+$"), AfterValidator(_absolute_or_url)]
+"""A path likewise, or a URL."""
 Range = Annotated[list[float], Field(min_length=2, max_length=2), AfterValidator(_check_range)]
 """Two numbers, the lower one first."""
 Count = Annotated[int, Field(ge=1, le=MOST)]
@@ -54,7 +62,7 @@ Seed = Annotated[int, Field(ge=0, le=LARGEST)]
 
 
 def _holds_path(hint: Any) -> bool:
-    return hint == File or any(_holds_path(part) for part in get_args(hint))
+    return hint in (File, Location) or any(_holds_path(part) for part in get_args(hint))
 
 
 def _require_one(schema: dict[str, Any], table: type[Any]) -> None:
@@ -113,7 +121,7 @@ class AnchorSettings(Table):
         ("range", "resize", "transform", "background", "columns", "labels", "ids"), "path"
     )
 
-    path: File | None = Field(
+    path: Location | None = Field(
         None, description="folder of images, .csv of paths, .npy, .npz, .parquet, texts, a table"
     )
     shipped: Literal["mnist"] | None = Field(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -14,6 +13,7 @@ from pxgen_plugins.audit import units
 from pxgen_plugins.criteria import Criterion
 from pxgen_plugins.scoring import Scorer, Scores
 from pxgen_plugins.utils.redaction import without_addresses
+from pxgen_plugins.utils.storage import Place
 
 __all__ = ["SHARDS", "Scoring", "Shards", "count", "gather"]
 
@@ -88,7 +88,7 @@ def count(n_anchors: int, size: int) -> int:
     return -(-n_anchors // size)
 
 
-def gather(folder: Path, stage: Shards, plan: str) -> Scores:
+def gather(folder: Place, stage: Shards, plan: str) -> Scores:
     """Return the scores of all shards, in the order of the anchors.
 
     Args:

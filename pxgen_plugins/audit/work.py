@@ -32,6 +32,7 @@ from pxgen_plugins.utils.errors import AnchorError, ModelError, ParameterError, 
 from pxgen_plugins.utils.files import checksum
 from pxgen_plugins.utils.properties import lazy_property
 from pxgen_plugins.utils.resumable import read_plan
+from pxgen_plugins.utils.storage import Place
 from pxgen_plugins.utils.threads import one_thread
 
 __all__ = ["CALIBRATION", "FOLDERS", "Work", "do_unit", "hold", "plan_checksum", "sweep", "work_of"]
@@ -58,7 +59,7 @@ class Work:
     """
 
     def __init__(
-        self, folder: Path, config: Config, anchors: Anchors, plan: str, calibrated: PXGen
+        self, folder: Place, config: Config, anchors: Anchors, plan: str, calibrated: PXGen
     ) -> None:
         self.folder, self.config, self.anchors, self.plan = folder, config, anchors, plan
         self.calibrated, self.model = calibrated, calibrated.predictor
@@ -137,7 +138,7 @@ class Work:
         return self.thresholds
 
 
-_cache: dict[tuple[Path, str], Work] = {}  # at most one, because models are large
+_cache: dict[tuple[Place, str], Work] = {}  # at most one, because models are large
 
 
 def hold(work: Work) -> Work:
@@ -148,7 +149,7 @@ def hold(work: Work) -> Work:
 
 
 @caller("pxgen audit")
-def work_of(folder: Path) -> Work:
+def work_of(folder: Place) -> Work:
     """Return the work that a run folder describes; built once per process.
 
     Raises:
@@ -185,7 +186,7 @@ def work_of(folder: Path) -> Work:
     return hold(Work(folder, config, anchors, digest, explainer))
 
 
-def do_unit(folder: Path, name: str, index: int) -> int:
+def do_unit(folder: Place, name: str, index: int) -> int:
     """Compute a unit and write it, unless another process did; return how many instances it has.
 
     The same bytes whoever does it: one thread, the same batches, noise tied to positions.

@@ -60,7 +60,8 @@ def instances(model: Any, n: int) -> Tensor:
         low, high = model.data_range or (-1.0, 1.0)
         drawn = np.random.default_rng(0).random((n, *(model.sample_shape or (1,))))
         x = torch.from_numpy(low + (high - low) * drawn)
-    return x.to(model.device, model.dtype)
+    made: Tensor = x.to(model.device, model.dtype)
+    return made
 
 
 def operations(model: Any) -> float:

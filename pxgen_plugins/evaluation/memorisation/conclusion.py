@@ -24,11 +24,11 @@ from pxgen_plugins.evaluation.memorisation.membership import (
     combined_values,
     membership,
 )
-from pxgen_plugins.evaluation.memorisation.neighbours import nearest
 from pxgen_plugins.evaluation.memorisation.result import Copies, Pair
 from pxgen_plugins.evaluation.memorisation.returned import Returned, returned
 from pxgen_plugins.evaluation.memorisation.sets import LEAST, Sets
 from pxgen_plugins.evaluation.memorisation.space import Space
+from pxgen_plugins.utils.nearest import nearest
 
 __all__ = ["conclude"]
 

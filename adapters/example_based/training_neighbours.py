@@ -98,6 +98,7 @@ class TrainingNeighbours(Adapter):
     access = "black box"
     learns_from: ClassVar[str] = "training"
     defaults = DEFAULT_DATA_TRAINING_NEIGHBOURS
+    example: ClassVar[Mapping[str, Any]] = {"space": "latent"}  # asks the model, as checks expect
 
     n_neighbours: int = 5
     _: KW_ONLY

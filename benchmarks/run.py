@@ -38,6 +38,7 @@ from pxgen_plugins.utils.machine import machine
 BENCHMARKS = (
     "scoring", "selection", "tracin", "memory", "start", "audit", "kills", "fuzz",
     "interval_coverage", "baseline_seeds", "estimates", "units", "explorer",
+    "neighbours",
 )  # fmt: skip
 PACKAGES = (
     "pxgen-plugins", "alibi", "fpsample", "numpy", "scikit-activeml", "scikit-learn",

@@ -206,13 +206,13 @@ class CopiesSettings(Table):
     held_out: AnchorSettings = Field(
         description="instances of the same source that it was not trained on"
     )
-    criteria: list[str] | None = Field(
+    criteria: Annotated[list[str], Field(min_length=1)] | None = Field(
         None, description="which of the audit's criteria tell members; absent: all"
     )
     n_samples: Count | None = Field(
         None, description="samples to draw; absent: one for each training instance, at most 10,000"
     )
-    prompts: list[Part] | None = Field(
+    prompts: Annotated[list[Part], Field(min_length=1)] | None = Field(
         None,
         description="parts of a text that a language model is given; absent: 0.25, 0.5 and 0.75",
     )

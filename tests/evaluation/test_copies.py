@@ -13,14 +13,16 @@ from scipy.spatial.distance import cdist
 
 from pxgen_plugins.criteria import FittedCriterion, NearestSample, SampleRank
 from pxgen_plugins.evaluation import copies
-from pxgen_plugins.evaluation.memorisation import neighbours, ranks
+from pxgen_plugins.evaluation.memorisation import ranks
 from pxgen_plugins.evaluation.memorisation.attraction import attraction, authenticity, cell_test
 from pxgen_plugins.evaluation.memorisation.difference import difference
 from pxgen_plugins.evaluation.memorisation.membership import combined_values, membership
 from pxgen_plugins.evaluation.memorisation.returned import returned
 from pxgen_plugins.evaluation.memorisation.space import Space, _grams
+from pxgen_plugins.groups.p_values import adjusted, control_p_values
 from pxgen_plugins.models import LanguageModel, SampleBank, Tabular
 from pxgen_plugins.testing.examples import LinearModel
+from pxgen_plugins.utils import nearest as neighbours
 from pxgen_plugins.utils.errors import AnchorError, CapabilityError, ParameterError
 from tests.pages import read_page, run_page
 
@@ -35,13 +37,10 @@ def bank(rows):
 
 def test_p_values_against_a_control_are_uniform_where_nothing_is_remembered():
     rng = np.random.default_rng(0)
-    found = [ranks.control_p_values(v[:1], v[1:])[0] for v in rng.normal(size=(400, 100))]
+    found = [control_p_values(v[:1], v[1:])[0] for v in rng.normal(size=(400, 100))]
     assert stats.kstest(np.array(found) - rng.uniform(0, 0.01, 400), "uniform").pvalue > 0.01
     slow = [(1 + sum(c <= v for c in (1.0, 2.0, 2.0))) / 4 for v in (0.0, 2.0, 5.0)]
-    assert (
-        ranks.control_p_values(np.array([0.0, 2.0, 5.0]), np.array([2.0, 1.0, 2.0])).tolist()
-        == slow
-    )
+    assert control_p_values(np.array([0.0, 2.0, 5.0]), np.array([2.0, 1.0, 2.0])).tolist() == slow
 
 
 def test_ranks_equal_those_of_other_libraries():
@@ -49,7 +48,7 @@ def test_ranks_equal_those_of_other_libraries():
 
     rng = np.random.default_rng(1)
     p = rng.uniform(size=200) ** 2
-    np.testing.assert_allclose(ranks.adjusted(p), stats.false_discovery_control(p), rtol=1e-12)
+    np.testing.assert_allclose(adjusted(p), stats.false_discovery_control(p), rtol=1e-12)
     members, others = rng.integers(0, 9, 60).astype(float), rng.integers(2, 12, 80).astype(float)
     truth = np.repeat([0, 1], [60, 80])
     expected = roc_auc_score(truth, np.concatenate([members, others]))
@@ -80,6 +79,9 @@ def test_neighbours_equal_a_table_of_all_distances(monkeypatch):
     distance, _ = neighbours.nearest(y, y, np.arange(30))
     alone = cdist(y.astype(float), y.astype(float)) + np.diag(np.full(30, np.inf))
     np.testing.assert_allclose(distance, alone.min(1), rtol=1e-12)
+    distance, index = neighbours.nearest_few(x, y, 9)
+    np.testing.assert_allclose(distance, np.sort(every, axis=1)[:, :9], rtol=1e-12)
+    np.testing.assert_array_equal(np.take_along_axis(every, index, axis=1), distance)
     few, index = neighbours.nearest(y[:3], y[:1], np.array([0, -1, -1]))
     assert np.isinf(few[0])
     assert np.isfinite(few[1:]).all()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from pxgen_plugins.evaluation.memorisation.attraction import (
     cell_test,
     near_training,
 )
+from pxgen_plugins.evaluation.memorisation.collapse import Collapse, collapse
 from pxgen_plugins.evaluation.memorisation.difference import difference
 from pxgen_plugins.evaluation.memorisation.extraction import extraction
 from pxgen_plugins.evaluation.memorisation.membership import (
@@ -24,11 +26,11 @@ from pxgen_plugins.evaluation.memorisation.membership import (
     combined_values,
     membership,
 )
-from pxgen_plugins.evaluation.memorisation.neighbours import nearest
 from pxgen_plugins.evaluation.memorisation.result import Copies, Pair
 from pxgen_plugins.evaluation.memorisation.returned import Returned, returned
 from pxgen_plugins.evaluation.memorisation.sets import LEAST, Sets
 from pxgen_plugins.evaluation.memorisation.space import Space
+from pxgen_plugins.utils.nearest import nearest
 
 __all__ = ["conclude"]
 
@@ -104,7 +106,15 @@ def conclude(
         about,
         instances,
         texts,
+        _with_positions(collapse(rows, control, samples, seed), sets),
+        answers.completions,
     )
+
+
+def _with_positions(found: Collapse, sets: Sets) -> Collapse:
+    """Return clusters around positions in the training set, in the place of rows."""
+    clusters = tuple((int(sets.kept[row]), size) for row, size in found.clusters)
+    return replace(found, clusters=clusters)
 
 
 def _membership(

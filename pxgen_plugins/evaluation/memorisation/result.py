@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pxgen_plugins.evaluation.memorisation.attraction import Attraction, Authenticity, CellTest
+from pxgen_plugins.evaluation.memorisation.collapse import Collapse
+from pxgen_plugins.evaluation.memorisation.completion import Completion
 from pxgen_plugins.evaluation.memorisation.extraction import Extraction
 from pxgen_plugins.evaluation.memorisation.membership import Membership
 from pxgen_plugins.utils.errors import caller
@@ -88,6 +90,8 @@ class Copies(MarkdownText):
         instances: Pairs as pictures: arrays (k, *sample_shape) of the first pairs, under
             ``"training"``, ``"sample"`` and ``"held_out"``; empty without pairs.
         texts: The same as texts, where the model renders its instances.
+        collapse: Clusters of samples around single training instances.
+        completions: What the model made of captions and of parts of pictures, where that was tried.
     """
 
     membership: Mapping[str, Membership]
@@ -105,6 +109,8 @@ class Copies(MarkdownText):
     about: Mapping[str, Any] = field(default_factory=dict)
     instances: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
     texts: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    collapse: Collapse | None = None
+    completions: Sequence[Completion] = ()
 
     @property
     def count(self) -> int:
@@ -141,6 +147,23 @@ class Copies(MarkdownText):
             "measure": "three-sample statistic", "value": self.cells.statistic, "low": None,
             "high": None, "without memory": 0.0, "p_value": None,
         })  # fmt: skip
+        if self.collapse is not None:
+            rows.append({
+                "measure": "samples collapsed", "value": self.collapse.share, "low": None,
+                "high": None, "without memory": self.collapse.control,
+                "p_value": self.collapse.p_value,
+            })  # fmt: skip
+        rows += [
+            {
+                "measure": f"pictures from {row.given}: error",
+                "value": row.median,
+                "low": None,
+                "high": None,
+                "without memory": row.control,
+                "p_value": row.p_value,
+            }
+            for row in self.completions
+        ]
         rows += [
             {
                 "measure": f"texts continued from {row.prompt:.0%}",
@@ -186,6 +209,8 @@ class Copies(MarkdownText):
             about=dict(content["about"]),
             instances={name: arrays[name] for name in SHOWN if name in arrays},
             texts={str(name): list(map(str, some)) for name, some in content["texts"].items()},
+            collapse=Collapse.from_dict(content["collapse"]) if content["collapse"] else None,
+            completions=[Completion.from_dict(row) for row in content["completions"]],
         )
 
     def to_data(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
@@ -205,7 +230,9 @@ class Copies(MarkdownText):
             "attraction": self.attraction.to_dict(),
             "authenticity": self.authenticity.to_dict(),
             "cells": self.cells.to_dict(),
+            "collapse": None if self.collapse is None else self.collapse.to_dict(),
             "extraction": [row.to_dict() for row in self.extraction],
+            "completions": [row.to_dict() for row in self.completions],
             "duplicates": [list(pair) for pair in self.duplicates],
             "notes": list(self.notes),
             "about": dict(self.about),
@@ -292,7 +319,7 @@ def _value(row: Mapping[str, Any]) -> str:
     return number(value, 3) if row["measure"] not in _SHARES else percent(value)
 
 
-_SHARES = ("samples nearest to training", "authentic samples")
+_SHARES = ("samples nearest to training", "authentic samples", "samples collapsed")
 
 
 def _interval(row: Mapping[str, Any]) -> str:

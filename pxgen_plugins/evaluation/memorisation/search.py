@@ -9,7 +9,8 @@ from typing import Any
 from pxgen_plugins import defaults
 from pxgen_plugins.criteria.fitted_criterion import FittedCriterion
 from pxgen_plugins.criteria.parsing import parse_mixed
-from pxgen_plugins.evaluation.memorisation.answers import ask, number_of_samples
+from pxgen_plugins.evaluation.memorisation.answers import Budget, ask, number_of_samples
+from pxgen_plugins.evaluation.memorisation.completion import LEFT_HALF
 from pxgen_plugins.evaluation.memorisation.conclusion import conclude
 from pxgen_plugins.evaluation.memorisation.extraction import PROMPTS
 from pxgen_plugins.evaluation.memorisation.result import Copies
@@ -35,6 +36,8 @@ def copies(
     network: Any = None,
     n_samples: int | None = None,
     prompts: Sequence[float] = PROMPTS,
+    captions: int = 4,
+    parts: int = 0,
     fdr: float = 0.05,
     seed: int = 0,
     batch_size: int | None = None,
@@ -50,7 +53,10 @@ def copies(
       with a p-value, at a false discovery rate.
     - **Attraction, authenticity, cells**: whether samples as a whole lie nearer to training data
       than new instances do.
-    - **Extraction**: whether a language model writes the ends of training texts.
+    - **Collapse**: training instances that several samples fall on.
+    - **Extraction**: whether a language model writes the ends of training texts, and whether others
+      make training pictures of their captions, or of their left halves, more closely than held-out
+      ones.
 
     Args:
         model: Any model that samples (see :mod:`pxgen_plugins.models`), or a PXGen explainer of
@@ -66,6 +72,10 @@ def copies(
         n_samples: Samples to draw; None takes as many as there are training instances, at most
             10,000.
         prompts: Parts of a text that a language model is given.
+        captions: Samples for each caption, where the model reads prompts and both sets have them;
+            0 for none.
+        parts: Pictures of each set of which the model fills in the right half, where it can; 0 for
+            none, as it is costly (see :func:`.inpainting.fill`).
         fdr: Highest false discovery rate of the training instances that are listed, in (0, 1).
         seed: Seed of samples and draws.
         batch_size: Instances per model call; None as for scoring.
@@ -97,13 +107,18 @@ def copies(
     for place, part in enumerate(prompts):
         validation.real(part, f"prompts[{place}]", above=0.0, below=1.0)
     notes: list[str] = []
+    captions = validation.integer(captions, "captions", minimum=0)
+    parts = validation.integer(parts, "parts", minimum=0)
     scorer = _scorer(model, criteria, seed, batch_size, notes)
     require(scorer.model, ["sample"], "Copies are looked for among samples.")
     space = Space(scorer.model, network, scorer.batch_size)
     sets = open_sets(space, training, held_out)
     n = number_of_samples(scorer.model, sets)
     n_samples = n if n_samples is None else validation.integer(n_samples, "n_samples", minimum=1)
-    answers = ask(scorer, space, sets, n_samples, prompts, seed, verbose)
+    budget = Budget(prompts, captions, parts, fdr)
+    answers = ask(scorer, space, sets, n_samples, budget, seed, verbose)
+    if parts and not any(found.given == LEFT_HALF for found in answers.completions):
+        notes.append("The model cannot fill in parts of its instances, so that was not tried.")
     names = [criterion.name for criterion in scorer.criteria]
     return conclude(space, sets, answers, names, fdr, seed, notes)
 

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pxgen_plugins.anchors import Anchors, Subset
-from pxgen_plugins.evaluation.memorisation.neighbours import len_of
 from pxgen_plugins.evaluation.memorisation.space import Space
 from pxgen_plugins.utils.errors import AnchorError
+from pxgen_plugins.utils.nearest import len_of
 
 __all__ = ["LEAST", "Sets", "open_sets"]
 

@@ -12,9 +12,11 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from rows import HEADER, Row, line
 from torch import Tensor, nn
 
@@ -35,7 +37,8 @@ class ConvVAE(nn.Module):
     def __init__(self, width: int, latent: int = 128) -> None:
         super().__init__()
         sides = [SHAPE[0], width, 2 * width, 4 * width, 8 * width]
-        down, up = [], []
+        down: list[nn.Module] = []
+        up: list[nn.Module] = []
         for one, other in itertools.pairwise(sides):
             down += [nn.Conv2d(one, other, 4, 2, 1), nn.SiLU()]
             up[:0] = [nn.SiLU(), nn.ConvTranspose2d(other, one, 4, 2, 1)]
@@ -80,7 +83,7 @@ def run(device: str, quick: bool) -> Iterator[Row]:
 
 
 def _throughput(
-    model: VAE, pictures: np.ndarray, size: int, precision: str, quick: bool
+    model: VAE, pictures: NDArray[np.float32], size: int, precision: str, quick: bool
 ) -> Iterator[Row]:
     n, device = len(pictures), model.device.type
     setting = f"{device}, conv VAE {SHAPE[1]}x{SHAPE[2]}, n={n:,}, batch {size}, {precision}"
@@ -114,9 +117,9 @@ def _throughput(
 
 
 @torch.inference_mode()
-def _bare(model: VAE, pictures: np.ndarray, size: int, precision: str) -> None:
+def _bare(model: VAE, pictures: NDArray[np.float32], size: int, precision: str) -> None:
     """What anybody would write: batches to the device, through the model, and errors back."""
-    net = model.modules[0]
+    net: Any = model.modules[0]
     enabled = precision == "bfloat16"
     with torch.autocast(model.device.type, torch.bfloat16, enabled=enabled):
         for low in range(0, len(pictures), size):
@@ -125,7 +128,7 @@ def _bare(model: VAE, pictures: np.ndarray, size: int, precision: str) -> None:
             (net.decode(mean).float() - x).square().flatten(1).mean(1).cpu()
 
 
-def _values(model: VAE, pictures: np.ndarray, precision: str) -> np.ndarray:
+def _values(model: VAE, pictures: NDArray[np.float32], precision: str) -> NDArray[np.float64]:
     explainer = PXGen(model, ["kld"], ["mse"], batch_size=32, precision=precision)
     return explainer.scorer().score(open_for(model, pictures)).values
 

@@ -64,7 +64,7 @@ def build_model(config: Config) -> Any:
     return model
 
 
-def _build(config: Config, settings: Mapping[str, Any], options: Mapping[str, Any]) -> Any:
+def _build(config: Config, settings: Mapping[str, Any], options: dict[str, Any]) -> Any:
     """Return the model, where whoever made it put it."""
     for kind in ("onnx", "diffusers", "pythae"):
         if settings[kind] is not None:

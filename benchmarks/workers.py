@@ -1,4 +1,4 @@
-"""Audits of costly models on several workers, and of many anchors."""
+"""Audits of costly models on several workers."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import audit
-import fresh_process
 import numpy as np
 from costly import rounds_for
 from rows import Row
@@ -19,24 +17,20 @@ from pxgen_plugins.audit import engine
 from pxgen_plugins.audit.settings import Config, config_of
 
 _COSTS = {0.005: 4_000, 0.5: 120}  # seconds of an instance, and how many instances
-_ANCHORS = (1_000_000, 3_000_000, 10_000_000)
 _TARGET = 0.55  # of the time of one worker, on the costlier model
-_MOST_REPORT = 5.0  # MB
 
 
 def run(quick: bool = False) -> Iterator[Row]:
-    """Yield ratios of times of 1, 2 and 4 workers, then memory and report of many anchors."""
+    """Yield the times of 2 and of 4 workers over that of one."""
     for seconds, n in {0.0005: 40}.items() if quick else _COSTS.items():
         yield from _workers(seconds, n)
-    for n in (2_000,) if quick else _ANCHORS:
-        yield from _many(n, 1_024 if quick else 65_536)
 
 
 def _workers(seconds: float, n: int) -> Iterator[Row]:
-    """Yield the time of an audit by two workers, and by four, over that by one.
+    """Yield the time of calibration and scoring by two workers, and by four, over that by one.
 
     Half of the instances are samples, half are anchors. All workers are processes, one too, so that
-    all pay for their start.
+    all pay for their start. What comes after, the pictures of the report, is done in one process.
     """
     rounds, cores = rounds_for(seconds), os.cpu_count() or 1
     setting = f"{n:,} instances of {seconds * 1e3:g} ms, {rounds} products each"
@@ -50,8 +44,9 @@ def _workers(seconds: float, n: int) -> Iterator[Row]:
                 continue
             load = os.getloadavg()[0]
             config = _costly(Path(name), rounds, n, workers)
+            plan, explainer = engine.make_plan(config)
             start = time.perf_counter()
-            if engine.audit(config) is None:
+            if not engine.score(config, plan, explainer):
                 raise RuntimeError("an audit did not end")
             times[workers] = time.perf_counter() - start
             if workers > 1:
@@ -75,16 +70,3 @@ def _costly(folder: Path, rounds: int, n: int, workers: int) -> Config:
         "output": f"run{workers}",
     }
     return config_of(values, folder, allow=["costly"])
-
-
-def _many(n: int, shard_size: int) -> Iterator[Row]:
-    """Yield growth of memory, time and the report's size of an audit of so many anchors."""
-    with tempfile.TemporaryDirectory() as name:
-        config = audit.many_anchors(Path(name), n, shard_size)
-        growth, seconds = fresh_process.call(audit.watch, config)
-        report = Path(name, "run", "report.html").stat().st_size
-    setting = f"{n:,} anchors of 64 values, mapped .npy"
-    yield Row("audit of many anchors: growth of memory", setting, growth / 2**20, "MiB")
-    yield Row("audit of many anchors: time", setting, seconds, "s")
-    name = "audit of many anchors: report"
-    yield Row(name, setting, report / 1e6, "MB", _MOST_REPORT)

@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 TREE := build/typed
-.PHONY: help demo demo-compare demo-audit demo-explore test test-all test-current test-families test-tensorflow lint type conformance pytest pytest-all \
+.PHONY: help demo demo-compare demo-audit demo-explore test test-all test-current test-families test-gpu test-tensorflow lint type conformance pytest pytest-all \
 	bench results format clean distclean $(TREE)
 
 # The interpreters to try, best first: the constraints were resolved on the first.
@@ -95,6 +95,10 @@ pytest-all: $(VENV)/.test  ## every test
 
 test-families: $(VENV)/.test  ## every default on a trained model of every family, half an hour or more
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(JOBS) -m long
+
+test-gpu: $(VENV)/.test  ## the tests that need an NVIDIA card, then throughput and memory there; needs a CUDA build of torch
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m cuda
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/gpu.py
 
 test-current:  ## the tests beside the newest of everything, without Alibi, in an environment of their own
 	$(MAKE) VENV=$(CURRENT) ALIBI= pytest

@@ -17,6 +17,7 @@ from pxgen_plugins.audit.condition_checks import check_baseline, check_condition
 from pxgen_plugins.audit.copies import COPIES, check_copies
 from pxgen_plugins.audit.crew import Crew
 from pxgen_plugins.audit.descriptions import check_describer, describer_cost
+from pxgen_plugins.audit.devices import card_name
 from pxgen_plugins.audit.digests import (
     anchors_digest,
     files_digest,
@@ -73,6 +74,7 @@ class Plan:
         n_shards: Number of shards.
         n_samples: Samples of the model, or instances of reference data, that calibration scores.
         model: What the model is, in words.
+        device: Where it runs, ``"cpu"`` or ``"cuda"``.
         anchors: The anchors.
         baseline: The run compared with, or None.
     """
@@ -83,6 +85,7 @@ class Plan:
     n_shards: int
     n_samples: int
     model: str
+    device: str
     anchors: Anchors = field(repr=False)
     baseline: Run | None = field(repr=False)
 
@@ -149,7 +152,7 @@ def make_plan(config: Config) -> tuple[Plan, PXGen]:
     inputs = {"model": sources} | _sets_digests(config)
     own_digest = model_digest(config, model, sources)
     explainer = build_explainer(config, model)
-    config = config.complete(explainer.meta["params"])
+    config = config.complete(explainer.meta["params"] | {"device": model.device.type})
     anchors = open_set(config, "anchors", model)
     if anchors is None or not len(anchors):
         hint = "Check the path and the limit."
@@ -181,6 +184,7 @@ def make_plan(config: Config) -> tuple[Plan, PXGen]:
         shards.count(len(anchors), config["shard_size"]),
         n_samples,
         without_addresses(str(describe(model))),
+        model.device.type,
         anchors,
         baseline,
     )
@@ -214,15 +218,16 @@ def score(
         OSError: When a file of the run cannot be written.
     """
     folder, digest = config.output, plan.digest
-    config = config.complete(explainer.meta["params"])
+    config = _complete(config, plan, explainer)
     content = {"settings": config.for_plan(), "digests": plan.digests, "n_anchors": plan.n_anchors}
     claim(folder, content, fresh, say)
     work = hold(Work(folder, config, plan.anchors, digest, explainer))
     is_fitted = fit.is_stored(folder, digest)
     total = plan.n_anchors + (0 if is_fitted else work.n_calibration)
-    kind = executors.get(config["executor"]["name"])
+    executor = executors.get(config["executor"]["name"])(config["executor"]["workers"])
+    executor.device = plan.device
     with (
-        kind(config["executor"]["workers"]) as executor,
+        executor,
         bar(total, "calibrating and scoring", "instance", verbose) as progress,
     ):
         crew = Crew(work, executor, part, progress)
@@ -260,7 +265,7 @@ def finish(config: Config, plan: Plan) -> Run:
     before = None if plan.baseline is None else plan.baseline.result
     work = work_of(folder)
     explainer, scorer = work.explainer, work.explainer.scorer()
-    config = config.complete(explainer.meta["params"])
+    config = _complete(config, plan, explainer)
     conditions = conditions_of(config)
     scores = shards.gather(folder, work.shards, plan.digest)
     calibration = explainer.calibration
@@ -292,6 +297,10 @@ def finish(config: Config, plan: Plan) -> Run:
         write_outputs(place, run)
         mark_complete(place, run)
     return run
+
+
+def _complete(config: Config, plan: Plan, explainer: PXGen) -> Config:
+    return config.complete(explainer.meta["params"] | {"device": plan.device})
 
 
 def _n_samples(config: Config, explainer: PXGen) -> int:
@@ -354,5 +363,6 @@ def manifest(config: Config, plan: Plan) -> dict[str, Any]:
             "python": platform.python_version(),
             "system": platform.system(),
             "processor": platform.machine(),
-        },
+        }
+        | ({"card": card_name()} if plan.device == "cuda" else {}),
     }

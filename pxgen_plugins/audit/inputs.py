@@ -13,6 +13,7 @@ import numpy as np
 
 from pxgen_plugins.anchors import Anchors, Subset, open_for
 from pxgen_plugins.anchors.sampling import lost_labels, stratified_sample
+from pxgen_plugins.audit.devices import move
 from pxgen_plugins.audit.local_copy import local_copy
 from pxgen_plugins.audit.settings import Config
 from pxgen_plugins.audit.weights import check_weights
@@ -50,7 +51,7 @@ def build_model(config: Config) -> Any:
 
     Raises:
         ParameterError: When the factory cannot be imported, is not spelled as it should be, or is
-            of a package that is not allowed.
+            of a package that is not allowed; or the device is not here.
         ModelError: When it raises, or gives no model.
     """
     settings: Mapping[str, Any] = config["model"]
@@ -58,6 +59,13 @@ def build_model(config: Config) -> Any:
     for name in ("sample_shape", "latent_shape", "data_range"):
         if isinstance(options.get(name), list):
             options[name] = tuple(options[name])
+    model = _build(config, settings, options)
+    move(model, config.values.get("device"))
+    return model
+
+
+def _build(config: Config, settings: Mapping[str, Any], options: dict[str, Any]) -> Any:
+    """Return the model, where whoever made it put it."""
     for kind in ("onnx", "diffusers", "pythae"):
         if settings[kind] is not None:
             return _from_files(kind, settings[kind], options)
@@ -89,7 +97,7 @@ def build_explainer(config: Config, model: Any) -> PXGen:
     """
     names = (
         "intrinsic", "extrinsic", "threshold", "selectors", "n_representatives", "rule",
-        "batch_size", "seed",
+        "batch_size", "precision", "seed",
     )  # fmt: skip
     return PXGen(model, **{name: config[name] for name in names}, examples=True)
 

@@ -96,9 +96,10 @@ class Config:
         return place_of(self.values["output"])
 
     def complete(self, chosen: Mapping[str, Any]) -> Config:
-        """Return the settings with criteria and threshold, where they are absent, as in chosen."""
+        """Return the settings with what is absent as in chosen, and the device there is."""
         absent = [name for name in _CHOSEN if self.values[name] is None]
-        return Config(self.values | {name: chosen[name] for name in absent})
+        device = chosen.get("device") or self.values["device"]
+        return Config(self.values | {name: chosen[name] for name in absent} | {"device": device})
 
     def scoring(self) -> dict[str, Any]:
         """Return what values, groups, representatives and copies depend on, as JSON holds it."""

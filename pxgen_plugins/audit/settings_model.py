@@ -68,6 +68,12 @@ class Settings(Table):
     selectors: list[Any] = Field(["k_center"], description="how representatives are picked")
     n_representatives: Count = Field(10, description="per group and selector")
     seed: Seed = Field(0, description="seed of everything that is drawn")
+    device: Literal["auto", "cpu", "cuda"] | None = Field(
+        None, description="where the model runs; absent: where it is, auto: a card where one is"
+    )
+    precision: Literal["float32", "bfloat16"] = Field(
+        "float32", description="of the model, not of the criteria; bfloat16: faster, less exact"
+    )
     batch_size: Count | None = Field(
         None, description="anchors per pass; absent: as many as fit a cache"
     )

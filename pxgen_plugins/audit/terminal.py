@@ -51,6 +51,7 @@ def print_plan(
             "passes": sum(half.passes for half in halves),
             "seconds": _rough(cost.seconds),
             "workers": cost.workers,
+            "device": plan.device,
             "halves": {
                 half.name: {
                     key: _rough(value) if isinstance(value, float) else value
@@ -84,7 +85,8 @@ def print_plan(
     at_once = f"{_count(cost.workers, 'worker')} of one thread"
     memory = f", about {cost.memory / 2**20:,.0f} MiB each" if cost.memory else ""
     total = duration_text(cost.seconds)
-    click.echo(f"time: about {total} on this machine, with {at_once}{memory}")
+    where = "this machine" if plan.device == "cpu" else f"this machine's {plan.device}"
+    click.echo(f"time: about {total} on {where}, with {at_once}{memory}")
     worst = max(halves, key=lambda half: half.seconds_of_largest)
     click.echo(
         f"a kill loses at most one unit a worker: {worst.largest:,} instances of {worst.name}, "

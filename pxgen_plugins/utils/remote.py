@@ -103,8 +103,13 @@ class Remote(Storage):
 
     def read(self, name: str, limit: Limit | None = None) -> bytes:
         """Return the bytes of a file; no more of it is read than the limit and a byte."""
-        end = None if limit is None else limit.value + 1
-        content: bytes = self._tried(lambda fs, path: fs.cat_file(path, end=end), name)
+        most = () if limit is None else (limit.value + 1,)
+
+        def read(fs: Any, path: str) -> bytes:
+            with fs.open(path, "rb") as file:
+                return bytes(file.read(*most))
+
+        content = self._tried(read, name)
         if limit is not None:
             limit.check(len(content))
         return content

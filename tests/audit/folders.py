@@ -26,10 +26,10 @@ def faulty_file_system(share: float = 0.05, seed: int = 0) -> Any:
                 raise OSError("the connection was closed")
             super().pipe_file(path, value, **options)
 
-        def cat_file(self, path, **options):
-            if self.draws.random() < share:
+        def _open(self, path, mode="rb", **options):
+            if mode == "rb" and self.draws.random() < share:
                 raise OSError("the connection was closed")
-            return super().cat_file(path, **options)
+            return super()._open(path, mode, **options)
 
     return Faulty()
 

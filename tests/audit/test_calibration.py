@@ -410,12 +410,13 @@ def load():
     return Slow()
 """
 SMALL = """
+import torch
 from pxgen_plugins.testing.examples import LinearModel
 
 class Small(LinearModel):
     def encode(self, x):
         if len(x) > 30:
-            raise RuntimeError("CUDA out of memory. Tried to allocate 2 GiB")
+            raise torch.OutOfMemoryError("Tried to allocate 2 GiB")
         return super().encode(x)
 
 def load():

@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 TREE := build/typed
 .PHONY: help demo demo-compare demo-audit demo-explore test test-all test-current test-families test-gpu test-tensorflow lint type conformance pytest pytest-all \
-	bench results format clean distclean $(TREE)
+	bench results docs format clean distclean $(TREE)
 
 # The interpreters to try, best first: the constraints were resolved on the first.
 PYTHON ?= python3.11 python3.12 python3.13 python3.14 python3
@@ -33,7 +33,7 @@ ON_HOST = $(filter-out $(OFF_HOST),$(filter-out %.py %__pycache__,$(wildcard tes
 SAY = @$(if $(WITH_ALIBI),:,echo "Without Alibi, which ends at Python 3.12 and numpy 1: the newest packages.")
 INSTALL = $(BIN)/python -m pip install --disable-pip-version-check -c $(CONSTRAINTS)
 comma := ,
-SOURCES := pxgen_plugins adapters examples tests conftest.py $(wildcard benchmarks)
+SOURCES := pxgen_plugins adapters docs examples tests conftest.py $(wildcard benchmarks)
 
 help:  ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -70,6 +70,8 @@ type: $(VENV)/.test $(TREE)  ## mypy --strict over everything but the tests
 		--cache-dir ../../.mypy_cache ../../examples
 	cd $(TREE) && "$(abspath $(BIN))/mypy" --config-file ../../pyproject.toml \
 		--cache-dir ../../.mypy_cache ../../benchmarks
+	cd $(TREE) && "$(abspath $(BIN))/mypy" --config-file ../../pyproject.toml \
+		--cache-dir ../../.mypy_cache ../../docs/site
 
 # Readers of source do not see that adapters/ is pxgen_plugins.adapters: they get it as installed.
 $(TREE):
@@ -112,6 +114,9 @@ bench: $(VENV)/.bench  ## set up, then measure: a table and JSON, row by row; qu
 results: $(VENV)/.test $(VENV)/.bench  ## make every number of the documentation anew, hours; some: ONLY="demo top_k"
 	$(BIN)/python examples/results.py $(if $(ONLY),--only $(ONLY)) $(RESULTS)
 
+docs: $(VENV)/.docs  ## set up, then build the site from nothing into build/site; warnings are errors
+	OMP_NUM_THREADS=1 $(BIN)/python docs/site/build_site.py
+
 format: $(VENV)/.test  ## let ruff mend what it can
 	$(BIN)/ruff check --fix $(SOURCES)
 	$(BIN)/ruff format $(SOURCES)
@@ -149,9 +154,14 @@ $(VENV)/.compare: pyproject.toml constraints.txt constraints-current.txt | $(BIN
 
 $(VENV)/.test: pyproject.toml constraints.txt constraints-current.txt | $(BIN)/python
 	$(SAY)
-	$(INSTALL) -e '.[$(if $(WITH_ALIBI),alibi$(comma)aix360$(comma))all,test,dev]'
+	$(INSTALL) -e '.[$(if $(WITH_ALIBI),alibi$(comma)aix360$(comma))all,test,dev,docs]'
 	$(BIN)/python -m pip check
-	touch $@ $(VENV)/.demo $(VENV)/.compare
+	touch $@ $(VENV)/.demo $(VENV)/.compare $(VENV)/.docs
+
+$(VENV)/.docs: pyproject.toml constraints.txt constraints-current.txt | $(BIN)/python
+	$(SAY)
+	$(INSTALL) -e '.[$(if $(WITH_ALIBI),alibi$(comma))docs]'
+	touch $@ $(VENV)/.demo
 
 $(VENV)/.bench: pyproject.toml constraints.txt constraints-current.txt | $(BIN)/python
 	$(INSTALL) -e '.$(if $(WITH_ALIBI),[alibi])' psutil

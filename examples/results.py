@@ -37,6 +37,7 @@ __all__ = ["COMMANDS", "Command", "main"]
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
 RESULTS = "docs/results"
+GALLERY = sorted(path.name for path in (ROOT / "docs/gallery").glob("*.png"))
 VOLATILE = (
     "calibration_seconds", "cpu_seconds", "peak_memory_mib", "peak_mib", "pxgen_plugins_version",
     "s", "seconds", "train_seconds",
@@ -113,6 +114,13 @@ COMMANDS = (
         tables={_ZEROS: "summary.md"},
         pictures={"docs/images/groups.png": "groups.png"},
         quick="--n-samples 500 --n-repeats 2 --n-anchors 1000",
+    ),
+    Command(
+        "gallery",
+        "python examples/gallery.py",
+        5,
+        pictures={f"docs/gallery/{name}": name for name in GALLERY},
+        quick="--only saliency",
     ),
     Command(
         "mnist_zeros",

@@ -13,6 +13,9 @@ ROOT = Path(__file__).parents[1]
 BLOCKS = {  # pages with code, and the test that runs it
     "README.md": "test_readme.py",
     "docs/audit.md": "audit/test_tutorial.py",
+    "docs/compare.md": "test_pages.py",
+    "docs/evaluate.md": "test_pages.py",
+    "docs/gallery.md": "test_gallery.py",
     "docs/audit-ci.md": "audit/test_ci_page.py",
     "docs/models.md": "test_models_page.py",
     "docs/inside.md": "test_inside_page.py",

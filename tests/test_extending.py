@@ -143,4 +143,5 @@ def test_whatever_is_registered_is_tested_and_passes_without_an_edit(
     done = python(*command, cwd=extended, path=extended)
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
     passed = re.search(r"(\d+) passed", done.stdout)
-    assert passed and int(passed[1]) >= 5 * len(PAGES), done.stdout[-2000:]
+    assert passed is not None, done.stdout[-2000:]
+    assert int(passed[1]) >= 5 * len(PAGES), done.stdout[-2000:]

@@ -24,7 +24,7 @@ import pxgen_plugins
 
 REPOSITORY = Path(__file__).parents[1]
 INPUTS = ["pyproject.toml", "README.md", "LICENSE", "pxgen_plugins", "adapters"]
-FOR_DEVELOPERS = {"test", "dev", "bench"}
+FOR_DEVELOPERS = {"test", "dev", "docs", "bench"}
 
 
 def run(*command: str | Path, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:

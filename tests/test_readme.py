@@ -20,7 +20,7 @@ def test_python_blocks_run_one_after_the_other(capsys, monkeypatch, tmp_path):
         exec(compile(code, "README.md", "exec"), names)
     said = capsys.readouterr().out
     assert "HIHE" in said
-    assert "ProtoDash" in said
+    assert "protodash" in said
 
 
 def test_there_is_a_block():

@@ -27,7 +27,8 @@ def test_every_file_of_the_results_is_made_by_exactly_one_command():
     assert len(written) == len(set(written))
     assert set(written) | pages == FILES
     assert set(written) & pages == set()
-    pictures = {path.relative_to(ROOT).as_posix() for path in (ROOT / "docs/images").iterdir()}
+    folders = (ROOT / "docs/images", ROOT / "docs/gallery")
+    pictures = {path.relative_to(ROOT).as_posix() for one in folders for path in one.iterdir()}
     assert sorted(names("pictures")) == sorted(pictures)
 
 

@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 TREE := build/typed
-.PHONY: help demo demo-compare demo-audit demo-explore test test-all test-current test-families test-tensorflow lint type conformance pytest pytest-all \
+.PHONY: help demo demo-compare demo-audit demo-explore test test-all test-current test-families test-gpu test-tensorflow lint type conformance pytest pytest-all \
 	bench results docs format clean distclean $(TREE)
 
 # The interpreters to try, best first: the constraints were resolved on the first.
@@ -27,7 +27,8 @@ WITH_ALIBI = $(and $(ALIBI),$(shell $(BIN)/python -c 'import sys; print("yes" if
 CONSTRAINTS = $(if $(WITH_ALIBI),constraints.txt,constraints-current.txt)
 ONCE ?=
 # What Alibi and its older packages can change, and what they cannot.
-OFF_HOST := $(addprefix tests/,attacks criteria datasets describers evaluation explorer plots selection thresholds)
+OFF_HOST := $(addprefix tests/,attacks audit criteria datasets describers editing evaluation explorer models plots \
+	selection thresholds)
 ON_HOST = $(filter-out $(OFF_HOST),$(filter-out %.py %__pycache__,$(wildcard tests/*))) $(wildcard tests/test_*.py)
 SAY = @$(if $(WITH_ALIBI),:,echo "Without Alibi, which ends at Python 3.12 and numpy 1: the newest packages.")
 INSTALL = $(BIN)/python -m pip install --disable-pip-version-check -c $(CONSTRAINTS)
@@ -96,6 +97,10 @@ pytest-all: $(VENV)/.test  ## every test
 
 test-families: $(VENV)/.test  ## every default on a trained model of every family, half an hour or more
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(JOBS) -m long
+
+test-gpu: $(VENV)/.test  ## the tests that need an NVIDIA card, then throughput and memory there; needs a CUDA build of torch
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m cuda
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/gpu.py
 
 test-current:  ## the tests beside the newest of everything, without Alibi, in an environment of their own
 	$(MAKE) VENV=$(CURRENT) ALIBI= pytest

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from pxgen_plugins.adapters._hooks import watch
-from pxgen_plugins.utils.errors import ModelError, ParameterError, short_repr
+from pxgen_plugins.utils.errors import CapabilityError, ModelError, ParameterError, short_repr
 from pxgen_plugins.utils.validation import nearest
 
 __all__ = [
@@ -88,14 +88,21 @@ class ActiveLayer:
 
 
 def active_layers(
-    model: Any, run: Callable[[], Any], named: str | None = None
+    model: Any, run: Callable[[Tensor], Any], x: Tensor, named: str | None = None
 ) -> dict[str, ActiveLayer]:
-    """Return the layers without sub-layers that ``run()`` calls, in the order of the calls.
+    """Return the layers without sub-layers that ``run`` calls, in the order of the calls.
+
+    It is run on the first row of ``x`` twice over, (2, ...): layers that do not give a row for each
+    of the two, as a table of positions does, or a network that is guided and sees everything with
+    and without the prompt, have no activation of an instance, and are left out.
 
     Those that only reshape, or drop nothing in evaluation, are left out, unless ``named``, which
     may be a block of several layers, too. Channels are the last axis behind linear layers, layer
     norms of one axis and embeddings, else axis 1; a block and what has no weights, as an
     activation, has them where the layer called before it has, if the shapes agree.
+
+    Raises:
+        CapabilityError: When layers are called, but none gives a row for each instance.
     """
     candidates = {
         name: layer
@@ -104,10 +111,12 @@ def active_layers(
         if f".{_RULES}." not in name
     }
     with torch.no_grad(), record(candidates) as outputs:
-        run()
+        run(x[:1].repeat(2, *[1] * (x.ndim - 1)))
     active: dict[str, ActiveLayer] = {}
     last, shape = False, None
     for name, output in outputs.items():
+        if not output.ndim or len(output) != 2:
+            continue
         layer = candidates[name]
         # a layer norm over channels and positions together says nothing of which axis is which
         whole = isinstance(layer, nn.LayerNorm) and len(layer.normalized_shape) > 1
@@ -115,6 +124,14 @@ def active_layers(
         if not ((inherits or not list(layer.parameters())) and output.shape == shape):
             last = isinstance(layer, _LAST_AXIS) and not whole
         active[name], shape = ActiveLayer(layer, last), output.shape
+    if outputs and not active:
+        rows = ", ".join(sorted({str(len(output)) for output in outputs.values() if output.ndim}))
+        got = f"layers that give {rows or 'no'} rows for 2 instances"
+        hint = (
+            "A network under guidance sees each instance with and without the prompt: use "
+            "guidance=1. Else look at another layer."
+        )
+        raise CapabilityError("layers", "ones that give a row for each instance", got, hint)
     return active
 
 
@@ -141,7 +158,7 @@ def choose_layer(layer: str | None, active: Mapping[str, ActiveLayer], model: An
         raise ModelError("decode", "made of named layers", "a model that calls none", hint)
     if layer is not None:
         if layer not in active:
-            known = "unused while decoding, or it returns no tensor"
+            known = "unused while decoding, or it returns no tensor with a row for each instance"
             known = known if layer in model.layers else "unknown"
             allowed = "one of " + ", ".join(active)
             raise ParameterError(

@@ -23,7 +23,7 @@ from pxgen_plugins.audit.shards import SHARDS
 from pxgen_plugins.audit.work import do_unit, work_of
 from pxgen_plugins.utils.threads import one_thread
 
-__all__ = ["run", "settings"]
+__all__ = ["many_anchors", "run", "settings", "watch"]
 
 
 def run(quick: bool = False) -> Iterator[Row]:
@@ -100,22 +100,27 @@ def _least_wall_times(cases: dict[str, Callable[[], None]], repeats: int) -> dic
 def _memory(folder: Path, quick: bool) -> Iterator[Row]:
     """Yield memory, time and the report's size of an audit of many synthetic anchors."""
     n = 2_000 if quick else 1_000_000
-    path = folder / "anchors.npy"
-    _write_anchors(path, n)
-    changes = {
-        "model": {"factory": "pxgen_plugins.testing.examples:LinearModel"},
-        "anchors": {"path": str(path)},
-        "shard_size": 1_024 if quick else 65_536,
-        "conditions": ["invalid.count < 1"],
-    }
-    config = settings(folder / "run", quick, **changes)
-    growth, seconds = fresh_process.call(_watch, config)
+    config = many_anchors(folder, n, 1_024 if quick else 65_536)
+    growth, seconds = fresh_process.call(watch, config)
     setting = f"{n:,} anchors of 8x8, mapped .npy"
     note = "with what is imported on first use"
     yield Row("audit: growth of memory", setting, growth / 2**20, "MiB", note=note)
     yield Row("audit: time", setting, seconds, "s")
     report = (folder / "run" / "report.html").stat().st_size
     yield Row("audit: size of the report", setting, report / 2**20, "MiB")
+
+
+def many_anchors(folder: Path, n: int, shard_size: int) -> Config:
+    """Return settings of an audit of n anchors of 64 values, which are written beside the run."""
+    path = folder / "anchors.npy"
+    _write_anchors(path, n)
+    changes = {
+        "model": {"factory": "pxgen_plugins.testing.examples:LinearModel"},
+        "anchors": {"path": str(path)},
+        "shard_size": shard_size,
+        "conditions": ["invalid.count < 1"],
+    }
+    return settings(folder / "run", n <= 2_000, **changes)
 
 
 def _write_anchors(path: Path, n: int) -> None:
@@ -127,7 +132,7 @@ def _write_anchors(path: Path, n: int) -> None:
     anchors.flush()
 
 
-def _watch(config: Config) -> tuple[int, float]:
+def watch(config: Config) -> tuple[int, float]:
     """Run an audit; return the growth of memory in bytes, and the seconds."""
     start = time.perf_counter()
     with fresh_process.peak_growth() as growth:

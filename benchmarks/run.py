@@ -36,8 +36,9 @@ from pxgen_plugins.utils.machine import machine
 
 # Each is a file beside this one, with a function run(quick) that yields rows.
 BENCHMARKS = (
-    "scoring", "selection", "tracin", "memory", "start", "audit", "kills", "fuzz",
-    "interval_coverage", "baseline_seeds", "estimates", "units", "explorer",
+    "scoring", "selection", "tracin", "memory", "start", "audit", "kills", "workers",
+    "many_anchors", "fuzz", "interval_coverage", "baseline_seeds", "estimates", "units", "explorer",
+    "neighbours",
 )  # fmt: skip
 PACKAGES = (
     "pxgen-plugins", "alibi", "fpsample", "numpy", "scikit-activeml", "scikit-learn",

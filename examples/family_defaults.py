@@ -46,7 +46,7 @@ STEPS = ("fit", "explain", "compare", "audit", "compare all", "evaluate")
 _BOX = "black_box"
 FAMILIES = (
     "autoencoder", _BOX, "conditional_vae", "diffusion", "flow", "gan", "language_model",
-    "sample_bank", "tabular", "vae", "vqvae",
+    "sample_bank", "tabular", "text_to_image", "vae", "vqvae",
 )  # fmt: skip
 _NOTHING: dict[str, Any] = {"ran": [], "cannot": {}, "failed": {}}
 _CONDITION = "HIHE.count >= 0"

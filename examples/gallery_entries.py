@@ -235,6 +235,17 @@ def protoselect() -> None:
     show_rows({"prototypes": anchor_set()[0][found.indices]})
 
 
+def training_neighbours() -> None:
+    """Samples, the training images nearest to each, and whether a new image comes as near."""
+    sets = (load_mnist(name)[0][:500, None] for name in ("train", "test"))
+    training, new = (images / np.float32(255) for images in sets)
+    method = adapters.TrainingNeighbours(model(), 4, space="latent").fit(training, held_out=new)
+    samples = model().sample(3, seed=0).numpy()
+    found = method.explain(samples)
+    near = [training[rows] for rows in found.indices]
+    show_rows({f"p = {found.p_values[i]:.2f}": [samples[i], *near[i]] for i in range(3)})
+
+
 def vae_tracin() -> None:
     """Training images that helped to rebuild an anchor."""
     training = load_mnist("train")[0][:100, None] / np.float32(255)

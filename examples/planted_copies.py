@@ -125,7 +125,7 @@ def false_alarms(model: Any, kind: Kind, n_seeds: int, n_samples: int) -> int:
     space = Space(model)
     _, known = space.open(part(kind.data, slice(half)), "training")
     _, new = space.open(part(kind.data, slice(half, None)), "held_out")
-    _, pool = space.draw(4 * n_samples, derive(1, "pool"))
+    pool = space.rows(space.draw(4 * n_samples, derive(1, "pool")))
     alarms = 0
     for seed in range(n_seeds):
         rng = np.random.default_rng(seed)

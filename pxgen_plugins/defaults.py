@@ -11,6 +11,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from pxgen_plugins import thresholds
@@ -19,6 +20,7 @@ from pxgen_plugins.criteria.parsing import as_list, parse
 from pxgen_plugins.criteria.passes import value_passes
 from pxgen_plugins.models.base import CHEAP, Model, capabilities, own_features, passes
 from pxgen_plugins.models.predictor import is_function
+from pxgen_plugins.models.trial import operations
 from pxgen_plugins.thresholds import Conformal, MeanMax, Quantile, Rule
 from pxgen_plugins.utils.errors import CapabilityError
 
@@ -26,6 +28,7 @@ __all__ = ["CRITERIA", "RULES", "Choice", "CriterionRow", "RuleRow", "choose"]
 
 _PAPER: dict[Kind, str] = {"intrinsic": "kld", "extrinsic": "mse"}
 _BUDGET = 5_000  # passes of a calibration by default, within the two limits
+_PASS = 1e8  # multiplications from which a pass counts as more than one
 _LEAST, _MOST = 300, 2_500  # samples of a calibration by default
 _REPEATS = 5  # so few still show how firmly a threshold stands
 _EACH = 10_000  # samples of each where they cost next to nothing
@@ -48,6 +51,11 @@ class Abilities:
         """Return whether it can, in few passes or in no more than a sample takes."""
         most = max(CHEAP, passes(self.model, "sample") if self.can("sample") else 0)
         return name in self.have and passes(self.model, name) <= most
+
+    @cached_property
+    def weight(self) -> float:
+        """How many passes of usual size one of the model's is; 1 for all small networks."""
+        return max(1.0, operations(self.model) / _PASS)
 
 
 @dataclass(frozen=True)
@@ -210,7 +218,7 @@ RULES: tuple[RuleRow, ...] = (
     RuleRow(
         f"Quantile(0.99, n, {_REPEATS})",
         f"does none of this; {_REPEATS} n is {_MOST:,}, less where that takes over {_BUDGET:,} "
-        f"passes, and {_LEAST} at least",
+        f"passes of {_PASS / 1e6:.0f} million multiplications, and {_LEAST} at least",
         "its thresholds hardly move with the size, so that the size follows the cost",
     ),
 )
@@ -257,6 +265,7 @@ def choose(
         "kld: the paper's, for models with a posterior"
     """
     specs: dict[Kind, Any] = {"intrinsic": intrinsic, "extrinsic": extrinsic}
+    able = Abilities(model)
     function = is_function(model) or _names_columns(model, specs)
     known = isinstance(model, Model) and not function
     reasons: dict[str, str] = {}
@@ -265,13 +274,13 @@ def choose(
             specs[kind] = paper
             reasons[kind] = f"{paper}: the name of the column, as in the paper"
         elif specs[kind] is None:
-            row = _row(kind, model)
-            specs[kind] = _sized(row.criterion, model)
+            row = _row(kind, able)
+            specs[kind] = _sized(row.criterion, able)
             reasons[kind] = f"{row.criterion}: {row.why}"
     criteria = parse(specs["intrinsic"], specs["extrinsic"], function)
     if threshold is not None:
         return Choice(criteria, thresholds.make(threshold), reasons)
-    rule, why = _rule(model, criteria) if known else (MeanMax(), RULES[1].why)
+    rule, why = _rule(able, criteria) if known else (MeanMax(), RULES[1].why)
     reasons["threshold"] = f"{_text(rule)}: {why}"
     return Choice(criteria, rule, reasons)
 
@@ -292,8 +301,9 @@ def _names_columns(model: Any, specs: Mapping[Kind, Any]) -> bool:
     return True
 
 
-def _row(kind: Kind, model: Any) -> CriterionRow:
-    able, usable = Abilities(model), for_model(model, kind)
+def _row(kind: Kind, able: Abilities) -> CriterionRow:
+    model = able.model
+    usable = for_model(model, kind)
     for row in CRITERIA[kind]:
         if row.criterion in usable and row.fits(able):
             return row
@@ -308,31 +318,36 @@ def _row(kind: Kind, model: Any) -> CriterionRow:
     raise CapabilityError("model", allowed, got, hint)
 
 
-def _sized(name: str, model: Any) -> Any:
+def _sized(name: str, able: Abilities) -> Any:
     """Return a criterion's settings, with a smaller bank where samples are few or costly."""
+    model = able.model
     takes = inspect.signature(REGISTRY.get(name)).parameters
-    if "n_fit" not in takes or "sample" not in capabilities(model):
+    if "n_fit" not in takes or not able.can("sample"):
         return name
-    n = max(_LEAST_BANK, min(_BANK, _BUDGET // 4 // passes(model, "sample")))
+    affordable = int(_BUDGET / 4 / (passes(model, "sample") * able.weight))
+    n = max(_LEAST_BANK, min(_BANK, affordable))
     held = getattr(model, "n_held", None)
     n = n if held is None else min(n, held // 2)
     return name if n == _BANK else {"name": name, "n_fit": n}
 
 
-def _rule(model: Any, criteria: Sequence[Criterion]) -> tuple[Rule, str]:
-    able = Abilities(model)
+def _rule(able: Abilities, criteria: Sequence[Criterion]) -> tuple[Rule, str]:
+    model = able.model
     if not able.can("sample"):
         return Conformal(0.05, source="reference", joint=True), RULES[0].why
     if able.can("encode") and not able.table:
         return MeanMax(), RULES[1].why
     each = passes(model, "sample") + value_passes(model, criteria)
-    n, row = max(_LEAST, min(_MOST, _BUDGET // each)) // _REPEATS, RULES[3]
+    affordable = int(_BUDGET / (each * able.weight))
+    n, row = max(_LEAST, min(_MOST, affordable)) // _REPEATS, RULES[3]
     light = able.cheaply("embed") and able.cheaply("decode") and not able.can("log_prob")
-    if each <= CHEAP and (able.table or light):
+    if each * able.weight <= CHEAP and (able.table or light):
         n, row = _EACH, RULES[2]
     held = getattr(model, "n_held", None)
     n = n if held is None else max(1, min(n, held // 2))
     passes_text = "a pass" if each == 1 else f"{each} passes"
+    if able.weight > 1:
+        passes_text += f" of {able.weight * _PASS / 1e6:,.0f} million multiplications"
     return Quantile(0.99, n, _REPEATS), f"{row.why}; a sample, scored, takes {passes_text}"
 
 

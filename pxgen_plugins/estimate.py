@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -17,6 +16,7 @@ from pxgen_plugins.anchors import Anchors
 from pxgen_plugins.criteria.base import Batch, Criterion
 from pxgen_plugins.criteria.fitted_criterion import FittedCriterion
 from pxgen_plugins.criteria.passes import value_passes
+from pxgen_plugins.models import trial
 from pxgen_plugins.models.base import CHEAP, capabilities, passes
 from pxgen_plugins.scoring import Scorer, always_raises
 from pxgen_plugins.thresholds import Rule
@@ -30,10 +30,6 @@ _LONG = 600.0  # seconds beyond which fit and explain warn
 _FEW_PASSES = 2_000  # not worth the timing
 _LONG_TRIAL = 0.25  # seconds that one timed call should take
 _WHOLE = 1.0  # seconds up to which an answer is timed whole, and not by one of its passes
-_ON_INSTANCES = (
-    "encode", "embed", "codes", "log_prob", "score", "token_loss", "noise_loss", "values",
-    "reconstruct",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -154,7 +150,13 @@ def estimate(
 
 
 def warn_if_long(
-    where: str, scorer: Scorer, rule: Rule | None, anchors: Anchors | None, n_reference: int = 0
+    where: str,
+    scorer: Scorer,
+    rule: Rule | None,
+    anchors: Anchors | None,
+    n_reference: int = 0,
+    times: float = 1.0,
+    hint: str = "",
 ) -> None:
     """Warn, with an estimate and cheaper choices, when what begins now will take over ten minutes.
 
@@ -164,25 +166,27 @@ def warn_if_long(
         rule: How thresholds are found, for ``fit``; None for ``explain``.
         anchors: The anchors or the reference data; None where there are none.
         n_reference: Instances of reference data.
+        times: How many times over.
+        hint: What costs less, beside other criteria, a smaller rule or a cheaper model.
     """
     n = 0 if anchors is None else len(anchors)
     work = [Work(n, False, tuple(scorer.criteria))]
     if rule is not None:
         work = _work_of_fit(scorer, rule, n_reference)
-    total = sum(part.passes(scorer.model) for part in work)
+    total = round(times * sum(part.passes(scorer.model) for part in work))
     if total <= _FEW_PASSES:
         return
     try:
         clock = _Clock(scorer, anchors, learn=False)
         if total * clock.first_pass() <= _LONG:  # one by one is the slowest way
             return
-        seconds = sum(clock.seconds(part) for part in work)
+        seconds = times * sum(clock.seconds(part) for part in work)
     except Exception:  # what begins now says better what is wrong with the model
         return
     if seconds <= _LONG:
         return
     found = Estimate(total, seconds, total, seconds, n, clock.n_timed)
-    cheaper = " ".join(_cheaper(scorer, rule, found))
+    cheaper = " ".join(filter(None, [hint, *_cheaper(scorer, rule, found)]))
     warn(f"{where}: this takes about {duration_text(seconds)} ({total:,} passes). {cheaper}")
 
 
@@ -277,13 +281,13 @@ class _Clock:
 
     def first_pass(self) -> float:
         """Return the seconds of a pass of one instance alone."""
-        name, each = self._cheapest()
+        name, each = trial.cheapest(self.model)
         return self._time(lambda n: self._call(name, n), most=1).seconds / each
 
     def _pass(self) -> _Trial:
         """Return the seconds of a pass of one instance, in batches as they are scored."""
         if self._most not in self._of_pass:
-            name, each = self._cheapest()
+            name, each = trial.cheapest(self.model)
             found = self._time(lambda n: self._call(name, n))
             self._of_pass[self._most] = _Trial(found.seconds / each, found.size)
         return self._of_pass[self._most]
@@ -331,24 +335,8 @@ class _Clock:
                 return _Trial(spent / size, size)
             size = min(4 * size, most)
 
-    def _cheapest(self) -> tuple[str, int]:
-        """Return what takes the model fewest passes, of what it can do, and how many."""
-        have = capabilities(self.model)
-        names = [name for name in ("sample", *_ON_INSTANCES) if name in have]
-        if have >= {"decode"} and self.model.latent_shape is not None:
-            names.insert(0, "decode")
-        best = min(names, key=lambda name: passes(self.model, name))
-        return best, passes(self.model, best)
-
     def _call(self, name: str, n: int) -> Any:
-        method = getattr(self.model, name)
-        if name == "sample":
-            return method(n, 0)
-        if name == "decode":
-            codes = torch.zeros(n, *self.model.latent_shape)
-            return method(codes.to(self.scorer.device, self.model.dtype))
-        x = self._instances(n)
-        return method(x, 0.5, 0) if name == "noise_loss" else method(x)
+        return trial.call(self.model, name, self._instances(n))
 
     def _values(self, n: int, criteria: list[Criterion]) -> None:
         batch = Batch(self.model, self._instances(n), reconstruction=self.scorer.reconstruction)
@@ -387,13 +375,7 @@ class _Clock:
         if self._anchors is not None and len(self._anchors):
             rows = range(min(n, len(self._anchors)))
             x = torch.cat([x.clone() for _, x in scorer.batches(self._anchors, rows, {})])
-        elif callable(getattr(model, "probe", None)):
-            x = model.probe(n)
-        elif "sample" in capabilities(model) and passes(model, "sample") == 1:
-            x = torch.as_tensor(model.sample(n, 0))
         else:
-            low, high = model.data_range or (-1.0, 1.0)
-            drawn = np.random.default_rng(0).random((n, *(model.sample_shape or (1,))))
-            x = torch.from_numpy(low + (high - low) * drawn)
+            x = trial.instances(model, n)
         x = x.to(scorer.device, model.dtype)
         return torch.cat([x] * -(-n // len(x)))[:n]

@@ -120,8 +120,16 @@ def test_a_file_that_is_dropped_in_registers_its_part(page: Path, extended: Path
     assert done.stdout.strip().endswith(f"from_the_page_on_a_{page.stem}")
 
 
-@pytest.mark.slow
-def test_whatever_is_registered_is_tested_and_passes_without_an_edit(extended: Path) -> None:
+@pytest.mark.parametrize(
+    "everything",
+    [
+        pytest.param(False, marks=pytest.mark.slow, id="new-parts"),
+        pytest.param(True, marks=pytest.mark.long, id="all-parts"),
+    ],
+)
+def test_whatever_is_registered_is_tested_and_passes_without_an_edit(
+    extended: Path, everything: bool
+) -> None:
     # All of the conformance suite, and every other test module that asks a registry for its names.
     files = sorted((extended / "tests").glob("*/test_*.py"))
     asks = [file for file in files if re.search(r"\.names\(\)|REGISTRY", file.read_text("utf-8"))]
@@ -129,7 +137,11 @@ def test_whatever_is_registered_is_tested_and_passes_without_an_edit(extended: P
     # what an adapter has to equal is a row that a pull request adds: docs/extending/adapter.md
     row = "tests/adapters/test_odd_nets.py::test_every_adapter_has_a_row"
     options = ["-q", "-p", "no:cacheprovider", "--tb=short", "-rfE", f"--deselect={row}"]
+    if not everything:  # what the new parts are named in
+        options += ["-k", " or ".join(part_of(page)[0] for page in PAGES)]
     command = ["-m", "pytest", *options, str(extended / "tests" / "conformance"), *others]
     done = python(*command, cwd=extended, path=extended)
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
-    assert " passed" in done.stdout
+    passed = re.search(r"(\d+) passed", done.stdout)
+    assert passed is not None, done.stdout[-2000:]
+    assert int(passed[1]) >= 5 * len(PAGES), done.stdout[-2000:]

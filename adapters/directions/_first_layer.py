@@ -57,7 +57,7 @@ def first_layer(model: Any, name: str | None = None) -> FirstLayer:
         ModelError: When no layer takes the code.
     """
     probe = normal_rows(0, 2, tuple(model.latent_shape), 0).to(model.device, model.dtype)
-    active = active_layers(model, lambda: model.decode(probe))
+    active = active_layers(model, model.decode, probe)
     if name is not None and name not in active:
         allowed = "a layer that decoding calls: " + ", ".join(active)
         raise ParameterError("layer", allowed, short_repr(name), nearest(name, active))

@@ -137,7 +137,7 @@ class ActivationDirections(DirectionAdapter):
         """Return the layer's activations for codes ``z``, float32 (n, a)."""
         model = self.predictor
         probe = z[:1].to(model.device, model.dtype)
-        active = active_layers(model, lambda: model.decode(probe), self.layer)
+        active = active_layers(model, model.decode, probe, self.layer)
         name = self.layer
         if name is None:
             with_weights = (

@@ -181,7 +181,7 @@ class ActivationMaximisation(Adapter):
         """Return name of the layer, the layer, and its number of channels."""
         model = self.predictor
         origin = self._device(torch.zeros(1, *self._latent))
-        active = active_layers(model, lambda: model.decode(origin), self.layer)
+        active = active_layers(model, model.decode, origin, self.layer)
         name = choose_layer(self.layer, active, model)
         with torch.no_grad(), record({name: active[name].module}) as outputs:
             model.decode(origin)

@@ -181,7 +181,7 @@ class ActivationStatistics(Adapter):
         model = self.predictor
         low, _ = model.data_range or (0.0, 1.0)
         probe = torch.full((1, *model.sample_shape), low).to(model.device, model.dtype)
-        active = active_layers(model, lambda: model.decode(Batch(model, probe).code))
+        active = active_layers(model, lambda x: model.decode(Batch(model, x).code), probe)
         names = choose_layers(self.layers, active)
         layers: dict[str, ActiveLayer] = {name: active[name] for name in names}
         modules = {name: layer.module for name, layer in layers.items()}

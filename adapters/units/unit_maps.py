@@ -171,7 +171,7 @@ def unit_layer(
         ModelError: When the model calls none.
     """
     code = z.to(model.device, model.dtype)
-    active = active_layers(model, lambda: model.decode(code), layer)
+    active = active_layers(model, model.decode, code, layer)
     name = choose_layer(layer, active, model)
     names = list(active)
     if layer is None:

@@ -92,7 +92,7 @@ def file_columns(path: Path, named: Columns = BY_NAME) -> FileColumns:
     if kind not in SUFFIXES or path.is_dir():
         allowed = "the path of a file that ends in " + ", ".join(SUFFIXES)
         got = f"the folder {short_repr(str(path))}" if path.is_dir() else short_repr(str(path))
-        hint = "Give one such file; the texts of a folder can be put into one."
+        hint = "Give one such file, or a list of texts; those of a folder can be put into one."
         raise AnchorError("X", allowed, got, hint)
     places = partial(named.places, role="text", usual=("text",))
     if kind == ".csv":

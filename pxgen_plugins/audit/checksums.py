@@ -8,9 +8,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from pxgen_plugins.utils.files import checksum, file_checksum, read_regular, write_atomic
-from pxgen_plugins.utils.json_files import read_json
-from pxgen_plugins.utils.limits import Limit, LimitError
+from pxgen_plugins.utils.files import checksum, file_checksum, write_atomic
+from pxgen_plugins.utils.json_files import parse_json
+from pxgen_plugins.utils.limits import JSON_FILE, Limit, LimitError
+from pxgen_plugins.utils.storage import Place, storage_of
 
 __all__ = ["CHECKSUMS", "Results", "write_checksums"]
 
@@ -43,10 +44,10 @@ class Results:
         OSError: When there is none, as in a run that has not finished.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Place) -> None:
+        self._storage = storage_of(folder)
         try:
-            content: Any = read_json(folder / CHECKSUMS)
+            content: Any = parse_json(self._storage.read(CHECKSUMS, JSON_FILE))
             files, checksum = content["files"], content["checksum"]
         except LimitError:
             raise
@@ -63,7 +64,7 @@ class Results:
             ValueError: When it is larger than the limit, or another than was written.
             OSError: When it is not there, or no regular file.
         """
-        content = read_regular(self._folder / name, limit)
+        content = self._storage.read(name, limit)
         if self._files.get(name) != checksum(content):
             raise ValueError(f"{name} was changed: its checksum differs")
         return content
@@ -75,7 +76,7 @@ class Results:
             ValueError: When it is larger than the limit, another than was written, or none was.
             OSError: When it is no regular file.
         """
-        return self.read(name, limit) if os.path.lexists(self._folder / name) else None
+        return self.read(name, limit) if self._storage.exists(name) else None
 
 
 def _of_list(files: Any) -> str:

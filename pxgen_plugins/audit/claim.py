@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -14,8 +13,9 @@ from pxgen_plugins.audit.work import FOLDERS, plan_checksum, sweep
 from pxgen_plugins.audit.writers.base import file_names
 from pxgen_plugins.utils.errors import ParameterError, short_repr
 from pxgen_plugins.utils.files import plain
-from pxgen_plugins.utils.locks import BusyError, locked
+from pxgen_plugins.utils.locks import BusyError
 from pxgen_plugins.utils.resumable import PLAN, begin, read_plan
+from pxgen_plugins.utils.storage import Place, storage_of
 
 __all__ = ["alone", "claim", "clear"]
 
@@ -26,7 +26,7 @@ _OWN = (*FOLDERS, QUESTIONS)  # folders in a run folder
 
 
 @contextmanager
-def alone(folder: Path, part: tuple[int, int] | None = None) -> Iterator[None]:
+def alone(folder: Place, part: tuple[int, int] | None = None) -> Iterator[None]:
     """Keep other audits out of a run folder meanwhile, which is made; parts of one share it.
 
     Args:
@@ -40,16 +40,15 @@ def alone(folder: Path, part: tuple[int, int] | None = None) -> Iterator[None]:
     with ExitStack() as stack:
         try:
             with _named(folder):
-                folder.mkdir(parents=True, exist_ok=True)
-                stack.enter_context(locked(folder, shared=part is not None))
-        except BusyError as error:
+                stack.enter_context(storage_of(folder).alone(shared=part is not None))
+            yield
+        except BusyError as error:  # at once, or when another one took the folder over
             hint = "Wait until it has ended, or choose another output; parts of one run share it."
             allowed, got = "a folder where no other audit runs", short_repr(str(folder))
             raise ParameterError("output", allowed, f"{got}, where one does", hint) from error
-        yield
 
 
-def claim(folder: Path, plan: Mapping[str, Any], fresh: bool, say: Callable[[str], None]) -> None:
+def claim(folder: Place, plan: Mapping[str, Any], fresh: bool, say: Callable[[str], None]) -> None:
     """Begin a run in a folder, or go on with one of the same plan, whose verdict is removed.
 
     Args:
@@ -67,7 +66,7 @@ def claim(folder: Path, plan: Mapping[str, Any], fresh: bool, say: Callable[[str
 
 
 @contextmanager
-def _named(folder: Path) -> Iterator[None]:
+def _named(folder: Place) -> Iterator[None]:
     """Say of faults of a folder which one it is, and what to do."""
     try:
         yield
@@ -77,7 +76,7 @@ def _named(folder: Path) -> Iterator[None]:
         got = f"{short_repr(str(folder))} ({error})"
         raise ParameterError("output", "a run folder, or empty", got, "Use --fresh.") from error
     except OSError as error:
-        if error.errno in _FULL or (folder / PLAN).is_file():  # a run of ours, which is locked
+        if error.errno in _FULL or not isinstance(folder, Path) or (folder / PLAN).is_file():
             raise
         hint = "Choose another output, or mend its permissions."
         got = f"{short_repr(str(folder))} ({type(error).__name__}: {error.strerror})"
@@ -85,20 +84,21 @@ def _named(folder: Path) -> Iterator[None]:
 
 
 def _begin_or_resume(
-    folder: Path, plan: Mapping[str, Any], fresh: bool, say: Callable[[str], None]
+    folder: Place, plan: Mapping[str, Any], fresh: bool, say: Callable[[str], None]
 ) -> None:
     content = plain(plan)
     content["checksum"] = plan_checksum(content)
     is_new = not _is_run(folder)
-    if is_new and folder.is_dir() and _has_files(folder):
+    if is_new and _has_files(folder):
         hint = "Choose an empty folder; nothing of others is written over."
         raise ParameterError("output", "empty, or a run", "other files", hint)
-    if not is_new:
+    if not is_new and isinstance(folder, Path):
         sweep(folder)
     if not is_new and fresh:
         clear(folder)
         is_new = True
-    _check_places(folder)
+    if isinstance(folder, Path):
+        _check_places(folder)
     different = begin(folder, content, identity=lambda plan: plan["digests"])
     if different and is_new:
         got = "another run, begun at the same time"
@@ -123,7 +123,7 @@ def _check_places(folder: Path) -> None:
             raise ParameterError("output", allowed, f"one where {name} is {kind}", hint)
 
 
-def _is_run(folder: Path) -> bool:
+def _is_run(folder: Place) -> bool:
     """Return whether a folder holds a plan; raise where it is none of an audit."""
     try:
         plan = read_plan(folder)
@@ -135,21 +135,16 @@ def _is_run(folder: Path) -> bool:
     raise ParameterError("output", "empty, or a run", f"a {PLAN} that is none of ours", hint)
 
 
-def clear(folder: Path) -> None:
+def clear(folder: Place) -> None:
     """Remove what is ours; the plan goes last, because it marks the folder as a run.
 
     Raises:
         OSError: When a file cannot be removed.
     """
     remove_verdict(folder, file_names())
-    for name in _OWN:
-        place = folder / name
-        if place.is_symlink() or place.is_file():
-            place.unlink()  # what a link leads to is not ours
-        elif place.exists():
-            shutil.rmtree(place)
-    (folder / PLAN).unlink()
+    for name in (*_OWN, PLAN):
+        storage_of(folder).remove(name)
 
 
-def _has_files(folder: Path) -> bool:
-    return any(not entry.name.startswith(".") for entry in folder.iterdir())
+def _has_files(folder: Place) -> bool:
+    return any(not name.startswith(".") for name in storage_of(folder).names())

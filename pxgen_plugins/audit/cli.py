@@ -22,6 +22,7 @@ from pxgen_plugins.utils.invisible import escape_invisible
 
 if TYPE_CHECKING:
     from pxgen_plugins.audit.conditions import Condition
+    from pxgen_plugins.utils.storage import Place
 
 __all__ = [
     "FAILED",
@@ -88,8 +89,20 @@ def run(arguments: list[str]) -> int:
 _ALLOW = click.option(
     "--allow", multiple=True, metavar="PACKAGE|ADDRESS",
     help="Let model.factory be of this package, which the settings allow too, or let the describer "
-    "of the settings, at this address, be asked.",
+    "of the settings, at this address, be asked, or what they name by URLs that begin so.",
 )  # fmt: skip
+
+
+class _Folder(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.4
+    """A folder, by path or URL."""
+
+    name = "folder"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Place:
+        """Return the folder."""
+        from pxgen_plugins.utils.remote import place_of
+
+        return place_of(value) if isinstance(value, str) else value
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]}, epilog=_CODES)
@@ -119,9 +132,7 @@ def init(path: Path, force: bool) -> int:
 @_ALLOW
 @click.option("--limit", "limits", multiple=True, metavar="NAME=NUMBER",
               help="Override a condition's limit, by its name or number (from 1).")  # fmt: skip
-@click.option(
-    "--output", type=click.Path(path_type=Path), help="Run folder, instead of the file's."
-)
+@click.option("--output", type=_Folder(), help="Run folder, instead of the file's.")
 @click.option("--plan", "only_plan", is_flag=True, help="Say what would run, and stop.")
 @click.option("--fresh", is_flag=True, help="Start over instead of going on.")
 @click.option("--shard", metavar="I/N", help="Score only every N-th shard from the I-th (from 0).")
@@ -133,7 +144,7 @@ def audit(
     overrides: tuple[str, ...],
     allow: tuple[str, ...],
     limits: tuple[str, ...],
-    output: Path | None,
+    output: Place | None,
     only_plan: bool,
     fresh: bool,
     shard: str | None,
@@ -149,7 +160,8 @@ def audit(
         raise click.ClickException("--fresh with --shard would remove what other parts scored")
     config = load_config(settings, overrides, allow=allow)
     if output is not None:
-        config = Config(config.values | {"output": str(output.absolute())})
+        own = output.absolute() if isinstance(output, Path) else output
+        config = Config(config.values | {"output": str(own)})
     conditions = _with_limits(config["conditions"], limits)
     if warn_as_error:
         conditions = [dataclasses.replace(one, severity="error") for one in conditions]
@@ -182,9 +194,9 @@ def audit(
 
 
 @group.command()
-@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("folder", type=_Folder())
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def show(folder: Path, as_json: bool) -> int:
+def show(folder: Place, as_json: bool) -> int:
     """Show a finished run in the terminal."""
     from pxgen_plugins.audit.run_folder import Run
 
@@ -193,14 +205,16 @@ def show(folder: Path, as_json: bool) -> int:
 
 
 @group.command()
-@click.argument("folder", type=click.Path(path_type=Path))
-def report(folder: Path) -> int:
+@click.argument("folder", type=_Folder())
+def report(folder: Place) -> int:
     """Write report.html of a finished run anew."""
     from pxgen_plugins.audit.run_folder import Run
     from pxgen_plugins.audit.writers.report import ReportWriter
+    from pxgen_plugins.utils.storage import storage_of
 
     run = Run.open(folder)
-    ReportWriter().write(run.path, run)
+    with storage_of(run.path).draft() as place:
+        ReportWriter().write(place, run)
     click.echo(escape_invisible(str(run.path / "report.html")))
     return PASSED
 
@@ -234,12 +248,12 @@ def app(
 
 
 @group.command()
-@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("folder", type=_Folder())
 @click.option("--experiment", help="Experiment in MLflow, made when absent.")
 @click.option("--run-name", help="Name of the run in MLflow, instead of the audit's.")
 @click.option("--tracking-uri", help="Server, database or folder, instead of MLflow's own.")
 def log(
-    folder: Path, experiment: str | None, run_name: str | None, tracking_uri: str | None
+    folder: Place, experiment: str | None, run_name: str | None, tracking_uri: str | None
 ) -> int:
     """Write a finished run to MLflow and print the id that it has there."""
     from pxgen_plugins.audit.writers.mlflow import log_run
@@ -249,12 +263,12 @@ def log(
 
 
 @group.command()
-@click.argument("before", type=click.Path(path_type=Path))
-@click.argument("after", type=click.Path(path_type=Path))
+@click.argument("before", type=_Folder())
+@click.argument("after", type=_Folder())
 @click.option("--partial", is_flag=True, help="Compare those of different anchors that both have.")
 @click.option("--figure", type=click.Path(path_type=Path), help="Also draw it, to this PNG or PDF.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def compare(before: Path, after: Path, partial: bool, figure: Path | None, as_json: bool) -> int:
+def compare(before: Place, after: Place, partial: bool, figure: Path | None, as_json: bool) -> int:
     """Say what changed from one run to another: the same anchors under two models."""
     from pxgen_plugins.audit.run_comparison import compare_runs
     from pxgen_plugins.audit.run_folder import Run

@@ -18,6 +18,7 @@ __all__ = ["Comparison", "Condition", "parse"]
 SEVERITIES = ("error", "warning")
 CHANGES = ("drop", "rise", "change")
 _STATES = (*GROUPS, INVALID)
+_WITHOUT_CHANGE = ("moved", "stability", "copies", "membership")
 _LONGEST = 10_000  # characters of a condition
 # What a condition is cut into: quoted labels, operators, and the rest. Every character is looked at
 # once, so the time is linear in the length.
@@ -27,7 +28,8 @@ _LABEL = re.compile(r'label:(?P<name>"(?:[^"\\]|\\.)*"|[^.\s"]+)\.(?P<rest>.+)',
 _MOVED = re.compile(r"moved(?:\((?P<start>\w+)\s*->\s*(?P<end>\w+)\))?\.(?P<measure>\w+)")
 _FORMS = (
     "GROUP.fraction, GROUP.count, label:NAME.GROUP.fraction, threshold.CRITERION, "
-    "median.CRITERION, median.GROUP.CRITERION, stability.mean, moved.fraction, moved(A->B).count"
+    "median.CRITERION, median.GROUP.CRITERION, stability.mean, moved.fraction, moved(A->B).count, "
+    "copies.count, membership.CRITERION.auc"
 )
 _HINT = "Write HILE.fraction <= 0.02, label:0.HIHE.fraction >= 0.9 or HIHE.fraction drop <= 0.05."
 
@@ -37,14 +39,15 @@ class Comparison:
     """The comparison of a condition, part by part.
 
     Attributes:
-        subject: ``"group"``, ``"threshold"``, ``"median"``, ``"stability"`` or ``"moved"``.
-        measure: ``"fraction"``, ``"count"``, ``"value"`` or ``"mean"``.
+        subject: ``"group"``, ``"threshold"``, ``"median"``, ``"stability"``, ``"moved"``,
+            ``"copies"`` or ``"membership"``.
+        measure: ``"fraction"``, ``"count"``, ``"value"``, ``"mean"`` or ``"auc"``.
         op: The comparison.
         limit: What is compared with.
         label: Only anchors of this label; None for all.
         group: The group of a share or a median; where anchors moved from.
         end: Where anchors moved to.
-        criterion: The criterion of a threshold or a median.
+        criterion: The criterion of a threshold, a median or a membership, ``"combined"`` for all.
         change: ``"drop"``, ``"rise"`` or ``"change"`` since the baseline; None for the value.
     """
 
@@ -76,6 +79,10 @@ class Comparison:
             metric = f"moved{way}.{self.measure}"
         elif self.subject == "stability":
             metric = "stability.mean"
+        elif self.subject == "copies":
+            metric = "copies.count"
+        elif self.subject == "membership":
+            metric = f"membership.{self.criterion}.auc"
         else:
             inner = "" if self.group is None else f"{self.group}."
             metric = f"{self.subject}.{inner}{self.criterion}"
@@ -178,10 +185,10 @@ def parse(text: str) -> Comparison:
         hint = validation.nearest(change, CHANGES)
         raise _error(text, "drop, rise or change, or nothing", repr(change), hint)
     metric = _metric(left, text)
-    if change is not None and metric["subject"] in {"moved", "stability"}:
+    if change is not None and metric["subject"] in _WITHOUT_CHANGE:
         raise _error(text, f"no {change} of {metric['subject']}", repr(change), _HINT)
     limit = _number(written, text)
-    share = metric["measure"] in {"fraction", "mean"}
+    share = metric["measure"] in {"fraction", "mean", "auc"}
     least = 0.0 if change is None else -1.0
     if share and not least <= limit <= 1.0:
         hint = "Write 0.05 or 5%, say: a limit beyond could not fail, or not hold."
@@ -241,6 +248,13 @@ def _metric(metric: str, text: str) -> dict[str, Any]:
     first, _, rest = metric.partition(".")
     if label is None and metric == "stability.mean":
         return {"subject": "stability", "measure": "mean"}
+    if label is None and metric == "copies.count":
+        return {"subject": "copies", "measure": "count"}
+    if label is None and first == "membership" and rest:
+        criterion, _, measure = rest.rpartition(".")
+        if not criterion or measure != "auc":
+            raise _error(text, "membership.CRITERION.auc", short_repr(metric), _HINT)
+        return {"subject": "membership", "measure": "auc", "criterion": criterion}
     if label is None and first == "threshold" and rest:
         return {"subject": "threshold", "measure": "value", "criterion": rest}
     if first == "median" and rest and label is None:

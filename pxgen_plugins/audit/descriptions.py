@@ -29,6 +29,10 @@ def check_describer(config: Config) -> None:
     settings = _describer(config)
     if settings is None:
         return
+    if not isinstance(config.output, Path):
+        hint = "Answers are kept there as they come. Copy the folder to its URL afterwards."
+        allowed = "a path where adapters.describer is given"
+        raise ParameterError("output", allowed, short_repr(str(config.output)), hint)
     _describe(settings)  # checks the address, and asks nothing
     url = settings["base_url"]
     if url not in config["allow"]:
@@ -68,7 +72,8 @@ def description_method(name: str, config: Config, model: Any) -> tuple[str, Call
     """Return an adapter that describes, for a comparison; answers are kept in the run folder."""
     adapter, settings = REGISTRY.get(name), _describer(config)
     assert settings is not None
-    folder = Path(config.output) / QUESTIONS / name
+    assert isinstance(config.output, Path)  # as check_describer says
+    folder = config.output / QUESTIONS / name
     describe = _describe(settings)
     return name, lambda: adapter(model, describe, seed=config["seed"], folder=folder)
 

@@ -15,8 +15,9 @@ from pxgen_plugins.anchors.folder import scan
 from pxgen_plugins.anchors.image_csv import image_columns
 from pxgen_plugins.anchors.tables import Columns
 from pxgen_plugins.audit.contents import content_digest
+from pxgen_plugins.audit.local_copy import local_copy
 from pxgen_plugins.audit.settings import Config
-from pxgen_plugins.audit.settings_model import AnchorSettings, ModelSettings
+from pxgen_plugins.audit.settings_tables import AnchorSettings, ModelSettings
 from pxgen_plugins.audit.source_code import code_digests, homes_of
 from pxgen_plugins.explainer import PXGen
 from pxgen_plugins.models.files import files_behind
@@ -174,17 +175,19 @@ def _version(name: str) -> str | None:
 
 
 def anchors_digest(config: Config, name: str) -> str:
-    """Return a digest of the anchors or the reference data: settings and content.
+    """Return a digest of a set that the settings name, as ``"anchors"``: settings and content.
 
     Raises:
         AnchorError: When they cannot be read.
     """
-    settings = config[name]
+    settings = config.table(name)
     if settings is None:
         return _digest(None)
     content: Any = None  # shipped data is checked when it is loaded
-    if settings["path"] is not None and os.path.lexists(settings["path"]):
-        content = _anchor_content(Path(settings["path"]), name, settings["columns"])
+    if settings["path"] is not None:
+        path = local_copy(settings["path"], f"{name}.path")
+        if os.path.lexists(path):
+            content = _anchor_content(Path(path), name, settings["columns"])
     return _digest({"settings": _without(settings, AnchorSettings.path_keys()), "content": content})
 
 

@@ -13,9 +13,11 @@ from pxgen_plugins.anchors import Anchors
 from pxgen_plugins.audit import executors, fit, shards, units
 from pxgen_plugins.audit.calibration import fit_in_units
 from pxgen_plugins.audit.claim import alone, claim, clear
-from pxgen_plugins.audit.conditions import Condition, parse
+from pxgen_plugins.audit.condition_checks import check_baseline, check_conditions, conditions_of
+from pxgen_plugins.audit.copies import COPIES, check_copies
 from pxgen_plugins.audit.crew import Crew
 from pxgen_plugins.audit.descriptions import check_describer, describer_cost
+from pxgen_plugins.audit.devices import card_name
 from pxgen_plugins.audit.digests import (
     anchors_digest,
     files_digest,
@@ -50,10 +52,10 @@ from pxgen_plugins.utils.errors import (
     ParameterError,
     PXGenWarning,
     caller,
-    short_repr,
 )
 from pxgen_plugins.utils.progress import bar
 from pxgen_plugins.utils.redaction import without_addresses
+from pxgen_plugins.utils.storage import storage_of
 from pxgen_plugins.utils.threads import one_thread
 
 __all__ = ["Plan", "audit", "finish", "make_plan", "score"]
@@ -72,6 +74,7 @@ class Plan:
         n_shards: Number of shards.
         n_samples: Samples of the model, or instances of reference data, that calibration scores.
         model: What the model is, in words.
+        device: Where it runs, ``"cpu"`` or ``"cuda"``.
         anchors: The anchors.
         baseline: The run compared with, or None.
     """
@@ -82,6 +85,7 @@ class Plan:
     n_shards: int
     n_samples: int
     model: str
+    device: str
     anchors: Anchors = field(repr=False)
     baseline: Run | None = field(repr=False)
 
@@ -145,14 +149,10 @@ def make_plan(config: Config) -> tuple[Plan, PXGen]:
     files = files_digest(config)  # before they are read
     model = build_model(config)
     sources = sources_digest(config, model, files)
-    inputs = {
-        "model": sources,
-        "anchors": anchors_digest(config, "anchors"),
-        "reference": anchors_digest(config, "reference"),
-    }
+    inputs = {"model": sources} | _sets_digests(config)
     own_digest = model_digest(config, model, sources)
     explainer = build_explainer(config, model)
-    config = config.complete(explainer.meta["params"])
+    config = config.complete(explainer.meta["params"] | {"device": model.device.type})
     anchors = open_set(config, "anchors", model)
     if anchors is None or not len(anchors):
         hint = "Check the path and the limit."
@@ -160,11 +160,12 @@ def make_plan(config: Config) -> tuple[Plan, PXGen]:
     for name in (config["adapters"] or {}).get("names", ()):
         adapters.get(str(name))
     check_describer(config)
+    check_copies(config, explainer)
     executors.get(config["executor"]["name"])
     with caller("settings"):
         for name in (config["adapters"] or {}).get("groups") or ():
             validation.choice(name, "adapters.groups", GROUPS)
-        _check_conditions(config, explainer)
+        check_conditions(config, explainer)
     n_samples = _n_samples(config, explainer)
     inputs["code"] = parts_digest(explainer)
     digests = {
@@ -175,7 +176,7 @@ def make_plan(config: Config) -> tuple[Plan, PXGen]:
     }
     baseline = None if config["baseline"] is None else Run.open(config["baseline"])
     if baseline is not None:  # before anything is scored
-        _check_baseline(baseline, config, explainer, len(anchors), digests["anchors"])
+        check_baseline(baseline, config, explainer, len(anchors), digests["anchors"])
     plan = Plan(
         digests,
         inputs,
@@ -183,6 +184,7 @@ def make_plan(config: Config) -> tuple[Plan, PXGen]:
         shards.count(len(anchors), config["shard_size"]),
         n_samples,
         without_addresses(str(describe(model))),
+        model.device.type,
         anchors,
         baseline,
     )
@@ -216,15 +218,16 @@ def score(
         OSError: When a file of the run cannot be written.
     """
     folder, digest = config.output, plan.digest
-    config = config.complete(explainer.meta["params"])
+    config = _complete(config, plan, explainer)
     content = {"settings": config.for_plan(), "digests": plan.digests, "n_anchors": plan.n_anchors}
     claim(folder, content, fresh, say)
     work = hold(Work(folder, config, plan.anchors, digest, explainer))
     is_fitted = fit.is_stored(folder, digest)
     total = plan.n_anchors + (0 if is_fitted else work.n_calibration)
-    kind = executors.get(config["executor"]["name"])
+    executor = executors.get(config["executor"]["name"])(config["executor"]["workers"])
+    executor.device = plan.device
     with (
-        kind(config["executor"]["workers"]) as executor,
+        executor,
         bar(total, "calibrating and scoring", "instance", verbose) as progress,
     ):
         crew = Crew(work, executor, part, progress)
@@ -236,7 +239,13 @@ def score(
         n_there = crew.compute_own(work.shards)
         if n_there:
             say(f"{n_there} of {plan.n_shards} shards are there already")
-    complete = not units.missing(folder, work.shards, digest)
+        search = work_of(folder).copies
+        stages = [work.shards] if search is None else [work.shards, *search.stages]
+        for stage in stages[1:]:
+            more = sum(map(stage.n_instances, range(len(stage))))
+            progress.total = (progress.total or 0) + more
+            crew.compute_own(stage)
+    complete = not any(units.missing(folder, stage, digest) for stage in stages)
     if not complete:  # else finish looks, which reads the inputs too
         _check_inputs(config, plan, explainer)
     return complete
@@ -256,8 +265,8 @@ def finish(config: Config, plan: Plan) -> Run:
     before = None if plan.baseline is None else plan.baseline.result
     work = work_of(folder)
     explainer, scorer = work.explainer, work.explainer.scorer()
-    config = config.complete(explainer.meta["params"])
-    conditions = _conditions(config)
+    config = _complete(config, plan, explainer)
+    conditions = conditions_of(config)
     scores = shards.gather(folder, work.shards, plan.digest)
     calibration = explainer.calibration
     if calibration is None:
@@ -276,16 +285,22 @@ def finish(config: Config, plan: Plan) -> Run:
             combine=explainer.threshold.combine,
         )
         changes = None if before is None else compare_runs(before, result)
-        judgements = judge(conditions, result, before, changes)
+        copies = None if work.copies is None else work.copies.conclude(folder, plan.digest)
+        judgements = judge(conditions, result, before, changes, copies)
         pictures = choose_pictures(work.anchors, result, judgements, changes)
         result = replace(result, examples=examples_of(scorer, work.anchors, [pictures]))
         evidence = evidence_of(config, work, result)
     _check_inputs(config, plan, explainer)
-    run = Run(folder, manifest(config, plan), result, judgements, changes, evidence)
-    write_results(run)
-    write_outputs(run)
-    mark_complete(run)
+    run = Run(folder, manifest(config, plan), result, judgements, changes, evidence, copies)
+    with storage_of(folder).draft() as place:
+        write_results(place, run)
+        write_outputs(place, run)
+        mark_complete(place, run)
     return run
+
+
+def _complete(config: Config, plan: Plan, explainer: PXGen) -> Config:
+    return config.complete(explainer.meta["params"] | {"device": plan.device})
 
 
 def _n_samples(config: Config, explainer: PXGen) -> int:
@@ -302,12 +317,19 @@ def _n_samples(config: Config, explainer: PXGen) -> int:
     return 0 if parts.thresholds is None else len(parts.thresholds)
 
 
+def _sets_digests(config: Config) -> dict[str, str]:
+    """Return the digests of the sets that the settings name; those of copies where it is there."""
+    names = ["anchors", "reference"]
+    if config.table(COPIES) is not None:
+        names += ["copies.training", "copies.held_out"]
+    return {name: anchors_digest(config, name) for name in names}
+
+
 def _check_inputs(config: Config, plan: Plan, explainer: PXGen) -> None:
     """Raise when the model's files, code or anchors changed; remove what they gave."""
     now = {
         "model": sources_digest(config, explainer.predictor),
-        "anchors": anchors_digest(config, "anchors"),
-        "reference": anchors_digest(config, "reference"),
+        **_sets_digests(config),
         "code": parts_digest(explainer),
     }
     changed = [name for name, digest in plan.inputs.items() if now[name] != digest]
@@ -317,41 +339,6 @@ def _check_inputs(config: Config, plan: Plan, explainer: PXGen) -> None:
         allowed = "the same from the start of a run to its end"
         got = "files that were changed meanwhile"
         raise ParameterError(", ".join(changed), allowed, got, hint)
-
-
-def _conditions(config: Config) -> list[Condition]:
-    given = enumerate(config["conditions"])
-    return [Condition.of(one, f"conditions[{i}]") for i, one in given]
-
-
-def _check_conditions(config: Config, explainer: PXGen) -> None:
-    """Raise for conditions on a criterion that is not there, before anything is scored."""
-    names = [criterion.name for criterion in explainer.criteria]
-    for i, one in enumerate(_conditions(config)):
-        criterion = parse(one.text).criterion
-        if criterion is not None and criterion not in names:
-            hint = validation.nearest(criterion, names)
-            allowed = "on a criterion of the audit: " + ", ".join(names)
-            got = short_repr(criterion)
-            raise ParameterError(f"conditions[{i}]", allowed, got, hint)
-
-
-def _check_baseline(
-    baseline: Run, config: Config, explainer: PXGen, n_anchors: int, digest: str
-) -> None:
-    names = [criterion.name for criterion in explainer.criteria]
-    before = baseline.result
-    hint = "Give a run of the same anchors, criteria and rule, or none."
-    if (before.criteria, before.rule, before.n) != (names, explainer.rule, n_anchors):
-        allowed = f"of {n_anchors} anchors under {', '.join(names)}, rule {explainer.rule}"
-        got = f"one of {before.n} anchors under {', '.join(before.criteria)}, rule {before.rule}"
-        raise ParameterError("baseline", allowed, got, hint)
-    if baseline.manifest["digests"].get("anchors") != digest:
-        got = "one of others (their contents differ)"
-        raise ParameterError("baseline", "of the same anchors", got, hint)
-    if baseline.path.resolve() == config.output.resolve():
-        hint = "Write to another output."
-        raise ParameterError("baseline", "another run", "the output itself", hint)
 
 
 def manifest(config: Config, plan: Plan) -> dict[str, Any]:
@@ -376,5 +363,6 @@ def manifest(config: Config, plan: Plan) -> dict[str, Any]:
             "python": platform.python_version(),
             "system": platform.system(),
             "processor": platform.machine(),
-        },
+        }
+        | ({"card": card_name()} if plan.device == "cuda" else {}),
     }

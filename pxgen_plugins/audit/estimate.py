@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pxgen_plugins.audit.copies import COPIES, CopiesSearch
 from pxgen_plugins.audit.engine import Plan
 from pxgen_plugins.audit.settings import Config
 from pxgen_plugins.audit.shards import Shards
@@ -26,8 +27,8 @@ class Half:
     """What calibration or scoring costs.
 
     Attributes:
-        name: ``"calibration"`` or ``"scoring"``.
-        instances: Samples, reference data or anchors.
+        name: ``"calibration"``, ``"scoring"`` or ``"copies"``.
+        instances: Samples, reference data, anchors, or what copies are looked for in.
         units: Into how many work units they are divided.
         passes: Passes of the model's network, at most.
         seconds: How long each worker is busy or waits for the others, with one thread.
@@ -46,11 +47,14 @@ class Half:
 
 @dataclass(frozen=True)
 class Cost:
-    """What an audit costs on this machine; picking, adapters and writing come on top.
+    """What an audit costs on this machine.
+
+    Picking, adapters, distances between what copies are looked for in, and writing come on top.
 
     Attributes:
         calibration: What comes before thresholds are known.
         scoring: The anchors.
+        copies: The search for training data; None without one.
         workers: How many compute units at once.
         memory: Bytes of a worker: the most that this process has needed so far, with the model and
             some timed batches, and a unit's values.
@@ -59,14 +63,21 @@ class Cost:
 
     calibration: Half
     scoring: Half
+    copies: Half | None
     workers: int
     memory: int
     cheaper: tuple[str, ...] = ()
 
     @property
     def seconds(self) -> float:
-        """Seconds of both halves."""
-        return self.calibration.seconds + self.scoring.seconds
+        """Seconds of all parts."""
+        return sum(part.seconds for part in self.parts)
+
+    @property
+    def parts(self) -> tuple[Half, ...]:
+        """Calibration, scoring, and the search for training data, where there is one."""
+        both = (self.calibration, self.scoring)
+        return both if self.copies is None else (*both, self.copies)
 
 
 def cost(plan: Plan, explainer: PXGen, config: Config) -> Cost:
@@ -88,13 +99,22 @@ def cost(plan: Plan, explainer: PXGen, config: Config) -> Cost:
         found = explainer.estimate(plan.anchors, n_reference=n_reference)
     before: list[Stage] = [*(features for features, _ in work.lessons), work.thresholds]
     shards = Shards(explainer, plan.anchors, config["shard_size"])
+    search = None if config.table(COPIES) is None else CopiesSearch(config, explainer)
+    n_passes = 0 if search is None else sum(map(_passes, search.stages))
+    # a pass takes as long as those of the anchors
+    seconds = n_passes * found.explain_seconds / max(1, found.explain_passes)
     return Cost(
         _half("calibration", before, found.fit_passes, found.fit_seconds, workers),
         _half("scoring", [shards], found.explain_passes, found.explain_seconds, workers),
+        None if search is None else _half("copies", search.stages, n_passes, seconds, workers),
         workers,
         _peak_memory() + 8 * shards.width * config["shard_size"],
         found.cheaper,
     )
+
+
+def _passes(stage: Stage) -> int:
+    return stage.passes * sum(map(stage.n_instances, range(len(stage))))
 
 
 def _half(name: str, stages: Sequence[Stage], passes: int, seconds: float, workers: int) -> Half:

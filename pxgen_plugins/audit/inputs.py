@@ -13,6 +13,8 @@ import numpy as np
 
 from pxgen_plugins.anchors import Anchors, Subset, open_for
 from pxgen_plugins.anchors.sampling import lost_labels, stratified_sample
+from pxgen_plugins.audit.devices import move
+from pxgen_plugins.audit.local_copy import local_copy
 from pxgen_plugins.audit.settings import Config
 from pxgen_plugins.audit.weights import check_weights
 from pxgen_plugins.datasets import load_mnist, load_mnist_vae
@@ -49,7 +51,7 @@ def build_model(config: Config) -> Any:
 
     Raises:
         ParameterError: When the factory cannot be imported, is not spelled as it should be, or is
-            of a package that is not allowed.
+            of a package that is not allowed; or the device is not here.
         ModelError: When it raises, or gives no model.
     """
     settings: Mapping[str, Any] = config["model"]
@@ -57,6 +59,13 @@ def build_model(config: Config) -> Any:
     for name in ("sample_shape", "latent_shape", "data_range"):
         if isinstance(options.get(name), list):
             options[name] = tuple(options[name])
+    model = _build(config, settings, options)
+    move(model, config.values.get("device"))
+    return model
+
+
+def _build(config: Config, settings: Mapping[str, Any], options: dict[str, Any]) -> Any:
+    """Return the model, where whoever made it put it."""
     for kind in ("onnx", "diffusers", "pythae"):
         if settings[kind] is not None:
             return _from_files(kind, settings[kind], options)
@@ -88,23 +97,23 @@ def build_explainer(config: Config, model: Any) -> PXGen:
     """
     names = (
         "intrinsic", "extrinsic", "threshold", "selectors", "n_representatives", "rule",
-        "batch_size", "seed",
+        "batch_size", "precision", "seed",
     )  # fmt: skip
     return PXGen(model, **{name: config[name] for name in names}, examples=True)
 
 
 def open_set(config: Config, name: str, model: Any) -> Anchors | None:
-    """Return the anchors, or the reference data, that the settings name.
+    """Return the anchors, or another set, that the settings name; None where they name none.
 
     Args:
         config: The settings.
-        name: ``"anchors"`` or ``"reference"``.
+        name: ``"anchors"``, ``"reference"``, ``"copies.training"`` or ``"copies.held_out"``.
         model: The model that takes them.
 
     Raises:
         AnchorError: When they cannot be read.
     """
-    settings = config[name]
+    settings = config.table(name)
     if settings is None:
         return None
     if settings["shipped"] is not None:
@@ -114,9 +123,10 @@ def open_set(config: Config, name: str, model: Any) -> Anchors | None:
             anchors = open_for(model, images[:, None], labels=labels, ids=ids)
             return _part(anchors, settings)
     with caller(name):
-        names = ("columns", "labels", "ids", "resize", "transform", "background")
-        options = {name: settings[name] for name in names}
-        anchors = open_for(model, settings["path"], anchors_range=settings["range"], **options)
+        keys = ("columns", "labels", "ids", "resize", "transform", "background")
+        options = {key: settings[key] for key in keys}
+        path = local_copy(settings["path"], f"{name}.path")
+        anchors = open_for(model, path, anchors_range=settings["range"], **options)
         return _part(anchors, settings)
 
 

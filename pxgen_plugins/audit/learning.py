@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -15,6 +14,7 @@ from pxgen_plugins.audit import units
 from pxgen_plugins.audit.shards import count
 from pxgen_plugins.scoring import Lesson
 from pxgen_plugins.utils.limits import RUN_ARRAYS
+from pxgen_plugins.utils.storage import Place
 
 __all__ = ["Features", "Learned"]
 
@@ -76,7 +76,7 @@ class Learned(units.Stage):
 
     passes = 0
 
-    def __init__(self, features: Features, folder: Path, plan: str) -> None:
+    def __init__(self, features: Features, folder: Place, plan: str) -> None:
         self.name = features.name.replace("features", "learned")
         self._features, self._folder, self._plan = features, folder, plan
 

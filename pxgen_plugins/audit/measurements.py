@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,8 +25,12 @@ from pxgen_plugins.audit.paired_shares import (
     common_random_numbers,
     move_intervals,
 )
+from pxgen_plugins.evaluation.memorisation.ranks import auc_interval
 from pxgen_plugins.groups import GROUPS, INVALID
 from pxgen_plugins.result import Result
+
+if TYPE_CHECKING:
+    from pxgen_plugins.evaluation import Copies
 
 __all__ = ["NOTHING", "Measurement", "UnknownError", "measure"]
 
@@ -64,6 +69,7 @@ def measure(
     result: Result,
     baseline: Result | None,
     changes: AnchorChanges | None,
+    copies: Copies | None = None,
 ) -> Measurement:
     """Return the value that a condition is about.
 
@@ -73,10 +79,13 @@ def measure(
         result: Of the run.
         baseline: That of the run compared with, for a condition on a change.
         changes: From the baseline to this run.
+        copies: What the search for training data found, where there was one.
 
     Raises:
         UnknownError: When the run does not have what the condition names.
     """
+    if condition.subject in {"copies", "membership"}:
+        return _memory(condition, confidence, copies)
     if condition.subject == "moved":
         assert changes is not None
         return _moves(condition, confidence, result, changes)
@@ -224,6 +233,20 @@ def _statistic(condition: Comparison, confidence: float, result: Result) -> Meas
     ends = of_median(np.sort(values[members]), int(result.is_invalid.sum()), confidence)
     median = float(np.median(values[members]))
     return Measurement(median, ends, int(members.sum()), indices[order])
+
+
+def _memory(condition: Comparison, confidence: float, copies: Copies | None) -> Measurement:
+    """Return how many training instances are given back, or the area of a membership."""
+    if copies is None:
+        raise UnknownError("there was no search for copies")
+    if condition.subject == "copies":
+        return Measurement(float(copies.count), None, None, NOTHING.against)
+    found = copies.membership.get(str(condition.criterion))
+    if found is None:
+        known = ", ".join(copies.membership) or "none"
+        raise UnknownError(f"no membership by {condition.criterion!r} in this run, only {known}")
+    ends = auc_interval(found.auc, found.n, found.n_control, confidence)
+    return Measurement(found.auc, ends, None, NOTHING.against)
 
 
 def _stability(confidence: float, result: Result) -> Measurement:

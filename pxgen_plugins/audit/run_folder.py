@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +23,12 @@ from pxgen_plugins.utils.files import plain, write_atomic
 from pxgen_plugins.utils.json_files import parse_json
 from pxgen_plugins.utils.limits import IMAGE_FILE, JSON_FILE, RUN_ARRAYS, RUN_FILE
 from pxgen_plugins.utils.redaction import redact_values
+from pxgen_plugins.utils.remote import place_of
+from pxgen_plugins.utils.storage import Place, storage_of
 from pxgen_plugins.utils.tensors import parse_tensors
+
+if TYPE_CHECKING:
+    from pxgen_plugins.evaluation import Copies
 
 __all__ = [
     "FORMAT",
@@ -41,7 +46,8 @@ __all__ = [
 FORMAT = 1
 _VERDICT = "conditions.json"
 RESULTS = (
-    "anchors.parquet", "calibration.json", "changes.json", CHECKSUMS, _VERDICT, "evidence.json",
+    "anchors.parquet", "calibration.json", "changes.json", CHECKSUMS, _VERDICT, "copies.json",
+    "copies.safetensors", "evidence.json",
     "evidence.png", "explanation.json", "manifest.json", "pictures.safetensors",
 )  # fmt: skip
 """Files that hold what a run found, from which it is opened again; writers add others."""
@@ -84,23 +90,25 @@ class Run:
         judgements: Of the conditions, in their order.
         changes: Since the baseline, where there is one.
         evidence: What other methods say.
+        copies: What the search for training data found, where there was one.
     """
 
-    path: Path
+    path: Place
     manifest: dict[str, Any]
     result: Result
     judgements: list[Judgement]
     changes: Changes | None = None
     evidence: Evidence = NO_EVIDENCE
+    copies: Copies | None = None
 
     @classmethod
-    def open(cls, path: str | Path) -> Run:
-        """Return the run in a folder.
+    def open(cls, path: str | Place) -> Run:
+        """Return the run in a folder, of a path or a URL.
 
         Raises:
             ParameterError: When it is not a finished run, or a file of it cannot be read.
         """
-        folder = Path(path)
+        folder = place_of(path) if isinstance(path, str) else path
         hint = "Give the output folder of a finished pxgen audit, or run the audit again."
         try:
             results = Results(folder)
@@ -111,6 +119,7 @@ class Run:
                 raise ValueError("anchors.parquet has another number of anchors")
             wrong = [k for k, kind in _MANIFEST.items() if not isinstance(manifest.get(k), kind)]
             changes, evidence = _changes(results), _evidence(results)
+            copies = _copies(results)
         except Exception as error:  # files of others may be broken in any way
             name, why = type(error).__name__, str(error)[:200]
             got = f"{short_repr(str(folder))} ({name}: {why})"
@@ -121,10 +130,10 @@ class Run:
         if wrong:
             got = f"a manifest.json without a good {wrong[0]!r}"
             raise ParameterError("run", "a finished run folder", got, hint)
-        return cls(folder, manifest, result, judgements, changes, evidence)
+        return cls(folder, manifest, result, judgements, changes, evidence, copies)
 
 
-def remove_verdict(folder: Path, names: Sequence[str]) -> None:
+def remove_verdict(folder: Place, names: Sequence[str]) -> None:
     """Remove what an earlier run judged, so that it does not outlive a newer one that fails.
 
     Args:
@@ -135,12 +144,17 @@ def remove_verdict(folder: Path, names: Sequence[str]) -> None:
         OSError: When one cannot be removed.
     """
     for name in (CHECKSUMS, _VERDICT, *names):  # in this order: without the first there is no run
-        (folder / name).unlink(missing_ok=True)
+        storage_of(folder).remove(name)
 
 
-def write_results(run: Run) -> None:
-    """Write what was found: all that :meth:`Run.open` reads, but the judgements."""
-    folder, data = run.path, run.result.to_data()
+def write_results(folder: Path, run: Run) -> None:
+    """Write what was found: all that :meth:`Run.open` reads, but the judgements.
+
+    Args:
+        folder: A folder of this machine.
+        run: The run.
+    """
+    data = run.result.to_data()
     write_parquet(run.result, folder / "anchors.parquet")
     groups = {
         name: {key: value for key, value in group.items() if key != "indices"}
@@ -155,6 +169,7 @@ def write_results(run: Run) -> None:
         (folder / "changes.json").unlink(missing_ok=True)
     else:
         write_json(folder / "changes.json", run.changes.to_dict())
+    _write_copies(folder, run.copies)
     write_json(folder / "evidence.json", run.evidence.tables)
     if run.evidence.figure is None:
         (folder / "evidence.png").unlink(missing_ok=True)
@@ -162,10 +177,10 @@ def write_results(run: Run) -> None:
         write_atomic(folder / "evidence.png", run.evidence.figure)
 
 
-def mark_complete(run: Run) -> None:
+def mark_complete(folder: Path, run: Run) -> None:
     """Write the judgements and, last of all, the checksums: with them a run is finished."""
-    write_json(run.path / _VERDICT, [judgement.as_dict() for judgement in run.judgements])
-    write_checksums(run.path, set(RESULTS) - {CHECKSUMS})
+    write_json(folder / _VERDICT, [judgement.as_dict() for judgement in run.judgements])
+    write_checksums(folder, set(RESULTS) - {CHECKSUMS})
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -204,6 +219,29 @@ def _evidence(results: Results) -> Evidence:
         tables = parse_json(results.find("evidence.json", JSON_FILE) or b"[]")
         rows = [(str(title), [list(row) for row in table]) for title, table in tables]
     return Evidence(rows, results.find("evidence.png", IMAGE_FILE))
+
+
+def _write_copies(folder: Path, copies: Copies | None) -> None:
+    from safetensors.numpy import save
+
+    if copies is None:
+        for name in ("copies.json", "copies.safetensors"):
+            (folder / name).unlink(missing_ok=True)
+        return
+    content, arrays = copies.to_data()
+    write_json(folder / "copies.json", content)
+    write_atomic(folder / "copies.safetensors", save(arrays))
+
+
+def _copies(results: Results) -> Copies | None:
+    content = results.find("copies.json", JSON_FILE)
+    arrays = results.find("copies.safetensors", RUN_ARRAYS)
+    if content is None or arrays is None:
+        return None
+    from pxgen_plugins.evaluation import Copies  # torch, which other runs need not
+
+    with _readable("copies.json"):
+        return Copies.of(parse_json(content), parse_tensors(arrays)[0])
 
 
 @contextlib.contextmanager

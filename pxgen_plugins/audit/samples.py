@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 from pxgen_plugins.audit import units
 from pxgen_plugins.explainer import PXGen
 from pxgen_plugins.models.base import passes
+from pxgen_plugins.utils.storage import Place
 
 __all__ = ["SAMPLES", "Samples"]
 
@@ -87,7 +87,7 @@ class Samples(units.Stage):
         shape = (self.n_instances(index), self.width)
         return values.shape == shape and values.dtype == np.float64
 
-    def values(self, folder: Path, repeat: int, plan: str) -> NDArray[np.float64]:
+    def values(self, folder: Place, repeat: int, plan: str) -> NDArray[np.float64]:
         """Return the values (n, m) of a repeat.
 
         Args:

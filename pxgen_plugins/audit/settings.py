@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from pxgen_plugins.audit.settings_file import Faults, plain_values, read_file, r
 from pxgen_plugins.audit.settings_model import TABLES, Settings, validate
 from pxgen_plugins.utils.errors import ParameterError, caller, short_repr
 from pxgen_plugins.utils.redaction import redact_values
+from pxgen_plugins.utils.remote import PRIVATE, Remote, is_url, place_of
+from pxgen_plugins.utils.storage import Place
 
 __all__ = ["Config", "SettingsError", "config_of", "load_config"]
 
@@ -63,7 +66,7 @@ class Config:
     values: dict[str, Any]
 
     @classmethod
-    def of_plan(cls, values: Mapping[str, Any], folder: Path) -> Config:
+    def of_plan(cls, values: Mapping[str, Any], folder: Place) -> Config:
         """Return the settings in the plan of a run folder: :meth:`for_plan` undone.
 
         Raises:
@@ -73,39 +76,55 @@ class Config:
         content: dict[str, Any] = plain_values(values, faults, late=_LATE)
         if faults:
             raise SettingsError(faults)
-        return cls(cls(content)._rename_paths(lambda path: os.path.normpath(folder / path)))
+
+        def absolute(path: str) -> str:
+            own = isinstance(folder, Path) and not is_url(path)
+            return os.path.normpath(folder / path) if own else path  # type: ignore[arg-type]
+
+        return cls(cls(content)._rename_paths(absolute))
 
     def __getitem__(self, key: str) -> Any:
         return self.values[key]
 
+    def table(self, place: str) -> dict[str, Any] | None:
+        """Return a table by its place, as in ``"copies.training"``; None where it is absent."""
+        return _at(self.values, place)
+
     @property
-    def output(self) -> Path:
+    def output(self) -> Place:
         """The run folder."""
-        return Path(self.values["output"])
+        return place_of(self.values["output"])
 
     def complete(self, chosen: Mapping[str, Any]) -> Config:
-        """Return the settings with criteria and threshold, where they are absent, as in chosen."""
+        """Return the settings with what is absent as in chosen, and the device there is."""
         absent = [name for name in _CHOSEN if self.values[name] is None]
-        return Config(self.values | {name: chosen[name] for name in absent})
+        device = chosen.get("device") or self.values["device"]
+        return Config(self.values | {name: chosen[name] for name in absent} | {"device": device})
 
     def scoring(self) -> dict[str, Any]:
-        """Return what values, groups and representatives depend on, as JSON holds it."""
+        """Return what values, groups, representatives and copies depend on, as JSON holds it."""
         free = {"adapters", "conditions", "baseline", "output", "executor", "name"}
+        if self.table("copies") is None:
+            free.add("copies")
         return {key: value for key, value in self.values.items() if key not in free}
 
     def for_plan(self) -> dict[str, Any]:
         """Return :meth:`scoring` with paths relative to the run folder, so that a plan can move.
 
         Values of environment variables are left out, and what they say of a path stays absolute.
+        So do all paths where the run folder has a URL.
         """
+        output = self.output
 
         def relative(path: str) -> str:
+            if is_url(path) or not isinstance(output, Path):
+                return path
             plain = os.path.normpath(path)
             # behind a link, .. leads elsewhere than it reads
             if redact_values(path) != path or os.path.realpath(plain) != os.path.realpath(path):
                 return path
             try:
-                return Path(os.path.relpath(plain, self.output)).as_posix()
+                return Path(os.path.relpath(plain, output)).as_posix()
             except ValueError:  # on another drive
                 return path
 
@@ -136,17 +155,23 @@ class Config:
         return hashlib.sha256(text.encode()).hexdigest()
 
     def _rename_paths(self, rename: Callable[[str], str]) -> dict[str, Any]:
-        values = self.scoring()
-        for name in values.keys() & TABLES.keys():
-            if values[name] is not None:
-                values[name] = dict(values[name])
-                for key in TABLES[name].path_keys():
-                    path = values[name][key]
-                    if isinstance(path, dict):
-                        values[name][key] = {role: rename(one) for role, one in path.items()}
-                    elif path is not None:
-                        values[name][key] = rename(path)
+        values = copy.deepcopy(self.scoring())
+        for name, table in TABLES.items():
+            content = _at(values, name) or {}
+            for key in table.path_keys():
+                path = content.get(key)
+                if isinstance(path, dict):
+                    content[key] = {role: rename(one) for role, one in path.items()}
+                elif path is not None:
+                    content[key] = rename(path)
         return values
+
+
+def _at(values: Mapping[str, Any], place: str) -> dict[str, Any] | None:
+    content: Any = values
+    for key in place.split("."):
+        content = content.get(key) if isinstance(content, Mapping) else None
+    return content if isinstance(content, dict) else None
 
 
 def load_config(
@@ -162,7 +187,8 @@ def load_config(
         overrides: ``"key.inner=value"`` texts, which win over the file; values are read as YAML.
         allow: Packages whose functions may be called as the model's factory; of those, the ones
             that the settings allow as well. And the address of ``adapters.describer``, which may
-            be asked then.
+            be asked then. And the URLs, or what they begin with up to a slash, at which anchors,
+            ``output`` and ``baseline`` may be; those in ``overrides`` are allowed.
 
     Raises:
         ParameterError: When the file cannot be read.
@@ -175,7 +201,8 @@ def load_config(
         content = read_file(source, faults)
         for item in overrides:
             _override(content, item, faults)
-        return _build(content, source.resolve().parent, faults, allow)
+        given = [item.partition("=")[2].strip() for item in overrides]  # named by the user, too
+        return _build(content, source.resolve().parent, faults, [*allow, *filter(is_url, given)])
 
 
 @caller("settings")
@@ -203,11 +230,25 @@ def _build(
     content: Mapping[str, Any], folder: Path, faults: Faults, allow: Sequence[str]
 ) -> Config:
     values = validate(plain_values(content, faults, late=_LATE), folder, faults)
+    if values:
+        faults += _strange_addresses(values, allow)
     if faults:
         raise SettingsError(faults)
     named = [*values["allow"], ((values["adapters"] or {}).get("describer") or {}).get("base_url")]
     both = [name for name in named if name in allow]
     return Config(values | {"allow": both})
+
+
+def _strange_addresses(values: Mapping[str, Any], allow: Sequence[str]) -> Iterator[ParameterError]:
+    """Yield the faults of URLs that nobody allowed: settings may be of others."""
+    named = {f"{key}.path": (values[key] or {}).get("path") for key in ("anchors", "reference")}
+    named |= {key: values[key] for key in ("baseline", "output")}
+    for name, path in named.items():
+        if path is None or not is_url(path) or Remote(path).protocol in PRIVATE:
+            continue
+        if not any(f"{path}/".startswith(f"{one.rstrip('/')}/") for one in allow):
+            hint = f"If you trust it with what is audited, run pxgen audit with --allow {path}."
+            yield ParameterError(name, "a path, or a URL that you allow", short_repr(path), hint)
 
 
 def _override(content: dict[str, Any], item: str, faults: Faults) -> None:

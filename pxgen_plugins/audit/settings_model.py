@@ -5,190 +5,35 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, get_args, get_type_hints
+from typing import Annotated, Any, Literal, get_args
 
 from pxgen_plugins.audit.conditions import Condition
-from pxgen_plugins.audit.settings_file import MOST, Faults
-from pxgen_plugins.utils import optional
+from pxgen_plugins.audit.settings_file import Faults
+from pxgen_plugins.audit.settings_tables import (
+    AdapterSettings,
+    AnchorSettings,
+    CopiesSettings,
+    Count,
+    ExecutorSettings,
+    Location,
+    ModelSettings,
+    Package,
+    Seed,
+    Table,
+)
 from pxgen_plugins.utils.errors import ParameterError, short_repr
-from pxgen_plugins.utils.validation import LARGEST, data_range, nearest
+from pxgen_plugins.utils.validation import nearest
 
-try:
-    from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
-    from pydantic import ValidationInfo as Info
-    from pydantic.json_schema import GenerateJsonSchema
-except ImportError:
-    optional.load("pydantic", "pydantic")
-    raise
+# after the tables, which say what to install where it is absent
+from pydantic import AfterValidator, Field, ValidationError  # isort: skip
+from pydantic.json_schema import GenerateJsonSchema  # isort: skip
 
-__all__ = [
-    "TABLES",
-    "AnchorSettings",
-    "ModelSettings",
-    "Settings",
-    "Table",
-    "schema",
-    "template",
-    "validate",
-]
-
-
-def _absolute(path: str, info: Info) -> str:
-    try:
-        return str(((info.context or {})["folder"] / Path(path).expanduser()).absolute())
-    except RuntimeError as error:  # no home folder of that user
-        raise ValueError from error
+__all__ = ["TABLES", "Settings", "schema", "template", "validate"]
 
 
 def _check_condition(spec: Any) -> Any:
     Condition.of(spec)
     return spec
-
-
-def _check_range(ends: list[float]) -> list[float]:
-    return list(data_range(ends, "anchors.range") or ())
-
-
-File = Annotated[str, Field(pattern=r"^[^\x00]+$"), AfterValidator(_absolute)]
-"""A path, relative to ``context["folder"]``."""
-Range = Annotated[list[float], Field(min_length=2, max_length=2), AfterValidator(_check_range)]
-"""Two numbers, the lower one first."""
-Count = Annotated[int, Field(ge=1, le=MOST)]
-Package = Annotated[str, Field(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$")]
-Seed = Annotated[int, Field(ge=0, le=LARGEST)]
-
-
-def _holds_path(hint: Any) -> bool:
-    return hint == File or any(_holds_path(part) for part in get_args(hint))
-
-
-def _require_one(schema: dict[str, Any], table: type[Any]) -> None:
-    value = {"not": {"type": "null"}}
-    if table.one_of:
-        schema["oneOf"] = [{"required": [key], "properties": {key: value}} for key in table.one_of]
-
-
-class Table(BaseModel):
-    """A table of keys: unknown ones are refused, and no value is converted."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra=_require_one)
-
-    one_of: ClassVar[tuple[str, ...]] = ()
-    """Keys of which exactly one is given."""
-    owners: ClassVar[Mapping[str, str]] = {}
-    """Keys that are given only beside another one: that one, by key."""
-
-    @classmethod
-    def path_keys(cls) -> list[str]:
-        """Return the keys that hold a path, or paths by role."""
-        hints = get_type_hints(cls, include_extras=True)
-        return [name for name in cls.model_fields if _holds_path(hints[name])]
-
-
-class ModelSettings(Table):
-    """The model that is audited."""
-
-    one_of: ClassVar = ("factory", "onnx", "diffusers", "pythae", "shipped")
-    owners: ClassVar = {"weights": "factory", "arguments": "factory"}
-
-    factory: str | None = Field(
-        None,
-        description="package.module:function of a package in allow, or an entry point's name",
-    )
-    weights: File | None = Field(
-        None, description=".safetensors, .pt or .pth, passed to the factory as weights=path"
-    )
-    arguments: dict[str, Any] = Field({}, description="further arguments of the factory")
-    onnx: dict[str, File] | None = Field(
-        None, description="ONNX files by role: encoder, decoder, generator, ..."
-    )
-    diffusers: File | None = Field(None, description="folder written by save_pretrained")
-    pythae: File | None = Field(None, description="folder written by pythae, of default networks")
-    shipped: Literal["mnist_vae"] | None = Field(None, description="a model of this package")
-    options: dict[str, Any] = Field(
-        {}, description="options of pxgen_plugins.models.wrap: sample_shape, ..."
-    )
-
-
-class AnchorSettings(Table):
-    """The instances that a model is asked about, or reference data."""
-
-    one_of: ClassVar = ("path", "shipped")
-    owners: ClassVar = {"split": "shipped", "digits": "shipped"} | dict.fromkeys(
-        ("range", "resize", "transform", "background", "columns", "labels", "ids"), "path"
-    )
-
-    path: File | None = Field(
-        None, description="folder of images, .csv of paths, .npy, .npz, .parquet, texts, a table"
-    )
-    shipped: Literal["mnist"] | None = Field(
-        None, description="or data that ships with the package"
-    )
-    split: Literal["train", "test"] = Field("test", description="of shipped data")
-    digits: list[Any] | None = Field(None, description="of shipped data: only these")
-    columns: list[str] | None = Field(
-        None, description="of a table: its features, or the column of texts, paths, lists or images"
-    )
-    labels: str | None = Field(None, description="of a table: the column of labels")
-    ids: str | None = Field(None, description="of a table: the column of ids")
-    limit: Count | None = Field(None, description="only the first so many")
-    sample: Count | None = Field(
-        None, description="of these a random sample of so many, every label by its share"
-    )
-    sample_seed: Seed = Field(0, description="seed of the sample, whatever the audit's own seed")
-    resize: Any = Field(
-        None, description="of pictures: crop, stretch or pad to the model's size; absent: none"
-    )
-    transform: list[Any] | None = Field(
-        None, description="of pictures: steps by name, as in [mirror, {center_crop: 20}]"
-    )
-    background: Any = Field(
-        None, description="of pictures: the colour behind transparent pixels, as in white"
-    )
-    range: Range | None = Field(
-        None,
-        description="lowest and highest value in the path's files, scaled to the model's range",
-    )
-
-
-class ExecutorSettings(Table):
-    """Who scores the shards."""
-
-    name: str = Field("serial", description="a registered executor")
-    workers: Annotated[int, Field(ge=1, le=4096)] = Field(1, description="how many at once")
-
-
-class DescriberSettings(Table):
-    """The endpoint that adapters ask which describe in words; without it they are not run.
-
-    Pictures of anchors and of what the model makes go there, so pxgen audit --allow names it too.
-    """
-
-    base_url: str = Field(description="address in front of /chat/completions; https, or this host")
-    model: str = Field(description="name of the model at the endpoint")
-    key_variable: str | None = Field(
-        None, description="environment variable that holds the key; null sends none"
-    )
-    temperature: Annotated[float, Field(ge=0)] = Field(0.7, description="of the answers")
-    per_minute: Annotated[float, Field(gt=0)] = Field(60.0, description="most requests a minute")
-
-
-class AdapterSettings(Table):
-    """Other methods, whose evidence stands in the report.
-
-    Local ones explain representatives, global ones (prototypes, views) a sample of the anchors.
-    """
-
-    describer: DescriberSettings | None = Field(
-        None, description="what latent_description and group_description ask"
-    )
-
-    names: list[Any] = Field([], description="registered adapters, as in [saliency, protodash]")
-    groups: list[Any] | None = Field(None, description="only of these groups")
-    per_group: Count = Field(5, description="representatives of each, for local methods")
-    sample: Count = Field(
-        1_000, description="anchors that global methods explain, every label by its share"
-    )
 
 
 class Settings(Table):
@@ -223,6 +68,12 @@ class Settings(Table):
     selectors: list[Any] = Field(["k_center"], description="how representatives are picked")
     n_representatives: Count = Field(10, description="per group and selector")
     seed: Seed = Field(0, description="seed of everything that is drawn")
+    device: Literal["auto", "cpu", "cuda"] | None = Field(
+        None, description="where the model runs; absent: where it is, auto: a card where one is"
+    )
+    precision: Literal["float32", "bfloat16"] = Field(
+        "float32", description="of the model, not of the criteria; bfloat16: faster, less exact"
+    )
     batch_size: Count | None = Field(
         None, description="anchors per pass; absent: as many as fit a cache"
     )
@@ -233,27 +84,36 @@ class Settings(Table):
     adapters: AdapterSettings | None = Field(
         None, description="other methods to run on representatives or a sample, for the report"
     )
+    copies: CopiesSettings | None = Field(
+        None, description="a search for training data in what the model makes"
+    )
     conditions: list[Annotated[Any, AfterValidator(_check_condition)]] = Field(
         [], description="what must hold: text, or mappings with condition, severity, ..."
     )
-    baseline: File | None = Field(
+    baseline: Location | None = Field(
         None, description="run folder that relative conditions compare with"
     )
-    output: File = Field(description="run folder to write")
+    output: Location = Field(description="run folder to write: a path, or s3://..., gs://...")
 
 
-TABLES: dict[str, type[Table]] = {
-    name: kind
-    for name, field in Settings.model_fields.items()
-    for kind in (field.annotation, *get_args(field.annotation))
-    if isinstance(kind, type(Table))
-}
-"""The models of the keys that are tables themselves."""
+def _tables(table: type[Table], before: str = "") -> Iterator[tuple[str, type[Table]]]:
+    """Yield the keys that are tables themselves, by place, outer ones first."""
+    for name, field in table.model_fields.items():
+        for kind in (field.annotation, *get_args(field.annotation)):
+            if isinstance(kind, type(Table)):
+                yield f"{before}{name}", kind
+                yield from _tables(kind, f"{before}{name}.")
+
+
+TABLES: dict[str, type[Table]] = dict(_tables(Settings))
+"""The models of the keys that are tables themselves, by place, as in ``"copies.training"``."""
 
 _ALLOWED = {  # by the kind of a fault, as pydantic calls it
     "dict_type": "keys and values",
+    "greater_than": "above {gt}",
     "greater_than_equal": "at least {ge}",
     "int_type": "an integer",
+    "less_than": "below {lt}",
     "less_than_equal": "at most {le}",
     "list_type": "a list",
     "literal_error": "one of {expected}",
@@ -282,7 +142,9 @@ def validate(values: Mapping[str, Any], folder: Path, faults: Faults) -> dict[st
     except ValidationError as error:
         faults += [fault for fault in _translate(error) if fault.parameter not in places]
     for name, table in TABLES.items():
-        content = values.get(name) if isinstance(values, Mapping) else None
+        content: Any = values
+        for key in name.split("."):
+            content = content.get(key) if isinstance(content, Mapping) else None
         if table.one_of and isinstance(content, Mapping):
             faults += _conflicts(name, table, content)
     return settings
@@ -311,13 +173,14 @@ def _translate(error: ValidationError) -> Iterator[ParameterError]:
         place = ".".join(map(str, keys)) or "the file"
         table: type[Table] = Settings
         help_text = ""
-        for key in keys:
+        for at, key in enumerate(keys, 1):
             if key not in table.model_fields:  # an unknown key
                 break
             help_text = f"{table.model_fields[str(key)].description}.".replace("....", "...")
-            if key not in TABLES:  # what follows is a role of paths, or a place in a list
+            inner = ".".join(map(str, keys[:at]))
+            if inner not in TABLES:  # what follows is a role of paths, or a place in a list
                 break
-            table = TABLES[str(key)]
+            table = TABLES[inner]
         values = fault.get("ctx", {})
         if isinstance(values.get("error"), ParameterError):
             values["error"].where = ""  # who asked stands before all faults
@@ -363,6 +226,10 @@ _EXAMPLE = {
 }
 
 
+def _default(field: Any) -> str:
+    return " {}" if field.is_required() else f" {json.dumps(field.default)}"
+
+
 def template() -> str:
     """Return a commented settings file, as ``pxgen init`` writes it."""
     lines = ["# Settings of `pxgen audit`. Keys that stand behind a # show their defaults."]
@@ -372,7 +239,7 @@ def template() -> str:
         lines.append(f"{name}:{_EXAMPLE[name]}" if name in _EXAMPLE else f"# {name}:{default}")
         if name in TABLES:
             lines += [
-                f"  # {key}: {json.dumps(inner.default)}   # {inner.description}"
+                f"  # {key}:{_default(inner)}   # {inner.description}"
                 for key, inner in TABLES[name].model_fields.items()
             ]
     return "\n".join(lines) + "\n"

@@ -3,34 +3,44 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
 from pxgen_plugins.anchors import Anchors
 from pxgen_plugins.anchors.scale import Span
 from pxgen_plugins.audit import units
-from pxgen_plugins.explainer import PXGen
-from pxgen_plugins.scoring import Scores
+from pxgen_plugins.criteria import Criterion
+from pxgen_plugins.scoring import Scorer, Scores
 from pxgen_plugins.utils.redaction import without_addresses
+from pxgen_plugins.utils.storage import Place
 
-__all__ = ["SHARDS", "Shards", "count", "gather"]
+__all__ = ["SHARDS", "Scoring", "Shards", "count", "gather"]
 
 SHARDS = "shards"
 _MOST_REASON = 4096  # bytes in a shard for each anchor
+
+
+class Scoring(Protocol):
+    """What shards are scored by: an explainer, or a part of one."""
+
+    criteria: list[Criterion]
+
+    def scorer(self) -> Scorer:
+        """Return a new scorer of the criteria."""
 
 
 class Shards(units.Stage):
     """The values of an anchor set.
 
     Args:
-        explainer: The explainer whose criteria are asked; they have learned, or learn none.
+        explainer: Whose criteria are asked; they have learned, or learn none.
         anchors: The anchors.
         size: Anchors per shard.
         name: Of the stage.
     """
 
-    def __init__(self, explainer: PXGen, anchors: Anchors, size: int, name: str = SHARDS) -> None:
+    def __init__(self, explainer: Scoring, anchors: Anchors, size: int, name: str = SHARDS) -> None:
         self.name = name
         self.anchors, self.size, self._explainer = anchors, size, explainer
         self.width, self.passes = len(explainer.criteria), explainer.scorer().passes
@@ -78,7 +88,7 @@ def count(n_anchors: int, size: int) -> int:
     return -(-n_anchors // size)
 
 
-def gather(folder: Path, stage: Shards, plan: str) -> Scores:
+def gather(folder: Place, stage: Shards, plan: str) -> Scores:
     """Return the scores of all shards, in the order of the anchors.
 
     Args:

@@ -32,7 +32,7 @@ def print_plan(
     Args:
         config: The settings.
         plan: What is to be done.
-        cost: What calibration and scoring cost.
+        cost: What calibration, scoring and a search for copies cost.
         asked: What the describer would be asked; None for nothing.
         as_json: Whether to print JSON.
     """
@@ -41,7 +41,7 @@ def print_plan(
     from pxgen_plugins.utils.text import duration_text
 
     n_criteria = len(config["intrinsic"]) + len(config["extrinsic"])
-    halves = (cost.calibration, cost.scoring)
+    halves = cost.parts
     if as_json:
         content = {
             "anchors": plan.n_anchors,
@@ -51,6 +51,7 @@ def print_plan(
             "passes": sum(half.passes for half in halves),
             "seconds": _rough(cost.seconds),
             "workers": cost.workers,
+            "device": plan.device,
             "halves": {
                 half.name: {
                     key: _rough(value) if isinstance(value, float) else value
@@ -84,7 +85,8 @@ def print_plan(
     at_once = f"{_count(cost.workers, 'worker')} of one thread"
     memory = f", about {cost.memory / 2**20:,.0f} MiB each" if cost.memory else ""
     total = duration_text(cost.seconds)
-    click.echo(f"time: about {total} on this machine, with {at_once}{memory}")
+    where = "this machine" if plan.device == "cpu" else f"this machine's {plan.device}"
+    click.echo(f"time: about {total} on {where}, with {at_once}{memory}")
     worst = max(halves, key=lambda half: half.seconds_of_largest)
     click.echo(
         f"a kill loses at most one unit a worker: {worst.largest:,} instances of {worst.name}, "
@@ -123,6 +125,7 @@ def print_run(run: Run, as_json: bool) -> None:
             "verdict": state, "counts": counts, "groups": groups,
             "conditions": [judgement.as_dict() for judgement in run.judgements],
             "invalid": n_invalid, "notes": run.result.notes,
+            "copies": None if run.copies is None else run.copies.count,
             "folder": str(run.path), "report": str(report_file),
         }  # fmt: skip
         content["conditions"] = redact_values(content["conditions"])
@@ -133,6 +136,8 @@ def print_run(run: Run, as_json: bool) -> None:
         mark = click.style(f"{one.state:>7}", fg=_COLOURS.get(one.state))
         text = f"{mark}  {visible(one.title, 80)}  {one.observed_text}"
         click.echo(text + (f"  {visible(one.reason)}" if one.reason else ""), color=colour)
+    if run.copies is not None:
+        click.echo(visible(run.copies.sentence(), 400))
     sizes = ", ".join(f"{visible(name, 80)} {count:,}" for name, count in groups.items())
     click.echo(f"groups: {sizes}; invalid {n_invalid:,}")
     for why, count, first in invalid_by_reason(run.result, 3):

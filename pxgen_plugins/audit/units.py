@@ -10,7 +10,6 @@ import contextlib
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,9 +17,10 @@ from numpy.typing import NDArray
 
 from pxgen_plugins.scoring import Scorer
 from pxgen_plugins.utils.errors import ParameterError
-from pxgen_plugins.utils.files import checksum, write_atomic
+from pxgen_plugins.utils.files import checksum
 from pxgen_plugins.utils.limits import Limit, LimitError
-from pxgen_plugins.utils.tensors import read_metadata, read_tensors
+from pxgen_plugins.utils.storage import Place, storage_of
+from pxgen_plugins.utils.tensors import parse_tensors, read_metadata
 
 __all__ = [
     "Content",
@@ -78,7 +78,7 @@ class Stage(ABC):
         """Return whether arrays and texts can be those of a unit; it may raise where not."""
 
 
-def write(folder: Path, stage: Stage, index: int, content: Content, plan: str) -> None:
+def write(folder: Place, stage: Stage, index: int, content: Content, plan: str) -> None:
     """Write a unit.
 
     Args:
@@ -98,7 +98,7 @@ def write(folder: Path, stage: Stage, index: int, content: Content, plan: str) -
     texts = {**content[1], "plan": plan}
     about = texts | {"checksum": _checksum(stage.name, index, arrays, texts)}
     # a single key: safetensors writes several in an order that differs between calls
-    path, blob = _path(folder, stage.name, index), save(arrays, {_ABOUT: json.dumps(about)})
+    name, blob = _name(stage.name, index), save(arrays, {_ABOUT: json.dumps(about)})
     try:
         _limit(stage, index).check(len(blob))
     except LimitError as error:
@@ -106,16 +106,16 @@ def write(folder: Path, stage: Stage, index: int, content: Content, plan: str) -
         allowed = "so small that units are within the limit"
         raise ParameterError("shard_size", allowed, str(error), hint) from error
     try:
-        write_atomic(path, blob, folder)
+        storage_of(folder).write(name, blob)
     except FileNotFoundError:  # swept away by a process whose clock is an hour ahead
-        write_atomic(path, blob, folder)
+        storage_of(folder).write(name, blob)
 
 
-def read(folder: Path, stage: Stage, index: int, plan: str) -> Content | None:
+def read(folder: Place, stage: Stage, index: int, plan: str) -> Content | None:
     """Return a unit; None where it is not there, not as it was written, or of another plan."""
     try:
-        limit = _limit(stage, index)
-        arrays, metadata = read_tensors(_path(folder, stage.name, index), limit)
+        content = storage_of(folder).read(_name(stage.name, index), _limit(stage, index))
+        arrays, metadata = parse_tensors(content)
         texts = json.loads(metadata[_ABOUT])
         found = texts.pop("checksum")
         if texts["plan"] != plan or found != _checksum(stage.name, index, arrays, texts):
@@ -125,7 +125,7 @@ def read(folder: Path, stage: Stage, index: int, plan: str) -> Content | None:
         return None
 
 
-def found(folder: Path, stage: Stage, index: int, plan: str) -> Content:
+def found(folder: Place, stage: Stage, index: int, plan: str) -> Content:
     """Return a unit.
 
     Raises:
@@ -137,10 +137,18 @@ def found(folder: Path, stage: Stage, index: int, plan: str) -> Content:
     return content
 
 
-def missing(folder: Path, stage: Stage, plan: str, among: Iterable[int] | None = None) -> list[int]:
+def missing(
+    folder: Place, stage: Stage, plan: str, among: Iterable[int] | None = None
+) -> list[int]:
     """Return those units of a stage, or of some, that :func:`read` does not give."""
-    indices = range(len(stage)) if among is None else among
-    return [index for index in indices if read(folder, stage, index, plan) is None]
+    indices = list(range(len(stage)) if among is None else among)
+    names = {index: _file(index) for index in indices}
+    there = storage_of(folder).some(stage.name, names.values())
+    return [
+        index
+        for index in indices
+        if names[index] not in there or read(folder, stage, index, plan) is None
+    ]
 
 
 def batch_note(asked: int, scorer: Scorer) -> dict[str, str]:
@@ -153,18 +161,22 @@ def batch_note(asked: int, scorer: Scorer) -> dict[str, str]:
     return {} if scorer.batch_size == asked else {_BATCH: str(scorer.batch_size)}
 
 
-def halved_batches(folder: Path) -> dict[str, int]:
+def halved_batches(folder: Place) -> dict[str, int]:
     """Return the units of a run in which memory ran out, and their instances per batch since.
 
     Args:
         folder: The run folder.
     """
-    found = {}
-    for path in sorted([*folder.glob("calibration/*/[0-9]*"), *folder.glob("shards/[0-9]*")]):
-        with contextlib.suppress(OSError, ValueError, KeyError):
-            texts = json.loads(read_metadata(path)[_ABOUT])
-            if _BATCH in texts:
-                found[path.relative_to(folder).with_suffix("").as_posix()] = int(texts[_BATCH])
+    storage, found = storage_of(folder), {}
+    among = ("calibration", "copies")
+    stages = [f"{place}/{name}" for place in among for name in storage.names(place)]
+    for stage in (*stages, "shards"):
+        for name in (name for name in storage.names(stage) if name[0].isdigit()):
+            with contextlib.suppress(OSError, ValueError, KeyError):
+                with storage.open(f"{stage}/{name}") as file:
+                    texts = json.loads(read_metadata(file)[_ABOUT])
+                if _BATCH in texts:
+                    found[f"{stage}/{name.partition('.')[0]}"] = int(texts[_BATCH])
     return found
 
 
@@ -172,8 +184,12 @@ def _limit(stage: Stage, index: int) -> Limit:
     return Limit("SHARD", _MOST_HEADER + stage.n_bytes(index), "bytes of a shard")
 
 
-def _path(folder: Path, stage: str, index: int) -> Path:
-    return folder / stage / f"{index:06d}.safetensors"
+def _name(stage: str, index: int) -> str:
+    return f"{stage}/{_file(index)}"
+
+
+def _file(index: int) -> str:
+    return f"{index:06d}.safetensors"
 
 
 def _checksum(stage: str, index: int, arrays: Arrays, texts: Texts) -> str:

@@ -6,7 +6,7 @@ import math
 import operator
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pxgen_plugins.audit.changes import AnchorChanges
 from pxgen_plugins.audit.conditions import Comparison, Condition, parse
@@ -21,6 +21,9 @@ from pxgen_plugins.result import Result
 from pxgen_plugins.utils.errors import ParameterError, short_repr
 from pxgen_plugins.utils.text import number
 from pxgen_plugins.utils.validation import LARGEST, choice
+
+if TYPE_CHECKING:
+    from pxgen_plugins.evaluation import Copies
 
 __all__ = ["STATES", "Judgement", "judge", "overall_verdict"]
 
@@ -113,6 +116,7 @@ def judge(
     result: Result,
     baseline: Result | None = None,
     changes: AnchorChanges | None = None,
+    copies: Copies | None = None,
 ) -> list[Judgement]:
     """Judge conditions on a run.
 
@@ -122,24 +126,26 @@ def judge(
     (:class:`pxgen_plugins.audit.paired_shares.PairedShares`), and the share that moved. A median is
     judged on the order statistics around it (Conover 1999, section 3.2), the mean stability on
     Student's interval over anchors, a threshold, and its change, on Student's over the calibration
-    repeats. For an upper limit the high end must keep it, for a lower limit the low end, so few
-    anchors or repeats never pass by luck. Counts, changes of medians and stability, and thresholds
-    of one repeat have no interval and are judged as they are. Anchors that have no group (invalid)
-    may belong to any: an interval reaches as far as if they did. What is NaN or unknown is an error
-    and never passes.
+    repeats, the area of a membership on Newcombe's (2006). For an upper limit the high end must
+    keep it, for a lower limit the low end, so few anchors or repeats never pass by luck. Counts,
+    changes of medians and stability, and thresholds of one repeat have no interval and are judged
+    as they are; in a count of copies the share of false ones is bounded already. Anchors that have
+    no group (invalid) may belong to any: an interval reaches as far as if they did. What is NaN or
+    unknown is an error and never passes.
 
     Args:
         conditions: What must hold.
         result: What PXGen found out.
         baseline: The same of the run compared with.
         changes: From the baseline to this run.
+        copies: What the search for training data found, where there was one.
 
     Returns:
         A judgement per condition, in order.
 
     Cost: O(n) per condition.
     """
-    return [_judge_one(condition, result, baseline, changes) for condition in conditions]
+    return [_judge_one(condition, result, baseline, changes, copies) for condition in conditions]
 
 
 def overall_verdict(judgements: Iterable[Judgement]) -> tuple[str, dict[str, int]]:
@@ -163,6 +169,7 @@ def _judge_one(
     result: Result,
     baseline: Result | None,
     changes: AnchorChanges | None,
+    copies: Copies | None,
 ) -> Judgement:
     comparison = parse(condition.text)
 
@@ -192,7 +199,7 @@ def _judge_one(
     if comparison.relative and (baseline is None or changes is None):
         return verdict("error", "it compares with a baseline, and there is none")
     try:
-        value = measure(comparison, condition.confidence, result, baseline, changes)
+        value = measure(comparison, condition.confidence, result, baseline, changes, copies)
     except UnknownError as error:
         return verdict("error", str(error))
     if value.n is not None and value.n < condition.min_count:

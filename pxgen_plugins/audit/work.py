@@ -12,6 +12,7 @@ from typing import Any
 
 from pxgen_plugins.anchors import Anchors
 from pxgen_plugins.audit import fit, units
+from pxgen_plugins.audit.copies import COPIES, CopiesSearch
 from pxgen_plugins.audit.digests import (
     files_digest,
     model_digest,
@@ -31,13 +32,14 @@ from pxgen_plugins.utils.errors import AnchorError, ModelError, ParameterError, 
 from pxgen_plugins.utils.files import checksum
 from pxgen_plugins.utils.properties import lazy_property
 from pxgen_plugins.utils.resumable import read_plan
+from pxgen_plugins.utils.storage import Place
 from pxgen_plugins.utils.threads import one_thread
 
 __all__ = ["CALIBRATION", "FOLDERS", "Work", "do_unit", "hold", "plan_checksum", "sweep", "work_of"]
 
 CALIBRATION = "calibration"
 REFERENCE = f"{CALIBRATION}/reference"
-FOLDERS = (CALIBRATION, fit.FIT, SHARDS)
+FOLDERS = (CALIBRATION, fit.FIT, SHARDS, COPIES)
 """Folders of a run that hold what it goes on with."""
 
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{16}")  # as write_atomic names what is not whole yet
@@ -57,7 +59,7 @@ class Work:
     """
 
     def __init__(
-        self, folder: Path, config: Config, anchors: Anchors, plan: str, calibrated: PXGen
+        self, folder: Place, config: Config, anchors: Anchors, plan: str, calibrated: PXGen
     ) -> None:
         self.folder, self.config, self.anchors, self.plan = folder, config, anchors, plan
         self.calibrated, self.model = calibrated, calibrated.predictor
@@ -79,6 +81,12 @@ class Work:
     def shards(self) -> Shards:
         """The anchors' shards."""
         return Shards(self.explainer, self.anchors, self.config["shard_size"])
+
+    @lazy_property
+    def copies(self) -> CopiesSearch | None:
+        """The search for training data, by the fitted explainer; None without one."""
+        asked = self.config.table(COPIES) is not None
+        return CopiesSearch(self.config, self.explainer) if asked else None
 
     @lazy_property
     def lessons(self) -> list[tuple[Features, Learned]]:
@@ -120,6 +128,9 @@ class Work:
         """Return a stage by its name, ready to be computed."""
         if name == SHARDS:
             return self.shards
+        if name.startswith(f"{COPIES}/"):
+            assert self.copies is not None
+            return next(stage for stage in self.copies.stages if stage.name == name)
         for stage in (one for lesson in self.lessons for one in lesson):
             if stage.name == name:
                 return stage
@@ -127,7 +138,7 @@ class Work:
         return self.thresholds
 
 
-_cache: dict[tuple[Path, str], Work] = {}  # at most one, because models are large
+_cache: dict[tuple[Place, str], Work] = {}  # at most one, because models are large
 
 
 def hold(work: Work) -> Work:
@@ -138,7 +149,7 @@ def hold(work: Work) -> Work:
 
 
 @caller("pxgen audit")
-def work_of(folder: Path) -> Work:
+def work_of(folder: Place) -> Work:
     """Return the work that a run folder describes; built once per process.
 
     Raises:
@@ -175,7 +186,7 @@ def work_of(folder: Path) -> Work:
     return hold(Work(folder, config, anchors, digest, explainer))
 
 
-def do_unit(folder: Path, name: str, index: int) -> int:
+def do_unit(folder: Place, name: str, index: int) -> int:
     """Compute a unit and write it, unless another process did; return how many instances it has.
 
     The same bytes whoever does it: one thread, the same batches, noise tied to positions.
@@ -211,8 +222,9 @@ def sweep(folder: Path) -> None:
     are left alone.
     """
     own = [place for name in FOLDERS if not (place := folder / name).is_symlink()]
-    inner = [place for place in (folder / CALIBRATION).glob("[!.]*") if not place.is_symlink()]
-    for place in [folder, *own, *(inner if folder / CALIBRATION in own else ())]:
+    nested = [place for place in own if place.name in {CALIBRATION, COPIES}]
+    inner = [one for place in nested for one in place.glob("[!.]*") if not one.is_symlink()]
+    for place in [folder, *own, *inner]:
         for path in place.glob(".*"):
             with contextlib.suppress(FileNotFoundError):  # it was renamed by now
                 old = time.time() - path.lstat().st_mtime > _MIN_AGE

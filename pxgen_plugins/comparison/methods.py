@@ -25,7 +25,7 @@ from pxgen_plugins.evaluation import quality
 from pxgen_plugins.host import NotFittedError
 from pxgen_plugins.models.base import capabilities
 from pxgen_plugins.result import Result
-from pxgen_plugins.utils.errors import ParameterError, caller, short_repr
+from pxgen_plugins.utils.errors import ParameterError, caller, short_repr, warn
 from pxgen_plugins.utils.redaction import redact, without_addresses
 
 __all__ = ["ALL", "Method", "choose_methods", "methods_of", "pxgen_outcome", "run"]
@@ -78,6 +78,13 @@ def methods_of(methods: Any) -> list[Method]:
 def choose_methods(methods: Any, task: Task) -> list[Method]:
     """Return the methods of a comparison whose ``methods`` is None or ``"all"``."""
     names = REGISTRY.names() if methods == ALL else default_methods(task)
+    if not names:
+        warn(
+            f"compare: no other method is run by default with a {type(task.model).__name__} that "
+            f"can {', '.join(sorted(capabilities(task.model)))}. methods='all' lists what each "
+            "method needs; with vectors of its instances (embed=) a model gets prototypes and a "
+            "view."
+        )
     return [Method(name, name, chosen=True) for name in names]
 
 

@@ -10,7 +10,7 @@ from pxgen_plugins.criteria.base import KINDS, Criterion, Kind, make
 from pxgen_plugins.criteria.black_box import Column
 from pxgen_plugins.utils.errors import ParameterError, short_repr
 
-__all__ = ["as_list", "parse", "settings"]
+__all__ = ["as_list", "parse", "parse_mixed", "settings"]
 
 
 def as_list(value: Any) -> list[Any]:
@@ -43,12 +43,39 @@ def parse(intrinsic: Any, extrinsic: Any, black_box: bool = False) -> list[Crite
     for criterion in made:
         if isinstance(criterion, Column):
             criterion.n_columns = len(made)
+    _check_names(made)
+    return made
+
+
+def parse_mixed(specs: Any, parameter: str = "criteria") -> list[Criterion]:
+    """Return criteria of either kind, in the order in which they are named.
+
+    Args:
+        specs: A list of what :func:`~pxgen_plugins.criteria.make` takes.
+        parameter: Name of the parameter, for the error.
+
+    Raises:
+        ParameterError: When it is no list, or one is unknown or occurs twice.
+
+    Example:
+        >>> parse_mixed(["mse", {"name": "kld"}])
+        [MSE(reduction='mean'), KLD()]
+    """
+    if not isinstance(specs, (list, tuple)):
+        hint = f"Give a list, as in {parameter}=['kld', 'mse']."
+        raise ParameterError(parameter, "a list of criteria", short_repr(specs), hint)
+    # copies, because what one caller's criterion learns is not another's
+    made = [copy.copy(make(spec, f"{parameter}[{at}]")) for at, spec in enumerate(specs)]
+    _check_names(made)
+    return made
+
+
+def _check_names(made: Sequence[Criterion]) -> None:
     names = [criterion.name for criterion in made]
     for name in names:
         if names.count(name) > 1:
             hint = "Give one of them a 'name' of its own (set criterion.name)."
             raise ParameterError("criteria", "of different names", repr(name), hint)
-    return made
 
 
 def _criterion(spec: Any, kind: Kind, column: int, black_box: bool) -> Criterion:

@@ -10,6 +10,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from pxgen_plugins.estimate import warn_if_long
 from pxgen_plugins.evaluation import checks as registry
 from pxgen_plugins.evaluation.checks import STATES, Context, Row
 from pxgen_plugins.explainer import PXGen
@@ -169,7 +170,8 @@ def evaluate(
         AnchorError: When the anchors do not fit the model, or none has finite values.
 
     Cost: ``n_seeds`` calibrations, and 8 + ``n_seeds`` of at most 3 repeats; about 20 + 2
-    ``n_seeds`` passes over the anchors, in memory of one batch.
+    ``n_seeds`` passes over the anchors, in memory of one batch. A warning says how long the
+    calibrations take where that is beyond ten minutes.
 
     Example:
         >>> from pxgen_plugins.testing.examples import LinearModel
@@ -197,6 +199,7 @@ def evaluate(
         n_seeds=validation.integer(n_seeds, "n_seeds", minimum=1),
         seed=validation.integer(seed, "seed", minimum=0),
     )
+    _warn_if_long(context, names)
     rows: list[Row] = []
     with bar(len(names), "checking", "check", verbose) as progress:
         for name in names:
@@ -217,6 +220,21 @@ def evaluate(
     return Scorecard(
         rows, json.loads(json.dumps(about, default=str), parse_constant=lambda _: None)
     )
+
+
+def _warn_if_long(context: Context, names: Sequence[str]) -> None:
+    """Warn when the calibrations of the checks will take over ten minutes."""
+    explainer, parts = context.explainer, context.explainer.reference
+    rule = explainer.threshold
+    data = None if parts is None else parts.thresholds or parts.learning
+    repeats = int(getattr(rule, "n_repeats", 1)) or 1
+    # of the randomised models at most three repeats are drawn
+    few = (8 + context.n_seeds) * min(3, repeats) / repeats
+    calibrations = {"calibration_seeds": context.n_seeds, "randomisation": few}
+    times = sum(calibrations.get(name, 0) for name in names)
+    hint = "Pass n_seeds=1, or the checks that you need, as in checks=['known_groups']."
+    n = 0 if data is None else len(data)
+    warn_if_long("evaluate", context.scorer, rule, data, n, times, hint)
 
 
 def _check_names(checks: Sequence[str] | None) -> list[str]:

@@ -168,6 +168,42 @@ class Diffusion(Networks):
         noise = self._common_noise(derive(self.seed, "reconstruction"))
         return self._denoise(self._noisy(x, noise, last), last=last, clip=self._clip)
 
+    def inpaint(
+        self, x: Tensor, mask: Tensor, seed: int, first: int = 0, repeats: int = 10
+    ) -> Tensor:
+        """Return ``x`` with its unknown elements drawn anew, (n, *sample_shape).
+
+        Lugmayr et al. 2022, "RePaint": at every step the known elements are put back, with as much
+        noise as is left, and the step is repeated, so that the others come to fit them.
+
+        Args:
+            x: Instances, of which only the known elements are looked at.
+            mask: True where an element is known, bool (*sample_shape).
+            seed: Seed of the noise.
+            first: Place of the first instance among all, by which its noise is drawn.
+            repeats: How often each step is done, >= 1.
+
+        Cost: that of n samples, ``repeats`` times.
+        """
+
+        def noise(*name: int) -> Tensor:
+            own = derive(seed, "inpaint", *name)
+            return self._put(normal_rows(first, len(x), self.sample_shape, own))
+
+        made = noise()
+        for at, left, cleaner in reversed(self._path()):
+            signal, spread = math.sqrt(left), math.sqrt(1.0 - left)
+            for repeat in range(repeats):
+                known = signal * x + spread * noise(at, repeat, 0)
+                clean, _ = self._parts(torch.where(mask, known, made), at)
+                if self._clip and self.data_range is not None:
+                    clean = clean.clamp(*self.data_range)
+                # noise anew, to this step or, at last, to the cleaner one
+                kept = cleaner if repeat == repeats - 1 else left
+                made = math.sqrt(kept) * clean + math.sqrt(1.0 - kept) * noise(at, repeat, 1)
+        filled = torch.where(mask, x, made)
+        return filled if self.data_range is None else filled.clamp(*self.data_range)
+
     @caller("Diffusion.noise_loss")
     def noise_loss(self, x: Tensor, t: float, seed: int) -> Tensor:
         """Return the loss of each instance at timestep t (T - 1), (n,); see ``loss``.

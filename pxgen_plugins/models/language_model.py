@@ -23,6 +23,8 @@ __all__ = ["LanguageModel"]
 
 _FARTHEST = 64  # characters from where the prompt should end to where a token does
 _ROUNDING = 1e-4
+_FEW = 4  # different prompts, which no model repeats by chance
+_SEVERAL = 8  # different lengths of texts, which by chance never have the same number of tokens
 _REMEDIES = {
     "sample": "Build the LanguageModel with sample=f, where f(n, seed) returns n texts.",
     "continuation": "Build the LanguageModel with generate=f, or with tokenize=f and extend=g.",
@@ -152,6 +154,7 @@ class LanguageModel(GenerativeModel):
             got = f"{len(rows)} sequences"
             raise ModelError("log_probs' result", f"of {len(texts)}", got, hint)
         losses = [_log_numbers(row) for row in rows]
+        _expect_no_padding(texts, losses)
         means = [np.mean(row) if len(row) else np.nan for row in losses]
         return -torch.tensor(means, dtype=torch.float64)
 
@@ -266,6 +269,12 @@ class LanguageModel(GenerativeModel):
         if len(own) != len(texts) or not all(isinstance(text, str) for text in own):
             hint = "Return one text per prompt, without the prompt."
             raise ModelError("generate's result", f"{len(texts)} texts", short_repr(own), hint)
+        pairs = list(zip(prompts, own, strict=True))
+        again = all(text.startswith(head) and len(text) > len(head) for head, text in pairs)
+        if again and len(set(prompts)) >= _FEW:
+            hint = "Return text[len(prompt):] for each prompt."
+            got = "texts that begin with their prompts, all of them"
+            raise ModelError("generate's result", "what follows the prompts", got, hint)
         return prompts, list(own), rows, at
 
     @caller("LanguageModel")
@@ -350,6 +359,15 @@ def _code_points(text: str) -> list[int]:
 
 def _ids(tokens: Sequence[int]) -> Tensor:
     return torch.tensor(list(tokens), dtype=torch.int64)
+
+
+def _expect_no_padding(texts: Sequence[str], rows: Sequence[Any]) -> None:
+    """Refuse the rows of a padded matrix: what fills them up would count as tokens."""
+    lengths = {len(row) for row in rows}
+    if len({len(text) for text in texts}) >= _SEVERAL and len(lengths) == 1 and max(lengths) > 1:
+        got = f"{max(lengths)} numbers for every text, whatever its length"
+        hint = "Cut each row to its text's tokens: what fills it up would count."
+        raise ModelError("log_probs' result", "one number for each token of a text", got, hint)
 
 
 def _log_numbers(values: Any) -> Any:

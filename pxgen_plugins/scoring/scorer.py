@@ -23,7 +23,7 @@ from pxgen_plugins.models.runtime import Autocast
 from pxgen_plugins.scoring.cache import Cache
 from pxgen_plugins.scoring.reader import Reader, always_raises
 from pxgen_plugins.utils.errors import ModelError, PXGenError, caller, short_repr
-from pxgen_plugins.utils.memory import out_of_memory
+from pxgen_plugins.utils.memory import out_of_memory, release
 from pxgen_plugins.utils.progress import PassMeter, bar, on_passes
 from pxgen_plugins.utils.redaction import redact, without_addresses
 
@@ -333,6 +333,8 @@ class Scorer(Reader):
             if out_of_memory(error) and half < self.batch_size:
                 logger.warning("out of memory at %d anchors, going on with %d", len(x), half)
                 self.batch_size = half
+            del error  # it holds what the batch that was too large had allocated
+        release()
         raised = None
         for low in range(0, len(x), half):
             part = slice(low, low + half)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-__all__ = ["out_of_memory"]
+import torch
+
+__all__ = ["out_of_memory", "release"]
 
 _SIGNS = ("out of memory", "can't allocate memory", "not enough memory")
 
@@ -14,7 +16,13 @@ def out_of_memory(error: Exception) -> bool:
         >>> out_of_memory(RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"))
         True
     """
-    if isinstance(error, MemoryError):
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
         return True
-    # torch raises a RuntimeError on both, on CUDA a subclass of it
+    # torch raises a RuntimeError on the CPU, and so do libraries beside it on cards
     return isinstance(error, RuntimeError) and any(sign in str(error).lower() for sign in _SIGNS)
+
+
+def release() -> None:
+    """Give the memory of cards that torch holds and does not use back, for smaller batches."""
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        torch.cuda.empty_cache()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
@@ -30,12 +30,22 @@ class Pool:
     Args:
         workers: How many processes, >= 1.
         shared: First arguments of every call, sent once to each worker.
+        environments: Environment variables of the first worker, the second, and so on, in turn; set
+            before it imports torch.
     """
 
-    def __init__(self, workers: int, shared: tuple[Any, ...] = ()) -> None:
+    def __init__(
+        self,
+        workers: int,
+        shared: tuple[Any, ...] = (),
+        environments: Sequence[Mapping[str, str]] = (),
+    ) -> None:
         # spawned, because a fork of a process with torch's threads can hang
         context = multiprocessing.get_context("spawn")
-        self._pool = ProcessPoolExecutor(workers, context, _start, (shared,))
+        turns = context.SimpleQueue()
+        for at in range(workers):
+            turns.put(dict(environments[at % len(environments)]) if environments else {})
+        self._pool = ProcessPoolExecutor(workers, context, _start, (shared, turns))
         self._first: Future[int] | None = None
 
     def __enter__(self) -> Pool:
@@ -105,7 +115,8 @@ def run(
 _SHARED: list[Any] = []  # of this process, where it is a worker
 
 
-def _start(shared: tuple[Any, ...]) -> None:
+def _start(shared: tuple[Any, ...], turns: Any) -> None:
+    os.environ.update(turns.get())
     threading.Thread(target=_end_with_parent, daemon=True).start()
     import torch
 

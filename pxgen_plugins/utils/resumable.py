@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
-import secrets
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
-from pxgen_plugins.utils.files import plain, read_regular, write_atomic
+from pxgen_plugins.utils.files import plain
 from pxgen_plugins.utils.json_files import parse_json
 from pxgen_plugins.utils.limits import JSON_FILE
+from pxgen_plugins.utils.storage import Place, storage_of
 
 __all__ = ["PLAN", "begin", "read_plan"]
 
@@ -22,7 +20,7 @@ _TRIES, _WAIT = 10, 0.05  # seconds
 Plan = Mapping[str, Any]
 
 
-def begin(folder: Path, plan: Plan, identity: Callable[[Plan], Plan] = dict) -> list[str]:
+def begin(folder: Place, plan: Plan, identity: Callable[[Plan], Plan] = dict) -> list[str]:
     """Begin a run in a folder, or go on with one whose plan has the same identity.
 
     The plan appears whole. Of two processes that begin at once one writes it, and the other
@@ -44,6 +42,7 @@ def begin(folder: Path, plan: Plan, identity: Callable[[Plan], Plan] = dict) -> 
 
     Example:
         >>> import tempfile
+        >>> from pathlib import Path
         >>> with tempfile.TemporaryDirectory() as name:
         ...     folder = Path(name, "run")
         ...     [begin(folder, {"seed": seed, "n": 5}) for seed in (1, 1, 2)]
@@ -53,7 +52,7 @@ def begin(folder: Path, plan: Plan, identity: Callable[[Plan], Plan] = dict) -> 
     own = json.loads(content)
     known = read_plan(folder)
     if known is None:
-        if _create(folder / PLAN, content):
+        if storage_of(folder).create(PLAN, content):
             return []
         known = read_plan(folder) or {}
     ours = identity(own)
@@ -63,23 +62,22 @@ def begin(folder: Path, plan: Plan, identity: Callable[[Plan], Plan] = dict) -> 
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{PLAN} is no plan") from error
     if not differences and known != own:
-        write_atomic(folder / PLAN, content)
+        storage_of(folder).write(PLAN, content)
     return differences
 
 
-def read_plan(folder: Path) -> dict[str, Any] | None:
+def read_plan(folder: Place) -> dict[str, Any] | None:
     """Return the plan in a folder; None without one.
 
     Raises:
         ValueError: When ``plan.json`` holds something else.
         OSError: When it cannot be read.
     """
-    path = folder / PLAN
-    content = b""
+    storage, content = storage_of(folder), b""
     for _ in range(_TRIES):
-        if not os.path.lexists(path):
+        if not storage.exists(PLAN):
             return None
-        content = read_regular(path, JSON_FILE)
+        content = storage.read(PLAN, JSON_FILE)
         if content:
             break
         time.sleep(_WAIT)  # another process is about to fill it
@@ -90,22 +88,3 @@ def read_plan(folder: Path) -> dict[str, Any] | None:
     if not isinstance(plan, dict):
         raise ValueError(f"{PLAN} is no plan")
     return plan
-
-
-def _create(path: Path, content: bytes) -> bool:
-    """Write a file that is not there yet, whole; return False when another process was faster."""
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    write_atomic(draft, content)
-    try:
-        os.link(draft, path)  # unlike a rename, this fails where the name is taken
-    except FileExistsError:
-        return False
-    except OSError:  # a file system without hard links, such as exFAT
-        try:
-            path.open("xb").close()
-            os.replace(draft, path)  # whole, where the name is ours by now
-        except FileExistsError:
-            return False
-    finally:
-        draft.unlink(missing_ok=True)
-    return True

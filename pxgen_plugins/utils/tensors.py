@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import IO, Any
 
 from numpy.typing import NDArray
 
-from pxgen_plugins.utils.files import open_regular, read_regular
+from pxgen_plugins.utils.files import read_regular
 from pxgen_plugins.utils.json_files import parse_json
 from pxgen_plugins.utils.limits import Limit
 
@@ -33,18 +33,17 @@ def read_tensors(
     return parse_tensors(read_regular(path, limit))
 
 
-def read_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
-    """Return the metadata of a file alone; its arrays are not read.
+def read_metadata(file: IO[bytes]) -> dict[str, str]:
+    """Return the metadata of an open file alone; its arrays are not read.
 
     Raises:
-        OSError: When it cannot be read, or is no regular file.
+        OSError: When it cannot be read.
         ValueError: When it is none, or its header is larger than any of ours.
     """
-    with open_regular(path) as file:
-        size = int.from_bytes(file.read(8), "little")
-        if size > _MOST_HEADER:
-            raise ValueError("its header is too large")
-        header = parse_json(file.read(size))
+    size = int.from_bytes(file.read(8), "little")
+    if size > _MOST_HEADER:
+        raise ValueError("its header is too large")
+    header = parse_json(file.read(size))
     return dict(header.get("__metadata__") or {})
 
 

@@ -370,6 +370,14 @@ def protoselect(case: Case) -> None:
     near(result.coverage, 1 - left.mean())
 
 
+def training_neighbours(case: Case) -> None:
+    rows = case.slow.code(case.X).flatten(1).numpy()
+    apart = np.array([[np.linalg.norm(a - b) for b in rows[:4]] for a in rows])
+    result = case.make(n_neighbours=2, space="latent").fit(case.X[:4]).explain(case.X)
+    near(result.distances, np.sort(apart, axis=1)[:, :2])
+    near(np.take_along_axis(apart, result.indices, axis=1), np.sort(apart, axis=1)[:, :2])
+
+
 def tracin(case: Case) -> None:
     losses = ("mse", "bce") if case.net == "saturated" else ("mse",)
     for kind in losses:

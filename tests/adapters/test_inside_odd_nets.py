@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from pxgen_plugins.adapters import (
     ActivationDirections,
+    ActivationStatistics,
     AssessorDirection,
     ClassDirections,
     PredictableDirections,
@@ -37,10 +38,15 @@ from pxgen_plugins.adapters.units.match import (
 from pxgen_plugins.adapters.units.unit_maps import unit_layer
 from pxgen_plugins.axes import Axis
 from pxgen_plugins.concepts import ClassMap, Region, Segmenter, Threshold
-from pxgen_plugins.models import VAE, Autoencoder
+from pxgen_plugins.models import VAE, Autoencoder, TextToImage
 from pxgen_plugins.painting import Stroke as Brush
 from pxgen_plugins.painting import paint
-from pxgen_plugins.utils.errors import ModelError, ParameterError, PXGenWarning
+from pxgen_plugins.utils.errors import (
+    CapabilityError,
+    ModelError,
+    ParameterError,
+    PXGenWarning,
+)
 from pxgen_plugins.utils.seeds import derive
 
 FEW = {"n_codes": 24, "n_random": 2, "realism": None}
@@ -583,3 +589,50 @@ def test_sounds_and_volumes_have_units_of_the_layer_before_the_output():
         outside = ((y - x).abs().reshape(before.shape) * (1 - before)).sum((1, 2))
         outside = outside / (1 - before).sum((1, 2)).clamp_min(1e-12)
         assert found.outside[2, 0] == pytest.approx(float(outside.mean()), abs=1e-6)
+
+
+class Prompted(nn.Module):
+    """Predicts noise from an image and a prompt; positions and times are rows of their own."""
+
+    def __init__(self):
+        super().__init__()
+        self.positions = nn.Embedding(6, 6)
+        self.first = nn.Conv2d(1, 4, 3, padding=1)
+        self.last = nn.Conv2d(4, 1, 3, padding=1)
+
+    def forward(self, x, t, states):
+        places = self.positions(torch.arange(6))  # no row of it belongs to an instance
+        hidden = self.first(x + places.mean()) + states[:, :1, :1, None]
+        return self.last(hidden.relu())
+
+
+def prompted(guidance):
+    net = Prompted()
+    with torch.no_grad():
+        for i, p in enumerate(net.parameters()):
+            p.copy_(torch.randn(p.shape, generator=torch.Generator().manual_seed(i)) / 8)
+    words = {"": 0.0, "bright": 0.5}
+    return TextToImage(
+        net,
+        lambda prompts: torch.tensor([[[words[prompt]]] for prompt in prompts]),
+        sample_shape=(1, 6, 6),
+        modules=net,
+        prompt="bright",
+        guidance=guidance,
+        steps=2,
+    )
+
+
+def test_a_guided_network_has_no_activations_of_an_instance_and_says_so():
+    methods = {
+        ActivationStatistics: {},
+        ActivationDirections: {},
+        UnitDissection: {"concepts": {"bright": lambda x: x[:, 0] > 0}},
+    }
+    X = np.random.default_rng(0).random((5, 1, 6, 6), dtype=np.float32)
+    for method, settings in methods.items():
+        with pytest.raises(CapabilityError, match=r"4, 6 rows for 2 instances.*guidance=1"):
+            method(prompted(3.0), **settings).explain(X)
+    layers = ActivationStatistics(prompted(1.0)).explain(X).layers
+    assert list(layers) == ["first", "last"]  # the table of positions is left out
+    assert layers["first"]["mean"].shape == (1, 4)

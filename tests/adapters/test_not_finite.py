@@ -32,6 +32,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "latent_partial_dependence": {"features": [0], "grid_resolution": 4},
     "protodash": {"sigma": 1.0},
     "protoselect": {"radius": 1.0},
+    "training_neighbours": {"space": "latent"},
     "activation_directions": {"n_components": 2, "n_codes": 10, "n_random": 2},
     "weight_directions": {"n_components": 2, "n_random": 2},
     "assessor_direction": {"assessor": "pixel[0, 3, 3]", "n_steps": 5, "n_random": 2},
@@ -55,6 +56,8 @@ ROWS = {
     "coordinates": 0,
     "anchor_activation": 0,
     "distance": 0,
+    "distances": 0,
+    "p_values": 0,
 }
 # group_description needs groups; its case in test_descriptions.py has anchors that are not finite;
 # those of prompts look at no anchors

@@ -77,6 +77,7 @@ ROWS: dict[str, Row] = {
     "latent_view": Row(oracles.view),
     "protodash": Row(oracles.protodash),
     "protoselect": Row(oracles.protoselect),
+    "training_neighbours": Row(oracles.training_neighbours),
     "vae_tracin": Row(oracles.tracin),
     "alibi_gradient_similarity": Row(oracles.similarity),
     "activation_statistics": Row(oracles.statistics),

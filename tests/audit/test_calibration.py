@@ -24,6 +24,8 @@ from pxgen_plugins.audit.settings import Config, config_of
 from pxgen_plugins.models import SampleBank
 from pxgen_plugins.testing.examples import LinearModel
 from pxgen_plugins.utils.errors import ParameterError
+from pxgen_plugins.utils.storage import Place, storage_of
+from tests.audit.folders import content, remove
 
 pytest.importorskip("jinja2")
 
@@ -72,13 +74,7 @@ def audited(config: Config, **options) -> None:
     assert engine.audit(config, **options) is not None
 
 
-def content(folder: Path) -> dict[str, bytes]:
-    """Return every file of a run."""
-    files = (path for path in folder.rglob("*") if path.is_file())
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
-
-
-def units_of(folder: Path) -> list[str]:
+def units_of(folder: Place) -> list[str]:
     return sorted(name for name in content(folder) if name.startswith("calibration/"))
 
 
@@ -158,12 +154,13 @@ class Killed(BaseException):
     """A kill between two units."""
 
 
-def test_what_is_there_is_not_computed_again(tmp_path: Path, monkeypatch, written):
+def test_what_is_there_is_not_computed_again(tmp_path: Path, run: Place, monkeypatch, written):
     """Stopped after each of its units, an audit ends with the bytes of an undisturbed one."""
-    config = settings(tmp_path, **CASES["criteria learn from samples"])
+    case = CASES["criteria learn from samples"] if isinstance(run, Path) else {}  # seconds, or one
+    config = settings(tmp_path, **case, output=str(run))
     audited(config)
-    expected = content(tmp_path / "run")
-    shutil.rmtree(tmp_path / "run")
+    expected = content(run)
+    remove(run)
     write = work.units.write
     written.clear()
 
@@ -179,36 +176,38 @@ def test_what_is_there_is_not_computed_again(tmp_path: Path, monkeypatch, writte
                 break
             except Killed:
                 pass
-    n_units = len(units_of(tmp_path / "run")) + 1  # and one shard
+    n_units = len(units_of(run)) + 1  # and one shard
     assert len(written) == len(set(written)) == n_units
-    assert content(tmp_path / "run") == expected
+    assert content(run) == expected
 
 
-def test_damaged_units_are_computed_again_and_a_damaged_fit_from_units(tmp_path: Path, written):
-    config = settings(tmp_path, **CASES["one repeat is many units"])
+def test_damaged_units_are_computed_again_and_a_damaged_fit_from_units(
+    tmp_path: Path, run: Place, written
+):
+    config = settings(tmp_path, **CASES["one repeat is many units"], output=str(run))
     audited(config)
-    run, expected = tmp_path / "run", content(tmp_path / "run")
+    expected, storage = content(run), storage_of(run)
     names = units_of(run)
-    shutil.rmtree(run / "fit")
-    (run / names[0]).write_bytes(b"")
-    (run / names[1]).write_bytes((run / names[2]).read_bytes())  # whole, but another's
-    (run / names[3]).unlink()
+    storage.remove("fit")
+    storage.write(names[0], b"")
+    storage.write(names[1], storage.read(names[2]))  # whole, but another's
+    storage.remove(names[3])
     written.clear()
     audited(config)
     assert [index for _, index in written] == [0, 1, 3]
     assert content(run) == expected
-    (run / "fit" / "calibration.safetensors").write_bytes(b"damage")
+    storage.write("fit/calibration.safetensors", b"damage")
     written.clear()
     audited(config)
     assert written == []
     assert content(run) == expected
 
 
-def test_parts_share_calibration_and_one_alone_ends(tmp_path: Path, written):
-    config = settings(tmp_path, shard_size=20)
+def test_parts_share_calibration_and_one_alone_ends(tmp_path: Path, run: Place, written):
+    config = settings(tmp_path, shard_size=20, output=str(run))
     audited(config)
-    expected = content(tmp_path / "run")
-    shutil.rmtree(tmp_path / "run")
+    expected = content(run)
+    remove(run)
     written.clear()
     assert engine.audit(config, part=(1, 2)) is None
     samples = [index for stage, index in written if stage == "calibration/samples"]
@@ -217,7 +216,7 @@ def test_parts_share_calibration_and_one_alone_ends(tmp_path: Path, written):
     written.clear()
     audited(config, part=(0, 2))
     assert written == [("shards", 0), ("shards", 2), ("shards", 4)]
-    assert content(tmp_path / "run") == expected
+    assert content(run) == expected
 
 
 # that Ray gives the same bytes, calibration included, is tested in test_engine.py, too
@@ -411,12 +410,13 @@ def load():
     return Slow()
 """
 SMALL = """
+import torch
 from pxgen_plugins.testing.examples import LinearModel
 
 class Small(LinearModel):
     def encode(self, x):
         if len(x) > 30:
-            raise RuntimeError("CUDA out of memory. Tried to allocate 2 GiB")
+            raise torch.OutOfMemoryError("Tried to allocate 2 GiB")
         return super().encode(x)
 
 def load():

@@ -311,8 +311,8 @@ def test_a_folder_that_is_no_run_is_refused(undisturbed, tmp_path):
 def test_a_criterion_may_have_the_name_of_a_column(undisturbed, tmp_path):
     run = Run.open(undisturbed)
     named = replace(run, path=tmp_path, result=replace(run.result, criteria=["reason", "group"]))
-    write_results(named)
-    mark_complete(named)
+    write_results(tmp_path, named)
+    mark_complete(tmp_path, named)
     found = Run.open(tmp_path).result
     assert found.criteria == ["reason", "group"]
     assert np.array_equal(found.values, run.result.values)

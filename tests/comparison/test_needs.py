@@ -16,8 +16,8 @@ from pxgen_plugins.adapters.base import Adapter
 from pxgen_plugins.comparison import cost
 from pxgen_plugins.comparison.obstacles import LONGEST, Obstacle, expect_time
 from pxgen_plugins.comparison.preparation import has_gradient, pass_seconds
-from pxgen_plugins.models import VAE
-from pxgen_plugins.thresholds import MeanMax
+from pxgen_plugins.models import VAE, LanguageModel
+from pxgen_plugins.thresholds import MeanMax, Quantile
 from pxgen_plugins.utils.errors import ParameterError
 from tests.adapters.nets import mlp_vae
 
@@ -206,3 +206,16 @@ def test_pytorch_is_left_as_it_was(model):
     state = torch.get_rng_state()
     compare(model, SHIRTS, groups=pxgen(model), quality=False)
     assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_a_comparison_without_another_method_says_so():
+    model = LanguageModel(
+        log_probs=lambda texts: [[-1.0] * len(text) for text in texts],
+        generate=lambda prompts, counts: ["a" * count for count in counts],
+        sample=lambda n, seed: ["ab" * 4] * n,
+        modules=(),
+        max_chars=12,
+    )
+    with pytest.warns(UserWarning, match=r"no other method is run by default.*embed="):
+        found = compare(model, ["abab", "bbbb"], groups=PXGen(model, threshold=Quantile(0.9, 9, 2)))
+    assert [row["method"] for row in found.table()] == ["PXGen", "shared work"]

@@ -11,7 +11,8 @@ import torch
 
 from pxgen_plugins import PXGen, defaults
 from pxgen_plugins.criteria import Batch, ContinuationDistance
-from pxgen_plugins.models import Autoencoder, LanguageModel, SampleBank, Tabular
+from pxgen_plugins.models import GAN, Autoencoder, LanguageModel, SampleBank, Tabular
+from pxgen_plugins.models.trial import operations
 from pxgen_plugins.thresholds import Quantile
 from pxgen_plugins.utils.errors import CapabilityError, ModelError, ParameterError
 
@@ -184,3 +185,19 @@ class TestContinuations:
         batch = Batch(self.model(**options), batch.x)
         values = ContinuationDistance(embed=self.embed)(batch)
         np.testing.assert_allclose(values, [0.0, 1.0], atol=1e-12)
+
+
+@pytest.mark.parametrize(("width", "n"), [(4, 500), (160, None)])
+def test_a_calibration_is_smaller_where_a_pass_takes_many_multiplications(width, n):
+    inner = torch.nn.Conv2d(width, width, 3, padding=1)
+    net = torch.nn.Sequential(
+        torch.nn.Conv2d(1, width, 1), inner, torch.nn.Conv2d(width, 1, 1), torch.nn.Sigmoid()
+    )
+    model = GAN(net, latent_shape=(1, 32, 32), sample_shape=(1, 32, 32), data_range=(0, 1))
+    # of each of the 32 x 32 pixels, by hand
+    each = 32 * 32 * (width + 9 * width * width + width)
+    assert operations(model) == each
+    rule = PXGen(model).threshold
+    # drawn and compared with the samples: one pass
+    assert rule.n_samples == (n or int(5_000 / (each / 1e8)) // 5)
+    assert rule.n_samples <= 500

@@ -12,6 +12,7 @@ from torch import nn
 
 from pxgen_plugins import PXGen
 from pxgen_plugins import estimate as costs
+from pxgen_plugins.evaluation import evaluate
 from pxgen_plugins.models import GAN, VAE, Diffusion
 from pxgen_plugins.models.inversion import Inversion
 from pxgen_plugins.thresholds import Quantile
@@ -123,6 +124,22 @@ def test_what_takes_long_is_said_once_before_it_begins(monkeypatch):
     assert len(told) == 1
     assert torch.equal(state, torch.random.get_rng_state())
     np.testing.assert_array_equal(quiet, loud)
+
+
+def test_a_scorecard_says_how_long_its_calibrations_take(vae, monkeypatch):
+    explainer = PXGen(vae, threshold=Quantile(0.9, 100, 3)).fit()
+    X = vae.sample(8, 1)
+    found, ran = explainer.estimate(X), []
+    monkeypatch.setattr(costs, "_LONG", 1e-6)
+    monkeypatch.setattr(costs, "_FEW_PASSES", 0)
+    with pytest.warns(PXGenWarning) as told, on_passes(ran.append):
+        evaluate(explainer, X, checks=["calibration_seeds", "randomisation"])
+    (said,) = [str(one.message) for one in told if "evaluate: this takes" in str(one.message)]
+    passes = int(said.split("(")[1].split(" passes")[0].replace(",", ""))
+    # of three repeats: three calibrations of other seeds, at most eleven of random weights
+    assert passes == 14 * found.fit_passes
+    assert 0.5 * passes < sum(ran) < 2 * passes
+    assert "n_seeds=1" in said
 
 
 def test_what_is_plainly_cheap_is_not_timed(vae, monkeypatch):

@@ -11,16 +11,18 @@ import torch
 from scipy import stats
 from scipy.spatial.distance import cdist
 
-from pxgen_plugins.criteria import NearestSample, SampleRank
+from pxgen_plugins.criteria import FittedCriterion, NearestSample, SampleRank
 from pxgen_plugins.evaluation import copies
-from pxgen_plugins.evaluation.memorisation import neighbours, ranks
+from pxgen_plugins.evaluation.memorisation import ranks
 from pxgen_plugins.evaluation.memorisation.attraction import attraction, authenticity, cell_test
 from pxgen_plugins.evaluation.memorisation.difference import difference
 from pxgen_plugins.evaluation.memorisation.membership import combined_values, membership
 from pxgen_plugins.evaluation.memorisation.returned import returned
 from pxgen_plugins.evaluation.memorisation.space import Space, _grams
+from pxgen_plugins.groups.p_values import adjusted, control_p_values
 from pxgen_plugins.models import LanguageModel, SampleBank, Tabular
 from pxgen_plugins.testing.examples import LinearModel
+from pxgen_plugins.utils import nearest as neighbours
 from pxgen_plugins.utils.errors import AnchorError, CapabilityError, ParameterError
 from tests.pages import read_page, run_page
 
@@ -35,13 +37,10 @@ def bank(rows):
 
 def test_p_values_against_a_control_are_uniform_where_nothing_is_remembered():
     rng = np.random.default_rng(0)
-    found = [ranks.control_p_values(v[:1], v[1:])[0] for v in rng.normal(size=(400, 100))]
+    found = [control_p_values(v[:1], v[1:])[0] for v in rng.normal(size=(400, 100))]
     assert stats.kstest(np.array(found) - rng.uniform(0, 0.01, 400), "uniform").pvalue > 0.01
     slow = [(1 + sum(c <= v for c in (1.0, 2.0, 2.0))) / 4 for v in (0.0, 2.0, 5.0)]
-    assert (
-        ranks.control_p_values(np.array([0.0, 2.0, 5.0]), np.array([2.0, 1.0, 2.0])).tolist()
-        == slow
-    )
+    assert control_p_values(np.array([0.0, 2.0, 5.0]), np.array([2.0, 1.0, 2.0])).tolist() == slow
 
 
 def test_ranks_equal_those_of_other_libraries():
@@ -49,7 +48,7 @@ def test_ranks_equal_those_of_other_libraries():
 
     rng = np.random.default_rng(1)
     p = rng.uniform(size=200) ** 2
-    np.testing.assert_allclose(ranks.adjusted(p), stats.false_discovery_control(p), rtol=1e-12)
+    np.testing.assert_allclose(adjusted(p), stats.false_discovery_control(p), rtol=1e-12)
     members, others = rng.integers(0, 9, 60).astype(float), rng.integers(2, 12, 80).astype(float)
     truth = np.repeat([0, 1], [60, 80])
     expected = roc_auc_score(truth, np.concatenate([members, others]))
@@ -80,6 +79,9 @@ def test_neighbours_equal_a_table_of_all_distances(monkeypatch):
     distance, _ = neighbours.nearest(y, y, np.arange(30))
     alone = cdist(y.astype(float), y.astype(float)) + np.diag(np.full(30, np.inf))
     np.testing.assert_allclose(distance, alone.min(1), rtol=1e-12)
+    distance, index = neighbours.nearest_few(x, y, 9)
+    np.testing.assert_allclose(distance, np.sort(every, axis=1)[:, :9], rtol=1e-12)
+    np.testing.assert_array_equal(np.take_along_axis(every, index, axis=1), distance)
     few, index = neighbours.nearest(y[:3], y[:1], np.array([0, -1, -1]))
     assert np.isinf(few[0])
     assert np.isfinite(few[1:]).all()
@@ -311,8 +313,42 @@ def test_criteria_may_be_those_of_a_fitted_explainer():
     explainer = PXGen(model, "elbo", "mae", threshold=Quantile(0.9, 100, 2)).fit()
     found = copies(explainer, X[:50], X[50:], n_samples=50)
     assert set(found.membership) == {"elbo", "mae", "combined"}
-    named = copies(model, X[:50], X[50:], criteria=["mse"], n_samples=50)
-    assert set(named.membership) == {"mse"}
+    specs = ["mse", {"name": "mae"}]
+    named = copies(model, X[:50], X[50:], criteria=specs, n_samples=50)
+    assert set(named.membership) == {"mse", "mae", "combined"}
+    with_own = copies(PXGen(model, "elbo", "mae"), X[:50], X[50:], n_samples=50)
+    assert set(with_own.membership) == set(found.membership)
+
+
+class FromCentre(FittedCriterion):
+    """Distance to the mean of the reference data."""
+
+    name, kind, requires = "from_centre", "extrinsic", frozenset()
+
+    def features(self, batch):
+        return batch.x.flatten(1)
+
+    def learn(self, features, model, seed):
+        return {"mean": torch.cat(list(features)).mean(0)}
+
+    def __call__(self, batch):
+        return (batch.x.flatten(1) - self.learned("mean", batch.x)).norm(dim=1)
+
+
+def test_a_criterion_that_learns_from_data_has_learned_or_is_named_in_a_note():
+    from pxgen_plugins import PXGen
+    from pxgen_plugins.thresholds import Quantile
+
+    model, X = LinearModel(), LinearModel().sample(150, seed=1).numpy()
+    explainer = PXGen(model, "kld", FromCentre(), threshold=Quantile(0.9, 100, 2))
+    new = copies(explainer, X[:50], X[50:100], n_samples=50)
+    assert set(new.membership) == {"kld"}
+    assert any("not measured by from_centre" in note for note in new.notes)
+    explainer.fit(X[100:])
+    for given, options in ((explainer, {}), (model, {"criteria": explainer.criteria})):
+        found = copies(given, X[:50], X[50:100], n_samples=50, **options)
+        assert set(found.membership) == {"kld", "from_centre", "combined"}
+        assert not any("from_centre" in note for note in found.notes)
 
 
 def test_a_scorecard_fails_a_thief_and_passes_an_honest_model():
@@ -365,6 +401,8 @@ def test_the_page_runs_and_the_shipped_model_gives_nothing_back(monkeypatch, tmp
         ({"n_samples": 0}, ParameterError, "n_samples"),
         ({"prompts": (0.5, 1.0)}, ParameterError, r"prompts\[1\]"),
         ({"criteria": "mse"}, ParameterError, "criteria"),
+        ({"criteria": ["mse", "mse"]}, ParameterError, "criteria"),
+        ({"criteria": ["msee"]}, ParameterError, "criterion"),
         ({"training": np.zeros((50, 3), "f4")}, AnchorError, "training"),
         ({"held_out": normal(0, 5, 3)}, AnchorError, "held_out"),
         ({"held_out": np.full((50, 3), np.nan, "f4")}, AnchorError, "instance 0"),

@@ -259,6 +259,32 @@ def test_what_functions_return_is_checked():
         from_transformers(type("Net", (), {"config": 1, "__call__": len})(), tokenizer=None)
 
 
+TEXTS = ["a" * n for n in range(2, 12)]
+
+
+def test_rows_of_a_padded_matrix_are_refused_and_rows_of_one_length_are_not():
+    padded = LanguageModel(
+        log_probs=lambda texts: np.full((len(texts), 20), -1.0), modules=(), max_chars=20
+    )
+    with pytest.raises(ModelError, match="one number for each token"):
+        padded.token_loss(padded.rows(TEXTS))
+    same = padded.rows(["ab" * 10] * 10)
+    np.testing.assert_array_equal(padded.token_loss(same), np.ones(10))
+
+
+def test_continuations_that_repeat_all_prompts_are_refused_and_some_are_not():
+    def model(generate):
+        given = {"log_probs": lambda texts: [[-1.0] * len(text) for text in texts]}
+        return LanguageModel(generate=generate, modules=(), max_chars=20, **given)
+
+    whole = model(lambda prompts, counts: [text + "b" for text in prompts])
+    with pytest.raises(ModelError, match="what follows the prompts"):
+        whole.continuation(whole.rows(TEXTS))
+    # of one letter, a prompt is easily begun again
+    own = model(lambda prompts, counts: ["a" * count for count in counts])
+    assert len(own.continuation(own.rows(TEXTS))) == len(TEXTS)
+
+
 class Words:
     """Tokens are words; a leading one is decoded without the space before it, as Llama's are."""
 

@@ -20,7 +20,13 @@ class Executor(ABC):
 
     Args:
         workers: How many at once.
+
+    Attributes:
+        device: Where the model runs, ``"cpu"`` or ``"cuda"``: then each worker has a card, where
+            there are as many.
     """
+
+    device = "cpu"
 
     def __init__(self, workers: int = 1) -> None:
         self.workers = workers

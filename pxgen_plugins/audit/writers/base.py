@@ -48,7 +48,7 @@ def file_names() -> list[str]:
     return sorted(names.union(RESULTS))
 
 
-def write_outputs(run: Run) -> None:
-    """Write the files for readers, each writer its own."""
+def write_outputs(folder: Path, run: Run) -> None:
+    """Write the files for readers into a folder of this machine, each writer its own."""
     for name in REGISTRY.names():
-        REGISTRY.get(name)().write(run.path, run)
+        REGISTRY.get(name)().write(folder, run)

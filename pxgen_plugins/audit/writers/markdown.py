@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pxgen_plugins.audit.changes import Changes
 from pxgen_plugins.audit.escaping import Ids, anchor_name, code
@@ -14,6 +15,9 @@ from pxgen_plugins.groups import GROUPS, INVALID
 from pxgen_plugins.result import Result
 from pxgen_plugins.utils.files import write_atomic
 from pxgen_plugins.utils.text import markdown_table, number, percent, percent_interval
+
+if TYPE_CHECKING:
+    from pxgen_plugins.evaluation import Copies
 
 __all__ = ["invalid_by_reason", "summary"]
 
@@ -36,7 +40,7 @@ class MarkdownWriter(Writer):
 
     def write(self, folder: Path, run: Run) -> None:
         """Write ``summary.md``."""
-        text = summary(run.result, run.judgements, run.manifest["name"], run.changes)
+        text = summary(run.result, run.judgements, run.manifest["name"], run.changes, run.copies)
         write_atomic(folder / "summary.md", text.encode())
 
 
@@ -45,6 +49,7 @@ def summary(
     judgements: Sequence[Judgement],
     name: str,
     changes: Changes | None = None,
+    copies: Copies | None = None,
 ) -> str:
     """Return the verdict, the conditions (the worst first), the groups and what changed.
 
@@ -55,6 +60,7 @@ def summary(
         judgements: Of the conditions.
         name: Of the audit.
         changes: From :func:`~pxgen_plugins.audit.compare_runs`, or None.
+        copies: What the search for training data found, or None.
 
     Returns:
         GitHub Flavored Markdown that ends with a newline.
@@ -87,6 +93,12 @@ def summary(
         lines += ["", result.calibration.noise + "."]
     if changes is not None:
         lines += ["", "### What changed", "", changes.to_markdown().rstrip("\n")]
+    if copies is not None:
+        lines += ["", "### Copies of training data", "", copies.sentence()]
+        head, *rows = copies.measures()
+        shown = [[code(row[0], 100), *row[1:]] for row in rows]  # names of criteria are the user's
+        lines += ["", *markdown_table(head, shown, n_left=1)]
+        lines += [line for note in copies.notes for line in ("", f"Note: {code(note, 400)}")]
     return "\n".join(lines) + "\n"
 
 

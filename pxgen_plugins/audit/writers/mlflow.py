@@ -9,6 +9,7 @@ import math
 import os
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from pxgen_plugins.audit.verdicts import STATES, overall_verdict
 from pxgen_plugins.audit.writers.base import file_names
 from pxgen_plugins.utils import optional
 from pxgen_plugins.utils.errors import ParameterError, caller
+from pxgen_plugins.utils.storage import Storage, storage_of
 
 __all__ = ["log_run"]
 
@@ -31,7 +33,7 @@ _ON = ("MLFLOW_DISABLE_TELEMETRY", "DO_NOT_TRACK", "MLFLOW_SUPPRESS_PRINTING_URL
 
 @caller("pxgen log")
 def log_run(
-    run: Run | str | os.PathLike[str],
+    run: Run | Storage | str | os.PathLike[str],
     *,
     experiment: str | None = None,
     run_name: str | None = None,
@@ -51,7 +53,7 @@ def log_run(
     ``mlflow`` and ``mlflow-skinny`` will do.
 
     Args:
-        run: The run, or its folder.
+        run: The run, or its folder: a path or a URL.
         experiment: Name of the experiment, made when absent; without it what
             ``MLFLOW_EXPERIMENT_ID`` or ``MLFLOW_EXPERIMENT_NAME`` says, else ``"pxgen"``.
         run_name: Name of a new run in MLflow; the audit's without it.
@@ -69,7 +71,19 @@ def log_run(
 
     Cost: reads the results once, and writes the files of the run.
     """
-    results = run if isinstance(run, Run) else Run.open(Path(run))
+    if not isinstance(run, Run):
+        run = Run.open(run if isinstance(run, (str, Storage)) else Path(run))
+    with storage_of(run.path).copy() as place:
+        return _write(replace(run, path=place), experiment, run_name, tracking_uri)
+
+
+def _write(
+    results: Run,
+    experiment: str | None,
+    run_name: str | None,
+    tracking_uri: str | os.PathLike[str] | None,
+) -> str:
+    """Write a run whose files are on this machine; return its id."""
     elsewhere = experiment is not None or run_name is not None or tracking_uri is not None
     with _environment():
         if elsewhere:
@@ -99,7 +113,7 @@ def log_run(
 def _log(mlflow: Any, run: Run) -> str:
     """Write to the active run, unless it holds this audit already; return its id."""
     run_id = str(mlflow.active_run().info.run_id)
-    digest = _digest(run)
+    digest, folder = _digest(run), _files(run)
     before = mlflow.get_run(run_id).data.tags.get(_DIGEST)
     if before == digest:
         return run_id
@@ -109,7 +123,7 @@ def _log(mlflow: Any, run: Run) -> str:
     mlflow.log_params(_params(run), synchronous=True)
     mlflow.log_metrics(_metrics(run), synchronous=True)
     for name in file_names():
-        path = run.path / name
+        path = folder / name
         if path.is_file() and not path.is_symlink():  # no file of elsewhere leaves the machine
             mlflow.log_artifact(str(path), "pxgen")
     mlflow.set_tags(_tags(run), synchronous=True)
@@ -158,8 +172,13 @@ def _experiment(mlflow: Any, name: str | None) -> str:
 
 
 def _digest(run: Run) -> str:
-    parts = [path_digest(run.path / name) for name in _RESULTS]
+    parts = [path_digest(_files(run) / name) for name in _RESULTS]
     return hashlib.sha256("".join(parts).encode()).hexdigest()
+
+
+def _files(run: Run) -> Path:
+    assert isinstance(run.path, Path)  # as log_run sees to
+    return run.path
 
 
 def _params(run: Run) -> dict[str, str]:

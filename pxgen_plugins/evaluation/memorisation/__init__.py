@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from pxgen_plugins.evaluation.memorisation.result import Copies
-from pxgen_plugins.evaluation.memorisation.search import copies
+from typing import TYPE_CHECKING
+
+from pxgen_plugins.utils.lazy import attach
+
+if TYPE_CHECKING:
+    from pxgen_plugins.evaluation.memorisation.result import Copies
+    from pxgen_plugins.evaluation.memorisation.search import copies
 
 __all__ = ["Copies", "copies"]
+__getattr__, __dir__ = attach(__name__, {"Copies": "result", "copies": "search"})

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pxgen_plugins.evaluation.memorisation.neighbours import len_of, nearest
 from pxgen_plugins.evaluation.memorisation.ranks import mann_whitney
 from pxgen_plugins.evaluation.memorisation.returned import stack
 from pxgen_plugins.groups import exact_interval
+from pxgen_plugins.utils.nearest import len_of, nearest
 from pxgen_plugins.utils.seeds import derive
 
 __all__ = [

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pxgen_plugins.evaluation.memorisation.neighbours import len_of, shares_in_common
 from pxgen_plugins.evaluation.memorisation.returned import stack
+from pxgen_plugins.utils.nearest import len_of, shares_in_common
 from pxgen_plugins.utils.seeds import derive
 
 __all__ = ["difference"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from pxgen_plugins.criteria.text import edit_distance
 from pxgen_plugins.groups import exact_interval
 from pxgen_plugins.models.base import capabilities
-from pxgen_plugins.utils.progress import bar
 
-__all__ = ["PROMPTS", "Extraction", "extraction"]
+__all__ = ["PROMPTS", "Extraction", "continues", "edits_of", "extraction"]
+
+Floats = NDArray[np.float64]
 
 PROMPTS = (0.25, 0.5, 0.75)
 """Parts of a text that the model is given."""
@@ -55,54 +56,73 @@ class Extraction:
     n_control: int
     found: tuple[int, ...]
 
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> Extraction:
+        """Return what :meth:`to_dict` gave, read from a file."""
+        names = ("exact_interval", "close_interval", "found")
+        return cls(**{**content, **{name: tuple(content[name]) for name in names}})
+
     def to_dict(self) -> dict[str, Any]:
         """Return the numbers under their names."""
         return asdict(self)
 
 
-def extraction(
+def continues(model: Any) -> bool:
+    """Return whether a model writes on where a text breaks off."""
+    return "continuation" in capabilities(model)
+
+
+def edits_of(
     model: Any,
-    training: Sequence[NDArray[np.float32]] | NDArray[np.float32],
-    held_out: Sequence[NDArray[np.float32]] | NDArray[np.float32],
-    prompts: Sequence[float] = PROMPTS,
+    texts: NDArray[np.float32],
+    prompt: float,
+    update: Callable[[int], object] = lambda n: None,
     batch_size: int = 32,
-    verbose: bool = False,
-) -> list[Extraction]:
-    """Let a language model continue training and held-out texts, at several lengths of prompt.
+) -> NDArray[np.float64]:
+    """Return the edits between the ends of texts and those that a language model writes.
+
+    Args:
+        model: A model that continues.
+        texts: Texts as the model's rows, (n, max_chars).
+        prompt: Part of each text that it is given, in (0, 1).
+        update: Gets the number of texts that are done since the last call.
+        batch_size: Texts at a time.
+
+    Returns:
+        Edits over the longer length, (n,); NaN for an end of fewer than four tokens.
+
+    Cost: a continuation of each text.
+    """
+    other = copy.copy(model)
+    other.prompt = prompt
+    found = []
+    for start in range(0, len(texts), batch_size):
+        part = torch.from_numpy(np.asarray(texts[start : start + batch_size]))
+        found += [_edits(own, made) for own, made in other.continuation(part)]
+        update(len(part))
+    return np.array(found, dtype=np.float64)
+
+
+def extraction(edits: Mapping[float, tuple[Floats, Floats]]) -> list[Extraction]:
+    """Return how often a model wrote the ends of texts, a row for each length of prompt.
 
     Carlini et al. 2023, "Quantifying memorization across neural language models": a text is
     extractable when the likeliest continuation of its beginning is its own end; Ippolito et al.
     2023 count close continuations, too. The held-out texts say how much of that is guessed.
 
     Args:
-        model: A language model that continues; another returns no rows.
-        training: Training texts as the model's rows, (n, max_chars).
-        held_out: Held-out ones, (m, max_chars).
-        prompts: Parts of a text to give, each in (0, 1).
-        batch_size: Texts at a time.
-        verbose: Show a progress bar.
+        edits: By prompt, those of training and of held-out texts, from :func:`edits_of`.
 
-    Cost: a continuation of each text for each length.
+    Example:
+        >>> (row,) = extraction({0.5: (np.array([0.0, 0.05, 0.9]), np.array([0.8, 0.9]))})
+        >>> row.exact, row.close, row.close_control, row.found
+        (0.333..., 0.666..., 0.0, (0, 1))
     """
-    if "continuation" not in capabilities(model):
-        return []
-    rows = []
-    total = len(prompts) * (len(training) + len(held_out))
-    with bar(total, "continuing", "text", verbose) as progress:
-        for prompt in prompts:
-            other = copy.copy(model)
-            other.prompt = prompt
-            edits = []
-            for texts in (training, held_out):
-                found = []
-                for start in range(0, len(texts), batch_size):
-                    part = torch.from_numpy(np.asarray(texts[start : start + batch_size]))
-                    found += [_edits(own, made) for own, made in other.continuation(part)]
-                    progress.update(len(part))
-                edits.append(np.array(found))
-            if all(np.isfinite(some).any() for some in edits):
-                rows.append(_row(prompt, *edits))
-    return rows
+    return [
+        _row(prompt, *both)
+        for prompt, both in edits.items()
+        if all(np.isfinite(some).any() for some in both)
+    ]
 
 
 def _edits(own: torch.Tensor, made: torch.Tensor) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -43,6 +44,18 @@ class Membership:
     rate_intervals: dict[float, tuple[float, float] | None]
     n: int
     n_control: int
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> Membership:
+        """Return what :meth:`to_dict` gave, read from a file."""
+        rates = {float(rate): value for rate, value in content["true_rates"].items()}
+        ends = {
+            float(rate): None if pair is None else (float(pair[0]), float(pair[1]))
+            for rate, pair in content["rate_intervals"].items()
+        }
+        interval = (float(content["interval"][0]), float(content["interval"][1]))
+        own = {"interval": interval, "true_rates": rates, "rate_intervals": ends}
+        return cls(**{**content, **own})
 
     def to_dict(self) -> dict[str, Any]:
         """Return the numbers under plain keys."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -12,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pxgen_plugins.evaluation.memorisation.attraction import Attraction, Authenticity, CellTest
+from pxgen_plugins.evaluation.memorisation.collapse import Collapse
+from pxgen_plugins.evaluation.memorisation.completion import Completion
 from pxgen_plugins.evaluation.memorisation.extraction import Extraction
 from pxgen_plugins.evaluation.memorisation.membership import Membership
 from pxgen_plugins.utils.errors import caller
@@ -26,7 +29,11 @@ from pxgen_plugins.utils.text import (
     write,
 )
 
-__all__ = ["Copies", "Pair"]
+__all__ = ["SHOWN", "Copies", "Pair"]
+
+SHOWN = ("training", "sample", "held_out")
+"""Instances of a pair, as they are shown."""
+_ARRAYS = ("positions", "p_values", "closeness", "control")
 
 
 @dataclass(frozen=True)
@@ -83,6 +90,8 @@ class Copies(MarkdownText):
         instances: Pairs as pictures: arrays (k, *sample_shape) of the first pairs, under
             ``"training"``, ``"sample"`` and ``"held_out"``; empty without pairs.
         texts: The same as texts, where the model renders its instances.
+        collapse: Clusters of samples around single training instances.
+        completions: What the model made of captions and of parts of pictures, where that was tried.
     """
 
     membership: Mapping[str, Membership]
@@ -100,6 +109,8 @@ class Copies(MarkdownText):
     about: Mapping[str, Any] = field(default_factory=dict)
     instances: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
     texts: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    collapse: Collapse | None = None
+    completions: Sequence[Completion] = ()
 
     @property
     def count(self) -> int:
@@ -136,6 +147,23 @@ class Copies(MarkdownText):
             "measure": "three-sample statistic", "value": self.cells.statistic, "low": None,
             "high": None, "without memory": 0.0, "p_value": None,
         })  # fmt: skip
+        if self.collapse is not None:
+            rows.append({
+                "measure": "samples collapsed", "value": self.collapse.share, "low": None,
+                "high": None, "without memory": self.collapse.control,
+                "p_value": self.collapse.p_value,
+            })  # fmt: skip
+        rows += [
+            {
+                "measure": f"pictures from {row.given}: error",
+                "value": row.median,
+                "low": None,
+                "high": None,
+                "without memory": row.control,
+                "p_value": row.p_value,
+            }
+            for row in self.completions
+        ]
         rows += [
             {
                 "measure": f"texts continued from {row.prompt:.0%}",
@@ -149,6 +177,50 @@ class Copies(MarkdownText):
         ]
         return rows
 
+    @classmethod
+    def of(cls, content: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Copies:
+        """Return what :meth:`to_data` gave, read from files.
+
+        Raises:
+            KeyError: When a part is missing.
+            TypeError: When a part is something else than it must be.
+            ValueError: Likewise.
+        """
+        measured = {
+            name: Membership.from_dict(found) for name, found in content["membership"].items()
+        }
+        genuine, near = dict(content["authenticity"]), dict(content["attraction"])
+        for key in ("interval", "control_interval"):
+            genuine[key] = tuple(genuine[key])
+        cells = [{k: _number(v) for k, v in cell.items()} for cell in content["cells"]["cells"]]
+        return cls(
+            membership=measured,
+            pairs=[Pair(**pair) for pair in content["pairs"]],
+            attraction=Attraction(**near | {"null": tuple(near["null"])}),
+            authenticity=Authenticity(**genuine),
+            cells=CellTest(_number(content["cells"]["statistic"]), cells),
+            extraction=[Extraction.from_dict(row) for row in content["extraction"]],
+            duplicates=[(int(at), int(times)) for at, times in content["duplicates"]],
+            positions=arrays["positions"],
+            p_values=arrays["p_values"],
+            closeness=arrays["closeness"],
+            control=arrays["control"],
+            notes=[str(note) for note in content["notes"]],
+            about=dict(content["about"]),
+            instances={name: arrays[name] for name in SHOWN if name in arrays},
+            texts={str(name): list(map(str, some)) for name, some in content["texts"].items()},
+            collapse=Collapse.from_dict(content["collapse"]) if content["collapse"] else None,
+            completions=[Completion.from_dict(row) for row in content["completions"]],
+        )
+
+    def to_data(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        """Return all of it as JSON holds it, and as arrays; pictures of a known range as bytes."""
+        arrays = {name: getattr(self, name) for name in _ARRAYS}
+        bounds = self.about.get("data_range")
+        arrays |= {name: _bytes(some, bounds) for name, some in self.instances.items()}
+        content = json.loads(self.to_json()) | {"texts": plain(self.texts)}
+        return content, {name: np.ascontiguousarray(some) for name, some in arrays.items()}
+
     def to_json(self) -> str:
         """Return everything but instances and texts as strict JSON."""
         content = {
@@ -158,7 +230,9 @@ class Copies(MarkdownText):
             "attraction": self.attraction.to_dict(),
             "authenticity": self.authenticity.to_dict(),
             "cells": self.cells.to_dict(),
+            "collapse": None if self.collapse is None else self.collapse.to_dict(),
             "extraction": [row.to_dict() for row in self.extraction],
+            "completions": [row.to_dict() for row in self.completions],
             "duplicates": [list(pair) for pair in self.duplicates],
             "notes": list(self.notes),
             "about": dict(self.about),
@@ -167,13 +241,8 @@ class Copies(MarkdownText):
 
     def to_markdown(self) -> str:
         """Return the measures, then the pairs, as Markdown tables."""
-        lines = [self.sentence(), ""]
-        head = ["measure", "value", "95% interval", "without memory", "p"]
-        cells = [
-            [row["measure"], _value(row), _interval(row), _null(row), _p_text(row["p_value"])]
-            for row in self.table()
-        ]
-        lines += markdown_table(head, cells, n_left=1)
+        head, *cells = self.measures()
+        lines = [self.sentence(), "", *markdown_table(head, cells, n_left=1)]
         if self.pairs:
             head = ["training", "times", "sample", "distance", "held-out distance", "adjusted p"]
             lines += ["", f"The {min(len(self.pairs), 20)} surest of {self.count:,}:", ""]
@@ -189,6 +258,14 @@ class Copies(MarkdownText):
         if self.notes:
             lines += ["", *(f"- {note}" for note in self.notes)]
         return "\n".join(lines) + "\n"
+
+    def measures(self) -> list[list[str]]:
+        """Return the rows of :meth:`table` as texts, the head first."""
+        head = ["measure", "value", "95% interval", "without memory", "p"]
+        return [head] + [
+            [row["measure"], _value(row), _interval(row), _null(row), _p_text(row["p_value"])]
+            for row in self.table()
+        ]
 
     def sentence(self) -> str:
         """Return what was found in a sentence."""
@@ -225,12 +302,24 @@ class Copies(MarkdownText):
         write(path, {".json": self.to_json, ".md": self.to_markdown})
 
 
+def _bytes(values: NDArray[Any], bounds: Sequence[float] | None) -> NDArray[Any]:
+    if bounds is None or values.dtype == np.uint8:
+        return values
+    unit = (np.nan_to_num(values, nan=bounds[0]) - bounds[0]) / (bounds[1] - bounds[0])
+    pixels: NDArray[np.uint8] = np.rint(255.0 * np.clip(unit, 0.0, 1.0)).astype(np.uint8)
+    return pixels
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else value
+
+
 def _value(row: Mapping[str, Any]) -> str:
     value = row["value"]
     return number(value, 3) if row["measure"] not in _SHARES else percent(value)
 
 
-_SHARES = ("samples nearest to training", "authentic samples")
+_SHARES = ("samples nearest to training", "authentic samples", "samples collapsed")
 
 
 def _interval(row: Mapping[str, Any]) -> str:

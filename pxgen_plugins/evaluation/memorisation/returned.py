@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pxgen_plugins.evaluation.memorisation.neighbours import len_of, nearest
-from pxgen_plugins.evaluation.memorisation.ranks import adjusted, control_p_values
+from pxgen_plugins.groups.p_values import adjusted, control_p_values
+from pxgen_plugins.utils.nearest import len_of, nearest
 from pxgen_plugins.utils.seeds import derive
 
 __all__ = ["Returned", "returned"]

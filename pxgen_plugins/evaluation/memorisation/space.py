@@ -65,21 +65,39 @@ class Space:
             parts.append(self._rows(x))
         return anchors, self._whole(parts)
 
-    def draw(self, n: int, seed: int) -> tuple[NDArray[np.float32], Any]:
-        """Return ``n`` samples of the model, as it gives them, and a row for each.
+    def portions(self, n: int) -> list[tuple[bool, int]]:
+        """Return whether samples are of those that criteria may learn from, and how many.
 
-        A model with a finite number of them gives all that it has, but no more than ``n``: none is
-        kept back for criteria to learn from.
+        A model with a finite number of samples gives all that it has, but no more than ``n``: none
+        is kept back for criteria to learn from.
         """
-        held = getattr(self.model, "n_held", None)
-        n = n if held is None else min(n, held)
-        halves = [(False, n)] if held is None else [(True, n // 2), (False, n - n // 2)]
-        samples, parts = [], []
-        for learning, count in halves:
-            for _, x in self.reader.samples(count, seed, learning=learning):
-                samples.append(x.detach().float().cpu().numpy().copy())
-                parts.append(self._rows(x))
-        return np.concatenate(samples), self._whole(parts)
+        if getattr(self.model, "n_held", None) is None:
+            return [(False, n)]
+        n = min(n, self.model.n_held)
+        return [(True, n // 2), (False, n - n // 2)]
+
+    def part(
+        self, portion: tuple[bool, int], seed: int, rows: range | None = None
+    ) -> NDArray[np.float32]:
+        """Return the samples of a portion, or those at ``rows``, as the model gives them."""
+        learning, n = portion
+        found = self.reader.samples(n, seed, learning=learning, rows=rows)
+        parts = [x.detach().float().cpu().numpy().copy() for _, x in found]
+        none = np.empty((0, *(self.model.sample_shape or (1,))), dtype=np.float32)
+        return np.concatenate(parts) if parts else none
+
+    def draw(self, n: int, seed: int) -> NDArray[np.float32]:
+        """Return ``n`` samples of the model, as it gives them; of a finite number at most all."""
+        return np.concatenate([self.part(one, seed) for one in self.portions(n) if one[1]])
+
+    def rows(self, x: NDArray[np.float32]) -> Any:
+        """Return a row for each of some instances, (n, *sample_shape), as the model takes them."""
+        size = self.reader.batch_size
+        starts = range(0, len(x), size)
+        like = {"device": self.reader.device, "dtype": self.model.dtype}
+        return self._whole(
+            [self._rows(torch.as_tensor(x[at : at + size]).to(**like)) for at in starts]
+        )
 
     def edits(self, x: NDArray[np.float32], y: NDArray[np.float32]) -> list[float] | None:
         """Return the edits between pairs of texts, over the longer length; None for no texts."""

@@ -20,5 +20,7 @@ class ReportWriter(Writer):
 
     def write(self, folder: Path, run: Run) -> None:
         """Write ``report.html``."""
-        page = build_report(run.manifest, run.result, run.judgements, run.changes, run.evidence)
+        page = build_report(
+            run.manifest, run.result, run.judgements, run.changes, run.evidence, run.copies
+        )
         write_atomic(folder / "report.html", page.encode())

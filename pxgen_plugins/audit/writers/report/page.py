@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.resources import files
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ from pxgen_plugins.audit.run_folder import NO_EVIDENCE, Evidence
 from pxgen_plugins.audit.verdicts import Judgement, overall_verdict
 from pxgen_plugins.audit.writers.report import sections
 from pxgen_plugins.audit.writers.report.choice_of_pictures import STRIP
+from pxgen_plugins.audit.writers.report.copies import copies_section
 from pxgen_plugins.audit.writers.report.points import pack_points
 from pxgen_plugins.audit.writers.report.sections import LABEL, Detail
 from pxgen_plugins.audit.writers.report.sprites import Sprites, pack_pictures
@@ -28,6 +29,9 @@ from pxgen_plugins.utils.errors import ParameterError, caller
 from pxgen_plugins.utils.files import plain
 from pxgen_plugins.utils.optional import load
 from pxgen_plugins.utils.text import number
+
+if TYPE_CHECKING:
+    from pxgen_plugins.evaluation import Copies
 
 __all__ = ["LIMIT", "build_report"]
 
@@ -40,8 +44,8 @@ LIMIT = 5_000_000
 _TRIES = (
     (2_200_000, 1_300_000, Detail()),
     (1_000_000, 1_300_000, Detail()),
-    (600_000, 900_000, Detail(conditions=100, anchors=12, labels=100, rows=20, cell=100)),
-    (100_000, 300_000, Detail(conditions=50, anchors=4, labels=20, rows=5, cell=40)),
+    (600_000, 900_000, Detail(conditions=100, anchors=12, labels=100, rows=20, cell=100, pairs=12)),
+    (100_000, 300_000, Detail(conditions=50, anchors=4, labels=20, rows=5, cell=40, pairs=4)),
 )
 _CARD_VALUES = 6  # criteria below a picture
 _STRIPS = {"delusion": "HILE", "alignment": "LIHE"}
@@ -64,6 +68,7 @@ def build_report(
     judgements: Sequence[Judgement] = (),
     changes: Changes | None = None,
     evidence: Evidence = NO_EVIDENCE,
+    copies: Copies | None = None,
 ) -> str:
     r"""Return the report of an audit as one HTML page of at most 5,000,000 bytes.
 
@@ -79,6 +84,7 @@ def build_report(
         judgements: Of the conditions.
         changes: Since the baseline, or None.
         evidence: What other methods say; a figure of more than 600,000 bytes is left out.
+        copies: What the search for training data found, or None.
 
     Raises:
         MissingDependencyError: Without Jinja2.
@@ -110,6 +116,7 @@ def build_report(
             "invalid": sections.invalid_section(result),
             "labels": sections.labels_section(result, detail),
             "changes": sections.changes_section(changes, with_picture),
+            "copies": copies_section(copies, detail.pairs, detail.cell),
             "evidence": tables,
             "n_tables_left": len(evidence.tables) - len(tables),
             "figure": _image_url(evidence.figure),

@@ -56,6 +56,7 @@ class Detail:
         labels: Most labels.
         rows: Most rows of one adapter's table.
         cell: Most characters of a cell in it.
+        pairs: Most pairs of a training instance and the sample that shows it.
     """
 
     conditions: int = 200
@@ -63,6 +64,7 @@ class Detail:
     labels: int = 200
     rows: int = 100
     cell: int = 300
+    pairs: int = 24
 
 
 def conditions_section(judgements: Sequence[Judgement], detail: Detail) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from pxgen_plugins.utils.neighbours import blocks, squared_distances
 
-__all__ = ["len_of", "nearest", "shares_in_common"]
+__all__ = ["len_of", "nearest", "nearest_few", "shares_in_common"]
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
@@ -40,16 +40,34 @@ def nearest(rows: Any, others: Any, itself: Indices | None = None) -> tuple[Floa
         >>> distance.tolist(), index.tolist()
         ([0.0, 1.41421...], [0, 0])
     """
-    distance, index = np.full(len_of(rows), np.inf), np.zeros(len_of(rows), dtype=np.int64)
+    distance, index = nearest_few(rows, others, 1, itself)
+    return distance[:, 0], index[:, 0]
+
+
+def nearest_few(
+    rows: Any, others: Any, k: int, itself: Indices | None = None
+) -> tuple[Floats, Indices]:
+    """Return distances and positions of the ``k`` nearest of ``others``, the nearest first.
+
+    As :func:`nearest`, (n, k) each; a distance is infinite where fewer are left.
+
+    Example:
+        >>> nearest_few(np.zeros((1, 1)), np.array([[3.0], [1.0], [2.0]]), 2)[1].tolist()
+        [[1, 2]]
+    """
+    n = len_of(rows)
+    distance, index = np.full((n, k), np.inf), np.zeros((n, k), dtype=np.int64)
     pairs = _jaccard if not isinstance(rows, np.ndarray) else _euclidean
     for start in range(0, len_of(others), _ROWS):
         part = others[start : start + _ROWS]
-        for some in blocks(len_of(rows), len_of(part)):
+        for some in blocks(n, len_of(part)):
             skip = None if itself is None else itself[some] - start
-            found, place = pairs(rows[some], part, skip)
-            closer = found < distance[some]
-            distance[some] = np.where(closer, found, distance[some])
-            index[some] = np.where(closer, place + start, index[some])
+            found, place = pairs(rows[some], part, skip, k)
+            both = np.concatenate([distance[some], found], axis=1)
+            places = np.concatenate([index[some], place + start], axis=1)
+            order = np.argsort(both, axis=1, kind="stable")[:, :k]  # of equal ones the first
+            distance[some] = np.take_along_axis(both, order, axis=1)
+            index[some] = np.take_along_axis(places, order, axis=1)
     return distance, index
 
 
@@ -58,24 +76,24 @@ def len_of(rows: Any) -> int:
     return int(rows.shape[0])
 
 
-def _euclidean(rows: Any, others: Any, skip: Indices | None) -> tuple[Floats, Indices]:
+def _euclidean(rows: Any, others: Any, skip: Indices | None, k: int) -> tuple[Floats, Indices]:
     x = torch.from_numpy(np.asarray(rows, dtype=np.float64))
     y = torch.from_numpy(np.asarray(others, dtype=np.float64))
     squares, _ = squared_distances(x, y, y.mean(0))
     _leave_out(squares.numpy(), skip)
     # a product is off by rounding; the few that are least are measured by their differences
-    few = squares.topk(min(_FEW, len(y)), largest=False)
+    few = squares.topk(min(_FEW + k - 1, len(y)), largest=False)
     exact = torch.linalg.vector_norm(x[:, None] - y[few.indices], dim=2)
     exact = exact.where(few.values.isfinite(), torch.inf)
-    best = exact.argmin(1, keepdim=True)
-    return exact.gather(1, best)[:, 0].numpy(), few.indices.gather(1, best)[:, 0].numpy()
+    best = exact.topk(min(k, exact.shape[1]), largest=False)
+    return best.values.numpy(), few.indices.gather(1, best.indices).numpy()
 
 
-def _jaccard(rows: Any, others: Any, skip: Indices | None) -> tuple[Floats, Indices]:
+def _jaccard(rows: Any, others: Any, skip: Indices | None, k: int) -> tuple[Floats, Indices]:
     distance = 1.0 - shares_in_common(rows, others)
     _leave_out(distance, skip)
-    index = distance.argmin(1)
-    return distance[np.arange(len(distance)), index], index.astype(np.int64)
+    index = np.argsort(distance, axis=1, kind="stable")[:, :k].astype(np.int64)
+    return np.take_along_axis(distance, index, axis=1), index
 
 
 def shares_in_common(rows: Any, others: Any) -> Floats:

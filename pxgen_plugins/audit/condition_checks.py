@@ -1,0 +1,66 @@
+"""What is checked of conditions and of the baseline before anything is scored."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pxgen_plugins.audit.conditions import Condition, parse
+from pxgen_plugins.audit.copies import COPIES
+from pxgen_plugins.audit.run_folder import Run
+from pxgen_plugins.audit.settings import Config
+from pxgen_plugins.evaluation.memorisation.membership import COMBINED
+from pxgen_plugins.explainer import PXGen
+from pxgen_plugins.utils import validation
+from pxgen_plugins.utils.errors import ParameterError, short_repr
+from pxgen_plugins.utils.storage import Place
+
+__all__ = ["check_baseline", "check_conditions", "conditions_of"]
+
+
+def conditions_of(config: Config) -> list[Condition]:
+    """Return the conditions of the settings."""
+    given = enumerate(config["conditions"])
+    return [Condition.of(one, f"conditions[{i}]") for i, one in given]
+
+
+def check_conditions(config: Config, explainer: PXGen) -> None:
+    """Raise for conditions on a criterion that is not there, before anything is scored."""
+    own = [criterion.name for criterion in explainer.criteria]
+    copies = config.table(COPIES)
+    for i, one in enumerate(conditions_of(config)):
+        comparison = parse(one.text)
+        criterion, names = comparison.criterion, own
+        if comparison.subject in {COPIES, "membership"}:
+            if copies is None:
+                hint = "Name the training set and a held-out set under copies:."
+                allowed = "on what the settings ask for"
+                raise ParameterError(f"conditions[{i}]", allowed, short_repr(one.text), hint)
+            names = [*(copies["criteria"] or own), COMBINED]
+        if criterion is not None and criterion not in names:
+            hint = validation.nearest(criterion, names)
+            allowed = "on a criterion of the audit: " + ", ".join(names)
+            got = short_repr(criterion)
+            raise ParameterError(f"conditions[{i}]", allowed, got, hint)
+
+
+def check_baseline(
+    baseline: Run, config: Config, explainer: PXGen, n_anchors: int, digest: str
+) -> None:
+    """Raise unless the baseline is another run of the same anchors, criteria and rule."""
+    names = [criterion.name for criterion in explainer.criteria]
+    before = baseline.result
+    hint = "Give a run of the same anchors, criteria and rule, or none."
+    if (before.criteria, before.rule, before.n) != (names, explainer.rule, n_anchors):
+        allowed = f"of {n_anchors} anchors under {', '.join(names)}, rule {explainer.rule}"
+        got = f"one of {before.n} anchors under {', '.join(before.criteria)}, rule {before.rule}"
+        raise ParameterError("baseline", allowed, got, hint)
+    if baseline.manifest["digests"].get("anchors") != digest:
+        got = "one of others (their contents differ)"
+        raise ParameterError("baseline", "of the same anchors", got, hint)
+    if _resolved(baseline.path) == _resolved(config.output):
+        hint = "Write to another output."
+        raise ParameterError("baseline", "another run", "the output itself", hint)
+
+
+def _resolved(place: Place) -> str:
+    return str(place.resolve() if isinstance(place, Path) else place)

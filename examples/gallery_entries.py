@@ -359,7 +359,7 @@ def cross_attention_localisation() -> None:
 
 
 def causal_trace() -> None:
-    """Which layer's clean output brings a word back that noise took away."""
+    """Which layer's clean output brings back a word that noise took away; seeds are few here."""
     method = adapters.CausalTrace(
         writer(), "seven", scorer=seven, prompts=["a thick seven left"], sites="unet", n_seeds=10
     )

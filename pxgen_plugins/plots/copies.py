@@ -146,7 +146,7 @@ def _draw_texts(ax: Axes, cells: list[list[list[str]]], pairs: list[Any]) -> Axe
     times = any(pair.times > 1 for pair in pairs)
     ax.set(xlim=(0.0, 3.3 if times else 3.0), ylim=(len(pairs) + 0.1, 0.0), xticks=[], yticks=[])
     ax.spines[:].set_visible(False)
-    head = {"fontsize": TINY, "color": MUTED, "va": "bottom", "weight": "bold"}
+    head: dict[str, Any] = {"fontsize": TINY, "color": MUTED, "va": "bottom", "weight": "bold"}
     for column, (_, name) in enumerate(_ROWS):
         ax.text(column, -0.05, name, **head)
         for row, texts in enumerate(cells):

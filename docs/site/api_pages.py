@@ -61,7 +61,7 @@ def write_pages(folder: Path) -> None:
     """Write the pages of the API reference into a folder, ``index.rst`` first."""
     folder.mkdir(parents=True)
     lines = [_title("API reference"), "Every public name, by the package it is imported from.\n"]
-    documented: set[int] = set()
+    documented: dict[int, Any] = {}  # by identity, and kept, so that no identity comes twice
     for package, purpose in {**PACKAGES, **MODULES}.items():
         lines.append(f"- :doc:`{package} <{package}>`: {purpose.replace('`', '``')}")
         _write_package(folder, package, documented)
@@ -70,7 +70,7 @@ def write_pages(folder: Path) -> None:
     (folder / "index.rst").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def _write_package(folder: Path, package: str, documented: set[int]) -> None:
+def _write_package(folder: Path, package: str, documented: dict[int, Any]) -> None:
     module = importlib.import_module(package)
     names = public_names(package)
     about = (inspect.getdoc(module) or "").splitlines()
@@ -83,7 +83,7 @@ def _write_package(folder: Path, package: str, documented: set[int]) -> None:
     (folder / f"{package}.rst").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def _write_name(folder: Path, module: ModuleType, name: str, documented: set[int]) -> None:
+def _write_name(folder: Path, module: ModuleType, name: str, documented: dict[int, Any]) -> None:
     full = f"{module.__name__}.{name}"
     item = getattr(module, name)
     package = module.__name__
@@ -99,7 +99,7 @@ def _write_name(folder: Path, module: ModuleType, name: str, documented: set[int
         lines += [f".. py:data:: {full}", f"   :value: {_short(item)}"]
     if id(item) in documented:  # two packages export it: one page is the index's
         lines.append("   :no-index:")
-    documented.add(id(item))
+    documented[id(item)] = item
     (folder / f"{full}.rst").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 

@@ -58,7 +58,7 @@ def plot_copies(
     texts = bool(found.texts)
     cells = _cells(found, len(pairs)) if texts else []
     tall = max((len(lines) for row in cells for lines in row), default=1)
-    height = 0.0 if not pairs else ((0.17 * tall + 0.12) * len(pairs) + 0.4 if texts else 2.3)
+    height = 0.0 if not pairs else ((0.125 * tall + 0.12) * len(pairs) + 0.4 if texts else 2.3)
     figure = layout.figure_or_new(figure, 7.0, 2.6 + height)
     heights = [2.3, height] if pairs else [1.0]
     grid = figure.add_gridspec(len(heights), 1, height_ratios=heights)

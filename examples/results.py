@@ -324,6 +324,17 @@ COMMANDS = (
         tolerance=0.25,
         volatile=("machine", "versions", "date", "load", "command", "note"),
     ),
+    Command(
+        "audit",
+        "python benchmarks/run.py --only kills workers many_anchors",
+        90,
+        files=("audit.json",),
+        tables={f"{RESULTS}/audit.md": "audit.md"},
+        output="audit.json",
+        quick="--quick",
+        tolerance=0.25,
+        volatile=("machine", "versions", "date", "load", "command", "note"),
+    ),
 )
 
 

@@ -169,6 +169,13 @@ COMMANDS = (
         quick="--samples 300 --seeds 3 --scale 0.02 --only table",
     ),
     Command(
+        "copies",
+        "python examples/shipped_copies.py",
+        10,
+        files=_names("copies", "json", "md", "png"),
+        quick="--n 120 --parts 20 --only zeros",
+    ),
+    Command(
         "removal_digit0",
         "python examples/removal_mnist.py --digit 0",
         45,

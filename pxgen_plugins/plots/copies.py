@@ -56,14 +56,16 @@ def plot_copies(
     n_pairs = validation.integer(n_pairs, "n_pairs", minimum=1)
     pairs = list(found.pairs)[: min(n_pairs, len(found.instances.get("training", ())))]
     texts = bool(found.texts)
-    height = 0.0 if not pairs else (0.62 * len(pairs) + 0.4 if texts else 2.3)
+    cells = _cells(found, len(pairs)) if texts else []
+    tall = max((len(lines) for row in cells for lines in row), default=1)
+    height = 0.0 if not pairs else ((0.17 * tall + 0.12) * len(pairs) + 0.4 if texts else 2.3)
     figure = layout.figure_or_new(figure, 7.0, 2.6 + height)
     heights = [2.3, height] if pairs else [1.0]
     grid = figure.add_gridspec(len(heights), 1, height_ratios=heights)
     axes = [figure.add_subplot(grid[0])]
     _draw_lines(axes[0], found, len(pairs) > 0)
     if pairs and texts:
-        axes.append(_draw_texts(figure.add_subplot(grid[1]), found, pairs))
+        axes.append(_draw_texts(figure.add_subplot(grid[1]), cells, pairs))
     elif pairs:
         axes.append(_draw_pictures(page(figure, grid[1], len(pairs), 3), found, pairs))
     axes[0].set_title(found.sentence(), loc="left", fontsize=SMALL, color=INK, weight="bold")
@@ -95,6 +97,12 @@ def _draw_lines(ax: Axes, found: Any, listed: bool) -> None:
     everything = np.where(both_sets > 0, both_sets, least / 3.0)
     ax.set_xscale("log")
     set_ticks(ax.xaxis, span("log", everything), everything)
+    if (both_sets == 0.0).any():  # what stands left of the least distance is none
+        ends = ax.get_xlim()
+        kept = [(at, f"{at:g}") for at in ax.get_xticks() if least <= at <= ends[1]]
+        ax.set_xticks(*zip((least / 3.0, "0"), *kept, strict=True))
+        ax.set_xlim(*ends)
+        ax.axvline(least / 1.7, color=FAINT, linewidth=0.8, linestyle=":")
     ax.set_ylim(0.0, 1.0)
     ax.set_xlabel("distance to the nearest sample / to the nearest other real instance")
     ax.set_ylabel("share of instances")
@@ -121,16 +129,35 @@ def _draw_pictures(ax: Axes, found: Any, pairs: list[Any]) -> Axes:
     return ax
 
 
-def _draw_texts(ax: Axes, found: Any, pairs: list[Any]) -> Axes:
-    ax.set(xlim=(0.0, 3.0), ylim=(len(pairs) + 0.3, 0.0), xticks=[], yticks=[])
+def _cells(found: Any, n: int) -> list[list[list[str]]]:
+    """Return the lines of each text, pair by pair."""
+    return [
+        [
+            textwrap.wrap(
+                clean(str(found.texts[key][row]), 400), _CHARS, max_lines=_LINES, placeholder=" ..."
+            )
+            for key, _ in _ROWS
+        ]
+        for row in range(n)
+    ]
+
+
+def _draw_texts(ax: Axes, cells: list[list[list[str]]], pairs: list[Any]) -> Axes:
+    times = any(pair.times > 1 for pair in pairs)
+    ax.set(xlim=(0.0, 3.3 if times else 3.0), ylim=(len(pairs) + 0.1, 0.0), xticks=[], yticks=[])
     ax.spines[:].set_visible(False)
-    for column, (key, name) in enumerate(_ROWS):
-        ax.text(column, 0.0, name, fontsize=TINY, color=MUTED, va="bottom", weight="bold")
-        for row in range(len(pairs)):
-            text = clean(str(found.texts[key][row]), 400)
-            lines = textwrap.wrap(text, _CHARS, max_lines=_LINES, placeholder=" ...")
-            ax.text(column, row + 0.1, "\n".join(lines), fontsize=TINY, color=INK, va="top")
-    for row in range(len(pairs)):
+    head: dict[str, Any] = {"fontsize": TINY, "color": MUTED, "va": "bottom", "weight": "bold"}
+    for column, (_, name) in enumerate(_ROWS):
+        ax.text(column, -0.05, name, **head)
+        for row, texts in enumerate(cells):
+            words = "\n".join(texts[column])
+            ax.text(column, row + 0.1, words, fontsize=TINY, color=INK, va="top")
+    if times:
+        ax.text(3.3, -0.05, "times", ha="right", **head)
+    for row, pair in enumerate(pairs):
         ax.axhline(row, color=FAINT, linewidth=0.5)
+        if pair.times > 1:
+            words = f"x {pair.times:,}"
+            ax.text(3.3, row + 0.1, words, fontsize=TINY, color=MUTED, va="top", ha="right")
     ax.tick_params(labelsize=BASE)
     return ax

@@ -185,9 +185,11 @@ def _write(draft: str, name: str, content: bytes, folder: int | None) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(draft, name, src_dir_fd=folder, dst_dir_fd=folder)
-    except BaseException:
+    except BaseException as error:
         with contextlib.suppress(OSError):
             os.unlink(draft, dir_fd=folder)
+        if isinstance(error, OSError) and error.filename is None:  # a full disk names no file
+            error.filename = name
         raise
 
 

@@ -57,12 +57,14 @@ def nearest_few(
     """
     n = len_of(rows)
     distance, index = np.full((n, k), np.inf), np.zeros((n, k), dtype=np.int64)
-    pairs = _jaccard if not isinstance(rows, np.ndarray) else _euclidean
+    dense = isinstance(rows, np.ndarray)
+    pairs = _euclidean if dense else _jaccard
     for start in range(0, len_of(others), _ROWS):
         part = others[start : start + _ROWS]
+        part = np.asarray(part, dtype=np.float64) if dense else part  # read and converted once
         for some in blocks(n, len_of(part)):
             skip = None if itself is None else itself[some] - start
-            found, place = pairs(rows[some], part, skip, k)
+            found, place = pairs(rows[some], part, skip, k, distance[some, -1])
             both = np.concatenate([distance[some], found], axis=1)
             places = np.concatenate([index[some], place + start], axis=1)
             order = np.argsort(both, axis=1, kind="stable")[:, :k]  # of equal ones the first
@@ -76,20 +78,32 @@ def len_of(rows: Any) -> int:
     return int(rows.shape[0])
 
 
-def _euclidean(rows: Any, others: Any, skip: Indices | None, k: int) -> tuple[Floats, Indices]:
+def _euclidean(
+    rows: Any, others: Any, skip: Indices | None, k: int, known: Floats
+) -> tuple[Floats, Indices]:
+    """Return the nearest of a block; infinite where none can be nearer than is known already."""
     x = torch.from_numpy(np.asarray(rows, dtype=np.float64))
     y = torch.from_numpy(np.asarray(others, dtype=np.float64))
-    squares, _ = squared_distances(x, y, y.mean(0))
+    squares, slack = squared_distances(x, y, y.mean(0))
     _leave_out(squares.numpy(), skip)
+    distance = np.full((len(x), k), np.inf)
+    index = np.zeros((len(x), k), dtype=np.int64)
+    least = (squares.amin(1) - slack.amax(1)).numpy()
+    near = np.flatnonzero(least <= known**2)
     # a product is off by rounding; the few that are least are measured by their differences
-    few = squares.topk(min(_FEW + k - 1, len(y)), largest=False)
-    exact = torch.linalg.vector_norm(x[:, None] - y[few.indices], dim=2)
+    few = squares[near].topk(min(_FEW + k - 1, len(y)), largest=False)
+    exact = torch.linalg.vector_norm(x[near][:, None] - y[few.indices], dim=2)
     exact = exact.where(few.values.isfinite(), torch.inf)
     best = exact.topk(min(k, exact.shape[1]), largest=False)
-    return best.values.numpy(), few.indices.gather(1, best.indices).numpy()
+    width = best.indices.shape[1]
+    distance[near, :width] = best.values.numpy()
+    index[near, :width] = few.indices.gather(1, best.indices).numpy()
+    return distance, index
 
 
-def _jaccard(rows: Any, others: Any, skip: Indices | None, k: int) -> tuple[Floats, Indices]:
+def _jaccard(
+    rows: Any, others: Any, skip: Indices | None, k: int, known: Floats
+) -> tuple[Floats, Indices]:
     distance = 1.0 - shares_in_common(rows, others)
     _leave_out(distance, skip)
     index = np.argsort(distance, axis=1, kind="stable")[:, :k].astype(np.int64)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import itertools
+import os
 import threading
 import time
 from pathlib import Path
@@ -24,7 +25,7 @@ from pxgen_plugins.utils import remote, tickets
 from pxgen_plugins.utils.errors import AnchorError, ParameterError
 from pxgen_plugins.utils.locks import BusyError
 from pxgen_plugins.utils.remote import Remote
-from tests.audit.folders import content, faulty_file_system
+from tests.audit.folders import content, faulty_file_system, remove
 
 URL = "memory://bucket/anchors.npy"
 
@@ -129,6 +130,37 @@ def test_where_no_try_succeeds_the_audit_says_so_and_goes_on_later(
                   ["compare", "memory://bucket/run", "memory://bucket/run"]):  # fmt: skip
         assert cli.run(words) == cli.PASSED
     assert "memory://bucket/run/report.html" in capsys.readouterr().out
+
+
+def test_a_full_disk_is_said_and_what_was_scored_is_kept(tmp_path: Path, monkeypatch, capsys):
+    (tmp_path / "audit.yaml").write_text(
+        "model: {factory: 'pxgen_plugins.testing.examples:LinearModel'}\n"
+        f"anchors: {{path: '{URL}'}}\nshard_size: 20\noutput: run\n"
+        "threshold: {name: MeanMax, n_samples: 600, n_repeats: 3}\n"
+    )
+    command = ["audit", str(tmp_path / "audit.yaml"), "--quiet"]
+    assert cli.run(command) == cli.PASSED
+    expected = content(tmp_path / "run")
+    remove(tmp_path / "run")
+    writes, fsync = itertools.count(), os.fsync
+
+    def fail(descriptor):
+        if next(writes) > 5:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        fsync(descriptor)
+
+    capsys.readouterr()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", fail)
+        assert cli.run(command) == cli.INCOMPLETE
+    said = capsys.readouterr().err
+    assert "a file could not be read or written: No space left on device (0" in said  # a unit
+    assert said.rstrip().endswith("what was scored is kept")
+    kept = content(tmp_path / "run")
+    assert len(kept) > 3
+    assert cli.run(command) == cli.PASSED
+    assert content(tmp_path / "run") == expected
+    assert all(expected[name] == one for name, one in kept.items())
 
 
 def test_anchors_are_copied_once_and_again_when_they_change(monkeypatch):

@@ -30,6 +30,7 @@ from pxgen_plugins.utils.files import write_atomic
 __all__ = ["EXPERIMENTS", "draw", "main", "page"]
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
+PACKAGE = "pxgen_plugins."
 WIDTH = 640  # pixels of a picture, at most
 EXPERIMENTS = {  # figures of experiments: picture, what it shows, command
     "plot_groups": ("images/groups.png", "All anchors, in four groups.", "make demo"),
@@ -159,7 +160,8 @@ def page() -> str:
 
 
 def _of(evidence: str) -> Iterable[str]:
-    return (name for name in adapters.names() if REGISTRY.get(name).evidence == evidence)
+    own = (name for name in adapters.names() if REGISTRY.get(name).__module__.startswith(PACKAGE))
+    return (name for name in own if REGISTRY.get(name).evidence == evidence)
 
 
 def main(argv: list[str] | None = None) -> None:

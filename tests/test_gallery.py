@@ -25,7 +25,6 @@ def test_every_plot_and_every_adapter_of_the_package_is_in_the_gallery():
         REGISTRY.get(name).__name__
         for name in adapters.names()
         if REGISTRY.get(name).__module__.startswith("pxgen_plugins.")
-        and "from_the_page" not in REGISTRY.get(name).__module__
     ]
     assert sorted(headings) == sorted([*plots.__all__, *own])
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from pxgen_plugins.plots._layout import array_of, axes_or_new, tidy
 from pxgen_plugins.plots._protocols import Study, require
-from pxgen_plugins.plots._text import clean
+from pxgen_plugins.plots._text import clean, wrap
 from pxgen_plugins.plots.style import BASE, FAINT, INK, SMALL, STYLES, TINY
 from pxgen_plugins.utils.errors import caller
 
@@ -57,7 +57,7 @@ def plot_study(study: Study, *, ax: Axes | None = None) -> NDArray[np.object_]:
                 [row["fractions"][name]], [y], marker=look.marker, color=look.colour,
                 markeredgecolor=look.dark, markersize=5, linestyle="", label=label, zorder=3,
             )  # fmt: skip
-    names = [clean(str(row["case"]), 60) for row in rows]
+    names = [wrap([clean(str(row["case"]), 120)], 40) for row in rows]
     axes.set_yticks(range(len(rows)), names, fontsize=TINY, color=INK)
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set_xlim(-0.02, 1.02)

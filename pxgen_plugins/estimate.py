@@ -230,7 +230,9 @@ def _cheaper(scorer: Scorer, rule: Rule | None, found: Estimate) -> Iterator[str
             yield f"Use threshold={smaller!r}, {n:,} samples instead of {most:,}."
     if rule is None and found.n > 1_000:
         yield "Explain fewer anchors: 1,000 drawn at random tell shares to 3 points."
-    if now > CHEAP:
+    if now > CHEAP and "token_loss" in able:
+        yield "Give the model shorter texts: max_tokens= says how many tokens a sample has."
+    elif now > CHEAP:
         yield "Give the model fewer steps: Inversion(steps=50, restarts=1), or Diffusion(steps=10)."
 
 

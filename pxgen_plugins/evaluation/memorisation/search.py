@@ -89,12 +89,13 @@ def copies(
         CapabilityError: When the model cannot sample.
         ParameterError: When an argument is not allowed.
 
-    Cost: one pass over both sets for each criterion, ``n_samples`` samples, ``captions`` samples for
-    each instance with a caption, and distances of all
-    training and held-out instances to the samples and to 20,000 real ones: O((n + m)(N + 20,000)
-    d), exact; memory the features of the sets, and blocks of distances.
+    Cost: one pass over both sets for each criterion, ``n_samples`` samples, ``captions`` samples
+    for each instance with a caption, and distances of all training and held-out instances to the
+    samples and to 20,000 real ones: O((n + m)(N + 20,000) d), exact; memory the features of the
+    sets, and blocks of distances.
 
     Example:
+        >>> import numpy as np
         >>> from pxgen_plugins.models import SampleBank
         >>> rows = np.random.default_rng(0).normal(size=(400, 3)).astype("f4")
         >>> thief = SampleBank(rows[:200], data_range=None)

@@ -25,6 +25,7 @@ CASES = {
     "language_model": ("token_nll", "token_edit", USUAL[1:]),
     "pythae_beta_vae": ("kld", "mse", USUAL),
     "soft_intro_vae": ("kld", "mse", USUAL),
+    "text_to_image": ("denoising_loss", "mse", USUAL),
     "vqvae": ("code_usage", "mse", USUAL),
 }
 FAST = ("sample_bank", "tabular", "vae")

@@ -64,6 +64,7 @@ def rows_of(path: Path) -> list[dict[str, Any]]:
 
 
 # One test, since it takes half a minute: pytest-xdist would make a fixture once per process.
+@pytest.mark.slow
 def test_a_quick_run_has_every_row_with_its_target_and_where_it_was_measured(tmp_path):
     for package in ("jinja2", "psutil", "yaml"):
         pytest.importorskip(package)

@@ -99,6 +99,7 @@ def test_the_shipped_model_passes_its_checks(example, tmp_path):
     assert (tmp_path / "scorecard_mnist.png").stat().st_size > 10_000
 
 
+@pytest.mark.slow
 def test_the_studies_have_a_row_per_setting(example, tmp_path):
     arguments = ["--n-anchors", "1500", "--output", str(tmp_path)]
     example("mnist_anchor_study").main(arguments)
@@ -146,6 +147,7 @@ def test_the_audit_passes_and_that_of_the_damaged_copy_fails(example, tmp_path):
     assert (tmp_path / "changes.png").exists()
 
 
+@pytest.mark.slow
 def test_the_noise_of_calibration_is_measured_and_drawn(example, tmp_path):
     folder = tmp_path / "samples"
     arguments = ["--quick", "--model", "vae", "--folder", str(folder), "--output", str(tmp_path)]

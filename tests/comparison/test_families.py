@@ -60,7 +60,8 @@ CHEAP = ("sample_bank", "tabular")  # whose defaults take seconds
 
 
 def of_table(name):
-    return pytest.param(name, marks=[] if name in CHEAP else pytest.mark.long, id=name)
+    mark = pytest.mark.slow if name in CHEAP else pytest.mark.long
+    return pytest.param(name, marks=mark, id=name)
 
 
 @pytest.mark.parametrize("name", [of_table(name) for name in TABLE])

@@ -204,8 +204,8 @@ class _Expanded(str):
         self._written = written
         return self
 
-    def __getnewargs__(self) -> tuple[str, str]:
-        return str(self), self._written  # for a copy, also in another process
+    def __reduce__(self) -> tuple[Any, ...]:  # for a copy, also in another process
+        return _Expanded, (str(self), self._written)
 
     def __repr__(self) -> str:
         return repr(self._written)

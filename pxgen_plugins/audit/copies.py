@@ -197,8 +197,7 @@ class Drawn(units.Stage):
         Raises:
             FileNotFoundError: When a unit is not there.
         """
-        parts = [units.found(folder, self, index, plan)[0] for index in range(len(self))]
-        samples: NDArray[np.float32] = np.concatenate([part["samples"] for part in parts])
+        samples: NDArray[np.float32] = _joined(folder, self, plan, "samples")
         return samples
 
 
@@ -245,9 +244,14 @@ class Ends(units.Stage):
         Raises:
             FileNotFoundError: When a unit is not there.
         """
-        parts = [units.found(folder, self, index, plan)[0] for index in range(len(self))]
-        edits: NDArray[np.float64] = np.concatenate([part["edits"] for part in parts])
+        edits: NDArray[np.float64] = _joined(folder, self, plan, "edits")
         return edits
 
     def _rows(self, index: int) -> range:
         return range(index * self._size, min((index + 1) * self._size, len(self._texts)))
+
+
+def _joined(folder: Place, stage: units.Stage, plan: str, name: str) -> NDArray[Any]:
+    """Return an array of all units of a stage, one after the other."""
+    parts = [units.found(folder, stage, index, plan)[0] for index in range(len(stage))]
+    return np.concatenate([part[name] for part in parts])

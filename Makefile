@@ -26,10 +26,13 @@ OLD = sys.version_info < (3, 13)
 WITH_ALIBI = $(and $(ALIBI),$(shell $(BIN)/python -c 'import sys; print("yes" if $(OLD) else "")' 2>/dev/null))
 CONSTRAINTS = $(if $(WITH_ALIBI),constraints.txt,constraints-current.txt)
 ONCE ?=
-# What Alibi and its older packages can change, and what they cannot.
+# What Alibi and its older packages can change, and what they cannot: among the adapters' tests, those
+# in which neither has a part by name; the test of every registered adapter has all of them.
 OFF_HOST := $(addprefix tests/,attacks audit criteria datasets describers editing evaluation explorer models plots \
-	selection thresholds)
-ON_HOST = $(filter-out $(OFF_HOST),$(filter-out %.py %__pycache__,$(wildcard tests/*))) $(wildcard tests/test_*.py)
+	selection thresholds) $(filter-out %/test_every_adapter.py,\
+	$(shell grep -LiE 'alibi|aix360|protodash' tests/adapters/test_*.py))
+ON_HOST = $(filter-out $(OFF_HOST) tests/adapters,$(filter-out %.py %__pycache__,$(wildcard tests/*))) \
+	$(filter-out $(OFF_HOST),$(wildcard tests/adapters/test_*.py)) $(wildcard tests/test_*.py)
 SAY = @$(if $(WITH_ALIBI),:,echo "Without Alibi, which ends at Python 3.12 and numpy 1: the newest packages.")
 INSTALL = $(BIN)/python -m pip install --disable-pip-version-check -c $(CONSTRAINTS)
 comma := ,

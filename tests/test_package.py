@@ -293,7 +293,8 @@ def test_the_wheel_alone_explains_audits_and_compares_beside_numpy_2(
     assert "alibi" not in names
 
     readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
-    example = re.search(r"```python\n(from pxgen_plugins import PXGen, compare\n.*?)```", readme, re.S)
+    start = "from pxgen_plugins import PXGen, compare\n"
+    example = re.search(rf"```python\n({start}.*?)```", readme, re.S)
     assert example is not None
     quick = {"OMP_NUM_THREADS": "1", "MPLBACKEND": "Agg"}
     done = run(python, "-c", example[1], cwd=tmp_path, **quick)

@@ -21,6 +21,7 @@ from pxgen_plugins.utils.limits import Limit
 __all__ = [
     "checksum",
     "file_checksum",
+    "open_atomic",
     "open_inside",
     "open_regular",
     "plain",
@@ -159,20 +160,40 @@ def write_atomic(
     Raises:
         OSError: When it cannot be written; nothing is left behind then.
     """
-    target = Path(path)
-    draft = f".{target.name}.{secrets.token_hex(8)}"
     if root is None:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        _write(str(target.parent / draft), str(target), content, None)
+        with open_atomic(path) as file:
+            file.write(content)
         return
     Path(root).mkdir(parents=True, exist_ok=True)
+    target = Path(path)
     folders = target.parent.relative_to(root).parts
-    with _walk(os.fspath(root), folders, make=True) as (folder, prefix):
-        _write(prefix + draft, prefix + target.name, content, folder)
+    with (
+        _walk(os.fspath(root), folders, make=True) as (folder, prefix),
+        _draft(prefix, target.name, folder) as file,
+    ):
+        file.write(content)
 
 
-def _write(draft: str, name: str, content: bytes, folder: int | None) -> None:
-    """Write a draft and rename it; both are in ``folder``, or paths without one."""
+@contextlib.contextmanager
+def open_atomic(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
+    """Open a file to write it piece by piece; it appears whole when the block ends without error.
+
+    Args:
+        path: The file; folders on the way are made.
+
+    Raises:
+        OSError: When it cannot be written; nothing is left behind then.
+    """
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with _draft(os.path.join(target.parent, ""), target.name, None) as file:
+        yield file
+
+
+@contextlib.contextmanager
+def _draft(prefix: str, name: str, folder: int | None) -> Iterator[IO[bytes]]:
+    """Open a draft that is renamed at the end; both are in ``folder``, or paths without one."""
+    draft, name = f"{prefix}.{name}.{secrets.token_hex(8)}", prefix + name
     flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | _flags("O_CLOEXEC", "O_BINARY")
     try:
         handle = os.open(draft, flags, 0o666, dir_fd=folder)  # the umask applies
@@ -181,7 +202,7 @@ def _write(draft: str, name: str, content: bytes, folder: int | None) -> None:
         raise
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(content)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(draft, name, src_dir_fd=folder, dst_dir_fd=folder)

@@ -20,55 +20,62 @@ from pxgen_plugins.audit.fit import FIT
 from pxgen_plugins.audit.writers.base import file_names
 
 PHASES = ("calibrating", "scoring", "writing results")
-_TARGETS = (*PHASES[:2] * 3, PHASES[2])
+_TARGETS = (*PHASES[:1] * 2, *PHASES[1:2] * 2, PHASES[2])  # of the kills of a run, in their order
 UNITS = {"calibrating": "calibration/*/*.safetensors", "scoring": "shards/*.safetensors"}
 
 
 def run(quick: bool = False) -> Iterator[Row]:
     """Yield how many of the killed runs end with other files than an undisturbed one: 0.
 
-    Every run is killed three times and then left to end. A kill (SIGKILL) comes up to 0.05 seconds
-    after a point drawn at random: three times of seven one of the units of calibration, three times
-    one of the anchors' shards, once the first result.
+    Every run is killed five times and then left to end: twice in calibration, twice while it scores
+    anchors, once when it has written the first result. A kill (SIGKILL) comes after a unit drawn
+    at random, and after a part of the time to the next one.
     """
     with tempfile.TemporaryDirectory() as name:
-        n, per_run = (2, 1) if quick else (72, 3)
-        yield from _kill(Path(name), n, per_run, quick)
+        yield from _kill(Path(name), 1 if quick else 18, quick)
 
 
-def _kill(folder: Path, n: int, per_run: int, quick: bool) -> Iterator[Row]:
+def _kill(folder: Path, n_runs: int, quick: bool) -> Iterator[Row]:
     whole = folder / "whole"
     _follow(whole, None, 0.0, quick)
     expected = _content(whole)
-    most = {phase: len(list(whole.glob(pattern))) for phase, pattern in UNITS.items()}
+    units = {phase: list(whole.glob(pattern)) for phase, pattern in UNITS.items()}
+    most = {phase: len(paths) for phase, paths in units.items()}
+    pace = {phase: _pace(paths) for phase, paths in units.items()}
     draws = np.random.default_rng(0)
     kills: Counter[str] = Counter()
-    runs = differing = lost = 0
-    for first in range(0, n, per_run):
-        run = folder / f"run{runs}"
-        for at in range(first, first + per_run):
-            reached = _point(run, _TARGETS[at % len(_TARGETS)], draws, most)
+    differing = lost = 0
+    for at in range(n_runs):
+        run = folder / f"run{at}"
+        # of those before the last unit; the second kill of a phase comes after the first
+        goals = {phase: sorted(draws.integers(most[phase], size=2).tolist()) for phase in UNITS}
+        for phase in _TARGETS:
+            reached = _point(run, phase, goals)
             before = _count(run)
-            if _follow(run, reached, draws.uniform(0.0, 0.01 if quick else 0.05), quick):
+            delay = draws.uniform(0.0, pace.get(phase, 0.01))
+            if _follow(run, reached, delay, quick):
                 kills[_phase(run, most)] += 1
             lost += sum(max(0, before[phase] - count) for phase, count in _count(run).items())
         _follow(run, None, 0.0, quick)
         differing += _content(run) != expected
         shutil.rmtree(run)
-        runs += 1
-    setting = f"{kills.total()} kills of {runs} runs, {len(expected)} files each"
+    setting = f"{kills.total()} kills of {n_runs} runs, {len(expected)} files each"
     note = "while " + ", ".join(f"{phase} {kills[phase]}" for phase in PHASES)
     yield Row("killed audits with other files", setting, differing, "runs", 0, note)
     yield Row("written units that a kill lost", setting, lost, "units", 0, note)
 
 
-def _point(
-    run: Path, phase: str, draws: np.random.Generator, most: dict[str, int]
-) -> Callable[[], bool]:
-    """Return what tells that a run has come to a point; in one that goes on it may be at once."""
+def _pace(paths: list[Path]) -> float:
+    """Return the seconds from unit to unit, by the times at which they were written."""
+    times = sorted(path.stat().st_mtime for path in paths)
+    return float(np.median(np.diff(times))) if len(times) > 1 else 0.01
+
+
+def _point(run: Path, phase: str, goals: dict[str, list[int]]) -> Callable[[], bool]:
+    """Return what tells that a run has come to its next point in a phase."""
     if phase not in UNITS:
         return lambda: _has_results(run)
-    goal = int(draws.integers(most[phase]))  # after so many units, of those before the last
+    goal = goals[phase].pop(0)
     return lambda: _count(run)[phase] >= goal
 
 

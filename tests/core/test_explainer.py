@@ -19,7 +19,7 @@ from pxgen_plugins.host import (
     PredictorReturnTypeError,
 )
 from pxgen_plugins.models import BlackBox
-from pxgen_plugins.result import Result
+from pxgen_plugins.result import Result, tables
 from pxgen_plugins.result.explanation import DEFAULT_DATA_PXGEN, from_json, read_json, write_json
 from pxgen_plugins.result.tables import anchor_table, write_parquet
 from pxgen_plugins.selection import Selection
@@ -309,6 +309,20 @@ def test_the_table_has_a_row_per_anchor(spread, images, labels, tmp_path):
     assert set(picked) == {
         i for g in found.groups.values() for r in g["representatives"].values() for i in r
     }
+
+
+def test_pieces_of_the_table_make_the_file_that_one_table_makes(
+    spread, images, labels, tmp_path, monkeypatch
+):
+    images[3] = np.nan
+    with pytest.warns(PXGenWarning):
+        found = spread.explain(images, labels=labels)
+    monkeypatch.setattr(tables, "_ROWS", 10)
+    for piece in (10, 20, 60, 1_000):
+        monkeypatch.setattr(tables, "_PIECE", piece)
+        write_parquet(found, tmp_path / f"{piece}.parquet")
+    written = {path.read_bytes() for path in tmp_path.iterdir()}
+    assert len(written) == 1
 
 
 class TestSwappingTheModel:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from pxgen_plugins.adapters._anchors import AnchorReader, Floats, Indices, as_array, check_space
 from pxgen_plugins.adapters.base import Adapter, NotFittedError, register
-from pxgen_plugins.groups.p_values import adjusted, control_p_values
+from pxgen_plugins.groups.p_values import control_p_values
 from pxgen_plugins.host import Explanation
 from pxgen_plugins.utils import validation
 from pxgen_plugins.utils.errors import AnchorError
@@ -177,6 +177,8 @@ class TrainingNeighbours(Adapter):
         return super().explain(X)
 
     def _explain(self, X: Any) -> dict[str, Any]:
+        from scipy.stats import false_discovery_control
+
         if self._rows is None:
             raise NotFittedError(type(self).__name__)
         reader, rows, origin = self._read(X)
@@ -198,7 +200,7 @@ class TrainingNeighbours(Adapter):
         closeness = self._closeness(rows)
         p_values = control_p_values(closeness, self._control)
         data["closeness"][origin], data["p_values"][origin] = closeness, p_values
-        data["adjusted"][origin] = adjusted(p_values)
+        data["adjusted"][origin] = false_discovery_control(p_values)
         if self._labels is not None:
             labels = np.full((n, k), "", dtype=self._labels.dtype)
             labels[origin] = self._labels[places]

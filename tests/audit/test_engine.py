@@ -26,6 +26,8 @@ from pxgen_plugins.datasets import load_mnist, load_mnist_vae
 from pxgen_plugins.models import wrap
 from pxgen_plugins.thresholds import Quantile
 from pxgen_plugins.utils.errors import ParameterError
+from pxgen_plugins.utils.storage import Place, storage_of
+from tests.audit.folders import content as every_file
 from tests.audit.runs import reseal
 
 pytest.importorskip("jinja2")
@@ -36,7 +38,7 @@ FINAL = {
 }  # fmt: skip
 
 
-def settings(folder: Path, **changes) -> Config:
+def settings(folder: Place, **changes) -> Config:
     values = {
         "model": {"shipped": "mnist_vae"},
         "anchors": {"shipped": "mnist", "limit": 300},
@@ -45,7 +47,7 @@ def settings(folder: Path, **changes) -> Config:
         "conditions": ["label:0.HIHE.fraction >= 0.2", "HIHE.count >= 1"],
         "output": str(folder),
     }
-    return config_of(values | changes, folder.parent)
+    return config_of(values | changes, folder.parent if isinstance(folder, Path) else Path("/"))
 
 
 def audited(config: Config, **options) -> list[str]:
@@ -54,8 +56,8 @@ def audited(config: Config, **options) -> list[str]:
     return [judgement.state for judgement in engine.finish(config, plan).judgements]
 
 
-def content(folder: Path) -> dict[str, bytes]:
-    return {p.name: p.read_bytes() for p in folder.iterdir() if p.name in FINAL}
+def content(folder: Place) -> dict[str, bytes]:
+    return {name: bytes_ for name, bytes_ in every_file(folder).items() if name in FINAL}
 
 
 @pytest.fixture(scope="module")
@@ -85,23 +87,23 @@ def test_a_run_has_every_file_and_says_what_pxgen_says(undisturbed):
 
 
 def test_a_second_run_of_the_same_plan_scores_nothing_and_gives_the_same_bytes(
-    undisturbed, monkeypatch
+    undisturbed, run: Place, monkeypatch
 ):
-    before = content(undisturbed)
+    audited(settings(run))
     monkeypatch.setattr("pxgen_plugins.audit.crew.do_unit", None)
-    audited(settings(undisturbed))
-    assert content(undisturbed) == before
+    audited(settings(run))
+    assert content(run) == content(undisturbed)
 
 
-def test_parts_come_together_in_any_order(undisturbed, tmp_path):
-    config = settings(tmp_path / "run")
+def test_parts_come_together_in_any_order(undisturbed, run: Place):
+    config = settings(run)
     plan, explainer = engine.make_plan(config)
     assert not engine.score(config, plan, explainer, part=(1, 2))
     with pytest.raises(FileNotFoundError):
         engine.finish(config, plan)
     assert engine.score(config, plan, explainer, part=(0, 2))
     engine.finish(config, plan)
-    assert content(tmp_path / "run") == content(undisturbed)
+    assert content(run) == content(undisturbed)
 
 
 @pytest.mark.parametrize(
@@ -135,50 +137,52 @@ def test_what_a_killed_write_left_is_removed_once_it_is_old(undisturbed, tmp_pat
     assert all(path.exists() for path in kept)
 
 
-def test_a_damaged_shard_is_scored_again(undisturbed, tmp_path):
-    config = settings(tmp_path / "run")
+def test_a_damaged_shard_is_scored_again(undisturbed, run: Place):
+    config = settings(run)
     plan, explainer = engine.make_plan(config)
     engine.score(config, plan, explainer)
-    files = sorted((tmp_path / "run/shards").iterdir())
-    files[0].write_bytes(files[0].read_bytes()[:50])
-    files[1].write_bytes(b"")
-    files[2].unlink()
-    files[3].write_bytes(files[4].read_bytes())  # another shard's, of another length
-    left = units.missing(tmp_path / "run", work_of(tmp_path / "run").shards, plan.digest)
+    storage = storage_of(run)
+    files = [f"shards/{name}" for name in storage.names("shards")]
+    storage.write(files[0], storage.read(files[0])[:50])
+    storage.write(files[1], b"")
+    storage.remove(files[2])
+    storage.write(files[3], storage.read(files[4]))  # another shard's, of another length
+    left = units.missing(run, work_of(run).shards, plan.digest)
     assert left[:3] == [0, 1, 2]
     audited(config)
-    assert content(tmp_path / "run") == content(undisturbed)
+    assert content(run) == content(undisturbed)
 
 
 @pytest.mark.slow
-def test_another_plan_is_refused_and_fresh_starts_over(undisturbed, tmp_path):
-    audited(settings(tmp_path / "run"))
+def test_another_plan_is_refused_and_fresh_starts_over(undisturbed, run: Place):
+    audited(settings(run))
     for change in (
         {"seed": 1},
         {"anchors": {"shipped": "mnist", "limit": 200}},
         {"shard_size": 32},
     ):
-        other = settings(tmp_path / "run", **change)
         with pytest.raises(ParameterError, match="same plan"):
-            audited(other)
-    audited(settings(tmp_path / "run", seed=1), fresh=True)
-    assert Run.open(tmp_path / "run").manifest["seed"] == 1
-    audited(settings(tmp_path / "run"), fresh=True)
-    assert content(tmp_path / "run") == content(undisturbed)
+            audited(settings(run, **change))
+    audited(settings(run, seed=1), fresh=True)
+    assert Run.open(run).manifest["seed"] == 1
+    audited(settings(run), fresh=True)
+    assert content(run) == content(undisturbed)
 
 
-def test_files_of_others_are_not_written_over(tmp_path):
-    (tmp_path / "run").mkdir()
-    (tmp_path / "run/thesis.tex").write_text("years of work")
+@pytest.mark.parametrize("run", ["local", "memory"], indirect=True)
+def test_files_of_others_are_not_written_over(run: Place):
+    storage_of(run).write("thesis.tex", b"years of work")
     with pytest.raises(ParameterError, match="other files"):
-        audited(settings(tmp_path / "run"))
+        audited(settings(run))
+    assert storage_of(run).read("thesis.tex") == b"years of work"
 
 
-def test_other_conditions_are_judged_without_scoring(undisturbed, tmp_path, monkeypatch):
-    audited(settings(tmp_path / "run"))
+def test_other_conditions_are_judged_without_scoring(undisturbed, run: Place, monkeypatch):
+    audited(settings(run))
     monkeypatch.setattr("pxgen_plugins.audit.crew.do_unit", None)
-    changed = settings(tmp_path / "run", conditions=["HILE.count < 1"])
+    changed = settings(run, conditions=["HILE.count < 1"])
     assert audited(changed) == ["failed"]
+    assert [one.state for one in Run.open(run).judgements] == ["failed"]
 
 
 def test_anchors_that_moved_have_pictures(undisturbed, tmp_path):

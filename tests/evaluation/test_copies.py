@@ -19,7 +19,7 @@ from pxgen_plugins.evaluation.memorisation.difference import difference
 from pxgen_plugins.evaluation.memorisation.membership import combined_values, membership
 from pxgen_plugins.evaluation.memorisation.returned import returned
 from pxgen_plugins.evaluation.memorisation.space import Space, _grams
-from pxgen_plugins.groups.p_values import adjusted, control_p_values
+from pxgen_plugins.groups.p_values import control_p_values
 from pxgen_plugins.models import LanguageModel, SampleBank, Tabular
 from pxgen_plugins.testing.examples import LinearModel
 from pxgen_plugins.utils import nearest as neighbours
@@ -47,8 +47,6 @@ def test_ranks_equal_those_of_other_libraries():
     from sklearn.metrics import roc_auc_score
 
     rng = np.random.default_rng(1)
-    p = rng.uniform(size=200) ** 2
-    np.testing.assert_allclose(adjusted(p), stats.false_discovery_control(p), rtol=1e-12)
     members, others = rng.integers(0, 9, 60).astype(float), rng.integers(2, 12, 80).astype(float)
     truth = np.repeat([0, 1], [60, 80])
     expected = roc_auc_score(truth, np.concatenate([members, others]))

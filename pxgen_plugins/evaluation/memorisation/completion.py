@@ -15,7 +15,7 @@ from pxgen_plugins.evaluation.memorisation.inpainting import fill
 from pxgen_plugins.evaluation.memorisation.ranks import mann_whitney
 from pxgen_plugins.evaluation.memorisation.sets import Sets
 from pxgen_plugins.evaluation.memorisation.space import Space
-from pxgen_plugins.groups.p_values import adjusted, control_p_values
+from pxgen_plugins.groups.p_values import control_p_values
 from pxgen_plugins.utils.nearest import len_of, nearest
 from pxgen_plugins.utils.seeds import derive
 
@@ -82,7 +82,9 @@ def completion(
         >>> completion("its caption", errors, control, np.arange(10), fdr=0.1).found
         (0, 1)
     """
-    p_values = adjusted(control_p_values(errors, control))
+    from scipy.stats import false_discovery_control
+
+    p_values = false_discovery_control(control_p_values(errors, control))
     hits = np.flatnonzero(p_values <= fdr)
     hits = hits[np.argsort(errors[hits], kind="stable")]
     return Completion(

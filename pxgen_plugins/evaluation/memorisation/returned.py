@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pxgen_plugins.groups.p_values import adjusted, control_p_values
+from pxgen_plugins.groups.p_values import control_p_values
 from pxgen_plugins.utils.nearest import len_of, nearest
 from pxgen_plugins.utils.seeds import derive
 
@@ -64,6 +64,8 @@ def returned(
 
     Cost: O((n + m)(N + min(n + m, 20,000)) d).
     """
+    from scipy.stats import false_discovery_control
+
     n, m = len_of(training), len_of(held_out)
     distance, sample = nearest(training, samples)
     of_control, _ = nearest(held_out, samples)
@@ -81,7 +83,8 @@ def returned(
     final = np.empty(n)
     for some in (several, ~several):
         if some.any():
-            final[some] = np.minimum(adjusted(p_values[some]) * (2.0 if both else 1.0), 1.0)
+            rates = false_discovery_control(p_values[some]) * (2.0 if both else 1.0)
+            final[some] = np.minimum(rates, 1.0)
     return Returned(closeness, control, sample, distance, p_values, final)
 
 

@@ -63,7 +63,7 @@ def convert(
     lowest = 0.0 if bounds is None else bounds[0]
     source = (0.0, 255.0) if raw.dtype == np.uint8 and stated is None else stated
     if raw.dtype == np.uint8 and (stated is None or stated == (0.0, 255.0)):
-        if span is not None and bounds is not None:
+        if span is not None:
             span.add(np.delete(raw, list(failed), 0) if failed else raw)
         low, high, bad = 0.0, 255.0, dict[int, str]()
     else:
@@ -117,8 +117,7 @@ def _outside(
         allowed = f"inside the stated anchors_range [{bounds[0]:g}, {bounds[1]:g}]"
         return AnchorError("X", allowed, got, hint)
     as_bytes = max(64.0, 2 * bounds[1]) <= high <= 255 and low >= 0
-    usual = [(0.0, 1.0), (-1.0, 1.0), (0.0, 255.0), (0.0, 65535.0)]
-    near = next((one for one in usual if one[0] <= low and high <= one[1]), ("low", "high"))
+    near = _usual(float(flat.min()), float(flat.max()))
     hint = (
         "Values of 0 to 255 are scaled by themselves when given as uint8: pass X.astype('uint8')."
         if as_bytes
@@ -129,14 +128,34 @@ def _outside(
     return AnchorError("X", allowed, got, hint)
 
 
-def warn_of_scale(span: Span, bounds: tuple[float, float] | None, anchors: Anchors) -> None:
+def _usual(low: float, high: float) -> tuple[float, float]:
+    """Return the usual range that values span, else what they span."""
+    for one in ((0.0, 1.0), (-1.0, 1.0), (0.0, 255.0), (0.0, 65535.0)):
+        if one[0] <= low and 0.5 * one[1] < high <= one[1]:
+            return one
+    return float(f"{low:.4g}"), float(f"{high:.4g}")
+
+
+def warn_of_scale(
+    span: Span,
+    bounds: tuple[float, float] | None,
+    anchors: Anchors,
+    drawn: tuple[float, float] | None = None,
+) -> None:
     """Warn when anchors may be of another scale than the model; once for as many anchors.
 
-    Pictures of a few anchors that were read as a whole before are no news.
+    Pictures of a few anchors that were read as a whole before are no news, and whoever stated a
+    range knows it: of that there is a note in the explanation.
+
+    Args:
+        span: Their values.
+        bounds: The model's range.
+        anchors: The set.
+        drawn: Range of samples of a model without one.
     """
     if anchors.anchors_range is not None or span.rows <= anchors.rows_read:
         return
     anchors.rows_read = span.rows
-    doubt = span.doubt(bounds)
+    doubt = span.doubt(bounds, drawn=drawn)
     if doubt is not None:
         warn(f"PXGen: {doubt}")

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 __all__ = ["Span"]
 
 _DARK = 32 / 255  # part of the range: a set without any value above this hardly spans it
+_APART = 10.0  # ratio of the widths of two sets of values from which they may differ in scale
+_FEW = 10  # anchors, which need not span what more of their kind do
 _STATE = "state their range with anchors_range=(low, high)"
 
 
@@ -68,16 +70,31 @@ class Span:
         self.low, self.high = min(self.low, other.low), max(self.high, other.high)
         self.bytes |= other.bytes
 
-    def doubt(self, bounds: tuple[float, float] | None) -> str | None:
+    def doubt(
+        self,
+        bounds: tuple[float, float] | None,
+        stated: tuple[float, float] | None = None,
+        drawn: tuple[float, float] | None = None,
+    ) -> str | None:
         """Return why the anchors may be of another scale than the model, in a sentence, or None.
 
         Args:
-            bounds: Lowest and highest value that the model takes; None when unbounded, where
-                nothing can be known.
+            bounds: Lowest and highest value that the model takes; None when unbounded.
+            stated: What is stated of the anchors, by ``anchors_range``.
+            drawn: Lowest and highest value of samples of a model without bounds.
         """
-        if bounds is None or not self.low < self.high:  # constant values tell nothing
+        if not self.low < self.high:  # constant values tell nothing
             return None
+        if bounds is None:
+            return None if drawn is None else self._apart(drawn)
         low, high = bounds
+        if stated is not None:
+            if self.high - self.low > _DARK * (stated[1] - stated[0]):
+                return None
+            return (
+                f"anchors lie within [{self.low:.4g}, {self.high:.4g}], a small part of the stated "
+                f"anchors_range [{stated[0]:g}, {stated[1]:g}]; correct it, unless all are dark"
+            )
         if self.bytes:
             if self.high > 255 * _DARK:
                 return None
@@ -92,4 +109,14 @@ class Span:
             f"floating anchors lie within [{self.low:.4g}, {self.high:.4g}] and are taken as they "
             f"are, and the model's range is [{low:g}, {high:g}]; scale them as its training data "
             f"were, or {_STATE}"
+        )
+
+    def _apart(self, drawn: tuple[float, float]) -> str | None:
+        ratio = (self.high - self.low) / max(drawn[1] - drawn[0], 1e-300)
+        overlap = self.low <= drawn[1] and drawn[0] <= self.high
+        if overlap and ratio < _APART and (ratio > 1 / _APART or self.rows < _FEW):
+            return None
+        return (
+            f"anchors lie within [{self.low:.4g}, {self.high:.4g}] and the model's own samples "
+            f"within [{drawn[0]:.4g}, {drawn[1]:.4g}]; scale them as its training data were"
         )

@@ -15,6 +15,7 @@ __all__ = [
     "judge",
     "load_config",
     "log_run",
+    "write_report",
 ]
 
 _HOMES = {
@@ -28,5 +29,6 @@ _HOMES = {
     "judge": "verdicts",
     "load_config": "settings",
     "log_run": "writers.mlflow",
+    "write_report": "writers.report",
 }
 __getattr__, __dir__ = attach(__name__, _HOMES)

@@ -15,7 +15,7 @@ from pxgen_plugins.adapters.base import REGISTRY
 from pxgen_plugins.anchors import Anchors, Subset
 from pxgen_plugins.anchors.sampling import stratified_positions
 from pxgen_plugins.audit.descriptions import description_method, description_tables
-from pxgen_plugins.audit.run_folder import NO_EVIDENCE, Evidence
+from pxgen_plugins.audit.run_folder import NO_EVIDENCE, NOT_RUN, Evidence
 from pxgen_plugins.audit.settings import Config
 from pxgen_plugins.audit.work import Work
 from pxgen_plugins.comparison import compare
@@ -28,7 +28,7 @@ from pxgen_plugins.scoring import Scores
 __all__ = ["evidence_of"]
 
 _DPI = 100
-_HEAD = ("method", "kind of evidence", "what it looks into", "repeatable", "quality", "not run")
+_HEAD = ("method", "kind of evidence", "what it looks into", "repeatable", "quality", NOT_RUN)
 _PICTURED = 4  # representatives that local methods explain
 _ENOUGH = 30  # anchors; of fewer, neighbourhoods and coverage say nothing of a method
 _OF_SETS = ("prototypes", "embedding")

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FORMAT",
+    "NOT_RUN",
     "NO_EVIDENCE",
     "QUESTIONS",
     "RESULTS",
@@ -63,6 +64,10 @@ _PER_ANCHOR = (
 )  # fmt: skip
 
 
+NOT_RUN = "not run"
+"""Head of the last column of a table of methods, which says why one did not run."""
+
+
 class Evidence(NamedTuple):
     """What other methods say of the anchors that PXGen picked.
 
@@ -73,6 +78,12 @@ class Evidence(NamedTuple):
 
     tables: Sequence[tuple[str, Sequence[Any]]] = ()
     figure: bytes | None = None
+
+    @property
+    def not_run(self) -> list[tuple[str, str]]:
+        """The methods that could not run, each with the reason."""
+        tables = [rows for _, rows in self.tables if rows and rows[0] and rows[0][-1] == NOT_RUN]
+        return [(row[0], row[-1]) for _, *rows in tables for row in rows if row and row[-1]]
 
 
 NO_EVIDENCE = Evidence()

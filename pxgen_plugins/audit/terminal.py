@@ -126,6 +126,7 @@ def print_run(run: Run, as_json: bool) -> None:
             "conditions": [judgement.as_dict() for judgement in run.judgements],
             "invalid": n_invalid, "notes": run.result.notes,
             "copies": None if run.copies is None else run.copies.count,
+            "not_run": dict(run.evidence.not_run),
             "folder": str(run.path), "report": str(report_file),
         }  # fmt: skip
         content["conditions"] = redact_values(content["conditions"])
@@ -145,5 +146,7 @@ def print_run(run: Run, as_json: bool) -> None:
         click.echo(f"  {count:,} not scored: {visible(why, 120)} (the first is {name})")
     for note in run.result.notes:
         click.echo(f"  note: {visible(note, 400)}")
+    for method, why in run.evidence.not_run:
+        click.echo(f"  not run: {visible(method, 80)}: {visible(why, 400)}")
     click.echo(click.style(state, fg=_COLOURS.get(state), bold=True), color=colour)
     click.echo(f"report: {escape_invisible(str(report_file))}")

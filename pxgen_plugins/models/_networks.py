@@ -219,8 +219,8 @@ class Networks(GenerativeModel):
                 )
             else:
                 hint = (
-                    f"Apply the output activation inside {role} (a sigmoid for logits), or correct "
-                    "data_range."
+                    f"Apply the output activation inside {role} (a sigmoid for logits), or pass "
+                    "the data_range of the training data, if it was another."
                 )
             raise ModelError(f"{role}'s result", allowed, got, hint)
 

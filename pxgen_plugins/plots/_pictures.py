@@ -191,7 +191,12 @@ def _gallery(
     ready = [_colours(arrange(array), low, high) for array in everything]
     first = ready[0] if ready else np.zeros((1, 1))
     if first.ndim == 1:
-        aspect, note = 0.7, f"Curves and bars run from {number(low, 3)} to {number(high, 3)}."
+        # bytes stand for the data range, whatever they are drawn as
+        ends = (low, high) if limits is None else (float(limits[0]), float(limits[1]))
+        aspect, note = (
+            0.7,
+            f"Curves and bars run from {number(ends[0], 3)} to {number(ends[1], 3)}.",
+        )
     else:
         aspect = float(np.clip(first.shape[0] / first.shape[1], 0.2, 5.0))
     count = len(originals)

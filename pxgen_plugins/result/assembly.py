@@ -208,7 +208,7 @@ def _group(
 
 def _notes(scores: Scores, calibration: Calibration, scorer: Scorer, anchors: Anchors) -> list[str]:
     stated = anchors.anchors_range
-    doubt = None if stated is not None else scores.span.doubt(scorer.model.data_range)
+    doubt = scores.span.doubt(scorer.model.data_range, stated, scorer.drawn_range)
     scale = None if stated is None else f"anchors are given within [{stated[0]:g}, {stated[1]:g}]"
     shares = atom_shares(calibration.thresholds, calibration.reference)
     whose = "reference data" if calibration.source == "reference" else "model's own samples"

@@ -49,9 +49,9 @@ def facts(meta: Mapping[str, Any], result: Result) -> list[tuple[str, str]]:
         pairs.append(("rule", f"{plain_word(result.rule)}: how several criteria of a kind decide"))
     pairs.append(("anchors", _anchors(result)))
     pairs.append(("intervals", f"95 %, for {result.interval_source}"))
-    pairs.append(("noise", _noise(result.calibration)))
+    pairs.append(("noise", _noise(result.calibration, result.n)))
     picks = next((g.representatives for g in result.groups.values() if g.representatives), {})
-    if picks:
+    if picks and result.n:
         most = max(len(rows) for g in result.groups.values() for rows in g.representatives.values())
         names = ", ".join(plain_word(name, 24) for name in list(picks)[:_MOST])
         pairs.append(("representatives", f"at most {most} of a group by {names}"))
@@ -88,7 +88,9 @@ def _anchors(result: Result) -> str:
     return ", ".join(parts)
 
 
-def _noise(source: CalibrationSummary | None) -> str:
+def _noise(source: CalibrationSummary | None, n: int) -> str:
+    if not n:
+        return "unknown: there are no anchors"
     known = {} if source is None else {k: v for k, v in source.share_std.items() if v is not None}
     if not known:
         return "unknown: one calibration repeat, or none, tells nothing of another"
@@ -133,8 +135,9 @@ def next_steps(result: Result) -> list[str]:
     sampled = source is not None and source.source == "samples" and source.n_samples > 0
     if sampled and result.n and counts["HILE"] > _MUCH * result.n:
         steps.append(
-            "Over half are HILE: a blurry model rebuilds its own samples better than any real "
-            'instance. Compare Conformal(0.05, source="reference") on held-out data.'
+            "Over half are HILE. If the anchors have the scale of the training data, the model is "
+            "blurry, and rebuilds its own samples better than any real instance: compare "
+            'Conformal(0.05, source="reference") on held-out data.'
         )
     if source is not None and source.noise:
         more = "reference data" if source.source == "reference" else "repeats"

@@ -6,6 +6,7 @@ import logging
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,7 @@ logger = logging.getLogger(__name__)
 PRECISIONS = ("float32", "bfloat16")
 RECONSTRUCTIONS = ("mean", "sample")
 
+_FEW_SAMPLES = 16  # that show the range of a model without one
 _CACHE_ABOVE = 8  # passes of an anchor above which codes and reconstructions are cache
 
 
@@ -141,8 +143,16 @@ class Scorer(Reader):
                 values = (f"{self.criteria[j].name} is {table[index, j]:g}" for j in bad)
                 reasons[int(index)] = ", ".join(values)
         if rows is None:
-            warn_of_scale(span, self.model.data_range, anchors)
+            warn_of_scale(span, self.model.data_range, anchors, self.drawn_range)
         return Scores(table, reasons, span)
+
+    @cached_property
+    def drawn_range(self) -> tuple[float, float] | None:
+        """Lowest and highest value of a few samples of a model without range; None elsewhere."""
+        if self.model.data_range is not None or "sample" not in self.model.capabilities:
+            return None
+        drawn = [(float(x.min()), float(x.max())) for _, x in self.samples(_FEW_SAMPLES, self.seed)]
+        return min(low for low, _ in drawn), max(high for _, high in drawn)
 
     @caller("calibration")
     def score_samples(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from pxgen_plugins.audit.changes import Changes
 from pxgen_plugins.audit.escaping import Ids, anchor_name, code
-from pxgen_plugins.audit.run_folder import Run
+from pxgen_plugins.audit.run_folder import NO_EVIDENCE, Evidence, Run
 from pxgen_plugins.audit.verdicts import STATES, Judgement, overall_verdict
 from pxgen_plugins.audit.writers.base import Writer, register
 from pxgen_plugins.groups import GROUPS, INVALID
@@ -40,7 +40,8 @@ class MarkdownWriter(Writer):
 
     def write(self, folder: Path, run: Run) -> None:
         """Write ``summary.md``."""
-        text = summary(run.result, run.judgements, run.manifest["name"], run.changes, run.copies)
+        parts = run.changes, run.copies, run.evidence
+        text = summary(run.result, run.judgements, run.manifest["name"], *parts)
         write_atomic(folder / "summary.md", text.encode())
 
 
@@ -50,6 +51,7 @@ def summary(
     name: str,
     changes: Changes | None = None,
     copies: Copies | None = None,
+    evidence: Evidence = NO_EVIDENCE,
 ) -> str:
     """Return the verdict, the conditions (the worst first), the groups and what changed.
 
@@ -61,6 +63,7 @@ def summary(
         name: Of the audit.
         changes: From :func:`~pxgen_plugins.audit.compare_runs`, or None.
         copies: What the search for training data found, or None.
+        evidence: Of other methods; those that did not run are named.
 
     Returns:
         GitHub Flavored Markdown that ends with a newline.
@@ -99,6 +102,8 @@ def summary(
         shown = [[code(row[0], 100), *row[1:]] for row in rows]  # names of criteria are the user's
         lines += ["", *markdown_table(head, shown, n_left=1)]
         lines += [line for note in copies.notes for line in ("", f"Note: {code(note, 400)}")]
+    for method, why in evidence.not_run:
+        lines += ["", f"Method not run: {code(method, 80)}: {code(why, 400)}"]
     return "\n".join(lines) + "\n"
 
 

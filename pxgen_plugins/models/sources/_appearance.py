@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pxgen_plugins.models._coders import DECODERS, ENCODERS, parts_of
+from pxgen_plugins.models._probe import Probe, tensors_in
 from pxgen_plugins.models.runtime import EvaluationMode, device_and_dtype
-from pxgen_plugins.models.sources._coders import DECODERS, ENCODERS, parts_of
-from pxgen_plugins.models.sources._probe import Probe, tensors_in
 
 __all__ = ["code_shape", "line_for", "outline"]
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pxgen_plugins.models.sources._probe import Probe, tensors_in
+from pxgen_plugins.models._probe import Probe, tensors_in
 
 __all__ = ["ways"]
 

@@ -9,16 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pxgen_plugins.models._global_rng import with_seed
-from pxgen_plugins.models._networks import row_shape
-from pxgen_plugins.models.autoencoder import Autoencoder
-from pxgen_plugins.models.diffusion import Diffusion
-from pxgen_plugins.models.flow import Flow
-from pxgen_plugins.models.gan import GAN
-from pxgen_plugins.models.outputs import of_role
-from pxgen_plugins.models.runtime import EvaluationMode, device_and_dtype
-from pxgen_plugins.models.sources._appearance import code_shape, line_for, outline
-from pxgen_plugins.models.sources._coders import (
+from pxgen_plugins.models._coders import (
     DECODERS,
     ENCODERS,
     Coder,
@@ -26,8 +17,17 @@ from pxgen_plugins.models.sources._coders import (
     fits_together,
     parts_of,
 )
+from pxgen_plugins.models._global_rng import with_seed
+from pxgen_plugins.models._networks import row_shape
+from pxgen_plugins.models._probe import ConstantNoise, close, probing
+from pxgen_plugins.models.autoencoder import Autoencoder
+from pxgen_plugins.models.diffusion import Diffusion
+from pxgen_plugins.models.flow import Flow
+from pxgen_plugins.models.gan import GAN
+from pxgen_plugins.models.outputs import of_role
+from pxgen_plugins.models.runtime import EvaluationMode, device_and_dtype
+from pxgen_plugins.models.sources._appearance import code_shape, line_for, outline
 from pxgen_plugins.models.sources._flows import ways
-from pxgen_plugins.models.sources._probe import ConstantNoise, close, probing
 from pxgen_plugins.models.sources.base import Source, register
 from pxgen_plugins.models.sources.roles import from_roles
 from pxgen_plugins.models.vae import VAE
@@ -49,7 +49,7 @@ def from_module(obj: Any, **settings: Any) -> Any:
     ``encode`` returns (mean, log_var, ...), an :class:`~pxgen_plugins.models.Autoencoder` when it
     returns codes alone. Sub-modules ``encoder`` and ``decoder``, heads behind an encoder, and a
     ``forward`` that gives reconstruction, mean and log variance in any order are taken where
-    ``forward`` proves them (see :func:`~pxgen_plugins.models.sources._coders.find_coder`).
+    ``forward`` proves them (see :func:`~pxgen_plugins.models._coders.find_coder`).
 
     With ``latent_shape``, ``encoding_dims`` as torchgan's generators have, or a sub-module
     ``generator`` it is the generator of a :class:`~pxgen_plugins.models.GAN`; with ``log_prob`` a

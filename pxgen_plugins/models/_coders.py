@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pxgen_plugins.models._probe import Probe, close, tensors_in
 from pxgen_plugins.models.outputs import of_role, remark
-from pxgen_plugins.models.sources._probe import Probe, close, tensors_in
 
 __all__ = ["DECODERS", "ENCODERS", "Coder", "find_coder", "fits_together", "parts_of"]
 
@@ -44,14 +44,22 @@ class Coder:
         scale: What the second result of ``encode`` is, as :class:`~pxgen_plugins.models.VAE` takes
             it; None where there are codes alone.
         words: What they are made of, for ``origin``.
-        plain: Whether they are methods that give mean and log variance in that order.
+        direct: Whether they are the methods ``encode`` and ``decode`` as they are, and mean and
+            scale the first two results.
+        proven: Whether forward drew with the scale; else a log variance is assumed.
     """
 
     encode: _Function
     decode: _Function
     scale: str | None
     words: str
-    plain: bool = False
+    direct: bool = False
+    proven: bool = True
+
+    @property
+    def plain(self) -> bool:
+        """Whether they are methods that give mean and log variance in that order."""
+        return self.direct and self.scale == "log_var"
 
 
 @dataclass(frozen=True)
@@ -152,16 +160,9 @@ def _fits(
                 training = "; noise is drawn in training alone" if probe.only_training else ""
                 yield Coder(_picking(way, i), draw, None, text + training)
             for j, scale, seen in scales:
-                plain = way.direct and (name, words) == ("decode", "") and (i, j) == (0, 1)
-                plain = plain and scale == "log_var"
+                direct = way.direct and (name, words) == ("decode", "") and (i, j) == (0, 1)
                 said = f"{text}; mean is {way.result(i)}, {scale} is {way.result(j)}{seen}"
-                yield Coder(
-                    _picking(way, i, j, scale),
-                    draw,
-                    "log_var" if scale == "log_std" else scale,
-                    said,
-                    plain,
-                )
+                yield Coder(_picking(way, i, j), draw, scale, said, direct, not seen)
             break  # the first activation that fits
 
 
@@ -191,12 +192,12 @@ def _scales(
                 break
 
 
-def _picking(way: _Way, i: int, j: int | None = None, scale: str = "") -> _Function:
+def _picking(way: _Way, i: int, j: int | None = None) -> _Function:
     def encode(x: Any) -> Any:
         found = tensors_in(way.function(x))
         if j is None:
             return found[i]
-        return found[i], 2.0 * found[j] if scale == "log_std" else found[j]
+        return found[i], found[j]
 
     return encode
 

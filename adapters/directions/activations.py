@@ -45,6 +45,9 @@ class ActivationDirections(DirectionAdapter):
         assessors, span, n_frames, n_codes, n_shown, n_random, keep, realism, seed, batch_size,
             verbose: See :class:`~pxgen_plugins.adapters.directions.base.DirectionAdapter`.
 
+    What ``explain`` returns, and what a shell is, says
+    :class:`~pxgen_plugins.adapters.directions.base.DirectionAdapter`, field by field.
+
     Raises:
         ParameterError: When the layer is not called, or has fewer activations than components.
         ModelError: When its activations are the same for all codes.

@@ -61,6 +61,9 @@ class AssessorDirection(DirectionAdapter):
         span, n_frames, n_codes, n_shown, n_random, keep, realism, seed, batch_size, verbose: See
             :class:`~pxgen_plugins.adapters.directions.base.DirectionAdapter`.
 
+    What ``explain`` returns, and what a shell is, says
+    :class:`~pxgen_plugins.adapters.directions.base.DirectionAdapter`, field by field.
+
     Raises:
         ModelError: When the assessor is constant over instances, or has no gradient.
 

@@ -17,6 +17,7 @@ from pxgen_plugins.adapters.directions._assessors import (
     assessors_of,
     standardise,
 )
+from pxgen_plugins.adapters.directions._fields import DEFAULT_DATA_DIRECTIONS
 from pxgen_plugins.adapters.directions._response import (
     Floats,
     Response,
@@ -35,81 +36,26 @@ from pxgen_plugins.utils.errors import ParameterError, short_repr
 from pxgen_plugins.utils.progress import bar
 from pxgen_plugins.utils.seeds import derive
 
-__all__ = ["DEFAULT_DATA_DIRECTIONS", "DirectionAdapter"]
+__all__ = ["DirectionAdapter"]
 
 _REALISM = ("discriminator", "nearest_sample")  # what realism="auto" takes, in this order
 _BAND = (0.05, 0.95)  # of the mean response over random directions
 _SCALED = 500  # codes that standard deviations of assessors come from
 
-DEFAULT_DATA_DIRECTIONS: dict[str, Any] = {
-    "directions": None,
-    "labels": [],
-    "strength": None,
-    "importance": None,
-    "importance_name": None,
-    "keep": None,
-    "amounts": None,
-    "images": None,
-    "codes": None,
-    "anchors": None,
-    "assessors": [],
-    "own": None,
-    "slope": None,
-    "r2": None,
-    "monotone": None,
-    "ends": None,
-    "p_value": None,
-    "response": None,
-    "response_spread": None,
-    "leakage": None,
-    "change": None,
-    "realism": None,
-    "realism_name": None,
-    "control_slope": None,
-    "control_monotone": None,
-    "control_response": None,
-    "control_change": None,
-    "control_realism": None,
-    "n_codes": None,
-    "invalid": None,
-    "reasons": [],
-}
-"""Default data of k directions, m assessors, s amounts and r random directions; to be deep-copied.
-
-- ``directions``: float32 (k, *latent_shape), unit vectors; ``labels``: k names; ``strength``:
-  float64 (k,), the length of one step in latent space; ``keep``: ``"free"`` or ``"shell"`` (see
-  :class:`~pxgen_plugins.axes.Axis`). ``importance``: float64 (k,), what the directions are ordered
-  by, and ``importance_name`` in words; None where they are not.
-- ``amounts``: float64 (s,), steps along an axis, with 0 in the middle.
-- ``images``: float32 (k, a, s, *sample_shape), the instances along every axis from the first a
-  codes; ``codes``: float32 (a, *latent_shape), these; ``anchors``: int64 (a,), whose they are, None
-  where codes were drawn.
-- ``assessors``: m names; ``own``: int64 (k,), the assessor that the direction was made for, -1 for
-  none. Values of assessors count in standard deviations over the model's instances.
-- ``slope``, ``r2``, ``monotone``, ``ends``: float64 (k, m), of the response of each assessor: see
-  :func:`~pxgen_plugins.adapters.directions._response.statistics`. ``p_value``: (k, m), share of the
-  random directions and of this one whose slope is at least as steep.
-- ``response``: float64 (k, m, s), its mean over codes; ``response_spread``: (k, m, s, 2), its 10%
-  and 90% quantiles over codes: for the own assessor of an AssessorDirection, amounts are what was
-  asked for, so this is its calibration table.
-- ``leakage``: float64 (k,), the steepest slope of the other assessors; NaN without any.
-- ``change``: float64 (k, s), mean absolute change of the instance, in units of the data.
-- ``realism``: float64 (k, s), mean of the criterion ``realism_name`` along the axis less that at 0,
-  in standard deviations over the model's instances: higher is less real. None without one.
-- ``control_*``: the same for r random directions of the same step length: ``control_slope`` and
-  ``control_monotone`` (k, r, m), ``control_change`` and ``control_realism`` (k, s), means over
-  them, ``control_response``: (k, m, s, 2), the 5% and 95% quantiles of their mean responses.
-- ``n_codes``: codes that the response was measured on; ``invalid``, ``reasons``: indices of the
-  anchors left out, and why.
-"""
-
 
 @dataclass(repr=False, eq=False)
 class DirectionAdapter(Adapter):
-    """Base of the direction adapters.
+    """What all direction adapters share: arguments, and the fields of what ``explain`` returns.
 
-    A subclass implements ``_find``, which returns axes, and may hold further arguments. The axes
-    are measured on codes that they were not found on, beside random directions of the same length.
+    A method finds axes through latent space; all are measured in one way, on codes that they were
+    not found on, beside random directions of the same length. (A subclass implements ``_find``,
+    which returns axes, and may hold further arguments.)
+
+    **Free and shell.** A step of amount a moves a code z to z + a * strength * direction. With
+    ``keep="free"`` this is the way, a straight line. Codes of N(0, I) in many dimensions lie close
+    to a sphere around 0, a shell, and a long straight way leaves it for codes that the model was
+    never trained on; with ``keep="shell"`` every moved code is therefore scaled back to the norm
+    that z had.
 
     Args:
         predictor: A model that can decode.
@@ -137,6 +83,60 @@ class DirectionAdapter(Adapter):
 
     ``explain(X)`` starts from the codes of the anchors in X, ``explain(None)`` from codes that the
     model draws; axes that :meth:`fit` has not found are found first.
+
+    What it returns has these fields, for k directions, m assessors, s amounts, a strips and r
+    random directions. Values of assessors are in standard deviations over the model's instances.
+    A field that could not be measured is None.
+
+    The directions:
+
+    - ``directions``, float32 (k, *latent_shape): unit vectors.
+    - ``labels``, k texts: their names.
+    - ``strength``, float64 (k,): length of one step in latent space.
+    - ``keep``, text: ``"free"`` or ``"shell"``, as above.
+    - ``importance``, float64 (k,): what the directions are ordered by; ``importance_name`` says
+      what that is. None where they are in no order.
+    - ``own``, int64 (k,): position of the assessor that the direction was made for; -1 for none.
+
+    Their pictures:
+
+    - ``amounts``, float64 (s,): steps along an axis, with 0 in the middle.
+    - ``images``, float32 (k, a, s, *sample_shape): instances along every axis, from a codes.
+    - ``codes``, float32 (a, *latent_shape): these codes.
+    - ``anchors``, int64 (a,): the anchors whose codes they are; None where codes were drawn.
+
+    What is read off along them:
+
+    - ``assessors``, m texts: names of the assessors.
+    - ``slope``, float64 (k, m): rise per step, by regression through 0 over all codes.
+    - ``r2``, float64 (k, m): share of the variance of the rise that the slope explains.
+    - ``monotone``, float64 (k, m): share of codes for which the value rises strictly at every step
+      (falls, where the slope is negative). A value that stays the same for one step, as at a floor,
+      counts against it.
+    - ``ends``, float64 (k, m): share of codes whose value at the last amount lies above that at
+      the first (below, where the slope is negative).
+    - ``p_value``, float64 (k, m): share of the random directions, and of this one among them, whose
+      slope is at least as steep.
+    - ``response``, float64 (k, m, s): mean rise over codes, against amount 0. The own assessor of
+      an AssessorDirection is asked to rise by one a step.
+    - ``response_spread``, float64 (k, m, s, 2): 10% and 90% quantiles of the rise over codes.
+    - ``leakage``, float64 (k,): steepest slope of the other assessors; NaN without any.
+    - ``change``, float64 (k, s): mean absolute change of the instance, in units of the data.
+    - ``realism``, float64 (k, s): by how much less real instances are than at 0, by the criterion
+      ``realism_name``; higher is less real.
+
+    The control, the same for random directions of the same step length:
+
+    - ``control_slope``, ``control_monotone``, float64 (k, r, m): one number for every random
+      direction and every assessor.
+    - ``control_response``, float64 (k, m, s, 2): 5% and 95% quantiles of their mean responses.
+    - ``control_change``, ``control_realism``, float64 (k, s): means over them.
+
+    What it was measured on:
+
+    - ``n_codes``, int: how many codes.
+    - ``invalid``, int64, and ``reasons``, texts: anchors that were left out, and why.
+    - ``evidence``: ``"directions"``.
 
     Cost of ``explain``: (k + n_random for every step length) n_codes n_frames decoder passes.
     """

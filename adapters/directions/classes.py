@@ -44,6 +44,9 @@ class ClassDirections(DirectionAdapter):
         assessors, span, n_frames, n_codes, n_shown, n_random, keep, realism, seed, batch_size,
             verbose: See :class:`~pxgen_plugins.adapters.directions.base.DirectionAdapter`.
 
+    What ``explain`` returns, and what a shell is, says
+    :class:`~pxgen_plugins.adapters.directions.base.DirectionAdapter`, field by field.
+
     Raises:
         ParameterError: From ``fit`` or ``explain``, without a classifier and labels.
         AnchorError: When there are fewer than two classes of two codes each.

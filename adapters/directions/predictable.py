@@ -65,6 +65,9 @@ class PredictableDirections(DirectionAdapter):
         assessors, span, n_frames, n_codes, n_shown, n_random, keep, realism, seed, batch_size,
             verbose: See :class:`~pxgen_plugins.adapters.directions.base.DirectionAdapter`.
 
+    What ``explain`` returns, and what a shell is, says
+    :class:`~pxgen_plugins.adapters.directions.base.DirectionAdapter`, field by field.
+
     Raises:
         ParameterError: When more orthogonal directions are asked for than there are dimensions.
         ModelError: When the decoder gives no gradient.

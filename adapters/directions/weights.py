@@ -42,6 +42,9 @@ class WeightDirections(DirectionAdapter):
         assessors, span, n_frames, n_codes, n_shown, n_random, keep, realism, seed, batch_size,
             verbose: See :class:`~pxgen_plugins.adapters.directions.base.DirectionAdapter`.
 
+    What ``explain`` returns, and what a shell is, says
+    :class:`~pxgen_plugins.adapters.directions.base.DirectionAdapter`, field by field.
+
     Raises:
         ModelError: When no layer takes the code itself, or what takes it is no affine map, or one
             of more than 2^27 numbers.

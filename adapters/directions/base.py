@@ -67,7 +67,8 @@ class DirectionAdapter(Adapter):
         n_frames: Amounts between -span and span, odd, >= 3.
         n_codes: Codes that directions are found on, and as many others that they are measured on.
         n_shown: Codes whose strips are kept as images, >= 0.
-        n_random: Random directions of the control, >= 1.
+        n_random: Random directions of the control, >= 1. No p-value is below 1 / (n_random + 1), not
+            even of a perfect direction: 0.05 by default. Take 199 where ten directions are tested.
         keep: ``"free"``, ``"shell"``, or None for what fits the prior: ``"shell"`` for N(0, I) in
             16 dimensions or more.
         realism: A criterion that tells how real instances are, measured along the way: a name, a
@@ -116,7 +117,7 @@ class DirectionAdapter(Adapter):
     - ``ends``, float64 (k, m): share of codes whose value at the last amount lies above that at
       the first (below, where the slope is negative).
     - ``p_value``, float64 (k, m): share of the random directions, and of this one among them, whose
-      slope is at least as steep.
+      slope is at least as steep; so 1 / (r + 1) is the least possible.
     - ``response``, float64 (k, m, s): mean rise over codes, against amount 0. The own assessor of
       an AssessorDirection is asked to rise by one a step.
     - ``response_spread``, float64 (k, m, s, 2): 10% and 90% quantiles of the rise over codes.
@@ -156,7 +157,7 @@ class DirectionAdapter(Adapter):
     n_frames: int = 7
     n_codes: int = 200
     n_shown: int = 3
-    n_random: int = 16
+    n_random: int = 19
     keep: str | None = None
     realism: Any = "auto"
 

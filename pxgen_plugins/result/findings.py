@@ -64,14 +64,17 @@ def _of_directions(data: Mapping[str, Any]) -> list[tuple[str, str]]:
         return pairs
     slope, monotone = (np.asarray(data[key], dtype=np.float64) for key in ("slope", "monotone"))
     control = np.asarray(data["control_monotone"], dtype=np.float64).mean(axis=1)
+    p_value = np.asarray(data["p_value"], dtype=np.float64)
+    n_random = np.asarray(data["control_slope"]).shape[1]
     for row, label in enumerate(labels[:_MOST]):
         own = max(int(np.asarray(data["own"])[row]), 0)
         pairs.append(
             (
                 label,
-                f"{names[own]}: slope {number(slope[row, own], 2)} standard deviations a step, "
-                f"rises or falls at every step for {percent(monotone[row, own])} of the codes "
-                f"(random directions: {percent(control[row, own])})",
+                f"{names[own]}: slope {number(slope[row, own], 2)} standard deviations a step, p "
+                f"{number(p_value[row, own], 2)} (least possible with {n_random} random "
+                f"directions: {number(1 / (1 + n_random), 2)}), rises or falls at every step for "
+                f"{percent(monotone[row, own])} of the codes ({percent(control[row, own])})",
             )
         )
     return pairs

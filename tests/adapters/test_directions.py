@@ -91,7 +91,7 @@ def test_a_linear_assessor_has_one_shortest_direction():
         np.testing.assert_allclose(found.response[0, 0], found.amounts, atol=0.03)
         # a random direction of the same length moves the score by the cosine of the angle
         assert np.abs(found.control_slope[0, :, 0]).max() < 0.95
-        assert found.p_value[0, 0] == pytest.approx(1 / 17)
+        assert found.p_value[0, 0] == 0.05  # the least that 19 random ones allow
 
 
 def test_the_shell_keeps_the_norm_of_every_row():

@@ -32,6 +32,7 @@ DEFAULT_DATA_DIRECTIONS: dict[str, Any] = {
     "realism_name": None,
     "control_slope": None,
     "control_monotone": None,
+    "control_ends": None,
     "control_response": None,
     "control_change": None,
     "control_realism": None,

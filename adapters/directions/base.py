@@ -67,8 +67,8 @@ class DirectionAdapter(Adapter):
         n_frames: Amounts between -span and span, odd, >= 3.
         n_codes: Codes that directions are found on, and as many others that they are measured on.
         n_shown: Codes whose strips are kept as images, >= 0.
-        n_random: Random directions of the control, >= 1. No p-value is below 1 / (n_random + 1), not
-            even of a perfect direction: 0.05 by default. Take 199 where ten directions are tested.
+        n_random: Random directions of the control, >= 1. No p-value is below 1 / (n_random + 1),
+            not even that of a perfect direction: 0.05 by default. Take 199 to test ten directions.
         keep: ``"free"``, ``"shell"``, or None for what fits the prior: ``"shell"`` for N(0, I) in
             16 dimensions or more.
         realism: A criterion that tells how real instances are, measured along the way: a name, a
@@ -128,8 +128,9 @@ class DirectionAdapter(Adapter):
 
     The control, the same for random directions of the same step length:
 
-    - ``control_slope``, ``control_monotone``, float64 (k, r, m): one number for every random
-      direction and every assessor.
+    - ``control_slope``, ``control_monotone``, ``control_ends``, float64 (k, r, m): one number for
+      every random direction and every assessor, so that a mean over all of them mixes assessors;
+      :func:`~pxgen_plugins.result.direction_table` takes each direction's own.
     - ``control_response``, float64 (k, m, s, 2): 5% and 95% quantiles of their mean responses.
     - ``control_change``, ``control_realism``, float64 (k, s): means over them.
 
@@ -330,6 +331,7 @@ class DirectionAdapter(Adapter):
             "realism_name": None if realism is None else realism.label,
             "control_slope": steep,
             "control_monotone": np.stack([one["monotone"] for one in control]),
+            "control_ends": np.stack([one["ends"] for one in control]),
             "control_response": np.stack(
                 [np.quantile(means(one)[:, :m], _BAND, axis=0) for one in controls]
             ).transpose(0, 2, 3, 1),

@@ -52,7 +52,8 @@ class ActivationDirections(DirectionAdapter):
         ParameterError: When the layer is not called, or has fewer activations than components.
         ModelError: When its activations are the same for all codes.
 
-    Cost of ``fit``: n_samples decoder passes; memory 4 n_samples bytes per activation.
+    Cost of ``fit``: n_samples decoder passes; memory 4 n_samples bytes per activation. ``explain``:
+    as the others, 40,600 passes for ten directions and 19 random ones by default.
 
     Example:
         >>> from torch import nn
@@ -152,8 +153,10 @@ class ActivationDirections(DirectionAdapter):
             hint = nearest(name or "", active) if active else "Pass modules= to the model."
             raise ParameterError("layer", allowed, short_repr(name), hint)
         parts = []
-        for part in torch.split(z, self.batch_size):
-            with torch.no_grad(), record({name: active[name].module}) as outputs:
-                model.decode(part.to(model.device, model.dtype))
-            parts.append(outputs[name].flatten(1).float().cpu().numpy())
+        with self._progress(len(z), "fit", "code", "n_samples") as update:
+            for part in torch.split(z, self.batch_size):
+                with torch.no_grad(), record({name: active[name].module}) as outputs:
+                    model.decode(part.to(model.device, model.dtype))
+                parts.append(outputs[name].flatten(1).float().cpu().numpy())
+                update(len(part))
         return np.concatenate(parts)

@@ -50,7 +50,8 @@ class WeightDirections(DirectionAdapter):
             of more than 2^27 numbers.
 
     Cost: d calls of the layer and O(out d^2 + d^3), for ``out`` outputs and d latent dimensions;
-    ``explain`` as the others.
+    ``explain`` as the others: 40,600 decoder passes by default, for ten directions and 19 random
+    ones, of which these take 26,600.
 
     Example:
         >>> from torch import nn

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pxgen_plugins.adapters._activation_hooks import active_layers, record
+from pxgen_plugins.adapters._activation_hooks import active_layers, full_name, record
 from pxgen_plugins.adapters._codes import draw_codes
 from pxgen_plugins.adapters.base import register
 from pxgen_plugins.adapters.directions._response import Floats
@@ -38,7 +38,8 @@ class ActivationDirections(DirectionAdapter):
 
     Args:
         predictor: A torch model with ``decode`` and ``layers``.
-        layer: Name of the layer; None takes the first with weights that decoding calls.
+        layer: Name of the layer, out of ``predictor.layers`` or as the network's own
+            ``named_modules()`` has it; None takes the first with weights that decoding calls.
         n_components: Directions, >= 1, at most the layer's activations and the codes.
         n_samples: Codes that the components come from, >= 2.
         step: Length of one step in latent space, > 0; 1 is a standard deviation of N(0, I).
@@ -142,7 +143,7 @@ class ActivationDirections(DirectionAdapter):
         model = self.predictor
         probe = z[:1].to(model.device, model.dtype)
         active = active_layers(model, model.decode, probe, self.layer)
-        name = self.layer
+        name = None if self.layer is None else full_name(self.layer, model, active)
         if name is None:
             with_weights = (
                 n for n, a in active.items() if any(True for _ in a.module.parameters())

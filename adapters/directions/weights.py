@@ -32,7 +32,8 @@ class WeightDirections(DirectionAdapter):
 
     Args:
         predictor: A torch model with ``decode`` and ``layers``.
-        layer: Name of the layer that takes the code; None finds it.
+        layer: Name of the layer that takes the code, out of ``predictor.layers`` or as the
+            network's own ``named_modules()`` has it; None finds it.
         n_components: Directions, >= 1.
         normalise: Scale every output's weights to norm 1 first, as the authors' code does. It
             changes the answer: outputs that hardly count, count as much as the others.

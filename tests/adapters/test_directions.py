@@ -21,7 +21,12 @@ from pxgen_plugins.axes import Axis, dimensions
 from pxgen_plugins.models import GAN, VAE
 from pxgen_plugins.result import direction_table, from_json
 from pxgen_plugins.testing import ExplainerCase, explainer_checks, parametrize_with_checks
-from pxgen_plugins.utils.errors import AnchorError, CapabilityError, ModelError, ParameterError
+from pxgen_plugins.utils.errors import (
+    AnchorError,
+    CapabilityError,
+    ModelError,
+    ParameterError,
+)
 
 from .nets import conv_vae
 

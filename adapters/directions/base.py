@@ -199,7 +199,7 @@ class DirectionAdapter(Adapter):
 
     def _most(self) -> int:
         """Return about how many axes there will be."""
-        return int(getattr(self, "n_components", 1))
+        return int(getattr(self, "_count", 1))
 
     def _params(self) -> dict[str, Any]:
         params = super()._params()

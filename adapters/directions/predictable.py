@@ -121,9 +121,6 @@ class PredictableDirections(DirectionAdapter):
         calls = super().model_calls(n)
         return {**calls, "decode": calls["decode"] + 4.0 * self.batch * self.n_train}
 
-    def _most(self) -> int:
-        return self._count
-
     def _fitting_codes(self, X: Any) -> Tensor:
         if X is None:
             return draw_codes(self.predictor, max(1000, self.n_codes), derive(self.seed, "fit"))

@@ -19,13 +19,13 @@ from pxgen_plugins.adapters import (
 )
 from pxgen_plugins.axes import Axis, dimensions
 from pxgen_plugins.models import GAN, VAE
-from pxgen_plugins.result import direction_table, from_json
 from pxgen_plugins.testing import ExplainerCase, explainer_checks, parametrize_with_checks
 from pxgen_plugins.utils.errors import (
     AnchorError,
     CapabilityError,
     ModelError,
     ParameterError,
+    PXGenWarning,
 )
 
 from .nets import conv_vae
@@ -98,48 +98,6 @@ def test_a_linear_assessor_has_one_shortest_direction():
         # a random direction of the same length moves the score by the cosine of the angle
         assert np.abs(found.control_slope[0, :, 0]).max() < 0.95
         assert found.p_value[0, 0] == 0.05  # the least that 19 random ones allow
-
-
-def test_a_direction_of_a_number_with_a_floor_is_found_though_it_does_not_rise_at_every_step():
-    for seed in range(2):
-        model, weight = linear_model(seed=seed)
-        read = torch.tensor(np.random.default_rng(seed).normal(size=40), dtype=torch.float32)
-        spread = float(np.linalg.norm(weight.T @ read.numpy()))
-
-        def redness(x, read=read, spread=spread):  # 0 for half of the instances
-            return (x @ read / spread).clamp_min(0.0)
-
-        def hidden(x):
-            return x.square().sum(1).mul(1e4).sin()  # that no direction raises
-
-        found = AssessorDirection(
-            model, redness, assessors={"hidden": hidden, "negative": lambda x: -redness(x)},
-            keep="free", realism=None, n_steps=50, span=3.0, seed=seed,
-        ).explain(None)  # fmt: skip
-        (row,) = direction_table(found)
-        assert row["assessor"] == "redness"
-        assert row["monotone"] < max(0.2, row["random_monotone"] + 0.05)  # hides it
-        assert row["ends"] > 0.8 > row["random_ends"]
-        assert row["p_value"] == row["least_p_value"] == 0.05
-        # each column is that assessor's alone, whatever stands beside it
-        for column, name in enumerate(found.assessors):
-            (own,) = direction_table(found, name)
-            for key in ("slope", "ends", "monotone", "p_value"):
-                assert own[key] == found.data[key][0, column]
-            for key in ("ends", "monotone"):
-                control = found.data[f"control_{key}"][0, :, column].mean()
-                assert own[f"random_{key}"] == pytest.approx(control, rel=1e-12)
-        (mirrored,) = direction_table(found, "negative")
-        assert mirrored["slope"] == pytest.approx(-row["slope"], rel=1e-4)
-        (nothing,) = direction_table(found, "hidden")
-        assert abs(nothing["slope"]) < 0.2 < abs(row["slope"])
-        words = found.summary()
-        assert "p 0.05 (least possible 0.05)" in words
-        assert direction_table(from_json(found.to_json())) == direction_table(found)
-    with pytest.raises(ParameterError, match="direction_table: assessor must be one of"):
-        direction_table(found, "green")
-    with pytest.raises(ParameterError, match="must be directions"):
-        direction_table(None)
 
 
 def test_the_shell_keeps_the_norm_of_every_row():
@@ -229,6 +187,20 @@ def test_a_batch_norm_and_convolutions_count_as_the_matrix_they_are():
             None
         )
         assert not np.allclose(plain.importance[:4], found.importance[:4], rtol=0.01)
+
+
+def test_more_directions_than_dimensions_are_refused_and_fewer_ways_are_told():
+    flat = nn.Sequential(nn.Linear(6, 12))
+    model, few = net_model(flat, 6, (12,)), {"realism": None, "n_codes": 20, "n_random": 1}
+    for cls in (WeightDirections, ActivationDirections):
+        assert len(cls(model, **few).explain(None).labels) == 6  # nobody counted
+        with pytest.raises(ParameterError, match="n_components must be at most 6, the latent dim"):
+            cls(model, n_components=40, **few)
+    with torch.no_grad():
+        flat[0].weight[:, 2:] = 0.0  # two dimensions do something
+    adapter = ActivationDirections(model, n_components=4, **few)
+    with pytest.warns(PXGenWarning, match="4 directions were asked for, but activations vary in 2"):
+        assert len(adapter.explain(None).labels) == 2
 
 
 def test_layers_that_do_not_take_the_code_are_refused():

@@ -252,7 +252,7 @@ class Adapter(PredictorHolder, Explainer, FitMixin):
                     hint = "Wrap it, as in VAE(net, sample_shape=...)."
                     allowed = "a model of pxgen_plugins.models"
                     raise ParameterError("predictor", allowed, type(predictor).__name__, hint)
-                hint = f"{type(self).__name__} cannot explain this model."
+                hint = f"This model cannot be explained by {type(self).__name__}."
                 require(predictor, sorted(self.requires), hint)
                 self._check_model(predictor)
                 if self.predictor is not None and self.predictor is not predictor:

@@ -22,7 +22,7 @@ def count_for(given: int | None, usual: int, model: Any, parameter: str) -> int:
     Raises:
         ParameterError: When more are asked for than there are latent dimensions.
     """
-    size = math.prod(model.latent_shape)
+    size: int = math.prod(model.latent_shape)
     if given is None:
         return min(usual, size)
     if given > size:

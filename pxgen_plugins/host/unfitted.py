@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from pxgen_plugins import host
 
 __all__ = ["unfitted"]
 
 
-def unfitted(where: str, what: str, hint: str) -> Any:
+def unfitted(where: str, what: str, hint: str) -> host.NotFittedError:
     """Return Alibi's NotFittedError with a text that says what to do.
 
     Args:

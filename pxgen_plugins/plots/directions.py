@@ -155,5 +155,5 @@ def _notes(data: Mapping[str, Any], names: list[str]) -> list[str]:
         f"Blue: mean of {n:,} codes and 80% of them, in standard deviations; "
         f"grey: 90% of {r} random directions of equal length, with which p is at least "
         f"{number(1 / (1 + r), 2)}. Ends: share of codes whose last value lies beyond the first; "
-        "monotone: share of those whose value moves that way at every step."
+        "monotone: of codes whose value moves that way at every step."
     ]

@@ -51,8 +51,8 @@ def direction_table(explanation: Any, assessor: str | None = None) -> list[dict[
         ...     LinearModel(), "pixel[0, 4, 4]", assessors="pixel[0, 0, 0]", n_steps=20, n_codes=50
         ... )
         >>> row = direction_table(adapter.explain(None))[0]
-        >>> row["assessor"], row["p_value"], row["least_p_value"], row["ends"]
-        ('pixel[0, 4, 4]', 0.05, 0.05, 1.0)
+        >>> row["assessor"], row["least_p_value"], row["ends"] > row["random_ends"]
+        ('pixel[0, 4, 4]', 0.05, True)
     """
     data = getattr(explanation, "data", None)
     if not isinstance(data, Mapping) or data.get("evidence") != "directions":

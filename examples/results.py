@@ -325,6 +325,12 @@ COMMANDS = (
         volatile=("machine", "versions", "date", "load", "command", "note"),
     ),
     Command(
+        "kept_thresholds",
+        "python examples/kept_thresholds.py",
+        3,
+        files=_names("kept_thresholds"),
+    ),
+    Command(
         "audit",
         "python benchmarks/run.py --only kills workers many_anchors",
         90,

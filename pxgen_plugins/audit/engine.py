@@ -29,6 +29,7 @@ from pxgen_plugins.audit.digests import (
 )
 from pxgen_plugins.audit.inputs import build_explainer, build_model, open_set
 from pxgen_plugins.audit.other_methods import evidence_of
+from pxgen_plugins.audit.paired_shares import at_kept_thresholds
 from pxgen_plugins.audit.run_comparison import compare_runs
 from pxgen_plugins.audit.run_folder import (
     FORMAT,
@@ -284,6 +285,8 @@ def finish(config: Config, plan: Plan) -> Run:
             examples=False,
             combine=explainer.threshold.combine,
         )
+        if before is not None:
+            before = at_kept_thresholds(before, result)
         changes = None if before is None else compare_runs(before, result)
         copies = None if work.copies is None else work.copies.conclude(folder, plan.digest)
         judgements = judge(conditions, result, before, changes, copies)

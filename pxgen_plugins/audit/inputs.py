@@ -10,6 +10,7 @@ from importlib.metadata import entry_points
 from typing import Any
 
 import numpy as np
+import torch
 
 from pxgen_plugins.anchors import Anchors, Subset, open_for
 from pxgen_plugins.anchors.sampling import lost_labels, stratified_sample
@@ -82,7 +83,9 @@ def _build(config: Config, settings: Mapping[str, Any], options: dict[str, Any])
         hint = "Call it by hand to find the cause."
         got = f"{type(error).__name__}: {redact(str(error))[:200]}"
         raise ModelError("model.factory", "callable", got, hint) from error
-    return model if capabilities(model) and not options else wrap(model, **options)
+    # a network has methods of these names, too, and is no model for that
+    bare = isinstance(model, torch.nn.Module) and getattr(model, "capabilities", None) is None
+    return wrap(model, **options) if options or bare or not capabilities(model) else model
 
 
 def build_explainer(config: Config, model: Any) -> PXGen:

@@ -13,6 +13,7 @@ from pxgen_plugins.audit.intervals import paired_table
 from pxgen_plugins.audit.matching import AnchorPairs, match_anchors
 from pxgen_plugins.audit.paired_shares import (
     PairedShares,
+    at_kept_thresholds,
     change_interval,
     common_random_numbers,
     move_intervals,
@@ -77,6 +78,7 @@ def compare_runs(
     confidence = real(confidence, "confidence", above=0.0, below=1.0)
     first, second = _result("before", before), _result("after", after)
     _check_same_criteria(first, second)
+    first = at_kept_thresholds(first, second)
     pairs = match_anchors(first, second, match, partial)
     start = _codes("before", first)[pairs.before]
     end = _codes("after", second)[pairs.after]

@@ -93,6 +93,10 @@ class Settings(Table):
     baseline: Location | None = Field(
         None, description="run folder that relative conditions compare with"
     )
+    keep_thresholds: bool = Field(
+        False,
+        description="take the baseline's thresholds, if there is one, and calibrate nothing",
+    )
     output: Location = Field(description="run folder to write: a path, or s3://..., gs://...")
 
 

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from pxgen_plugins.adapters._codes import can_draw, codes_of, draw_codes
 from pxgen_plugins.adapters.base import Adapter, register
+from pxgen_plugins.adapters.units._greedy_set import greedy_set
 from pxgen_plugins.adapters.units._soft_set import soft_set
 from pxgen_plugins.adapters.units.change import (
     OFF,
@@ -40,7 +41,6 @@ __all__ = ["DEFAULT_DATA_UNIT_EFFECTS", "UnitEffects"]
 
 Floats = NDArray[np.float64]
 METHODS = ("greedy", "soft")
-_SMALLEST_GAIN = 1e-6  # share of the concept that another unit must take away
 _SMALLEST_ALPHA = 0.05  # of a unit that belongs to a soft set
 _BAND = (0.05, 0.95)
 
@@ -60,6 +60,8 @@ DEFAULT_DATA_UNIT_EFFECTS: dict[str, Any] = {
     "insertion": None,
     "insertion_interval": None,
     "random_insertion": None,
+    "insertion_all": None,
+    "patch": None,
     "outside": None,
     "images": None,
     "n_codes": None,
@@ -78,8 +80,10 @@ DEFAULT_DATA_UNIT_EFFECTS: dict[str, Any] = {
 - ``random_removal``: float64 (k + 1,), its mean for random sets of the same sizes, and
   ``random_removal_band``: (k + 1, 2), the 5% and 95% quantiles over these sets.
 - ``insertion``: float64 (k + 1,), how much of the concept appears, in [0, 1], in a cell where it
-  was not, when the first units take there the value that they have where the concept is;
-  ``insertion_interval``, ``random_insertion``: likewise. None where there is no such cell.
+  was not, when the first units take, in a patch of ``patch`` x ``patch`` cells around it, the value
+  that they have where the concept is; ``insertion_interval``, ``random_insertion``: likewise;
+  ``insertion_all``: float, the same by all units of the layer: what a uniform patch can bring at
+  most. None where there is no such cell; ``patch`` is None for units without a place.
 - ``outside``: float64 (k + 1,), mean absolute change of the instance where the concept was not, in
   units of the data, by the removal.
 - ``images``: float32 (a, 2, *sample_shape), instances before and after the removal of the set.
@@ -96,11 +100,15 @@ class UnitEffects(Adapter):
     concept is not, to the value that they have where it is (insertion). A greedy set takes again
     and again the unit whose removal takes most of the concept that is left, and asks for no
     gradient. A soft set has a strength in [0, 1] for every unit, found by gradient descent on both
-    effects and a penalty; insertion is measured in the cell that was changed. Sets are found on
-    codes that the model draws, or on one half of the anchors where it draws none, and measured on
-    others, beside random sets of the same size; after ``fit(X)``, explain other anchors than X.
-    Units that stand in for each other, so that nothing goes without one of them, are no candidates
-    of a greedy set.
+    effects and a penalty. Sets are found on codes that the model draws, or on one half of the
+    anchors where it draws none, and measured on others, beside random sets of the same size; after
+    ``fit(X)``, explain other anchors than X. Units that stand in for each other, so that nothing
+    goes without one of them, are no candidates of a greedy set.
+
+    Insertion sets a patch of cells and is measured in the cell at its middle. One cell would be
+    drowned by its neighbours where convolutions follow, and the rim of a patch is an edge whatever
+    the units are; its middle is uniform. So an edge between cells cannot be inserted:
+    ``insertion_all``, what all units of the layer bring, says whether the concept can.
 
     Args:
         predictor: A torch model with ``decode`` and ``layers``.
@@ -116,6 +124,9 @@ class UnitEffects(Adapter):
         off: ``"zero"``, ``"mean"`` or ``"low"``: what a unit that is off returns.
         when: For a network that runs several times, the lowest and highest noise level, as shares
             of all, at which units are moved and their typical values are taken; None moves at all.
+        patch: Side of the patch of cells that insertion sets, odd; None measures how large a patch
+            decides what is at its middle: the instance there changes by nine tenths of what it does
+            when the whole layer is set, and the concept is the same within 0.1.
         n_codes: Codes that the set is found on, and as many others that it is measured on.
         n_random: Random sets of the control, >= 1.
         n_shown: Instances kept before and after, >= 0.
@@ -161,6 +172,7 @@ class UnitEffects(Adapter):
     lr: float = 0.01
     off: str = "zero"
     when: Any = None
+    patch: int | None = None
     n_codes: int = 200
     n_random: int = 10
     n_shown: int = 4
@@ -176,6 +188,11 @@ class UnitEffects(Adapter):
         for name, least in (("n_units", 1), ("steps", 1), ("n_codes", 2), ("n_random", 1),
                             ("n_shown", 0)):  # fmt: skip
             setattr(self, name, validation.integer(getattr(self, name), name, minimum=least))
+        if self.patch is not None:
+            self.patch = validation.integer(self.patch, "patch", minimum=1)
+            if self.patch % 2 == 0:
+                hint = "Take an odd one, as 3 or 5."
+                raise ParameterError("patch", "odd, to have a middle", str(self.patch), hint)
         self.penalty = validation.real(self.penalty, "penalty", minimum=0.0)
         self.lr = validation.real(self.lr, "lr", above=0.0)
         self.off = validation.choice(self.off, "off", OFF)
@@ -246,6 +263,7 @@ class UnitEffects(Adapter):
                 progress.update(1)
         self.single, self.alpha = single, None
         if self.method == "soft":
+            inserted = inserted.with_patch(self.patch, self._concepts, self.batch_size)
             alpha = soft_set(
                 units, z, self._concepts, before, inserted, values, penalty=self.penalty,
                 steps=self.steps, lr=self.lr, batch_size=self.batch_size, verbose=self.verbose,
@@ -254,28 +272,11 @@ class UnitEffects(Adapter):
             chosen = np.argsort(-alpha, kind="stable")[: self.n_units]
             self.order = chosen[alpha[chosen] > _SMALLEST_ALPHA].astype(np.int64)
         else:
-            self.order = self._greedy(units, z, before, values, single)
 
-    def _greedy(
-        self, units: UnitLayer, z: Tensor, before: Shares, values: Tensor, single: Floats
-    ) -> NDArray[np.int64]:
-        ranked = np.argsort(-single, kind="stable")[: 2 * self.n_units]
-        candidates = [int(unit) for unit in ranked if single[unit] > _SMALLEST_GAIN]
-        chosen: list[int] = []
-        gone = 0.0
-        with bar(self.n_units, "set", "unit", self.verbose) as progress:
-            while candidates and len(chosen) < self.n_units:
-                totals = [
-                    self._removal(units, z, before, values, [*chosen, unit])[0]
-                    for unit in candidates
-                ]
-                best = int(np.argmax(totals))
-                if totals[best] - gone <= _SMALLEST_GAIN:
-                    break
-                gone = totals[best]
-                chosen.append(candidates.pop(best))
-                progress.update(1)
-        return np.array(chosen, dtype=np.int64)
+            def gone(chosen: list[int]) -> float:
+                return self._removal(units, z, before, values, chosen)[0]
+
+            self.order = greedy_set(gone, single, self.n_units, self.verbose)
 
     def _explain(self, X: Any) -> dict[str, Any]:
         model = self.predictor
@@ -294,7 +295,9 @@ class UnitEffects(Adapter):
         units = unit_layer(model, self.layer, z[:1], self.when)
         before = self._present(units, z)
         inserted = insertion_of(units, z, self._concepts, before, self.seed, self.batch_size)
+        inserted = inserted.with_patch(self.patch, self._concepts, self.batch_size)
         values = off_values(self.off, inserted.means, inserted.lows)
+        everything = inserted.measure(range(units.n_units), self._concepts, self.batch_size)[0]
         order = self.order if self.order is not None else np.empty(0, dtype=np.int64)
         rng = np.random.default_rng(derive(self.seed, "random sets"))
         random = [rng.permutation(units.n_units)[: len(order)] for _ in range(self.n_random)]
@@ -319,6 +322,8 @@ class UnitEffects(Adapter):
             "random_removal": removal.mean(axis=0),
             "random_removal_band": np.quantile(removal, _BAND, axis=0).T,
             "random_insertion": None if insertion[0] is None else np.mean(insertion, axis=0),
+            "insertion_all": None if insertion[0] is None else everything,
+            "patch": inserted.patch,
             "n_codes": len(z),
             **exclusions,
         }

@@ -190,10 +190,16 @@ def _draw_set(data: Mapping[str, Any], figure: AnyFigure | None) -> NDArray[np.o
         around = np.asarray(data["insertion_interval"], dtype=np.float64)
         _curve(insertion, sizes, came, around)
         insertion.plot(sizes, data["random_insertion"], color=MUTED, linewidth=1.0)
+        most = data.get("insertion_all")
+        if most is not None:
+            line = insertion.axhline(float(most), color=INK, linewidth=0.8, linestyle=":")
+            line.set_gid("units:all")
         # what hardly appears must not look as if it filled the panel
         lowest = min(float(np.nanmin([came, around[:, 0]])), -0.005)
         insertion.set_ylim(1.1 * lowest, max(insertion.get_ylim()[1], _LEAST))
-    insertion.set_title("insertion: what appears in a cell", fontsize=SMALL, color=INK)
+    patch = data.get("patch")  # not in explanations of before there was one
+    where = "where it was not" if patch is None else f"at the middle of {patch} x {patch} cells"
+    insertion.set_title(f"insertion: what appears\n{where}", fontsize=SMALL, color=INK)
     for ax in (removal, insertion):
         layout.tidy(ax)
         ax.set_xlabel("units of the set", fontsize=BASE)
@@ -202,7 +208,8 @@ def _draw_set(data: Mapping[str, Any], figure: AnyFigure | None) -> NDArray[np.o
     layout.footnote(figure, [
         f"{clean(data['concept'], 30)} in layer {clean(data['layer'])}; "
         f"{clean(data['method'])} set: {order or 'none'}. Blue: the set, with 95% over instances; "
-        f"grey: random sets. The whole set takes {percent(float(own[-1]))}."
+        f"grey: random sets; dotted: all units of the layer. The whole set takes "
+        f"{percent(float(own[-1]))}."
     ])  # fmt: skip
     return layout.array_of(pairs, removal, insertion)
 

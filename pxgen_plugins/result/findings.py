@@ -175,6 +175,15 @@ def _of_set(data: Mapping[str, Any]) -> list[tuple[str, str]]:
     ]
     if data.get("insertion") is not None:
         came = [float(np.asarray(data[key])[-1]) for key in ("insertion", "random_insertion")]
-        text = f"in cells without it the set brings {number(came[0], 2)} of 1"
-        pairs.append(("insertion", f"{text} (random sets: {number(came[1], 2)})"))
+        patch = data.get("patch")
+        where = (
+            "set everywhere, where it was not"
+            if patch is None
+            else (f"set in {patch} x {patch} cells around a place without it")
+        )
+        text = f"{where}, the set brings {number(came[0], 2)} of 1 (random sets: "
+        text += number(came[1], 2)
+        if data.get("insertion_all") is not None:
+            text += f", all units: {number(float(data['insertion_all']), 2)}"
+        pairs.append(("insertion", f"{text})"))
     return pairs

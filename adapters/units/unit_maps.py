@@ -22,7 +22,7 @@ from pxgen_plugins.adapters._hooks import watch
 from pxgen_plugins.adapters._intervention import intervene
 from pxgen_plugins.adapters.units.steps import Steps, calls_of, steps_of
 from pxgen_plugins.concepts import default_concepts
-from pxgen_plugins.concepts.base import masks_of
+from pxgen_plugins.concepts.base import Concept, masks_of
 from pxgen_plugins.models.runtime import EvaluationMode, modules_of
 from pxgen_plugins.utils.errors import ModelError, ParameterError, caller
 
@@ -201,13 +201,17 @@ def unit_layer(
 
 
 def concepts_for(model: Any, concepts: Any) -> dict[str, Callable[[Tensor], Any]]:
-    """Return the concepts given, or those that any picture has, by name.
+    """Return the concepts given, for the model's range, or those that any picture has, by name.
 
     Raises:
         ParameterError: When none are given and the model makes no pictures of a known range.
     """
     if concepts is not None:
-        return named_concepts(concepts)
+        known = named_concepts(concepts)
+        return {
+            name: one.for_range(model.data_range) if isinstance(one, Concept) else one
+            for name, one in known.items()
+        }
     own = default_concepts(model.sample_shape, model.data_range)
     if not own:
         hint = "Take some of pxgen_plugins.concepts, or callables from instances to masks."

@@ -35,7 +35,7 @@ from pxgen_plugins.painting import paint
 from pxgen_plugins.result.findings import findings
 from pxgen_plugins.testing import ExplainerCase, explainer_checks, parametrize_with_checks
 from pxgen_plugins.thresholds import Fixed
-from pxgen_plugins.utils.errors import AnchorError, ModelError, ParameterError
+from pxgen_plugins.utils.errors import AnchorError, ModelError, ParameterError, PXGenWarning
 
 from .nets import conv_vae
 
@@ -409,6 +409,58 @@ def test_concepts_say_what_a_pixel_loop_says():
         assert float(point.grad.abs().sum()) > 0
     for concept in (Threshold(0.4), Edge(), Region("top"), Colour(), Stroke("hole")):
         assert not concept.differentiable
+
+
+RANGED = [
+    Colour((330, 30)),
+    Edge("any"),
+    Edge("horizontal"),
+    Stroke("largest"),
+    Stroke("hole"),
+    Region("left", Colour((90, 200))),
+]
+
+
+def test_concepts_take_the_range_of_the_model_and_none_is_guessed_wrong():
+    """One picture in three ranges: the same masks; without a range, an error and no other share."""
+    rng = np.random.default_rng(2)
+    picture = torch.tensor(rng.random((2, 3, 12, 12)), dtype=torch.float32)
+    picture[:, :, 3:9, 3:9] = torch.tensor([0.95, 0.6, 0.6])[:, None, None]
+    picture[:, :, 5:7, 5:7] = 0.05
+    for concept in RANGED:
+        truth = concept(picture)
+        assert 0 < truth.sum() < truth.numel()
+        for low, high in ((-1.0, 1.0), (0.0, 255.0)):
+            scaled = low + (high - low) * picture
+            assert torch.equal(concept.for_range((low, high))(scaled), truth), (concept, low)
+            with pytest.raises(ParameterError, match=r"instances must be within \(0.0, 1.0\)"):
+                concept(scaled)
+    with pytest.warns(PXGenWarning, match="from -1 to 1"):
+        Edge(data_range=(0, 1))(2 * picture.round() - 1)
+    own = Colour(data_range=(0, 2))
+    assert own.for_range((-1, 1)) is own
+    assert Edge("any", 0.3)(2 * picture - 1).sum() > Edge("any", 0.6)(2 * picture - 1).sum()
+
+    net = nn.Sequential(nn.Unflatten(1, (3, 2, 2)), nn.ReLU(), nn.Upsample(scale_factor=4),
+                        nn.Conv2d(3, 3, 1), nn.Tanh())  # fmt: skip
+    with torch.no_grad():
+        net[3].weight.copy_(4 * torch.eye(3)[:, :, None, None] - 1)
+        net[3].bias.copy_(torch.tensor([0.5, -0.5, -0.5]))
+    shares = []
+    for data_range, decode in (
+        ((-1.0, 1.0), net.forward),
+        ((0.0, 1.0), lambda z: (net(z) + 1) / 2),
+    ):
+        model = VAE(
+            encode=lambda x: (x.flatten(1)[:, :12],) * 2, decode=decode, modules=net,
+            latent_shape=(12,), sample_shape=(3, 8, 8), data_range=data_range, check=False,
+        )  # fmt: skip
+        concepts = {"red": Colour((330, 30)), "edge": Edge(), "left": Region("left", Edge())}
+        found = UnitDissection(model, concepts, "1", n_codes=30, n_effect=2, n_null=2).explain(None)
+        shares.append(found.concept_share)
+        assert UnitEffects(model, Edge(), "1", n_codes=8, n_units=1, n_random=1).explain(None)
+    np.testing.assert_allclose(shares[0], shares[1], rtol=0.02)
+    assert (shares[0] > 0.01).all()
 
 
 def test_faults_are_named():

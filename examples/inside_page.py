@@ -74,7 +74,7 @@ def markdown(results: Mapping[str, Any]) -> str:
     lines += [
         "Share of the concept that goes when they are off, on other codes; and what comes at the",
         "middle of a patch of cells, where it was not, when they are set there: in brackets by",
-        "random sets and by all units of the layer, which is what a uniform patch can bring.",
+        "random sets and by all units of the layer, beside which a 0 is to be read.",
         "",
     ]
     rows = []

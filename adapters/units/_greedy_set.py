@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from pxgen_plugins.utils.progress import bar
+from pxgen_plugins.utils.progress import long_bar
 
 __all__ = ["greedy_set"]
 
@@ -37,7 +37,8 @@ def greedy_set(
     candidates = [int(unit) for unit in ranked if single[unit] > _SMALLEST_GAIN]
     chosen: list[int] = []
     gone = 0.0
-    with bar(most, "set", "unit", verbose) as progress:
+    hint = "Take fewer units (n_units=) or codes (n_codes=)."
+    with long_bar(most, "UnitEffects: the set", "unit", verbose, hint) as move:
         while candidates and len(chosen) < most:
             totals = [removal([*chosen, unit]) for unit in candidates]
             best = int(np.argmax(totals))
@@ -45,5 +46,5 @@ def greedy_set(
                 break
             gone = totals[best]
             chosen.append(candidates.pop(best))
-            progress.update(1)
+            move(1)
     return np.array(chosen, dtype=np.int64)

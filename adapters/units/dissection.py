@@ -13,7 +13,13 @@ from torch import Tensor
 
 from pxgen_plugins.adapters._codes import codes_of, draw_codes
 from pxgen_plugins.adapters.base import Adapter, register
-from pxgen_plugins.adapters.units.change import OFF, concept_shares, off_values, removed
+from pxgen_plugins.adapters.units.change import (
+    OFF,
+    concept_shares,
+    notes_on_off,
+    off_values,
+    removed,
+)
 from pxgen_plugins.adapters.units.match import (
     Floats,
     Match,
@@ -36,7 +42,7 @@ from pxgen_plugins.adapters.units.unit_maps import (
 )
 from pxgen_plugins.utils import validation
 from pxgen_plugins.utils.errors import AnchorError, ParameterError
-from pxgen_plugins.utils.progress import bar
+from pxgen_plugins.utils.progress import bar, long_bar
 from pxgen_plugins.utils.seeds import derive
 
 __all__ = ["DEFAULT_DATA_UNIT_DISSECTION", "UnitDissection"]
@@ -67,6 +73,7 @@ DEFAULT_DATA_UNIT_DISSECTION: dict[str, Any] = {
     "top_maps": None,
     "off": None,
     "n_codes": None,
+    "notes": [],
     "invalid": None,
     "reasons": [],
 }
@@ -235,6 +242,7 @@ class UnitDissection(Adapter):
             **self._top(units, z, shown, strongest),
             "off": self.off,
             "n_codes": len(z),
+            "notes": notes_on_off(units, self.off, lows),
             **exclusions,
         }
 
@@ -275,7 +283,8 @@ class UnitDissection(Adapter):
         strongest = torch.empty(n, units.n_units)
         size = (masks.shape[2], masks.shape[3])
         low = 0
-        with bar(n, "units", "instance", self.verbose) as progress:
+        hint = "Take fewer codes (n_codes=), levels, shuffles (n_null=) or concepts."
+        with long_bar(n, "UnitDissection: matches", "instance", self.verbose, hint) as move:
             for part in torch.split(z, self.batch_size):
                 for fine in _in_pieces(units.decode(part)[1], size):
                     rows = slice(low, low + len(fine))
@@ -287,7 +296,7 @@ class UnitDissection(Adapter):
                         for j in range(c):
                             both[i, j] += counts_of(bins, self.n_levels, chosen[j])
                     low += len(fine)
-                progress.update(len(part))
+                    move(len(fine))
         inside = masks.double().sum(dim=(0, 2, 3)).numpy()
         total = float(n * size[0] * size[1])
         found = [best_match(above, one, inside, total) for one in both]
@@ -307,7 +316,8 @@ class UnitDissection(Adapter):
         before = concept_shares(units, z, self._concepts, self.batch_size)
         effect, outside = np.full((u, c), np.nan), np.full((u, c), np.nan)
         interval = np.full((u, c, 2), np.nan)
-        with bar(u, "effects", "unit", self.verbose) as progress:
+        hint = "Take fewer codes (n_effect=); n_effect=0 measures no effects."
+        with long_bar(u, "UnitDissection: effects", "unit", self.verbose, hint) as move:
             for unit in range(u):
                 strength = torch.zeros(1, u, 1, 1)
                 strength[0, unit] = 1.0
@@ -315,10 +325,10 @@ class UnitDissection(Adapter):
                     units, z, self._concepts, self.batch_size, (strength, values), before
                 )
                 for j in range(c):
-                    one = removed(before.share[:, j], after.share[:, j])
+                    one = removed(before.share[:, j], after.share[:, j], most=1.0)
                     effect[unit, j], interval[unit, j] = one
                 outside[unit] = after.outside.mean(axis=0)
-                progress.update(1)
+                move(1)
         return {"effect": effect, "effect_interval": interval, "outside": outside}
 
     def _top(

@@ -19,6 +19,7 @@ from pxgen_plugins.adapters.units.change import (
     OFF,
     Shares,
     concept_shares,
+    notes_on_off,
     off_values,
     removed,
     unit_strength,
@@ -34,7 +35,7 @@ from pxgen_plugins.adapters.units.unit_maps import (
 )
 from pxgen_plugins.utils import validation
 from pxgen_plugins.utils.errors import AnchorError, ModelError, ParameterError
-from pxgen_plugins.utils.progress import bar
+from pxgen_plugins.utils.progress import bar, long_bar
 from pxgen_plugins.utils.seeds import derive
 
 __all__ = ["DEFAULT_DATA_UNIT_EFFECTS", "UnitEffects"]
@@ -65,6 +66,7 @@ DEFAULT_DATA_UNIT_EFFECTS: dict[str, Any] = {
     "outside": None,
     "images": None,
     "n_codes": None,
+    "notes": [],
     "invalid": None,
     "reasons": [],
 }
@@ -257,10 +259,11 @@ class UnitEffects(Adapter):
         inserted = insertion_of(units, z, self._concepts, before, self.seed, self.batch_size)
         values = off_values(self.off, inserted.means, inserted.lows)
         n, single = units.n_units, np.zeros(units.n_units)
-        with bar(n, "units", "unit", self.verbose) as progress:
+        hint = "Take fewer codes (n_codes=)."
+        with long_bar(n, "UnitEffects: single effects", "unit", self.verbose, hint) as move:
             for unit in range(n):
                 single[unit] = self._removal(units, z, before, values, [unit])[0]
-                progress.update(1)
+                move(1)
         self.single, self.alpha = single, None
         if self.method == "soft":
             inserted = inserted.with_patch(self.patch, self._concepts, self.batch_size)
@@ -325,6 +328,7 @@ class UnitEffects(Adapter):
             "insertion_all": None if insertion[0] is None else everything,
             "patch": inserted.patch,
             "n_codes": len(z),
+            "notes": notes_on_off(units, self.off, inserted.lows),
             **exclusions,
         }
 
@@ -368,7 +372,7 @@ class UnitEffects(Adapter):
         strength = unit_strength(units.n_units, chosen)
         change = (strength, values)
         after = concept_shares(units, z, self._concepts, self.batch_size, change, before)
-        share, interval = removed(before.share[:, 0], after.share[:, 0])
+        share, interval = removed(before.share[:, 0], after.share[:, 0], most=1.0)
         return share, interval, after
 
     def _present(self, units: UnitLayer, z: Tensor) -> Shares:

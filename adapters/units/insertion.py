@@ -131,9 +131,9 @@ class Insertion:
             x = self._set(part, strength)
             masks = concept_masks(concepts, x)[:, 0]
             fine = _at_size(self.cells[part], (int(masks.shape[1]), int(masks.shape[2])))
-            image = pictures(x).double().cpu()
-            same = image.shape[2:] == fine.shape[2:]  # a concept may have a grid of its own
-            images.append(image * (fine if same else _at_size(fine, _size(image))))
+            # of rows of numbers the masks alone have places
+            image = pictures(x).double().cpu() if x.ndim in (3, 4) else masks[:, None]
+            images.append(image * fine)
             amounts.append(inside(masks, self.cells[part]))
         return torch.cat(images), torch.cat(amounts)
 
@@ -148,10 +148,6 @@ def inside(masks: Tensor, cells: Tensor) -> Tensor:
     """Return the mean of masks (n, H, W) over cells (n, 1, h, w) of a grid, (n,)."""
     fine = _at_size(cells, (int(masks.shape[1]), int(masks.shape[2])))[:, 0].to(masks)
     return (masks * fine).sum(dim=(1, 2)) / fine.sum(dim=(1, 2)).clamp_min(1e-12)
-
-
-def _size(image: Tensor) -> tuple[int, int]:
-    return int(image.shape[2]), int(image.shape[3])
 
 
 def _at_size(cells: Tensor, size: tuple[int, int]) -> Tensor:

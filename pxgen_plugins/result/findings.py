@@ -29,7 +29,8 @@ def findings(data: Mapping[str, Any]) -> list[tuple[str, str]]:
         return _of_words(data)
     if kind != "units":
         return []
-    return _of_set(data) if "removal" in data else _of_dissection(data)
+    pairs = _of_set(data) if "removal" in data else _of_dissection(data)
+    return [*pairs, *(("note", str(note)) for note in data.get("notes") or [])]
 
 
 def frames(data: Mapping[str, Any]) -> NDArray[Any] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from functools import partial
 
 import numpy as np
@@ -13,7 +14,7 @@ from torch import nn
 from pxgen_plugins import PXGen
 from pxgen_plugins.adapters import UnitDissection, UnitEffects
 from pxgen_plugins.adapters.base import NotFittedError
-from pxgen_plugins.adapters.units.change import concept_shares
+from pxgen_plugins.adapters.units.change import concept_shares, removed
 from pxgen_plugins.adapters.units.group_effect import group_effect
 from pxgen_plugins.adapters.units.insertion import insertion_of
 from pxgen_plugins.adapters.units.match import best_match, binned, counts_of, levels_of, q_values
@@ -36,6 +37,7 @@ from pxgen_plugins.result.findings import findings
 from pxgen_plugins.testing import ExplainerCase, explainer_checks, parametrize_with_checks
 from pxgen_plugins.thresholds import Fixed
 from pxgen_plugins.utils.errors import AnchorError, ModelError, ParameterError, PXGenWarning
+from pxgen_plugins.utils.progress import long_bar
 
 from .nets import conv_vae
 
@@ -461,6 +463,69 @@ def test_concepts_take_the_range_of_the_model_and_none_is_guessed_wrong():
         assert UnitEffects(model, Edge(), "1", n_codes=8, n_units=1, n_random=1).explain(None)
     np.testing.assert_allclose(shares[0], shares[1], rtol=0.02)
     assert (shares[0] > 0.01).all()
+
+
+class FunctionalReLU(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.up = nn.ConvTranspose2d(3, 5, 8, bias=False)
+        self.norm = nn.BatchNorm2d(5)
+        self.out = nn.Conv2d(5, 1, 3, padding=1)
+
+    def forward(self, z):
+        return self.out(self.norm(self.up(z[:, :, None, None])).relu()).sigmoid()
+
+
+def test_zero_is_said_not_to_be_the_lowest_where_the_layer_goes_below_it():
+    net = FunctionalReLU().eval()
+    model = VAE(
+        encode=lambda x: (x.flatten(1)[:, :3],) * 2, decode=net.forward, modules=net,
+        latent_shape=(3,), sample_shape=(1, 8, 8), check=False,
+    )  # fmt: skip
+    few = {"n_codes": 20, "n_null": 2, "n_effect": 2}
+    found = UnitDissection(model, **few).explain(None)
+    assert found.layer == "norm"
+    assert "5 of 5 units of norm (BatchNorm2d) go below 0" in found.notes[0]
+    assert ("note", found.notes[0]) in findings(found.data)
+    assert UnitEffects(model, n_codes=20, n_units=1, n_random=1).explain(None).notes
+    assert not UnitDissection(model, off="low", **few).explain(None).notes
+    assert not UnitDissection(planted(), SQUARE, "units", **few).explain(None).notes
+
+
+def test_a_share_that_goes_and_its_interval_are_at_most_one():
+    before, after = np.array([1.0, 1.0, 1.0]), np.array([0.0, 0.0, 0.9])
+    assert removed(before, after)[1][1] > 1.0
+    gone, (low, high) = removed(before, after, most=1.0)
+    assert (gone, high) == (pytest.approx(0.7), 1.0)
+    assert low == pytest.approx(removed(before, after)[1][0])
+    options = {"n_codes": 4, "n_units": 2, "n_random": 1}
+    found = UnitEffects(planted(), bar_concept(), "units", **options).explain(None)
+    for ends in (found.removal_interval, found.insertion_interval):
+        assert ends.max() <= 1.0
+
+
+def test_a_mask_of_another_size_is_not_stretched_over_the_picture():
+    def coarse(x):
+        return (x[:, 0, ::2, ::2] > 0.5).float()
+
+    for adapter in (UnitDissection, UnitEffects):
+        with pytest.raises(ModelError, match="of the picture's size, 12 x 12; got 6 x 6"):
+            adapter(planted(), coarse, "units", n_codes=4).explain(None)
+
+
+def test_long_work_is_announced_once_where_no_bar_is_shown():
+    for verbose, limit, warned in ((False, 0.0, 1), (True, 0.0, 0), (False, 1e9, 0)):
+        with warnings.catch_warnings(record=True) as seen:
+            warnings.simplefilter("always")
+            work(verbose, limit)
+        assert len(seen) == warned
+        assert all("effects of 3 units take about" in str(one.message) for one in seen)
+
+
+def work(verbose, limit):
+    with long_bar(3, "effects", "unit", verbose, "Take fewer.", limit=limit) as move:
+        for _ in range(3):
+            move(1)
 
 
 def test_faults_are_named():

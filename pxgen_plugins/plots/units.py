@@ -26,6 +26,7 @@ _SURE, _OTHER, _MAP = "#004F80", "#BDBDBD", "#D55E00"
 _RATE = 0.05
 _LEVEL = 0.5  # of a map's largest value, where its outline is drawn
 _GAP = 0.06
+_WHOLE = 1.05  # top of the axis of a share that ends at 1
 _LEAST = 0.1  # height of the panel of insertions, of 1
 
 
@@ -88,8 +89,13 @@ def _draw_dissection(
     width = _CELL * 1.06 * columns + 1.6 + _PANEL
     height = max(_CELL * 1.06 * len(units) + 0.4, _PANEL)
     figure = layout.figure_or_new(figure, width, height)
-    grid = figure.add_gridspec(1, 2, width_ratios=[max(width - _PANEL, 0.1), _PANEL])
-    left, right = (figure.add_subplot(grid[0, place]) for place in (0, 1))
+    # the panel on the right does not grow with the rows of pictures on the left
+    below = max(height - 1.5 * _PANEL, 0.0)
+    grid = figure.add_gridspec(
+        1 + (below > 0), 2, width_ratios=[max(width - _PANEL, 0.1), _PANEL],
+        height_ratios=[height - below, below][: 1 + (below > 0)],
+    )  # fmt: skip
+    left, right = figure.add_subplot(grid[:, 0]), figure.add_subplot(grid[0, 1])
     _draw_tops(left, data, units, iou, names)
     layout.tidy(right)
     q = np.asarray(data["q_value"], dtype=np.float64)[:, column]
@@ -182,6 +188,7 @@ def _draw_set(data: Mapping[str, Any], figure: AnyFigure | None) -> NDArray[np.o
     removal.fill_between(sizes, band[:, 0], band[:, 1], color=_OTHER, alpha=0.6, linewidth=0)
     removal.plot(sizes, data["random_removal"], color=MUTED, linewidth=1.0)
     removal.set_title("removal: share that goes", fontsize=SMALL, color=INK)
+    removal.set_ylim(top=min(removal.get_ylim()[1], _WHOLE))
     if data["insertion"] is None:
         insertion.text(0.5, 0.5, "no cell without the concept", fontsize=TINY, color=MUTED,
                        ha="center", transform=insertion.transAxes)  # fmt: skip

@@ -33,6 +33,7 @@ from pxgen_plugins.concepts import (
 from pxgen_plugins.models import VAE, Diffusion
 from pxgen_plugins.painting import Stroke as Brush
 from pxgen_plugins.painting import paint
+from pxgen_plugins.plots import plot_units
 from pxgen_plugins.result.findings import findings
 from pxgen_plugins.testing import ExplainerCase, explainer_checks, parametrize_with_checks
 from pxgen_plugins.thresholds import Fixed
@@ -526,6 +527,22 @@ def work(verbose, limit):
     with long_bar(3, "effects", "unit", verbose, "Take fewer.", limit=limit) as move:
         for _ in range(3):
             move(1)
+
+
+def test_what_is_shown_names_a_unit_once_and_stays_small():
+    concepts = [bar_concept(), SQUARE]
+    options = {"n_codes": 60, "n_effect": 20, "n_null": 2, "n_shown": 8}
+    found = UnitDissection(planted(), concepts, "units", **options).explain(None)
+    texts = dict(findings(found.data))
+    assert texts["bar"].count("unit 3") == 1
+    assert "goes, the most of all units" in texts["bar"]
+    pictures, panel = plot_units(found)
+    heights = [ax.get_position().height for ax in (pictures, panel)]
+    assert heights[1] < 0.8 * heights[0]
+    painting = paint(planted(), np.zeros((2, 4)), Brush(None, 3), "units")
+    assert repr(painting) == str(painting)
+    assert len(str(painting)) < 200
+    assert "2 instances, layer 'units', mean change" in str(painting)
 
 
 def test_faults_are_named():

@@ -77,26 +77,7 @@ DEFAULT_DATA_UNIT_DISSECTION: dict[str, Any] = {
     "invalid": None,
     "reasons": [],
 }
-"""Default data of UnitDissection for u units and c concepts; to be deep-copied.
-
-- ``layer``: its name; ``n_units``: u; ``concepts``: c names; ``concept_share``: float64 (c,), the
-  share of all pixels that each takes.
-- ``iou``, ``iqr``: float64 (u, c), intersection over union and information quality ratio at
-  ``threshold``, float64 (u, c), the level of the unit at which the latter is highest;
-  ``level_share``: (u, c), the share of the unit's values above it.
-- ``null_iou``: float64 (u, c), mean of the same with masks of other instances; ``q_value``: (u, c),
-  the false discovery rate at which the match would be called one.
-- ``label``: u names, the concept that a unit matches best among those with a q-value of at most
-  0.05, an IoU above 0.05 and a ratio above 0.01; "" for none.
-- ``effect``: float64 (u, c), the share of the concept that goes when the unit alone is off, NaN for
-  a concept that does not occur; ``effect_interval``: (u, c, 2), 95%; ``outside``: (u, c), mean
-  absolute change of the instance where the concept was not, in units of the data. ``off``: what
-  "off" means.
-- ``units``: int64 (t,), the units that are shown, with a concept first; ``top_images``: float32
-  (t, s, *sample_shape), the five instances on which each fires most, ``top_maps``: float32
-  (t, s, h, w), its map there, at the layer's size.
-- ``n_codes``: instances looked at; ``invalid``, ``reasons``: indices of anchors left out, and why.
-"""
+"""Default data of UnitDissection, to be deep-copied; its docstring has the keys."""
 
 
 @register("unit_dissection")
@@ -133,6 +114,33 @@ class UnitDissection(Adapter):
         seed: Seed of codes and shuffles.
         batch_size: Codes per model call.
         verbose: Show progress bars on stderr.
+
+    Fields:
+        layer (str): Name of the layer.
+        n_units (int): u, its units.
+        concepts (list of str): c, names of the concepts.
+        iou (float64 (u, c)): Intersection over union of unit and concept, at ``threshold``.
+        iqr (float64 (u, c)): Information quality ratio there, in [0, 1].
+        threshold (float64 (u, c)): Level of the unit at which that ratio is highest.
+        level_share (float64 (u, c)): Share of the unit's values above it.
+        null_iou (float64 (u, c)): Mean IoU with the masks of other instances.
+        q_value (float64 (u, c)): False discovery rate at which the match would be called one.
+        label (list of str): u, the concept that the unit matches best among those with a q-value of
+            at most 0.05, an IoU above 0.05 and a ratio above 0.01; "" for none.
+        concept_share (float64 (c,)): Share of all pixels that the concept takes.
+        effect (float64 (u, c)): Share of the concept that goes when the unit alone is off, below 0
+            where it grows; NaN for a concept that does not occur; None where not measured.
+        effect_interval (float64 (u, c, 2)): 95% over instances, at most 1.
+        outside (float64 (u, c)): Mean absolute change of the instance where the concept was not, in
+            units of the data.
+        units (int64 (t,)): The units that are shown, with a concept first.
+        top_images (float32 (t, s, *sample_shape)): The five instances on which each fires most.
+        top_maps (float32 (t, s, h, w)): Its map there, at the layer's size.
+        off (str): What a unit that is off returns.
+        n_codes (int): Instances looked at.
+        notes (list of str): What is to be known, as a layer for which 0 is not "off".
+        invalid (int64 (i,)): Indices of the anchors left out.
+        reasons (list of str): Why, i of them.
 
     Raises:
         ParameterError: When an argument is not allowed.

@@ -70,27 +70,7 @@ DEFAULT_DATA_UNIT_EFFECTS: dict[str, Any] = {
     "invalid": None,
     "reasons": [],
 }
-"""Default data of UnitEffects for u units of a layer and a set of k of them; to be deep-copied.
-
-- ``layer``, ``concept``: names; ``n_units``: u; ``method``: ``"greedy"`` or ``"soft"``; ``off``.
-- ``single``: float64 (u,), the share of the concept that goes when a unit alone is off, on the
-  instances that the set was found on; ``alpha``: float64 (u,), strength of the units in a soft set,
-  None for a greedy one.
-- ``order``: int64 (k,), the units of the set, most important first.
-- ``removal``: float64 (k + 1,), the share of the concept that goes when the first 0, 1, ..., k
-  units are off, on other instances; ``removal_interval``: (k + 1, 2), 95% over instances.
-- ``random_removal``: float64 (k + 1,), its mean for random sets of the same sizes, and
-  ``random_removal_band``: (k + 1, 2), the 5% and 95% quantiles over these sets.
-- ``insertion``: float64 (k + 1,), how much of the concept appears, in [0, 1], in a cell where it
-  was not, when the first units take, in a patch of ``patch`` x ``patch`` cells around it, the value
-  that they have where the concept is; ``insertion_interval``, ``random_insertion``: likewise;
-  ``insertion_all``: float, the same by all units of the layer: what a uniform patch can bring at
-  most. None where there is no such cell; ``patch`` is None for units without a place.
-- ``outside``: float64 (k + 1,), mean absolute change of the instance where the concept was not, in
-  units of the data, by the removal.
-- ``images``: float32 (a, 2, *sample_shape), instances before and after the removal of the set.
-- ``n_codes``: instances measured on; ``invalid``, ``reasons``: indices of anchors left out, why.
-"""
+"""Default data of UnitEffects, to be deep-copied; its docstring has the keys."""
 
 
 @register("unit_effects")
@@ -135,6 +115,35 @@ class UnitEffects(Adapter):
         seed: Seed of codes and of random sets.
         batch_size: Codes per model call.
         verbose: Show progress bars on stderr.
+
+    Fields:
+        layer (str): Name of the layer.
+        n_units (int): u, its units.
+        concept (str): Name of the concept.
+        method (str): ``"greedy"`` or ``"soft"``.
+        off (str): What a unit that is off returns.
+        single (float64 (u,)): Share of the concept that goes when a unit alone is off, on the
+            instances that the set was found on.
+        alpha (float64 (u,)): Strength of the units in a soft set; None for a greedy one.
+        order (int64 (k,)): Units of the set, most important first.
+        removal (float64 (k + 1,)): Share of the concept that goes when the first 0, 1, ..., k units
+            are off, on other instances; below 0 where it grows.
+        removal_interval (float64 (k + 1, 2)): 95% over instances, at most 1.
+        random_removal (float64 (k + 1,)): Mean removal by random sets of the same sizes.
+        random_removal_band (float64 (k + 1, 2)): 5% and 95% quantiles over these sets.
+        insertion (float64 (k + 1,)): How much of the concept is, in [0, 1], in a cell where it was
+            not, when the first units are set in a patch around it; None where there is no cell.
+        insertion_interval (float64 (k + 1, 2)): 95% over instances.
+        random_insertion (float64 (k + 1,)): Mean insertion by the random sets.
+        insertion_all (float): Insertion by all units: what a uniform patch can bring.
+        patch (int): Cells of a side of the patch; None for units without a place.
+        outside (float64 (k + 1,)): Mean absolute change by the removal, where the concept was not,
+            in units of the data.
+        images (float32 (a, 2, *sample_shape)): Instances before and after removal of the set.
+        n_codes (int): Instances measured on.
+        notes (list of str): What is to be known, as a layer for which 0 is not "off".
+        invalid (int64 (i,)): Indices of the anchors left out.
+        reasons (list of str): Why, i of them.
 
     Raises:
         ParameterError: When an argument is not allowed, or a soft set is asked of a concept that is

@@ -240,7 +240,7 @@ class UnitEffects(Adapter):
             found += 3.0 * 32 * self.steps
         else:
             found += 1.5 * self.n_units**2 * self.n_codes  # of twice as many candidates, falling
-        curves = 2.0 * (self.n_units + 1) * (1 + self.n_random) * codes
+        curves = (2.0 * (self.n_units + 1) * (1 + self.n_random) + 2.0) * codes  # and the patch
         return {"embed": codes, "decode": found + curves}
 
     def fit(self, X: Any = None) -> UnitEffects:

@@ -132,7 +132,7 @@ class Insertion:
             masks = concept_masks(concepts, x)[:, 0]
             fine = _at_size(self.cells[part], (int(masks.shape[1]), int(masks.shape[2])))
             # of rows of numbers the masks alone have places
-            image = pictures(x).double().cpu() if x.ndim in (3, 4) else masks[:, None]
+            image = pictures(x).float().cpu() if x.ndim in (3, 4) else masks[:, None]
             images.append(image * fine)
             amounts.append(inside(masks, self.cells[part]))
         return torch.cat(images), torch.cat(amounts)

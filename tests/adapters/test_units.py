@@ -192,6 +192,26 @@ def test_insertion_sets_as_many_cells_as_decide_what_is_at_their_middle(reach, f
     assert found.random_insertion[1] <= 3 / 8
 
 
+def test_insertion_needs_no_picture_and_a_patch_needs_places():
+    net = Averaging()
+    rows = VAE(
+        encode=lambda x: (x[:, :3], x[:, :3] * 0), decode=lambda z: net(z).flatten(1),
+        modules=net, latent_shape=(3,), sample_shape=(256,), check=False,
+    )  # fmt: skip
+    options = {"n_codes": 40, "n_units": 1, "n_random": 1}
+    found = UnitEffects(rows, lambda x: x.reshape(-1, 16, 16), "units", **options).explain(None)
+    assert found.patch == 3
+    assert found.insertion[1] > 0.9
+    linear = nn.Sequential(nn.Linear(3, 5), nn.ReLU(), nn.Linear(5, 64), nn.Unflatten(1, (1, 8, 8)))
+    model = VAE(
+        encode=lambda x: (x.flatten(1)[:, :3],) * 2, decode=linear.forward, modules=linear,
+        latent_shape=(3,), sample_shape=(1, 8, 8), check=False,
+    )  # fmt: skip
+    assert UnitEffects(model, Threshold(0.0), **options).explain(None).patch is None
+    with pytest.raises(ParameterError, match="no place in the picture"):
+        UnitEffects(model, Threshold(0.0), patch=3, **options).explain(None)
+
+
 def insertion_at(model, concept):
     z = torch.randn(40, 3, generator=torch.Generator().manual_seed(1))
     layer = unit_layer(model, "units", z[:1])

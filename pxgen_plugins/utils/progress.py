@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
+from pxgen_plugins.utils.errors import warn
+from pxgen_plugins.utils.text import duration_text
+
 if TYPE_CHECKING:
     from tqdm import tqdm
 
-__all__ = ["PassMeter", "bar", "count_passes", "on_passes"]
+__all__ = ["PassMeter", "bar", "count_passes", "long_bar", "on_passes"]
 
+_LONG = 10.0  # seconds of silence that are announced
+_KNOWN = 1.0  # seconds after which the rest is estimated
 _IN_LOGS = 10.0  # seconds between updates where nobody watches
 
 _COUNTERS: ContextVar[tuple[Callable[[int], None], ...]] = ContextVar("counters", default=())
@@ -39,6 +45,45 @@ def bar(total: int, what: str, unit: str, verbose: bool) -> tqdm[Any]:
         leave=False,
         mininterval=0.1 if seen else _IN_LOGS,
     )
+
+
+@contextmanager
+def long_bar(
+    total: int, what: str, unit: str, verbose: bool, hint: str, limit: float = _LONG
+) -> Iterator[Callable[[int], None]]:
+    """Yield what moves a progress bar; without one, warn once where it will take long.
+
+    How long is estimated by what a second or so has done.
+
+    Args:
+        total: Units of work.
+        what: Name of the work.
+        unit: Name of a unit.
+        verbose: Show the bar, and warn of nothing.
+        hint: What costs less, a sentence.
+        limit: Seconds from which silence is announced.
+
+    Example:
+        >>> with long_bar(2, "effects", "unit", False, "Take fewer.") as move:
+        ...     move(2)
+    """
+    start, done, said = time.monotonic(), 0, verbose
+    with bar(total, what, unit, verbose) as progress:
+
+        def move(n: int) -> None:
+            nonlocal done, said
+            progress.update(n)
+            done += n
+            spent = time.monotonic() - start
+            if said or spent < min(_KNOWN, limit) or done >= total:
+                return
+            said = True
+            whole = spent * total / done
+            if whole >= limit:
+                text = f"{what} of {total:,} {unit}s take about {duration_text(whole)}"
+                warn(f"{text}; verbose=True shows how far it is. {hint}")
+
+        yield move
 
 
 def count_passes(n: int) -> None:

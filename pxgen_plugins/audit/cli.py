@@ -270,6 +270,7 @@ def log(
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def compare(before: Place, after: Place, partial: bool, figure: Path | None, as_json: bool) -> int:
     """Say what changed from one run to another: the same anchors under two models."""
+    from pxgen_plugins.audit.condition_checks import baseline_note
     from pxgen_plugins.audit.run_comparison import compare_runs
     from pxgen_plugins.audit.run_folder import Run
 
@@ -279,6 +280,7 @@ def compare(before: Place, after: Place, partial: bool, figure: Path | None, as_
         hint = "say --partial to compare those of the same id, or place"
         raise click.ClickException(f"the runs are of different anchors; {hint}")
     changes = compare_runs(first.result, second.result, partial=partial)
+    changes = changes.with_notes(baseline_note(first))
     if figure is not None:
         import matplotlib as mpl
 

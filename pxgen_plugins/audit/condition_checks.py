@@ -8,13 +8,14 @@ from pxgen_plugins.audit.conditions import Condition, parse
 from pxgen_plugins.audit.copies import COPIES
 from pxgen_plugins.audit.run_folder import Run
 from pxgen_plugins.audit.settings import Config
+from pxgen_plugins.audit.verdicts import overall_verdict
 from pxgen_plugins.evaluation.memorisation.membership import COMBINED
 from pxgen_plugins.explainer import PXGen
 from pxgen_plugins.utils import validation
 from pxgen_plugins.utils.errors import ParameterError, short_repr
 from pxgen_plugins.utils.storage import Place
 
-__all__ = ["check_baseline", "check_conditions", "conditions_of"]
+__all__ = ["baseline_note", "check_baseline", "check_conditions", "conditions_of"]
 
 
 def conditions_of(config: Config) -> list[Condition]:
@@ -60,6 +61,18 @@ def check_baseline(
     if _resolved(baseline.path) == _resolved(config.output):
         hint = "Write to another output."
         raise ParameterError("baseline", "another run", "the output itself", hint)
+
+
+def baseline_note(baseline: Run) -> str:
+    """Return a note where the baseline did not pass its own conditions, else ""."""
+    verdict, counts = overall_verdict(baseline.judgements)
+    if verdict not in {"failed", "error"}:
+        return ""
+    states = ", ".join(f"{count:,} {state}" for state, count in counts.items())
+    return (
+        f"The verdict of the baseline is {verdict} ({states}): a model that is no worse than this "
+        "one need not be good. Compare with a run that passed"
+    )
 
 
 def _resolved(place: Place) -> str:

@@ -13,7 +13,12 @@ from pxgen_plugins.anchors import Anchors
 from pxgen_plugins.audit import executors, fit, shards, units
 from pxgen_plugins.audit.calibration import fit_in_units
 from pxgen_plugins.audit.claim import alone, claim, clear
-from pxgen_plugins.audit.condition_checks import check_baseline, check_conditions, conditions_of
+from pxgen_plugins.audit.condition_checks import (
+    baseline_note,
+    check_baseline,
+    check_conditions,
+    conditions_of,
+)
 from pxgen_plugins.audit.copies import COPIES, check_copies
 from pxgen_plugins.audit.crew import Crew
 from pxgen_plugins.audit.descriptions import check_describer, describer_cost
@@ -285,6 +290,8 @@ def finish(config: Config, plan: Plan) -> Run:
             combine=explainer.threshold.combine,
         )
         changes = None if before is None else compare_runs(before, result)
+        if changes is not None and plan.baseline is not None:
+            changes = changes.with_notes(baseline_note(plan.baseline))
         copies = None if work.copies is None else work.copies.conclude(folder, plan.digest)
         judgements = judge(conditions, result, before, changes, copies)
         pictures = choose_pictures(work.anchors, result, judgements, changes)

@@ -120,11 +120,12 @@ def print_run(run: Run, as_json: bool) -> None:
     n_invalid = len(run.result.invalid)
     state, counts = overall_verdict(run.judgements)
     groups = {name: group.count for name, group in run.result.groups.items()}
+    notes = () if run.changes is None else run.changes.notes
     if as_json:
         content = {
             "verdict": state, "counts": counts, "groups": groups,
             "conditions": [judgement.as_dict() for judgement in run.judgements],
-            "invalid": n_invalid, "notes": run.result.notes,
+            "invalid": n_invalid, "notes": [*run.result.notes, *notes],
             "copies": None if run.copies is None else run.copies.count,
             "not_run": dict(run.evidence.not_run),
             "folder": str(run.path), "report": str(report_file),
@@ -144,7 +145,7 @@ def print_run(run: Run, as_json: bool) -> None:
     for why, count, first in invalid_by_reason(run.result, 3):
         name = anchor_name(first, run.result.ids)
         click.echo(f"  {count:,} not scored: {visible(why, 120)} (the first is {name})")
-    for note in run.result.notes:
+    for note in [*run.result.notes, *notes]:
         click.echo(f"  note: {visible(note, 400)}")
     for method, why in run.evidence.not_run:
         click.echo(f"  not run: {visible(method, 80)}: {visible(why, 400)}")

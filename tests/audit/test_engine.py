@@ -21,6 +21,7 @@ from pxgen_plugins import PXGen
 from pxgen_plugins.audit import engine, units
 from pxgen_plugins.audit.run_folder import Run, mark_complete, write_results
 from pxgen_plugins.audit.settings import Config, config_of
+from pxgen_plugins.audit.terminal import print_run
 from pxgen_plugins.audit.work import work_of
 from pxgen_plugins.datasets import load_mnist, load_mnist_vae
 from pxgen_plugins.models import wrap
@@ -197,6 +198,24 @@ def test_anchors_that_moved_have_pictures(undisturbed, tmp_path):
     assert counts == sorted(counts, reverse=True)
     for moved in list(ways.values())[:4]:
         assert len(pictured & set(moved)) >= min(len(moved), 12)
+
+
+def test_what_readers_must_know_of_the_baseline_stands_in_every_output(tmp_path, capsys):
+    audited(settings(tmp_path / "before", conditions=["HIHE.count >= 300"]))
+    strict = {"name": "Quantile", "q": 0.5, "n_samples": 100, "n_repeats": 2}
+    config = settings(tmp_path / "run", threshold=strict, baseline=str(tmp_path / "before"))
+    audited(config)
+    capsys.readouterr()
+    print_run(Run.open(config.output), as_json=False)
+    outputs = [capsys.readouterr().out]
+    print_run(Run.open(config.output), as_json=True)
+    outputs.append("\n".join(json.loads(capsys.readouterr().out)["notes"]))
+    files = ("summary.md", "report.html", "changes.json")
+    for text in [*outputs, *((tmp_path / "run" / name).read_text() for name in files)]:
+        assert "different rules, Quantile(" in text
+        assert "q=0.99" in text
+        assert "q=0.5" in text
+        assert "verdict of the baseline is failed" in text
 
 
 @pytest.mark.slow

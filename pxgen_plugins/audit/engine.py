@@ -39,12 +39,13 @@ from pxgen_plugins.audit.run_folder import (
     FORMAT,
     Run,
     mark_complete,
+    remove_verdict,
     write_results,
 )
 from pxgen_plugins.audit.settings import Config
 from pxgen_plugins.audit.verdicts import judge
 from pxgen_plugins.audit.work import Work, hold, work_of
-from pxgen_plugins.audit.writers.base import write_outputs
+from pxgen_plugins.audit.writers.base import file_names, write_outputs
 from pxgen_plugins.audit.writers.report.choice_of_pictures import choose_pictures
 from pxgen_plugins.description import describe
 from pxgen_plugins.explainer import PXGen
@@ -264,7 +265,7 @@ def finish(config: Config, plan: Plan) -> Run:
         FileNotFoundError: When a shard is missing.
         ParameterError: When a condition is none, the baseline is of other anchors, or the model or
             the anchors changed since the run began.
-        OSError: When a file cannot be written.
+        OSError: When a file cannot be written; those that show a verdict are removed then.
     """
     folder = config.output
     before = None if plan.baseline is None else plan.baseline.result
@@ -299,10 +300,14 @@ def finish(config: Config, plan: Plan) -> Run:
         evidence = evidence_of(config, work, result)
     _check_inputs(config, plan, explainer)
     run = Run(folder, manifest(config, plan), result, judgements, changes, evidence, copies)
-    with storage_of(folder).draft() as place:
-        write_results(place, run)
-        write_outputs(place, run)
-        mark_complete(place, run)
+    try:
+        with storage_of(folder).draft() as place:
+            write_results(place, run)
+            write_outputs(place, run)
+            mark_complete(place, run)
+    except BaseException:  # files for readers are there already: no verdict of a failed run stays
+        remove_verdict(folder, file_names(), strict=False)
+        raise
     return run
 
 

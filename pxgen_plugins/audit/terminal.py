@@ -113,7 +113,7 @@ def _rough(seconds: float) -> float:
 
 def print_run(run: Run, as_json: bool) -> None:
     """Print a finished run: conditions, groups, verdict and where the report is."""
-    from pxgen_plugins.audit.verdicts import overall_verdict
+    from pxgen_plugins.audit.verdicts import NO_CONDITIONS, overall_verdict
     from pxgen_plugins.audit.writers.markdown import invalid_by_reason
 
     report_file = run.path / "report.html"
@@ -149,5 +149,7 @@ def print_run(run: Run, as_json: bool) -> None:
         click.echo(f"  note: {visible(note, 400)}")
     for method, why in run.evidence.not_run:
         click.echo(f"  not run: {visible(method, 80)}: {visible(why, 400)}")
+    if not run.judgements:
+        click.echo(NO_CONDITIONS)
     click.echo(click.style(state, fg=_COLOURS.get(state), bold=True), color=colour)
     click.echo(f"report: {escape_invisible(str(report_file))}")

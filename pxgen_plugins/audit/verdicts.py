@@ -25,7 +25,10 @@ from pxgen_plugins.utils.validation import LARGEST, choice
 if TYPE_CHECKING:
     from pxgen_plugins.evaluation import Copies
 
-__all__ = ["STATES", "Judgement", "judge", "overall_verdict"]
+__all__ = ["NO_CONDITIONS", "STATES", "Judgement", "judge", "overall_verdict"]
+
+NO_CONDITIONS = "nothing was judged: the settings have no conditions"
+"""What readers are told of a run without conditions, which nothing can fail."""
 
 STATES = ("failed", "error", "warning", "skipped", "passed")
 """States of a judgement, the worst first."""

@@ -95,6 +95,13 @@ def test_json_stands_alone_on_standard_output(finished, capsys):
     assert json.loads(capsys.readouterr().out)["groups"] == found["groups"]
 
 
+def test_a_run_without_conditions_says_that_nothing_was_judged(audit, tmp_path, capsys):
+    assert run(["audit", str(audit), "--quiet", "--set", "conditions=[]"]) == PASSED
+    assert "nothing was judged: the settings have no conditions" in capsys.readouterr().out
+    summary = (tmp_path / "run" / "summary.md").read_text(encoding="utf-8")
+    assert "Nothing was judged: the settings have no conditions." in summary
+
+
 def test_a_plan_scores_nothing(audit, tmp_path, capsys):
     assert run(["audit", str(audit), "--plan"]) == PASSED
     out = capsys.readouterr().out

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from pxgen_plugins.audit.conditions import Condition, parse
 from pxgen_plugins.audit.copies import COPIES
 from pxgen_plugins.audit.run_folder import Run
@@ -24,12 +27,28 @@ def conditions_of(config: Config) -> list[Condition]:
     return [Condition.of(one, f"conditions[{i}]") for i, one in given]
 
 
-def check_conditions(config: Config, explainer: PXGen) -> None:
-    """Raise for conditions on a criterion that is not there, before anything is scored."""
+def check_conditions(config: Config, explainer: PXGen, labels: NDArray[np.str_] | None) -> None:
+    """Raise for conditions on what is not there, before anything is scored.
+
+    Args:
+        config: The settings.
+        explainer: Whose criteria they may name.
+        labels: Of the anchors, None without.
+
+    Raises:
+        ParameterError: When one names an unknown criterion or label, or compares with a baseline
+            and there is none.
+    """
+    _check_first_run(config)
     own = [criterion.name for criterion in explainer.criteria]
     copies = config.table(COPIES)
     for i, one in enumerate(conditions_of(config)):
         comparison = parse(one.text)
+        _check_label(comparison.label, labels, f"conditions[{i}]")
+        if comparison.relative and config["baseline"] is None and not config["first_run"]:
+            allowed = "without drop, rise, change and moved where there is no baseline"
+            hint = "Name a run under baseline:, or say first_run: true, which skips it this time."
+            raise ParameterError(f"conditions[{i}]", allowed, short_repr(one.text), hint)
         criterion, names = comparison.criterion, own
         if comparison.subject in {COPIES, "membership"}:
             if copies is None:
@@ -42,6 +61,23 @@ def check_conditions(config: Config, explainer: PXGen) -> None:
             allowed = "on a criterion of the audit: " + ", ".join(names)
             got = short_repr(criterion)
             raise ParameterError(f"conditions[{i}]", allowed, got, hint)
+
+
+def _check_first_run(config: Config) -> None:
+    if config["first_run"] and config["baseline"] is not None:
+        hint = "Remove it: the conditions on changes are judged now."
+        raise ParameterError("first_run", "false where there is a baseline", "true", hint)
+
+
+def _check_label(label: str | None, labels: NDArray[np.str_] | None, parameter: str) -> None:
+    if label is None or (labels is not None and bool((labels == label).any())):
+        return
+    if labels is None:
+        hint = "Give labels with the anchors, or judge all of them together."
+        raise ParameterError(parameter, "on anchors that have labels", "anchors without", hint)
+    hint = validation.nearest(label, np.unique(labels).tolist())
+    allowed = "on a label of the anchors"
+    raise ParameterError(parameter, allowed, f"{short_repr(label)}, which none has", hint)
 
 
 def check_baseline(

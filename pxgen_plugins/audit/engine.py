@@ -171,7 +171,7 @@ def make_plan(config: Config) -> tuple[Plan, PXGen]:
     with caller("settings"):
         for name in (config["adapters"] or {}).get("groups") or ():
             validation.choice(name, "adapters.groups", GROUPS)
-        check_conditions(config, explainer)
+        check_conditions(config, explainer, anchors.labels)
     n_samples = _n_samples(config, explainer)
     inputs["code"] = parts_digest(explainer)
     digests = {
@@ -294,7 +294,9 @@ def finish(config: Config, plan: Plan) -> Run:
         if changes is not None and plan.baseline is not None:
             changes = changes.with_notes(baseline_note(plan.baseline))
         copies = None if work.copies is None else work.copies.conclude(folder, plan.digest)
-        judgements = judge(conditions, result, before, changes, copies)
+        judgements = judge(
+            conditions, result, before, changes, copies, first_run=config["first_run"]
+        )
         pictures = choose_pictures(work.anchors, result, judgements, changes)
         result = replace(result, examples=examples_of(scorer, work.anchors, [pictures]))
         evidence = evidence_of(config, work, result)

@@ -103,7 +103,7 @@ class Config:
 
     def scoring(self) -> dict[str, Any]:
         """Return what values, groups, representatives and copies depend on, as JSON holds it."""
-        free = {"adapters", "conditions", "baseline", "output", "executor", "name"}
+        free = {"adapters", "conditions", "baseline", "first_run", "output", "executor", "name"}
         if self.table("copies") is None:
             free.add("copies")
         return {key: value for key, value in self.values.items() if key not in free}

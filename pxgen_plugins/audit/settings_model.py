@@ -126,6 +126,9 @@ class Settings(Table):
     baseline: Location | None = Field(
         None, description="run folder that relative conditions compare with"
     )
+    first_run: bool = Field(
+        False, description="there is no baseline yet: conditions that compare with one are skipped"
+    )
     output: Location = Field(description="run folder to write: a path, or s3://..., gs://...")
 
 

@@ -23,7 +23,7 @@ GITHUB, GITLAB = (
     yaml.load(text, yaml.BaseLoader)  # as strings: YAML 1.1 reads the key "on" as true
     for text in re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
 )
-SHELL, MONITORING = re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)
+SHELL, BASELINE, MONITORING = re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)
 (TEST,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 STEPS = GITHUB["jobs"]["audit"]["steps"]
 
@@ -37,6 +37,9 @@ conditions: ["HIHE.count >= 10000"]
 
 
 CALLED = f'exec "{sys.executable}" -W ignore -m pxgen_plugins.audit.cli "$@"'
+
+
+CALL = "audit audit.yaml --output run --quiet --set {}"
 
 
 def shell(script: str, folder: Path, *options: str, pxgen: str = CALLED, **environment: str):
@@ -160,6 +163,25 @@ def test_the_test_on_the_page_runs_and_fails_for_its_conditions(failed, pytester
     found.assert_outcomes(failed=1)
     found.stdout.fnmatch_lines(["*AssertionError: *HIHE.count >= 10000*report.html*"])
     assert (pytester.path / "tested/report.html").exists()
+
+
+def test_the_first_run_becomes_the_baseline_and_one_that_fails_does_not(tmp_path):
+    stand_in = 'echo "$@" >> calls; mkdir run; echo $N > run/summary.md; exit $CODE'
+    store = tmp_path / "store" / "baseline"
+    store.parent.mkdir()
+
+    def job(n: int, code: int) -> tuple[int, str, str]:
+        settled = {"STORE": str(store), "N": str(n), "CODE": str(code)}
+        done = shell(BASELINE, tmp_path, pxgen=stand_in, **settled)
+        kept = (store / "summary.md").read_text().strip() if store.exists() else "none"
+        return done.returncode, (tmp_path / "calls").read_text().splitlines()[-1], kept
+
+    assert job(1, FAILED) == (FAILED, CALL.format("first_run=true"), "none")
+    assert job(2, PASSED) == (PASSED, CALL.format("first_run=true"), "2")
+    assert job(3, FAILED) == (FAILED, CALL.format("baseline=baseline"), "2")
+    assert job(4, PASSED) == (PASSED, CALL.format("baseline=baseline"), "4")
+    assert (tmp_path / "baseline" / "summary.md").read_text().strip() == "2"
+    assert [path.name for path in store.parent.iterdir()] == ["baseline"]
 
 
 def test_the_page_names_files_of_a_run_and_exit_codes_as_they_are():

@@ -125,6 +125,19 @@ def test_an_archive_that_unpacks_to_more_than_the_limit_is_not_unpacked(
         build_model(config("bomb.pt"))
 
 
+def test_a_path_from_the_environment_is_refused_with_what_is_allowed(config, monkeypatch):
+    for value, allowed in (
+        ("hidden_weights.bin", r"ends in \.safetensors, \.pt or \.pth"),
+        ("absent_weights.pt", "a file of this machine"),
+        ("s3://bucket/weights.pt", "a file of this machine.*URL is not taken"),
+    ):
+        monkeypatch.setenv("WEIGHTS_OF_THIS_TEST", value)
+        with pytest.raises(ParameterError, match=allowed) as found:
+            build_model(config("${WEIGHTS_OF_THIS_TEST}"))
+        assert "Look at what the environment has for WEIGHTS_OF_THIS_TEST." in str(found.value)
+        assert value not in str(found.value)
+
+
 def test_a_factory_that_fails_is_not_said_to_be_none(config, tmp_path):
     from safetensors.torch import save_file
 

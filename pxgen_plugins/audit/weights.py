@@ -52,7 +52,7 @@ def check_weights(path: str) -> None:
 
 
 def _with_variables(hint: str, path: str) -> str:
-    """Return a hint that names the environment variables in a path, as messages hide their values."""
+    """Return a hint that names the environment variables in a path, whose values are hidden."""
     names = re.findall(r"\$\{(\w+)\}", redact(path))
     return f"{hint} Look at what the environment has for {' and '.join(names)}." if names else hint
 

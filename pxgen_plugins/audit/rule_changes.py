@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from pxgen_plugins.result import CalibrationSummary, Result
-from pxgen_plugins.utils.text import number
 
 __all__ = ["calibrations_in_words", "rule_note"]
 
@@ -69,10 +68,6 @@ def _rules_differ(before: Result, after: Result) -> bool:
 
 
 def _rule(calibration: CalibrationSummary) -> str:
-    inside = ", ".join(f"{name}={_value(value)}" for name, value in calibration.params.items())
+    inside = ", ".join(f"{name}={value}" for name, value in calibration.params.items())
     text = f"{calibration.method}({inside})"
     return text if len(text) <= _MOST else f"{text[:_MOST]}...)"
-
-
-def _value(value: object) -> str:
-    return number(value) if isinstance(value, float) else str(value)

@@ -145,8 +145,10 @@ def print_run(run: Run, as_json: bool) -> None:
     for why, count, first in invalid_by_reason(run.result, 3):
         name = anchor_name(first, run.result.ids)
         click.echo(f"  {count:,} not scored: {visible(why, 120)} (the first is {name})")
-    for note in [*run.result.notes, *notes]:
+    for note in run.result.notes:
         click.echo(f"  note: {visible(note, 400)}")
+    for note in notes:  # of the baseline: what is said of the model may be due to it
+        click.echo(click.style(f"  note: {visible(note, 800)}", fg="yellow"), color=colour)
     for method, why in run.evidence.not_run:
         click.echo(f"  not run: {visible(method, 80)}: {visible(why, 400)}")
     if not run.judgements:

@@ -18,6 +18,7 @@ from pxgen_plugins.audit.paired_shares import (
     common_random_numbers,
     move_intervals,
 )
+from pxgen_plugins.audit.rule_changes import calibrations_in_words, rule_note
 from pxgen_plugins.groups import percentiles
 from pxgen_plugins.result import Result
 from pxgen_plugins.utils.errors import ParameterError, caller, short_repr
@@ -119,6 +120,8 @@ def compare_runs(
         ),
         ids_only_before=pairs.only_before,
         ids_only_after=pairs.only_after,
+        calibrations=calibrations_in_words(first, second),
+        notes=tuple(filter(None, [rule_note(first, second)])),
     )
 
 

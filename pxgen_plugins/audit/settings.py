@@ -104,7 +104,7 @@ class Config:
 
     def scoring(self) -> dict[str, Any]:
         """Return what values, groups, representatives and copies depend on, as JSON holds it."""
-        free = {"adapters", "conditions", "baseline", "keep_thresholds"}
+        free = {"adapters", "conditions", "baseline", "keep_thresholds", "first_run"}
         free |= {"output", "executor", "name"}
         if self.table("copies") is None:
             free.add("copies")

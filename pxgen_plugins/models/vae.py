@@ -190,8 +190,12 @@ class VAE(Networks):
         raw = self._raw("encode", *self._arguments("encode", x))
         mean, log_var = self.encode(x)
         if raw[0].shape == raw[1].shape and torch.equal(raw[0], raw[1]):
+            got = "the same values twice"
             hint = "If it returns (z, mean, log_var), pass encode=lambda x: net.encode(x)[1:]."
-            raise ModelError("encode", "(mean, log_var)", "the same values twice", hint)
+            if bool((raw[0] == raw[0][:1]).all()):
+                got += ", for every input"
+                hint = "The network gives constants, whatever it is given: are its weights loaded?"
+            raise ModelError("encode", "(mean, log_var)", got, hint)
         self._check_scale(x, raw[1])
         for name, value in (("mean", mean), ("log_var", log_var)):
             self._check_finite(f"encode's {name}", value, "inputs inside data_range")

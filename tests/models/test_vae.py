@@ -311,6 +311,26 @@ def test_the_same_values_as_mean_and_log_variance_are_refused():
         wrap(Net(), sample_shape=(4,))
 
 
+def test_a_network_without_its_weights_is_not_taken_for_one_of_three_results():
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner, self.outer = nn.Linear(4, 4), nn.Linear(2, 4)
+
+        def encode(self, x):
+            return self.inner(x).chunk(2, dim=1)
+
+        def decode(self, z):
+            return self.outer(z).sigmoid()
+
+    net = Net()
+    assert wrap(net, sample_shape=(4,)).latent_shape == (2,)
+    for parameter in net.parameters():
+        nn.init.zeros_(parameter)
+    with pytest.raises(ModelError, match=r"constants.*are its weights loaded"):
+        wrap(net, sample_shape=(4,))
+
+
 def test_an_encoder_may_return_a_normal_distribution_and_no_other():
     class Net(nn.Module):
         kind = torch.distributions.Normal

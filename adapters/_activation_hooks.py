@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from pxgen_plugins.adapters._hooks import watch
-from pxgen_plugins.utils.errors import CapabilityError, ModelError, ParameterError, short_repr
+from pxgen_plugins.utils.errors import (
+    CapabilityError,
+    ModelError,
+    ParameterError,
+    short_repr,
+    warn,
+)
 from pxgen_plugins.utils.validation import nearest
 
 __all__ = [
@@ -20,6 +26,7 @@ __all__ = [
     "active_layers",
     "choose_layer",
     "choose_layers",
+    "full_name",
     "record",
 ]
 
@@ -104,10 +111,11 @@ def active_layers(
     Raises:
         CapabilityError: When layers are called, but none gives a row for each instance.
     """
+    wanted = {named} if named in model.layers else _of_networks(named, model, model.layers)
     candidates = {
         name: layer
         for name, layer in model.layers.items()
-        if name == named or not (_parts(layer) or isinstance(layer, _RESHAPING))
+        if name in wanted or not (_parts(layer) or isinstance(layer, _RESHAPING))
         if f".{_RULES}." not in name
     }
     with torch.no_grad(), record(candidates) as outputs:
@@ -135,6 +143,40 @@ def active_layers(
     return active
 
 
+def full_name(name: str, model: Any, known: Iterable[str]) -> str:
+    """Return a layer's name in ``model.layers`` for this name, or for that in its own network.
+
+    Names of a model of several networks begin with the number of the network: ``net.9`` of a
+    generator is ``0.net.9`` where there is a discriminator, too. Its own name is taken where no
+    layer has it in full, and it is that of one layer among ``known``; else ``name`` is returned as
+    it is.
+
+    Args:
+        name: What the user named.
+        model: The model.
+        known: Names in full of the layers that it may be, such as those that decoding calls.
+    """
+    known = list(known)
+    own = _of_networks(name, model, known)
+    if name not in model.layers:
+        return own[0] if len(own) == 1 else name
+    if own and name in known:
+        number, _, inside = name.partition(".")
+        warn(
+            f"layer {name!r} is layer {inside!r} of network {number}, as the model has several; "
+            f"layer {name!r} of a network is {' or '.join(map(repr, own))}"
+        )
+    return name
+
+
+def _of_networks(name: str | None, model: Any, known: Iterable[str]) -> list[str]:
+    """Return the names in full of layers that have this name in one of several networks."""
+    networks = getattr(model, "modules", ())  # a method where the model is a module itself
+    if not isinstance(networks, tuple) or len(networks) < 2:
+        return []
+    return [full for full in known if full.partition(".")[2] == name]
+
+
 def _parts(layer: nn.Module) -> list[nn.Module]:
     """Return the layers inside a layer."""
     return [part for name, part in layer.named_children() if name != _RULES]
@@ -144,8 +186,8 @@ def choose_layer(layer: str | None, active: Mapping[str, ActiveLayer], model: An
     """Return the name of the layer to look at.
 
     Args:
-        layer: What the user named; None takes the last convolution that is not the output layer,
-            or the last such linear layer when there is no convolution.
+        layer: What the user named (see :func:`full_name`); None takes the last convolution that is
+            not the output layer, or the last such linear layer when there is no convolution.
         active: The layers that are called, in order.
         model: The model, for the names of all its layers.
 
@@ -157,6 +199,7 @@ def choose_layer(layer: str | None, active: Mapping[str, ActiveLayer], model: An
         hint = "Build the decoder of torch modules, and pass them as modules=."
         raise ModelError("decode", "made of named layers", "a model that calls none", hint)
     if layer is not None:
+        layer = full_name(layer, model, active)
         if layer not in active:
             known = "unused while decoding, or it returns no tensor with a row for each instance"
             known = known if layer in model.layers else "unknown"

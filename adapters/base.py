@@ -14,6 +14,7 @@ from pxgen_plugins.adapters._codes import can_draw, draw_codes, has_normal_prior
 from pxgen_plugins.adapters._isolation import alone, kept_generators, traceless
 from pxgen_plugins.adapters.targets import Target, resolve
 from pxgen_plugins.host import Explainer, Explanation, FitMixin, NotFittedError, PredictorHolder
+from pxgen_plugins.host.unfitted import unfitted
 from pxgen_plugins.models import Model, require
 from pxgen_plugins.result.explanation import build
 from pxgen_plugins.utils import validation
@@ -221,7 +222,20 @@ class Adapter(PredictorHolder, Explainer, FitMixin):
                 hint = "Call reset_predictor(model)."
                 raise ParameterError("predictor", "set", "None", hint)
             with traceless(self.predictor):
-                yield
+                try:
+                    yield
+                except NotFittedError as error:
+                    raise self._unfitted(method, error) from None
+
+    def _unfitted(self, method: str, error: Exception) -> Exception:
+        """Return the error of an adapter that was to be fitted first, with what to call."""
+        # Alibi's text: "This LatentSHAP instance is not fitted yet. ..."
+        what, alibis, _ = str(error).removeprefix("This ").partition(" instance is not fitted yet")
+        if not alibis:  # of an explainer inside, which has said what to do
+            return error
+        data = "the training data" if self.learns_from == "training" else "instances to learn from"
+        hint = f"Call fit(X) first, with {data}."
+        return unfitted(f"{type(self).__name__}.{method}", what, hint)
 
     def reset_predictor(self, predictor: Any) -> None:
         """Put ``predictor`` in the place of the present model; fitted state is dropped with it.
@@ -238,7 +252,7 @@ class Adapter(PredictorHolder, Explainer, FitMixin):
                     hint = "Wrap it, as in VAE(net, sample_shape=...)."
                     allowed = "a model of pxgen_plugins.models"
                     raise ParameterError("predictor", allowed, type(predictor).__name__, hint)
-                hint = f"{type(self).__name__} cannot explain this model."
+                hint = f"This model cannot be explained by {type(self).__name__}."
                 require(predictor, sorted(self.requires), hint)
                 self._check_model(predictor)
                 if self.predictor is not None and self.predictor is not predictor:

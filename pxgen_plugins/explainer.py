@@ -18,10 +18,10 @@ from pxgen_plugins.groups import RULES
 from pxgen_plugins.host import (
     Explainer,
     FitMixin,
-    NotFittedError,
     PredictorHolder,
     warn_version,
 )
+from pxgen_plugins.host.unfitted import unfitted
 from pxgen_plugins.models import BlackBox
 from pxgen_plugins.models.predictor import as_model, sample_shape
 from pxgen_plugins.parameters import NOT_ARGUMENTS, Parameters, as_global_explainer
@@ -256,7 +256,8 @@ class PXGen(Parameters, PredictorHolder, Explainer, FitMixin):
         """
         calibration = self.calibration
         if calibration is None:
-            raise NotFittedError(type(self).__name__)
+            hint = "Call fit() first: it finds the thresholds, on samples of the model."
+            raise unfitted("PXGen.explain", type(self).__name__, hint)
         scorer = self.scorer()
         anchors = open_for(
             scorer.model, X, labels=labels, ids=ids, columns=columns, anchors_range=anchors_range

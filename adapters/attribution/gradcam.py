@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pxgen_plugins.adapters._activation_hooks import full_name
 from pxgen_plugins.adapters._hooks import watch
 from pxgen_plugins.adapters._isolation import roots
 from pxgen_plugins.adapters._latent_target import TargetFunction
@@ -87,7 +88,7 @@ class GradCAM(Attribution):
     def _check_model(self, model: Any) -> None:
         super()._check_model(model)
         names = list(model.layers)
-        if self.layer is not None and self.layer not in names:
+        if self.layer is not None and full_name(self.layer, model, names) not in names:
             allowed = "one of the model's layers: " + ", ".join(names)
             raise ParameterError(
                 "layer", allowed, short_repr(self.layer), nearest(str(self.layer), names)
@@ -109,17 +110,19 @@ class GradCAM(Attribution):
         By default it is the last convolution that the target depends on, and not the last that
         runs: of an encoder with two heads, the one that counts.
         """
+        model = self.predictor
+        named = None if self.layer is None else full_name(self.layer, model, model.layers)
         candidates = {
             name: module
-            for name, module in self.predictor.layers.items()
-            if name == self.layer or (self.layer is None and isinstance(module, CONVOLUTIONS))
+            for name, module in model.layers.items()
+            if name == named or (named is None and isinstance(module, CONVOLUTIONS))
         }
         runs: list[tuple[str, Any]] = []
         with torch.enable_grad(), watch(candidates, lambda name, out: runs.append((name, out))):
             values = function(x.detach().clone().requires_grad_())
         reached = [name for name, output in runs if _depends(values, output)]
         label = function.target.label
-        name = self.layer or (reached[-1] if reached else None)
+        name = named or (reached[-1] if reached else None)
         count = sum(name == one for one, _ in runs)
         if name is None or count != 1 or name not in reached:
             what = "no convolution" if name is None else f"{name!r}, which runs {count}x"

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from pxgen_plugins.adapters._activation_hooks import active_layers
+from pxgen_plugins.adapters._activation_hooks import active_layers, full_name
 from pxgen_plugins.models.runtime import EvaluationMode
 from pxgen_plugins.utils.errors import ModelError, ParameterError, short_repr
 from pxgen_plugins.utils.seeds import normal_rows
@@ -50,7 +50,8 @@ def first_layer(model: Any, name: str | None = None) -> FirstLayer:
 
     Args:
         model: A model with ``decode`` and ``layers``.
-        name: The layer asked for; None takes the first that has weights.
+        name: The layer asked for, as in ``model.layers`` or in its own network; None takes the
+            first that has weights.
 
     Raises:
         ParameterError: When the layer does not exist, is not called, or takes something else.
@@ -58,6 +59,7 @@ def first_layer(model: Any, name: str | None = None) -> FirstLayer:
     """
     probe = normal_rows(0, 2, tuple(model.latent_shape), 0).to(model.device, model.dtype)
     active = active_layers(model, model.decode, probe)
+    name = None if name is None else full_name(name, model, active)
     if name is not None and name not in active:
         allowed = "a layer that decoding calls: " + ", ".join(active)
         raise ParameterError("layer", allowed, short_repr(name), nearest(name, active))

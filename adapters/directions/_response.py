@@ -19,6 +19,7 @@ __all__ = [
     "Floats",
     "Response",
     "frames",
+    "leakage",
     "means",
     "random_axes",
     "statistics",
@@ -168,3 +169,13 @@ def tables(responses: Sequence[Response], m: int, amounts: Floats) -> dict[str, 
         "response_spread": spread.transpose(0, 2, 3, 1),
         "change": np.stack([response.change.mean(axis=0) for response in responses]),
     }
+
+
+def leakage(slope: Floats, own: Sequence[int]) -> Floats:
+    """Return the steepest slope of the assessors that an axis was not made for, (k,)."""
+    steepest = np.full(len(slope), np.nan)
+    for i, place in enumerate(own):
+        others = np.delete(np.abs(slope[i]), place) if place >= 0 else np.abs(slope[i])
+        if len(others):
+            steepest[i] = others.max()
+    return steepest

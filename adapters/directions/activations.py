@@ -10,21 +10,24 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pxgen_plugins.adapters._activation_hooks import active_layers, record
+from pxgen_plugins.adapters._activation_hooks import active_layers, full_name, record
 from pxgen_plugins.adapters._codes import draw_codes
 from pxgen_plugins.adapters.base import register
+from pxgen_plugins.adapters.directions._count import count_for
 from pxgen_plugins.adapters.directions._response import Floats
 from pxgen_plugins.adapters.directions._signs import leading
 from pxgen_plugins.adapters.directions.base import DirectionAdapter
 from pxgen_plugins.axes import Axis
 from pxgen_plugins.utils import validation
-from pxgen_plugins.utils.errors import ModelError, ParameterError, short_repr
+from pxgen_plugins.utils.errors import ModelError, ParameterError, short_repr, warn
 from pxgen_plugins.utils.seeds import derive
 from pxgen_plugins.utils.validation import nearest
 
 __all__ = ["ActivationDirections"]
 
 _LARGEST_SEED = 2**32
+_USUAL = 10  # directions that nobody counted
+_NARROW = 1_000  # activations
 
 
 @register("activation_directions")
@@ -38,18 +41,25 @@ class ActivationDirections(DirectionAdapter):
 
     Args:
         predictor: A torch model with ``decode`` and ``layers``.
-        layer: Name of the layer; None takes the first with weights that decoding calls.
-        n_components: Directions, >= 1, at most the layer's activations and the codes.
+        layer: Name of the layer, out of ``predictor.layers`` or as the network's own
+            ``named_modules()`` has it; None takes the first with weights that decoding calls.
+        n_components: Directions, >= 1, at most the latent dimensions, the layer's activations and
+            the codes. None takes 10, or as many as there are.
         n_samples: Codes that the components come from, >= 2.
         step: Length of one step in latent space, > 0; 1 is a standard deviation of N(0, I).
         assessors, span, n_frames, n_codes, n_shown, n_random, keep, realism, seed, batch_size,
             verbose: See :class:`~pxgen_plugins.adapters.directions.base.DirectionAdapter`.
 
+    What ``explain`` returns, and what a shell is, says
+    :class:`~pxgen_plugins.adapters.directions.base.DirectionAdapter`, field by field.
+
     Raises:
-        ParameterError: When the layer is not called, or has fewer activations than components.
+        ParameterError: When the layer is not called, or there are fewer latent dimensions or
+            activations than components.
         ModelError: When its activations are the same for all codes.
 
-    Cost of ``fit``: n_samples decoder passes; memory 4 n_samples bytes per activation.
+    Cost of ``fit``: n_samples decoder passes; memory 4 n_samples bytes per activation. ``explain``:
+    as the others, 40,600 passes for ten directions and 19 random ones by default.
 
     Example:
         >>> from torch import nn
@@ -75,16 +85,21 @@ class ActivationDirections(DirectionAdapter):
     }
 
     layer: str | None = None
-    n_components: int = 10
+    n_components: int | None = None
     _: KW_ONLY
     n_samples: int = 3000
     step: float = 1.0
 
     def _check(self) -> None:
         super()._check()
-        self.n_components = validation.integer(self.n_components, "n_components", minimum=1)
+        if self.n_components is not None:
+            self.n_components = validation.integer(self.n_components, "n_components", minimum=1)
         self.n_samples = validation.integer(self.n_samples, "n_samples", minimum=2)
         self.step = validation.real(self.step, "step", above=0.0)
+
+    def _check_model(self, model: Any) -> None:
+        super()._check_model(model)
+        self._count = count_for(self.n_components, _USUAL, model, "n_components")
 
     def model_calls(self, n: int) -> Mapping[str, float]:
         """Return how often ``explain`` calls the model for ``n`` anchors, the axes found first."""
@@ -100,7 +115,7 @@ class ActivationDirections(DirectionAdapter):
         from sklearn.decomposition import PCA
 
         rows = self._activations(z)
-        wanted = min(self.n_components, int(np.prod(self.predictor.latent_shape)))
+        wanted = self._count if self.n_components else min(self._count, *rows.shape)
         if wanted > min(rows.shape):
             hint = "Take fewer components, or another layer."
             allowed = f"at most {min(rows.shape)} for {len(rows)} codes and this layer"
@@ -112,8 +127,13 @@ class ActivationDirections(DirectionAdapter):
         if not float(rows.std(axis=0).max()) > 0.0:
             raise ModelError("layer", "one whose activations vary", "the same for all codes", hint)
         seed = derive(self.seed, "components") % _LARGEST_SEED
+        if rows.shape[1] <= _NARROW:  # PCA takes their covariance: rounding would pass for variance
+            rows = rows.astype(np.float64)
         analysis = PCA(wanted, random_state=seed).fit(rows)
         kept = analysis.explained_variance_ > 1e-12 * analysis.explained_variance_[0]
+        if self.n_components and kept.sum() < wanted:
+            ways = f"activations vary in {kept.sum()} independent ways only"
+            warn(f"{type(self).__name__}: {wanted} directions were asked for, but {ways}")
         deviation = np.sqrt(analysis.explained_variance_[kept])
         coordinates = (analysis.transform(rows)[:, kept] / deviation).astype(np.float64)
         codes = z.flatten(1).double().numpy()
@@ -138,7 +158,7 @@ class ActivationDirections(DirectionAdapter):
         model = self.predictor
         probe = z[:1].to(model.device, model.dtype)
         active = active_layers(model, model.decode, probe, self.layer)
-        name = self.layer
+        name = None if self.layer is None else full_name(self.layer, model, active)
         if name is None:
             with_weights = (
                 n for n, a in active.items() if any(True for _ in a.module.parameters())
@@ -149,8 +169,10 @@ class ActivationDirections(DirectionAdapter):
             hint = nearest(name or "", active) if active else "Pass modules= to the model."
             raise ParameterError("layer", allowed, short_repr(name), hint)
         parts = []
-        for part in torch.split(z, self.batch_size):
-            with torch.no_grad(), record({name: active[name].module}) as outputs:
-                model.decode(part.to(model.device, model.dtype))
-            parts.append(outputs[name].flatten(1).float().cpu().numpy())
+        with self._progress(len(z), "fit", "code", "n_samples") as update:
+            for part in torch.split(z, self.batch_size):
+                with torch.no_grad(), record({name: active[name].module}) as outputs:
+                    model.decode(part.to(model.device, model.dtype))
+                parts.append(outputs[name].flatten(1).float().cpu().numpy())
+                update(len(part))
         return np.concatenate(parts)

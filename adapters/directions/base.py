@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import KW_ONLY, dataclass
 from typing import Any, ClassVar
 
@@ -17,10 +18,12 @@ from pxgen_plugins.adapters.directions._assessors import (
     assessors_of,
     standardise,
 )
+from pxgen_plugins.adapters.directions._fields import DEFAULT_DATA_DIRECTIONS
 from pxgen_plugins.adapters.directions._response import (
     Floats,
     Response,
     frames,
+    leakage,
     means,
     random_axes,
     tables,
@@ -32,84 +35,29 @@ from pxgen_plugins.models import capabilities
 from pxgen_plugins.scoring import Scorer, fit_criteria
 from pxgen_plugins.utils import validation
 from pxgen_plugins.utils.errors import ParameterError, short_repr
-from pxgen_plugins.utils.progress import bar
+from pxgen_plugins.utils.progress import bar_or_notice
 from pxgen_plugins.utils.seeds import derive
 
-__all__ = ["DEFAULT_DATA_DIRECTIONS", "DirectionAdapter"]
+__all__ = ["DirectionAdapter"]
 
 _REALISM = ("discriminator", "nearest_sample")  # what realism="auto" takes, in this order
 _BAND = (0.05, 0.95)  # of the mean response over random directions
 _SCALED = 500  # codes that standard deviations of assessors come from
 
-DEFAULT_DATA_DIRECTIONS: dict[str, Any] = {
-    "directions": None,
-    "labels": [],
-    "strength": None,
-    "importance": None,
-    "importance_name": None,
-    "keep": None,
-    "amounts": None,
-    "images": None,
-    "codes": None,
-    "anchors": None,
-    "assessors": [],
-    "own": None,
-    "slope": None,
-    "r2": None,
-    "monotone": None,
-    "ends": None,
-    "p_value": None,
-    "response": None,
-    "response_spread": None,
-    "leakage": None,
-    "change": None,
-    "realism": None,
-    "realism_name": None,
-    "control_slope": None,
-    "control_monotone": None,
-    "control_response": None,
-    "control_change": None,
-    "control_realism": None,
-    "n_codes": None,
-    "invalid": None,
-    "reasons": [],
-}
-"""Default data of k directions, m assessors, s amounts and r random directions; to be deep-copied.
-
-- ``directions``: float32 (k, *latent_shape), unit vectors; ``labels``: k names; ``strength``:
-  float64 (k,), the length of one step in latent space; ``keep``: ``"free"`` or ``"shell"`` (see
-  :class:`~pxgen_plugins.axes.Axis`). ``importance``: float64 (k,), what the directions are ordered
-  by, and ``importance_name`` in words; None where they are not.
-- ``amounts``: float64 (s,), steps along an axis, with 0 in the middle.
-- ``images``: float32 (k, a, s, *sample_shape), the instances along every axis from the first a
-  codes; ``codes``: float32 (a, *latent_shape), these; ``anchors``: int64 (a,), whose they are, None
-  where codes were drawn.
-- ``assessors``: m names; ``own``: int64 (k,), the assessor that the direction was made for, -1 for
-  none. Values of assessors count in standard deviations over the model's instances.
-- ``slope``, ``r2``, ``monotone``, ``ends``: float64 (k, m), of the response of each assessor: see
-  :func:`~pxgen_plugins.adapters.directions._response.statistics`. ``p_value``: (k, m), share of the
-  random directions and of this one whose slope is at least as steep.
-- ``response``: float64 (k, m, s), its mean over codes; ``response_spread``: (k, m, s, 2), its 10%
-  and 90% quantiles over codes: for the own assessor of an AssessorDirection, amounts are what was
-  asked for, so this is its calibration table.
-- ``leakage``: float64 (k,), the steepest slope of the other assessors; NaN without any.
-- ``change``: float64 (k, s), mean absolute change of the instance, in units of the data.
-- ``realism``: float64 (k, s), mean of the criterion ``realism_name`` along the axis less that at 0,
-  in standard deviations over the model's instances: higher is less real. None without one.
-- ``control_*``: the same for r random directions of the same step length: ``control_slope`` and
-  ``control_monotone`` (k, r, m), ``control_change`` and ``control_realism`` (k, s), means over
-  them, ``control_response``: (k, m, s, 2), the 5% and 95% quantiles of their mean responses.
-- ``n_codes``: codes that the response was measured on; ``invalid``, ``reasons``: indices of the
-  anchors left out, and why.
-"""
-
 
 @dataclass(repr=False, eq=False)
 class DirectionAdapter(Adapter):
-    """Base of the direction adapters.
+    """What all direction adapters share: arguments, and the fields of what ``explain`` returns.
 
-    A subclass implements ``_find``, which returns axes, and may hold further arguments. The axes
-    are measured on codes that they were not found on, beside random directions of the same length.
+    A method finds axes through latent space; all are measured in one way, on codes that they were
+    not found on, beside random directions of the same length. (A subclass implements ``_find``,
+    which returns axes, and may hold further arguments.)
+
+    **Free and shell.** A step of amount a moves a code z to z + a * strength * direction. With
+    ``keep="free"`` this is the way, a straight line. Codes of N(0, I) in many dimensions lie close
+    to a sphere around 0, a shell, and a long straight way leaves it for codes that the model was
+    never trained on; with ``keep="shell"`` every moved code is therefore scaled back to the norm
+    that z had.
 
     Args:
         predictor: A model that can decode.
@@ -121,7 +69,8 @@ class DirectionAdapter(Adapter):
         n_frames: Amounts between -span and span, odd, >= 3.
         n_codes: Codes that directions are found on, and as many others that they are measured on.
         n_shown: Codes whose strips are kept as images, >= 0.
-        n_random: Random directions of the control, >= 1.
+        n_random: Random directions of the control, >= 1. No p-value is below 1 / (n_random + 1),
+            not even that of a perfect direction: 0.05 by default. Take 199 to test ten directions.
         keep: ``"free"``, ``"shell"``, or None for what fits the prior: ``"shell"`` for N(0, I) in
             16 dimensions or more.
         realism: A criterion that tells how real instances are, measured along the way: a name, a
@@ -129,7 +78,8 @@ class DirectionAdapter(Adapter):
             distance to the nearest sample; None for none.
         seed: Seed of codes and random directions, >= 0.
         batch_size: Codes per model call, >= 1.
-        verbose: Show progress bars on stderr.
+        verbose: Show progress bars on stderr. Without them a warning says how much is left where
+            that is more than half a minute.
 
     Raises:
         ParameterError: When an argument is not allowed.
@@ -138,7 +88,64 @@ class DirectionAdapter(Adapter):
     ``explain(X)`` starts from the codes of the anchors in X, ``explain(None)`` from codes that the
     model draws; axes that :meth:`fit` has not found are found first.
 
-    Cost of ``explain``: (k + n_random for every step length) n_codes n_frames decoder passes.
+    What it returns has these fields, for k directions, m assessors, s amounts, a strips and r
+    random directions. Values of assessors are in standard deviations over the model's instances.
+    A field that could not be measured is None.
+
+    The directions:
+
+    - ``directions``, float32 (k, *latent_shape): unit vectors.
+    - ``labels``, k texts: their names.
+    - ``strength``, float64 (k,): length of one step in latent space.
+    - ``keep``, text: ``"free"`` or ``"shell"``, as above.
+    - ``importance``, float64 (k,): what the directions are ordered by; ``importance_name`` says
+      what that is. None where they are in no order.
+    - ``own``, int64 (k,): position of the assessor that the direction was made for; -1 for none.
+
+    Their pictures:
+
+    - ``amounts``, float64 (s,): steps along an axis, with 0 in the middle.
+    - ``images``, float32 (k, a, s, *sample_shape): instances along every axis, from a codes.
+    - ``codes``, float32 (a, *latent_shape): these codes.
+    - ``anchors``, int64 (a,): the anchors whose codes they are; None where codes were drawn.
+
+    What is read off along them:
+
+    - ``assessors``, m texts: names of the assessors.
+    - ``slope``, float64 (k, m): rise per step, by regression through 0 over all codes.
+    - ``r2``, float64 (k, m): share of the variance of the rise that the slope explains.
+    - ``monotone``, float64 (k, m): share of codes for which the value rises strictly at every step
+      (falls, where the slope is negative). A value that stays the same for one step, as at a floor,
+      counts against it.
+    - ``ends``, float64 (k, m): share of codes whose value at the last amount lies above that at
+      the first (below, where the slope is negative).
+    - ``p_value``, float64 (k, m): share of the random directions, and of this one among them, whose
+      slope is at least as steep; so 1 / (r + 1) is the least possible.
+    - ``response``, float64 (k, m, s): mean rise over codes, against amount 0. The own assessor of
+      an AssessorDirection is asked to rise by one a step.
+    - ``response_spread``, float64 (k, m, s, 2): 10% and 90% quantiles of the rise over codes.
+    - ``leakage``, float64 (k,): steepest slope of the other assessors; NaN without any.
+    - ``change``, float64 (k, s): mean absolute change of the instance, in units of the data.
+    - ``realism``, float64 (k, s): by how much less real instances are than at 0, by the criterion
+      ``realism_name``; higher is less real.
+
+    The control, the same for random directions of the same step length:
+
+    - ``control_slope``, ``control_monotone``, ``control_ends``, float64 (k, r, m): one number for
+      every random direction and every assessor, so that a mean over all of them mixes assessors;
+      :func:`~pxgen_plugins.result.direction_table` takes each direction's own.
+    - ``control_response``, float64 (k, m, s, 2): 5% and 95% quantiles of their mean responses.
+    - ``control_change``, ``control_realism``, float64 (k, s): means over them.
+
+    What it was measured on:
+
+    - ``n_codes``, int: how many codes.
+    - ``invalid``, int64, and ``reasons``, texts: anchors that were left out, and why.
+    - ``evidence``: ``"directions"``.
+
+    Cost of ``explain``: (k + n_random for every step length) n_codes n_frames passes of decoder,
+    assessors and ``realism``, and 500 for their standard deviations. The control is most of it: by
+    default one direction takes 1,400 passes, and its 19 random directions 26,600.
     """
 
     evidence = "directions"
@@ -156,7 +163,7 @@ class DirectionAdapter(Adapter):
     n_frames: int = 7
     n_codes: int = 200
     n_shown: int = 3
-    n_random: int = 16
+    n_random: int = 19
     keep: str | None = None
     realism: Any = "auto"
 
@@ -192,7 +199,7 @@ class DirectionAdapter(Adapter):
 
     def _most(self) -> int:
         """Return about how many axes there will be."""
-        return int(getattr(self, "n_components", 1))
+        return int(getattr(self, "_count", 1))
 
     def _params(self) -> dict[str, Any]:
         params = super()._params()
@@ -303,10 +310,12 @@ class DirectionAdapter(Adapter):
         alike = {(axis.scale, id(start)): (axis, start)
                  for axis, start in zip(axes, starts, strict=True)}  # fmt: skip
         walked = sum(map(len, starts)) + self.n_random * sum(len(one) for _, one in alike.values())
-        with bar(walked * len(amounts), type(self).__name__, "code", self.verbose) as progress:
+        with self._progress(
+            walked * len(amounts), "explain", "code", "n_codes, n_random or n_frames"
+        ) as update:
 
             def along(axis: Axis, start: Tensor) -> Response:
-                return walk(model, axis, readers, start, amounts, self.batch_size, progress.update)
+                return walk(model, axis, readers, start, amounts, self.batch_size, update)
 
             own = [along(axis, start) for axis, start in zip(axes, starts, strict=True)]
             random = {
@@ -324,11 +333,12 @@ class DirectionAdapter(Adapter):
             "assessors": [reader.label for reader in readers[:m]],
             **table,
             "p_value": p_value,
-            "leakage": _leakage(table["slope"], self._own(len(axes))),
+            "leakage": leakage(table["slope"], self._own(len(axes))),
             "realism": None if realism is None else means(own)[:, m],
             "realism_name": None if realism is None else realism.label,
             "control_slope": steep,
             "control_monotone": np.stack([one["monotone"] for one in control]),
+            "control_ends": np.stack([one["ends"] for one in control]),
             "control_response": np.stack(
                 [np.quantile(means(one)[:, :m], _BAND, axis=0) for one in controls]
             ).transpose(0, 2, 3, 1),
@@ -337,6 +347,13 @@ class DirectionAdapter(Adapter):
             if realism is None
             else np.stack([means(one)[:, m].mean(axis=0) for one in controls]),
         }
+
+    def _progress(
+        self, total: int, method: str, unit: str, cheaper: str
+    ) -> AbstractContextManager[Callable[[int], object]]:
+        """Return a bar if ``verbose``, else what says so where much is left."""
+        what, hint = f"{type(self).__name__}.{method}", f"Smaller {cheaper} cost less."
+        return bar_or_notice(total, what, unit, self.verbose, hint)
 
     def _scaled(self, readers: Sequence[Assessor], z: Tensor) -> list[Assessor]:
         """Return the assessors in standard deviations over instances of the model.
@@ -372,13 +389,3 @@ class DirectionAdapter(Adapter):
         fit_criteria(scorer, None, derive(self.seed, "realism"))
         (assessor,) = assessors_of([criterion], model, self.seed)
         return assessor
-
-
-def _leakage(slope: Floats, own: Sequence[int]) -> Floats:
-    """Return the steepest slope of the assessors that an axis was not made for, (k,)."""
-    steepest = np.full(len(slope), np.nan)
-    for i, place in enumerate(own):
-        others = np.delete(np.abs(slope[i]), place) if place >= 0 else np.abs(slope[i])
-        if len(others):
-            steepest[i] = others.max()
-    return steepest

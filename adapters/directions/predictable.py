@@ -19,7 +19,6 @@ from pxgen_plugins.adapters.directions.base import DirectionAdapter
 from pxgen_plugins.axes import Axis
 from pxgen_plugins.utils import validation
 from pxgen_plugins.utils.errors import ModelError, ParameterError
-from pxgen_plugins.utils.progress import bar
 from pxgen_plugins.utils.seeds import derive
 
 __all__ = ["PredictableDirections"]
@@ -65,11 +64,15 @@ class PredictableDirections(DirectionAdapter):
         assessors, span, n_frames, n_codes, n_shown, n_random, keep, realism, seed, batch_size,
             verbose: See :class:`~pxgen_plugins.adapters.directions.base.DirectionAdapter`.
 
+    What ``explain`` returns, and what a shell is, says
+    :class:`~pxgen_plugins.adapters.directions.base.DirectionAdapter`, field by field.
+
     Raises:
         ParameterError: When more orthogonal directions are asked for than there are dimensions.
         ModelError: When the decoder gives no gradient.
 
-    Cost of ``fit``: 2 n_train batch decoder passes, half of them with gradient.
+    Cost of ``fit``: 2 n_train batch decoder passes, half of them with gradient: 128,000 by default.
+    ``explain``: as the others, 49,000 passes for 16 directions and 19 random ones.
 
     Example:
         >>> from pxgen_plugins.testing.examples import LinearModel
@@ -118,9 +121,6 @@ class PredictableDirections(DirectionAdapter):
         calls = super().model_calls(n)
         return {**calls, "decode": calls["decode"] + 4.0 * self.batch * self.n_train}
 
-    def _most(self) -> int:
-        return self._count
-
     def _fitting_codes(self, X: Any) -> Tensor:
         if X is None:
             return draw_codes(self.predictor, max(1000, self.n_codes), derive(self.seed, "fit"))
@@ -139,7 +139,10 @@ class PredictableDirections(DirectionAdapter):
             one = model.decode(z[:1].to(model.device, model.dtype))
         reader = _Reader(tuple(one.shape[1:]), self._count, generator)
         optimiser = torch.optim.Adam([free, *reader.parameters()], lr=self.lr)
-        with torch.enable_grad(), bar(self.n_train, "directions", "step", self.verbose) as progress:
+        with (
+            torch.enable_grad(),
+            self._progress(self.n_train, "fit", "step", "n_train or batch") as update,
+        ):
             for _ in range(self.n_train):
                 named, shift, which, amounts = self._pairs(z, free, reader, generator)
                 error = nn.functional.cross_entropy(named, which)
@@ -150,7 +153,7 @@ class PredictableDirections(DirectionAdapter):
                     hint = "Build the decoder of torch functions without no_grad."
                     raise ModelError("decode", "differentiable", "no finite gradient", hint)
                 optimiser.step()
-                progress.update(1)
+                update(1)
         accuracy = self._accuracy(z, free, reader, generator)
         order = np.argsort(-accuracy, kind="stable")
         vectors = leading(self._matrix(free).detach().double().numpy().T)[order]

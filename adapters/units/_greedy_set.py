@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from pxgen_plugins.utils.progress import long_bar
+from pxgen_plugins.utils.progress import bar_or_notice
 
 __all__ = ["greedy_set"]
 
@@ -38,7 +38,7 @@ def greedy_set(
     chosen: list[int] = []
     gone = 0.0
     hint = "Take fewer units (n_units=) or codes (n_codes=)."
-    with long_bar(most, "UnitEffects: the set", "unit", verbose, hint) as move:
+    with bar_or_notice(most, "UnitEffects: the set", "unit", verbose, hint) as move:
         while candidates and len(chosen) < most:
             totals = [removal([*chosen, unit]) for unit in candidates]
             best = int(np.argmax(totals))

@@ -42,7 +42,7 @@ from pxgen_plugins.adapters.units.unit_maps import (
 )
 from pxgen_plugins.utils import validation
 from pxgen_plugins.utils.errors import AnchorError, ParameterError
-from pxgen_plugins.utils.progress import bar, long_bar
+from pxgen_plugins.utils.progress import bar, bar_or_notice
 from pxgen_plugins.utils.seeds import derive
 
 __all__ = ["DEFAULT_DATA_UNIT_DISSECTION", "UnitDissection"]
@@ -292,7 +292,7 @@ class UnitDissection(Adapter):
         size = (masks.shape[2], masks.shape[3])
         low = 0
         hint = "Take fewer codes (n_codes=), levels, shuffles (n_null=) or concepts."
-        with long_bar(n, "UnitDissection: matches", "instance", self.verbose, hint) as move:
+        with bar_or_notice(n, "UnitDissection: matches", "instance", self.verbose, hint) as move:
             for part in torch.split(z, self.batch_size):
                 for fine in _in_pieces(units.decode(part)[1], size):
                     rows = slice(low, low + len(fine))
@@ -325,7 +325,7 @@ class UnitDissection(Adapter):
         effect, outside = np.full((u, c), np.nan), np.full((u, c), np.nan)
         interval = np.full((u, c, 2), np.nan)
         hint = "Take fewer codes (n_effect=); n_effect=0 measures no effects."
-        with long_bar(u, "UnitDissection: effects", "unit", self.verbose, hint) as move:
+        with bar_or_notice(u, "UnitDissection: effects", "unit", self.verbose, hint) as move:
             for unit in range(u):
                 strength = torch.zeros(1, u, 1, 1)
                 strength[0, unit] = 1.0

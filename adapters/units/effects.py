@@ -35,7 +35,7 @@ from pxgen_plugins.adapters.units.unit_maps import (
 )
 from pxgen_plugins.utils import validation
 from pxgen_plugins.utils.errors import AnchorError, ModelError, ParameterError
-from pxgen_plugins.utils.progress import bar, long_bar
+from pxgen_plugins.utils.progress import bar, bar_or_notice
 from pxgen_plugins.utils.seeds import derive
 
 __all__ = ["DEFAULT_DATA_UNIT_EFFECTS", "UnitEffects"]
@@ -269,7 +269,7 @@ class UnitEffects(Adapter):
         values = off_values(self.off, inserted.means, inserted.lows)
         n, single = units.n_units, np.zeros(units.n_units)
         hint = "Take fewer codes (n_codes=)."
-        with long_bar(n, "UnitEffects: single effects", "unit", self.verbose, hint) as move:
+        with bar_or_notice(n, "UnitEffects: single effects", "unit", self.verbose, hint) as move:
             for unit in range(n):
                 single[unit] = self._removal(units, z, before, values, [unit])[0]
                 move(1)

@@ -35,6 +35,7 @@ PACKAGES = {  # what a user imports from, and what for
     "pxgen_plugins.testing": "the conformance suites, for parts of your own",
 }
 MODULES = {  # public modules whose names no package repeats
+    "pxgen_plugins.adapters.directions.base": "what direction adapters take and return alike",
     "pxgen_plugins.adapters.functions": "a criterion or a group as a plain function",
     "pxgen_plugins.adapters.margins": "how far inside a group an instance is, as a target",
     "pxgen_plugins.adapters.units.group_effect": "a group without the units that fire for it",

@@ -21,6 +21,7 @@ from pxgen_plugins.comparison.agreement import (
 from pxgen_plugins.comparison.outcome import Outcome, Task
 from pxgen_plugins.evaluation import quality
 from pxgen_plugins.evaluation.permutation import permuted_weights, weights_by_layer
+from pxgen_plugins.result.direction_table import direction_rows
 from pxgen_plugins.scoring import Scorer
 from pxgen_plugins.utils.seeds import derive
 from pxgen_plugins.utils.sequences import even_positions
@@ -153,12 +154,10 @@ def _quality_of_effect(data: Mapping[str, Any], explainer: Any, task: Task) -> d
 def _quality_of_directions(data: Mapping[str, Any], explainer: Any, task: Task) -> dict[str, Any]:
     """Say how steadily assessors follow the axes, and how much changes, beside random ones."""
     found: dict[str, Any] = {}
-    monotone = np.asarray(data["monotone"], dtype=np.float64)
-    if monotone.size:
-        own = np.maximum(np.asarray(data["own"]), 0)[:, None]
-        control = np.asarray(data["control_monotone"], dtype=np.float64).mean(axis=1)
-        found["monotone"] = float(np.take_along_axis(monotone, own, axis=1).mean())
-        found["random_monotone"] = float(np.take_along_axis(control, own, axis=1).mean())
+    rows = direction_rows(data)
+    for name in ("ends", "random_ends", "monotone", "random_monotone"):
+        values = [row[name] for row in rows if row[name] is not None]
+        found |= {name: float(np.mean(values))} if values else {}
     change, random = (np.asarray(data[key])[:, -1] for key in ("change", "control_change"))
     if (random > 0).all():
         found["change_over_random"] = float((change / random).mean())

@@ -108,6 +108,12 @@ class Networks(GenerativeModel):
         """Return what a function is given for a batch: the batch, and its class if it takes one."""
         return (batch,)
 
+    def _remedy(
+        self, role: str, inputs: tuple[Tensor, ...], error: BaseException | None
+    ) -> str | None:
+        """Return what to do about a function that refused a batch, if anything is known."""
+        return None
+
     def _find_shapes(self, latent: bool, sample: bool, encoder: str, decoder: str) -> None:
         """Find a shape that was not given, by one call at the shape that was."""
         if latent and sample:
@@ -129,8 +135,16 @@ class Networks(GenerativeModel):
 
     def _ask(self, role: str, batch: Tensor) -> Any:
         """Return what a function gives for a batch at its first call."""
+        inputs = self._arguments(role, batch)
         with torch.no_grad(), self._evaluating():
-            return self._calls[role].probe(*self._arguments(role, batch))
+            try:
+                return self._calls[role].probe(*inputs)
+            except ModelError as error:
+                hint = self._remedy(role, inputs, error.__cause__)
+                if hint is None:
+                    raise
+                told = ModelError(error.parameter, error.allowed, error.got, hint)
+                raise told from error.__cause__
 
     def _raw(self, role: str, *batches: Tensor) -> Any:
         with caller(type(self).__name__), self._evaluating():

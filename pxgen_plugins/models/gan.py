@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from pxgen_plugins.models._classes import class_settings
+from pxgen_plugins.models._gan_remedies import remedy
+from pxgen_plugins.models._log_odds import log_odds
 from pxgen_plugins.models._networks import Networks
 from pxgen_plugins.models._seeded_callable import Draw
 from pxgen_plugins.models.base import register
@@ -61,7 +63,8 @@ class GAN(Networks):
         prior: What codes are drawn from: ``"normal"``, N(0, I); ``"uniform"``, between -1 and 1;
             or a callable ``prior(n, seed)`` to codes.
         n_classes: Number of classes of a conditional generator. Samples take each class alike;
-            an inversion tries every class, and the best one counts.
+            an inversion tries every class, and the best one counts. One that takes them one-hot is
+            wrapped: ``lambda z, y: net(z, torch.nn.functional.one_hot(y, 10).to(z.dtype))``.
         condition: The one class of a conditional generator that is explained.
         inversion: Settings of the inversion; None takes the defaults.
         modules: The torch modules inside functions (see :class:`~pxgen_plugins.models.VAE`).
@@ -141,6 +144,11 @@ class GAN(Networks):
         able |= {"score"} if discriminator is not None else set()
         self.capabilities = frozenset(able)
         self.remedies = {"score": "Build the GAN with discriminator=net."}
+        if not self.autoencodes:
+            self.remedies["decode"] = (
+                f"Build the GAN with condition=0, say, to explain one of its {n_classes} classes: "
+                "a code decodes only with a class."
+            )
         self.inversion = self._inversion_for(inversion)
         self.costs = self._costs()
         # descents run in blocks of a fixed number of rows, filled up where fewer are left
@@ -211,17 +219,22 @@ class GAN(Networks):
             hint = "Pass discriminator=f with f(x) -> one score per instance, higher = more real."
             raise CapabilityError("discriminator", allowed, "None", hint)
         if not self._classes:
-            return self._odds(self._raw("discriminator", x))
+            return log_odds(self._raw("discriminator", x), self.discriminator_output)
         columns = [
-            self._odds(self._raw("discriminator", x, torch.full((len(x),), y, device=x.device)))
+            self._raw("discriminator", x, torch.full((len(x),), y, device=x.device))
             for y in self._classes
         ]
-        return torch.stack(columns).amax(0)
+        return torch.stack([log_odds(c, self.discriminator_output) for c in columns]).amax(0)
 
     def _arguments(self, role: str, batch: Tensor) -> tuple[Tensor, ...]:
         if not self._classes or role == "encoder":
             return (batch,)
         return batch, self._class(torch.zeros(len(batch), dtype=torch.int64))
+
+    def _remedy(
+        self, role: str, inputs: tuple[Tensor, ...], error: BaseException | None
+    ) -> str | None:
+        return remedy(self._calls[role], inputs, error, self.n_classes)
 
     def _generate(self, z: Tensor, y: Tensor) -> Tensor:
         return self._instances_from("generator", z, *((y,) if self._classes else ()))
@@ -271,24 +284,6 @@ class GAN(Networks):
         except Exception:  # whatever a network raises on such inputs
             return torch.empty(0, device=x.device, dtype=x.dtype)
         return scores[scores.isfinite()]
-
-    def _odds(self, raw: Any) -> Tensor:
-        n = len(raw) if isinstance(raw, Tensor) and raw.ndim else 0
-        if n == 0 or raw.numel() != n:
-            hint = (
-                "Return one number each; of patches their mean: lambda x: net(x).mean((1, 2, 3))."
-            )
-            allowed = "one score per instance"
-            raise ModelError("discriminator's result", allowed, short_repr(raw), hint)
-        scores: Tensor = raw.reshape(n)
-        if self.discriminator_output == "logits":
-            return scores
-        if bool(((scores < 0) | (scores > 1)).any()):
-            got = f"values from {float(scores.min()):.3g} to {float(scores.max()):.3g}"
-            hint = "Pass discriminator_output='logits'."
-            raise ModelError("discriminator's result", "in [0, 1]", got, hint)
-        # clipped where the type cannot tell them from 0 and 1
-        return scores.logit(eps=torch.finfo(scores.dtype).eps)
 
     def _invert(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return the code and the class of each instance."""

@@ -39,8 +39,10 @@ def plot_directions(
 
     The curve is the mean response of an assessor over codes, in standard deviations over the
     model's instances; the dark band holds 80% of the codes, the grey one 90% of the mean responses
-    along random directions of the same length. Without assessors: the mean change of the instance,
-    and for random directions its mean.
+    along random directions of the same length. Above stand slope and p-value, the share of codes
+    whose value at the end lies beyond that at the start (``ends``), and the share of those whose
+    value rises or falls strictly at every step (``monotone``), which few do where a number has a
+    floor. Without assessors: the mean change of the instance, and for random directions its mean.
 
     Args:
         explanation: What a direction adapter's ``explain`` returned, or the same from JSON.
@@ -128,10 +130,13 @@ def _draw_curve(
         ax.fill_between(amounts, spread[:, 0], spread[:, 1], color=_OWN, alpha=0.2, linewidth=0)
         (line,) = ax.plot(amounts, mean, color=_OWN, linewidth=1.4)
         line.set_gid(f"response:{row}")
-        slope = float(np.asarray(data["slope"])[row, column])
-        monotone = float(np.asarray(data["monotone"])[row, column])
+        slope, p_value, ends, monotone = (
+            float(np.asarray(data[key], dtype=np.float64)[row, column])
+            for key in ("slope", "p_value", "ends", "monotone")
+        )
         title = (
-            f"{clean(names[column], 20)}: slope {number(slope, 2)}, monotone {percent(monotone)}"
+            f"{clean(names[column], 20)}: slope {number(slope, 2)}, p {number(p_value, 2)}\n"
+            f"ends {percent(ends)}, monotone {percent(monotone)}"
         )
     ax.set_title(title, fontsize=TINY, color=MUTED, pad=3)
     if last:
@@ -148,5 +153,7 @@ def _notes(data: Mapping[str, Any], names: list[str]) -> list[str]:
         ]
     return [
         f"Blue: mean of {n:,} codes and 80% of them, in standard deviations; "
-        f"grey: 90% of {r} random directions of equal length."
+        f"grey: 90% of {r} random directions of equal length, with which p is at least "
+        f"{number(1 / (1 + r), 2)}. Ends: share of codes whose last value lies beyond the first; "
+        "monotone: of codes whose value moves that way at every step."
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pxgen_plugins.result.calibration_summary import CalibrationSummary
+from pxgen_plugins.result.direction_table import direction_table
 from pxgen_plugins.result.explanation import (
     DEFAULT_DATA_PXGEN,
     DEFAULT_META_PXGEN,
@@ -21,6 +22,7 @@ __all__ = [
     "Group",
     "Result",
     "anchor_table",
+    "direction_table",
     "from_json",
     "read_json",
     "write_json",

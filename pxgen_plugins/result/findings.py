@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pxgen_plugins.result.direction_table import direction_rows
 from pxgen_plugins.utils.text import number, percent
 
 __all__ = ["findings", "frames"]
@@ -51,31 +52,27 @@ def frames(data: Mapping[str, Any]) -> NDArray[Any] | None:
 
 
 def _of_directions(data: Mapping[str, Any]) -> list[tuple[str, str]]:
-    names = [str(name) for name in data["assessors"] or []]
-    labels = [str(label) for label in data["labels"] or []]
     pairs = []
-    if not names or data.get("slope") is None:
-        if data.get("change") is None:
-            return []
-        change = np.asarray(data["change"], dtype=np.float64)[:, -1]
-        random = np.asarray(data["control_change"], dtype=np.float64)[:, -1]
-        for row, label in enumerate(labels[:_MOST]):
-            text = f"changes an instance by {number(change[row], 2)} at the end"
-            pairs.append((label, f"{text}, random directions by {number(random[row], 2)}"))
-        return pairs
-    slope, monotone = (np.asarray(data[key], dtype=np.float64) for key in ("slope", "monotone"))
-    control = np.asarray(data["control_monotone"], dtype=np.float64).mean(axis=1)
-    for row, label in enumerate(labels[:_MOST]):
-        own = max(int(np.asarray(data["own"])[row]), 0)
-        pairs.append(
-            (
-                label,
-                f"{names[own]}: slope {number(slope[row, own], 2)} standard deviations a step, "
-                f"rises or falls at every step for {percent(monotone[row, own])} of the codes "
-                f"(random directions: {percent(control[row, own])})",
-            )
-        )
+    for row in direction_rows(data)[:_MOST]:
+        if row["slope"] is not None:
+            pairs.append((row["direction"], _of_response(row)))
+        elif row["change"] is not None:
+            text = f"changes an instance by {number(row['change'], 2)} at the end"
+            text += f", random directions by {number(row['random_change'], 2)}"
+            pairs.append((row["direction"], text))
     return pairs
+
+
+def _of_response(row: Mapping[str, Any]) -> str:
+    """Say how an assessor responds: how steep it is first, as few numbers rise at every step."""
+    way = ("below", "falls") if row["slope"] < 0 else ("above", "rises")
+    text = f"{row['assessor']}: slope {number(row['slope'], 2)} deviations a step, "
+    text += f"p {number(row['p_value'], 2)} (least possible {number(row['least_p_value'], 2)})"
+    text += f"; last {way[0]} first for {percent(row['ends'])} of codes"
+    if row["random_ends"] is not None:  # files of older versions have none
+        text += f" (random directions {percent(row['random_ends'])})"
+    text += f", {way[1]} at every step for {percent(row['monotone'])}"
+    return f"{text} (random directions {percent(row['random_monotone'])})"
 
 
 _RANKS = ("clear", "unclear", "missing", "not visible")  # of a description, as they are shown

@@ -1,4 +1,4 @@
-"""Progress bars: on stderr, and only when asked for; they move with a network's passes."""
+"""Progress: bars on stderr when asked for, a notice where much is left, counts of passes."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from pxgen_plugins.utils.text import duration_text
 if TYPE_CHECKING:
     from tqdm import tqdm
 
-__all__ = ["PassMeter", "bar", "count_passes", "long_bar", "on_passes"]
+__all__ = ["LongNotice", "PassMeter", "bar", "bar_or_notice", "count_passes", "on_passes"]
 
-_LONG = 10.0  # seconds of silence that are announced
-_KNOWN = 1.0  # seconds after which the rest is estimated
 _IN_LOGS = 10.0  # seconds between updates where nobody watches
+_TRIAL = 2.0  # seconds after which a notice judges what is left
+_LONG = 30.0  # seconds left that are worth a notice
 
 _COUNTERS: ContextVar[tuple[Callable[[int], None], ...]] = ContextVar("counters", default=())
 
@@ -47,43 +47,70 @@ def bar(total: int, what: str, unit: str, verbose: bool) -> tqdm[Any]:
     )
 
 
-@contextmanager
-def long_bar(
-    total: int, what: str, unit: str, verbose: bool, hint: str, limit: float = _LONG
-) -> Iterator[Callable[[int], None]]:
-    """Yield what moves a progress bar; without one, warn once where it will take long.
+class LongNotice:
+    """Warns once where so much is left that a user would wonder; is quiet otherwise.
 
-    How long is estimated by what a second or so has done.
+    Nothing is timed beforehand: the work itself is, its first unit left out, in which libraries
+    load and allocate.
 
     Args:
-        total: Units of work.
-        what: Name of the work.
-        unit: Name of a unit.
-        verbose: Show the bar, and warn of nothing.
-        hint: What costs less, a sentence.
-        limit: Seconds from which silence is announced.
+        total: How many units there are.
+        what: What they are done for, the beginning of the notice.
+        hint: What costs less, a full sentence.
+        clock: What tells seconds.
 
     Example:
-        >>> with long_bar(2, "effects", "unit", False, "Take fewer.") as move:
-        ...     move(2)
+        >>> import warnings
+        >>> seconds = iter([0.0, 1.0, 5.0, 9.0])
+        >>> notice = LongNotice(100, "fit", "Take fewer.", clock=lambda: next(seconds))
+        >>> with warnings.catch_warnings(record=True) as heard:
+        ...     for _ in range(4):
+        ...         notice.update(1)
+        >>> [str(one.message) for one in heard]
+        ['fit: about 4 minutes left; verbose=True shows a progress bar. Take fewer.']
     """
-    start, done, said = time.monotonic(), 0, verbose
+
+    def __init__(
+        self, total: int, what: str, hint: str, clock: Callable[[], float] = time.perf_counter
+    ) -> None:
+        self._total, self._what, self._hint, self._clock = total, what, hint, clock
+        self._first: tuple[float, int] | None = None
+        self._done, self._said = 0, False
+
+    def update(self, n: int) -> None:
+        """Hear that ``n`` more units are done."""
+        if self._said:
+            return
+        self._done += n
+        now = self._clock()
+        if self._first is None:
+            self._first = now, self._done
+            return
+        start, before = self._first
+        if now - start < _TRIAL:
+            return
+        left = (now - start) / (self._done - before) * (self._total - self._done)
+        if left > _LONG:
+            self._said = True
+            text = f"about {duration_text(left)} left; verbose=True shows a progress bar"
+            warn(f"{self._what}: {text}. {self._hint}")
+
+
+@contextmanager
+def bar_or_notice(
+    total: int, what: str, unit: str, verbose: bool, hint: str
+) -> Iterator[Callable[[int], object]]:
+    """Yield what hears of units done: a progress bar if ``verbose``, else a :class:`LongNotice`.
+
+    Example:
+        >>> with bar_or_notice(2, "scoring", "anchor", False, "Take fewer.") as update:
+        ...     update(2)
+    """
+    if not verbose:
+        yield LongNotice(total, what, hint).update
+        return
     with bar(total, what, unit, verbose) as progress:
-
-        def move(n: int) -> None:
-            nonlocal done, said
-            progress.update(n)
-            done += n
-            spent = time.monotonic() - start
-            if said or spent < min(_KNOWN, limit) or done >= total:
-                return
-            said = True
-            whole = spent * total / done
-            if whole >= limit:
-                text = f"{what} of {total:,} {unit}s take about {duration_text(whole)}"
-                warn(f"{text}; verbose=True shows how far it is. {hint}")
-
-        yield move
+        yield progress.update
 
 
 def count_passes(n: int) -> None:

@@ -298,7 +298,8 @@ def test_baselines_are_numbers_arrays_and_means():
         given = kind(model, "mse", baseline=X.mean(0)).explain(X)
         np.testing.assert_allclose(fitted.explain(X).attributions, given.attributions, atol=1e-5)
         fitted.reset_predictor(mlp_vae(1))
-        with pytest.raises(NotFittedError, match="baseline='mean' needs data"):
+        to_do = r"baseline='mean' needs data\) must be fitted.*Call fit\(X\) first"
+        with pytest.raises(NotFittedError, match=to_do):
             fitted.explain(X)
     with pytest.raises(NotFittedError, match="GradientShap"):
         GradientShap(model, "mse").explain(X)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import warnings
 from functools import partial
 
 import numpy as np
@@ -37,7 +36,6 @@ from pxgen_plugins.result.findings import findings
 from pxgen_plugins.testing import ExplainerCase, explainer_checks, parametrize_with_checks
 from pxgen_plugins.thresholds import Fixed
 from pxgen_plugins.utils.errors import AnchorError, ModelError, ParameterError, PXGenWarning
-from pxgen_plugins.utils.progress import long_bar
 
 from .nets import conv_vae
 
@@ -430,21 +428,6 @@ def test_a_mask_of_another_size_is_not_stretched_over_the_picture():
     for adapter in (UnitDissection, UnitEffects):
         with pytest.raises(ModelError, match="of the picture's size, 12 x 12; got 6 x 6"):
             adapter(planted(), coarse, "units", n_codes=4).explain(None)
-
-
-def test_long_work_is_announced_once_where_no_bar_is_shown():
-    for verbose, limit, warned in ((False, 0.0, 1), (True, 0.0, 0), (False, 1e9, 0)):
-        with warnings.catch_warnings(record=True) as seen:
-            warnings.simplefilter("always")
-            work(verbose, limit)
-        assert len(seen) == warned
-        assert all("effects of 3 units take about" in str(one.message) for one in seen)
-
-
-def work(verbose, limit):
-    with long_bar(3, "effects", "unit", verbose, "Take fewer.", limit=limit) as move:
-        for _ in range(3):
-            move(1)
 
 
 def test_what_is_shown_names_a_unit_once_and_stays_small():

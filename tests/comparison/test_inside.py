@@ -52,7 +52,8 @@ def test_those_that_a_name_makes_run_on_the_target_beside_their_controls(model):
             assert {"named_units", "largest_effect"} <= set(rows[name]["quality"])
             assert "units match a concept" in words
         else:
-            measures = {"monotone", "random_monotone", "change_over_random"}
+            measures = {"ends", "random_ends", "monotone", "random_monotone"}
+            measures |= {"change_over_random"}
             assert measures <= set(rows[name]["quality"])
             assert explanation.assessors == ["mse"]
             assert "random directions" in words

@@ -324,12 +324,7 @@ COMMANDS = (
         tolerance=0.25,
         volatile=("machine", "versions", "date", "load", "command", "note"),
     ),
-    Command(
-        "kept_thresholds",
-        "python examples/kept_thresholds.py",
-        3,
-        files=_names("kept_thresholds"),
-    ),
+    Command("kept_thresholds", "python examples/kept_thresholds.py", 3, _names("kept_thresholds")),
     Command(
         "audit",
         "python benchmarks/run.py --only kills workers many_anchors",

@@ -20,9 +20,10 @@ from pxgen_plugins.testing import ExplainerCase, explainer_checks, parametrize_w
 from .nets import conv_vae
 
 MODULES = sorted(path.stem for path in Path(__file__).parent.glob("test_*.py"))
-# one explains Keras models and has an environment of its own: make test-tensorflow
-# folders whose adapters do not say in their class docstring yet what each key of their data is
+# folders whose adapters do not say in their class docstring yet what each key of their data is;
+# those of directions do in a base's (test_direction_fields.py)
 EXEMPT = {"attribution", "directions", "example_based", "language", "latent", "text_to_image"}
+# one explains Keras models and has an environment of its own: make test-tensorflow
 ADAPTERS = [cls for cls in map(adapters.get, adapters.names()) if issubclass(cls, Adapter)]
 X = np.random.default_rng(0).random((5, 1, 8, 8), dtype=np.float32)
 

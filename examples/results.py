@@ -257,9 +257,7 @@ COMMANDS = (
         "explorer",
         "python examples/record_explorer.py",
         2,
-        pictures={
-            f"docs/images/explorer.{suffix}": f"explorer.{suffix}" for suffix in ("gif", "png")
-        },
+        pictures={f"docs/images/explorer.{kind}": f"explorer.{kind}" for kind in ("gif", "png")},
         quick="--anchors 120",
     ),
     Command(

@@ -34,7 +34,7 @@ from pxgen_plugins.audit.digests import (
 )
 from pxgen_plugins.audit.inputs import build_explainer, build_model, open_set
 from pxgen_plugins.audit.other_methods import evidence_of
-from pxgen_plugins.audit.paired_shares import at_kept_thresholds
+from pxgen_plugins.audit.rule_changes import at_kept_thresholds
 from pxgen_plugins.audit.run_comparison import compare_runs
 from pxgen_plugins.audit.run_folder import (
     FORMAT,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
@@ -22,7 +21,6 @@ from pxgen_plugins.result import CalibrationSummary, Result
 
 __all__ = [
     "PairedShares",
-    "at_kept_thresholds",
     "change_interval",
     "common_random_numbers",
     "move_intervals",
@@ -46,19 +44,6 @@ def common_random_numbers(before: Result, after: Result) -> bool:
     if one is None or other is None or len(one.repeats) != len(other.repeats):
         return False
     return _origin(one) == _origin(other)
-
-
-def at_kept_thresholds(before: Result, after: Result) -> Result:
-    """Return the first run as one whose thresholds were given, if the second was given the same.
-
-    Then nothing that calibration drew stands between the two: the noise of the thresholds is that
-    of the question, which is one for both.
-    """
-    given = after.calibration
-    kept = given is not None and given.method == "Fixed"
-    if not kept or not np.array_equal(before.thresholds, after.thresholds):
-        return before
-    return replace(before, calibration=given)
 
 
 def _origin(calibration: CalibrationSummary) -> tuple[object, ...]:

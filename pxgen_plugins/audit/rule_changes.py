@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from pxgen_plugins.result import CalibrationSummary, Result
 
-__all__ = ["calibrations_in_words", "rule_note"]
+__all__ = ["at_kept_thresholds", "calibrations_in_words", "moved_note", "rule_note"]
 
+_MOVED = 1.25  # ratio of two thresholds from which their shares answer different questions
 _MOST = 200  # characters of a rule: thresholds of many criteria are parameters too
 
 
@@ -27,6 +30,42 @@ def rule_note(before: Result, after: Result) -> str:
         f"The thresholds come from different rules, {_rule(one)} before and {_rule(other)} after: "
         "what changed is the rule's as well as the model's. Audit both with one rule"
     )
+
+
+def moved_note(before: Result, after: Result) -> str:
+    """Return a note where thresholds moved so far that shares may hide what the model did, else "".
+
+    Args:
+        before: Of the first run.
+        after: Of the second.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratios = after.thresholds / before.thresholds
+        far = np.abs(np.log(ratios)) > np.log(_MOVED)
+    moved = [
+        f"{name} is {ratio:.3g} times"
+        for name, ratio, is_far in zip(after.criteria, ratios.tolist(), far, strict=True)
+        if is_far and np.isfinite(ratio)
+    ]
+    if not moved:
+        return ""
+    return (
+        f"The threshold of {', that of '.join(moved)} the baseline's, so shares may stay while the "
+        "model got worse, or better. keep_thresholds: true measures both runs by the baseline's"
+    )
+
+
+def at_kept_thresholds(before: Result, after: Result) -> Result:
+    """Return the first run as one whose thresholds were given, if the second was given the same.
+
+    Then nothing that calibration drew stands between the two: the noise of the thresholds is that
+    of the question, which is one for both.
+
+    Args:
+        before: Of the first run.
+        after: Of the second.
+    """
+    return replace(before, calibration=after.calibration) if _is_kept(before, after) else before
 
 
 def calibrations_in_words(before: Result, after: Result) -> str:

@@ -13,12 +13,16 @@ from pxgen_plugins.audit.intervals import paired_table
 from pxgen_plugins.audit.matching import AnchorPairs, match_anchors
 from pxgen_plugins.audit.paired_shares import (
     PairedShares,
-    at_kept_thresholds,
     change_interval,
     common_random_numbers,
     move_intervals,
 )
-from pxgen_plugins.audit.rule_changes import calibrations_in_words, rule_note
+from pxgen_plugins.audit.rule_changes import (
+    at_kept_thresholds,
+    calibrations_in_words,
+    moved_note,
+    rule_note,
+)
 from pxgen_plugins.groups import percentiles
 from pxgen_plugins.result import Result
 from pxgen_plugins.utils.errors import ParameterError, caller, short_repr
@@ -121,7 +125,7 @@ def compare_runs(
         ids_only_before=pairs.only_before,
         ids_only_after=pairs.only_after,
         calibrations=calibrations_in_words(first, second),
-        notes=tuple(filter(None, [rule_note(first, second)])),
+        notes=tuple(filter(None, [rule_note(first, second), moved_note(first, second)])),
     )
 
 

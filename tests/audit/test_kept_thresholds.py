@@ -72,6 +72,11 @@ def test_kept_thresholds_fail_a_damaged_model_that_its_own_would_pass(folder):
     assert bad.result.groups["HIHE"].fraction < 0.1
     assert own.result.groups["HIHE"].fraction > before.groups["HIHE"].fraction - 0.05
     assert all(shift.ratio > 1.3 for shift in own.changes.thresholds.values())
+    (note,) = own.changes.notes
+    assert "The threshold of kld is" in note
+    assert "keep_thresholds: true" in note
+    assert bad.changes.notes == good.changes.notes == ()
+    assert bad.changes.calibrations == "the second run has the thresholds of the first"
 
 
 def test_the_noise_of_kept_thresholds_is_none_between_the_runs(folder):

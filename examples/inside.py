@@ -295,6 +295,8 @@ def _units(name: str, case: Case, folder: Path, quick: bool) -> dict[str, Any]:
             "random_insertion": None
             if effects.random_insertion is None
             else effects.random_insertion[-1],
+            "insertion_all": effects.insertion_all,
+            "patch": effects.patch,
             "outside": effects.outside[-1],
         },
     }

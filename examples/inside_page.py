@@ -76,7 +76,12 @@ def markdown(results: Mapping[str, Any]) -> str:
     head = ["model", "layer", "concept", "best IoU", "by shuffled masks", "units named", "largest"]
     head[-1] += " effect"
     lines += [*markdown_table(head, rows), "", "## Sets of units", ""]
-    lines += ["Share of the concept that goes when they are off, on other codes.", ""]
+    lines += [
+        "Share of the concept that goes when they are off, on other codes; and what comes at the",
+        "middle of a patch of cells, where it was not, when they are set there: in brackets by",
+        "random sets and by all units of the layer, beside which a 0 is to be read.",
+        "",
+    ]
     rows = []
     for name, found in results["models"].items():
         one = found["units"]["set"]
@@ -87,11 +92,12 @@ def markdown(results: Mapping[str, Any]) -> str:
             name, one["concept"], ", ".join(map(str, one["units"])),
             f"{one['removal']:.2f} ({interval})", f"{one['random_removal']:.2f} ({band})",
             "" if one["insertion"] is None
-            else f"{one['insertion']:.2f} ({one['random_insertion']:.2f})",
+            else f"{one['insertion']:.2f} ({one['random_insertion']:.2f}, "
+            f"{one['insertion_all']:.2f}; {one['patch']} x {one['patch']})",
             f"{found['units']['iou_and_effect']:.2f}",
         ])  # fmt: skip
     head = ["model", "concept", "units", "goes (95%)", "random sets (5 to 95%)"]
-    head += ["comes in a cell (random)", "rank correlation of IoU and effect"]
+    head += ["comes (random, all; patch)", "rank correlation of IoU and effect"]
     lines += markdown_table(head, rows)
     if results.get("group"):
         one = results["group"]

@@ -257,9 +257,7 @@ COMMANDS = (
         "explorer",
         "python examples/record_explorer.py",
         2,
-        pictures={
-            f"docs/images/explorer.{suffix}": f"explorer.{suffix}" for suffix in ("gif", "png")
-        },
+        pictures={f"docs/images/explorer.{kind}": f"explorer.{kind}" for kind in ("gif", "png")},
         quick="--anchors 120",
     ),
     Command(
@@ -324,6 +322,7 @@ COMMANDS = (
         tolerance=0.25,
         volatile=("machine", "versions", "date", "load", "command", "note"),
     ),
+    Command("kept_thresholds", "python examples/kept_thresholds.py", 3, _names("kept_thresholds")),
     Command(
         "audit",
         "python benchmarks/run.py --only kills workers many_anchors",

@@ -20,6 +20,7 @@ from pxgen_plugins.concepts.base import pictures
 from pxgen_plugins.models import require
 from pxgen_plugins.utils import validation
 from pxgen_plugins.utils.errors import ParameterError, caller, short_repr
+from pxgen_plugins.utils.text import number
 
 __all__ = ["Painting", "Stroke", "paint"]
 
@@ -58,7 +59,7 @@ class Stroke:
                                      short_repr(self.units), hint)  # fmt: skip
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Painting:
     """What painting made of instances.
 
@@ -77,6 +78,15 @@ class Painting:
     change_inside: NDArray[np.float64]
     change_outside: NDArray[np.float64]
     layer: str
+
+    def __repr__(self) -> str:
+        inside, outside = (
+            number(float(change.mean()), 2) for change in (self.change_inside, self.change_outside)
+        )
+        return (
+            f"Painting({len(self.images):,} instances, layer {self.layer!r}, mean change {inside} "
+            f"where a brush went and {outside} elsewhere)"
+        )
 
 
 @caller("paint")

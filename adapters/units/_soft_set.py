@@ -38,7 +38,7 @@ def soft_set(
     They minimise the share of the concept that is left when every unit is moved towards "off" by
     its strength, less what appears in cells without the concept when it is moved there to its
     typical value, plus ``penalty`` times the sum of the squared strengths: the average causal
-    effect of Bau et al. (2019), with the insertion measured in the cell that is changed. Adam,
+    effect of Bau et al. (2019), with the insertion measured in the middle of the patch. Adam,
     strengths cut to [0, 1] after each step. A unit without outgoing weights feels the penalty
     alone.
 
@@ -78,7 +78,9 @@ def soft_set(
                 if inserted.cells is not None:
                     places = place[part] % len(inserted.rows)
                     cell = inserted.cells[places]
-                    y = units.decode_with(z[inserted.rows[places]], alpha * cell, inserted.typical)
+                    y = units.decode_with(
+                        z[inserted.rows[places]], alpha * inserted.patches(cell), inserted.typical
+                    )
                     loss = loss - inside(concept_masks(concepts, y)[:, 0], cell).sum() / _BATCH
                 if not loss.requires_grad:
                     raise _without_gradient()

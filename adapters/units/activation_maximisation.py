@@ -43,18 +43,7 @@ DEFAULT_DATA_ACTIVATION_MAXIMISATION: dict[str, Any] = {
     "invalid": None,
     "reasons": [],
 }
-"""Default data of ActivationMaximisation for u units, r restarts, n anchors; to be deep-copied.
-
-- ``layer``: name of the layer; ``units``: int64 (u,); ``n_units``: how many the layer has.
-- ``radius``: largest norm of a code, the border of the plausible region.
-- ``codes``: float32 (u, *latent_shape), the best code of each unit; ``images``: float32
-  (u, *sample_shape), what it decodes to; ``best``: int64 (u,), the restart it came from.
-- ``activation``, ``start_activation``: float64 (u, r), at the best step and at the start
-  of each restart; ``history``: float64 (u, n_steps + 1), of the best restart.
-- ``anchor_activation``: float64 (n, u), at the anchors' own codes, NaN for anchors left out; None
-  without anchors. ``prototypes``: int64 (u, k), anchors by falling activation; None likewise.
-- ``invalid``, ``reasons``: indices of the anchors left out, and why.
-"""
+"""Default data of ActivationMaximisation, to be deep-copied; its docstring has the keys."""
 
 
 @register("activation_maximisation")
@@ -83,6 +72,23 @@ class ActivationMaximisation(Adapter):
         seed: Seed of the starts.
         batch_size: Codes per model call.
         verbose: Show a progress bar on stderr.
+
+    Fields:
+        layer (str): Name of the layer.
+        units (int64 (u,)): Units looked at.
+        n_units (int): How many the layer has.
+        radius (float): Largest norm of a code, the border of the plausible region.
+        codes (float32 (u, *latent_shape)): The best code of each unit.
+        images (float32 (u, *sample_shape)): What it decodes to.
+        activation (float64 (u, r)): At the best step of each of r restarts.
+        start_activation (float64 (u, r)): At its start.
+        best (int64 (u,)): The restart that the best code came from.
+        history (float64 (u, n_steps + 1)): Activation along that restart.
+        anchor_activation (float64 (n, u)): At the codes of the n anchors, NaN for those left out;
+            None without anchors.
+        prototypes (int64 (u, k)): Anchors by falling activation; None without anchors.
+        invalid (int64 (i,)): Indices of the anchors left out.
+        reasons (list of str): Why, i of them.
 
     Raises:
         ParameterError: When an argument is not allowed, or the layer is not called.

@@ -39,18 +39,7 @@ DEFAULT_DATA_ACTIVATION_STATISTICS: dict[str, Any] = {
     "invalid": None,
     "reasons": [],
 }
-"""Default data of ActivationStatistics for g groups and c channels of a layer; to be deep-copied.
-
-- ``group_names``: g names ("all" without groups); ``counts``: int64 (g,), usable anchors of each.
-- ``layers``: by layer, in the order of the calls: ``mean``, ``std`` and ``fires``, float64 (g, c):
-  mean and deviation of the activation, and share of the group's anchors for which the channel
-  fires; ``threshold``: (c,), above which it does. NaN for a group without anchors.
-- ``contrast``: the two groups compared, [] for none; ``contrasts``: by layer: ``difference`` (c,),
-  fires in the first minus fires in the second; ``effect`` (c,), difference of the means in pooled
-  standard deviations (Cohen's d); ``only_first``, ``only_second``: channels that fire for at least
-  half of one group and at most a tenth of the other, by falling size of the difference.
-- ``invalid``, ``reasons``: indices of the anchors left out, and why.
-"""
+"""Default data of ActivationStatistics, to be deep-copied; its docstring has the keys."""
 
 
 @register("activation_statistics")
@@ -73,6 +62,21 @@ class ActivationStatistics(Adapter):
         seed: Unused: nothing is drawn.
         batch_size: Anchors per model call.
         verbose: Show a progress bar on stderr.
+
+    Fields:
+        layers (dict): By layer of c channels, in the order of the calls: ``mean`` and ``std``,
+            float64 (g, c), of the activation in each of g groups; ``fires`` (g, c), share of the
+            group's anchors for which the channel fires; ``threshold`` (c,), above which it does.
+            NaN for a group without anchors.
+        group_names (list of str): g names, "all" without groups.
+        counts (int64 (g,)): Usable anchors of each group.
+        contrast (list of str): The two groups compared, [] for none.
+        contrasts (dict): By layer: ``difference`` (c,), fires in the first minus fires in the
+            second; ``effect`` (c,), difference of the means in pooled standard deviations (Cohen's
+            d); ``only_first``, ``only_second``: channels that fire for at least half of one group
+            and at most a tenth of the other, by falling size of the difference.
+        invalid (int64 (i,)): Indices of the anchors left out.
+        reasons (list of str): Why, i of them.
 
     Raises:
         ParameterError: When an argument is not allowed, or a layer is not called.

@@ -20,6 +20,7 @@ __all__ = [
     "changes",
     "concept_shares",
     "half_width",
+    "notes_on_off",
     "off_values",
     "removed",
     "unit_strength",
@@ -112,7 +113,28 @@ def changes(before: Tensor, after: Tensor, masks: Tensor) -> tuple[Floats, Float
     return pair[0], pair[1]
 
 
-def removed(before: Floats, after: Floats) -> tuple[float, tuple[float, float]]:
+def notes_on_off(units: UnitLayer, off: str, lows: Tensor) -> list[str]:
+    """Return what must be said of "off": that 0 is not the lowest value of units, where it is not.
+
+    Args:
+        units: The layer.
+        off: How units are off.
+        lows: 1% quantile of each unit's values, (u,).
+    """
+    below = int((lows < 0).sum())
+    if off != "zero" or not below:
+        return []
+    kind = type(units.layer.module).__name__
+    return [
+        f"{below} of {units.n_units} units of {units.name} ({kind}) go below 0, so a unit at 0 is "
+        "not at its lowest. Behind a layer without an activation of its own, a ReLU that the code "
+        "calls as a function makes 0 off all the same; else take off='low' or 'mean'."
+    ]
+
+
+def removed(
+    before: Floats, after: Floats, most: float = math.inf
+) -> tuple[float, tuple[float, float]]:
     """Return the share of a concept that is gone, and its 95% interval over instances.
 
     1 - sum(after) / sum(before), a ratio of means; the interval is Student's, by the linearised
@@ -121,6 +143,8 @@ def removed(before: Floats, after: Floats) -> tuple[float, tuple[float, float]]:
     Args:
         before: How much of each instance was the concept, (n,).
         after: The same after the change.
+        most: The largest possible share, at which the interval ends: 1 where amounts are masks,
+            which are never below 0. There is no least one, because a concept may grow.
 
     Returns:
         NaN where the concept did not occur; of one instance there is no interval.
@@ -135,7 +159,7 @@ def removed(before: Floats, after: Floats) -> tuple[float, tuple[float, float]]:
     left = float(after.mean()) / mean
     reach = half_width(after - left * before) / mean
     gone = 1.0 - left
-    return gone, (gone - reach, gone + reach)
+    return gone, (gone - reach, min(gone + reach, most))
 
 
 def half_width(values: Floats) -> float:

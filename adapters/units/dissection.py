@@ -13,7 +13,13 @@ from torch import Tensor
 
 from pxgen_plugins.adapters._codes import codes_of, draw_codes
 from pxgen_plugins.adapters.base import Adapter, register
-from pxgen_plugins.adapters.units.change import OFF, concept_shares, off_values, removed
+from pxgen_plugins.adapters.units.change import (
+    OFF,
+    concept_shares,
+    notes_on_off,
+    off_values,
+    removed,
+)
 from pxgen_plugins.adapters.units.match import (
     Floats,
     Match,
@@ -36,7 +42,7 @@ from pxgen_plugins.adapters.units.unit_maps import (
 )
 from pxgen_plugins.utils import validation
 from pxgen_plugins.utils.errors import AnchorError, ParameterError
-from pxgen_plugins.utils.progress import bar
+from pxgen_plugins.utils.progress import bar, bar_or_notice
 from pxgen_plugins.utils.seeds import derive
 
 __all__ = ["DEFAULT_DATA_UNIT_DISSECTION", "UnitDissection"]
@@ -67,29 +73,11 @@ DEFAULT_DATA_UNIT_DISSECTION: dict[str, Any] = {
     "top_maps": None,
     "off": None,
     "n_codes": None,
+    "notes": [],
     "invalid": None,
     "reasons": [],
 }
-"""Default data of UnitDissection for u units and c concepts; to be deep-copied.
-
-- ``layer``: its name; ``n_units``: u; ``concepts``: c names; ``concept_share``: float64 (c,), the
-  share of all pixels that each takes.
-- ``iou``, ``iqr``: float64 (u, c), intersection over union and information quality ratio at
-  ``threshold``, float64 (u, c), the level of the unit at which the latter is highest;
-  ``level_share``: (u, c), the share of the unit's values above it.
-- ``null_iou``: float64 (u, c), mean of the same with masks of other instances; ``q_value``: (u, c),
-  the false discovery rate at which the match would be called one.
-- ``label``: u names, the concept that a unit matches best among those with a q-value of at most
-  0.05, an IoU above 0.05 and a ratio above 0.01; "" for none.
-- ``effect``: float64 (u, c), the share of the concept that goes when the unit alone is off, NaN for
-  a concept that does not occur; ``effect_interval``: (u, c, 2), 95%; ``outside``: (u, c), mean
-  absolute change of the instance where the concept was not, in units of the data. ``off``: what
-  "off" means.
-- ``units``: int64 (t,), the units that are shown, with a concept first; ``top_images``: float32
-  (t, s, *sample_shape), the five instances on which each fires most, ``top_maps``: float32
-  (t, s, h, w), its map there, at the layer's size.
-- ``n_codes``: instances looked at; ``invalid``, ``reasons``: indices of anchors left out, and why.
-"""
+"""Default data of UnitDissection, to be deep-copied; its docstring has the keys."""
 
 
 @register("unit_dissection")
@@ -126,6 +114,33 @@ class UnitDissection(Adapter):
         seed: Seed of codes and shuffles.
         batch_size: Codes per model call.
         verbose: Show progress bars on stderr.
+
+    Fields:
+        layer (str): Name of the layer.
+        n_units (int): u, its units.
+        concepts (list of str): c, names of the concepts.
+        iou (float64 (u, c)): Intersection over union of unit and concept, at ``threshold``.
+        iqr (float64 (u, c)): Information quality ratio there, in [0, 1].
+        threshold (float64 (u, c)): Level of the unit at which that ratio is highest.
+        level_share (float64 (u, c)): Share of the unit's values above it.
+        null_iou (float64 (u, c)): Mean IoU with the masks of other instances.
+        q_value (float64 (u, c)): False discovery rate at which the match would be called one.
+        label (list of str): u, the concept that the unit matches best among those with a q-value of
+            at most 0.05, an IoU above 0.05 and a ratio above 0.01; "" for none.
+        concept_share (float64 (c,)): Share of all pixels that the concept takes.
+        effect (float64 (u, c)): Share of the concept that goes when the unit alone is off, below 0
+            where it grows; NaN for a concept that does not occur; None where not measured.
+        effect_interval (float64 (u, c, 2)): 95% over instances, at most 1.
+        outside (float64 (u, c)): Mean absolute change of the instance where the concept was not, in
+            units of the data.
+        units (int64 (t,)): The units that are shown, with a concept first.
+        top_images (float32 (t, s, *sample_shape)): The five instances on which each fires most.
+        top_maps (float32 (t, s, h, w)): Its map there, at the layer's size.
+        off (str): What a unit that is off returns.
+        n_codes (int): Instances looked at.
+        notes (list of str): What is to be known, as a layer for which 0 is not "off".
+        invalid (int64 (i,)): Indices of the anchors left out.
+        reasons (list of str): Why, i of them.
 
     Raises:
         ParameterError: When an argument is not allowed.
@@ -235,6 +250,7 @@ class UnitDissection(Adapter):
             **self._top(units, z, shown, strongest),
             "off": self.off,
             "n_codes": len(z),
+            "notes": notes_on_off(units, self.off, lows),
             **exclusions,
         }
 
@@ -275,7 +291,8 @@ class UnitDissection(Adapter):
         strongest = torch.empty(n, units.n_units)
         size = (masks.shape[2], masks.shape[3])
         low = 0
-        with bar(n, "units", "instance", self.verbose) as progress:
+        hint = "Take fewer codes (n_codes=), levels, shuffles (n_null=) or concepts."
+        with bar_or_notice(n, "UnitDissection: matches", "instance", self.verbose, hint) as move:
             for part in torch.split(z, self.batch_size):
                 for fine in _in_pieces(units.decode(part)[1], size):
                     rows = slice(low, low + len(fine))
@@ -287,7 +304,7 @@ class UnitDissection(Adapter):
                         for j in range(c):
                             both[i, j] += counts_of(bins, self.n_levels, chosen[j])
                     low += len(fine)
-                progress.update(len(part))
+                    move(len(fine))
         inside = masks.double().sum(dim=(0, 2, 3)).numpy()
         total = float(n * size[0] * size[1])
         found = [best_match(above, one, inside, total) for one in both]
@@ -307,7 +324,8 @@ class UnitDissection(Adapter):
         before = concept_shares(units, z, self._concepts, self.batch_size)
         effect, outside = np.full((u, c), np.nan), np.full((u, c), np.nan)
         interval = np.full((u, c, 2), np.nan)
-        with bar(u, "effects", "unit", self.verbose) as progress:
+        hint = "Take fewer codes (n_effect=); n_effect=0 measures no effects."
+        with bar_or_notice(u, "UnitDissection: effects", "unit", self.verbose, hint) as move:
             for unit in range(u):
                 strength = torch.zeros(1, u, 1, 1)
                 strength[0, unit] = 1.0
@@ -315,10 +333,10 @@ class UnitDissection(Adapter):
                     units, z, self._concepts, self.batch_size, (strength, values), before
                 )
                 for j in range(c):
-                    one = removed(before.share[:, j], after.share[:, j])
+                    one = removed(before.share[:, j], after.share[:, j], most=1.0)
                     effect[unit, j], interval[unit, j] = one
                 outside[unit] = after.outside.mean(axis=0)
-                progress.update(1)
+                move(1)
         return {"effect": effect, "effect_interval": interval, "outside": outside}
 
     def _top(

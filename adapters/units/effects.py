@@ -13,11 +13,13 @@ from torch import Tensor
 
 from pxgen_plugins.adapters._codes import can_draw, codes_of, draw_codes
 from pxgen_plugins.adapters.base import Adapter, register
+from pxgen_plugins.adapters.units._greedy_set import greedy_set
 from pxgen_plugins.adapters.units._soft_set import soft_set
 from pxgen_plugins.adapters.units.change import (
     OFF,
     Shares,
     concept_shares,
+    notes_on_off,
     off_values,
     removed,
     unit_strength,
@@ -33,14 +35,13 @@ from pxgen_plugins.adapters.units.unit_maps import (
 )
 from pxgen_plugins.utils import validation
 from pxgen_plugins.utils.errors import AnchorError, ModelError, ParameterError
-from pxgen_plugins.utils.progress import bar
+from pxgen_plugins.utils.progress import bar, bar_or_notice
 from pxgen_plugins.utils.seeds import derive
 
 __all__ = ["DEFAULT_DATA_UNIT_EFFECTS", "UnitEffects"]
 
 Floats = NDArray[np.float64]
 METHODS = ("greedy", "soft")
-_SMALLEST_GAIN = 1e-6  # share of the concept that another unit must take away
 _SMALLEST_ALPHA = 0.05  # of a unit that belongs to a soft set
 _BAND = (0.05, 0.95)
 
@@ -60,31 +61,16 @@ DEFAULT_DATA_UNIT_EFFECTS: dict[str, Any] = {
     "insertion": None,
     "insertion_interval": None,
     "random_insertion": None,
+    "insertion_all": None,
+    "patch": None,
     "outside": None,
     "images": None,
     "n_codes": None,
+    "notes": [],
     "invalid": None,
     "reasons": [],
 }
-"""Default data of UnitEffects for u units of a layer and a set of k of them; to be deep-copied.
-
-- ``layer``, ``concept``: names; ``n_units``: u; ``method``: ``"greedy"`` or ``"soft"``; ``off``.
-- ``single``: float64 (u,), the share of the concept that goes when a unit alone is off, on the
-  instances that the set was found on; ``alpha``: float64 (u,), strength of the units in a soft set,
-  None for a greedy one.
-- ``order``: int64 (k,), the units of the set, most important first.
-- ``removal``: float64 (k + 1,), the share of the concept that goes when the first 0, 1, ..., k
-  units are off, on other instances; ``removal_interval``: (k + 1, 2), 95% over instances.
-- ``random_removal``: float64 (k + 1,), its mean for random sets of the same sizes, and
-  ``random_removal_band``: (k + 1, 2), the 5% and 95% quantiles over these sets.
-- ``insertion``: float64 (k + 1,), how much of the concept appears, in [0, 1], in a cell where it
-  was not, when the first units take there the value that they have where the concept is;
-  ``insertion_interval``, ``random_insertion``: likewise. None where there is no such cell.
-- ``outside``: float64 (k + 1,), mean absolute change of the instance where the concept was not, in
-  units of the data, by the removal.
-- ``images``: float32 (a, 2, *sample_shape), instances before and after the removal of the set.
-- ``n_codes``: instances measured on; ``invalid``, ``reasons``: indices of anchors left out, why.
-"""
+"""Default data of UnitEffects, to be deep-copied; its docstring has the keys."""
 
 
 @register("unit_effects")
@@ -96,11 +82,15 @@ class UnitEffects(Adapter):
     concept is not, to the value that they have where it is (insertion). A greedy set takes again
     and again the unit whose removal takes most of the concept that is left, and asks for no
     gradient. A soft set has a strength in [0, 1] for every unit, found by gradient descent on both
-    effects and a penalty; insertion is measured in the cell that was changed. Sets are found on
-    codes that the model draws, or on one half of the anchors where it draws none, and measured on
-    others, beside random sets of the same size; after ``fit(X)``, explain other anchors than X.
-    Units that stand in for each other, so that nothing goes without one of them, are no candidates
-    of a greedy set.
+    effects and a penalty. Sets are found on codes that the model draws, or on one half of the
+    anchors where it draws none, and measured on others, beside random sets of the same size; after
+    ``fit(X)``, explain other anchors than X. Units that stand in for each other, so that nothing
+    goes without one of them, are no candidates of a greedy set.
+
+    Insertion sets a patch of cells and is measured in the cell at its middle. One cell would be
+    drowned by its neighbours where convolutions follow, and the rim of a patch is an edge whatever
+    the units are; its middle is uniform. So an edge between cells cannot be inserted:
+    ``insertion_all``, what all units of the layer bring, says whether the concept can.
 
     Args:
         predictor: A torch model with ``decode`` and ``layers``.
@@ -116,12 +106,44 @@ class UnitEffects(Adapter):
         off: ``"zero"``, ``"mean"`` or ``"low"``: what a unit that is off returns.
         when: For a network that runs several times, the lowest and highest noise level, as shares
             of all, at which units are moved and their typical values are taken; None moves at all.
+        patch: Side of the patch of cells that insertion sets, odd; None measures how large a patch
+            decides what is at its middle: the instance there changes by nine tenths of what it does
+            when the whole layer is set, and the concept is the same within 0.1.
         n_codes: Codes that the set is found on, and as many others that it is measured on.
         n_random: Random sets of the control, >= 1.
         n_shown: Instances kept before and after, >= 0.
         seed: Seed of codes and of random sets.
         batch_size: Codes per model call.
         verbose: Show progress bars on stderr.
+
+    Fields:
+        layer (str): Name of the layer.
+        n_units (int): u, its units.
+        concept (str): Name of the concept.
+        method (str): ``"greedy"`` or ``"soft"``.
+        off (str): What a unit that is off returns.
+        single (float64 (u,)): Share of the concept that goes when a unit alone is off, on the
+            instances that the set was found on.
+        alpha (float64 (u,)): Strength of the units in a soft set; None for a greedy one.
+        order (int64 (k,)): Units of the set, most important first.
+        removal (float64 (k + 1,)): Share of the concept that goes when the first 0, 1, ..., k units
+            are off, on other instances; below 0 where it grows.
+        removal_interval (float64 (k + 1, 2)): 95% over instances, at most 1.
+        random_removal (float64 (k + 1,)): Mean removal by random sets of the same sizes.
+        random_removal_band (float64 (k + 1, 2)): 5% and 95% quantiles over these sets.
+        insertion (float64 (k + 1,)): How much of the concept is, in [0, 1], in a cell where it was
+            not, when the first units are set in a patch around it; None where there is no cell.
+        insertion_interval (float64 (k + 1, 2)): 95% over instances.
+        random_insertion (float64 (k + 1,)): Mean insertion by the random sets.
+        insertion_all (float): Insertion by all units: what a uniform patch can bring.
+        patch (int): Cells of a side of the patch; None for units without a place.
+        outside (float64 (k + 1,)): Mean absolute change by the removal, where the concept was not,
+            in units of the data.
+        images (float32 (a, 2, *sample_shape)): Instances before and after removal of the set.
+        n_codes (int): Instances measured on.
+        notes (list of str): What is to be known, as a layer for which 0 is not "off".
+        invalid (int64 (i,)): Indices of the anchors left out.
+        reasons (list of str): Why, i of them.
 
     Raises:
         ParameterError: When an argument is not allowed, or a soft set is asked of a concept that is
@@ -161,6 +183,7 @@ class UnitEffects(Adapter):
     lr: float = 0.01
     off: str = "zero"
     when: Any = None
+    patch: int | None = None
     n_codes: int = 200
     n_random: int = 10
     n_shown: int = 4
@@ -176,6 +199,11 @@ class UnitEffects(Adapter):
         for name, least in (("n_units", 1), ("steps", 1), ("n_codes", 2), ("n_random", 1),
                             ("n_shown", 0)):  # fmt: skip
             setattr(self, name, validation.integer(getattr(self, name), name, minimum=least))
+        if self.patch is not None:
+            self.patch = validation.integer(self.patch, "patch", minimum=1)
+            if self.patch % 2 == 0:
+                hint = "Take an odd one, as 3 or 5."
+                raise ParameterError("patch", "odd, to have a middle", str(self.patch), hint)
         self.penalty = validation.real(self.penalty, "penalty", minimum=0.0)
         self.lr = validation.real(self.lr, "lr", above=0.0)
         self.off = validation.choice(self.off, "off", OFF)
@@ -212,7 +240,7 @@ class UnitEffects(Adapter):
             found += 3.0 * 32 * self.steps
         else:
             found += 1.5 * self.n_units**2 * self.n_codes  # of twice as many candidates, falling
-        curves = 2.0 * (self.n_units + 1) * (1 + self.n_random) * codes
+        curves = (2.0 * (self.n_units + 1) * (1 + self.n_random) + 2.0) * codes  # and the patch
         return {"embed": codes, "decode": found + curves}
 
     def fit(self, X: Any = None) -> UnitEffects:
@@ -240,12 +268,14 @@ class UnitEffects(Adapter):
         inserted = insertion_of(units, z, self._concepts, before, self.seed, self.batch_size)
         values = off_values(self.off, inserted.means, inserted.lows)
         n, single = units.n_units, np.zeros(units.n_units)
-        with bar(n, "units", "unit", self.verbose) as progress:
+        hint = "Take fewer codes (n_codes=)."
+        with bar_or_notice(n, "UnitEffects: single effects", "unit", self.verbose, hint) as move:
             for unit in range(n):
                 single[unit] = self._removal(units, z, before, values, [unit])[0]
-                progress.update(1)
+                move(1)
         self.single, self.alpha = single, None
         if self.method == "soft":
+            inserted = inserted.with_patch(self.patch, self._concepts, self.batch_size)
             alpha = soft_set(
                 units, z, self._concepts, before, inserted, values, penalty=self.penalty,
                 steps=self.steps, lr=self.lr, batch_size=self.batch_size, verbose=self.verbose,
@@ -254,28 +284,11 @@ class UnitEffects(Adapter):
             chosen = np.argsort(-alpha, kind="stable")[: self.n_units]
             self.order = chosen[alpha[chosen] > _SMALLEST_ALPHA].astype(np.int64)
         else:
-            self.order = self._greedy(units, z, before, values, single)
 
-    def _greedy(
-        self, units: UnitLayer, z: Tensor, before: Shares, values: Tensor, single: Floats
-    ) -> NDArray[np.int64]:
-        ranked = np.argsort(-single, kind="stable")[: 2 * self.n_units]
-        candidates = [int(unit) for unit in ranked if single[unit] > _SMALLEST_GAIN]
-        chosen: list[int] = []
-        gone = 0.0
-        with bar(self.n_units, "set", "unit", self.verbose) as progress:
-            while candidates and len(chosen) < self.n_units:
-                totals = [
-                    self._removal(units, z, before, values, [*chosen, unit])[0]
-                    for unit in candidates
-                ]
-                best = int(np.argmax(totals))
-                if totals[best] - gone <= _SMALLEST_GAIN:
-                    break
-                gone = totals[best]
-                chosen.append(candidates.pop(best))
-                progress.update(1)
-        return np.array(chosen, dtype=np.int64)
+            def gone(chosen: list[int]) -> float:
+                return self._removal(units, z, before, values, chosen)[0]
+
+            self.order = greedy_set(gone, single, self.n_units, self.verbose)
 
     def _explain(self, X: Any) -> dict[str, Any]:
         model = self.predictor
@@ -294,7 +307,9 @@ class UnitEffects(Adapter):
         units = unit_layer(model, self.layer, z[:1], self.when)
         before = self._present(units, z)
         inserted = insertion_of(units, z, self._concepts, before, self.seed, self.batch_size)
+        inserted = inserted.with_patch(self.patch, self._concepts, self.batch_size)
         values = off_values(self.off, inserted.means, inserted.lows)
+        everything = inserted.measure(range(units.n_units), self._concepts, self.batch_size)[0]
         order = self.order if self.order is not None else np.empty(0, dtype=np.int64)
         rng = np.random.default_rng(derive(self.seed, "random sets"))
         random = [rng.permutation(units.n_units)[: len(order)] for _ in range(self.n_random)]
@@ -319,7 +334,10 @@ class UnitEffects(Adapter):
             "random_removal": removal.mean(axis=0),
             "random_removal_band": np.quantile(removal, _BAND, axis=0).T,
             "random_insertion": None if insertion[0] is None else np.mean(insertion, axis=0),
+            "insertion_all": None if insertion[0] is None else everything,
+            "patch": inserted.patch,
             "n_codes": len(z),
+            "notes": notes_on_off(units, self.off, inserted.lows),
             **exclusions,
         }
 
@@ -363,7 +381,7 @@ class UnitEffects(Adapter):
         strength = unit_strength(units.n_units, chosen)
         change = (strength, values)
         after = concept_shares(units, z, self._concepts, self.batch_size, change, before)
-        share, interval = removed(before.share[:, 0], after.share[:, 0])
+        share, interval = removed(before.share[:, 0], after.share[:, 0], most=1.0)
         return share, interval, after
 
     def _present(self, units: UnitLayer, z: Tensor) -> Shares:

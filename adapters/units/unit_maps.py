@@ -22,7 +22,7 @@ from pxgen_plugins.adapters._hooks import watch
 from pxgen_plugins.adapters._intervention import intervene
 from pxgen_plugins.adapters.units.steps import Steps, calls_of, steps_of
 from pxgen_plugins.concepts import default_concepts
-from pxgen_plugins.concepts.base import masks_of
+from pxgen_plugins.concepts.base import Concept, masks_of, pictures
 from pxgen_plugins.models.runtime import EvaluationMode, modules_of
 from pxgen_plugins.utils.errors import ModelError, ParameterError, caller
 
@@ -201,13 +201,17 @@ def unit_layer(
 
 
 def concepts_for(model: Any, concepts: Any) -> dict[str, Callable[[Tensor], Any]]:
-    """Return the concepts given, or those that any picture has, by name.
+    """Return the concepts given, for the model's range, or those that any picture has, by name.
 
     Raises:
         ParameterError: When none are given and the model makes no pictures of a known range.
     """
     if concepts is not None:
-        return named_concepts(concepts)
+        known = named_concepts(concepts)
+        return {
+            name: one.for_range(model.data_range) if isinstance(one, Concept) else one
+            for name, one in known.items()
+        }
     own = default_concepts(model.sample_shape, model.data_range)
     if not own:
         hint = "Take some of pxgen_plugins.concepts, or callables from instances to masks."
@@ -249,19 +253,34 @@ def concept_masks(concepts: Concepts, x: Tensor) -> Tensor:
     Networks that concepts are, or say that they run, are in evaluation mode meanwhile.
 
     Raises:
-        ModelError: When a concept returns no masks, or masks of different sizes.
+        ModelError: When a concept returns no masks, or masks of different sizes or of another size
+            than the pictures.
     """
     masks = []
     for name, concept in concepts.items():
         networks = [*modules_of(concept), *getattr(concept, "networks", ())]
         with caller(f"concept {name!r}"), EvaluationMode(networks)():
-            masks.append(masks_of(concept(x), len(x), name).float().cpu())
+            mask = masks_of(concept(x), len(x), name).float().cpu()
+            _expect_size(mask, x, name)
+            masks.append(mask)
     sizes = {tuple(mask.shape[1:]) for mask in masks}
     if len(sizes) > 1:
         hint = "Return masks of the size of the picture."
         got = ", ".join(str(size) for size in sorted(sizes))
         raise ModelError("concepts", "of one size", got, hint)
     return torch.stack(masks, 1)
+
+
+def _expect_size(mask: Tensor, x: Tensor, name: str) -> None:
+    """Raise where a mask would be stretched over a picture; rows and volumes have no size."""
+    if x.ndim not in (3, 4) or (x.ndim == 3 and mask.shape[1] == 1):  # a series, and its mask
+        return
+    size = tuple(pictures(x).shape[-2:])
+    if tuple(mask.shape[1:]) != size:
+        allowed = f"masks of the picture's size, {size[0]} x {size[1]}"
+        got = f"{mask.shape[1]} x {mask.shape[2]}"
+        hint = "Scale them up, as with torch.nn.functional.interpolate."
+        raise ModelError("concept's result", allowed, got, hint, where=name)
 
 
 def scaled_up(maps: Tensor, size: tuple[int, int]) -> Tensor:

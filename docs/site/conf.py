@@ -33,6 +33,7 @@ napoleon_numpy_docstring = False
 napoleon_use_ivar = True
 napoleon_use_rtype = False
 napoleon_attr_annotations = False
+napoleon_custom_sections = [("Fields", "params_style")]  # of the data that an adapter returns
 autodoc_default_options = {"members": True, "show-inheritance": True}
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"

@@ -13,6 +13,8 @@ from pxgen_plugins.utils.errors import AnchorError
 
 __all__ = ["Layout", "as_batch", "fit_item", "fit_shape", "refuse_shape"]
 
+_FEW = 2  # columns beside those of an anchor, such as a label and an id
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -111,6 +113,9 @@ def refuse_shape(
         got = f"an item of shape {shape}"
     elif len(shape) == 2 and shape[1] == math.prod(sample_shape):
         hint = f"The order of the channels cannot be told: pass X.reshape(-1, *{sample_shape})."
+    elif len(shape) == 2 and 0 < shape[1] - math.prod(sample_shape) <= _FEW:
+        more = shape[1] - math.prod(sample_shape)
+        hint = f"Of {shape[1]} columns {more} may be a label or id: name it, as in labels='target'."
     elif math.prod(shape) == math.prod(sample_shape):
         hint = f"For a single anchor pass X.reshape(1, *{sample_shape})."
     raise AnchorError("X", allowed, got, hint)

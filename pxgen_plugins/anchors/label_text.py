@@ -133,7 +133,7 @@ def item_label(label: Any) -> str:
 
 def _strings(values: Any, n: int, parameter: str) -> NDArray[np.str_]:
     flat = _flat(values)
-    one = f"one of {parameter} per anchor"
+    one = "a sequence with one value per anchor"
     if flat is None:
         hint = f"Pass a one-dimensional sequence of {parameter}."
         raise NoScalarsError(parameter, one, short_repr(values), hint)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -118,6 +118,8 @@ class Changes(MarkdownText):
         thresholds: Shift of each criterion's threshold.
         ids_only_before: Ids of anchors that the second run lacks.
         ids_only_after: Ids of anchors that the first run lacks.
+        calibrations: How the two calibrations are related, as a clause; empty where not known.
+        notes: What readers must know before they take the changes for the model's.
     """
 
     n: int
@@ -137,6 +139,8 @@ class Changes(MarkdownText):
     thresholds: dict[str, ThresholdShift]
     ids_only_before: tuple[str, ...] = field(repr=False)
     ids_only_after: tuple[str, ...] = field(repr=False)
+    calibrations: str = ""
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> Changes:
@@ -168,6 +172,8 @@ class Changes(MarkdownText):
             },
             ids_only_before=tuple(map(str, content["ids_only_before"])),
             ids_only_after=tuple(map(str, content["ids_only_after"])),
+            calibrations=str(content.get("calibrations", "")),
+            notes=tuple(map(str, content.get("notes", ()))),
             **{name: int(content[name]) for name in counts},
         )
 
@@ -198,6 +204,8 @@ class Changes(MarkdownText):
                 "thresholds": {name: one._asdict() for name, one in self.thresholds.items()},
                 "ids_only_before": self.ids_only_before,
                 "ids_only_after": self.ids_only_after,
+                "calibrations": self.calibrations,
+                "notes": self.notes,
             }
         )
         return content
@@ -207,7 +215,8 @@ class Changes(MarkdownText):
 
         Names of users stand in code spans, where no Markdown works.
         """
-        lines = [_moves(self)]
+        lines = [line for note in self.notes for line in (f"**Note:** {code(note, 800)}.", "")]
+        lines.append(_moves(self))
         lines += [text for text in (_missing(self), _new_labels(self)) if text]
         lines += ["", *_matrix(self), "", *_groups(self), "", *_thresholds(self)]
         lines += _labels(self)
@@ -238,6 +247,10 @@ class AnchorChanges(Changes):
     code_after: NDArray[np.int8] = field(repr=False)
     shares: PairedShares = field(repr=False)
 
+    def with_notes(self, *notes: str) -> AnchorChanges:
+        """Return the changes with further notes; empty ones are left out."""
+        return replace(self, notes=(*self.notes, *filter(None, notes)))
+
     @caller("moved_between")
     def moved_between(self, before: str, after: str) -> Integers:
         """Return the positions in the second run of those that went from one group to another.
@@ -258,11 +271,11 @@ def _moves(changes: Changes) -> str:
         return "No anchors were compared."
     share = f"{percent(count / changes.n)}, {100 * changes.confidence:.4g}% interval"
     ends = percent_interval(*interval)
-    seeds = "the same seeds" if changes.paired else "different seeds"
+    calibrations = f"; {changes.calibrations}" if changes.calibrations else ""
     return (
         f"{changes.n:,} anchors compared by {changes.matched_by}; "
         f"{count:,} changed their group ({share} {ends}). Calibrating the second model again would "
-        f"move {percent(changes.by_calibration)} by itself; the runs were calibrated with {seeds}."
+        f"move {percent(changes.by_calibration)} by itself{calibrations}."
     )
 
 

@@ -180,6 +180,8 @@ def audit(
         print_plan(config, plan, cost(plan, explainer, config), asked, as_json)
         return PASSED
     say: Callable[[str], None] = (lambda text: None) if quiet else _print_progress
+    if getattr(config.output, "protocol", "") == "memory":
+        say("note: memory:// is gone with this process, and the run with it; give another --output")
     start = time.monotonic()
     result = engine.audit(config, fresh=fresh, part=part, verbose=not quiet, say=say)
     say(f"took {duration_text(time.monotonic() - start)}")  # said only: files hold no time
@@ -197,7 +199,7 @@ def audit(
 @click.argument("folder", type=_Folder())
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def show(folder: Place, as_json: bool) -> int:
-    """Show a finished run in the terminal."""
+    """Show a finished run in the terminal; the exit code is 0 whatever its verdict."""
     from pxgen_plugins.audit.run_folder import Run
 
     print_run(Run.open(folder), as_json)
@@ -269,7 +271,11 @@ def log(
 @click.option("--figure", type=click.Path(path_type=Path), help="Also draw it, to this PNG or PDF.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def compare(before: Place, after: Place, partial: bool, figure: Path | None, as_json: bool) -> int:
-    """Say what changed from one run to another: the same anchors under two models."""
+    """Say what changed from one run to another: the same anchors under two models.
+
+    Nothing is judged: the exit code is 0 whatever changed.
+    """
+    from pxgen_plugins.audit.condition_checks import baseline_note
     from pxgen_plugins.audit.run_comparison import compare_runs
     from pxgen_plugins.audit.run_folder import Run
 
@@ -279,6 +285,7 @@ def compare(before: Place, after: Place, partial: bool, figure: Path | None, as_
         hint = "say --partial to compare those of the same id, or place"
         raise click.ClickException(f"the runs are of different anchors; {hint}")
     changes = compare_runs(first.result, second.result, partial=partial)
+    changes = changes.with_notes(baseline_note(first))
     if figure is not None:
         import matplotlib as mpl
 

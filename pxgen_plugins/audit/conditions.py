@@ -7,13 +7,13 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from pxgen_plugins.groups import GROUPS, INVALID
 from pxgen_plugins.utils import validation
 from pxgen_plugins.utils.errors import ParameterError, caller, short_repr
 
-__all__ = ["Comparison", "Condition", "parse"]
+__all__ = ["METRICS", "PATTERN", "Comparison", "Condition", "Metric", "parse"]
 
 SEVERITIES = ("error", "warning")
 CHANGES = ("drop", "rise", "change")
@@ -26,11 +26,73 @@ _PART = re.compile(r'"(?:[^"\\]|\\.)*"|(?P<op><=|>=|<|>)|[^"<>]+', re.DOTALL)
 _CHANGE = re.compile(r"[a-z]+")
 _LABEL = re.compile(r'label:(?P<name>"(?:[^"\\]|\\.)*"|[^.\s"]+)\.(?P<rest>.+)', re.DOTALL)
 _MOVED = re.compile(r"moved(?:\((?P<start>\w+)\s*->\s*(?P<end>\w+)\))?\.(?P<measure>\w+)")
-_FORMS = (
-    "GROUP.fraction, GROUP.count, label:NAME.GROUP.fraction, threshold.CRITERION, "
-    "median.CRITERION, median.GROUP.CRITERION, stability.mean, moved.fraction, moved(A->B).count, "
-    "copies.count, membership.CRITERION.auc"
-)
+
+
+class Metric(NamedTuple):
+    """What a condition may be about, for the documentation and for messages.
+
+    Attributes:
+        form: How it is written; words in capitals stand for names.
+        what: What it is.
+        example: A condition on it.
+        change: Whether ``drop``, ``rise`` and ``change`` since the baseline may follow it.
+        percent: Whether its limit may be in percent.
+        interval: Whether it has an interval, whose end is judged, and of what.
+    """
+
+    form: str
+    what: str
+    example: str
+    change: bool
+    percent: bool
+    interval: str
+
+
+METRICS = (
+    Metric("GROUP.fraction", "share of the anchors in a group",
+           "HILE.fraction <= 2%", True, True, "yes"),
+    Metric("GROUP.count", "number of anchors in a group",
+           "invalid.count < 1", True, False, "of what invalid anchors may be"),
+    Metric("label:NAME.GROUP.fraction", "share of the anchors of a label",
+           "label:0.HIHE.fraction >= 80%", True, True, "yes"),
+    Metric("label:NAME.GROUP.count", "number of anchors of a label",
+           'label:"new york".HILE.count <= 3', True, False, "of what invalid anchors may be"),
+    Metric("threshold.CRITERION", "threshold of a criterion",
+           "threshold.kld <= 60", True, False, "from two repeats on"),
+    Metric("median.CRITERION", "median of a criterion over all anchors",
+           "median.mse <= 0.05", True, False, "of the value, not of a change"),
+    Metric("median.GROUP.CRITERION", "median of a criterion over a group",
+           "median.HIHE.mse <= 0.02", True, False, "of the value, not of a change"),
+    Metric("stability.mean", "how surely anchors are in their groups, on average",
+           "stability.mean >= 0.8", False, True, "yes"),
+    Metric("moved.fraction", "share of the anchors that changed their group since the baseline",
+           "moved.fraction <= 10%", False, True, "yes"),
+    Metric("moved.count", "number of these",
+           "moved.count <= 20", False, False, "of what invalid anchors may be"),
+    Metric("moved(A->B).fraction", "share of the anchors that went from group A to group B",
+           "moved(HIHE->HILE).fraction <= 1%", False, True, "yes"),
+    Metric("moved(A->B).count", "number of these",
+           "moved(HIHE->HILE).count <= 10", False, False, "of what invalid anchors may be"),
+    Metric("copies.count", "training instances that are given back",
+           "copies.count <= 0", False, False, "no"),
+    Metric("membership.CRITERION.auc", "how well a criterion, or combined, tells members",
+           "membership.mse.auc <= 55%", False, True, "yes"),
+)  # fmt: skip
+"""Every form of metric."""
+
+_FORMS = ", ".join(metric.form for metric in METRICS)
+_STATE_PATTERN = f"({'|'.join(_STATES)})"
+_METRIC_PATTERN = "|".join([
+    rf'(label:("([^"\\]|\\[\s\S])*"|[^.\s"]+)\.)?{_STATE_PATTERN}\.(fraction|count)',
+    r"(threshold|median)\.[\s\S]+",
+    r"stability\.mean",
+    rf"moved(\({_STATE_PATTERN}\s*->\s*{_STATE_PATTERN}\))?\.(fraction|count)",
+    r"copies\.count",
+    r"membership\.[\s\S]+\.auc",
+])  # fmt: skip
+PATTERN = rf"^\s*({_METRIC_PATTERN})(\s+({'|'.join(CHANGES)}))?\s*(<=|>=|<|>)\s*[-+]?[.\d]\S*\s*$"
+"""What every condition matches, as editors need it; :func:`parse` looks closer."""
+
 _HINT = "Write HILE.fraction <= 0.02, label:0.HIHE.fraction >= 0.9 or HIHE.fraction drop <= 0.05."
 
 

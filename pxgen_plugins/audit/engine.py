@@ -13,7 +13,12 @@ from pxgen_plugins.anchors import Anchors
 from pxgen_plugins.audit import executors, fit, shards, units
 from pxgen_plugins.audit.calibration import fit_in_units
 from pxgen_plugins.audit.claim import alone, claim, clear
-from pxgen_plugins.audit.condition_checks import check_baseline, check_conditions, conditions_of
+from pxgen_plugins.audit.condition_checks import (
+    baseline_note,
+    check_baseline,
+    check_conditions,
+    conditions_of,
+)
 from pxgen_plugins.audit.copies import COPIES, check_copies
 from pxgen_plugins.audit.crew import Crew
 from pxgen_plugins.audit.descriptions import check_describer, describer_cost
@@ -29,17 +34,19 @@ from pxgen_plugins.audit.digests import (
 )
 from pxgen_plugins.audit.inputs import build_explainer, build_model, open_set
 from pxgen_plugins.audit.other_methods import evidence_of
+from pxgen_plugins.audit.rule_changes import at_kept_thresholds
 from pxgen_plugins.audit.run_comparison import compare_runs
 from pxgen_plugins.audit.run_folder import (
     FORMAT,
     Run,
     mark_complete,
+    remove_verdict,
     write_results,
 )
 from pxgen_plugins.audit.settings import Config
 from pxgen_plugins.audit.verdicts import judge
 from pxgen_plugins.audit.work import Work, hold, work_of
-from pxgen_plugins.audit.writers.base import write_outputs
+from pxgen_plugins.audit.writers.base import file_names, write_outputs
 from pxgen_plugins.audit.writers.report.choice_of_pictures import choose_pictures
 from pxgen_plugins.description import describe
 from pxgen_plugins.explainer import PXGen
@@ -165,7 +172,7 @@ def make_plan(config: Config) -> tuple[Plan, PXGen]:
     with caller("settings"):
         for name in (config["adapters"] or {}).get("groups") or ():
             validation.choice(name, "adapters.groups", GROUPS)
-        check_conditions(config, explainer)
+        check_conditions(config, explainer, anchors.labels)
     n_samples = _n_samples(config, explainer)
     inputs["code"] = parts_digest(explainer)
     digests = {
@@ -259,7 +266,7 @@ def finish(config: Config, plan: Plan) -> Run:
         FileNotFoundError: When a shard is missing.
         ParameterError: When a condition is none, the baseline is of other anchors, or the model or
             the anchors changed since the run began.
-        OSError: When a file cannot be written.
+        OSError: When a file cannot be written; those that show a verdict are removed then.
     """
     folder = config.output
     before = None if plan.baseline is None else plan.baseline.result
@@ -284,18 +291,28 @@ def finish(config: Config, plan: Plan) -> Run:
             examples=False,
             combine=explainer.threshold.combine,
         )
+        if before is not None:
+            before = at_kept_thresholds(before, result)
         changes = None if before is None else compare_runs(before, result)
+        if changes is not None and plan.baseline is not None:
+            changes = changes.with_notes(baseline_note(plan.baseline))
         copies = None if work.copies is None else work.copies.conclude(folder, plan.digest)
-        judgements = judge(conditions, result, before, changes, copies)
+        judgements = judge(
+            conditions, result, before, changes, copies, first_run=config["first_run"]
+        )
         pictures = choose_pictures(work.anchors, result, judgements, changes)
         result = replace(result, examples=examples_of(scorer, work.anchors, [pictures]))
         evidence = evidence_of(config, work, result)
     _check_inputs(config, plan, explainer)
     run = Run(folder, manifest(config, plan), result, judgements, changes, evidence, copies)
-    with storage_of(folder).draft() as place:
-        write_results(place, run)
-        write_outputs(place, run)
-        mark_complete(place, run)
+    try:
+        with storage_of(folder).draft() as place:
+            write_results(place, run)
+            write_outputs(place, run)
+            mark_complete(place, run)
+    except BaseException:  # files for readers are there already: no verdict of a failed run stays
+        remove_verdict(folder, file_names(), strict=False)
+        raise
     return run
 
 

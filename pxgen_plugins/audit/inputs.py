@@ -10,6 +10,7 @@ from importlib.metadata import entry_points
 from typing import Any
 
 import numpy as np
+import torch
 
 from pxgen_plugins.anchors import Anchors, Subset, open_for
 from pxgen_plugins.anchors.sampling import lost_labels, stratified_sample
@@ -20,7 +21,7 @@ from pxgen_plugins.audit.weights import check_weights
 from pxgen_plugins.datasets import load_mnist, load_mnist_vae
 from pxgen_plugins.explainer import PXGen
 from pxgen_plugins.models import capabilities, sources, wrap
-from pxgen_plugins.utils.errors import ModelError, ParameterError, caller, short_repr
+from pxgen_plugins.utils.errors import ModelError, ParameterError, PXGenError, caller, short_repr
 from pxgen_plugins.utils.redaction import redact
 
 __all__ = ["build_explainer", "build_model", "open_set"]
@@ -78,11 +79,26 @@ def _build(config: Config, settings: Mapping[str, Any], options: dict[str, Any])
         arguments["weights"] = settings["weights"]
     try:
         model = factory(**arguments)
+    except PXGenError:  # of a model of this package that the factory makes: it says what is wrong
+        raise
     except (Exception, SystemExit) as error:
-        hint = "Call it by hand to find the cause."
-        got = f"{type(error).__name__}: {redact(str(error))[:200]}"
-        raise ModelError("model.factory", "callable", got, hint) from error
-    return model if capabilities(model) and not options else wrap(model, **options)
+        hint = f"Call {settings['factory']} by hand to find the cause."
+        if settings["weights"] is not None:
+            whole = "Check that model.weights is a whole file, and of this network."
+            hint = f"{whole} {hint}"
+        got = f"none: the factory failed: {_reason(error)}"
+        raise ModelError("what model.factory returns", "a model", got, hint) from error
+    # a network has methods of these names, too, and is no model for that
+    bare = isinstance(model, torch.nn.Module) and getattr(model, "capabilities", None) is None
+    return wrap(model, **options) if options or bare or not capabilities(model) else model
+
+
+def _reason(error: BaseException, most: int = 300) -> str:
+    """Return what an exception of others says, on one line, cut between words, without its end."""
+    words = " ".join(redact(str(error)).split()).rstrip(".")
+    if len(words) > most:
+        words = (words[:most].rpartition(" ")[0] or words[:most]) + " ..."
+    return f"{type(error).__name__}: {words}" if words else type(error).__name__
 
 
 def build_explainer(config: Config, model: Any) -> PXGen:
@@ -165,7 +181,7 @@ def _find_factory(name: str, allowed: Sequence[str]) -> Callable[..., Any]:
     try:
         factory = getattr(importlib.import_module(module), function)
     except (Exception, SystemExit) as error:  # whatever an import of users' code raises
-        got = f"{name!r} ({type(error).__name__}: {redact(str(error))[:160]})"
+        got = f"{name!r} ({_reason(error, 160)})"
         if isinstance(error, ModuleNotFoundError):
             hint = "Install it (pip install -e .), or put its folder on PYTHONPATH."
         raise ParameterError("model.factory", form, got, hint) from error
@@ -186,7 +202,7 @@ def _entry_point(name: str) -> Callable[..., Any]:
     try:
         factory = points[name].load()
     except (Exception, SystemExit) as error:  # whatever an import of users' code raises
-        got = f"{name!r} ({type(error).__name__}: {redact(str(error))[:160]})"
+        got = f"{name!r} ({_reason(error, 160)})"
         hint = "Mend the package that registers it."
         raise ParameterError("model.factory", "importable", got, hint) from error
     if not callable(factory):

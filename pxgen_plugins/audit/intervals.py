@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,13 +13,12 @@ from pxgen_plugins.result import Result
 
 __all__ = [
     "Interval",
-    "between",
+    "Threshold",
+    "difference",
     "of_mean",
     "of_median",
-    "of_repeats",
     "paired_interval",
     "paired_table",
-    "repeats_of",
 ]
 
 Interval = tuple[float, float] | None
@@ -32,46 +32,83 @@ def of_mean(values: Floats, confidence: float) -> Interval:
     return None if half is None else (mean - half, mean + half)
 
 
-def of_repeats(observed: float, repeats: Floats, confidence: float) -> Interval:
-    """Return the interval of a threshold: of the mean of its repeats, or of the one it took.
+@dataclass(frozen=True)
+class Threshold:
+    """A criterion's threshold and the calibration repeats behind it.
 
-    Student's interval where the threshold is the mean of the repeats; where it is one of them
-    (conformal thresholds), as far around it as a single repeat spreads.
+    Attributes:
+        reported: The threshold.
+        repeats: Thresholds of each repeat, (r,).
+        resampled: Whether the repeats are resamples of reference data around the first, which is
+            the reported one: their spread is its standard error, however many there are.
     """
-    half = _half_width(repeats, confidence)
-    if half is None:
-        return None
-    if not math.isclose(observed, float(repeats.mean()), rel_tol=1e-6, abs_tol=1e-12):
-        half *= math.sqrt(len(repeats))
-    return observed - half, observed + half
+
+    reported: float
+    repeats: Floats
+    resampled: bool = False
+
+    @classmethod
+    def of(cls, result: Result, column: int) -> Threshold:
+        """Return the threshold of a run's criterion."""
+        reported, calibration = float(result.thresholds[column]), result.calibration
+        if calibration is None:
+            return cls(reported, np.empty(0))
+        return cls(reported, calibration.repeats[:, column], calibration.resampled)
+
+    @property
+    def n_behind(self) -> int:
+        """How many repeats it is the mean of: all, or 1 where it is one of them.
+
+        That is so for resamples, and for rules that report the first repeat (``Conformal``).
+        """
+        to_first, to_mean = (
+            abs(self.reported - one) for one in (self.repeats[0], self.repeats.mean())
+        )
+        return 1 if self.resampled or to_first <= to_mean else len(self.repeats)
+
+    def interval(self, confidence: float) -> Interval:
+        """Return Student's interval around it; None for fewer than two repeats."""
+        half = _half_width(self.repeats, confidence)
+        if half is None:
+            return None
+        half *= math.sqrt(len(self.repeats) / self.n_behind)
+        return self.reported - half, self.reported + half
 
 
-def repeats_of(result: Result) -> Floats:
-    """Return the thresholds of each calibration repeat, (r, m); no row where there are none."""
-    if result.calibration is None:
-        return np.empty((0, len(result.criteria)))
-    return result.calibration.repeats
+def difference(before: Threshold, after: Threshold, confidence: float, paired: bool) -> Interval:
+    """Return an interval of the second threshold less the first, around that of the reported ones.
 
+    Student's of the differences where the repeats come in pairs (common random numbers, or one
+    choice of instances for both resamples), else Welch's (1947). Each threshold's variance is that
+    of its repeats, divided by how many of them it is the mean of.
 
-def between(before: Floats, after: Floats, confidence: float, paired: bool = False) -> Interval:
-    """Return an interval of the mean after less the mean before.
+    Args:
+        before: The first threshold.
+        after: The second.
+        confidence: In (0, 1).
+        paired: Whether the repeats come in pairs.
 
-    Student's of the differences where the repeats come in pairs (common random numbers), else
-    Welch's (1947).
+    Returns:
+        Low and high end; None for fewer than two repeats.
     """
     from scipy.stats import t
 
-    a, b = before, after
-    if paired:
-        return of_mean(b - a, confidence)
-    if min(len(a), len(b)) < 2 or not (np.isfinite(a).all() and np.isfinite(b).all()):
+    both = (before, after)
+    if any(len(one.repeats) < 2 or not np.isfinite(one.repeats).all() for one in both):
         return None
-    gap, parts = float(b.mean() - a.mean()), [one.var(ddof=1) / len(one) for one in (a, b)]
+    gap = after.reported - before.reported
+    if paired:
+        spread = (after.repeats - before.repeats).var(ddof=1)
+        parts = [float(spread) / min(one.n_behind for one in both)]
+        sizes = [len(before.repeats)]
+    else:
+        parts = [float(one.repeats.var(ddof=1)) / one.n_behind for one in both]
+        sizes = [len(one.repeats) for one in both]
     total = sum(parts)
     if total == 0:
         return gap, gap
-    degrees = total**2 / (parts[0] ** 2 / (len(a) - 1) + parts[1] ** 2 / (len(b) - 1))
-    half = float(t.ppf(0.5 + confidence / 2, degrees)) * math.sqrt(total)
+    squares = (part**2 / (size - 1) for part, size in zip(parts, sizes, strict=True))
+    half = float(t.ppf(0.5 + confidence / 2, total**2 / sum(squares))) * math.sqrt(total)
     return gap - half, gap + half
 
 

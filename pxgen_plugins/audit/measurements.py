@@ -13,12 +13,11 @@ from pxgen_plugins.audit.changes import AnchorChanges
 from pxgen_plugins.audit.conditions import Comparison
 from pxgen_plugins.audit.intervals import (
     Interval,
-    between,
+    Threshold,
+    difference,
     of_mean,
     of_median,
-    of_repeats,
     paired_table,
-    repeats_of,
 )
 from pxgen_plugins.audit.paired_shares import (
     change_interval,
@@ -103,9 +102,9 @@ def measure(
     gap = now.observed - before.observed
     interval = None
     if condition.subject == "threshold":
-        repeats = [repeats_of(run)[:, _column(condition, run)] for run in (baseline, result)]
+        first, second = (Threshold.of(run, _column(condition, run)) for run in (baseline, result))
         paired = common_random_numbers(baseline, result)
-        interval = between(repeats[0], repeats[1], confidence, paired)
+        interval = difference(first, second, confidence, paired)
     n = None if now.n is None or before.n is None else min(now.n, before.n)
     return Measurement(*_in_direction(condition, gap, interval), n, now.against)
 
@@ -218,9 +217,9 @@ def _statistic(condition: Comparison, confidence: float, result: Result) -> Meas
         return _stability(confidence, result)
     column = _column(condition, result)
     if condition.subject == "threshold":
-        observed = float(result.thresholds[column])
-        interval = of_repeats(observed, repeats_of(result)[:, column], confidence)
-        return Measurement(observed, interval, None, np.empty(0, np.int64))
+        threshold = Threshold.of(result, column)
+        interval = threshold.interval(confidence)
+        return Measurement(threshold.reported, interval, None, np.empty(0, np.int64))
     values = result.values[:, column]
     members = ~result.is_invalid if condition.group is None else result.group == condition.group
     members &= np.isfinite(values)
@@ -250,7 +249,7 @@ def _memory(condition: Comparison, confidence: float, copies: Copies | None) -> 
 
 
 def _stability(confidence: float, result: Result) -> Measurement:
-    if len(repeats_of(result)) < 2:
+    if result.calibration is None or len(result.calibration.repeats) < 2:
         raise UnknownError("thresholds of one repeat say nothing of stability")
     values = result.group_stability
     known = np.isfinite(values)

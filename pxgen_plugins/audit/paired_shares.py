@@ -19,7 +19,12 @@ from pxgen_plugins.groups import (
 )
 from pxgen_plugins.result import CalibrationSummary, Result
 
-__all__ = ["PairedShares", "change_interval", "common_random_numbers", "move_intervals"]
+__all__ = [
+    "PairedShares",
+    "change_interval",
+    "common_random_numbers",
+    "move_intervals",
+]
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]

@@ -17,6 +17,12 @@ from pxgen_plugins.audit.paired_shares import (
     common_random_numbers,
     move_intervals,
 )
+from pxgen_plugins.audit.rule_changes import (
+    at_kept_thresholds,
+    calibrations_in_words,
+    moved_note,
+    rule_note,
+)
 from pxgen_plugins.groups import percentiles
 from pxgen_plugins.result import Result
 from pxgen_plugins.utils.errors import ParameterError, caller, short_repr
@@ -77,6 +83,7 @@ def compare_runs(
     confidence = real(confidence, "confidence", above=0.0, below=1.0)
     first, second = _result("before", before), _result("after", after)
     _check_same_criteria(first, second)
+    first = at_kept_thresholds(first, second)
     pairs = match_anchors(first, second, match, partial)
     start = _codes("before", first)[pairs.before]
     end = _codes("after", second)[pairs.after]
@@ -117,6 +124,8 @@ def compare_runs(
         ),
         ids_only_before=pairs.only_before,
         ids_only_after=pairs.only_after,
+        calibrations=calibrations_in_words(first, second),
+        notes=tuple(filter(None, [rule_note(first, second), moved_note(first, second)])),
     )
 
 

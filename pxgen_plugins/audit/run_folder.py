@@ -144,18 +144,23 @@ class Run:
         return cls(folder, manifest, result, judgements, changes, evidence, copies)
 
 
-def remove_verdict(folder: Place, names: Sequence[str]) -> None:
+def remove_verdict(folder: Place, names: Sequence[str], *, strict: bool = True) -> None:
     """Remove what an earlier run judged, so that it does not outlive a newer one that fails.
 
     Args:
         folder: The run folder.
         names: The files for readers, which show the verdict too.
+        strict: Raise where a file cannot be removed; otherwise it is left, and the others go.
 
     Raises:
         OSError: When one cannot be removed.
     """
     for name in (CHECKSUMS, _VERDICT, *names):  # in this order: without the first there is no run
-        storage_of(folder).remove(name)
+        try:
+            storage_of(folder).remove(name)
+        except OSError:
+            if strict:
+                raise
 
 
 def write_results(folder: Path, run: Run) -> None:

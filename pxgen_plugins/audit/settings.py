@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -103,7 +104,8 @@ class Config:
 
     def scoring(self) -> dict[str, Any]:
         """Return what values, groups, representatives and copies depend on, as JSON holds it."""
-        free = {"adapters", "conditions", "baseline", "output", "executor", "name"}
+        free = {"adapters", "conditions", "baseline", "keep_thresholds", "first_run"}
+        free |= {"output", "executor", "name"}
         if self.table("copies") is None:
             free.add("copies")
         return {key: value for key, value in self.values.items() if key not in free}
@@ -236,7 +238,23 @@ def _build(
         raise SettingsError(faults)
     named = [*values["allow"], ((values["adapters"] or {}).get("describer") or {}).get("base_url")]
     both = [name for name in named if name in allow]
-    return Config(values | {"allow": both})
+    return Config(values | {"allow": both} | _kept_threshold(values))
+
+
+def _kept_threshold(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the rule that holds the baseline's thresholds, where the settings ask for them."""
+    if not values["keep_thresholds"] or values["baseline"] is None:
+        return {}
+    from pxgen_plugins.audit.run_folder import Run  # torch, which settings alone need not
+
+    result = Run.open(values["baseline"]).result
+    thresholds = dict(zip(result.criteria, result.thresholds.tolist(), strict=True))
+    lost = [name for name, threshold in thresholds.items() if not math.isfinite(threshold)]
+    if lost:
+        hint = "Give a baseline with finite thresholds, or leave keep_thresholds out."
+        got = f"no threshold of {', '.join(lost)} in the baseline"
+        raise ParameterError("keep_thresholds", "false here", got, hint)
+    return {"threshold": {"name": "Fixed", "values": thresholds}}
 
 
 def _strange_addresses(values: Mapping[str, Any], allow: Sequence[str]) -> Iterator[ParameterError]:

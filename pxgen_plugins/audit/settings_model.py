@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pxgen_plugins.audit.conditions import Condition
+from pxgen_plugins.audit.conditions import PATTERN, SEVERITIES, Condition
 from pxgen_plugins.audit.settings_file import Faults
 from pxgen_plugins.audit.settings_tables import (
     AdapterSettings,
@@ -25,7 +25,7 @@ from pxgen_plugins.utils.errors import ParameterError, short_repr
 from pxgen_plugins.utils.validation import nearest
 
 # after the tables, which say what to install where it is absent
-from pydantic import AfterValidator, Field, ValidationError  # isort: skip
+from pydantic import AfterValidator, Field, ValidationError, WithJsonSchema  # isort: skip
 from pydantic.json_schema import GenerateJsonSchema  # isort: skip
 
 __all__ = ["TABLES", "Settings", "schema", "template", "validate"]
@@ -34,6 +34,39 @@ __all__ = ["TABLES", "Settings", "schema", "template", "validate"]
 def _check_condition(spec: Any) -> Any:
     Condition.of(spec)
     return spec
+
+
+_CONDITION = {
+    "anyOf": [
+        {"type": "string", "pattern": PATTERN},
+        {
+            "type": "object",
+            "properties": {
+                "condition": {"type": "string", "pattern": PATTERN},
+                "severity": {
+                    "enum": list(SEVERITIES),
+                    "description": "what does not hold fails, or warns",
+                },
+                "min_count": {
+                    "type": "integer",
+                    "minimum": 0,
+                    "description": "fewer anchors behind it skip it",
+                },
+                "confidence": {
+                    "type": "number",
+                    "exclusiveMinimum": 0,
+                    "maximum": 0.9999,
+                    "description": "of the interval whose end is judged",
+                },
+                "name": {"type": "string", "description": "for reports and --limit"},
+            },
+            "required": ["condition"],
+            "additionalProperties": False,
+        },
+    ],
+    "description": "METRIC OP NUMBER, or METRIC drop OP NUMBER (rise, change) since the baseline, "
+    "as in HILE.fraction <= 2%, label:0.HIHE.fraction >= 0.8, HIHE.fraction drop <= 0.05",
+}
 
 
 class Settings(Table):
@@ -87,11 +120,18 @@ class Settings(Table):
     copies: CopiesSettings | None = Field(
         None, description="a search for training data in what the model makes"
     )
-    conditions: list[Annotated[Any, AfterValidator(_check_condition)]] = Field(
-        [], description="what must hold: text, or mappings with condition, severity, ..."
-    )
+    conditions: list[
+        Annotated[Any, AfterValidator(_check_condition), WithJsonSchema(_CONDITION)]
+    ] = Field([], description="what must hold: text, or mappings with condition, severity, ...")
     baseline: Location | None = Field(
         None, description="run folder that relative conditions compare with"
+    )
+    keep_thresholds: bool = Field(
+        False,
+        description="take the baseline's thresholds, if there is one, and calibrate nothing",
+    )
+    first_run: bool = Field(
+        False, description="there is no baseline yet: conditions that compare with one are skipped"
     )
     output: Location = Field(description="run folder to write: a path, or s3://..., gs://...")
 

@@ -113,18 +113,19 @@ def _rough(seconds: float) -> float:
 
 def print_run(run: Run, as_json: bool) -> None:
     """Print a finished run: conditions, groups, verdict and where the report is."""
-    from pxgen_plugins.audit.verdicts import overall_verdict
+    from pxgen_plugins.audit.verdicts import NO_CONDITIONS, overall_verdict
     from pxgen_plugins.audit.writers.markdown import invalid_by_reason
 
     report_file = run.path / "report.html"
     n_invalid = len(run.result.invalid)
     state, counts = overall_verdict(run.judgements)
     groups = {name: group.count for name, group in run.result.groups.items()}
+    notes = () if run.changes is None else run.changes.notes
     if as_json:
         content = {
             "verdict": state, "counts": counts, "groups": groups,
             "conditions": [judgement.as_dict() for judgement in run.judgements],
-            "invalid": n_invalid, "notes": run.result.notes,
+            "invalid": n_invalid, "notes": [*run.result.notes, *notes],
             "copies": None if run.copies is None else run.copies.count,
             "not_run": dict(run.evidence.not_run),
             "folder": str(run.path), "report": str(report_file),
@@ -146,7 +147,11 @@ def print_run(run: Run, as_json: bool) -> None:
         click.echo(f"  {count:,} not scored: {visible(why, 120)} (the first is {name})")
     for note in run.result.notes:
         click.echo(f"  note: {visible(note, 400)}")
+    for note in notes:  # of the baseline: what is said of the model may be due to it
+        click.echo(click.style(f"  note: {visible(note, 800)}", fg="yellow"), color=colour)
     for method, why in run.evidence.not_run:
         click.echo(f"  not run: {visible(method, 80)}: {visible(why, 400)}")
+    if not run.judgements:
+        click.echo(NO_CONDITIONS)
     click.echo(click.style(state, fg=_COLOURS.get(state), bold=True), color=colour)
     click.echo(f"report: {escape_invisible(str(report_file))}")

@@ -25,7 +25,10 @@ from pxgen_plugins.utils.validation import LARGEST, choice
 if TYPE_CHECKING:
     from pxgen_plugins.evaluation import Copies
 
-__all__ = ["STATES", "Judgement", "judge", "overall_verdict"]
+__all__ = ["NO_CONDITIONS", "STATES", "Judgement", "judge", "overall_verdict"]
+
+NO_CONDITIONS = "nothing was judged: the settings have no conditions"
+"""What readers are told of a run without conditions, which nothing can fail."""
 
 STATES = ("failed", "error", "warning", "skipped", "passed")
 """States of a judgement, the worst first."""
@@ -117,6 +120,8 @@ def judge(
     baseline: Result | None = None,
     changes: AnchorChanges | None = None,
     copies: Copies | None = None,
+    *,
+    first_run: bool = False,
 ) -> list[Judgement]:
     """Judge conditions on a run.
 
@@ -139,13 +144,16 @@ def judge(
         baseline: The same of the run compared with.
         changes: From the baseline to this run.
         copies: What the search for training data found, where there was one.
+        first_run: Skip conditions on a change, as nothing is there to compare with; otherwise they
+            are errors without a baseline.
 
     Returns:
         A judgement per condition, in order.
 
     Cost: O(n) per condition.
     """
-    return [_judge_one(condition, result, baseline, changes, copies) for condition in conditions]
+    parts = (result, baseline, changes, copies, first_run)
+    return [_judge_one(condition, *parts) for condition in conditions]
 
 
 def overall_verdict(judgements: Iterable[Judgement]) -> tuple[str, dict[str, int]]:
@@ -170,6 +178,7 @@ def _judge_one(
     baseline: Result | None,
     changes: AnchorChanges | None,
     copies: Copies | None,
+    first_run: bool,
 ) -> Judgement:
     comparison = parse(condition.text)
 
@@ -197,6 +206,8 @@ def _judge_one(
         )
 
     if comparison.relative and (baseline is None or changes is None):
+        if first_run:
+            return verdict("skipped", "first run: there is no baseline yet")
         return verdict("error", "it compares with a baseline, and there is none")
     try:
         value = measure(comparison, condition.confidence, result, baseline, changes, copies)

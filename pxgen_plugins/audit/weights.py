@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import zipfile
 from pathlib import Path
 from typing import IO
@@ -39,13 +40,21 @@ def check_weights(path: str) -> None:
         hint = (
             "Save the weights by safetensors, which holds no code, or a state_dict by torch.save."
         )
-        got = short_repr(path)
-        raise ParameterError(_NAME, "a .safetensors, .pt or .pth file", got, hint)
+        got = f"{short_repr(path)}, which ends otherwise"
+        allowed = "a file whose name ends in .safetensors, .pt or .pth"
+        raise ParameterError(_NAME, allowed, got, _with_variables(hint, path))
     if not Path(path).is_file():
+        hint = "Check the path, which is relative to the settings file. A URL is not taken."
         got = f"{short_repr(path)}, which is no file"
-        raise ParameterError(_NAME, "a file", got, "Check the path.")
+        raise ParameterError(_NAME, "a file of this machine", got, _with_variables(hint, path))
     if suffix in _PICKLED:
         _check_pickled(path)
+
+
+def _with_variables(hint: str, path: str) -> str:
+    """Return a hint that names the environment variables in a path, whose values are hidden."""
+    names = re.findall(r"\$\{(\w+)\}", redact(path))
+    return f"{hint} Look at what the environment has for {' and '.join(names)}." if names else hint
 
 
 def _check_pickled(path: str) -> None:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pxgen_plugins.utils.errors import ModelError, ParameterError, short_repr
+from pxgen_plugins.utils import validation
+from pxgen_plugins.utils.errors import ModelError, ParameterError, caller, short_repr, warn
 
-__all__ = ["Concept", "intensity", "masks_of", "pictures"]
+__all__ = ["Concept", "RangedConcept", "intensity", "masks_of", "pictures"]
 
 _LUMA = (0.299, 0.587, 0.114)  # of red, green and blue, ITU-R BT.601
 _COLOURS = 3
+_UNIT = (0.0, 1.0)  # the range of instances of which nothing else is known
+_SLACK = 0.05  # of a range, by which the output of a network may overshoot it
 
 
 class Concept(ABC):
@@ -34,8 +38,58 @@ class Concept(ABC):
     def __call__(self, x: Tensor) -> Tensor:
         """Return masks (n, height, width) in [0, 1] of instances ``x``, (n, *sample_shape)."""
 
+    def for_range(self, data_range: tuple[float, float] | None) -> Concept:
+        """Return the concept for instances of a range, lowest and highest; None for unbounded ones.
+
+        Adapters hand it the model's. Itself, unless it needs a range and was given none.
+        """
+        return self
+
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.label})"
+
+
+class RangedConcept(Concept):
+    """A concept that must know which values are lowest and highest.
+
+    Args:
+        data_range: Lowest and highest value of an instance; None takes the model's, where an
+            adapter knows it, else (0, 1).
+    """
+
+    def __init__(self, data_range: tuple[float, float] | None = None) -> None:
+        self.data_range = validation.data_range(data_range)
+        self._handed = False  # by an adapter: units that are moved may take instances out of it
+
+    def for_range(self, data_range: tuple[float, float] | None) -> Self:
+        """Return a copy of that range, where neither is None; else itself."""
+        if data_range is None or self.data_range is not None:
+            return self
+        known = copy.copy(self)
+        known.data_range, known._handed = validation.data_range(data_range), True
+        return known
+
+    def range_of(self, x: Tensor) -> tuple[float, float]:
+        """Return the range of instances ``x``.
+
+        Raises:
+            ParameterError: When none was given and values lie outside of (0, 1); where one was
+                given, that is a warning.
+        """
+        low, high = self.data_range or _UNIT
+        if self._handed or not x.numel():
+            return low, high
+        least, most = (float(end) for end in x.detach().aminmax())
+        slack = _SLACK * (high - low)
+        if least < low - slack or most > high + slack:
+            with caller(type(self).__name__):
+                got = f"values from {least:g} to {most:g}"
+                hint = "Say what the lowest and the highest value are, as in data_range=(-1, 1)."
+                allowed = f"within {(low, high)}, which is taken where no data_range is given"
+                if self.data_range is None:
+                    raise ParameterError("instances", allowed, got, hint)
+            warn(f"{self!r}: instances have {got}, and data_range is {(low, high)}. {hint}")
+        return low, high
 
 
 def pictures(x: Tensor) -> Tensor:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from pxgen_plugins.concepts.base import Concept, pictures
+from pxgen_plugins.concepts.base import RangedConcept, pictures
 from pxgen_plugins.utils import validation
 from pxgen_plugins.utils.errors import ParameterError, caller, short_repr
 
 __all__ = ["Colour"]
 
 
-class Colour(Concept):
+class Colour(RangedConcept):
     """Pixels whose hue, saturation and value lie in given ranges.
 
     Hue, saturation and value (HSV; Smith 1978) of instances scaled to [0, 1] by ``data_range``.
@@ -22,7 +22,8 @@ class Colour(Concept):
         hue: Lowest and highest hue, in degrees.
         saturation: Lowest and highest saturation, in [0, 1].
         value: Lowest and highest value, in [0, 1].
-        data_range: Lowest and highest value of an instance.
+        data_range: Lowest and highest value of an instance; None takes the model's, where an
+            adapter knows it, else (0, 1), and refuses instances outside.
         label: Name; None makes one.
 
     Raises:
@@ -40,14 +41,14 @@ class Colour(Concept):
         saturation: tuple[float, float] = (0.2, 1.0),
         value: tuple[float, float] = (0.2, 1.0),
         *,
-        data_range: tuple[float, float] = (0.0, 1.0),
+        data_range: tuple[float, float] | None = None,
         label: str | None = None,
     ) -> None:
         with caller("Colour"):
             self.hue = _pair(hue, "hue", 360.0, ordered=False)
             self.saturation = _pair(saturation, "saturation", 1.0)
             self.value = _pair(value, "value", 1.0)
-            self.data_range = validation.data_range(data_range) or (0.0, 1.0)
+            super().__init__(data_range)
         self.label = label or f"hue {self.hue[0]:g} to {self.hue[1]:g}"
 
     def __call__(self, x: Tensor) -> Tensor:
@@ -58,7 +59,7 @@ class Colour(Concept):
                 hint = "Use Threshold for grey pictures."
                 got = f"{image.shape[1]} channels"
                 raise ParameterError("instances", "of three colours", got, hint)
-        low, high = self.data_range
+        low, high = self.range_of(image[:, :3])
         rgb = ((image[:, :3] - low) / (high - low)).clamp(0.0, 1.0)
         top, place = rgb.max(1)
         chroma = top - rgb.min(1).values

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import torch
 from torch import Tensor
 
@@ -75,6 +77,14 @@ class Region(Concept):
     def differentiable(self) -> bool:  # type: ignore[override]  # of an instance, by its concept
         """Whether the concept inside is."""
         return self.of is not None and self.of.differentiable
+
+    def for_range(self, data_range: tuple[float, float] | None) -> Region:
+        """Return the region of the concept inside for that range."""
+        if self.of is None:
+            return self
+        known = copy.copy(self)
+        known.of = self.of.for_range(data_range)
+        return known
 
     def __call__(self, x: Tensor) -> Tensor:
         """Return masks (n, height, width)."""

@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pxgen_plugins.concepts.base import Concept, intensity
+from pxgen_plugins.concepts.base import RangedConcept, intensity
 from pxgen_plugins.utils import validation
 from pxgen_plugins.utils.errors import caller
 
@@ -17,7 +17,7 @@ Masks = NDArray[np.bool_]
 PARTS = {"end": "stroke end", "hole": "hole", "largest": "largest piece"}
 
 
-class Stroke(Concept):
+class Stroke(RangedConcept):
     """A part of what is drawn in ink, by morphology.
 
     ``"end"``: pixels near the ends of the drawing's skeleton (pixels of it with one neighbour;
@@ -26,8 +26,11 @@ class Stroke(Concept):
 
     Args:
         part: ``"end"``, ``"hole"`` or ``"largest"``.
-        value: Luminance above which a pixel is ink, in units of the data.
+        value: Luminance above which a pixel is ink, in units of the data; None takes the middle of
+            the range.
         radius: Around an end, pixels, >= 0.
+        data_range: Lowest and highest value of an instance, where ``value`` is None; None takes the
+            model's, where an adapter knows it, else (0, 1), and refuses instances outside.
         label: Name; None makes one.
 
     Cost: O(pixels) per instance, on the CPU.
@@ -41,17 +44,25 @@ class Stroke(Concept):
     """
 
     def __init__(
-        self, part: str = "end", value: float = 0.5, *, radius: int = 2, label: str | None = None
+        self,
+        part: str = "end",
+        value: float | None = None,
+        *,
+        radius: int = 2,
+        data_range: tuple[float, float] | None = None,
+        label: str | None = None,
     ) -> None:
         with caller("Stroke"):
             self.part = validation.choice(part, "part", list(PARTS))
-            self.value = validation.real(value, "value")
+            self.value = None if value is None else validation.real(value, "value")
+            super().__init__(data_range)
             self.radius = validation.integer(radius, "radius", minimum=0)
         self.label = label or PARTS[part]
 
     def __call__(self, x: Tensor) -> Tensor:
         """Return masks (n, height, width)."""
-        ink = (intensity(x.detach()) > self.value).cpu().numpy()
+        value = sum(self.range_of(x)) / 2 if self.value is None else self.value
+        ink = (intensity(x.detach()) > value).cpu().numpy()
         find = {"end": self._ends, "hole": _hole, "largest": _largest}[self.part]
         masks = np.stack([find(one) for one in ink]) if len(ink) else ink
         return torch.from_numpy(masks.astype(np.float32)).to(x.device, x.dtype)

@@ -157,7 +157,9 @@ class Networks(GenerativeModel):
         return self._rows_from(role, self.latent_shape, hint, x)
 
     def _instances_from(self, role: str, *batches: Tensor) -> Tensor:
-        hint = f"Correct sample_shape, or reshape inside {role}."
+        shape = ", ".join(map(str, self.sample_shape))
+        flat = f"{role}=lambda z: net.{role}(z).view(-1, {shape})"
+        hint = f"Correct sample_shape, or reshape inside {role}: {flat}, say."
         return self._rows_from(role, self.sample_shape, hint, *batches)
 
     def _rows_from(self, role: str, shape: tuple[int, ...], hint: str, *batches: Tensor) -> Tensor:

@@ -25,6 +25,7 @@ SCALES = ("log_var", "log_std", "std", "variance")
 _LOGARITHMS = {"log_var": 1.0, "log_std": 2.0}
 _PROBES = 16
 _FOLLOWS = 0.8  # squared correlation with the code from which a result is one
+_REBUILT = 0.3  # share of their variance that instances miss when they are rebuilt
 _FAR_BETTER = 0.5  # squared errors of one result to those of the other
 
 
@@ -189,8 +190,12 @@ class VAE(Networks):
         raw = self._raw("encode", *self._arguments("encode", x))
         mean, log_var = self.encode(x)
         if raw[0].shape == raw[1].shape and torch.equal(raw[0], raw[1]):
+            got = "the same values twice"
             hint = "If it returns (z, mean, log_var), pass encode=lambda x: net.encode(x)[1:]."
-            raise ModelError("encode", "(mean, log_var)", "the same values twice", hint)
+            if bool((raw[0] == raw[0][:1]).all()):
+                got += ", for every input"
+                hint = "The network gives constants, whatever it is given: are its weights loaded?"
+            raise ModelError("encode", "(mean, log_var)", got, hint)
         self._check_scale(x, raw[1])
         for name, value in (("mean", mean), ("log_var", log_var)):
             self._check_finite(f"encode's {name}", value, "inputs inside data_range")
@@ -214,7 +219,9 @@ class VAE(Networks):
         if _follows(z, first) or not _follows(z, second):
             return
         misses = [(self.decode(code) - instances).square().mean() for code in (first, second)]
-        if bool(misses[1] < _FAR_BETTER * misses[0]):
+        spread = (instances - instances.mean(0)).square().mean()
+        # networks that are not trained rebuild nothing, whatever their results happen to follow
+        if bool(misses[1] < min(_REBUILT * spread, _FAR_BETTER * misses[0])):
             hint = (
                 "Pass encode=lambda x: net.encode(x)[::-1]; check=False skips this check, which "
                 "encodes what decode makes of known codes."

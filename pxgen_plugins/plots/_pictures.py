@@ -192,11 +192,9 @@ def _gallery(
     first = ready[0] if ready else np.zeros((1, 1))
     if first.ndim == 1:
         # bytes stand for the data range, whatever they are drawn as
-        ends = (low, high) if limits is None else (float(limits[0]), float(limits[1]))
-        aspect, note = (
-            0.7,
-            f"Curves and bars run from {number(ends[0], 3)} to {number(ends[1], 3)}.",
-        )
+        first_value, last_value = (low, high) if limits is None else map(float, limits)
+        ends = f"{number(first_value, 3)} to {number(last_value, 3)}"
+        aspect, note = 0.7, f"Curves and bars run from {ends}."
     else:
         aspect = float(np.clip(first.shape[0] / first.shape[1], 0.2, 5.0))
     count = len(originals)

@@ -26,6 +26,7 @@ _SURE, _OTHER, _MAP = "#004F80", "#BDBDBD", "#D55E00"
 _RATE = 0.05
 _LEVEL = 0.5  # of a map's largest value, where its outline is drawn
 _GAP = 0.06
+_WHOLE = 1.05  # top of the axis of a share that ends at 1
 _LEAST = 0.1  # height of the panel of insertions, of 1
 
 
@@ -88,8 +89,13 @@ def _draw_dissection(
     width = _CELL * 1.06 * columns + 1.6 + _PANEL
     height = max(_CELL * 1.06 * len(units) + 0.4, _PANEL)
     figure = layout.figure_or_new(figure, width, height)
-    grid = figure.add_gridspec(1, 2, width_ratios=[max(width - _PANEL, 0.1), _PANEL])
-    left, right = (figure.add_subplot(grid[0, place]) for place in (0, 1))
+    # the panel on the right does not grow with the rows of pictures on the left
+    below = max(height - 1.5 * _PANEL, 0.0)
+    grid = figure.add_gridspec(
+        1 + (below > 0), 2, width_ratios=[max(width - _PANEL, 0.1), _PANEL],
+        height_ratios=[height - below, below][: 1 + (below > 0)],
+    )  # fmt: skip
+    left, right = figure.add_subplot(grid[:, 0]), figure.add_subplot(grid[0, 1])
     _draw_tops(left, data, units, iou, names)
     layout.tidy(right)
     q = np.asarray(data["q_value"], dtype=np.float64)[:, column]
@@ -182,6 +188,7 @@ def _draw_set(data: Mapping[str, Any], figure: AnyFigure | None) -> NDArray[np.o
     removal.fill_between(sizes, band[:, 0], band[:, 1], color=_OTHER, alpha=0.6, linewidth=0)
     removal.plot(sizes, data["random_removal"], color=MUTED, linewidth=1.0)
     removal.set_title("removal: share that goes", fontsize=SMALL, color=INK)
+    removal.set_ylim(top=min(removal.get_ylim()[1], _WHOLE))
     if data["insertion"] is None:
         insertion.text(0.5, 0.5, "no cell without the concept", fontsize=TINY, color=MUTED,
                        ha="center", transform=insertion.transAxes)  # fmt: skip
@@ -190,10 +197,16 @@ def _draw_set(data: Mapping[str, Any], figure: AnyFigure | None) -> NDArray[np.o
         around = np.asarray(data["insertion_interval"], dtype=np.float64)
         _curve(insertion, sizes, came, around)
         insertion.plot(sizes, data["random_insertion"], color=MUTED, linewidth=1.0)
+        most = data.get("insertion_all")
+        if most is not None:
+            line = insertion.axhline(float(most), color=INK, linewidth=0.8, linestyle=":")
+            line.set_gid("units:all")
         # what hardly appears must not look as if it filled the panel
         lowest = min(float(np.nanmin([came, around[:, 0]])), -0.005)
         insertion.set_ylim(1.1 * lowest, max(insertion.get_ylim()[1], _LEAST))
-    insertion.set_title("insertion: what appears in a cell", fontsize=SMALL, color=INK)
+    patch = data.get("patch")  # not in explanations of before there was one
+    where = "where it was not" if patch is None else f"at the middle of {patch} x {patch} cells"
+    insertion.set_title(f"insertion: what appears\n{where}", fontsize=SMALL, color=INK)
     for ax in (removal, insertion):
         layout.tidy(ax)
         ax.set_xlabel("units of the set", fontsize=BASE)
@@ -202,7 +215,8 @@ def _draw_set(data: Mapping[str, Any], figure: AnyFigure | None) -> NDArray[np.o
     layout.footnote(figure, [
         f"{clean(data['concept'], 30)} in layer {clean(data['layer'])}; "
         f"{clean(data['method'])} set: {order or 'none'}. Blue: the set, with 95% over instances; "
-        f"grey: random sets. The whole set takes {percent(float(own[-1]))}."
+        f"grey: random sets; dotted: all units of the layer. The whole set takes "
+        f"{percent(float(own[-1]))}."
     ])  # fmt: skip
     return layout.array_of(pairs, removal, insertion)
 

@@ -18,6 +18,7 @@ from pxgen_plugins.result.calibration_summary import CalibrationSummary
 from pxgen_plugins.result.result import Examples, Group, Result
 from pxgen_plugins.scoring import Scorer, Scores
 from pxgen_plugins.thresholds import Calibration
+from pxgen_plugins.thresholds.overlap import count_shared
 from pxgen_plugins.thresholds.ties import atom_shares
 from pxgen_plugins.utils.errors import warn
 from pxgen_plugins.utils.seeds import derive
@@ -218,7 +219,23 @@ def _notes(scores: Scores, calibration: Calibration, scorer: Scorer, anchors: An
         for name, share in zip(calibration.names, shares, strict=True)
         if share
     ]
-    return [text for text in (doubt, scale, *anchors.notes, *ties) if text is not None]
+    shared = _shared(scores, calibration)
+    return [text for text in (doubt, scale, shared, *anchors.notes, *ties) if text is not None]
+
+
+def _shared(scores: Scores, calibration: Calibration) -> str | None:
+    """Return a warning where anchors are in the reference data, which promises nothing of them."""
+    if calibration.source != "reference" or calibration.reference is None:
+        return None
+    n, count = len(scores.values), count_shared(scores.values, calibration.reference)
+    if not count:
+        return None
+    text = (
+        f"{count:,} of {n:,} anchors have the values of an instance of the reference data: hold "
+        "anchors and reference data apart, as thresholds promise nothing of the data they come from"
+    )
+    warn(f"PXGen: {text}")
+    return text
 
 
 def _warn_invalid(invalid: NDArray[np.int64], n: int, reasons: Mapping[int, str]) -> None:

@@ -11,7 +11,10 @@ import numpy as np
 from pxgen_plugins.result._entries import Floats, as_floats, as_rows
 from pxgen_plugins.utils.text import number
 
-__all__ = ["CalibrationSummary"]
+__all__ = ["FEWEST", "CalibrationSummary"]
+
+FEWEST = 5
+"""Repeats that still say how far a threshold moves."""
 
 _FIRM = 0.005  # half a point: what the seed of calibration may move a share unsaid
 
@@ -59,8 +62,21 @@ class CalibrationSummary:
         return "reference data" if self.source == "reference" else "model's samples"
 
     @property
+    def has_few_repeats(self) -> bool:
+        """Whether there are repeats, but too few to tell how far they spread."""
+        return 1 < self.n_repeats < FEWEST and not self.resampled
+
+    @property
     def noise(self) -> str:
-        """A sentence when another calibration would move shares by over half a point, else ""."""
+        """A sentence when another calibration would move shares by over half a point, else "".
+
+        Or when there are too few repeats to tell.
+        """
+        if self.has_few_repeats:
+            return (
+                f"{self.n_repeats} repeats hardly tell how far another calibration would move the "
+                "shares, so their intervals are wide"
+            )
         known = {name: std for name, std in self.share_std.items() if std is not None}
         most = max(known, key=lambda name: known[name], default="")
         if not most or known[most] <= _FIRM:

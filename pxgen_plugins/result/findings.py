@@ -30,7 +30,8 @@ def findings(data: Mapping[str, Any]) -> list[tuple[str, str]]:
         return _of_words(data)
     if kind != "units":
         return []
-    return _of_set(data) if "removal" in data else _of_dissection(data)
+    pairs = _of_set(data) if "removal" in data else _of_dissection(data)
+    return [*pairs, *(("note", str(note)) for note in data.get("notes") or [])]
 
 
 def frames(data: Mapping[str, Any]) -> NDArray[Any] | None:
@@ -148,8 +149,12 @@ def _of_dissection(data: Mapping[str, Any]) -> list[tuple[str, str]]:
         text += f" ({number(null[best, column], 2)} with masks of other instances)"
         if effect is not None and np.isfinite(effect[best, column]):
             most = int(np.nanargmax(effect[:, column]))
-            text += f", without it {percent(effect[best, column])} goes; without unit {most} "
-            text += percent(effect[most, column])
+            text += f", without it {percent(effect[best, column])} goes"
+            text += (
+                ", the most of all units"
+                if most == best
+                else (f"; without unit {most} {percent(effect[most, column])}")
+            )
         pairs.append((str(name), text))
     return pairs
 
@@ -172,6 +177,13 @@ def _of_set(data: Mapping[str, Any]) -> list[tuple[str, str]]:
     ]
     if data.get("insertion") is not None:
         came = [float(np.asarray(data[key])[-1]) for key in ("insertion", "random_insertion")]
-        text = f"in cells without it the set brings {number(came[0], 2)} of 1"
-        pairs.append(("insertion", f"{text} (random sets: {number(came[1], 2)})"))
+        patch = data.get("patch")
+        where = "in the whole picture"  # of units without a place
+        if patch is not None:
+            where = f"in {patch} x {patch} cells around a place without it"
+        text = f"{where} the set brings {number(came[0], 2)} of 1 (random sets: "
+        text += number(came[1], 2)
+        if data.get("insertion_all") is not None:
+            text += f", all units: {number(float(data['insertion_all']), 2)}"
+        pairs.append(("insertion", f"{text})"))
     return pairs

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from pxgen_plugins.groups import GROUPS, INVALID
-from pxgen_plugins.result.calibration_summary import CalibrationSummary
+from pxgen_plugins.result.calibration_summary import FEWEST, CalibrationSummary
 from pxgen_plugins.result.result import Group, Result
 from pxgen_plugins.result.style import STYLES, criterion_text
 from pxgen_plugins.utils.invisible import escape_invisible
@@ -94,6 +94,8 @@ def _noise(source: CalibrationSummary | None, n: int) -> str:
     known = {} if source is None else {k: v for k, v in source.share_std.items() if v is not None}
     if not known:
         return "unknown: one calibration repeat, or none, tells nothing of another"
+    if source is not None and source.has_few_repeats:
+        return f"hardly known: {source.n_repeats} calibration repeats; {FEWEST} are the fewest"
     most = max(known, key=lambda name: known[name])
     if known[most] < _LITTLE:
         return "another calibration moves no share by 0.1 points (standard deviation)"
@@ -136,8 +138,7 @@ def next_steps(result: Result) -> list[str]:
     if sampled and result.n and counts["HILE"] > _MUCH * result.n:
         steps.append(
             "Over half are HILE. If the anchors have the scale of the training data, the model is "
-            "blurry, and rebuilds its own samples better than any real instance: compare "
-            'Conformal(0.05, source="reference") on held-out data.'
+            'blurry: compare Conformal(0.05, source="reference") on held-out data.'
         )
     if source is not None and source.noise:
         more = "reference data" if source.source == "reference" else "repeats"

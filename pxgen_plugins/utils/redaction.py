@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from pathlib import PurePath
 from typing import Any
 from urllib.parse import quote
 
@@ -26,7 +27,9 @@ def remember(name: str, value: str) -> None:
     """
     if len(value) < _SHORTEST:
         return
-    for form in (value, repr(value)[1:-1], json.dumps(value)[1:-1], quote(value, safe="")):
+    forms = [value, repr(value)[1:-1], json.dumps(value)[1:-1], quote(value, safe="")]
+    path = str(PurePath(value))  # as a path reads it, without doubled slashes
+    for form in [*forms, path] if len(path) >= _SHORTEST else forms:
         _names.setdefault(form, f"${{{name}}}")
     for form in sorted(_names, key=len, reverse=True):  # the longest is looked for first
         _names[form] = _names.pop(form)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import inspect
+import re
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,9 @@ from pxgen_plugins.testing import ExplainerCase, explainer_checks, parametrize_w
 from .nets import conv_vae
 
 MODULES = sorted(path.stem for path in Path(__file__).parent.glob("test_*.py"))
+# folders whose adapters do not say in their class docstring yet what each key of their data is;
+# those of directions do in a base's (test_direction_fields.py)
+EXEMPT = {"attribution", "directions", "example_based", "language", "latent", "text_to_image"}
 # one explains Keras models and has an environment of its own: make test-tensorflow
 ADAPTERS = [cls for cls in map(adapters.get, adapters.names()) if issubclass(cls, Adapter)]
 X = np.random.default_rng(0).random((5, 1, 8, 8), dtype=np.float32)
@@ -93,6 +98,22 @@ DERIVED = [derived_case(cls) for cls in REST]
 @parametrize_with_checks(DERIVED, explainer_checks())
 def test_an_adapter_without_a_case_of_its_own_keeps_the_contract(subject, check):
     check(subject)
+
+
+def test_class_docstrings_say_what_every_key_of_the_data_is():
+    """Anywhere but among the arguments, which have names of their own."""
+    told = 0
+    for adapter in ADAPTERS:
+        folder = adapter.__module__.split(".")[-2]
+        if not adapter.__module__.startswith("pxgen_plugins.adapters.") or folder in EXEMPT:
+            continue
+        text = re.sub(r"\n *Args:\n.*?\n\n", "\n", inspect.getdoc(adapter) + "\n", flags=re.DOTALL)
+        missing = [
+            key for key in adapter.defaults if not re.search(rf"(?m)^ +{key} \(|``{key}``", text)
+        ]
+        assert not missing, f"{adapter.__name__}: no word on {', '.join(missing)}"
+        told += 1
+    assert told
 
 
 def test_every_adapter_says_what_it_gives_and_needs():

@@ -13,6 +13,7 @@ from torch import nn
 from pxgen_plugins import PXGen
 from pxgen_plugins.adapters import UnitDissection, UnitEffects
 from pxgen_plugins.adapters.base import NotFittedError
+from pxgen_plugins.adapters.units.change import removed
 from pxgen_plugins.adapters.units.group_effect import group_effect
 from pxgen_plugins.adapters.units.match import best_match, binned, counts_of, levels_of, q_values
 from pxgen_plugins.adapters.units.unit_maps import unit_layer
@@ -30,9 +31,11 @@ from pxgen_plugins.concepts import (
 from pxgen_plugins.models import VAE, Diffusion
 from pxgen_plugins.painting import Stroke as Brush
 from pxgen_plugins.painting import paint
+from pxgen_plugins.plots import plot_units
+from pxgen_plugins.result.findings import findings
 from pxgen_plugins.testing import ExplainerCase, explainer_checks, parametrize_with_checks
 from pxgen_plugins.thresholds import Fixed
-from pxgen_plugins.utils.errors import AnchorError, ModelError, ParameterError
+from pxgen_plugins.utils.errors import AnchorError, ModelError, ParameterError, PXGenWarning
 
 from .nets import conv_vae
 
@@ -327,6 +330,122 @@ def test_concepts_say_what_a_pixel_loop_says():
         assert not concept.differentiable
 
 
+RANGED = [
+    Colour((330, 30)),
+    Edge("any"),
+    Edge("horizontal"),
+    Stroke("largest"),
+    Stroke("hole"),
+    Region("left", Colour((90, 200))),
+]
+
+
+def test_concepts_take_the_range_of_the_model_and_none_is_guessed_wrong():
+    """One picture in three ranges: the same masks; without a range, an error and no other share."""
+    rng = np.random.default_rng(2)
+    picture = torch.tensor(rng.random((2, 3, 12, 12)), dtype=torch.float32)
+    picture[:, :, 3:9, 3:9] = torch.tensor([0.95, 0.6, 0.6])[:, None, None]
+    picture[:, :, 5:7, 5:7] = 0.05
+    for concept in RANGED:
+        truth = concept(picture)
+        assert 0 < truth.sum() < truth.numel()
+        for low, high in ((-1.0, 1.0), (0.0, 255.0)):
+            scaled = low + (high - low) * picture
+            assert torch.equal(concept.for_range((low, high))(scaled), truth), (concept, low)
+            with pytest.raises(ParameterError, match=r"instances must be within \(0.0, 1.0\)"):
+                concept(scaled)
+    with pytest.warns(PXGenWarning, match="from -1 to 1"):
+        Edge(data_range=(0, 1))(2 * picture.round() - 1)
+    own = Colour(data_range=(0, 2))
+    assert own.for_range((-1, 1)) is own
+    assert Edge("any", 0.3)(2 * picture - 1).sum() > Edge("any", 0.6)(2 * picture - 1).sum()
+
+    net = nn.Sequential(nn.Unflatten(1, (3, 2, 2)), nn.ReLU(), nn.Upsample(scale_factor=4),
+                        nn.Conv2d(3, 3, 1), nn.Tanh())  # fmt: skip
+    with torch.no_grad():
+        net[3].weight.copy_(4 * torch.eye(3)[:, :, None, None] - 1)
+        net[3].bias.copy_(torch.tensor([0.5, -0.5, -0.5]))
+    shares = []
+    for data_range, decode in (
+        ((-1.0, 1.0), net.forward),
+        ((0.0, 1.0), lambda z: (net(z) + 1) / 2),
+    ):
+        model = VAE(
+            encode=lambda x: (x.flatten(1)[:, :12],) * 2, decode=decode, modules=net,
+            latent_shape=(12,), sample_shape=(3, 8, 8), data_range=data_range, check=False,
+        )  # fmt: skip
+        concepts = {"red": Colour((330, 30)), "edge": Edge(), "left": Region("left", Edge())}
+        found = UnitDissection(model, concepts, "1", n_codes=30, n_effect=2, n_null=2).explain(None)
+        shares.append(found.concept_share)
+        assert UnitEffects(model, Edge(), "1", n_codes=8, n_units=1, n_random=1).explain(None)
+    np.testing.assert_allclose(shares[0], shares[1], rtol=0.02)
+    assert (shares[0] > 0.01).all()
+
+
+class FunctionalReLU(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.up = nn.ConvTranspose2d(3, 5, 8, bias=False)
+        self.norm = nn.BatchNorm2d(5)
+        self.out = nn.Conv2d(5, 1, 3, padding=1)
+
+    def forward(self, z):
+        return self.out(self.norm(self.up(z[:, :, None, None])).relu()).sigmoid()
+
+
+def test_zero_is_said_not_to_be_the_lowest_where_the_layer_goes_below_it():
+    net = FunctionalReLU().eval()
+    model = VAE(
+        encode=lambda x: (x.flatten(1)[:, :3],) * 2, decode=net.forward, modules=net,
+        latent_shape=(3,), sample_shape=(1, 8, 8), check=False,
+    )  # fmt: skip
+    few = {"n_codes": 20, "n_null": 2, "n_effect": 2}
+    found = UnitDissection(model, **few).explain(None)
+    assert found.layer == "norm"
+    assert "5 of 5 units of norm (BatchNorm2d) go below 0" in found.notes[0]
+    assert ("note", found.notes[0]) in findings(found.data)
+    assert UnitEffects(model, n_codes=20, n_units=1, n_random=1).explain(None).notes
+    assert not UnitDissection(model, off="low", **few).explain(None).notes
+    assert not UnitDissection(planted(), SQUARE, "units", **few).explain(None).notes
+
+
+def test_a_share_that_goes_and_its_interval_are_at_most_one():
+    before, after = np.array([1.0, 1.0, 1.0]), np.array([0.0, 0.0, 0.9])
+    assert removed(before, after)[1][1] > 1.0
+    gone, (low, high) = removed(before, after, most=1.0)
+    assert (gone, high) == (pytest.approx(0.7), 1.0)
+    assert low == pytest.approx(removed(before, after)[1][0])
+    options = {"n_codes": 4, "n_units": 2, "n_random": 1}
+    found = UnitEffects(planted(), bar_concept(), "units", **options).explain(None)
+    for ends in (found.removal_interval, found.insertion_interval):
+        assert ends.max() <= 1.0
+
+
+def test_a_mask_of_another_size_is_not_stretched_over_the_picture():
+    def coarse(x):
+        return (x[:, 0, ::2, ::2] > 0.5).float()
+
+    for adapter in (UnitDissection, UnitEffects):
+        with pytest.raises(ModelError, match="of the picture's size, 12 x 12; got 6 x 6"):
+            adapter(planted(), coarse, "units", n_codes=4).explain(None)
+
+
+def test_what_is_shown_names_a_unit_once_and_stays_small():
+    concepts = [bar_concept(), SQUARE]
+    options = {"n_codes": 60, "n_effect": 20, "n_null": 2, "n_shown": 8}
+    found = UnitDissection(planted(), concepts, "units", **options).explain(None)
+    texts = dict(findings(found.data))
+    assert texts["bar"].count("unit 3") == 1
+    assert "goes, the most of all units" in texts["bar"]
+    pictures, panel = plot_units(found)
+    heights = [ax.get_position().height for ax in (pictures, panel)]
+    assert heights[1] < 0.8 * heights[0]
+    painting = paint(planted(), np.zeros((2, 4)), Brush(None, 3), "units")
+    assert repr(painting) == str(painting)
+    assert len(str(painting)) < 200
+    assert "2 instances, layer 'units', mean change" in str(painting)
+
+
 def test_faults_are_named():
     model = planted()
     cases = [
@@ -343,6 +462,12 @@ def test_faults_are_named():
             "below 8",
         ),
         (lambda: paint(model, np.zeros((1, 4)), Brush(np.ones((3, 3)), 1)), ParameterError, "mask"),
+        (lambda: UnitEffects(model, Edge(), patch=2), ParameterError, "odd, to have a middle"),
+        (
+            lambda: UnitEffects(model, Threshold(0.5), "units", patch=25, n_codes=9).explain(None),
+            ParameterError,
+            "at most 23",
+        ),
         (lambda: Brush(None, []), ParameterError, "at least one"),
         (lambda: Brush(None, 1, "on"), ParameterError, "value must be"),
         (lambda: Region((0.5, 0.2, 0, 1)), ParameterError, "box"),

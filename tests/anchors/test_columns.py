@@ -257,7 +257,7 @@ def test_a_column_of_lists_is_no_column_of_labels_and_given_ones_decide(tmp_path
             with pytest.warns(PXGenWarning, match="holds no labels and was left out"):
                 anchors = open_anchors(source, sample_shape=(2,), labels=given)
             assert anchors.labels is None if given is None else anchors.labels.tolist() == given
-    with pytest.raises(AnchorError, match="labels must be one of labels per anchor"):
+    with pytest.raises(AnchorError, match="labels must be a sequence with one value per anchor"):
         open_anchors(frame, sample_shape=(2,), labels="label")
 
 

@@ -80,7 +80,7 @@ def test_a_float_array_and_its_values_one_by_one_give_the_same(values: list[floa
 
 @pytest.mark.parametrize("wrong", ["abc", b"abc", {"a": 1, "b": 2, "c": 3}, 3, np.eye(3), 1.5])
 def test_what_is_no_sequence_of_scalars_is_refused(wrong: Any) -> None:
-    with pytest.raises(AnchorError, match="labels must be one of labels per anchor"):
+    with pytest.raises(AnchorError, match="labels must be a sequence with one value per anchor"):
         as_labels(wrong, 3)
 
 

@@ -289,6 +289,47 @@ def test_a_threshold_shift_is_a_ratio_where_there_is_one(before, after, expected
     assert tuple(compare_runs(first, second).thresholds["kld"]) == expected
 
 
+def calibrated(method: str, seed: int = 0, n: int = 500, kld: float = 20.0, **params: Any) -> Any:
+    source = params.get("source", "samples")
+    calibration = {"method": method, "params": params, "seed": seed, "n_samples": n}
+    calibration |= {"source": source, "repeats": [[kld, 0.1]]}
+    values = np.zeros((1, 2))
+    given = {"thresholds": {"kld": kld, "mse": 0.1}, "values": values, "anchor_value": [0.0]}
+    return run(["HIHE"], calibration=calibration, **given)
+
+
+REFERENCE = calibrated("Conformal", alpha=0.05, source="reference")
+
+
+@pytest.mark.parametrize(
+    ("after", "words", "noted"),
+    [
+        (REFERENCE, "with the same seeds", False),
+        (calibrated("Conformal", 1, alpha=0.05, source="reference"), "different seeds", False),
+        (calibrated("Conformal", n=400, alpha=0.05, source="reference"), "numbers of inst", False),
+        (calibrated("Conformal", alpha=0.1, source="reference"), "by different rules", True),
+        (calibrated("MeanMax", n_samples=1_000, n_repeats=100), "by different rules", True),
+        (calibrated("Fixed", values={"kld": 20.0, "mse": 0.1}), "thresholds of the first", False),
+        (calibrated("Fixed", kld=21.0, values={"kld": 21.0, "mse": 0.1}), "different rules", True),
+        (run(["HIHE"]), "", False),
+    ],
+)
+def test_runs_under_different_threshold_rules_are_compared_with_a_note(after, words, noted):
+    found = compare_runs(REFERENCE, after)
+    assert words in found.calibrations
+    assert bool(found.calibrations) == bool(words)
+    assert len(found.notes) == noted
+    text = found.to_markdown()
+    assert found.calibrations in text
+    assert ("**Note:**" in text) == noted
+    if noted:
+        rule, parameter = after["calibration"]["method"], next(iter(after["calibration"]["params"]))
+        assert "Conformal(alpha=0.05, source=reference) before" in text
+        assert f"{rule}({parameter}=" in text.split(" before and ")[1]
+    again = Changes.from_dict(json.loads(json.dumps(found.to_dict())))
+    assert (again.calibrations, again.notes) == (found.calibrations, found.notes)
+
+
 def hostile_changes(names: list[str]) -> Changes:
     labels = np.array(names, dtype=object).astype(str)
     ids = [f"{k}-{name}" for k, name in enumerate(names)]

@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from pxgen_plugins.audit.cli import FAILED, INTERNAL, PASSED, USAGE
+from pxgen_plugins.audit.cli import FAILED, INCOMPLETE, INTERNAL, PASSED, USAGE
 from pxgen_plugins.audit.writers.base import file_names
 
 yaml = pytest.importorskip("yaml")
@@ -23,7 +23,7 @@ GITHUB, GITLAB = (
     yaml.load(text, yaml.BaseLoader)  # as strings: YAML 1.1 reads the key "on" as true
     for text in re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
 )
-SHELL, MONITORING = re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)
+SHELL, BASELINE, MONITORING = re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)
 (TEST,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 STEPS = GITHUB["jobs"]["audit"]["steps"]
 
@@ -37,6 +37,9 @@ conditions: ["HIHE.count >= 10000"]
 
 
 CALLED = f'exec "{sys.executable}" -W ignore -m pxgen_plugins.audit.cli "$@"'
+
+
+CALL = "audit audit.yaml --output run --quiet --set {}"
 
 
 def shell(script: str, folder: Path, *options: str, pxgen: str = CALLED, **environment: str):
@@ -87,6 +90,8 @@ def test_github_shows_the_summary_and_keeps_the_run_of_a_failing_audit(failed, t
 
 def test_github_says_so_when_there_is_no_verdict(tmp_path):
     page = tmp_path / "summary.md"
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "summary.md").write_text("last week: passed", encoding="utf-8")
     assert shell(script_of("Audit"), tmp_path, pxgen="exit 2").returncode == USAGE
     done = shell(script_of("Summary"), tmp_path, GITHUB_STEP_SUMMARY=str(page))
     assert done.returncode == 0
@@ -116,7 +121,7 @@ def test_the_installation_names_the_wheel_for_pip(tmp_path):
 @pytest.mark.slow
 def test_gitlab_runs_the_same_and_finds_its_reports(failed):
     job = GITLAB["audit"]
-    assert job["script"] == [script_of("Install"), script_of("Audit")]
+    assert job["script"] == [script_of("Install"), *script_of("Audit").splitlines()]
     kept = job["artifacts"]
     assert kept["when"] == "always"
     assert (failed / kept["paths"][0]).is_dir()
@@ -160,9 +165,31 @@ def test_the_test_on_the_page_runs_and_fails_for_its_conditions(failed, pytester
     assert (pytester.path / "tested/report.html").exists()
 
 
+def test_the_first_run_becomes_the_baseline_and_one_that_fails_does_not(tmp_path):
+    stand_in = 'echo "$@" >> calls; mkdir run; echo $N > run/summary.md; exit $CODE'
+    store = tmp_path / "store" / "baseline"
+    store.parent.mkdir()
+
+    def job(n: int, code: int) -> tuple[int, str, str]:
+        settled = {"STORE": str(store), "N": str(n), "CODE": str(code)}
+        done = shell(BASELINE, tmp_path, pxgen=stand_in, **settled)
+        kept = (store / "summary.md").read_text().strip() if store.exists() else "none"
+        return done.returncode, (tmp_path / "calls").read_text().splitlines()[-1], kept
+
+    assert job(1, FAILED) == (FAILED, CALL.format("first_run=true"), "none")
+    assert job(2, PASSED) == (PASSED, CALL.format("first_run=true"), "2")
+    assert job(3, FAILED) == (FAILED, CALL.format("baseline=baseline"), "2")
+    assert job(4, PASSED) == (PASSED, CALL.format("baseline=baseline"), "4")
+    assert (tmp_path / "baseline" / "summary.md").read_text().strip() == "2"
+    assert [path.name for path in store.parent.iterdir()] == ["baseline"]
+
+
 def test_the_page_names_files_of_a_run_and_exit_codes_as_they_are():
     table = re.findall(r"^\| `([a-z.]+)` \|", PAGE, re.MULTILINE)
     assert set(table) == {"report.html", "summary.md", "junit.xml", "metrics.prom"}
     assert set(table) <= set(file_names())
-    rows = re.findall(r"^\| (\d(?:, \d)*) \|", PAGE, re.MULTILINE)
-    assert sorted(int(n) for row in rows for n in row.split(",")) == [0, 1, 2, 3, 4]
+    rows = re.findall(r"^\| (\d) \|", PAGE, re.MULTILINE)
+    assert list(map(int, rows)) == [PASSED, FAILED, USAGE, INCOMPLETE, INTERNAL]
+    table = re.compile(r"\| exit code \|.*?\n\n", re.DOTALL)
+    other = (Path(__file__).parents[2] / "docs" / "audit.md").read_text(encoding="utf-8")
+    assert table.findall(PAGE) == table.findall(other)

@@ -12,6 +12,8 @@ import pytest
 
 from pxgen_plugins.audit import cli
 from pxgen_plugins.audit.cli import FAILED, INCOMPLETE, INTERNAL, PASSED, USAGE, run
+from pxgen_plugins.utils.remote import place_of
+from tests.audit.folders import remove
 from tests.audit.runs import finished_run
 
 pytest.importorskip("yaml")
@@ -93,6 +95,33 @@ def test_json_stands_alone_on_standard_output(finished, capsys):
     assert json.loads(capsys.readouterr().out)["anchors"] == 200
     run(["show", str(finished / "run"), "--json"])
     assert json.loads(capsys.readouterr().out)["groups"] == found["groups"]
+
+
+def test_a_run_without_conditions_says_that_nothing_was_judged(audit, tmp_path, capsys):
+    assert run(["audit", str(audit), "--quiet", "--set", "conditions=[]"]) == PASSED
+    assert "nothing was judged: the settings have no conditions" in capsys.readouterr().out
+    summary = (tmp_path / "run" / "summary.md").read_text(encoding="utf-8")
+    assert "Nothing was judged: the settings have no conditions." in summary
+
+
+def test_a_run_in_memory_is_said_to_be_gone(audit, capsys):
+    pytest.importorskip("fsspec")
+    try:
+        assert run(["audit", str(audit), "--output", "memory://bucket/run"]) == PASSED
+    finally:
+        remove(place_of("memory://bucket/run"))
+    assert "memory:// is gone with this process" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["show", "compare"])
+def test_what_only_prints_says_that_it_judges_nothing(command, finished, capsys):
+    settings = str(finished / "audit.yaml")
+    assert run(["audit", settings, "--quiet", "--limit", "zeros=0.999"]) == FAILED
+    folders = [str(finished / "run")] * (1 + (command == "compare"))
+    assert run([command, *folders]) == PASSED
+    capsys.readouterr()
+    assert run([command, "--help"]) == PASSED
+    assert "the exit code is 0 whatever" in " ".join(capsys.readouterr().out.split())
 
 
 def test_a_plan_scores_nothing(audit, tmp_path, capsys):

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pxgen_plugins.audit.conditions import Comparison, Condition, parse
+from pxgen_plugins.audit.conditions import METRICS, PATTERN, Comparison, Condition, parse
 from pxgen_plugins.groups import GROUPS
 from pxgen_plugins.utils.errors import ParameterError
 
+PAGE = (Path(__file__).parents[2] / "docs" / "audit.md").read_text(encoding="utf-8")
 STATES = st.sampled_from([*GROUPS, "invalid"])
 OPS = st.sampled_from(["<=", ">=", "<", ">"])
 LIMITS = st.floats(-1e6, 1e6)
@@ -89,6 +92,49 @@ def test_conditions_are_understood(text, expected):
 def test_what_is_no_condition_is_explained(text, named):
     with pytest.raises(ParameterError, match=named):
         parse(text)
+
+
+@pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.form)
+def test_a_metric_takes_what_its_row_on_the_page_says(metric):
+    assert f"| `{metric.form}` | {metric.what} | `{metric.example}` |" in PAGE
+    words = ["yes" if one else "no" for one in (metric.change, metric.percent)]
+    assert f"| `{metric.example}` | {words[0]} | {words[1]} | {metric.interval} |" in PAGE
+    found = parse(metric.example)
+    written = metric.form.replace("NAME", found.label or "").replace("CRITERION", "")
+    assert written.split(".")[0].split(":")[0].split("(")[0] in {"GROUP", "label", found.subject}
+    left = metric.example.rpartition(" ")[0].rpartition(" ")[0]
+    for text, allowed in (
+        (f"{left} drop <= 0", metric.change),
+        (f"{left} <= 5%", metric.percent),
+    ):
+        if allowed:
+            parse(text)
+        else:
+            with pytest.raises(ParameterError):
+                parse(text)
+
+
+def test_the_page_and_messages_have_every_metric():
+    rows = re.findall(r"^\| `([^`]*)` \| .*\| (?:yes|no) \| (?:yes|no) \|", PAGE, re.MULTILINE)
+    assert rows == [metric.form for metric in METRICS]
+    with pytest.raises(ParameterError) as found:
+        parse("share <= 3")
+    assert all(metric.form in str(found.value) for metric in METRICS)
+    subjects = {parse(metric.example).subject for metric in METRICS}
+    assert subjects == set(re.findall(r'``"(\w+)"``', Comparison.__doc__.partition("measure:")[0]))
+
+
+@given(COMPARISONS)
+def test_the_schemas_pattern_allows_every_condition(comparison):
+    assert re.search(PATTERN, str(comparison))
+
+
+@pytest.mark.parametrize("text", [
+    "", "HILE.fraction", "HILI.fraction <= 1", "HILE.fractoin <= 1", "HILE.fraction falls <= 1",
+    "HILE.fraction <= much", "HILE.fraction == 3", "moved(HIHE->XX).count < 1", "share <= 3",
+])  # fmt: skip
+def test_the_schemas_pattern_refuses_slips(text):
+    assert not re.search(PATTERN, text)
 
 
 def test_settings_hold_text_or_mappings():

@@ -58,7 +58,13 @@ PROBES = [
     {"anchors": {"path": ""}}, {"anchors": {"path": "a"}}, {"rule": "x"}, {"intrinsic": "kld"},
     {"intrinsic": []}, {"adapters": {"names": ["x"]}}, {"adapters": {}}, {"conditions": None},
     {"baseline": None}, {"baseline": ""}, {"baseline": "a\0b"}, {"name": None},
-    {"name": 3}, {"shard_size": 1},
+    {"name": 3}, {"shard_size": 1}, {"conditions": [3]}, {"conditions": ["HIHE <= 1"]},
+    {"conditions": ["HIHE.fraction rise <= 5%"]}, {"conditions": [{"condition": "x.y <= 1"}]},
+    {"conditions": [{"severity": "warning"}]},
+    {"conditions": [{"condition": "HIHE.count > 1", "sverity": "warning"}]},
+    {"conditions": [{"condition": "HIHE.count > 1", "severity": "warn"}]},
+    {"conditions": [{"condition": "HIHE.count > 1", "confidence": 1}]},
+    {"conditions": [{"condition": "HIHE.count > 1", "min_count": 5, "confidence": 0.8}]},
 ]  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import errno
 import html
 import json
 import os
@@ -21,11 +22,14 @@ from pxgen_plugins import PXGen
 from pxgen_plugins.audit import engine, units
 from pxgen_plugins.audit.run_folder import Run, mark_complete, write_results
 from pxgen_plugins.audit.settings import Config, config_of
+from pxgen_plugins.audit.terminal import print_run
 from pxgen_plugins.audit.work import work_of
+from pxgen_plugins.audit.writers.report import ReportWriter
 from pxgen_plugins.datasets import load_mnist, load_mnist_vae
 from pxgen_plugins.models import wrap
 from pxgen_plugins.thresholds import Quantile
 from pxgen_plugins.utils.errors import ParameterError
+from pxgen_plugins.utils.remote import Remote
 from pxgen_plugins.utils.storage import Place, storage_of
 from tests.audit.folders import content as every_file
 from tests.audit.runs import reseal
@@ -92,6 +96,33 @@ def test_a_second_run_of_the_same_plan_scores_nothing_and_gives_the_same_bytes(
     audited(settings(run))
     monkeypatch.setattr("pxgen_plugins.audit.crew.do_unit", None)
     audited(settings(run))
+    assert content(run) == content(undisturbed)
+
+
+def test_a_run_that_cannot_write_all_its_files_leaves_none_that_shows_a_verdict(
+    undisturbed, run: Place, monkeypatch
+):
+    config = settings(run)
+    plan, explainer = engine.make_plan(config)
+    assert engine.score(config, plan, explainer)
+    write = Remote.write
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def full_at_report(self, name, content):
+        return full() if name == "report.html" else write(self, name, content)
+
+    for place, failing in ((ReportWriter, full), (Remote, full_at_report)):
+        if place is Remote and isinstance(run, Path):
+            continue
+        with monkeypatch.context() as patch:
+            patch.setattr(place, "write", failing)
+            with pytest.raises(OSError, match="No space left"):
+                engine.finish(config, plan)
+        shown = {"checksums.json", "conditions.json", "junit.xml", "metrics.prom", "summary.md"}
+        assert not shown & set(storage_of(run).names())
+    engine.finish(config, plan)
     assert content(run) == content(undisturbed)
 
 
@@ -197,6 +228,24 @@ def test_anchors_that_moved_have_pictures(undisturbed, tmp_path):
     assert counts == sorted(counts, reverse=True)
     for moved in list(ways.values())[:4]:
         assert len(pictured & set(moved)) >= min(len(moved), 12)
+
+
+def test_what_readers_must_know_of_the_baseline_stands_in_every_output(tmp_path, capsys):
+    audited(settings(tmp_path / "before", conditions=["HIHE.count >= 300"]))
+    strict = {"name": "Quantile", "q": 0.5, "n_samples": 100, "n_repeats": 2}
+    config = settings(tmp_path / "run", threshold=strict, baseline=str(tmp_path / "before"))
+    audited(config)
+    capsys.readouterr()
+    print_run(Run.open(config.output), as_json=False)
+    outputs = [capsys.readouterr().out]
+    print_run(Run.open(config.output), as_json=True)
+    outputs.append("\n".join(json.loads(capsys.readouterr().out)["notes"]))
+    files = ("summary.md", "report.html", "changes.json")
+    for text in [*outputs, *((tmp_path / "run" / name).read_text() for name in files)]:
+        assert "different rules, Quantile(" in text
+        assert "q=0.99" in text
+        assert "q=0.5" in text
+        assert "verdict of the baseline is failed" in text
 
 
 @pytest.mark.slow

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binom
 
-from pxgen_plugins.audit.conditions import Condition
+from pxgen_plugins.audit.conditions import METRICS, Condition
 from pxgen_plugins.audit.run_comparison import compare_runs
 from pxgen_plugins.audit.verdicts import Judgement, judge, overall_verdict
 from pxgen_plugins.groups import mid_p_interval
@@ -272,6 +272,22 @@ def test_the_change_of_a_threshold_has_welchs_interval():
     ends = test.confidence_interval(0.95)
     assert (found.low, found.high) == pytest.approx((ends.low, ends.high))
     assert found.state == "failed"
+
+
+def test_a_metric_has_an_interval_where_the_page_says_so():
+    groups = ["HIHE"] * 40 + ["HILE"] * 20
+    before = run(groups, labels=["0", "new york"] * 30)
+    after = run(groups[::-1], labels=["0", "new york"] * 30)
+    for metric in METRICS:
+        if metric.form.startswith(("copies", "membership")):
+            continue  # without a search for copies
+        change = metric.example.replace(" <= ", " rise <= ").replace(" < ", " rise < ")
+        change = change.replace(" >= ", " rise >= ")
+        texts = {"value": metric.example, "change": change if metric.change else metric.example}
+        has = {kind: one(text, after, before).low is not None for kind, text in texts.items()}
+        sure = metric.interval in {"yes", "from two repeats on"}
+        assert has["value"] == (sure or metric.interval.startswith("of the value")), metric
+        assert has["change"] == sure, metric
 
 
 def test_what_speaks_against_a_condition_is_shown():

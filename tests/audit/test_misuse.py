@@ -279,6 +279,9 @@ def test_a_baseline_of_another_kind_is_refused_before_anything_is_scored(project
     [
         ("conditions=['threshold.kdl <= 3']", "kdl.*mean 'kld'"),
         ("conditions=['median.HIHE.msee <= 3']", "msee"),
+        ("conditions=['HIHE.fraction drop <= 5%']", "no baseline.*first_run: true"),
+        ("conditions=['moved.fraction <= 5%']", "no baseline.*first_run: true"),
+        ("conditions=['label:z.HIHE.count >= 0']", "anchors that have labels"),
         ("adapters={names: [lrp], groups: [HIXX]}", "HIXX"),
         ("executor.name=processs", "processs"),
         ("executor.workers=100000", "4096"),
@@ -365,6 +368,34 @@ def test_a_project_may_move(project: Project, tmp_path_factory):
     for path in sorted((project.folder / "run").iterdir()):
         if path.is_file() and path.name != "plan.json":
             assert path.read_bytes() == (moved / "run" / path.name).read_bytes(), path.name
+
+
+def test_a_first_run_skips_what_needs_a_baseline_and_becomes_one(project: Project):
+    judged = "conditions=['HIHE.count >= 0', 'HIHE.count drop <= 5', 'moved.count <= 5']"
+    assert project.audit("--set", judged, "--set", "first_run=true") == PASSED
+    states = [one.state for one in Run.open(project.folder / "run").judgements]
+    assert states == ["passed", "skipped", "skipped"]
+    alone = ["--set", "conditions=['moved.count <= 5']", "--set", "first_run=true"]
+    assert project.audit(*alone) == INCOMPLETE
+    assert project.audit("--set", judged, "--set", "first_run=true") == PASSED
+    more = ["--output", str(project.folder / "b"), "--set", "baseline=run", "--set", judged]
+    assert project.audit(*more, "--set", "first_run=true") == USAGE
+    assert "first_run must be false" in project.error
+    assert project.audit(*more) == PASSED
+    assert {one.state for one in Run.open(project.folder / "b").judgements} == {"passed"}
+
+
+def test_a_label_that_no_anchor_has_is_refused_before_scoring(project: Project):
+    anchors = np.load(project.folder / "anchors.npy")
+    labels = np.array(["zero", "one"] * 20)
+    np.savez(project.folder / "anchors.npz", anchors=anchors, labels=labels)
+    anchored = ["--set", "anchors.path=anchors.npz"]
+    for label, code in (("zeroo", USAGE), ("zero", PASSED)):
+        judged = f"conditions=['label:{label}.HIHE.count >= 0']"
+        assert project.audit(*anchored, "--set", judged) == code
+    judged = "conditions=['label:zreo.HIHE.count >= 0']"
+    assert project.audit(*anchored, "--set", judged) == USAGE
+    assert "'zreo', which none has. Did you mean 'zero'?" in project.error
 
 
 def test_a_run_says_how_it_was_judged_and_against_what(project: Project):

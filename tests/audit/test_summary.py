@@ -22,6 +22,7 @@ HOSTILE = [
     "@you", "https://e.vil", "\x1b[31m", "\u202e", "\ud800", "", " ", "x" * 500, "| --- |", "&lt;",
 ]  # fmt: skip
 texts = st.one_of(st.sampled_from(HOSTILE), st.text(max_size=20))
+NO_CONDITIONS = "Nothing was judged: the settings have no conditions."
 DATA = {
     "criteria": ["kld", "mse"],
     "kinds": ["intrinsic", "extrinsic"],
@@ -125,7 +126,7 @@ def test_what_changed_stands_below():
     moved = {**DATA, "group": ["HILE"] * 9 + ["invalid"]}
     changes = compare_runs(DATA, moved)
     lines = text(DATA, [], "x", changes).split("\n")
-    assert lines.index("### What changed") > lines.index("No conditions.")
+    assert lines.index("### What changed") > lines.index(NO_CONDITIONS)
     assert table(lines, "before")[0] == ["HIHE", "0", "6", "0", "0", "0", "6"]
     other = SimpleNamespace(to_markdown=lambda: "as it says\n")
     assert text(DATA, [], "x", other).endswith("### What changed\n\nas it says\n")

@@ -6,8 +6,10 @@ import re
 import shlex
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from pxgen_plugins.anchors import open_anchors
 from pxgen_plugins.audit.cli import USAGE, run
 from pxgen_plugins.audit.conditions import Condition
 from pxgen_plugins.audit.settings import load_config
@@ -45,6 +47,21 @@ def test_the_settings_on_the_page_are_valid(tmp_path):
     assert load_config(path)["model"]["factory"] == "my_package.models:load"
     for condition in re.findall(r"`([^`]*(?:drop|moved)[^`]* <= [^`]*)`", PAGE):
         Condition(condition)
+
+
+def test_the_arrays_of_an_archive_have_the_names_on_the_page(tmp_path):
+    (names,) = re.findall(r"`\.npz` of one array, or with (.*?); `\.parquet`", PAGE)
+    anchors, labels, ids = (re.findall(r"`(\w+)`", part) for part in names.split(" as ")[1:])
+    assert (len(anchors), len(labels), len(ids)) == (4, 2, 2)
+    for x in anchors:
+        for label in labels:
+            for name in ids:
+                path = tmp_path / "anchors.npz"
+                texts = {label: ["a", "b", "c"], name: ["1", "2", "3"]}
+                np.savez(path, **{x: np.zeros((3, 4))}, **texts)
+                found = open_anchors(path, sample_shape=(4,))
+                assert found.labels.tolist() == ["a", "b", "c"]
+                assert found.ids.tolist() == ["1", "2", "3"]
 
 
 def test_the_message_on_the_page_is_the_one_that_is_printed(tmp_path, monkeypatch, capsys):

@@ -12,7 +12,7 @@ import torch
 from pxgen_plugins.audit.digests import files_digest
 from pxgen_plugins.audit.inputs import build_model
 from pxgen_plugins.audit.settings import config_of
-from pxgen_plugins.utils.errors import ParameterError
+from pxgen_plugins.utils.errors import ModelError, ParameterError
 from tests.attacks.corpus import MARKER, Payload, pickled
 from tests.conftest import TinyNet
 
@@ -24,6 +24,20 @@ def load(weights):
     net = TinyNet()
     net.load_state_dict(torch.load(weights, weights_only=True))
     return net
+
+def load_safetensors(weights):
+    from safetensors.torch import load_file
+
+    net = TinyNet()
+    net.load_state_dict(load_file(weights))
+    return net
+
+def make_vae(weights):
+    from pxgen_plugins.models import VAE
+
+    net = TinyNet()
+    torch.nn.init.constant_(next(net.parameters()), float("nan"))
+    return VAE(net, sample_shape=(1, 8, 8), latent_shape=(3,))
 """
 
 
@@ -34,8 +48,9 @@ def config(tmp_path: Path, monkeypatch):
     allow = ["factory_of_weights"]
     options = {"sample_shape": [1, 8, 8], "latent_shape": [3]}
 
-    def make(name: str):
-        model = {"factory": "factory_of_weights:load", "weights": name, "options": options}
+    def make(name: str, function: str = "load"):
+        factory = f"factory_of_weights:{function}"
+        model = {"factory": factory, "weights": name, "options": options}
         rest = {"allow": allow, "anchors": {"shipped": "mnist"}, "output": "run"}
         return config_of({"model": model} | rest, tmp_path, allow=allow)
 
@@ -108,3 +123,41 @@ def test_an_archive_that_unpacks_to_more_than_the_limit_is_not_unpacked(
     assert (tmp_path / "bomb.pt").stat().st_size < 100_000
     with pytest.raises(ParameterError, match="PXGEN_MAX_WEIGHTS"):
         build_model(config("bomb.pt"))
+
+
+def test_a_path_from_the_environment_is_refused_with_what_is_allowed(config, monkeypatch):
+    for value, allowed in (
+        ("hidden_weights.bin", r"ends in \.safetensors, \.pt or \.pth"),
+        ("absent_weights.pt", "a file of this machine"),
+        ("s3://bucket/weights.pt", "a file of this machine.*URL is not taken"),
+    ):
+        monkeypatch.setenv("WEIGHTS_OF_THIS_TEST", value)
+        with pytest.raises(ParameterError, match=allowed) as found:
+            build_model(config("${WEIGHTS_OF_THIS_TEST}"))
+        assert "Look at what the environment has for WEIGHTS_OF_THIS_TEST." in str(found.value)
+        assert value not in str(found.value)
+
+
+def test_a_factory_that_fails_is_not_said_to_be_none(config, tmp_path):
+    from safetensors.torch import save_file
+
+    net = {"weight": torch.zeros(2, 2)}
+    save_file(net, tmp_path / "other.safetensors")
+    whole = (tmp_path / "other.safetensors").read_bytes()
+    (tmp_path / "torn.safetensors").write_bytes(whole[:20])
+    for name in ("other.safetensors", "torn.safetensors"):
+        with pytest.raises(ModelError) as found:
+            build_model(config(name, "load_safetensors"))
+        text = str(found.value)
+        assert "what model.factory returns must be a model; got none: the factory failed: " in text
+        assert "Check that model.weights is a whole file" in text
+        assert "callable" not in text
+        assert ".." not in text.replace(" ...", "")
+        assert text == " ".join(text.split())
+
+
+def test_a_model_of_this_package_that_a_factory_makes_says_itself_what_is_wrong(config, tmp_path):
+    torch.save(TinyNet().state_dict(), tmp_path / "nan.pt")
+    with pytest.raises(ModelError, match=r"VAE: .*finite.*NaN") as found:
+        build_model(config("nan.pt", "make_vae"))
+    assert "factory" not in str(found.value)

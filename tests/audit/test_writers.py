@@ -28,7 +28,7 @@ SETTINGS = {
         {"condition": "HIHE.count >= 1000", "name": PAYLOAD},
         {"condition": "HILE.fraction <= 0.01", "severity": "warning"},
         "label:0.HIHE.count >= 0",
-        "label:none.HIHE.count >= 0",
+        "median.invalid.kld >= 0",
     ],
     "output": "run",
 }

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def seeded_weights():
     """Networks that a test makes have the same weights in every run."""
     with torch.random.fork_rng():

@@ -26,9 +26,6 @@ WEIGHTS = SHARED / "models/phlippe_mnist_flow_simple.safetensors"
 LOG_2PI = math.log(2 * math.pi)
 
 
-pytestmark = pytest.mark.usefixtures("seeded_weights")
-
-
 def normal(x: torch.Tensor) -> torch.Tensor:
     return -0.5 * (x.square() + LOG_2PI).flatten(1).sum(1)
 

@@ -19,8 +19,6 @@ from pxgen_plugins.models.outputs import of_role
 from pxgen_plugins.testing import check_model
 from pxgen_plugins.utils.errors import ModelError
 
-pytestmark = pytest.mark.usefixtures("seeded_weights")
-
 
 def uniform(*shape: int, seed: int = 1) -> torch.Tensor:
     return torch.rand(shape, generator=torch.Generator().manual_seed(seed))

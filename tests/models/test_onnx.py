@@ -25,9 +25,6 @@ pytest.importorskip("onnxruntime")
 SHAPE = (1, 8, 8)
 
 
-pytestmark = pytest.mark.usefixtures("seeded_weights")
-
-
 class Encoder(nn.Module):
     def __init__(self, results: int = 2) -> None:
         super().__init__()

@@ -20,8 +20,6 @@ from pxgen_plugins.testing import check_model
 from pxgen_plugins.utils.errors import CapabilityError, ModelError, ParameterError
 from tests.models import architectures as kinds
 
-pytestmark = pytest.mark.usefixtures("seeded_weights")
-
 IMAGES = {"sample_shape": kinds.IMAGE}
 SIGNED = {"data_range": (-1.0, 1.0)}
 

@@ -29,9 +29,6 @@ BLOCKS = {
 }
 
 
-pytestmark = pytest.mark.usefixtures("seeded_weights")
-
-
 @pytest.fixture
 def pythae():
     return pytest.importorskip("pythae.models")

@@ -15,6 +15,7 @@ from torch import nn
 
 from pxgen_plugins import models
 from pxgen_plugins.criteria import Batch, make
+from pxgen_plugins.datasets import load_mnist_vae
 from pxgen_plugins.models import VAE, BlackBox, Model, wrap
 from pxgen_plugins.utils.errors import CapabilityError, ModelError, ParameterError
 from tests.conftest import TinyNet, tiny_vae
@@ -310,6 +311,26 @@ def test_the_same_values_as_mean_and_log_variance_are_refused():
         wrap(Net(), sample_shape=(4,))
 
 
+def test_a_network_without_its_weights_is_not_taken_for_one_of_three_results():
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner, self.outer = nn.Linear(4, 4), nn.Linear(2, 4)
+
+        def encode(self, x):
+            return self.inner(x).chunk(2, dim=1)
+
+        def decode(self, z):
+            return self.outer(z).sigmoid()
+
+    net = Net()
+    assert wrap(net, sample_shape=(4,)).latent_shape == (2,)
+    for parameter in net.parameters():
+        nn.init.zeros_(parameter)
+    with pytest.raises(ModelError, match=r"constants.*are its weights loaded"):
+        wrap(net, sample_shape=(4,))
+
+
 def test_an_encoder_may_return_a_normal_distribution_and_no_other():
     class Net(nn.Module):
         kind = torch.distributions.Normal
@@ -448,3 +469,85 @@ def test_a_conditional_vae_is_called_with_its_class():
     assert torch.allclose(model.sample(2, 0), other.sample(2, 0) * 2)
     with pytest.raises(ParameterError, match="condition"):
         VAE(encode=encode, decode=decode, modules=(), condition=-1, **common)
+
+
+class Reading(nn.Module):
+    """The shipped VAE, read in another way; without ``forward`` where that is not given."""
+
+    def __init__(self, read, forward=None) -> None:
+        super().__init__()
+        self.net, self.read = load_mnist_vae(), read
+        if forward is not None:
+            self.forward = lambda x: forward(self, x)
+
+    def encode(self, x):
+        return self.read(*self.net.encode(x))
+
+    def decode(self, z):
+        return self.net.decode(z)
+
+
+def swapped_forward(net, x):
+    log_var, mean = net.encode(x)
+    return net.decode(mean + torch.randn_like(mean) * (0.5 * log_var).exp())
+
+
+def log_std_forward(net, x):
+    mean, log_std = net.encode(x)
+    return net.decode(mean + torch.randn_like(mean) * log_std.exp())
+
+
+def sigmoid_forward(net, x):
+    mean, log_var = net.encode(x)
+    return net.decode(mean + torch.randn_like(mean) * (0.5 * log_var).exp()).sigmoid()
+
+
+def swap(mean, log_var):
+    return log_var, mean
+
+
+def halve(mean, log_var):
+    return mean, 0.5 * log_var
+
+
+READINGS = {
+    "swapped": (swap, None, "mean as the second result"),
+    "swapped, by forward": (swap, swapped_forward, "mean as the second result"),
+    "log std, by forward": (halve, log_std_forward, "log_std is result 2"),
+    "sigmoid in forward": (lambda *given: given, sigmoid_forward, "through a sigmoid"),
+}
+
+
+@pytest.mark.parametrize("name", READINGS)
+def test_results_that_the_network_reads_otherwise_are_refused(name):
+    read, forward, said = READINGS[name]
+    net = Reading(read, forward)
+    with pytest.raises(ModelError, match=said):
+        VAE(net, sample_shape=(1, 28, 28))
+    assert VAE(net, sample_shape=(1, 28, 28), check=False).latent_shape == (200,)
+
+
+def test_a_logarithm_of_a_deviation_is_half_a_log_variance():
+    net = Reading(halve, log_std_forward)
+    x = torch.rand(3, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+    one = VAE(net, sample_shape=(1, 28, 28), scale="log_std")
+    mean, log_var = VAE(net.net, sample_shape=(1, 28, 28)).encode(x)
+    torch.testing.assert_close(one.encode(x), (mean, log_var))
+    assert wrap(net, sample_shape=(1, 28, 28)).scale == "log_std"
+
+
+def test_no_untrained_network_is_taken_for_a_swapped_one():
+    for seed in range(300):
+        torch.manual_seed(seed)
+        k = 1 + seed % 3
+        down, up = nn.Linear(6, 2 * k), nn.Linear(k, 6)
+        wrapped = VAE(
+            encode=lambda x, down=down: down(x).chunk(2, 1),
+            decode=lambda z, up=up: up(z).sigmoid(),
+            modules=[down, up],
+            sample_shape=(6,),
+            check=False,
+        )
+        codes = torch.randn(16, k)
+        with torch.no_grad():
+            wrapped._check_order(codes, wrapped.decode(codes))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from pxgen_plugins.audit.changes import Changes
 from pxgen_plugins.audit.escaping import Ids, anchor_name, code
 from pxgen_plugins.audit.run_folder import NO_EVIDENCE, Evidence, Run
-from pxgen_plugins.audit.verdicts import STATES, Judgement, overall_verdict
+from pxgen_plugins.audit.verdicts import NO_CONDITIONS, STATES, Judgement, overall_verdict
 from pxgen_plugins.audit.writers.base import Writer, register
 from pxgen_plugins.groups import GROUPS, INVALID
 from pxgen_plugins.result import Result
@@ -77,7 +77,7 @@ def summary(
         >>> print(summary(result, [], "digits"))
         ## PXGen audit `digits`: not judged: nothing was checked
         <BLANKLINE>
-        No conditions.
+        Nothing was judged: the settings have no conditions.
         <BLANKLINE>
         | group | anchors | share | 95% interval |
         |---|--:|--:|--:|
@@ -128,7 +128,7 @@ def _conditions(
     judgements: Sequence[Judgement], counts: Mapping[str, int], ids: Ids | None
 ) -> list[str]:
     if not judgements:
-        return ["No conditions."]
+        return [NO_CONDITIONS.capitalize() + "."]
     states = ", ".join(f"{count:,} {state}" for state, count in counts.items())
     ordered = sorted(judgements, key=lambda one: STATES.index(one.state))
     head = ["state", "condition", "reason", "which anchors", "observed", "limit", "n"]

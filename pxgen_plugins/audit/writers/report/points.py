@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pxgen_plugins.audit.escaping import visible
-from pxgen_plugins.audit.intervals import of_repeats, repeats_of
+from pxgen_plugins.audit.intervals import Threshold
 from pxgen_plugins.groups import GROUPS, INVALID
 from pxgen_plugins.plots.style import criterion_name, criterion_text
 from pxgen_plugins.result import Result
@@ -185,7 +185,7 @@ def _slack(result: Result, j: int, threshold: float | None) -> float:
     """Return how far a threshold's interval, by which conditions are judged, reaches above it."""
     if threshold is None:
         return 0.0
-    interval = of_repeats(threshold, repeats_of(result)[:, j], 0.95)
+    interval = Threshold.of(result, j).interval(0.95)
     return 0.0 if interval is None or not np.isfinite(interval[1]) else interval[1] - threshold
 
 

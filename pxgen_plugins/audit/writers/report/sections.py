@@ -259,7 +259,8 @@ def changes_section(changes: Changes | None, with_picture: Set[int]) -> dict[str
         "moved_share": percent(n_moved / n) if n else "n/a",
         "moved_interval": interval_words(changes.moved_interval),
         "by_calibration": percent(changes.by_calibration),
-        "paired": changes.paired,
+        "calibrations": changes.calibrations,
+        "notes": changes.notes,
         "states": states,
         "cells": cells,
         "ways": [

@@ -47,6 +47,7 @@ from pxgen_plugins.concepts import Edge, Region, Threshold
 from pxgen_plugins.datasets import load_mnist, load_mnist_conv_vae, load_mnist_gan, load_mnist_lenet
 from pxgen_plugins.models import GAN, VAE
 from pxgen_plugins.plots import plot_directions, plot_units
+from pxgen_plugins.result import direction_table
 from pxgen_plugins.thresholds import Quantile
 from pxgen_plugins.utils.errors import PXGenError
 from pxgen_plugins.utils.files import plain, write_atomic
@@ -66,7 +67,7 @@ class Case:
         n_codes: Codes for directions, for dissection, and for a set of units.
         n_steps: Steps of the descent of a direction.
         n_effect: Codes on which the effect of every single unit is measured.
-        n_random: Random directions or sets.
+        n_random: Random sets.
         cheap: Whether directions are looked for at all.
         realism: Criterion that tells how real instances along a direction are.
         n_units: Units of a set.
@@ -181,7 +182,7 @@ def measure(name: str, case: Case, folder: Path, quick: bool) -> dict[str, Any]:
     """Return what directions and units say of a model; figures go to ``folder``."""
     started = time.process_time()
     found: dict[str, Any] = {"directions": {}, "amplified": {}}
-    few = {"n_codes": 20, "n_random": 2} if quick else {"n_random": max(4, case.n_random)}
+    few = {"n_codes": 20, "n_random": 2} if quick else {"n_random": 19}  # for a p of 0.05
     steps = 10 if quick else case.n_steps
     codes = {"n_codes": case.n_codes[0], **few}
     for label, assessor in case.assessors.items() if case.cheap else ():
@@ -195,11 +196,13 @@ def measure(name: str, case: Case, folder: Path, quick: bool) -> dict[str, Any]:
             **codes,
         )
         explanation = adapter.explain(None)
+        (row,) = direction_table(explanation)
         agreement = _agreement(case.model, assessor, explanation.directions[0], quick)
         found["directions"][label] = {
             **dict(zip(("local", "straightest"), agreement, strict=True)),
             **{key: explanation.data[key][0, 0] for key in ("slope", "r2", "monotone", "ends")},
-            "random_monotone": explanation.control_monotone[0, :, 0].mean(),
+            **{key: row[key] for key in ("p_value", "random_slope", "random_ends")},
+            "random_monotone": row["random_monotone"],
             "leakage": explanation.leakage[0],
             "realism": None if explanation.realism is None else explanation.realism[0, -1],
             "random_realism": None

@@ -23,18 +23,23 @@ def markdown(results: Mapping[str, Any]) -> str:
         "",
         "## Directions along which a number rises",
         "",
-        "Slope in standard deviations of the number per step asked for (1 is what was asked);",
-        "monotone: share of codes for which it rises at every one of six steps; local: share of",
+        "Slope in standard deviations of the number per step asked for (1 is what was asked),",
+        "with the mean size of the slopes of 19 random directions; p: share of these and of the",
+        "direction itself that are at least as steep, 0.05 at least; ends: share of codes for",
+        "which the number is higher at the end than at the start; monotone: share for which it",
+        "rises at every one of six steps; both with those of random directions; local: share of",
         "other codes for which it rises for a small step; straightest: the same along the",
-        "direction found for the highest such share; leakage: steepest slope of the other numbers;",
-        "realism: how much less real instances are at the last step, in standard deviations, with",
-        "that of random directions.",
+        "direction found for the highest such share; leakage: steepest slope of the other",
+        "numbers; realism: how much less real instances are at the last step, in standard",
+        "deviations, with that of random directions.",
         "",
     ]
     rows = [
         [
-            name, label, *(f"{one[key]:.2f}" for key in ("slope", "r2", "monotone")),
-            *(f"{one[key]:.2f}" for key in ("random_monotone", "local", "straightest")),
+            name, label, f"{one['slope']:.2f} ({one['random_slope']:.2f})",
+            *(f"{one[key]:.2f}" for key in ("p_value", "r2")),
+            *(f"{one[key]:.2f} ({one[f'random_{key}']:.2f})" for key in ("ends", "monotone")),
+            *(f"{one[key]:.2f}" for key in ("local", "straightest")),
             "" if not np.isfinite(one["leakage"] or np.nan) else f"{one['leakage']:.2f}",
             ""
             if one["realism"] is None
@@ -43,7 +48,7 @@ def markdown(results: Mapping[str, Any]) -> str:
         for name, found in results["models"].items()
         for label, one in found["directions"].items()
     ]  # fmt: skip
-    head = ["model", "number", "slope", "R2", "monotone", "random", "local", "straightest"]
+    head = ["model", "number", "slope", "p", "R2", "ends", "monotone", "local", "straightest"]
     head += ["leakage", "realism"]
     lines += [*markdown_table(head, rows), "", *_bounds(results), "## Directions that change most"]
     lines += [""]

@@ -215,16 +215,19 @@ def choose_layer(layer: str | None, active: Mapping[str, ActiveLayer], model: An
     return list(active)[-1]
 
 
-def choose_layers(names: Sequence[str] | None, active: Mapping[str, ActiveLayer]) -> list[str]:
-    """Return the layers asked for, all that are called for None.
+def choose_layers(
+    names: Sequence[str] | None, model: Any, active: Mapping[str, ActiveLayer]
+) -> list[str]:
+    """Return the layers asked for, by their names in full; all that are called for None.
 
     Raises:
         ParameterError: When one is not called.
     """
     if names is None:
         return list(active)
+    names = [full_name(name, model, active) for name in names]
     for name in names:
         if name not in active:
             allowed = "layers that are called: " + ", ".join(active)
             raise ParameterError("layers", allowed, short_repr(name), nearest(name, active))
-    return list(names)
+    return names

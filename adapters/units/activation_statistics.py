@@ -186,7 +186,7 @@ class ActivationStatistics(Adapter):
         low, _ = model.data_range or (0.0, 1.0)
         probe = torch.full((1, *model.sample_shape), low).to(model.device, model.dtype)
         active = active_layers(model, lambda x: model.decode(Batch(model, x).code), probe)
-        names = choose_layers(self.layers, active)
+        names = choose_layers(self.layers, model, active)
         layers: dict[str, ActiveLayer] = {name: active[name] for name in names}
         modules = {name: layer.module for name, layer in layers.items()}
         parts: dict[str, list[NDArray[np.float32]]] = {name: [] for name in names}

@@ -9,8 +9,13 @@ import pytest
 import torch
 from torch import nn
 
-from pxgen_plugins.adapters import ActivationDirections, UnitDissection, WeightDirections
-from pxgen_plugins.models import GAN
+from pxgen_plugins.adapters import (
+    ActivationDirections,
+    ActivationStatistics,
+    UnitDissection,
+    WeightDirections,
+)
+from pxgen_plugins.models import GAN, VAE
 from pxgen_plugins.utils.errors import ParameterError, PXGenWarning
 
 
@@ -70,3 +75,16 @@ def test_a_name_with_two_meanings_keeps_the_old_one_and_says_so():
         old = ActivationDirections(both, layer="0.1", **few).explain(None)
     same = ActivationDirections(GAN(net, **options), layer="1", **few).explain(None)
     np.testing.assert_allclose(old.directions, same.directions, atol=1e-6)
+
+
+def test_activation_statistics_take_the_decoders_own_names():
+    down = nn.Linear(6, 4)
+    up = nn.Sequential(nn.Linear(2, 8), nn.Tanh(), nn.Linear(8, 6), nn.Sigmoid())
+    model = VAE(
+        encode=lambda x: down(x).chunk(2, 1), decode=up, modules=[down, up],
+        sample_shape=(6,), check=False,
+    )  # fmt: skip
+    x = torch.rand(12, 6, generator=torch.Generator().manual_seed(0))
+    found = [ActivationStatistics(model, [name]).explain(x).layers["1.1"] for name in ("1.1", "1")]
+    for key, value in found[0].items():
+        np.testing.assert_array_equal(found[1][key], value)

@@ -178,3 +178,25 @@ def test_an_audit_says_in_terminal_summary_and_report_what_it_made_of_the_scale(
     text = "within [0, 1]" if extra else "uint8 anchors are scaled as if 255"
     pages = [(tmp_path / "run" / name).read_text() for name in ("summary.md", "report.html")]
     assert all(text in page for page in [done.stdout, *pages])
+
+
+def test_anchors_far_from_the_samples_of_a_model_without_range_are_doubted():
+    vae = model(None)
+    explainer = PXGen(vae, threshold=Fixed(1.0)).fit()
+    own = vae.sample(40, 1).numpy()
+    said = "the model's own samples within"
+    for X, doubted in ((own, False), (own * 255, True), (own + 1e3, True), (own / 255, True)):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            notes = explainer.explain(X).notes
+        assert any(said in str(one.message) for one in caught) == doubted
+        assert any(said in note for note in notes) == doubted
+
+
+def test_a_stated_range_that_anchors_hardly_span_is_a_note_and_no_warning():
+    explainer = PXGen(model((0.0, 1.0)), threshold=Fixed(1.0)).fit()
+    for top, noted in ((255.0, True), (16.0, False)):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", PXGenWarning)
+            notes = explainer.explain(UNIT * 16, anchors_range=(0.0, top)).notes
+        assert any("a small part of the stated anchors_range" in note for note in notes) == noted

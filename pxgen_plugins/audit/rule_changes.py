@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -32,20 +33,16 @@ def rule_note(before: Result, after: Result) -> str:
     )
 
 
-def moved_note(before: Result, after: Result) -> str:
+def moved_note(ratios: Mapping[str, float | None]) -> str:
     """Return a note where thresholds moved so far that shares may hide what the model did, else "".
 
     Args:
-        before: Of the first run.
-        after: Of the second.
+        ratios: Of each criterion's threshold after to that before; None where there is none.
     """
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ratios = after.thresholds / before.thresholds
-        far = np.abs(np.log(ratios)) > np.log(_MOVED)
     moved = [
         f"{name} is {ratio:.3g} times"
-        for name, ratio, is_far in zip(after.criteria, ratios.tolist(), far, strict=True)
-        if is_far and np.isfinite(ratio)
+        for name, ratio in ratios.items()
+        if ratio is not None and ratio >= 0.0 and not 1.0 / _MOVED <= ratio <= _MOVED
     ]
     if not moved:
         return ""

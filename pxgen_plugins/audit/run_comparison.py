@@ -94,6 +94,10 @@ def compare_runs(
     shares = PairedShares(first, second, pairs.before, pairs.after)
     labels, n_small = _label_changes(pairs, start == 0, end == 0, shares, min_label, confidence)
     intervals, moved = _move_intervals(matrix, shares, confidence)
+    thresholds = dict(
+        zip(second.criteria, map(_shift, first.thresholds, second.thresholds), strict=True)
+    )
+    ratios = {name: shift.ratio for name, shift in thresholds.items()}
     return AnchorChanges(
         n=len(start),
         matched_by=pairs.by,
@@ -119,13 +123,11 @@ def compare_runs(
         min_label=min_label,
         n_small_labels=n_small,
         n_relabelled=pairs.n_relabelled,
-        thresholds=dict(
-            zip(second.criteria, map(_shift, first.thresholds, second.thresholds), strict=True)
-        ),
+        thresholds=thresholds,
         ids_only_before=pairs.only_before,
         ids_only_after=pairs.only_after,
         calibrations=calibrations_in_words(first, second),
-        notes=tuple(filter(None, [rule_note(first, second), moved_note(first, second)])),
+        notes=tuple(filter(None, [rule_note(first, second), moved_note(ratios)])),
     )
 
 

@@ -85,7 +85,8 @@ def _table(result: Result, low: int, high: int) -> pa.Table:
         columns[f"{name}_distance"] = _floats(result.distance[rows, j])
         columns[f"{name}_p_value"] = _floats(result.p_value[rows, j])
     if len(result.invalid):
-        reasons = dict(zip(map(int, result.invalid), result.reasons, strict=True))
+        here = np.flatnonzero((result.invalid >= low) & (result.invalid < high)).tolist()
+        reasons = {int(result.invalid[k]): result.reasons[k] for k in here}
         columns["reason"] = pa.array([reasons.get(i) for i in range(low, high)], pa.string())
     selectors: dict[int, list[str]] = {}
     for group in result.groups.values():

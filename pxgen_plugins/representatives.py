@@ -16,6 +16,7 @@ from pxgen_plugins.models.base import capabilities, require
 from pxgen_plugins.scoring import Scorer
 from pxgen_plugins.utils import validation
 from pxgen_plugins.utils.errors import ParameterError, caller, short_repr
+from pxgen_plugins.utils.large_arrays import from_blocks, std, take
 
 __all__ = ["SPACES", "Choice", "parse", "select"]
 
@@ -115,7 +116,7 @@ def select(
     if not len(members):
         empty = {choice.label: np.empty(0, dtype=np.int64) for choice in choices}
         return empty, {label: {"objective": None, "lower_bound": None} for label in empty}
-    start = int(np.argmin(anchor_value[members]))
+    start = int(np.argmin(take(anchor_value, members)))
     for choice in choices:
         key = choice.space
         if key not in features:
@@ -182,9 +183,9 @@ def _features(
     anchors: Anchors,
 ) -> NDArray[Any]:
     if space == "criterion":
-        return values[members]
+        return take(values, members)
     if space == "anchor_value":
-        return anchor_value[members, None]
+        return take(anchor_value, members)[:, None]
     if space == "latent":
         code = "encode" if "encode" in capabilities(scorer.model) else "embed"
         with caller("space 'latent'"):
@@ -197,7 +198,9 @@ def _features(
 
 def _standardize(matrix: NDArray[Any]) -> NDArray[Any]:
     """Scale columns to zero mean and unit variance; constant ones become zero."""
-    deviation = matrix.std(axis=0, dtype=np.float64)
-    scaled: NDArray[Any] = matrix - matrix.mean(axis=0, dtype=np.float64)
-    scaled /= np.where(deviation > 0, deviation, 1.0)
-    return scaled
+    n = len(matrix)
+    mean = matrix.mean(axis=0, dtype=np.float64)
+    deviation = std(matrix)
+    divisor = np.where(deviation > 0, deviation, 1.0)
+    dtype = np.result_type(matrix, mean)
+    return from_blocks(lambda rows: (matrix[rows] - mean) / divisor, n, dtype, matrix.shape[1])

@@ -11,10 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pxgen_plugins.audit.escaping import code
+from pxgen_plugins.audit.group_pairs import in_cell
 from pxgen_plugins.audit.paired_shares import PairedShares
 from pxgen_plugins.groups import GROUPS, INVALID
 from pxgen_plugins.utils.errors import caller
 from pxgen_plugins.utils.files import plain
+from pxgen_plugins.utils.large_arrays import take
 from pxgen_plugins.utils.text import (
     MarkdownText,
     markdown_table,
@@ -261,8 +263,7 @@ class AnchorChanges(Changes):
         """
         start = STATES.index(choice(before, "before", STATES))
         end = STATES.index(choice(after, "after", STATES))
-        index: Integers = self.index_after[(self.code_before == start) & (self.code_after == end)]
-        return index
+        return take(self.index_after, in_cell(self.code_before, self.code_after, start, end))
 
 
 def _moves(changes: Changes) -> str:

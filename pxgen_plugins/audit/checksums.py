@@ -8,6 +8,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from pxgen_plugins.utils.files import checksum, file_checksum, write_atomic
 from pxgen_plugins.utils.json_files import parse_json
 from pxgen_plugins.utils.limits import JSON_FILE, Limit, LimitError
@@ -65,8 +68,13 @@ class Results:
             OSError: When it is not there, or no regular file.
         """
         content = self._storage.read(name, limit)
-        if self._files.get(name) != checksum(content):
-            raise ValueError(f"{name} was changed: its checksum differs")
+        self._check(name, content)
+        return content
+
+    def read_large(self, name: str, limit: Limit) -> NDArray[np.uint8]:
+        """Return the content of a file as a large array; raises as :meth:`read` does."""
+        content = self._storage.read_large(name, limit)
+        self._check(name, content.data)
         return content
 
     def find(self, name: str, limit: Limit) -> bytes | None:
@@ -77,6 +85,10 @@ class Results:
             OSError: When it is no regular file.
         """
         return self.read(name, limit) if self._storage.exists(name) else None
+
+    def _check(self, name: str, content: bytes | memoryview) -> None:
+        if self._files.get(name) != checksum(content):
+            raise ValueError(f"{name} was changed: its checksum differs")
 
 
 def _of_list(files: Any) -> str:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from pxgen_plugins.groups import wilson_interval
 from pxgen_plugins.result import Result
+from pxgen_plugins.utils.large_arrays import std
 
 __all__ = [
     "Interval",
@@ -18,7 +19,6 @@ __all__ = [
     "of_mean",
     "of_median",
     "paired_interval",
-    "paired_table",
 ]
 
 Interval = tuple[float, float] | None
@@ -183,25 +183,12 @@ def paired_interval(
     return max(difference - low, -1.0), min(difference + high, 1.0)
 
 
-def paired_table(before: NDArray[np.bool_], after: NDArray[np.bool_]) -> tuple[int, int, int, int]:
-    """Return how many are counted both times, the first only, the second only, neither.
-
-    Example:
-        >>> paired_table(np.array([True, True, False]), np.array([True, False, False]))
-        (1, 1, 0, 1)
-    """
-    both = int(np.count_nonzero(before & after))
-    first = int(np.count_nonzero(before)) - both
-    second = int(np.count_nonzero(after)) - both
-    return both, first, second, len(before) - both - first - second
-
-
 def _half_width(values: Floats, confidence: float) -> float | None:
     from scipy.stats import t
 
     if len(values) < 2 or not np.isfinite(values).all():
         return None
-    spread = values.std(ddof=1) / math.sqrt(len(values))
+    spread = std(values, ddof=1) / math.sqrt(len(values))
     return float(t.ppf(0.5 + confidence / 2, len(values) - 1) * spread)
 
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from pxgen_plugins.result import Result
 from pxgen_plugins.utils.errors import ParameterError, short_repr
+from pxgen_plugins.utils.large_arrays import from_blocks
 from pxgen_plugins.utils.validation import choice
 
 __all__ = ["AnchorPairs", "match_anchors"]
@@ -144,4 +145,5 @@ def _by_position(
             "; by position there is no telling which are in both." if partial else ", or give ids."
         )
         raise ParameterError("anchors", "as many in both runs, by position", got, hint)
-    return np.arange(before), np.arange(before)
+    same = from_blocks(lambda rows: np.arange(rows.start, rows.stop), before, np.int64)
+    return same, same

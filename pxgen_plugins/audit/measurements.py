@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pxgen_plugins.audit import group_pairs
 from pxgen_plugins.audit.changes import AnchorChanges
 from pxgen_plugins.audit.conditions import Comparison
+from pxgen_plugins.audit.counterexamples import Counterexamples, counterexamples
 from pxgen_plugins.audit.intervals import (
     Interval,
     Threshold,
     difference,
     of_mean,
     of_median,
-    paired_table,
 )
 from pxgen_plugins.audit.paired_shares import (
     change_interval,
@@ -27,6 +29,8 @@ from pxgen_plugins.audit.paired_shares import (
 from pxgen_plugins.evaluation.memorisation.ranks import auc_interval
 from pxgen_plugins.groups import GROUPS, INVALID
 from pxgen_plugins.result import Result
+from pxgen_plugins.utils.large_arrays import blocks, compress, from_blocks, take, true_rows
+from pxgen_plugins.utils.large_arrays import count as count_rows
 
 if TYPE_CHECKING:
     from pxgen_plugins.evaluation import Copies
@@ -45,16 +49,16 @@ class Measurement:
         observed: The value.
         interval: Its interval, None where there is none.
         n: Anchors behind it; None for a threshold.
-        against: Indices of the anchors that speak against the condition, the strongest first.
+        against: The anchors that speak against the condition.
     """
 
     observed: float
     interval: Interval
     n: int | None
-    against: Indices
+    against: Counterexamples = field(default_factory=Counterexamples)
 
 
-NOTHING = Measurement(math.nan, None, None, np.empty(0, np.int64))
+NOTHING = Measurement(math.nan, None, None)
 """Where a condition cannot be measured."""
 
 
@@ -91,9 +95,8 @@ def measure(
     if condition.subject == "group" and condition.change is None:
         return _share(condition, confidence, result)
     if condition.subject == "group":
-        assert baseline is not None
         assert changes is not None
-        return _share_change(condition, confidence, result, baseline, changes)
+        return _share_change(condition, confidence, result, changes)
     now = _statistic(condition, confidence, result)
     if condition.change is None:
         return now
@@ -111,17 +114,23 @@ def measure(
 
 def _share(condition: Comparison, confidence: float, result: Result) -> Measurement:
     inside, among = _membership(condition, result)
-    count, n = int((inside & among).sum()), int(among.sum())
-    most = count + int((result.is_invalid & ~inside & among).sum())
-    upper = condition.op in {"<=", "<"}
-    mask = (inside | result.is_invalid) & among if upper else ~inside & among
-    against = _by_anchor_value(result, mask)
+    invalid, size = result.is_invalid, result.n
+    n = count_rows(lambda rows: among[rows], size)
+    count = count_rows(lambda rows: inside[rows] & among[rows], size)
+    possible = count_rows(lambda rows: (inside[rows] | invalid[rows]) & among[rows], size)
+    against = _by_anchor_value(
+        result,
+        (lambda rows: (inside[rows] | invalid[rows]) & among[rows])
+        if condition.op in {"<=", "<"}
+        else (lambda rows: ~inside[rows] & among[rows]),
+    )
     if condition.measure == "count":
-        return Measurement(float(count), (count, most) if most > count else None, n, against)
+        interval = (count, possible) if possible > count else None
+        return Measurement(float(count), interval, n, against)
     if not n:
         return Measurement(math.nan, None, n, against)
     some = None if condition.label is None else among
-    ends = result.shares.intervals(some, confidence, most - count)[_state(condition.group)]
+    ends = result.shares.intervals(some, confidence, possible - count)[_state(condition.group)]
     return Measurement(count / n, (float(ends[0]), float(ends[1])), n, against)
 
 
@@ -129,7 +138,6 @@ def _share_change(
     condition: Comparison,
     confidence: float,
     result: Result,
-    baseline: Result,
     changes: AnchorChanges,
 ) -> Measurement:
     """Return the change of a group's share, or count, over the anchors of both runs.
@@ -137,36 +145,38 @@ def _share_change(
     An anchor that is invalid in either run may have been in the group then: the interval is wide
     enough for the least and the most that the change can be.
     """
-    now, among = _membership(condition, result)
-    before, _ = _membership(condition, baseline, use_label=False)
-    kept = among[changes.index_after]
-    first = before[changes.index_before][kept]
-    second = now[changes.index_after][kept]
-    invalid_first = baseline.is_invalid[changes.index_before][kept]
-    invalid_second = result.is_invalid[changes.index_after][kept]
+    _, among = _membership(condition, result)
+    index, start, end = changes.index_after, changes.code_before, changes.code_after
+    table = group_pairs.count_pairs(start, end, lambda rows: among[index[rows]])
+    state, invalid = _state(condition.group), _state(INVALID)
+    first, second = group_pairs.before(state), group_pairs.after(state)
+    invalid_first, invalid_second = group_pairs.before(invalid), group_pairs.after(invalid)
     # an anchor that is invalid in both runs has not moved
     maybe_first = first | (invalid_first & ~invalid_second)
     maybe_second = second | (invalid_second & ~invalid_first)
-    n = len(first)
-    gap = float(second.sum()) - float(first.sum())
-    least = float(second.sum()) - float(maybe_first.sum())
-    most = float(maybe_second.sum()) - float(first.sum())
+    n = int(table.sum())
+    gap = float(table[second].sum() - table[first].sum())
+    least = float(table[second].sum() - table[maybe_first].sum())
+    most = float(table[maybe_second].sum() - table[first].sum())
     interval: Interval = (least, most) if least < most else None
     if condition.measure == "fraction":
         gap = gap / n if n else math.nan
-        draws = changes.shares.change(
-            _state(condition.group), None if condition.label is None else kept
-        )
-        fall = change_interval(*paired_table(maybe_first, second), draws, confidence)
-        rise = change_interval(*paired_table(first, maybe_second), draws, confidence)
+        kept = None if condition.label is None else take(among, index)
+        draws = changes.shares.change(state, kept)
+        falls = group_pairs.paired_table(table, maybe_first, second)
+        rises = group_pairs.paired_table(table, first, maybe_second)
+        fall = change_interval(*falls, draws, confidence)
+        rise = change_interval(*rises, draws, confidence)
         interval = None if fall is None or rise is None else (fall[0], rise[1])
-    against = {
+    cells = {
         "drop": maybe_first & ~second, "rise": ~first & maybe_second,
         "change": maybe_first ^ maybe_second,
     }[str(condition.change)]  # fmt: skip
-    mask = np.zeros(len(now), dtype=bool)
-    mask[changes.index_after[kept][against]] = True
-    return Measurement(*_in_direction(condition, gap, interval), n, _by_anchor_value(result, mask))
+    mask = from_blocks(lambda rows: False, result.n, bool)
+    for rows in blocks(len(index)):
+        mask[index[rows]] = cells[start[rows], end[rows]] & among[index[rows]]
+    found = _by_anchor_value(result, lambda rows: mask[rows])
+    return Measurement(*_in_direction(condition, gap, interval), n, found)
 
 
 def _in_direction(condition: Comparison, gap: float, interval: Interval) -> tuple[float, Interval]:
@@ -195,7 +205,7 @@ def _moves(
         draws = changes.shares.moves[:, _state(condition.group), _state(condition.end)]
     mask = np.zeros(result.n, dtype=bool)
     mask[possible] = True
-    against = _by_anchor_value(result, mask)
+    against = _by_anchor_value(result, lambda rows: mask[rows])
     least, most, n = len(known), len(possible), changes.n
     if condition.measure == "count":
         return Measurement(float(least), (least, most) if most > least else None, n, against)
@@ -219,19 +229,29 @@ def _statistic(condition: Comparison, confidence: float, result: Result) -> Meas
     if condition.subject == "threshold":
         threshold = Threshold.of(result, column)
         interval = threshold.interval(confidence)
-        return Measurement(threshold.reported, interval, None, np.empty(0, np.int64))
-    values = result.values[:, column]
-    members = ~result.is_invalid if condition.group is None else result.group == condition.group
-    members &= np.isfinite(values)
-    if not members.any():
+        return Measurement(threshold.reported, interval, None)
+    values, n = result.values[:, column], result.n
+    group = result.group
+
+    def inside(rows: slice) -> Mask:
+        wanted = condition.group
+        mask = group[rows] != INVALID if wanted is None else group[rows] == wanted
+        found: Mask = mask & np.isfinite(values[rows])
+        return found
+
+    ordered = take(values, true_rows(inside, n))
+    if not len(ordered):
         raise UnknownError("there are no such anchors")
-    upper = condition.op in {"<=", "<"}
-    beyond = members & ((values > condition.limit) if upper else (values < condition.limit))
-    indices = np.flatnonzero(beyond)
-    order = np.argsort(-values[indices] if upper else values[indices], kind="stable")
-    ends = of_median(np.sort(values[members]), int(result.is_invalid.sum()), confidence)
-    median = float(np.median(values[members]))
-    return Measurement(median, ends, int(members.sum()), indices[order])
+    ordered.sort()
+    ends = of_median(ordered, count_rows(lambda rows: group[rows] == INVALID, n), confidence)
+    middle = ordered[(len(ordered) - 1) // 2 : len(ordered) // 2 + 1]
+    sign = 1.0 if condition.op in {"<=", "<"} else -1.0
+    against = counterexamples(
+        lambda rows: inside(rows) & (sign * values[rows] > sign * condition.limit),
+        lambda index: sign * values[index],
+        n,
+    )
+    return Measurement(float(middle.mean()), ends, len(ordered), against)
 
 
 def _memory(condition: Comparison, confidence: float, copies: Copies | None) -> Measurement:
@@ -239,28 +259,32 @@ def _memory(condition: Comparison, confidence: float, copies: Copies | None) -> 
     if copies is None:
         raise UnknownError("there was no search for copies")
     if condition.subject == "copies":
-        return Measurement(float(copies.count), None, None, NOTHING.against)
+        return Measurement(float(copies.count), None, None)
     found = copies.membership.get(str(condition.criterion))
     if found is None:
         known = ", ".join(copies.membership) or "none"
         raise UnknownError(f"no membership by {condition.criterion!r} in this run, only {known}")
     ends = auc_interval(found.auc, found.n, found.n_control, confidence)
-    return Measurement(found.auc, ends, None, NOTHING.against)
+    return Measurement(found.auc, ends, None)
 
 
 def _stability(confidence: float, result: Result) -> Measurement:
     if result.calibration is None or len(result.calibration.repeats) < 2:
         raise UnknownError("thresholds of one repeat say nothing of stability")
     values = result.group_stability
-    known = np.isfinite(values)
-    mean = float(values[known].mean()) if known.any() else math.nan
-    against = np.argsort(np.where(known, values, -1.0), kind="stable")
+    known = compress(values, np.isfinite)
+    mean = float(known.mean()) if len(known) else math.nan
+    against = counterexamples(
+        lambda rows: np.ones(rows.stop - rows.start, dtype=bool),
+        lambda index: -np.nan_to_num(values[index], nan=-1.0),
+        result.n,
+    )
     # The low end is as if every unknown stability were 0, the high end as if it were 1.
-    ends = [of_mean(np.where(known, values, unknown), confidence) for unknown in (0.0, 1.0)]
+    ends = [of_mean(_filled(values, unknown), confidence) for unknown in (0.0, 1.0)]
     interval = None
     if ends[0] is not None and ends[1] is not None:
         interval = (max(ends[0][0], 0.0), min(ends[1][1], 1.0))
-    return Measurement(mean, interval, int(known.sum()), against.astype(np.int64))
+    return Measurement(mean, interval, len(known), against)
 
 
 def _column(condition: Comparison, result: Result) -> int:
@@ -271,21 +295,26 @@ def _column(condition: Comparison, result: Result) -> int:
     return result.criteria.index(condition.criterion)
 
 
-def _membership(condition: Comparison, result: Result, use_label: bool = True) -> tuple[Mask, Mask]:
+def _membership(condition: Comparison, result: Result) -> tuple[Mask, Mask]:
     """Return which anchors are in the group, and which have the label."""
-    among = np.ones(result.n, dtype=bool)
-    if condition.label is not None and use_label:
-        if result.labels is None:
+    n, group, labels = result.n, result.group, result.labels
+    among = from_blocks(lambda rows: True, n, bool)
+    if condition.label is not None:
+        if labels is None:
             raise UnknownError("the anchors have no labels")
-        among = result.labels == condition.label
+        among = labels == condition.label
         if not among.any():
             raise UnknownError(f"no anchor has the label {condition.label!r}")
-    return result.group == condition.group, among
+    return from_blocks(lambda rows: group[rows] == condition.group, n, bool), among
 
 
-def _by_anchor_value(result: Result, mask: Mask) -> Indices:
-    """Return the positions in ``mask``, those with the largest anchor value first."""
-    indices = np.flatnonzero(mask)
-    value = result.anchor_value[indices]
-    order = np.argsort(-np.nan_to_num(value, nan=-np.inf), kind="stable")
-    return indices[order].astype(np.int64)
+def _by_anchor_value(result: Result, mask: Callable[[slice], Mask]) -> Counterexamples:
+    """Return the anchors of a mask, those with the largest anchor value first."""
+    return counterexamples(mask, lambda index: result.anchor_value[index], result.n)
+
+
+def _filled(values: NDArray[np.float64], unknown: float) -> NDArray[np.float64]:
+    """Return the values with a number in the place of NaN."""
+    return from_blocks(
+        lambda rows: np.nan_to_num(values[rows], nan=unknown), len(values), np.float64
+    )

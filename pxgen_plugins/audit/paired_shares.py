@@ -7,9 +7,9 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from pxgen_plugins.audit.group_pairs import SIZE, count_pairs
 from pxgen_plugins.audit.intervals import paired_interval
 from pxgen_plugins.groups import (
-    GROUPS,
     DrawnCodes,
     codes_of,
     joint_interval,
@@ -18,6 +18,7 @@ from pxgen_plugins.groups import (
     threshold_draws,
 )
 from pxgen_plugins.result import CalibrationSummary, Result
+from pxgen_plugins.utils.large_arrays import blocks, from_blocks, take
 
 __all__ = [
     "PairedShares",
@@ -31,7 +32,6 @@ Integers = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 
 _DRAWS = 400
-_SIZE = len(GROUPS) + 1
 
 
 def common_random_numbers(before: Result, after: Result) -> bool:
@@ -84,7 +84,11 @@ class PairedShares:
     def by_calibration(self) -> float:
         """Expected share of anchors in another group if the second model is calibrated again."""
         run = self._runs[1]
-        same = sum(((run.drawn == state).mean(axis=0) ** 2).sum() for state in range(_SIZE))
+        same = sum(
+            ((run.drawn[:, rows] == state).mean(axis=0) ** 2).sum()
+            for rows in run.open_blocks()
+            for state in range(SIZE)
+        )
         return float(len(run.open) - same) / max(len(run.closed), 1)
 
     def change(self, state: int, among: Mask | None = None) -> Floats:
@@ -103,19 +107,17 @@ class PairedShares:
     def moves(self) -> Floats:
         """Shares that went from each group to each under each draw, (d, 5, 5)."""
         n, d = len(self._runs[0].closed), self._n_draws
-        some = np.union1d(self._runs[0].open, self._runs[1].open)
-        rest = np.ones(n, dtype=bool)
+        first, second = self._runs
+        some = np.union1d(first.open, second.open)
+        rest = from_blocks(lambda rows: True, n, bool)
         rest[some] = False
-        first, second = (run.closed[rest].astype(np.int64) for run in self._runs)
-        fixed = np.bincount(_SIZE * first + second, minlength=_SIZE**2)
-        starts, ends = (run.at(some)[:d].astype(np.int64) for run in self._runs)
-        counts = np.array(
-            [
-                fixed + np.bincount(_SIZE * start + end, minlength=_SIZE**2)
-                for start, end in zip(starts, ends, strict=True)
-            ]
+        counts = np.repeat(
+            count_pairs(first.closed, second.closed, lambda rows: rest[rows])[None], d, axis=0
         )
-        shares: Floats = counts.reshape(d, _SIZE, _SIZE) / max(n, 1)
+        for rows in blocks(len(some), d):
+            starts, ends = (run.at(some[rows])[:d] for run in self._runs)
+            counts += [count_pairs(*pair) for pair in zip(starts, ends, strict=True)]
+        shares: Floats = counts / max(n, 1)
         return shares
 
     @property
@@ -174,8 +176,8 @@ def move_intervals(count: Integers, n: int, draws: Floats, confidence: float) ->
 
 def _codes(run: Result, index: Integers, draws: Floats | None) -> DrawnCodes:
     if draws is None or run.calibration is None:
-        return DrawnCodes.fixed(codes_of(run.group[index]), _DRAWS)
-    return DrawnCodes(run.values[index], draws, run.kinds, run.rule, run.calibration.scale)
+        return DrawnCodes.fixed(take(codes_of(run.group), index), _DRAWS)
+    return DrawnCodes(take(run.values, index), draws, run.kinds, run.rule, run.calibration.scale)
 
 
 def _threshold_draws(before: Result, after: Result) -> tuple[Floats | None, Floats | None]:

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pxgen_plugins.audit import group_pairs
 from pxgen_plugins.audit.changes import STATES, AnchorChanges, ShareChange, ThresholdShift, finite
-from pxgen_plugins.audit.intervals import paired_table
 from pxgen_plugins.audit.matching import AnchorPairs, match_anchors
 from pxgen_plugins.audit.paired_shares import (
     PairedShares,
@@ -23,9 +23,10 @@ from pxgen_plugins.audit.rule_changes import (
     moved_note,
     rule_note,
 )
-from pxgen_plugins.groups import percentiles
+from pxgen_plugins.groups import codes_of, percentiles
 from pxgen_plugins.result import Result
 from pxgen_plugins.utils.errors import ParameterError, caller, short_repr
+from pxgen_plugins.utils.large_arrays import take, true_rows
 from pxgen_plugins.utils.validation import boolean, integer, real
 
 __all__ = ["compare_runs"]
@@ -85,12 +86,9 @@ def compare_runs(
     _check_same_criteria(first, second)
     first = at_kept_thresholds(first, second)
     pairs = match_anchors(first, second, match, partial)
-    start = _codes("before", first)[pairs.before]
-    end = _codes("after", second)[pairs.after]
-    size = len(STATES)
-    # A pair of groups is one number, so that one count over all anchors gives the matrix.
-    cell = size * start.astype(np.int64) + end
-    matrix = np.bincount(cell, minlength=size * size).reshape(size, size).astype(np.int64)
+    start = take(_codes("before", first), pairs.before)
+    end = take(_codes("after", second), pairs.after)
+    matrix = group_pairs.count_pairs(start, end)
     shares = PairedShares(first, second, pairs.before, pairs.after)
     labels, n_small = _label_changes(pairs, start == 0, end == 0, shares, min_label, confidence)
     intervals, moved = _move_intervals(matrix, shares, confidence)
@@ -107,16 +105,14 @@ def compare_runs(
         moved_interval=moved,
         by_calibration=shares.by_calibration,
         paired=common_random_numbers(first, second),
-        ways=_ways(cell, pairs.after),
+        ways=_ways(matrix, start, end, pairs.after),
         index_before=pairs.before,
         index_after=pairs.after,
         code_before=start,
         code_after=end,
         shares=shares,
         groups={
-            name: _share_change(
-                name, *paired_table(start == k, end == k), shares.change(k), confidence
-            )
+            name: _share_change(name, *_pairs(matrix, k), shares.change(k), confidence)
             for k, name in enumerate(STATES)
         },
         labels=labels,
@@ -131,16 +127,15 @@ def compare_runs(
     )
 
 
-def _ways(cell: Integers, index: Integers) -> dict[str, Integers]:
+def _ways(
+    matrix: Integers, start: NDArray[np.int8], end: NDArray[np.int8], index: Integers
+) -> dict[str, Integers]:
     """Return the positions of the anchors of each cell off the diagonal, the commonest first."""
-    ways = {
-        f"{before}->{after}": index[cell == len(STATES) * i + j]
-        for i, before in enumerate(STATES)
-        for j, after in enumerate(STATES)
-        if i != j
+    cells = [(i, j) for i, j in np.ndindex(matrix.shape) if i != j and matrix[i, j]]
+    return {
+        f"{STATES[i]}->{STATES[j]}": take(index, group_pairs.in_cell(start, end, i, j))
+        for i, j in sorted(cells, key=lambda cell: -matrix[cell])
     }
-    commonest = sorted(ways.items(), key=lambda item: -len(item[1]))
-    return {way: moved for way, moved in commonest if len(moved)}
 
 
 def _result(name: str, source: Any) -> Result:
@@ -168,10 +163,8 @@ def _check_same_criteria(before: Result, after: Result) -> None:
 
 
 def _codes(name: str, result: Result) -> NDArray[np.int8]:
-    codes = np.full(result.n, -1, dtype=np.int8)
-    for k, state in enumerate(STATES):
-        codes[result.group == state] = k
-    wrong = np.flatnonzero(codes < 0)
+    codes = codes_of(result.group)
+    wrong = true_rows(lambda rows: codes[rows] < 0, len(codes))
     if len(wrong):
         allowed = "HIHE, HILE, LIHE, LILE or invalid for every anchor"
         got = f"{short_repr(str(result.group[wrong[0]]))} for anchor {wrong[0]}"
@@ -189,6 +182,11 @@ def _move_intervals(
     count = np.array([n - int(np.trace(matrix))])
     low, high = move_intervals(count, n, shares.moved[:, None], confidence)[0]
     return cells.reshape(size, size, 2), (float(low), float(high)) if n else None
+
+
+def _pairs(matrix: Integers, state: int) -> tuple[int, int, int, int]:
+    """Return how many anchors are in a group in both runs, in one of them, and in none."""
+    return group_pairs.paired_table(matrix, group_pairs.before(state), group_pairs.after(state))
 
 
 def _share_change(

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from pxgen_plugins.audit.changes import Changes
 from pxgen_plugins.audit.checksums import CHECKSUMS, Results, write_checksums
-from pxgen_plugins.audit.run_table import read_table
+from pxgen_plugins.audit.run_table import RunTable
 from pxgen_plugins.audit.verdicts import Judgement
-from pxgen_plugins.groups import GROUPS, INVALID
+from pxgen_plugins.groups import GROUPS, INVALID, members
 from pxgen_plugins.result import Examples, Result, write_parquet
 from pxgen_plugins.utils.errors import ParameterError, short_repr
 from pxgen_plugins.utils.files import plain, write_atomic
@@ -213,10 +213,10 @@ def _read_result(results: Results) -> Result:
     """Return the result, put together from its files."""
     data: dict[str, Any] = _json(results, "explanation.json")
     data["calibration"] = _json(results, "calibration.json")
-    data |= _columns(results.read("anchors.parquet", RUN_FILE), data["criteria"])
+    data |= _columns(results.read_large("anchors.parquet", RUN_FILE), data["criteria"])
     for name in GROUPS:
-        data["groups"][name]["indices"] = np.flatnonzero(data["group"] == name)
-    data["invalid"] = np.flatnonzero(data["group"] == INVALID)
+        data["groups"][name]["indices"] = members(data["group"], name)
+    data["invalid"] = members(data["group"], INVALID)
     examples = _examples(results.find("pictures.safetensors", RUN_ARRAYS))
     result = Result.of(data)
     if examples is not None and any(not 0 <= i < result.n for i in examples.indices.tolist()):
@@ -269,32 +269,21 @@ def _readable(name: str) -> Iterator[None]:
         raise ValueError(f"{name}: {type(error).__name__}: {str(error)[:100]}") from error
 
 
-def _columns(content: bytes, criteria: Sequence[str]) -> dict[str, Any]:
+def _columns(content: NDArray[np.uint8], criteria: Sequence[str]) -> dict[str, Any]:
     """Return the per-anchor arrays of an explanation from its table."""
-    table = read_table(content)
-    names = table.column_names
+    table = RunTable(content)
     # a criterion that is called like another column has a prefix there
-    own = [f"criterion_{c}" if f"criterion_{c}" in names else c for c in criteria]
-
-    def array(name: str, dtype: Any = np.float64) -> NDArray[Any]:
-        return np.asarray(table[name].to_numpy(zero_copy_only=False), dtype=dtype)
-
-    def matrix(suffix: str, dtype: Any = np.float64) -> NDArray[Any]:
-        return np.stack([array(f"{name}{suffix}", dtype) for name in own], axis=1)
-
-    def texts(name: str) -> NDArray[np.str_] | None:
-        return np.array(table[name].to_pylist(), dtype=np.str_) if name in names else None
-
+    own = [f"criterion_{c}" if f"criterion_{c}" in table.names else c for c in criteria]
     return {
-        "values": matrix(""),
-        "affinity": matrix("_high_affinity", bool),
-        "distance": matrix("_distance"),
-        "p_value": matrix("_p_value"),
-        "group": texts("group"),
-        "group_stability": array("group_stability"),
-        "anchor_value": array("anchor_value"),
-        "labels": texts("label"),
-        "ids": texts("id"),
+        "values": table.numbers(own),
+        "affinity": table.numbers([f"{name}_high_affinity" for name in own], bool),
+        "distance": table.numbers([f"{name}_distance" for name in own]),
+        "p_value": table.numbers([f"{name}_p_value" for name in own]),
+        "group": table.texts("group"),
+        "group_stability": table.numbers(["group_stability"])[:, 0],
+        "anchor_value": table.numbers(["anchor_value"])[:, 0],
+        "labels": table.texts("label"),
+        "ids": table.texts("id"),
     }
 
 

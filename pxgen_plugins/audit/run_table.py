@@ -2,63 +2,119 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from pxgen_plugins.utils.large_arrays import empty, give_back
 from pxgen_plugins.utils.limits import RUN_TABLE
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["read_table"]
+__all__ = ["RunTable"]
 
 _RATIO = 64  # decoded bytes per byte of a file, far more than real values are packed by
 _NUMBER = 8
 _CHARACTER = 4  # bytes in an array of texts, where each has the room of the longest
+_ROWS = 1 << 16  # decoded at once
 
 
-def read_table(content: bytes) -> pa.Table:
-    """Return the table in the bytes of a Parquet file: no columns of lists, texts as dictionaries.
+class RunTable:
+    """The columns in the bytes of a Parquet file but for lists, each decoded when it is asked for.
 
     Its footer says how many rows and columns there are, and how long their pages; a few bytes may
     stand for 10^9 equal rows. It may take the limit ``RUN_TABLE``, or 64 times the file's size
     where that is more, so that a real run of any size is read.
+
+    Args:
+        content: The file.
+
+    Attributes:
+        names: Of the columns.
+        n: Number of rows.
 
     Raises:
         ValueError: When it would take more, or holds a column that no run has; pyarrow's errors of
             damaged files are ValueErrors too.
         OSError: When it is none.
     """
-    import pyarrow as pa
-    from pyarrow import parquet, types
 
-    size = len(content)
-    with parquet.ParquetFile(pa.BufferReader(content)) as file:
-        schema, metadata = file.schema_arrow, file.metadata
-        groups = [metadata.row_group(place) for place in range(metadata.num_row_groups)]
-    n = metadata.num_rows
-    flat = [field for field in schema if not types.is_nested(field.type)]
-    pages = sum(group.total_byte_size for group in groups)
-    _check(max(_NUMBER * n * len(flat), pages), size)
-    for field in flat:
-        if types.is_fixed_size_binary(field.type):
-            raise ValueError(f"column {field.name!r} is of type {str(field.type)[:40]}")
-    texts = [one.name for one in flat if not types.is_primitive(one.type)]
-    # A text that many rows repeat is there once, and its length is known before it is copied.
-    names = [one.name for one in flat]
-    table = parquet.read_table(pa.BufferReader(content), columns=names, read_dictionary=texts)
-    longest = max((_longest(table[name]) for name in texts), default=0)
-    _check(_CHARACTER * n * longest, size)
-    return table
+    def __init__(self, content: bytes | NDArray[np.uint8]) -> None:
+        import pyarrow as pa
+        from pyarrow import types
 
+        self._buffer = pa.py_buffer(content)
+        with self._open([]) as file:
+            schema, metadata = file.schema_arrow, file.metadata
+            groups = [metadata.row_group(place) for place in range(metadata.num_row_groups)]
+        flat = [field for field in schema if not types.is_nested(field.type)]
+        self.names = [field.name for field in flat]
+        self.n = int(metadata.num_rows)
+        pages = sum(group.total_byte_size for group in groups)
+        self._check(max(_NUMBER * self.n * len(flat), pages))
+        for field in flat:
+            if types.is_fixed_size_binary(field.type):
+                raise ValueError(f"column {field.name!r} is of type {str(field.type)[:40]}")
 
-def _check(amount: int, size: int) -> None:
-    if amount > _RATIO * size:
-        RUN_TABLE.check(amount)
+    def numbers(self, names: Sequence[str], dtype: DTypeLike = np.float64) -> NDArray[Any]:
+        """Return columns of numbers as one array, (n, len(names)); what is null is NaN.
+
+        Raises:
+            KeyError: When there is no such column.
+            ValueError: When one holds something else.
+        """
+        array = empty((self.n, len(names)), dtype)
+        for rows, batch in self._batches(names):
+            for column, name in enumerate(names):
+                array[rows, column] = batch[name].to_numpy(zero_copy_only=False)
+        return array
+
+    def texts(self, name: str) -> NDArray[np.str_] | None:
+        """Return a column of texts, (n,); None where there is none.
+
+        A text that many rows repeat is there once, and its length is known before it is copied.
+        """
+        if name not in self.names:
+            return None
+        longest = max((_longest(batch[name]) for _, batch in self._batches([name])), default=0)
+        self._check(_CHARACTER * self.n * longest)
+        array = empty(self.n, f"U{max(longest, 1)}")
+        for rows, batch in self._batches([name]):
+            array[rows] = batch[name].to_pylist()
+        return array
+
+    def _batches(self, names: Sequence[str]) -> Iterator[tuple[slice, pa.RecordBatch]]:
+        missing = [name for name in names if name not in self.names]
+        if missing:
+            raise KeyError(missing[0])
+        from pyarrow import types
+
+        low = 0
+        with self._open([]) as file:
+            schema = file.schema_arrow
+        texts = [name for name in names if not types.is_primitive(schema.field(name).type)]
+        with self._open(texts) as file:
+            for batch in file.iter_batches(_ROWS, columns=list(names)):
+                yield slice(low, low + len(batch)), batch
+                low += len(batch)
+                give_back()
+
+    def _open(self, texts: Sequence[str]) -> Any:
+        import pyarrow as pa
+        from pyarrow import parquet
+
+        return parquet.ParquetFile(pa.BufferReader(self._buffer), read_dictionary=texts)
+
+    def _check(self, amount: int) -> None:
+        if amount > _RATIO * self._buffer.size:
+            RUN_TABLE.check(amount)
 
 
 def _longest(column: Any) -> int:
     import pyarrow.compute as pc
 
-    values = (getattr(chunk, "dictionary", chunk) for chunk in column.chunks)
-    lengths = [pc.max(pc.binary_length(one)).as_py() for one in values if len(one)]
-    return max((length or 0 for length in lengths), default=0)
+    values = getattr(column, "dictionary", column)
+    return int(pc.max(pc.binary_length(values)).as_py() or 0) if len(values) else 0

@@ -12,6 +12,7 @@ from pxgen_plugins.anchors.scale import Span
 from pxgen_plugins.audit import units
 from pxgen_plugins.criteria import Criterion
 from pxgen_plugins.scoring import Scorer, Scores
+from pxgen_plugins.utils.large_arrays import empty
 from pxgen_plugins.utils.redaction import without_addresses
 from pxgen_plugins.utils.storage import Place
 
@@ -99,7 +100,7 @@ def gather(folder: Place, stage: Shards, plan: str) -> Scores:
     Raises:
         FileNotFoundError: When one is not there.
     """
-    values = np.empty((len(stage.anchors), stage.width))
+    values = empty((len(stage.anchors), stage.width), np.float64)
     reasons: dict[int, str] = {}
     span = Span()
     for index in range(len(stage)):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pxgen_plugins.audit.changes import AnchorChanges
 from pxgen_plugins.audit.conditions import Comparison, Condition, parse
+from pxgen_plugins.audit.counterexamples import Counterexamples
 from pxgen_plugins.audit.measurements import (
     NOTHING,
     Measurement,
@@ -34,7 +35,6 @@ STATES = ("failed", "error", "warning", "skipped", "passed")
 """States of a judgement, the worst first."""
 
 _OPERATORS = {"<=": operator.le, "<": operator.lt, ">=": operator.ge, ">": operator.gt}
-_MOST_ANCHORS = 50
 _DIGITS = 6  # of an observed value in a text
 
 
@@ -185,7 +185,7 @@ def _judge_one(
     def verdict(
         state: str, reason: str, value: Measurement = NOTHING, bound: float | None = None
     ) -> Judgement:
-        against = value.against if state != "passed" else value.against[:0]
+        against = Counterexamples() if state == "passed" else value.against
         low, high = (None, None) if value.interval is None else map(_finite, value.interval)
         return Judgement(
             name=condition.name or condition.text,
@@ -199,8 +199,8 @@ def _judge_one(
             limit=comparison.limit,
             n=value.n,
             reason=reason,
-            anchors=tuple(against[:_MOST_ANCHORS].tolist()),
-            n_against=len(against),
+            anchors=tuple(against.indices.tolist()),
+            n_against=against.count,
             confidence=condition.confidence,
             min_count=condition.min_count,
         )

@@ -11,6 +11,7 @@ from pxgen_plugins.groups.assignment import (
     assign,
     codes,
     codes_of,
+    members,
 )
 from pxgen_plugins.groups.binomial import exact_interval, mid_p_interval, wilson_interval
 from pxgen_plugins.groups.calibration_noise import calibration_noise
@@ -44,6 +45,7 @@ __all__ = [
     "foremost",
     "joint_interval",
     "label_counts",
+    "members",
     "mid_p_interval",
     "percentiles",
     "share_intervals",

@@ -9,9 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pxgen_plugins.utils.errors import ParameterError, short_repr
+from pxgen_plugins.utils.large_arrays import from_blocks, true_rows
 from pxgen_plugins.utils.validation import choice
 
-__all__ = ["GROUPS", "INVALID", "RULES", "affinity", "anchor_value", "assign", "codes", "codes_of"]
+__all__ = ["GROUPS", "INVALID", "RULES", "affinity", "anchor_value", "assign", "codes", "codes_of",
+           "members"]  # fmt: skip
 
 GROUPS = ("HIHE", "HILE", "LIHE", "LILE")
 INVALID = "invalid"
@@ -68,8 +70,8 @@ def assign(
         >>> assign(values, np.array([5.0, 5.0]), ["intrinsic", "extrinsic"]).tolist()
         ['HIHE', 'HILE', 'LIHE', 'LILE', 'invalid']
     """
-    names: NDArray[np.str_] = _CODES[codes(values, thresholds, kinds, rule, scale)]
-    return names
+    place = codes(values, thresholds, kinds, rule, scale)
+    return from_blocks(lambda rows: _CODES[place[rows]], len(place), _CODES.dtype)
 
 
 def anchor_value(values: Floats) -> Floats:
@@ -80,8 +82,7 @@ def anchor_value(values: Floats) -> Floats:
         [10.5]
     """
     with np.errstate(invalid="ignore"):  # inf - inf is NaN, as it should be
-        total: Floats = values.sum(axis=1)
-    return total
+        return from_blocks(lambda rows: values[rows].sum(axis=1), len(values), np.float64)
 
 
 def codes(
@@ -96,6 +97,22 @@ def codes(
     Thresholds (b, 1, m) give the groups under each of b thresholds, (b, n).
     """
     choice(rule, "rule", RULES)
+    if thresholds.ndim > 1:
+        return _block_codes(values, thresholds, kinds, rule, scale)
+    return from_blocks(
+        lambda rows: _block_codes(values[rows], thresholds, kinds, rule, scale),
+        len(values),
+        np.int8,
+    )
+
+
+def _block_codes(
+    values: Floats,
+    thresholds: Floats,
+    kinds: Sequence[str],
+    rule: str,
+    scale: Floats | None,
+) -> NDArray[np.int8]:
     low_intrinsic = ~_high(values, thresholds, kinds, "intrinsic", rule, scale)
     low_extrinsic = ~_high(values, thresholds, kinds, "extrinsic", rule, scale)
     codes: NDArray[np.int8] = (2 * low_intrinsic + low_extrinsic).astype(np.int8)
@@ -110,10 +127,22 @@ def codes_of(group: NDArray[np.str_]) -> NDArray[np.int8]:
         >>> codes_of(np.array(["LILE", "HIHE", "invalid"])).tolist()
         [3, 0, 4]
     """
-    places: NDArray[np.int8] = np.full(len(group), -1, dtype=np.int8)
-    for place, name in enumerate(_CODES):
-        places[group == name] = place
-    return places
+
+    def places(rows: slice) -> NDArray[np.int8]:
+        known = group[rows, None] == _CODES
+        return np.where(known.any(axis=1), known.argmax(axis=1), -1).astype(np.int8)
+
+    return from_blocks(places, len(group), np.int8)
+
+
+def members(group: NDArray[np.str_], name: str) -> NDArray[np.int64]:
+    """Return the positions of the anchors of a group, or of the invalid ones, rising.
+
+    Example:
+        >>> members(np.array(["HIHE", "LILE", "HIHE"]), "HIHE")
+        array([0, 2])
+    """
+    return true_rows(lambda rows: group[rows] == name, len(group))
 
 
 def _high(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pxgen_plugins.groups.assignment import GROUPS, codes
+from pxgen_plugins.utils.large_arrays import blocks, empty, true_rows
 
 __all__ = ["DrawnCodes"]
 
@@ -17,7 +18,6 @@ Codes = NDArray[np.int8]
 
 _WORK = 20_000_000  # assignments of anchors to groups; with more open anchors fewer thresholds
 _FEWEST = 100  # thresholds, whatever the number of anchors
-_BLOCK = 4_000_000  # assignments at a time, which bounds the memory
 
 
 class DrawnCodes:
@@ -41,7 +41,7 @@ class DrawnCodes:
         drawn: Groups of the open anchors under each of the thresholds, (d, o), where d is b, or
             fewer (at least 100) once d o exceeds 20 million.
 
-    Cost: O(n m + d o m) time, O(n + d o) memory.
+    Cost: O(n m + d o m) time, O(n + d o) memory, of which large parts lie in files.
     """
 
     def __init__(
@@ -54,15 +54,14 @@ class DrawnCodes:
     ) -> None:
         lowest, highest = draws.min(axis=0), draws.max(axis=0)
         self.closed: Codes = codes(values, lowest, kinds, rule, scale)
-        changes = self.closed != codes(values, highest, kinds, rule, scale)
-        self.open: NDArray[np.int64] = np.flatnonzero(changes)
+        other = codes(values, highest, kinds, rule, scale)
+        self.open = true_rows(lambda rows: self.closed[rows] != other[rows], len(values))
         size = len(self.open)
-        draws = draws[: max(_FEWEST, _WORK // max(size, 1))]
-        self.drawn: Codes = np.empty((len(draws), size), dtype=np.int8)
-        step = max(1, _BLOCK // max(size, 1))
-        for start in range(0, len(draws), step):
-            block = draws[start : start + step, None]
-            self.drawn[start : start + step] = codes(values[self.open], block, kinds, rule, scale)
+        draws = draws[: max(_FEWEST, _WORK // max(size, 1)), None]
+        self.drawn: Codes = empty((len(draws), size), np.int8)
+        for rows in self.open_blocks():
+            some = values[self.open[rows]]
+            self.drawn[:, rows] = codes(some, draws, kinds, rule, scale)
 
     @classmethod
     def fixed(cls, codes: Codes, n_draws: int = 1) -> DrawnCodes:
@@ -79,16 +78,23 @@ class DrawnCodes:
         Args:
             among: Count these anchors only, bool (n,); None for all.
         """
-        closed, drawn = self.closed.copy(), self.drawn
-        closed[self.open] = -1
-        if among is not None:
-            closed, drawn = closed[among], drawn[:, among[self.open]]
         size = len(GROUPS) + 1
-        fixed = np.bincount(closed[closed >= 0], minlength=size)
-        counts: NDArray[np.int64] = fixed + np.stack(
-            [(drawn == k).sum(axis=1) for k in range(size)], axis=1
-        )
+        counts = np.zeros((len(self.drawn), size), dtype=np.int64)
+        for rows in blocks(len(self.closed)):
+            closed = self.closed[rows] if among is None else self.closed[rows][among[rows]]
+            counts += np.bincount(closed[closed >= 0], minlength=size)
+        for rows in self.open_blocks():
+            index, drawn = self.open[rows], self.drawn[:, rows]
+            if among is not None:
+                inside = among[index]
+                index, drawn = index[inside], drawn[:, inside]
+            counts -= np.bincount(self.closed[index], minlength=size)
+            counts += np.stack([(drawn == k).sum(axis=1) for k in range(size)], axis=1)
         return counts
+
+    def open_blocks(self) -> Iterator[slice]:
+        """Yield places in ``open`` in blocks, so that memory for all thresholds is bounded."""
+        return blocks(len(self.open), len(self.drawn))
 
     def at(self, index: NDArray[np.int64]) -> Codes:
         """Return the groups of some anchors under each of the thresholds, (d, len(index)).

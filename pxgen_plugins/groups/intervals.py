@@ -11,6 +11,7 @@ from pxgen_plugins.groups.assignment import GROUPS, codes, codes_of
 from pxgen_plugins.groups.binomial import mid_p_interval
 from pxgen_plugins.groups.drawn_codes import DrawnCodes
 from pxgen_plugins.groups.threshold_draws import threshold_draws
+from pxgen_plugins.utils.large_arrays import blocks, from_blocks
 
 __all__ = ["Combine", "GroupShares", "joint_interval", "percentiles", "share_intervals"]
 
@@ -113,9 +114,14 @@ class GroupShares:
             [1.0, 0.6, 1.0]
         """
         reported, drawn = self._reported.closed, self._drawn
-        sure: Floats = (drawn.closed == reported).astype(np.float64)
-        sure[drawn.open] = (drawn.drawn == reported[drawn.open]).mean(axis=0)
-        sure[reported == len(GROUPS)] = np.nan
+        sure: Floats = from_blocks(
+            lambda rows: drawn.closed[rows] == reported[rows], len(reported), np.float64
+        )
+        for rows in drawn.open_blocks():
+            index = drawn.open[rows]
+            sure[index] = (drawn.drawn[:, rows] == reported[index]).mean(axis=0)
+        for rows in blocks(len(reported)):
+            sure[rows][reported[rows] == len(GROUPS)] = np.nan
         return sure
 
 

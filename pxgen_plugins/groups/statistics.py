@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pxgen_plugins.utils.large_arrays import from_blocks, std
+
 __all__ = ["label_counts", "statistics"]
 
 Floats = NDArray[np.float64]
+
+_MEASURES = ("median", "mean", "std", "min", "max")
 
 
 def statistics(values: Floats, names: Sequence[str]) -> dict[str, dict[str, float | None]]:
@@ -20,20 +23,18 @@ def statistics(values: Floats, names: Sequence[str]) -> dict[str, dict[str, floa
         >>> statistics(np.array([[1.0], [3.0]]), ["kld"])["kld"]["median"]
         2.0
     """
-    measures: dict[str, Callable[[Floats], Any]] = {
-        "median": np.median,
-        "mean": np.mean,
-        "std": np.std,
-        "min": np.min,
-        "max": np.max,
-    }
-    return {
-        name: {
-            measure: float(function(values[:, j])) if len(values) else None
-            for measure, function in measures.items()
-        }
-        for j, name in enumerate(names)
-    }
+    return {name: _of_column(values[:, j]) for j, name in enumerate(names)}
+
+
+def _of_column(values: Floats) -> dict[str, float | None]:
+    n = len(values)
+    if not n:
+        return dict.fromkeys(_MEASURES)
+    column = from_blocks(lambda rows: values[rows], n, np.float64)  # the median puts it in order
+    median = float(np.median(column, overwrite_input=True))
+    others = (function(values) for function in (np.mean, std, np.min, np.max))
+    measures = (median, *map(float, others))
+    return dict(zip(_MEASURES, measures, strict=True))
 
 
 def label_counts(labels: NDArray[np.str_] | None) -> dict[str, int]:

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from pxgen_plugins.groups.assignment import members
+from pxgen_plugins.utils.large_arrays import blocks, from_blocks, take, true_rows
 from pxgen_plugins.utils.sequences import even_positions
 
 __all__ = ["foremost", "strips"]
@@ -52,16 +54,29 @@ def foremost(
         >>> foremost("HILE", values, kinds, group, np.ones(4)).tolist()
         [0, 2, 1]
     """
-    members = np.flatnonzero(group == name).astype(np.int64)
-    score = np.zeros(len(members))
+    inside = members(group, name)
+    score: Floats = from_blocks(lambda rows: 0.0, len(inside), np.float64)
     for kind, sign in zip(("intrinsic", "extrinsic"), _FIRST[name], strict=True):
         columns = [column for column, one in enumerate(kinds) if one == kind]
         for column in columns:
-            signed = sign * values[members, column]
-            score += np.searchsorted(np.sort(signed), signed) / len(columns)
-    shaky = stability[members] < _FIRM
-    order: NDArray[np.int64] = members[np.lexsort((members, score, shaky))][:n]
-    return order
+            ordered = take(values[:, column], inside)
+            ordered *= sign
+            ordered.sort()
+            for rows in blocks(len(inside)):
+                signed = sign * values[inside[rows], column]
+                score[rows] += np.searchsorted(ordered, signed) / len(columns)
+
+    def sort(places: NDArray[np.int64]) -> NDArray[np.int64]:
+        shaky = stability[inside[places]] < _FIRM
+        order: NDArray[np.int64] = places[np.lexsort((places, score[places], shaky))]
+        return order[:n]
+
+    if n is None:
+        return inside[sort(np.arange(len(inside)))]
+    first = np.empty(0, dtype=np.int64)
+    for rows in blocks(len(inside)):  # the first so far, and those of a block
+        first = sort(np.concatenate([first, np.arange(rows.start, rows.stop)]))
+    return inside[first]
 
 
 def strips(
@@ -88,7 +103,7 @@ def strips(
         [1, 0]
     """
     intrinsic, extrinsic = list(kinds).index("intrinsic"), list(kinds).index("extrinsic")
-    valid = np.flatnonzero(np.isfinite(values).all(axis=1))
+    valid = true_rows(lambda rows: np.isfinite(values[rows]).all(axis=1), len(values))
     return {
         "delusion": _strip(values, valid, intrinsic, extrinsic, length, share),
         "alignment": _strip(values, valid, extrinsic, intrinsic, length, share),
@@ -100,9 +115,18 @@ def _strip(
 ) -> NDArray[np.int64]:
     if not len(valid):
         return np.empty(0, dtype=np.int64)
-    kept = max(1, int(share * len(valid)))
-    lowest = valid[np.argsort(values[valid, low], kind="stable")[:kept]]
-    lowest.sort()
+    lowest = valid[_lowest(take(values[:, low], valid), max(1, int(share * len(valid))))]
     ordered = lowest[np.argsort(values[lowest, by], kind="stable")]
     strip: NDArray[np.int64] = ordered[even_positions(len(ordered), length)]
     return strip
+
+
+def _lowest(values: Floats, k: int) -> NDArray[np.int64]:
+    """Return the positions of the k lowest values, rising; of equal ones the first."""
+    ordered = from_blocks(lambda rows: values[rows], len(values), np.float64)
+    ordered.partition(k - 1)
+    edge = ordered[k - 1]
+    n_equal = k - int(np.count_nonzero(ordered[:k] < edge))
+    below = true_rows(lambda rows: values[rows] < edge, len(values))
+    equal = true_rows(lambda rows: values[rows] == edge, len(values))
+    return np.sort(np.concatenate([below, equal[:n_equal]]))

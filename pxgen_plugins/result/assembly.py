@@ -21,6 +21,7 @@ from pxgen_plugins.thresholds import Calibration
 from pxgen_plugins.thresholds.overlap import count_shared
 from pxgen_plugins.thresholds.ties import atom_shares
 from pxgen_plugins.utils.errors import warn
+from pxgen_plugins.utils.large_arrays import from_blocks, take
 from pxgen_plugins.utils.seeds import derive
 from pxgen_plugins.utils.sequences import even_positions
 from pxgen_plugins.utils.text import percent
@@ -66,7 +67,7 @@ def assemble(
     ruled = (kinds, rule, calibration.scale)
     group = grouping.assign(values, thresholds, *ruled)
     anchor_value = grouping.anchor_value(values)
-    invalid = np.flatnonzero(group == grouping.INVALID).astype(np.int64)
+    invalid = grouping.members(group, grouping.INVALID)
     _warn_invalid(invalid, len(values), scores.reasons)
     seed = derive(scorer.seed, "calibration_noise")
     noise = grouping.calibration_noise(
@@ -84,7 +85,7 @@ def assemble(
     intervals = shares.intervals()
     groups: dict[str, Group] = {}
     for place, name in enumerate(grouping.GROUPS):
-        members = np.flatnonzero(group == name).astype(np.int64)
+        members = grouping.members(group, name)
         representatives, quality = select(
             choices,
             members,
@@ -112,7 +113,9 @@ def assemble(
         values=values,
         thresholds=thresholds.copy(),
         threshold_std=calibration.std,
-        affinity=grouping.affinity(values, thresholds),
+        affinity=from_blocks(
+            lambda rows: grouping.affinity(values[rows], thresholds), len(values), bool, len(kinds)
+        ),
         group=group,
         group_stability=stability,
         distance=calibration.distance(values),
@@ -200,7 +203,7 @@ def _group(
         fraction=len(members) / len(values) if len(values) else None,
         interval=interval.tolist() if len(values) else None,
         indices=members,
-        statistics=grouping.statistics(values[members], [c.name for c in scorer.criteria]),
+        statistics=grouping.statistics(take(values, members), [c.name for c in scorer.criteria]),
         labels=grouping.label_counts(labels),
         representatives=representatives,
         selection=quality,

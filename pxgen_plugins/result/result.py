@@ -22,6 +22,7 @@ from pxgen_plugins.result._entries import (
 )
 from pxgen_plugins.result.calibration_summary import CalibrationSummary
 from pxgen_plugins.utils.errors import ParameterError
+from pxgen_plugins.utils.large_arrays import from_blocks
 from pxgen_plugins.utils.validation import choice
 
 __all__ = ["Examples", "Group", "Result"]
@@ -196,8 +197,7 @@ class Result:
     @property
     def is_invalid(self) -> NDArray[np.bool_]:
         """Where an anchor is in no group, (n,)."""
-        mask: NDArray[np.bool_] = self.group == INVALID
-        return mask
+        return from_blocks(lambda rows: self.group[rows] == INVALID, self.n, bool)
 
     @cached_property
     def shares(self) -> GroupShares:

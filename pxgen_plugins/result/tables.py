@@ -9,6 +9,7 @@ import numpy as np
 
 from pxgen_plugins.result.result import Result
 from pxgen_plugins.utils.files import open_atomic
+from pxgen_plugins.utils.large_arrays import give_back
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -64,6 +65,7 @@ def write_parquet(explanation: Any, path: str | os.PathLike[str]) -> None:
         for low in range(0, max(result.n, 1), _PIECE):
             piece = _table(result, low, min(low + _PIECE, result.n))
             writer.write_table(piece, row_group_size=_ROWS)
+            give_back()
 
 
 def _table(result: Result, low: int, high: int) -> pa.Table:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -24,6 +23,7 @@ from pxgen_plugins.models.runtime import Autocast
 from pxgen_plugins.scoring.cache import Cache
 from pxgen_plugins.scoring.reader import Reader, always_raises
 from pxgen_plugins.utils.errors import ModelError, PXGenError, caller, short_repr
+from pxgen_plugins.utils.large_arrays import empty, from_blocks, true_rows
 from pxgen_plugins.utils.memory import out_of_memory, release
 from pxgen_plugins.utils.progress import PassMeter, bar, on_passes
 from pxgen_plugins.utils.redaction import redact, without_addresses
@@ -120,7 +120,7 @@ class Scorer(Reader):
         """
         positions = range(len(anchors)) if rows is None else rows
         span = Span()
-        table = np.full((len(positions), len(self.criteria)), np.nan)
+        table = from_blocks(lambda rows: np.nan, len(positions), np.float64, len(self.criteria))
         reasons: dict[int, str] = {}
         self.cache = cache = Cache(anchors) if self.passes > _CACHE_ABOVE else None
         prompts = self.prompts_of(anchors)
@@ -137,7 +137,7 @@ class Scorer(Reader):
                     raise always_raises(self.model, failed) from (failed.__cause__ or failed)
                 meter.finish(len(x))
         table[list(reasons)] = np.nan  # a row that stood in for a bad anchor has no value
-        for index in np.flatnonzero(~np.isfinite(table).all(axis=1)):
+        for index in true_rows(lambda rows: ~np.isfinite(table[rows]).all(axis=1), len(table)):
             if int(index) not in reasons:
                 bad = np.flatnonzero(~np.isfinite(table[index]))
                 values = (f"{self.criteria[j].name} is {table[index, j]:g}" for j in bad)
@@ -221,8 +221,8 @@ class Scorer(Reader):
         Raises:
             ModelError: When it returns another number of rows.
 
-        Memory beyond one batch: the matrix, 4 d bytes per row; over 512 MiB it is kept in a
-        temporary file and mapped.
+        Memory beyond one batch: the matrix, 4 d bytes per row; a large one lies in a file
+        (:mod:`pxgen_plugins.utils.large_arrays`).
         """
         matrix: NDArray[np.float32] | None = None
         for start, x in self.batches(anchors, index, {}):
@@ -237,7 +237,7 @@ class Scorer(Reader):
                 raise ModelError("the features", f"of {len(x)} rows", got, hint)
             rows = rows.reshape(len(x), -1)
             if matrix is None:
-                matrix = _allocate(len(index), rows.shape[1])
+                matrix = empty((len(index), rows.shape[1]), np.float32)
             matrix[start : start + len(x)] = rows
         return matrix if matrix is not None else np.empty((0, 1), dtype=np.float32)
 
@@ -367,14 +367,3 @@ def _cause(caught: Exception, n: int) -> Exception:
         hint = "Use a smaller model, another device or more memory."
         raise ModelError("memory", "enough for one anchor", got, hint) from error
     return error
-
-
-def _allocate(n: int, d: int) -> NDArray[np.float32]:
-    if 4 * n * d <= 512 * 2**20:
-        return np.empty((n, d), dtype=np.float32)
-    import tempfile
-
-    file = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the mapping
-    if hasattr(os, "posix_fallocate"):  # a full disk is an error now, and no dead process later
-        os.posix_fallocate(file.fileno(), 0, 4 * n * d)
-    return np.memmap(file, dtype=np.float32, mode="w+", shape=(n, d))

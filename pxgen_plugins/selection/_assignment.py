@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from pxgen_plugins.selection._blocked_table import Points
 from pxgen_plugins.selection.base import Indices
+from pxgen_plugins.utils.large_arrays import empty, from_blocks, true_rows
 
 __all__ = ["nearest"]
 
@@ -29,15 +31,15 @@ def nearest(points: Points, centres: Indices) -> Indices:
     Cost: O(n k d) operations, 8 bytes of memory a row.
     """
     k = len(centres)
-    assignment = np.zeros(points.n, dtype=np.int64)
     if k == 1:
-        return assignment
+        return from_blocks(lambda rows: 0, points.n, np.int64)
     coefficients = points.coefficients(centres)
     alpha, beta = points.reach()
     # One product tells the position when one centre is within reach of the best, and gives 2k or
     # more when several are.
     code = torch.arange(k, 2 * k, dtype=torch.float32)
-    codes = torch.empty(points.n, dtype=torch.float32)
+    sums: NDArray[np.float32] = empty(points.n, np.float32)
+    codes = torch.from_numpy(sums)
     rows = max(64, _CELLS // k)
     products, within = (torch.empty(k, rows, dtype=torch.float32) for _ in range(2))
     for first, block in points.blocks(rows):
@@ -49,9 +51,8 @@ def nearest(points: Points, centres: Indices) -> Indices:
         limit = torch.amin(products, 0).mul_(1 + alpha).add_(points.norms[span], alpha=beta)
         torch.le(products, limit, out=within)
         torch.mv(within.t(), code, out=codes[span])
-    sums = codes.numpy()
-    np.subtract(sums, k, out=assignment, casting="unsafe")
-    several = np.flatnonzero(sums >= 2 * k)
+    assignment = from_blocks(lambda rows: sums[rows] - k, points.n, np.int64)
+    several = true_rows(lambda rows: sums[rows] >= 2 * k, points.n)
     assignment[several] = _by_differences(points, several, centres)
     return assignment
 

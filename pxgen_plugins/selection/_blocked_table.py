@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from pxgen_plugins.selection.base import Array, Floats, Indices, check_finite, matrix
+from pxgen_plugins.utils import large_arrays
 
 __all__ = ["Points"]
 
@@ -46,7 +47,7 @@ class Points:
         # (Higham & Mary 2019); eight roots are never reached, and d is the bound for small d.
         self.gamma = (16 + 2 * min(self.d, 8 * self.d**0.5)) * 2.0**-24
         self._survey()
-        norms = torch.empty(self.n, dtype=torch.float32)
+        norms = torch.from_numpy(large_arrays.empty(self.n, np.float32))
         ones = torch.ones(self.d + 1, dtype=torch.float32)
         ones[self.d] = 0.0
         squares = torch.empty(min(self.n, _SURVEY_ROWS), self.d + 1, dtype=torch.float32)
@@ -160,9 +161,14 @@ class Points:
         # The fast rows stand about the rounded mean: its error moves the target as well.
         rounding = 2e-7 * float(np.linalg.norm(self.mean))
         shift = (float(np.linalg.norm(target - self.mean)) + rounding) / self.scale
-        length = np.sqrt(self.norms.double().numpy())  # the sum below may leave float32
-        slack = self.gamma * length
-        close = np.flatnonzero(length - slack <= (length + slack).min() + 2 * shift)
+        norms = self.norms.numpy()
+
+        def bounds(rows: slice) -> tuple[Floats, Floats]:
+            length = np.sqrt(norms[rows].astype(np.float64))  # their sum may leave float32
+            return length * (1.0 - self.gamma), length * (1.0 + self.gamma)
+
+        least = min(float(bounds(rows)[1].min()) for rows in large_arrays.blocks(self.n))
+        close = large_arrays.true_rows(lambda rows: bounds(rows)[0] <= least + 2 * shift, self.n)
         best, winner = np.inf, 0
         tiny = 1e-14 * float(self.norms.max())
         goal = target / self.scale
@@ -170,9 +176,9 @@ class Points:
             rows = close[first : first + _SURVEY_ROWS]
             difference = self.rows(rows) - goal
             squares = (difference * difference).sum(axis=1)
-            least = int(np.flatnonzero(squares <= squares.min() + tiny)[0])
-            if squares[least] < best - tiny:
-                best, winner = float(squares[least]), int(rows[least])
+            place = int(np.flatnonzero(squares <= squares.min() + tiny)[0])
+            if squares[place] < best - tiny:
+                best, winner = float(squares[place]), int(rows[place])
         return winner
 
 

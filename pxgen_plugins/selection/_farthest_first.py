@@ -11,6 +11,7 @@ from torch import Tensor
 
 from pxgen_plugins.selection._blocked_table import Points
 from pxgen_plugins.selection.base import Array, Floats, Indices
+from pxgen_plugins.utils.large_arrays import blocks, from_blocks, true_rows
 
 __all__ = ["Coverage", "Traversal", "cover", "farthest_first"]
 
@@ -102,7 +103,8 @@ class _Search:
         self.picks = picks
         self.row = picks[0]
         self.squares: list[float] = []
-        self.bounds = torch.full((points.n,), torch.inf, dtype=torch.float32)
+        infinite = from_blocks(lambda rows: np.inf, points.n, np.float32)
+        self.bounds = torch.from_numpy(infinite)
         self.applied = 0
         self.field = np.empty(0, dtype=np.int64)
         self.field_applied = 0
@@ -192,12 +194,11 @@ class _Search:
             return False
         low, _ = self.front.rank(self.skip)
         bounds = self.bounds.numpy()
-        inside = bounds >= low
-        size = int(np.count_nonzero(inside))
-        if low <= 0 or size > max(8 * (_FRONT + self.skip), self.points.n // 8):
+        inside = true_rows(lambda rows: bounds[rows] >= low, len(bounds))
+        if low <= 0 or len(inside) > max(8 * (_FRONT + self.skip), self.points.n // 8):
             return False
-        self.outside = float(bounds[~inside].max(initial=-np.inf))
-        self.front = _Front(self.points, np.flatnonzero(inside), self.picks)
+        self.outside = _most_below(bounds, low)
+        self.front = _Front(self.points, inside, self.picks)
         return True
 
 
@@ -336,13 +337,23 @@ def _largest(values: Array, size: int) -> tuple[Indices, float]:
     sample = values[:: max(1, min(16, size // 256))]
     place = max(0, len(sample) - 1 - size * len(sample) // len(values))
     edge = np.partition(sample, place)[place]
-    inside = values >= edge
-    if not size // 2 <= np.count_nonzero(inside) <= 2 * size:
-        edge = np.partition(values, len(values) - size)[len(values) - size]
-        inside = values >= edge
-        if np.count_nonzero(inside) > 2 * size:
-            # Ties at the edge would swell the set; the widest stage deals with them.
-            inside = values > edge
-            inside[np.flatnonzero(values == edge)[: size - np.count_nonzero(inside)]] = True
-    outside = values[~inside]
-    return np.flatnonzero(inside), float(outside.max()) if len(outside) else -np.inf
+    n = len(values)
+    inside = true_rows(lambda rows: values[rows] >= edge, n)
+    if size // 2 <= len(inside) <= 2 * size:
+        return inside, _most_below(values, edge)
+    ordered = from_blocks(lambda rows: values[rows], n, values.dtype)
+    ordered.partition(n - size)
+    edge = ordered[n - size]
+    inside = true_rows(lambda rows: values[rows] >= edge, n)
+    if len(inside) <= 2 * size:
+        return inside, _most_below(values, edge)
+    # Ties at the edge would swell the set; the widest stage deals with them.
+    inside = true_rows(lambda rows: values[rows] > edge, n)
+    ties = true_rows(lambda rows: values[rows] == edge, n)[: size - len(inside)]
+    return np.sort(np.concatenate([inside, ties])), float(edge)
+
+
+def _most_below(values: Array, edge: float) -> float:
+    """Return the largest value below an edge, minus infinity where there is none."""
+    parts = (values[rows] for rows in blocks(len(values)))
+    return max(float(part[part < edge].max(initial=-np.inf)) for part in parts)

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pxgen_plugins.utils.large_arrays import from_blocks
+
 __all__ = ["Calibration", "Floats"]
 
 Floats = NDArray[np.float64]
@@ -76,8 +78,9 @@ class Calibration:
         Negative is below the threshold; NaN where the deviation is zero or unknown.
         """
         std = np.where(self.std > 0, self.std, np.nan)
-        gap: Floats = (values - self.thresholds) / std
-        return gap
+        return from_blocks(
+            lambda rows: (values[rows] - self.thresholds) / std, len(values), np.float64, len(std)
+        )
 
     def p_values(self, values: Floats) -> Floats:
         """Return split-conformal p-values of anchors against the s reference values, (n, m).
@@ -87,12 +90,17 @@ class Calibration:
         P(p <= a) <= a for every a (Vovk, Gammerman and Shafer 2005; Bates et al. 2023). NaN where
         the value is not finite or there is no reference. Cost: O((n + s) m log s).
         """
-        p = np.full(values.shape, np.nan)
-        if self.reference is None:
-            return p
-        s = len(self.reference)
-        for j in range(values.shape[1]):
-            below = np.searchsorted(np.sort(self.reference[:, j]), values[:, j], side="left")
-            p[:, j] = (1 + s - below) / (s + 1)
-        p[~np.isfinite(values)] = np.nan
-        return p
+        known = None if self.reference is None else np.sort(self.reference, axis=0)
+
+        def p(rows: slice) -> Floats:
+            some = np.full(values[rows].shape, np.nan)
+            if known is None:
+                return some
+            s = len(known)
+            for j in range(values.shape[1]):
+                below = np.searchsorted(known[:, j], values[rows, j], side="left")
+                some[:, j] = (1 + s - below) / (s + 1)
+            some[~np.isfinite(values[rows])] = np.nan
+            return some
+
+        return from_blocks(p, len(values), np.float64, values.shape[1])

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from pxgen_plugins.utils.large_arrays import blocks
+
 __all__ = ["count_shared"]
 
 Floats = NDArray[np.float64]
@@ -30,17 +32,20 @@ def count_shared(values: Floats, reference: Floats) -> int:
         >>> count_shared(np.array([[3.0, 1.5], [3.0, 1.6], [9.0, 9.0]]), reference)
         1
     """
-    rows = values[np.isfinite(values).all(axis=1)]
     known = reference[np.isfinite(reference).all(axis=1)]
-    if not len(rows) or len(known) < 2 or values.shape[1] < 2:
+    if not len(values) or len(known) < 2 or values.shape[1] < 2:
         return 0
     known = known[np.argsort(known[:, 0], kind="stable")]
     if _alike(known[1:], known[:-1]).mean() > _REPEATS:
         return 0
-    place = np.searchsorted(known[:, 0], rows[:, 0])
-    above = known[np.minimum(place, len(known) - 1)]
-    below = known[np.maximum(place - 1, 0)]
-    return int((_alike(rows, above) | _alike(rows, below)).sum())
+    count = 0
+    for rows in blocks(len(values)):
+        some = values[rows][np.isfinite(values[rows]).all(axis=1)]
+        place = np.searchsorted(known[:, 0], some[:, 0])
+        above = known[np.minimum(place, len(known) - 1)]
+        below = known[np.maximum(place - 1, 0)]
+        count += int((_alike(some, above) | _alike(some, below)).sum())
+    return count
 
 
 def _alike(one: Floats, other: Floats) -> NDArray[np.bool_]:

@@ -45,7 +45,7 @@ _FOLDER = _flags("O_DIRECTORY", "O_CLOEXEC") | getattr(os, "O_PATH", os.O_RDONLY
 _CAN_WALK = {os.open, os.mkdir, os.rename, os.unlink} <= os.supports_dir_fd and bool(_NO_LINK)
 
 
-def checksum(content: bytes) -> str:
+def checksum(content: bytes | memoryview) -> str:
     """Return the SHA-256 of some bytes, in hexadecimal."""
     return hashlib.sha256(content).hexdigest()
 

@@ -14,9 +14,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
-from pxgen_plugins.utils import optional, tickets
+import numpy as np
+from numpy.typing import NDArray
+
+from pxgen_plugins.utils import large_arrays, optional, tickets
 from pxgen_plugins.utils.errors import ParameterError, short_repr
-from pxgen_plugins.utils.limits import Limit
+from pxgen_plugins.utils.limits import Limit, LimitError
 from pxgen_plugins.utils.storage import Place, Storage
 
 __all__ = ["PRIVATE", "Remote", "is_url", "place_of"]
@@ -28,7 +31,7 @@ _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.:-]+://")
 _MARKER = "checksums.json"
 _TRIES, _WAIT = 5, 0.1  # seconds before the second try; then twice as long each time
 _NOT_AGAIN = (FileNotFoundError, FileExistsError, IsADirectoryError, NotADirectoryError,
-              PermissionError)  # fmt: skip
+              PermissionError, LimitError)  # fmt: skip
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 T = TypeVar("T")
@@ -113,6 +116,15 @@ class Remote(Storage):
         if limit is not None:
             limit.check(len(content))
         return content
+
+    def read_large(self, name: str, limit: Limit) -> NDArray[np.uint8]:
+        """Return the bytes of a file as a large array."""
+
+        def read(fs: Any, path: str) -> NDArray[np.uint8]:
+            with fs.open(path, "rb") as file:
+                return large_arrays.read(file, limit)
+
+        return self._tried(read, name)
 
     def open(self, name: str) -> IO[bytes]:
         """Return a file, open."""

@@ -15,7 +15,10 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import IO
 
-from pxgen_plugins.utils import locks
+import numpy as np
+from numpy.typing import NDArray
+
+from pxgen_plugins.utils import large_arrays, locks
 from pxgen_plugins.utils.files import open_regular, read_regular, write_atomic
 from pxgen_plugins.utils.limits import Limit
 
@@ -42,6 +45,10 @@ class Storage(ABC):
             OSError: When it cannot be read.
             ValueError: When it is larger than the limit.
         """
+
+    @abstractmethod
+    def read_large(self, name: str, limit: Limit) -> NDArray[np.uint8]:
+        """Return the bytes of a file as a large array, uint8; raises as :meth:`read` does."""
 
     @abstractmethod
     def open(self, name: str) -> IO[bytes]:
@@ -130,6 +137,11 @@ class Local(Storage):
     def read(self, name: str, limit: Limit | None = None) -> bytes:
         """Return the bytes of a regular file."""
         return read_regular(self.path / name, limit)
+
+    def read_large(self, name: str, limit: Limit) -> NDArray[np.uint8]:
+        """Return the bytes of a regular file as a large array."""
+        with open_regular(self.path / name, limit) as file:
+            return large_arrays.read(file, limit)
 
     def open(self, name: str) -> IO[bytes]:
         """Return a regular file, open."""

@@ -28,7 +28,7 @@ from pxgen_plugins.audit import fit
 from pxgen_plugins.audit.conditions import Condition
 from pxgen_plugins.audit.digests import path_digest
 from pxgen_plugins.audit.run_folder import Run
-from pxgen_plugins.audit.run_table import read_table
+from pxgen_plugins.audit.run_table import RunTable
 from pxgen_plugins.audit.settings import load_config
 from pxgen_plugins.datasets import data_files, load_mnist_vae
 from pxgen_plugins.evaluation.removal_store import Store
@@ -104,7 +104,8 @@ def anchors(path: Path) -> object:
 
 
 def run_table(path: Path) -> object:
-    return read_table(read_regular(path))
+    table = RunTable(read_regular(path))
+    return [table.texts(name) for name in table.names]
 
 
 def texts(path: Path) -> object:

@@ -25,6 +25,7 @@ from pxgen_plugins.models import SampleBank
 from pxgen_plugins.testing.examples import LinearModel
 from pxgen_plugins.utils.errors import ParameterError
 from pxgen_plugins.utils.storage import Place, storage_of
+from pxgen_plugins.utils.threads import one_thread
 from tests.audit.folders import content, remove
 
 pytest.importorskip("jinja2")
@@ -98,7 +99,8 @@ def test_units_give_the_numbers_of_an_undivided_fit(case: str, tmp_path: Path):
     config = settings(tmp_path, **CASES[case])
     audited(config)
     model = build_model(config)
-    whole = build_explainer(config, model).fit(open_set(config, "reference", model))
+    with one_thread():  # as units are computed
+        whole = build_explainer(config, model).fit(open_set(config, "reference", model))
     found = PXGen.load(tmp_path / "run" / "fit", model)
     for name, expected in vars(whole.calibration).items():
         assert np.array_equal(getattr(found.calibration, name), expected), name
@@ -450,6 +452,7 @@ KILLED = """
 import sys
 from pathlib import Path
 from pxgen_plugins.audit import engine
+from pxgen_plugins.utils.threads import one_thread
 from tests.audit.test_calibration import slow_settings
 if __name__ == "__main__":
     engine.audit(slow_settings(Path(sys.argv[1]), {"name": "processes", "workers": 2}))

@@ -9,6 +9,7 @@ from scipy import stats
 from pxgen_plugins import PXGen, groups
 from pxgen_plugins.groups import drawn_codes, threshold_draws
 from pxgen_plugins.thresholds import Conformal, Fixed, MeanMax
+from pxgen_plugins.utils import large_arrays
 
 KINDS = ["intrinsic", "extrinsic"]
 ORDER = (*groups.GROUPS, groups.INVALID)
@@ -102,7 +103,7 @@ class TestDrawnCodes:
     @pytest.mark.parametrize("kinds", [KINDS, KINDS[::-1], [*KINDS, "extrinsic"]], ids="-".join)
     @pytest.mark.parametrize("rule", groups.RULES)
     def test_counts_under_every_threshold_are_those_of_assignment(self, kinds, rule, monkeypatch):
-        monkeypatch.setattr(drawn_codes, "_BLOCK", 700)  # more than one block
+        monkeypatch.setattr(large_arrays, "_BLOCK", 700)  # more than one block
         rng = np.random.default_rng(5)
         m = len(kinds)
         values = rng.integers(6, size=(300, m)).astype(float)  # ties with the thresholds

@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from pxgen_plugins.audit.escaping import visible
 from pxgen_plugins.audit.intervals import Threshold
-from pxgen_plugins.groups import GROUPS, INVALID
+from pxgen_plugins.groups import GROUPS, INVALID, codes_of, members
 from pxgen_plugins.plots.style import criterion_name, criterion_text
 from pxgen_plugins.result import Result
+from pxgen_plugins.utils.large_arrays import compress, empty
 from pxgen_plugins.utils.seeds import derive
 
 __all__ = ["INVALID_CODE", "Axis", "choose_points", "pack_points"]
@@ -55,12 +56,15 @@ class Axis:
 
     def __init__(self, values: NDArray[np.float64], threshold: float | None) -> None:
         self.threshold = None if threshold is None or not np.isfinite(threshold) else threshold
-        finite = values[np.isfinite(values)]
-        ends = finite if self.threshold is None else np.append(finite, self.threshold)
-        sizes = np.abs(ends[ends != 0])
+        finite = compress(values, np.isfinite)
+        ends = empty(len(finite) + (self.threshold is not None), np.float64)
+        ends[: len(finite)], ends[len(finite) :] = finite, self.threshold
+        sizes = compress(ends, lambda end: end != 0)
+        np.abs(sizes, out=sizes)
         self.scale = 1.0
         if len(sizes):
-            self.scale = float(max(np.quantile(sizes, 0.05), _SPAN * sizes.max()))
+            most = _SPAN * sizes.max()
+            self.scale = float(max(np.quantile(sizes, 0.05, overwrite_input=True), most))
         self.origin, self.step, self.cut = 0.0, 1.0, 0
         if not len(ends):
             return
@@ -143,9 +147,6 @@ def pack_points(result: Result, always: Integers, seed: int, budget: int) -> dic
                 "codes": _base64(axis.codes(values[index, j]), "<u2"),
             }
         )
-    codes = np.full(n, len(GROUPS), dtype=np.uint8)
-    for code, name in enumerate(GROUPS):
-        codes[result.group == name] = code
     labels, label = _labels(result.labels)
     return {
         "n": n,
@@ -154,7 +155,7 @@ def pack_points(result: Result, always: Integers, seed: int, budget: int) -> dic
         "rule": result.rule,
         "index": None if n_sample == n else _base64(index, "<u4"),
         "criteria": criteria,
-        "group": _base64(codes[index], "u1"),
+        "group": _base64(codes_of(result.group[index]), "u1"),
         "stability": _stability(result.group_stability[index]),
         "labels": labels,
         "label": None if label is None else _base64(label[index], "<u2"),
@@ -170,7 +171,7 @@ def _intervals(result: Result) -> dict[str, Any]:
     """
     if not result.n:
         return {"intervals": [[0, 1]] * 5, "safe": [[0, 1]] * 5, "calibration": [[0, 0]] * 5}
-    shares = np.array([(result.group == name).mean() for name in (*GROUPS, INVALID)])
+    shares = np.array([len(members(result.group, name)) for name in (*GROUPS, INVALID)]) / result.n
     ends = result.shares.calibration_intervals()
     reach = np.maximum(np.stack([shares - ends[:, 0], ends[:, 1] - shares], axis=1), 0.0)
     safe = result.shares.intervals(unknown=int(result.is_invalid.sum()))

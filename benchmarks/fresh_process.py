@@ -38,15 +38,24 @@ def call(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
 
 
 @contextmanager
-def peak_growth() -> Iterator[Callable[[], int]]:
-    """Watch the resident memory; yield a function that says by how many bytes its peak grew."""
+def peak_growth(mapped: bool = True) -> Iterator[Callable[[], int]]:
+    """Watch the memory; yield a function that says by how many bytes its peak grew.
+
+    Args:
+        mapped: Count pages of mapped files too, which the system drops where memory is short.
+    """
     process = psutil.Process()
-    before = peak = process.memory_info().rss
+
+    def resident() -> int:
+        info = process.memory_info()
+        return int(info.rss if mapped else info.rss - info.shared)
+
+    before = peak = resident()
     done = threading.Event()
 
     def measure() -> int:
         nonlocal peak
-        peak = max(peak, process.memory_info().rss)
+        peak = max(peak, resident())
         return peak - before
 
     def watch() -> None:

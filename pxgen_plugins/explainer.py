@@ -252,7 +252,8 @@ class PXGen(Parameters, PredictorHolder, Explainer, FitMixin):
             AnchorError: When the anchors do not fit the model.
             ModelError: When the model raises for every anchor of the first batch.
 
-        Cost: n model passes, then O(n k) per selector; memory O(n m) beyond one batch.
+        Cost: n model passes, then O(n k) per selector; about 140 bytes an anchor beyond one batch
+        for two criteria, in temporary files where that is much (``TMPDIR`` says where).
         """
         calibration = self.calibration
         if calibration is None:

@@ -116,7 +116,7 @@ class Scorer(Reader):
             ModelError: When the model raises for every anchor of the first batch, or memory runs
                 out for a single anchor.
 
-        Cost: n model passes; memory O(n m) for the table plus one batch.
+        Cost: n model passes; memory for one batch and the table, which lies in a file when large.
         """
         positions = range(len(anchors)) if rows is None else rows
         span = Span()

@@ -28,7 +28,7 @@ def nearest(points: Points, centres: Indices) -> Indices:
     Returns:
         Positions in ``centres``, int64, shape (n,).
 
-    Cost: O(n k d) operations, 8 bytes of memory a row.
+    Cost: O(n k d) operations, 12 bytes a row, in files when large.
     """
     k = len(centres)
     if k == 1:

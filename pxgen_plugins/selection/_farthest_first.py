@@ -87,7 +87,7 @@ def farthest_first(
         lowest rows not picked yet follow.
 
     Cost: O(n k d) operations at worst, usually in a few passes over the table instead of k; about
-    8 bytes of memory a row.
+    8 bytes a row, in files when large.
     """
     picks = [start] if isinstance(start, int) else list(start)
     return _Search(points, k, picks, skip).run()

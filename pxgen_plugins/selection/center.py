@@ -65,7 +65,8 @@ def k_center(
         ParameterError: On NaN or infinity in ``X``, k < 1, a start outside [0, n) or z outside
             [0, n).
 
-    Cost: O(n k d) operations in about k/10 passes over the data; about 16 bytes of memory a row.
+    Cost: O(n k d) operations in about k/10 passes over the data; about 16 bytes a row, in
+    temporary files where that is much.
 
     Example:
         >>> k_center([[0.0], [1.0], [10.0], [11.0]], 2, start=0)

@@ -90,7 +90,7 @@ def build_report(
         MissingDependencyError: Without Jinja2.
         ParameterError: When the page cannot be kept within the limit.
 
-    Cost: O(n m) time and memory.
+    Cost: O(n m) time.
 
     Example:
         >>> values = np.array([[1.0, 1.0], [1.0, 9.0], [9.0, 1.0], [9.0, 9.0]])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -52,12 +52,17 @@ class RunTable:
             groups = [metadata.row_group(place) for place in range(metadata.num_row_groups)]
         flat = [field for field in schema if not types.is_nested(field.type)]
         self.names = [field.name for field in flat]
+        self._types = {field.name: field.type for field in flat}
         self.n = int(metadata.num_rows)
         pages = sum(group.total_byte_size for group in groups)
         self._check(max(_NUMBER * self.n * len(flat), pages))
-        for field in flat:
-            if types.is_fixed_size_binary(field.type):
-                raise ValueError(f"column {field.name!r} is of type {str(field.type)[:40]}")
+        if len(set(schema.names)) < len(schema.names):
+            raise ValueError("two columns have the same name")
+        # "a.b" is the name of a column, and of the part b of a column a, which would be decoded too
+        lists = tuple(f"{field.name}." for field in schema if types.is_nested(field.type))
+        for name in self.names:
+            if name.startswith(lists):
+                raise ValueError(f"column {name[:40]!r} is called as a part of another is")
 
     def numbers(self, names: Sequence[str], dtype: DTypeLike = np.float64) -> NDArray[Any]:
         """Return columns of numbers as one array, (n, len(names)); what is null is NaN.
@@ -66,6 +71,10 @@ class RunTable:
             KeyError: When there is no such column.
             ValueError: When one holds something else.
         """
+        from pyarrow import types
+
+        numeric = (types.is_boolean, types.is_integer, types.is_floating)
+        self._check_types(names, numeric, "numbers")
         array = empty((self.n, len(names)), dtype)
         for rows, batch in self._batches(names):
             for column, name in enumerate(names):
@@ -76,31 +85,42 @@ class RunTable:
         """Return a column of texts, (n,); None where there is none.
 
         A text that many rows repeat is there once, and its length is known before it is copied.
+
+        Raises:
+            ValueError: When it holds something else, or a row has no text.
         """
         if name not in self.names:
             return None
+        from pyarrow import types
+
+        self._check_types([name], (types.is_string, types.is_large_string), "texts")
         longest = max((_longest(batch[name]) for _, batch in self._batches([name])), default=0)
         self._check(_CHARACTER * self.n * longest)
         array = empty(self.n, f"U{max(longest, 1)}")
         for rows, batch in self._batches([name]):
+            if batch[name].null_count:
+                raise ValueError(f"column {name!r} has rows without a text")
             array[rows] = batch[name].to_pylist()
         return array
 
-    def _batches(self, names: Sequence[str]) -> Iterator[tuple[slice, pa.RecordBatch]]:
-        missing = [name for name in names if name not in self.names]
-        if missing:
-            raise KeyError(missing[0])
-        from pyarrow import types
+    def _check_types(
+        self, names: Sequence[str], allowed: Sequence[Callable[[Any], bool]], what: str
+    ) -> None:
+        """Raise unless columns hold what they must; nothing of them is decoded before."""
+        for name in names:
+            type_ = self._types[name]
+            if not any(is_one(type_) for is_one in allowed):
+                raise ValueError(f"column {name!r} holds {str(type_)[:40]} and no {what}")
 
+    def _batches(self, names: Sequence[str]) -> Iterator[tuple[slice, pa.RecordBatch]]:
         low = 0
-        with self._open([]) as file:
-            schema = file.schema_arrow
-        texts = [name for name in names if not types.is_primitive(schema.field(name).type)]
-        with self._open(texts) as file:
+        with self._open(names) as file:
             for batch in file.iter_batches(_ROWS, columns=list(names)):
                 yield slice(low, low + len(batch)), batch
                 low += len(batch)
                 give_back()
+        if low != self.n:
+            raise ValueError(f"there are {low} rows, and {self.n} by the footer")
 
     def _open(self, texts: Sequence[str]) -> Any:
         import pyarrow as pa

@@ -100,9 +100,13 @@ class DrawnCodes:
         """Return the groups of some anchors under each of the thresholds, (d, len(index)).
 
         Args:
-            index: The anchors, rising; all open ones among them or not.
+            index: The anchors; all open ones among them or not.
+
+        Cost: O(k (d + log o)) for k anchors.
         """
         groups = np.repeat(self.closed[None, index], len(self.drawn), axis=0)
-        _, here, there = np.intersect1d(index, self.open, return_indices=True)
-        groups[:, here] = self.drawn[:, there]
+        place = np.searchsorted(self.open, index)
+        here = np.flatnonzero(place < len(self.open))
+        here = here[self.open[place[here]] == index[here]]
+        groups[:, here] = self.drawn[:, place[here]]
         return groups

@@ -41,7 +41,7 @@ _BLOCK = 1 << 19  # elements
 
 Array = NDArray[Any]
 
-_maps: weakref.WeakSet[mmap.mmap] = weakref.WeakSet()
+_maps: weakref.WeakValueDictionary[int, mmap.mmap] = weakref.WeakValueDictionary()
 
 
 def empty(shape: int | tuple[int, ...], dtype: DTypeLike) -> Array:
@@ -66,7 +66,7 @@ def empty(shape: int | tuple[int, ...], dtype: DTypeLike) -> Array:
     except OSError as error:
         logger.info("an array of %d bytes stays in memory: %s", size, error)
         return np.empty(shape, dtype)
-    _maps.add(memory)
+    _maps[id(memory)] = memory
     return np.frombuffer(memory, dtype).reshape(shape)
 
 
@@ -194,5 +194,7 @@ def std(array: Array, ddof: int = 0) -> NDArray[np.float64]:
 def give_back() -> None:
     """Tell the system that no page of the files is needed for now; they keep what was written."""
     if hasattr(mmap, "MADV_DONTNEED"):
-        for memory in list(_maps):
-            memory.madvise(mmap.MADV_DONTNEED)
+        for reference in _maps.valuerefs():  # a list, made at once: other threads add maps
+            memory = reference()
+            if memory is not None:
+                memory.madvise(mmap.MADV_DONTNEED)

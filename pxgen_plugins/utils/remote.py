@@ -31,7 +31,7 @@ _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.:-]+://")
 _MARKER = "checksums.json"
 _TRIES, _WAIT = 5, 0.1  # seconds before the second try; then twice as long each time
 _NOT_AGAIN = (FileNotFoundError, FileExistsError, IsADirectoryError, NotADirectoryError,
-              PermissionError, LimitError)  # fmt: skip
+              PermissionError, LimitError, ParameterError)  # fmt: skip
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 T = TypeVar("T")

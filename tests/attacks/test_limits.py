@@ -177,6 +177,9 @@ CASES: dict[str, tuple[Callable[[Path], Path], Callable[[Path], object], dict[st
         {"RUN_TABLE": 1 << 27}, "RUN_TABLE"),
     "texts of a run": (
         lambda f: repeated(f / "a.parquet", "label", 4 << 20, 1024), run_table, {}, "RUN_TABLE"),
+    "texts where a run has numbers": (
+        lambda f: repeated(f / "a.parquet", "anchor_value", 1 << 20, 1 << 16),
+        lambda f: RunTable(read_regular(f)).numbers(["anchor_value"]), {}, "no numbers"),
     "arrays of an explainer": (lambda f: explainer(f), read, {}, "RUN_ARRAYS"),
     "a fit that is too large": (
         lambda f: sparse(f / "fit" / "a.safetensors", b"", 3 * GIB).parent.parent,

@@ -89,6 +89,55 @@ def test_results_that_disagree_in_length_are_refused(folder: Path, capsys):
     assert "anchors" in capsys.readouterr().err
 
 
+LISTS = pa.array([["a"]] * 60)
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "words"),
+    [
+        ("anchor_value", pa.array(["1.5"] * 60), "no numbers"),
+        ("kld_high_affinity", pa.array(["False"] * 60), "no numbers"),
+        ("id", pa.array(range(60)), "no texts"),
+        ("id", pa.array(["a", None] * 30), "without a text"),
+        ("group", LISTS, "TypeError"),
+        ("kld", LISTS, "KeyError"),
+        ("kld.x", LISTS, ""),
+    ],
+)
+def test_a_column_of_another_type_is_refused(column, values, words: str, folder: Path, capsys):
+    path = folder / "run" / "anchors.parquet"
+    table = parquet.read_table(path)
+    kept = [name for name in table.column_names if name != column]
+    parquet.write_table(table.select(kept).append_column(column, values), path)
+    reseal(folder / "run")
+    assert run(["show", str(folder / "run")]) == (USAGE if words else PASSED)
+    assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["kld", "representative_of"])
+def test_a_list_that_is_called_like_a_column_is_not_decoded(name: str, folder: Path, capsys):
+    """By the name of a part, ``a.b``, pyarrow finds that part of a column ``a`` as well."""
+    path = folder / "run" / "anchors.parquet"
+    table = parquet.read_table(path)
+    part = pa.StructArray.from_arrays([LISTS], ["x"])
+    columns = [*table.columns, part, table["kld"]]
+    parquet.write_table(pa.table(columns, [*table.column_names, name, f"{name}.x"]), path)
+    reseal(folder / "run")
+    assert run(["show", str(folder / "run")]) == USAGE
+    assert "column" in capsys.readouterr().err
+
+
+def test_a_footer_that_counts_other_rows_is_refused(folder: Path, capsys):
+    path = folder / "run" / "anchors.parquet"
+    content = path.read_bytes()
+    footer = len(content) - 8 - int.from_bytes(content[-8:-4], "little")
+    place = content.index(b"\x16\x78\x19", footer) + 1  # a field that is 60, before a list: rows
+    path.write_bytes(content[:place] + b"\x7a" + content[place + 1 :])  # 61
+    reseal(folder / "run")
+    assert run(["show", str(folder / "run")]) == USAGE
+    assert "60 rows, and 61" in capsys.readouterr().err
+
+
 def test_going_on_writes_no_file_outside_and_mends_what_was_changed(folder: Path, capsys):
     clean = {p.name: p.read_bytes() for p in (folder / "run").iterdir() if p.is_file()}
     for name in ("report.html", "summary.md", "anchors.parquet"):

@@ -23,6 +23,7 @@ from pxgen_plugins.audit.run_folder import Run
 from pxgen_plugins.audit.settings import Config, config_of
 from pxgen_plugins.utils import remote, tickets
 from pxgen_plugins.utils.errors import AnchorError, ParameterError
+from pxgen_plugins.utils.limits import RUN_FILE, LimitError
 from pxgen_plugins.utils.locks import BusyError
 from pxgen_plugins.utils.remote import Remote
 from tests.audit.folders import content, faulty_file_system, remove
@@ -97,6 +98,17 @@ def test_writes_that_fail_are_tried_again_and_change_nothing(tmp_path: Path, mon
         n_failed += type(fs).n_failed
         assert content(Remote(f"memory://bucket/run{seed}")) == content(tmp_path / "run")
     assert n_failed > 0
+
+
+def test_what_is_wrong_with_a_limit_is_no_fault_of_the_storage(monkeypatch):
+    place = Remote("memory://bucket")
+    assert place.read_large("anchors.npy", RUN_FILE).tobytes() == place.read("anchors.npy")
+    monkeypatch.setenv("PXGEN_MAX_RUN_FILE", "7")
+    with pytest.raises(LimitError, match="PXGEN_MAX_RUN_FILE"):
+        place.read_large("anchors.npy", RUN_FILE)
+    monkeypatch.setenv("PXGEN_MAX_RUN_FILE", "much")
+    with pytest.raises(ParameterError, match="a positive integer"):
+        place.read_large("anchors.npy", RUN_FILE)
 
 
 def test_where_no_try_succeeds_the_audit_says_so_and_goes_on_later(

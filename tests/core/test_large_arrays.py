@@ -7,6 +7,7 @@ import gc
 import io
 import json
 import os
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +49,22 @@ def test_a_large_array_is_in_a_file_without_a_name_that_goes_with_it(monkeypatch
     del array
     gc.collect()
     assert len(large_arrays._maps) == before
+
+
+@needs_files
+def test_others_may_make_arrays_while_memory_is_given_back(small):
+    arrays = [large_arrays.empty(10, np.float64) for _ in range(3)]
+
+    def meanwhile(*event):  # what another thread may do at any step
+        arrays.append(large_arrays.empty(10, np.float64))
+
+    before = sys.getprofile()
+    sys.setprofile(meanwhile)
+    try:
+        large_arrays.give_back()
+    finally:
+        sys.setprofile(before)
+    assert len(arrays) > 3
 
 
 @needs_files

@@ -274,12 +274,15 @@ def _columns(content: NDArray[np.uint8], criteria: Sequence[str]) -> dict[str, A
     table = RunTable(content)
     # a criterion that is called like another column has a prefix there
     own = [f"criterion_{c}" if f"criterion_{c}" in table.names else c for c in criteria]
+    group = table.texts("group")
+    if group is None:
+        raise ValueError("there is no column 'group'")
     return {
         "values": table.numbers(own),
         "affinity": table.numbers([f"{name}_high_affinity" for name in own], bool),
         "distance": table.numbers([f"{name}_distance" for name in own]),
         "p_value": table.numbers([f"{name}_p_value" for name in own]),
-        "group": table.texts("group"),
+        "group": group,
         "group_stability": table.numbers(["group_stability"])[:, 0],
         "anchor_value": table.numbers(["anchor_value"])[:, 0],
         "labels": table.texts("label"),

@@ -68,8 +68,7 @@ class RunTable:
         """Return columns of numbers as one array, (n, len(names)); what is null is NaN.
 
         Raises:
-            KeyError: When there is no such column.
-            ValueError: When one holds something else.
+            ValueError: When one holds something else, or is not there.
         """
         from pyarrow import types
 
@@ -108,6 +107,8 @@ class RunTable:
     ) -> None:
         """Raise unless columns hold what they must; nothing of them is decoded before."""
         for name in names:
+            if name not in self._types:
+                raise ValueError(f"there is no column {name!r}")
             type_ = self._types[name]
             if not any(is_one(type_) for is_one in allowed):
                 raise ValueError(f"column {name!r} holds {str(type_)[:40]} and no {what}")

@@ -11,6 +11,7 @@ import logging
 import math
 import mmap
 import os
+import sys
 import tempfile
 import weakref
 from collections.abc import Callable, Iterator
@@ -62,7 +63,7 @@ def empty(shape: int | tuple[int, ...], dtype: DTypeLike) -> Array:
         with tempfile.TemporaryFile(prefix="pxgen-") as file:
             # the whole of it at once: a page for which the disk has no room later ends the process
             os.posix_fallocate(file.fileno(), 0, size)
-            memory = mmap.mmap(file.fileno(), size)
+            memory = _map(file.fileno(), size)
     except OSError as error:
         logger.info("an array of %d bytes stays in memory: %s", size, error)
         return np.empty(shape, dtype)
@@ -189,6 +190,13 @@ def std(array: Array, ddof: int = 0) -> NDArray[np.float64]:
         squares += np.square(array[rows] - mean).sum(axis=0)
     deviation: NDArray[np.float64] = np.sqrt(squares / (n - ddof))
     return deviation
+
+
+def _map(descriptor: int, size: int) -> mmap.mmap:
+    """Return a map; it holds the file without a descriptor of its own, where Python can do that."""
+    if sys.version_info >= (3, 13):
+        return mmap.mmap(descriptor, size, trackfd=False)
+    return mmap.mmap(descriptor, size)
 
 
 def give_back() -> None:

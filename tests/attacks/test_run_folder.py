@@ -99,8 +99,8 @@ LISTS = pa.array([["a"]] * 60)
         ("kld_high_affinity", pa.array(["False"] * 60), "no numbers"),
         ("id", pa.array(range(60)), "no texts"),
         ("id", pa.array(["a", None] * 30), "without a text"),
-        ("group", LISTS, "TypeError"),
-        ("kld", LISTS, "KeyError"),
+        ("group", LISTS, "no column 'group'"),
+        ("kld", LISTS, "no column 'kld'"),
         ("kld.x", LISTS, ""),
     ],
 )

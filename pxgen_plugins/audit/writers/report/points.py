@@ -147,6 +147,7 @@ def pack_points(result: Result, always: Integers, seed: int, budget: int) -> dic
                 "codes": _base64(axis.codes(values[index, j]), "<u2"),
             }
         )
+    codes = codes_of(result.group[index])
     labels, label = _labels(result.labels)
     return {
         "n": n,
@@ -155,7 +156,7 @@ def pack_points(result: Result, always: Integers, seed: int, budget: int) -> dic
         "rule": result.rule,
         "index": None if n_sample == n else _base64(index, "<u4"),
         "criteria": criteria,
-        "group": _base64(codes_of(result.group[index]), "u1"),
+        "group": _base64(np.where(codes < 0, len(GROUPS), codes), "u1"),
         "stability": _stability(result.group_stability[index]),
         "labels": labels,
         "label": None if label is None else _base64(label[index], "<u2"),

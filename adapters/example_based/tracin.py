@@ -225,13 +225,16 @@ class VAETracIn(Adapter):
         influence[train.invalid] = np.nan
         influence[:, test.invalid] = np.nan
         totals.self_influence[train.invalid] = np.nan
+        error = None
+        if self.projection is not None:
+            error = np.where(np.isnan(influence), np.nan, np.sqrt(totals.variance))
         k = min(self.n_top, len(train))
         return {
             "influence": influence,
             "self_influence": totals.self_influence,
             "helpful": ranked(-influence.T)[:, :k],
             "harmful": ranked(influence.T)[:, :k],
-            "standard_error": None if self.projection is None else np.sqrt(totals.variance),
+            "standard_error": error,
             "checkpoints": [
                 {"learning_rate": rate, "weight": weight} for _, rate, weight in self.checkpoints
             ],

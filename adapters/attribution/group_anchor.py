@@ -289,7 +289,7 @@ class GroupAnchorImage(Adapter):
             **data,
             "group": groups,
             "asked": question,
-            "in_group": groups == question,
+            "in_group": (groups == question) & (groups != grouping.INVALID),
             "success": data["precision"] >= self.precision,
             "thresholds": dict(self.thresholds),
             **reader.exclusions(),

@@ -297,7 +297,7 @@ class LatentDescription(LanguageAdapter):
             "axes": [axis.label for axis in strips.axes],
             "directions": np.stack([axis.vector for axis in strips.axes]),
             "strength": np.array([axis.scale for axis in strips.axes]),
-            "keep": strips.axes[0].keep,
+            "keep": [axis.keep for axis in strips.axes],
             "span": strips.spans,
             "visible_change": change,
             "strips": np.stack(frames),

@@ -40,7 +40,7 @@ def mismatches(
         if named and isinstance(value, int | list):
             yield from _size(key, named[1], value if isinstance(value, int) else len(value), sizes)
         if value is None:
-            if kind != "None" and "None" not in text and "likewise" not in text:
+            if kind != "None" and "None" not in text:
                 yield f"{key}: no word on None"
         else:
             yield from _mismatch(key, value, kind, sizes, model)

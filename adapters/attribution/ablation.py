@@ -34,6 +34,25 @@ class LatentAblation(Attribution):
         target, normalize, seed, verbose: See
             :class:`~pxgen_plugins.adapters.attribution.base.Attribution`.
 
+    Fields:
+        attributions (float32 (n, *latent_shape)): Loss of the target's value at each of n anchors
+            when a latent dimension is replaced, in units of the target. Positive = the target falls
+            without the dimension. NaN for anchors left out.
+        target (str): Label of what is explained.
+        target_values (float64 (n,)): Its value at each anchor; NaN for those left out.
+        space (str): ``"latent"``.
+        normalized (bool): Whether ``attributions`` are scaled to [0, 1] for each anchor: then they
+            have neither unit nor sign.
+        ranges (float64 (n, 2)): Lowest and highest attribution of each anchor before that; NaN for
+            those left out.
+        baseline (str or float): What takes a dimension's place, in words or as a number.
+        baseline_values (float64 (n,)): The target with all dimensions replaced; NaN for anchors
+            left out; None where there are no anchors.
+        labels, ids (str (n,)): Labels and names of the anchors; None where they have none.
+        convergence_delta, layer, maps (None): Set by other methods.
+        invalid (int64 (i,)): Indices of the anchors left out.
+        reasons (list of str): Why, i of them.
+
     Raises:
         CapabilityError: When the model cannot encode or decode, or lacks what the target needs.
         NotFittedError: From ``explain``, when the mean was not fitted.

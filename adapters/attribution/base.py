@@ -50,23 +50,7 @@ DEFAULT_DATA_ATTRIBUTION: dict[str, Any] = {
     "invalid": None,
     "reasons": [],
 }
-"""Data of every attribution of n anchors, to be deep-copied.
-
-- ``attributions``: float32 (n, *sample_shape) in input space, (n, *latent_shape) in latent space;
-  NaN for invalid anchors. Positive: the element raises the target.
-- ``target``: label of what is explained; ``target_values``: float64 (n,), its values.
-- ``space``: ``"input"`` or ``"latent"``.
-- ``normalized``: whether ``attributions`` were scaled to [0, 1] per anchor; ``ranges``: float64
-  (n, 2), lowest and highest attribution of each anchor before that.
-- ``baseline``: what the anchor was compared with, in words or as a number; None without one.
-- ``baseline_values``: float64 (n,), the target at the baseline; None without one.
-- ``convergence_delta``: float64 (n,), sum of the attributions minus (value - baseline value);
-  None where the method promises no such sum.
-- ``layer``: name of the layer that was looked at, and ``maps``: its own map, float32
-  (n, 1, *map_shape), before it was scaled up; None for methods without a layer.
-- ``labels``, ``ids``: str (n,) or None.
-- ``invalid``, ``reasons``: indices of the anchors without a finite result, and why.
-"""
+"""Data of every attribution, to be deep-copied; the docstrings of the adapters have the keys."""
 
 
 @dataclass(repr=False, eq=False, kw_only=True)

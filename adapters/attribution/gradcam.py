@@ -52,6 +52,25 @@ class GradCAM(Attribution):
         target, normalize, seed, batch_size, verbose: See
             :class:`~pxgen_plugins.adapters.attribution.base.Attribution`.
 
+    Fields:
+        attributions (float32 (n, *sample_shape)): The layer's map at the size of each of n anchors,
+            the same in all channels. Positive = the target rises with what the layer sees there; 0
+            instead of below 0 with ``relu``. NaN for anchors left out.
+        target (str): Label of what is explained.
+        target_values (float64 (n,)): Its value at each anchor; NaN for those left out.
+        space (str): ``"input"``.
+        normalized (bool): Whether ``attributions`` are scaled to [0, 1] for each anchor: then they
+            have neither unit nor sign.
+        ranges (float64 (n, 2)): Lowest and highest attribution of each anchor before that; NaN for
+            those left out.
+        layer (str): Name of the layer.
+        maps (float32 (n, 1, *map_shape)): The map at the size of the layer, never normalized; NaN
+            for anchors left out; None where there are no anchors.
+        labels, ids (str (n,)): Labels and names of the anchors; None where they have none.
+        baseline, baseline_values, convergence_delta (None): Set by other methods.
+        invalid (int64 (i,)): Indices of the anchors left out.
+        reasons (list of str): Why, i of them.
+
     Raises:
         ParameterError: When the model has no layer of that name.
         ModelError: From ``explain``, when the layer does not run exactly once for the target, or

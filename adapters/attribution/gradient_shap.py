@@ -44,6 +44,29 @@ class GradientShap(Attribution):
         target, space, normalize, verbose: See
             :class:`~pxgen_plugins.adapters.attribution.base.Attribution`.
 
+    Fields:
+        attributions (float32 (n, *shape)): Part of each element in what the target gains from the
+            mean over the baselines to each of n anchors, in the shape of an anchor, or of its
+            latent code, in units of the target. Positive = the element raises it. NaN for anchors
+            left out.
+        target (str): Label of what is explained.
+        target_values (float64 (n,)): Its value at each anchor; NaN for those left out.
+        space (str): ``"input"`` or ``"latent"``: what the attributions are of.
+        normalized (bool): Whether ``attributions`` are scaled to [0, 1] for each anchor: then they
+            have neither unit nor sign.
+        ranges (float64 (n, 2)): Lowest and highest attribution of each anchor before that; NaN for
+            those left out.
+        baseline (str or float): What the anchors are compared with, in words or as a number.
+        baseline_values (float64 (n,)): Mean of the target over the baselines drawn; NaN for anchors
+            left out; None where there are no anchors.
+        convergence_delta (float64 (n,)): Sum of the attributions of an anchor, before they are
+            normalized, minus (target value - baseline value): the error of the draws, 0 at best.
+            NaN for anchors left out; None where there are no anchors.
+        labels, ids (str (n,)): Labels and names of the anchors; None where they have none.
+        layer, maps (None): Set by other methods.
+        invalid (int64 (i,)): Indices of the anchors left out.
+        reasons (list of str): Why, i of them.
+
     Raises:
         NotFittedError: From ``explain``, when ``baseline="fitted"`` and no data were given.
 

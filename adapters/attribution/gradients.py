@@ -35,6 +35,23 @@ class Saliency(Attribution):
         target, space, normalize, seed, batch_size, verbose: See
             :class:`~pxgen_plugins.adapters.attribution.base.Attribution`.
 
+    Fields:
+        attributions (float32 (n, *shape)): Slope of the target at each of n anchors, in the shape
+            of an anchor, or of its latent code: its change per unit of the element, or what ``per``
+            says for a table. With ``absolute`` its size; else positive = the target rises with the
+            element. NaN for anchors left out.
+        target (str): Label of what is explained.
+        target_values (float64 (n,)): Its value at each anchor; NaN for those left out.
+        space (str): ``"input"`` or ``"latent"``: what the attributions are of.
+        normalized (bool): Whether ``attributions`` are scaled to [0, 1] for each anchor: then they
+            have neither unit nor sign.
+        ranges (float64 (n, 2)): Lowest and highest attribution of each anchor before that; NaN for
+            those left out.
+        labels, ids (str (n,)): Labels and names of the anchors; None where they have none.
+        baseline, baseline_values, convergence_delta, layer, maps (None): Set by other methods.
+        invalid (int64 (i,)): Indices of the anchors left out.
+        reasons (list of str): Why, i of them.
+
     Raises:
         MissingDependencyError: From ``explain``, when captum is absent.
 
@@ -85,6 +102,22 @@ class InputXGradient(Attribution):
         target, space, normalize, seed, batch_size, verbose: See
             :class:`~pxgen_plugins.adapters.attribution.base.Attribution`.
 
+    Fields:
+        attributions (float32 (n, *shape)): Element times slope at each of n anchors, in the shape
+            of an anchor, or of its latent code, in units of the target. Positive = the target would
+            fall if the element were 0 and the slope stayed as it is. NaN for anchors left out.
+        target (str): Label of what is explained.
+        target_values (float64 (n,)): Its value at each anchor; NaN for those left out.
+        space (str): ``"input"`` or ``"latent"``: what the attributions are of.
+        normalized (bool): Whether ``attributions`` are scaled to [0, 1] for each anchor: then they
+            have neither unit nor sign.
+        ranges (float64 (n, 2)): Lowest and highest attribution of each anchor before that; NaN for
+            those left out.
+        labels, ids (str (n,)): Labels and names of the anchors; None where they have none.
+        baseline, baseline_values, convergence_delta, layer, maps (None): Set by other methods.
+        invalid (int64 (i,)): Indices of the anchors left out.
+        reasons (list of str): Why, i of them.
+
     Raises:
         MissingDependencyError: From ``explain``, when captum is absent.
 
@@ -126,6 +159,28 @@ class TorchIntegratedGradients(Attribution):
         batch_size: Instances per model call, those on the line included.
         target, space, baseline, normalize, seed, verbose: See
             :class:`~pxgen_plugins.adapters.attribution.base.Attribution`.
+
+    Fields:
+        attributions (float32 (n, *shape)): Part of each element in what the target gains from the
+            baseline to each of n anchors, in the shape of an anchor, or of its latent code, in
+            units of the target. Positive = the element raises it. NaN for anchors left out.
+        target (str): Label of what is explained.
+        target_values (float64 (n,)): Its value at each anchor; NaN for those left out.
+        space (str): ``"input"`` or ``"latent"``: what the attributions are of.
+        normalized (bool): Whether ``attributions`` are scaled to [0, 1] for each anchor: then they
+            have neither unit nor sign.
+        ranges (float64 (n, 2)): Lowest and highest attribution of each anchor before that; NaN for
+            those left out.
+        baseline (str or float): What the anchors are compared with, in words or as a number.
+        baseline_values (float64 (n,)): The target at the baseline; NaN for anchors left out; None
+            where there are no anchors.
+        convergence_delta (float64 (n,)): Sum of the attributions of an anchor, before they are
+            normalized, minus (target value - baseline value): the error of the integral, 0 at best.
+            NaN for anchors left out; None where there are no anchors.
+        labels, ids (str (n,)): Labels and names of the anchors; None where they have none.
+        layer, maps (None): Set by other methods.
+        invalid (int64 (i,)): Indices of the anchors left out.
+        reasons (list of str): Why, i of them.
 
     Raises:
         NotFittedError: From ``explain``, when the mean was not fitted.

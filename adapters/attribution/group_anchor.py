@@ -51,22 +51,7 @@ DEFAULT_DATA_GROUP_ANCHOR: dict[str, Any] = {
     "invalid": None,
     "reasons": [],
 }
-"""Default data of GroupAnchorImage for n anchors, to be deep-copied.
-
-- ``group``: str (n,), the group each anchor is in; ``asked``: str (n,), the group asked about;
-  ``in_group``: bool (n,). Where it is False, what is explained is that the anchor is *not* in it.
-- ``attributions``: float32 (n, *sample_shape), 1 on the superpixels that the answer rests on, 0
-  elsewhere, NaN for an anchor that cannot be explained.
-- ``segments``: int64 (n, H, W), superpixel of each pixel; ``n_segments``, ``n_kept``: int64 (n,),
-  how many there are, and how many of them the answer rests on.
-- ``precision``: (n,), share of perturbed images with these superpixels kept that give the same
-  answer, on ``precision_samples`` draws that the search has not seen; ``precision_interval``:
-  (n, 2), its exact 95% interval (Clopper-Pearson).
-- ``coverage``: (n,), share of random perturbations that keep them.
-- ``success``: bool (n,), whether the precision reaches the one asked for. Where it is False, the
-  best found is shown, and it is no explanation.
-- ``thresholds``: by criterion; ``invalid``, ``reasons``: indices left out, and why.
-"""
+"""Default data of GroupAnchorImage, to be deep-copied; its docstring has the keys."""
 
 
 @register("group_anchor_image")
@@ -96,6 +81,30 @@ class GroupAnchorImage(Adapter):
             the PXGen that the thresholds come from.
         batch_size: Images per model call.
         verbose: Show a progress bar on stderr.
+
+    Fields:
+        group (str (n,)): The group that each of n anchors is in; "invalid" for one left out.
+        asked (str (n,)): The group asked about; for ``group=None`` the anchor's own.
+        in_group (bool (n,)): Whether the anchor is in it. Where not, what is explained is that it
+            is *not* in it; also False for an anchor left out.
+        attributions (float32 (n, *sample_shape)): 1 on the superpixels that the answer rests on, 0
+            elsewhere; NaN for an anchor left out.
+        segments (int64 (n, height, width)): Superpixel of each pixel, from 0 on; 0 for an anchor
+            left out.
+        n_segments (int64 (n,)): How many superpixels there are; 0 for an anchor left out.
+        n_kept (int64 (n,)): How many of them the answer rests on: 0 where it stays whatever is
+            hidden, and for an anchor left out.
+        precision (float64 (n,)): Share of perturbed images with these superpixels kept that give
+            the same answer, in [0, 1], on ``precision_samples`` draws that the search has not seen;
+            NaN for an anchor left out.
+        precision_interval (float64 (n, 2)): Its exact 95% interval (Clopper-Pearson); NaN likewise.
+        coverage (float64 (n,)): Share of random perturbations that keep these superpixels, in [0,
+            1]: higher = fewer of them; NaN likewise.
+        success (bool (n,)): Whether the precision reaches the one asked for. Where not, the best
+            found is shown, and it is no explanation.
+        thresholds (dict): By name of the criterion, float, in its unit.
+        invalid (int64 (i,)): Indices of the anchors left out.
+        reasons (list of str): Why, i of them.
 
     Raises:
         ParameterError: When an argument is not allowed, the PXGen is not fitted or of another
@@ -289,7 +298,7 @@ class GroupAnchorImage(Adapter):
             **data,
             "group": groups,
             "asked": question,
-            "in_group": groups == question,
+            "in_group": (groups == question) & (groups != grouping.INVALID),
             "success": data["precision"] >= self.precision,
             "thresholds": dict(self.thresholds),
             **reader.exclusions(),

@@ -29,17 +29,7 @@ DEFAULT_DATA_LRP: dict[str, Any] = {
     "relevance_sum": None,
     "absorbed": None,
 }
-"""Data of an LRP explanation of n anchors: those of every attribution, and
-
-- ``rule``: the rule of the affine layers.
-- ``start_relevance``: float64 (n,), relevance put into the network at its outputs (and, by a
-  target that reads the anchor itself, at the anchor): the output's value for ``Latent`` and
-  ``Pixel``.
-- ``relevance_sum``: float64 (n,), sum of the attributions before any scaling.
-- ``absorbed``: float64 (n,), start_relevance - relevance_sum: what biases and epsilon swallowed.
-  0 up to rounding for a network without biases; NaN when the target calls the network with
-  another number of instances than anchors.
-"""
+"""Default data of LRP, to be deep-copied; its docstring has the keys."""
 
 _NETWORK = ("encode", "decode", "reconstruct", "score", "log_prob")
 
@@ -71,6 +61,32 @@ class LRP(Attribution):
         gamma: Preference of the gamma rule for contributions that agree with the output, >= 0.
         target, normalize, seed, batch_size, verbose: See
             :class:`~pxgen_plugins.adapters.attribution.base.Attribution`.
+
+    Fields:
+        attributions (float32 (n, *shape)): Relevance of each element of n anchors, in the shape of
+            an anchor, or of its latent code, in the unit of ``start_relevance``. Positive = it adds
+            to it, negative = it takes from it. NaN for anchors left out.
+        target (str): Label of what is explained.
+        target_values (float64 (n,)): Its value at each anchor; NaN for those left out.
+        space (str): ``"input"`` or ``"latent"``: what the attributions are of.
+        normalized (bool): Whether ``attributions`` are scaled to [0, 1] for each anchor: then they
+            have neither unit nor sign.
+        ranges (float64 (n, 2)): Lowest and highest attribution of each anchor before that; NaN for
+            those left out.
+        rule (str): The rule of the affine layers.
+        start_relevance (float64 (n,)): Relevance put into the network at its outputs and, by a
+            target that reads the anchor itself, at the anchor: the output's value for ``Latent``
+            and ``Pixel``. NaN where ``absorbed`` is; None where there are no anchors.
+        relevance_sum (float64 (n,)): Sum of the attributions of an anchor before they are
+            normalized; NaN for those left out; None where there are no anchors.
+        absorbed (float64 (n,)): start_relevance - relevance_sum, what biases and epsilon swallowed:
+            0 up to rounding for a network without biases. NaN for anchors left out, and where the
+            target calls the network with another number of instances than anchors. None where there
+            are no anchors.
+        labels, ids (str (n,)): Labels and names of the anchors; None where they have none.
+        baseline, baseline_values, convergence_delta, layer, maps (None): Set by other methods.
+        invalid (int64 (i,)): Indices of the anchors left out.
+        reasons (list of str): Why, i of them.
 
     Raises:
         ModelError: From ``explain``, when relevance meets a layer without a rule, which is named.

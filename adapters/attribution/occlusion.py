@@ -43,6 +43,25 @@ class Occlusion(Attribution):
         target, normalize, seed, verbose: See
             :class:`~pxgen_plugins.adapters.attribution.base.Attribution`.
 
+    Fields:
+        attributions (float32 (n, *sample_shape)): Loss of the target's value at each of n anchors
+            when an element is covered, mean over the windows that cover it, in units of the target.
+            Positive = the target falls without the element. NaN for anchors left out.
+        target (str): Label of what is explained.
+        target_values (float64 (n,)): Its value at each anchor; NaN for those left out.
+        space (str): ``"input"``.
+        normalized (bool): Whether ``attributions`` are scaled to [0, 1] for each anchor: then they
+            have neither unit nor sign.
+        ranges (float64 (n, 2)): Lowest and highest attribution of each anchor before that; NaN for
+            those left out.
+        baseline (str or float): What covers, in words or as a number.
+        baseline_values (float64 (n,)): The target of the baseline alone, as if all were covered;
+            NaN for anchors left out; None where there are no anchors.
+        labels, ids (str (n,)): Labels and names of the anchors; None where they have none.
+        convergence_delta, layer, maps (None): Set by other methods.
+        invalid (int64 (i,)): Indices of the anchors left out.
+        reasons (list of str): Why, i of them.
+
     Raises:
         NotFittedError: From ``explain``, when the mean was not fitted.
         MissingDependencyError: From ``explain``, when captum is absent.

@@ -32,13 +32,7 @@ DEFAULT_DATA_TENSORFLOW_GRADIENTS: dict[str, Any] = {
     "prediction": None,
     "evidence": "attribution",
 }
-"""Default data of TensorFlowIntegratedGradients for n anchors, to be deep-copied.
-
-- ``attributions``: float32 (n, *sample_shape).
-- ``deltas``: (n,), sum of the attributions minus the difference of the outputs at anchor and
-  baseline; its size is the error of the integral.
-- ``prediction``: (n,), the explained output.
-"""
+"""Default data of TensorFlowIntegratedGradients, to be deep-copied; its docstring has the keys."""
 
 
 @register("tensorflow_integrated_gradients")
@@ -55,6 +49,15 @@ class TensorFlowIntegratedGradients(PredictorHolder, Explainer):
             several (n, m), as a reconstruction error computed inside the graph.
         n_steps: Points on the path, >= 1.
         batch_size: Points per model call.
+
+    Fields:
+        attributions (float32 (n, *sample_shape)): Part of each element in what the output gains
+            from the baseline to each of n anchors, in units of the output. Positive = the element
+            raises it.
+        deltas (float64 (n,)): Sum of the attributions of an anchor minus (output there - output at
+            the baseline): the error of the integral, 0 at best.
+        prediction (float (n,)): The explained output at each anchor, in the type that the model
+            returns.
 
     Raises:
         MissingDependencyError: When TensorFlow is not installed.

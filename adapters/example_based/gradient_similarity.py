@@ -40,16 +40,7 @@ DEFAULT_DATA_GRADIENT_SIMILARITY: dict[str, Any] = {
     "invalid_train": None,
     "reasons_train": [],
 }
-"""Default data of AlibiGradientSimilarity for n anchors and t training instances; deep-copy it.
-
-- ``target``: the loss whose gradients are compared; ``similarity``: how.
-- ``scores``: float64 (n, t), in the order of the training instances (alibi sorts each row);
-  NaN for an anchor that cannot be explained.
-- ``most_similar``, ``least_similar``: int64 (n, k), training indices by falling and rising score;
-  -1 where there is no further one with a finite score.
-- ``n_train``: t; ``invalid``, ``reasons``: indices of the anchors left out, and why;
-  ``invalid_train``, ``reasons_train``: training instances likewise.
-"""
+"""Default data of AlibiGradientSimilarity, to be deep-copied; its docstring has the keys."""
 
 
 @register("alibi_gradient_similarity")
@@ -72,6 +63,23 @@ class AlibiGradientSimilarity(TargetAdapter):
         batch_size: Training instances whose gradients are held at a time, at most (fewer for
             large models); the model sees one instance at a time.
         verbose: Show a progress bar on stderr.
+
+    Fields:
+        target (str): Label of the loss whose gradients are compared.
+        similarity (str): How they are compared.
+        scores (float64 (n, t)): Similarity of each of n anchors and t training instances, in the
+            order of the training instances (alibi sorts each row). Higher = a step on the instance
+            lowers the loss of the anchor more; below 0 = it raises it. In squared units of the loss
+            per parameter for ``"grad_dot"``, in [-1, 1] for ``"grad_cos"``, a ratio for
+            ``"grad_asym_dot"``. NaN for anchors and training instances left out.
+        most_similar (int64 (n, k)): Training instances by falling score; -1 where there is no
+            further one with a finite score.
+        least_similar (int64 (n, k)): Likewise by rising score.
+        n_train (int): t, the training instances.
+        invalid (int64 (i,)): Indices of the anchors left out.
+        reasons (list of str): Why, i of them.
+        invalid_train (int64 (j,)): Indices of the training instances left out.
+        reasons_train (list of str): Why, j of them.
 
     Raises:
         ParameterError: When an argument is not allowed.

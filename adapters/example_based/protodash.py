@@ -41,17 +41,7 @@ DEFAULT_DATA_PROTODASH: dict[str, Any] = {
     "invalid": np.empty(0, dtype=np.int64),
     "reasons": [],
 }
-"""Data of an explanation by :class:`ProtoDash`; k prototypes, in the order they were picked.
-
-- ``indices``: int64 (k,), into the anchors, or into what ``fit`` was given (see ``source``).
-- ``weights``: float64 (k,), >= 0, the importance of each; ``normalized_weights`` sum to 1.
-- ``objective``: float64 (k,), value of the objective after each pick; never falls.
-- ``labels``: str (k,) or None; ``label_counts``: how many prototypes have each label.
-- ``source``: ``"anchors"`` or ``"fit"``: where the prototypes come from.
-- ``kernel``, ``sigma`` (width; None for the linear kernel), ``space``: as they were used.
-- ``n_explained``, ``n_candidates``: anchors explained, and those that could be picked.
-- ``invalid``, ``reasons``: anchors left out because they or their features are not finite.
-"""
+"""Default data of ProtoDash, to be deep-copied; its docstring has the keys."""
 
 
 @register("protodash")
@@ -78,6 +68,27 @@ class ProtoDash(PrototypeAdapter):
         backend: ``"native"`` or ``"aix360"`` (slower, for reference).
         seed: Seed of the anchors that the median distance is taken from.
         space, batch_size, verbose: See the base class.
+
+    Fields:
+        indices (int64 (k,)): The k prototypes in the order in which they were picked, as indices
+            into the anchors, or into what ``fit`` was given (see ``source``). Empty, as all that
+            follows, without a usable anchor or candidate.
+        weights (float64 (k,)): Importance of each; higher = it stands for more of the anchors. >=
+            0, but for AIX360 with a linear kernel.
+        normalized_weights (float64 (k,)): The same as shares: their sum is 1, or 0 where all are 0.
+        objective (float64 (k,)): Value of the objective after each pick; higher = closer to the
+            anchors.
+        labels (str (k,)): Labels of the prototypes; None where none were given.
+        label_counts (dict): How many prototypes have each label, by label; {} without labels.
+        source (str): Where prototypes come from: ``"anchors"`` or ``"fit"``.
+        kernel (str): The kernel.
+        sigma (float): Its width, in units of the space; None for the linear kernel, and where
+            nothing was explained.
+        space (str): The space, or a callable in words.
+        n_explained (int): Anchors explained.
+        n_candidates (int): Instances that could be picked.
+        invalid (int64 (i,)): Indices of the anchors left out.
+        reasons (list of str): Why, i of them.
 
     Raises:
         ParameterError: When an argument is not allowed.

@@ -33,16 +33,7 @@ DEFAULT_DATA_PROTOSELECT_ADAPTER: dict[str, Any] = {
     "invalid": np.empty(0, dtype=np.int64),
     "reasons": [],
 }
-"""Data of an explanation by :class:`AlibiProtoSelect`; k prototypes, label by label.
-
-- ``indices``: int64 (k,), into the anchors.
-- ``covered_labels``: str (k,), the label each prototype stands for; None without labels.
-- ``labels``, ``label_counts``: the prototypes' own labels, str (k,), and how many have each.
-- ``coverage``: share of the explained anchors within the radius of a prototype; None when empty.
-- ``radius``, ``space``: as they were used.
-- ``n_explained``, ``n_candidates``: anchors explained, and those that could be picked.
-- ``invalid``, ``reasons``: anchors left out because they or their features are not finite.
-"""
+"""Default data of AlibiProtoSelect, to be deep-copied; its docstring has the keys."""
 
 
 @register("protoselect")
@@ -63,6 +54,20 @@ class AlibiProtoSelect(PrototypeAdapter):
         seed: Seed of the anchors that the quantile is taken from.
         batch_size: Instances per model call, and rows per block of distances.
         space, verbose: See the base class.
+
+    Fields:
+        indices (int64 (k,)): The k prototypes as indices into the anchors, label by label.
+        covered_labels (str (k,)): The label that each stands for; None where no labels were given.
+        labels (str (k,)): Their own labels; None likewise.
+        label_counts (dict): How many prototypes have each label, by label; {} without labels.
+        coverage (float): Share of the explained anchors within the radius of a prototype, in [0,
+            1], of any label; None where nothing was explained.
+        radius (float): Radius of a prototype's ball, in units of the space; None likewise.
+        space (str): The space, or a callable in words.
+        n_explained (int): Anchors explained.
+        n_candidates (int): Anchors that could be picked, which are the same.
+        invalid (int64 (i,)): Indices of the anchors left out.
+        reasons (list of str): Why, i of them.
 
     Raises:
         ParameterError: When an argument is not allowed.

@@ -44,21 +44,7 @@ DEFAULT_DATA_TRACIN: dict[str, Any] = {
     "invalid_train": np.empty(0, dtype=np.int64),
     "reasons_train": [],
 }
-"""Data of an explanation by :class:`VAETracIn`, for n training samples and t anchors.
-
-- ``influence``: float64 (n, t), in units of the loss: by how much training on sample i lowered the
-  loss of anchor j, to first order. Positive helped, negative harmed. NaN for invalid ones.
-- ``self_influence``: float64 (n,), a training sample's influence on itself, >= 0; high for samples
-  the model had to learn by heart (outliers, wrong labels).
-- ``helpful``, ``harmful``: int64 (t, k), training samples by falling and by rising influence; -1
-  where there is no further one with a finite influence.
-- ``standard_error``: float64 (n, t), upper bound of the standard deviation that the random
-  projection adds; None without projection.
-- ``checkpoints``: learning rate and weight of each.
-- ``n_parameters``: parameters in the gradients; ``n_draws``: posterior draws averaged over.
-- ``invalid``, ``reasons``: anchors that are not finite, or whose gradient is not, and why;
-  ``invalid_train``, ``reasons_train``: training samples likewise.
-"""
+"""Default data of VAETracIn, to be deep-copied; its docstring has the keys."""
 
 
 @register("vae_tracin")
@@ -92,6 +78,26 @@ class VAETracIn(Adapter):
         seed: Seed of draws and projection.
         batch_size: Samples per model call.
         verbose: Show a progress bar on stderr.
+
+    Fields:
+        influence (float64 (n, t)): By how much training on each of n samples lowered the loss of
+            each of t anchors, to first order, in units of the loss. Positive = it helped, negative
+            = it harmed. NaN for samples and anchors left out.
+        self_influence (float64 (n,)): A training sample's influence on itself, >= 0. Higher = the
+            model had to learn it by heart (outliers, wrong labels). NaN for samples left out; empty
+            where there are no anchors.
+        helpful (int64 (t, k)): Training samples by falling influence; -1 where there is no further
+            one with a finite influence.
+        harmful (int64 (t, k)): Likewise by rising influence.
+        standard_error (float64 (n, t)): Upper bound of the standard deviation that the random
+            projection adds to ``influence``; NaN where that is; None without projection.
+        checkpoints (list of dict): ``learning_rate`` and ``weight`` of each checkpoint.
+        n_parameters (int): Parameters in the gradients.
+        n_draws (int): Posterior draws averaged over; 0 for the posterior mean.
+        invalid (int64 (i,)): Indices of the anchors left out.
+        reasons (list of str): Why, i of them.
+        invalid_train (int64 (j,)): Indices of the training samples left out.
+        reasons_train (list of str): Why, j of them.
 
     Raises:
         ParameterError: When an argument is not allowed.
@@ -225,13 +231,16 @@ class VAETracIn(Adapter):
         influence[train.invalid] = np.nan
         influence[:, test.invalid] = np.nan
         totals.self_influence[train.invalid] = np.nan
+        error = None
+        if self.projection is not None:
+            error = np.where(np.isnan(influence), np.nan, np.sqrt(totals.variance))
         k = min(self.n_top, len(train))
         return {
             "influence": influence,
             "self_influence": totals.self_influence,
             "helpful": ranked(-influence.T)[:, :k],
             "harmful": ranked(influence.T)[:, :k],
-            "standard_error": None if self.projection is None else np.sqrt(totals.variance),
+            "standard_error": error,
             "checkpoints": [
                 {"learning_rate": rate, "weight": weight} for _, rate, weight in self.checkpoints
             ],

@@ -37,19 +37,7 @@ DEFAULT_DATA_TRAINING_NEIGHBOURS: dict[str, Any] = {
     "invalid": np.empty(0, dtype=np.int64),
     "reasons": [],
 }
-"""Data of an explanation by :class:`TrainingNeighbours`, of n anchors.
-
-- ``indices``: int64 (n, k), into what ``fit`` was given, the nearest first; -1 in the rows of
-  anchors that could not be read.
-- ``distances``: float64 (n, k), in the space; NaN in those rows, as in all that follows.
-- ``closeness``: float64 (n,), the distance to the nearest one, over its own to its nearest other.
-- ``p_values``: float64 (n,), that the anchor is no nearer to training instances than a new one is;
-  ``adjusted`` for their number (Benjamini and Hochberg 1995).
-- ``labels``: str (n, k) of the training instances, or None.
-- ``control``: ``"held_out"`` or ``"training"``, whose closeness gives the ranks; ``n_control``.
-- ``n_training`` (different ones), ``space``; ``invalid``, ``reasons``: anchors left out because
-  they or their features are not finite.
-"""
+"""Default data of TrainingNeighbours, to be deep-copied; its docstring has the keys."""
 
 
 @register("training_neighbours")
@@ -76,6 +64,29 @@ class TrainingNeighbours(Adapter):
         seed: Unused: nothing is drawn.
         batch_size: Instances per model call.
         verbose: Show progress bars on stderr.
+
+    Fields:
+        indices (int64 (n, k)): The k nearest training instances of each of n anchors, nearest
+            first, as indices into what ``fit`` was given; -1 for anchors left out.
+        distances (float64 (n, k)): How far they are, in units of the space; NaN for anchors left
+            out.
+        closeness (float64 (n,)): Distance to the nearest one, over that one's distance to its
+            nearest other. Lower = closer; below 1 the anchor is nearer to it than any other
+            training instance is; 0 for a copy. NaN for anchors left out.
+        p_values (float64 (n,)): Of the hypothesis that the anchor is no nearer to training
+            instances than a new one is. Lower = nearer than new ones usually are. NaN for anchors
+            left out.
+        adjusted (float64 (n,)): The same, adjusted for their number (Benjamini and Hochberg 1995);
+            NaN for anchors left out.
+        labels (str (n, k)): Labels of these training instances, "" for anchors left out; None where
+            none were given.
+        source (str): What ``indices`` count: always ``"fit"``, the instances given to it.
+        control (str): Whose closeness gives the ranks: ``"held_out"`` or ``"training"``.
+        n_training (int): Different training instances.
+        n_control (int): Instances in the control.
+        space (str): The space, or a callable in words.
+        invalid (int64 (i,)): Indices of the anchors left out.
+        reasons (list of str): Why, i of them.
 
     Raises:
         ParameterError: When an argument is not allowed.

@@ -62,33 +62,7 @@ DEFAULT_DATA_DESCRIPTION: dict[str, Any] = {
     "invalid": None,
     "reasons": [],
 }
-"""Default data of a description of u axes, or of one pair of groups; to be deep-copied.
-
-- ``axes``: u labels; ``sentence``: u texts, a sentence, "no visible change", "no clear
-  explanation" or "no answer"; ``attribute`` and ``direction``: the same in common words, "" without
-  a clear one;
-  ``status``: ``"clear"``, ``"unclear"``, ``"not visible"`` or ``"missing"``; ``confirmed``: bool
-  (u,), whether it is clear and found its film more often than by chance, and more often than that
-  film is chosen for other sentences.
-- ``certainty``: float64 (u,), mean agreement of two answers, NaN where nothing was asked;
-  ``p_value``: (u,), its conformal p-value; ``threshold``: the certainty that a clear one exceeds;
-  ``least``: that it has at least; ``null_certainty``: (m,), the certainties about films in which
-  nothing can be found.
-- ``hit_rate``: float64 (u,), share of the match questions in which the sentence found its film,
-  ``hit_interval``: (u, 2), exact, 95%; ``n_match``: int64 (u,), questions; ``control_rate``: (u,),
-  share of the questions with another sentence in which its film was chosen; ``chance``: the rate of
-  guessing.
-- ``visible_change``: float64 (u,), mean absolute change of instances along the axis, 1 is the data
-  range. ``answers``: u lists of answers in common words and forward order; None for one that could
-  not be read. ``missing``: u texts, why answers are missing, those about null films
-  and of the match test included; "" where none is.
-- ``strips``: float32 (u, a, s, *sample_shape), frames from the first a anchors; ``directions``,
-  ``strength`` and ``keep``: the axes, as in the data of directions; ``span``: (u, 2), where they
-  were walked, in steps from the origin. None for groups, but for ``strips``: (1, 2, s, *shape).
-- ``questions``: every question and its answer; ``prompts``: the texts that they number;
-  ``n_calls``, ``n_images``: calls of the describer and pictures in them.
-- ``invalid``, ``reasons``: indices of the anchors left out, and why.
-"""
+"""Data of a description, to be deep-copied; the docstrings of the adapters have the keys."""
 
 
 @dataclass(repr=False, eq=False)

@@ -72,6 +72,57 @@ class LatentDescription(LanguageAdapter):
             batch_size, verbose: See
             :class:`~pxgen_plugins.adapters.language.base.LanguageAdapter`.
 
+    Fields:
+        axes (list of str): Labels of the u axes.
+        sentence (list of str): u sentences; "no visible change", "no clear explanation" or "no
+            answer" where there is none.
+        attribute, direction (list of str): The same in common words: what changes, and which way;
+            "" where it is not clear.
+        status (list of str): ``"clear"``, ``"unclear"``, ``"not visible"`` (nothing was asked) or
+            ``"missing"`` (answers are).
+        confirmed (bool (u,)): Whether the sentence is clear, and found its film more often than by
+            chance and more often than that film is chosen for other sentences.
+        certainty (float64 (u,)): Mean agreement of two answers, in [0, 1]; NaN where nothing was
+            asked or where fewer than two came.
+        p_value (float64 (u,)): Its conformal p-value; lower = less likely for films in which
+            nothing can be found. NaN where ``certainty`` is, and where too few null films were
+            answered for any to be clear.
+        threshold (float): The certainty that a clear one exceeds; None where too few null films
+            were answered.
+        least (float): The certainty that a clear one has at least.
+        null_certainty (float64 (m,)): Certainties about the m null films; NaN for those with fewer
+            than two answers.
+        hit_rate (float64 (u,)): Share of the match questions in which the sentence found its film,
+            in [0, 1]; NaN where none was answered.
+        hit_interval (float64 (u, 2)): Its exact 95% interval; NaN where nothing was asked, (0, 1)
+            without answers.
+        n_match (int64 (u,)): Match questions that were answered; 0 where none.
+        control_rate (float64 (u,)): Share of the questions with another sentence in which its film
+            was chosen; NaN where none was answered.
+        chance (float): The rate of guessing.
+        answers (list of list): For each axis its answers that came, in common words and forward
+            order: ``changes``, ``attribute``, ``direction``, ``sentence`` and ``confidence``; None
+            for one that could not be read.
+        missing (list of str): For each axis why answers are missing, those about null films and of
+            the match test included; "" where none is.
+        visible_change (float64 (u,)): Largest mean absolute change of an instance along the axis,
+            mean over codes; 1 is the data range.
+        strips (float32 (u, 1, s, *sample_shape)): Along each axis s frames from the first code.
+        directions (float32 (u, *latent_shape)): The axes as unit vectors.
+        strength (float64 (u,)): Length of one step along each, in latent space.
+        keep (list of str): How codes move along each: ``"free"`` or ``"shell"`` (see
+            :class:`~pxgen_plugins.adapters.directions.base.DirectionAdapter`).
+        span (float64 (u, 2)): Where each was walked, first and last place, in steps from the
+            origin.
+        questions (list of dict): Every question that was asked, and its answer: ``about``, the
+            number of its ``prompt``, ``n_images``, ``seed``, ``answer`` (None where it failed) and
+            ``error``.
+        prompts (list of str): The texts of the questions, each once.
+        n_calls (int): Calls of the describer, answers kept in ``folder`` included.
+        n_images (int): Pictures in them.
+        invalid (int64 (i,)): Indices of the anchors left out.
+        reasons (list of str): Why, i of them.
+
     Raises:
         ParameterError: When an argument is not allowed.
         CapabilityError: When the model cannot decode.
@@ -297,7 +348,7 @@ class LatentDescription(LanguageAdapter):
             "axes": [axis.label for axis in strips.axes],
             "directions": np.stack([axis.vector for axis in strips.axes]),
             "strength": np.array([axis.scale for axis in strips.axes]),
-            "keep": strips.axes[0].keep,
+            "keep": [axis.keep for axis in strips.axes],
             "span": strips.spans,
             "visible_change": change,
             "strips": np.stack(frames),

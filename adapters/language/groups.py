@@ -52,6 +52,50 @@ class GroupDescription(LanguageAdapter):
             batch_size, verbose: See
             :class:`~pxgen_plugins.adapters.language.base.LanguageAdapter`.
 
+    Fields:
+        axes (list of str): One label, as in "HILE against HIHE"; what is said of the pair stands in
+            lists and arrays of one entry.
+        sentence (list of str): What the first group has and the second has not; "no clear
+            explanation" or "no answer" where there is none.
+        attribute, direction (list of str): The same in common words: what changes, and which way;
+            "" where it is not clear.
+        status (list of str): ``"clear"``, ``"unclear"`` or ``"missing"`` (answers are).
+        confirmed (bool (1,)): Whether the sentence is clear, and found its film more often than by
+            chance and more often than that film is chosen for other sentences.
+        certainty (float64 (1,)): Mean agreement of two answers, in [0, 1]; NaN where fewer than two
+            came.
+        p_value (float64 (1,)): Its conformal p-value; lower = less likely for films in which
+            nothing can be found. NaN where ``certainty`` is, and where too few null films were
+            answered for any to be clear.
+        threshold (float): The certainty that a clear one exceeds; None where too few null films
+            were answered.
+        least (float): The certainty that a clear one has at least.
+        null_certainty (float64 (m,)): Certainties about the m null films; NaN for those with fewer
+            than two answers.
+        hit_rate (float64 (1,)): Share of the match questions in which the sentence found its film,
+            in [0, 1]; NaN where none was answered.
+        hit_interval (float64 (1, 2)): Its exact 95% interval; (0, 1) without answers.
+        n_match (int64 (1,)): Match questions that were answered; 0 where none.
+        control_rate (float64 (1,)): Share of the questions with another sentence in which its film
+            was chosen; NaN where none was answered.
+        chance (float): The rate of guessing.
+        answers (list of list): The answers that came, in common words and forward order:
+            ``changes``, ``attribute``, ``direction``, ``sentence`` and ``confidence``; None for one
+            that could not be read.
+        missing (list of str): Why answers are missing, those about null films and of the match test
+            included; "" where none is.
+        strips (float32 (1, 2, s, *sample_shape)): s members of the second group, then s of the
+            first.
+        visible_change, directions, strength, keep, span (None): Set for latent axes only.
+        questions (list of dict): Every question that was asked, and its answer: ``about``, the
+            number of its ``prompt``, ``n_images``, ``seed``, ``answer`` (None where it failed) and
+            ``error``.
+        prompts (list of str): The texts of the questions, each once.
+        n_calls (int): Calls of the describer, answers kept in ``folder`` included.
+        n_images (int): Pictures in them.
+        invalid (int64 (i,)): Indices of the anchors left out.
+        reasons (list of str): Why, i of them.
+
     Raises:
         ParameterError: When an argument is not allowed.
 

@@ -32,16 +32,7 @@ DEFAULT_DATA_ALIBI_KERNEL_SHAP: dict[str, Any] = {
     "invalid": None,
     "reasons": [],
 }
-"""Default data of AlibiKernelShap for n anchors and p players, to be deep-copied.
-
-- ``target``: name of what is explained; ``feature_names``: the p players; ``dimensions``: the
-  latent dimensions of each.
-- ``weights``: float64 (n, p), Shapley values in units of the target; NaN where there is none.
-- ``base_value``, ``prediction``, ``additivity_gap``: (n,), as for LatentSHAP.
-- ``ranking``: int64 (p,), players by falling mean absolute weight over the anchors.
-- ``groups``: by name: count, mean_abs_weight (p,), mean_weight (p,).
-- ``invalid``, ``reasons``: indices of the anchors left out, and why.
-"""
+"""Default data of AlibiKernelShap, to be deep-copied; its docstring has the keys."""
 
 
 @register("alibi_kernel_shap")
@@ -59,6 +50,25 @@ class AlibiKernelShap(ShapleyAdapter):
         n_samples: Coalitions per anchor; None takes 2 p + 2048.
         target, n_background, seed, batch_size, verbose: See
             :class:`~pxgen_plugins.adapters.latent.base.LatentAdapter`.
+
+    Fields:
+        target (str): Label of what is explained.
+        feature_names (list of str): The p players.
+        dimensions (list of list): p lists, the latent dimensions of each player.
+        weights (float64 (n, p)): Shapley value of each player for each of n anchors, in units of
+            the target. Positive = it raises the target above ``base_value``; NaN for anchors left
+            out.
+        base_value (float64 (n,)): Mean of the anchor's target over the background codes; NaN for
+            anchors left out.
+        prediction (float64 (n,)): The target at the anchor's own code; NaN for anchors left out.
+        additivity_gap (float64 (n,)): prediction - base_value - sum of the weights, 0 at best:
+            rounding. NaN for anchors left out.
+        ranking (int64 (p,)): Players by falling mean absolute weight over the anchors.
+        groups (dict): By name of the group: ``count``, its usable anchors; ``mean_abs_weight`` (p,)
+            and ``mean_weight`` (p,), float64, over them, NaN where there are none. {} without
+            groups.
+        invalid (int64 (i,)): Indices of the anchors left out.
+        reasons (list of str): Why, i of them.
 
     Raises:
         ParameterError: When the players are no partition of the dimensions.

@@ -52,26 +52,7 @@ DEFAULT_DATA_CONTRAST: dict[str, Any] = {
     "invalid": np.empty(0, dtype=np.int64),
     "reasons": [],
 }
-"""Data of an explanation by :class:`LatentContrast`, for n anchors.
-
-- ``pertinent``: ``"negative"`` or ``"positive"``.
-- ``status``: str (n,): "found"; "already" (the anchor is where the goal is); "none" (nothing was
-  found: a result, not a fault); "invalid".
-- ``success``: bool (n,), "found" or "already"; ``success_rate``: "found" among the valid anchors
-  that were not there already, None when there is none.
-- ``start``, ``end``: float32 (n, *latent_shape). Negative: from the posterior mean to the contrast.
-  Positive: from the baseline to the part that suffices. NaN for invalid anchors; equal where
-  nothing was found.
-- ``sparsity``: int64 (n,), dimensions that change; 0 is the empty pertinent positive.
-- ``distance``: float64 (n,), Euclidean length of the change; ``cost``: its elastic net; NaN where
-  nothing was found. ``constant``: weight of the border that found it.
-- ``start_decision``, ``end_decision``: str (n,), groups or classes of both ends.
-- ``start_violation``, ``end_violation``: float64 (n,), distance from the goal, below 0 there; in
-  thresholds, or logits.
-- ``examples``: for the first 8 anchors: ``indices`` (e,), and decoded ``start``, ``end``
-  (e, *sample_shape), ``path`` (e, 5, *sample_shape) with both ends; float32.
-- ``invalid``, ``reasons``: anchors that are not finite.
-"""
+"""Default data of LatentContrast, to be deep-copied; its docstring has the keys."""
 
 
 @register("latent_contrast")
@@ -107,6 +88,29 @@ class LatentContrast(Adapter):
         seed: Seed of the criteria's own noise; with a PXGen as boundary that of the PXGen is taken.
         batch_size: Instances per model call; a weight of an anchor counts as one.
         verbose: Show a progress bar on stderr.
+
+    Fields:
+        pertinent (str): ``"negative"`` or ``"positive"``.
+        status (str (n,)): Of each of n anchors: "found", "already" (it is where the goal is),
+            "none" (nothing was found: a result, not a fault) or "invalid".
+        success (bool (n,)): Whether that is "found" or "already".
+        start (float32 (n, *latent_shape)): The posterior mean, for a positive the baseline; NaN for
+            anchors left out.
+        end (float32 (n, *latent_shape)): The contrast, or the part that suffices; equal to
+            ``start`` where nothing was found; NaN for anchors left out.
+        sparsity (int64 (n,)): Dimensions that change: 0 for an empty positive, or none found.
+        distance (float64 (n,)): Euclidean length of the change; NaN where nothing was found.
+        cost (float64 (n,)): Its elastic net; NaN where nothing was found.
+        constant (float64 (n,)): Weight of the border that found it; NaN but for "found".
+        start_decision, end_decision (str (n,)): Group or class of both ends; "invalid" if left out.
+        start_violation, end_violation (float64 (n,)): Distance of both from the goal, in thresholds
+            or logits, below 0 = there; NaN for anchors left out.
+        success_rate (float): Share of "found" in "found" and "none"; None without these.
+        examples (dict): Of the first 8 valid anchors ``indices``, int64 (e,), and decoded
+            ``start``, ``end`` (e, *sample_shape) and ``path`` (e, 5, *sample_shape), with both
+            ends, float32; None without any.
+        invalid (int64 (i,)): Indices of the anchors left out.
+        reasons (list of str): Why, i of them.
 
     Raises:
         ParameterError: When an argument is not allowed.

@@ -42,19 +42,7 @@ DEFAULT_DATA_LATENT_ALE: dict[str, Any] = {
     "invalid": None,
     "reasons": [],
 }
-"""Default data of LatentALE for f latent dimensions and t targets, to be deep-copied.
-
-The keys of alibi's ALE, so that ``alibi.explainers.plot_ale`` draws it, and some more.
-
-- ``feature_names``: str (f,), "z0" on; ``features``: int64 (f,), the dimensions;
-  ``target_names``: str (t,).
-- ``feature_values``: f arrays (g,), the grid of each dimension; ``feature_deciles``: f of (11,).
-- ``ale_values``: f arrays (g, t), the accumulated effects, centred; ``ale0``: f arrays (t,), the
-  centring constants; ``constant_value``: float64 (t,), mean of each target over the anchors
-  (alibi's is the mean over targets, too, whatever their units).
-- ``effect_range``: float64 (f, t), highest minus lowest effect on the grid.
-- ``n_anchors``: anchors used; ``invalid``, ``reasons``: indices of those left out, and why.
-"""
+"""Default data of LatentALE, to be deep-copied; its docstring has the keys."""
 
 DEFAULT_DATA_LATENT_PD: dict[str, Any] = {
     "feature_deciles": [],
@@ -69,15 +57,7 @@ DEFAULT_DATA_LATENT_PD: dict[str, Any] = {
     "invalid": None,
     "reasons": [],
 }
-"""Default data of LatentPartialDependence for f dimensions and t targets, to be deep-copied.
-
-The keys of alibi's PartialDependence, so that ``alibi.explainers.plot_pd`` draws it, and some more.
-
-- ``feature_names``, ``features``, ``target_names``, ``feature_values``, ``feature_deciles``,
-  ``n_anchors``, ``invalid``, ``reasons``: as for LatentALE.
-- ``pd_values``: f arrays (t, g), or None; ``ice_values``: f arrays (t, n, g), or None.
-- ``effect_range``: float64 (f, t), highest minus lowest mean over anchors on the grid.
-"""
+"""Default data of LatentPartialDependence, to be deep-copied; its docstring has the keys."""
 
 
 class _Surface:
@@ -224,6 +204,25 @@ class LatentALE(_Effect):
         batch_size: Codes per model call.
         verbose: Show a progress bar on stderr.
 
+    Fields:
+        feature_names (str (f,)): The f dimensions, as in "z3".
+        features (int64 (f,)): The same as numbers.
+        target_names (str (t,)): Labels of the t targets.
+        feature_values (list of float64 (g,)): For each dimension its grid, g values of the code.
+        feature_deciles (list of float64 (11,)): For each dimension the deciles of the anchors'
+            codes, lowest and highest included.
+        ale_values (list of float64 (g, t)): For each dimension the accumulated effects on the grid,
+            centred, in units of the targets. Positive = the target is higher there than it is on
+            average.
+        ale0 (list of float64 (t,)): For each dimension what was taken off to centre them.
+        constant_value (float64 (t,)): Mean of each target over the anchors (alibi's is the mean
+            over targets, too, whatever their units).
+        effect_range (float64 (f, t)): Highest minus lowest effect on the grid; higher = the
+            dimension matters more.
+        n_anchors (int): Anchors used.
+        invalid (int64 (i,)): Indices of the anchors left out.
+        reasons (list of str): Why, i of them.
+
     Raises:
         ParameterError: When an argument is not allowed.
         CapabilityError: When the model cannot encode or decode, or a target needs more.
@@ -288,6 +287,23 @@ class LatentPartialDependence(_Effect):
         seed: Seed of the targets' own noise.
         batch_size: Codes per model call.
         verbose: Show a progress bar on stderr.
+
+    Fields:
+        feature_names (str (f,)): The f dimensions, as in "z3".
+        features (int64 (f,)): The same as numbers.
+        target_names (str (t,)): Labels of the t targets.
+        feature_values (list of float64 (g,)): For each dimension its grid, g values of the code.
+        feature_deciles (list of float64 (11,)): For each dimension the deciles of the anchors'
+            codes, lowest and highest included.
+        pd_values (list of float64 (t, g)): For each dimension the mean of the targets over the
+            anchors on the grid, in units of the targets; None for ``"individual"``.
+        ice_values (list of float64 (t, m, g)): For each dimension the targets of every anchor used;
+            None for ``"average"``.
+        effect_range (float64 (f, t)): Highest minus lowest mean on the grid; higher = the dimension
+            matters more.
+        n_anchors (int): m, the anchors used.
+        invalid (int64 (i,)): Indices of the anchors left out.
+        reasons (list of str): Why, i of them.
 
     Raises:
         ParameterError: When an argument is not allowed.

@@ -34,21 +34,7 @@ DEFAULT_DATA_LATENT_LIME: dict[str, Any] = {
     "invalid": None,
     "reasons": [],
 }
-"""Default data of LatentLIME for n anchors, d latent dimensions, k kept ones; to be deep-copied.
-
-- ``target``: name of what is explained; ``feature_names``: "z0" to "z<d-1>".
-- ``weights``: float64 (n, d), weight of each dimension in the local linear model, 0 where it was
-  not kept, NaN for an anchor that cannot be explained. With ``discretize`` the weight of the
-  condition that the anchor meets, in units of the target; else per standard deviation of the
-  training codes.
-- ``conditions``: str (n, k), LIME's conditions by falling absolute weight, as in "z3 > 0.81";
-  ``condition_dimensions`` int64 (n, k), -1 where there is none; ``condition_weights`` (n, k).
-- ``intercept``, ``score``: (n,), of the local model; the score is its weighted R^2.
-- ``prediction``, ``local_prediction``: (n,), the target and the local model at the anchor.
-- ``codes``: float32 (n, d), posterior means.
-- ``groups``: by name: count, mean_abs_weight (d,), mean_weight (d,); empty without ``groups``.
-- ``invalid``, ``reasons``: indices of the anchors left out, and why.
-"""
+"""Default data of LatentLIME, to be deep-copied; its docstring has the keys."""
 
 
 @register("latent_lime")
@@ -73,6 +59,31 @@ class LatentLIME(LatentAdapter):
         n_background: Training codes that :meth:`fit` keeps, for quartiles and scales, >= 2.
         target, seed, batch_size, verbose: See
             :class:`~pxgen_plugins.adapters.latent.base.LatentAdapter`.
+
+    Fields:
+        target (str): Label of what is explained.
+        feature_names (list of str): The d latent dimensions, "z0" and so on.
+        weights (float64 (n, d)): Weight of each dimension in the local model of each of n anchors.
+            With ``discretize`` that of the condition which the anchor meets, in units of the
+            target; else in units of the target per standard deviation of the training codes.
+            Positive = it raises the target; 0 where the dimension was not kept; NaN for anchors
+            left out.
+        conditions (str (n, k)): LIME's conditions by falling absolute weight, as in "z3 > 0.81"; ""
+            where there is none.
+        condition_dimensions (int64 (n, k)): Their dimensions; -1 where there is none.
+        condition_weights (float64 (n, k)): Their weights; NaN where there is none.
+        intercept (float64 (n,)): Of the local model, in units of the target; NaN for anchors left
+            out.
+        score (float64 (n,)): Its weighted R^2, 1 at best: how far the local model is to be
+            believed; NaN for anchors left out.
+        prediction (float64 (n,)): The target at the anchor; NaN for anchors left out.
+        local_prediction (float64 (n,)): The local model there; NaN for anchors left out.
+        codes (float32 (n, d)): Posterior means; NaN for anchors left out.
+        groups (dict): By name of the group: ``count``, its usable anchors; ``mean_abs_weight`` (d,)
+            and ``mean_weight`` (d,), float64, over them, NaN where there are none. {} without
+            groups.
+        invalid (int64 (i,)): Indices of the anchors left out.
+        reasons (list of str): Why, i of them.
 
     Raises:
         MissingDependencyError: On ``explain``, when lime is not installed.

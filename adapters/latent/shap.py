@@ -37,19 +37,7 @@ DEFAULT_DATA_LATENT_SHAP: dict[str, Any] = {
     "invalid": None,
     "reasons": [],
 }
-"""Default data of LatentSHAP for n anchors and d latent dimensions, to be deep-copied.
-
-- ``target``: name of what is explained; ``method``: the estimator; ``feature_names``: "z0" on.
-- ``weights``: float64 (n, d), SHAP values in units of the target; NaN for an anchor that cannot be
-  explained.
-- ``base_value``: (n,), mean of the anchor's target over the background codes; ``prediction``:
-  (n,), the target at the anchor's own code.
-- ``additivity_gap``: (n,), prediction - base_value - sum of the weights: rounding for the kernel
-  and permutation methods, the estimator's error for the gradient method.
-- ``codes``: float32 (n, d), posterior means.
-- ``groups``: by name: count, mean_abs_weight (d,), mean_weight (d,); empty without ``groups``.
-- ``invalid``, ``reasons``: indices of the anchors left out, and why.
-"""
+"""Default data of LatentSHAP, to be deep-copied; its docstring has the keys."""
 
 
 @register("latent_shap")
@@ -73,6 +61,26 @@ class LatentSHAP(ShapleyAdapter):
             (gradient; None: 200) per anchor.
         target, n_background, seed, batch_size, verbose: See
             :class:`~pxgen_plugins.adapters.latent.base.LatentAdapter`.
+
+    Fields:
+        target (str): Label of what is explained.
+        method (str): The estimator.
+        feature_names (list of str): The d latent dimensions, "z0" and so on.
+        weights (float64 (n, d)): Shapley value of each dimension for each of n anchors, in units of
+            the target. Positive = it raises the target above ``base_value``; NaN for anchors left
+            out.
+        base_value (float64 (n,)): Mean of the anchor's target over the background codes; NaN for
+            anchors left out.
+        prediction (float64 (n,)): The target at the anchor's own code; NaN for anchors left out.
+        additivity_gap (float64 (n,)): prediction - base_value - sum of the weights, 0 at best:
+            rounding for ``"kernel"`` and ``"permutation"``, the estimator's error for
+            ``"gradient"``. NaN for anchors left out.
+        codes (float32 (n, d)): Posterior means; NaN for anchors left out.
+        groups (dict): By name of the group: ``count``, its usable anchors; ``mean_abs_weight`` (d,)
+            and ``mean_weight`` (d,), float64, over them, NaN where there are none. {} without
+            groups.
+        invalid (int64 (i,)): Indices of the anchors left out.
+        reasons (list of str): Why, i of them.
 
     Raises:
         MissingDependencyError: On ``explain``, when shap is not installed.

@@ -47,19 +47,7 @@ DEFAULT_DATA_VIEW: dict[str, Any] = {
     "invalid": np.empty(0, dtype=np.int64),
     "reasons": [],
 }
-"""Data of an explanation by :class:`LatentView`, for n anchors and c components.
-
-- ``coordinates``: float64 (n, c), NaN for invalid anchors.
-- ``method``, ``backend`` (of t-SNE, or None), ``space``: as they were used.
-- ``explained_variance_ratio``: float64 (c,); ``loadings``: float64 (c, d), the weight of each
-  feature (latent dimension) in each axis. PCA only, else None.
-- ``trustworthiness``, ``continuity``, ``neighbour_preservation``: floats, 1 at best, over
-  ``n_neighbors`` neighbours of ``n_judged`` anchors; None for fewer than 4.
-- ``n_fitted``: rows the map was made from.
-- ``group``, ``labels``, ``ids``: str (n,) or None. ``values``: float64 (n, m) of the ``criteria``
-  (with ``units``), or None. What the points can be coloured by.
-- ``invalid``, ``reasons``: anchors that could not be placed.
-"""
+"""Default data of LatentView, to be deep-copied; its docstring has the keys."""
 
 
 @register("latent_view")
@@ -85,6 +73,33 @@ class LatentView(Adapter):
         seed: Seed of draws and maps.
         batch_size: Instances per model call.
         verbose: Show progress bars on stderr.
+
+    Fields:
+        coordinates (float64 (n, c)): Of n anchors in c components; NaN for anchors left out.
+        method (str): How the map was made.
+        backend (str): Of t-SNE; None for other methods.
+        space (str): The space, or a callable in words.
+        explained_variance_ratio (float64 (c,)): Share of the variance along each axis of a PCA;
+            None for other methods.
+        loadings (float64 (c, d)): Weight of each of d features (latent dimensions) in each axis of
+            a PCA; None for other methods.
+        trustworthiness (float): 1 = no neighbours in the view are far apart in the features; lower
+            is worse; None for fewer than 4 anchors.
+        continuity (float): 1 = no neighbours in the features are far apart in the view; None
+            likewise.
+        neighbour_preservation (float): Mean share, in [0, 1], of the nearest neighbours that are
+            the same in both; None likewise.
+        n_neighbors (int): Neighbours that these three look at; None likewise.
+        n_judged (int): Anchors that they are measured on.
+        n_fitted (int): Rows that the map was made from.
+        group, labels, ids (str (n,)): What points can be coloured by, and names; None where none
+            were given.
+        criteria (list of str): m criteria whose values were given.
+        units (list of str): Their units, "" where unknown.
+        values (float64 (n, m)): Values of the criteria, NaN where they have none; None where none
+            were given.
+        invalid (int64 (i,)): Indices of the anchors left out.
+        reasons (list of str): Why, i of them.
 
     Raises:
         ParameterError: When an argument is not allowed.

@@ -51,20 +51,7 @@ DEFAULT_DATA_CROSS_ATTENTION_MAPS: dict[str, Any] = {
     "images": None,
     "n_seeds": None,
 }
-"""Data of the maps of w words on n pictures of (height, width); to be deep-copied.
-
-- ``prompt``; ``words``: w texts; ``layers``: names, first run first; ``guidance``: as given.
-- ``attributions``: float32 (w n, height, width), word by word and in each picture by picture: the
-  share of attention that the word's tokens get at each place, mean over heads, steps and layers.
-- ``changes``: float32 (w n, height, width), mean absolute change of the picture over channels when
-  the word's tokens are given the states that they have in the empty prompt.
-- ``attention``: float64 (w,), mean of the maps.
-- ``agreement``: float64 (w,), mean over pictures of the correlation of map and change over places;
-  ``agreement_interval``: (w, 2), Student's 95%. ``control_agreement``,
-  ``control_agreement_interval``: the same with the maps of all other tokens, their mean. A map that
-  is the same everywhere counts as 0; NaN where a change is.
-- ``images``: float32 (n, *sample_shape), the pictures; ``n_seeds``: n.
-"""
+"""Default data of CrossAttentionMaps, to be deep-copied; its docstring has the keys."""
 
 
 @register("cross_attention_maps")
@@ -87,6 +74,28 @@ class CrossAttentionMaps(Adapter):
         seed: Seed of the noise.
         batch_size: Rows per call of the network; a guided picture is two.
         verbose: Show a progress bar on stderr.
+
+    Fields:
+        prompt (str): The prompt.
+        words (list of str): The w words.
+        layers (list of str): Names of the layers, first run first.
+        guidance (float): As given; None for the model's own.
+        attributions (float32 (w n, height, width)): For each word in turn, on each of n pictures:
+            share of attention, in [0, 1], that the word's tokens get at each place, mean over
+            heads, steps and layers.
+        changes (float32 (w n, height, width)): Mean absolute change of the picture over channels,
+            in units of the data, when the word's tokens are given the states that they have in the
+            empty prompt.
+        attention (float64 (w,)): Mean of each word's maps.
+        agreement (float64 (w,)): Correlation of map and change over places, in [-1, 1], mean over
+            pictures. Higher = what is looked at is what the word changes. A map that is the same
+            everywhere counts as 0; NaN where the change is the same everywhere.
+        agreement_interval (float64 (w, 2)): Its 95% interval over pictures (Student); NaN likewise.
+        control_agreement (float64 (w,)): The same with the map of each other token, mean over
+            these; NaN likewise.
+        control_agreement_interval (float64 (w, 2)): Its 95% interval; NaN likewise.
+        images (float32 (n, *sample_shape)): The pictures.
+        n_seeds (int): n, the pictures.
 
     Raises:
         ParameterError: When an argument is not allowed, or a word is not in the prompt.

@@ -52,27 +52,7 @@ DEFAULT_DATA_LOCALISATION: dict[str, Any] = {
     "images": None,
     "n_seeds": None,
 }
-"""Data of a localisation, of k places on n seeds; to be deep-copied.
-
-- ``kind``: ``"cross-attention"`` (windows of layers are given another prompt), ``"text"`` or
-  ``"unet"`` (what a layer returned for the clean prompt is put back); ``layers``: names of the L
-  layers, first run first; ``places``: k lists of the layers changed together; ``window``: their
-  number.
-- ``prompts``: p prompts with the concept; ``others``: p prompts in their place, empty for a trace.
-- ``scorer``: its label; ``guidance``: as given, None for the model's own.
-- ``baseline``: float64 (n,), the score before, for every seed the mean over prompts; ``whole``: its
-  mean change when every layer is given the other prompt (of a trace: when nothing is noisy any
-  more), ``whole_interval``: (2,), Student's 95% interval over seeds.
-- ``effect``: float64 (k,), mean change of the score by each place, ``effect_interval``: (k, 2);
-  ``share``: (k,), the same as a share of ``whole``, ``share_interval``: (k, 2); NaN where the
-  interval of ``whole`` holds 0. Each interval is of one place alone, and paired over seeds.
-- ``control``: what was put there instead, in words; ``control_effect``, ``control_share``,
-  ``control_share_interval``: what that does in the same places.
-- ``strongest``: position of the largest share, None without shares.
-- ``images``: float32 (a, s, *sample_shape): of the first prompt and a seeds, the picture before,
-  with the strongest place changed, and with everything changed.
-- ``n_seeds``: n.
-"""
+"""Data of a localisation, to be deep-copied; the docstrings of the adapters have the keys."""
 
 
 @dataclass(repr=False, eq=False)

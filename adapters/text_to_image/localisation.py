@@ -64,6 +64,35 @@ class CrossAttentionLocalisation(Localisation):
         batch_size: Rows per call of the network; a guided picture is two.
         verbose: Show a progress bar on stderr.
 
+    Fields:
+        kind (str): ``"cross-attention"``.
+        layers (list of str): Names of the L layers, first run first.
+        places (list of list): For each of k windows the names of its layers.
+        window (int): Layers in a place.
+        prompts (list of str): p prompts with the concept.
+        others (list of str): p prompts in their place.
+        scorer (str): Its label.
+        guidance (float): As given; None for the model's own.
+        baseline (float64 (n,)): Score of the pictures under the prompt, of each of n seeds the mean
+            over prompts.
+        whole (float): Mean change of the score under the other prompt.
+        whole_interval (float64 (2,)): Its 95% interval over seeds (Student).
+        effect (float64 (k,)): Mean change of the score when the layers of each window read the
+            other prompt, in units of the score. Positive = the score rises.
+        effect_interval (float64 (k, 2)): 95% intervals over seeds, each of one place alone.
+        share (float64 (k,)): Effect as a share of ``whole``: 1 = all of it, below 0 = the other
+            way. NaN where the interval of ``whole`` holds 0.
+        share_interval (float64 (k, 2)): 95% intervals over seeds, paired; NaN likewise.
+        control (str): What the control puts there, in words.
+        control_effect (float64 (k,)): What that does in the same places.
+        control_share (float64 (k,)): The same as a share of ``whole``; NaN likewise.
+        control_share_interval (float64 (k, 2)): 95% intervals over seeds; NaN likewise.
+        strongest (int): Position of the largest share; None where shares are NaN.
+        images (float32 (a, s, *sample_shape)): Of the first prompt and a seeds: the picture under
+            the prompt, with the strongest place changed (left out where shares are NaN), and under
+            the other prompt.
+        n_seeds (int): n, the seeds.
+
     Raises:
         ParameterError: When an argument is not allowed, or a prompt does not hold the concept.
         CapabilityError: When the model takes no prompt.

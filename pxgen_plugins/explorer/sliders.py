@@ -130,10 +130,15 @@ def _flat(given: Any) -> list[Axis]:
 def _of_explanation(data: Mapping[str, Any], meta: Mapping[str, Any]) -> list[Axis]:
     vectors = np.asarray(data["directions"], dtype=np.float32)
     steps = np.asarray(data["strength"], dtype=np.float64)
-    source, keep = str(meta.get("name") or "directions"), str(data.get("keep") or "free")
+    source, keep = str(meta.get("name") or "directions"), data.get("keep") or "free"
     labels = data["labels"] if data["evidence"] == "directions" else data["axes"]
-    named = zip(labels, vectors, steps, strict=True)
-    return [Axis(str(label), vector, float(step), source, keep) for label, vector, step in named]
+    # one word for all directions; of a description one for each axis
+    keeps = [keep] * len(labels) if isinstance(keep, str) else keep
+    named = zip(labels, vectors, steps, keeps, strict=True)
+    return [
+        Axis(str(label), vector, float(step), source, str(kept))
+        for label, vector, step, kept in named
+    ]
 
 
 def _is_of_axes(data: Mapping[str, Any]) -> bool:

@@ -267,6 +267,15 @@ def test_another_group_explains_why_an_anchor_is_not_in_it():
     np.testing.assert_array_equal(found.in_group, found.group == "HIHE")
 
 
+def test_an_anchor_that_is_left_out_is_in_no_group():
+    rows = X[:2].copy()
+    rows[1, 0, 0, 0] = np.nan
+    found = GroupAnchorImage(mlp_vae(), BOUNDS, segmentation="grid").explain(rows)
+    assert found.invalid.tolist() == [1]
+    assert found.group[1] == "invalid"
+    assert found.in_group.tolist() == [True, False]
+
+
 def test_thresholds_come_from_a_fitted_pxgen_of_the_same_model():
     model = mlp_vae()
     pxgen = PXGen(model, threshold=MeanMax(n_samples=64, n_repeats=2)).fit()

@@ -274,6 +274,10 @@ def test_samples_that_are_not_finite_are_named_and_the_others_untouched() -> Non
     assert found.helpful[0, -1] == found.harmful[0, -1] == -1
     assert set(found.helpful[0, :-1].tolist()) == {0, 1, 3, 4, 5, 6, 7}
     assert (found.helpful[1] == -1).all()
+    # an influence that is not known has no error either
+    found = VAETracIn(mlp_vae(), projection=16).fit(train).explain(anchors)
+    np.testing.assert_array_equal(np.isnan(found.standard_error), np.isnan(found.influence))
+    assert np.isnan(found.influence).sum() == 5 + 8 - 1
 
 
 def test_gradients_that_are_not_finite_are_named_and_never_helpful() -> None:

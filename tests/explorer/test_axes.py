@@ -10,10 +10,11 @@ import pytest
 import torch
 
 from pxgen_plugins import PXGen
-from pxgen_plugins.adapters import ActivationDirections
+from pxgen_plugins.adapters import ActivationDirections, LatentDescription
 from pxgen_plugins.adapters.base import draw_codes
 from pxgen_plugins.axes import Axis, dimensions
 from pxgen_plugins.datasets import load_mnist_gan
+from pxgen_plugins.describers import Scripted
 from pxgen_plugins.explorer import Session
 from pxgen_plugins.models import GAN
 from pxgen_plugins.testing.examples import LinearModel
@@ -61,6 +62,18 @@ class TestAxes:
         ):
             np.testing.assert_allclose(axis.vector, vector, atol=1e-6)
             assert axis.scale == pytest.approx(step)
+
+    @pytest.mark.parametrize("form", ["explanation", "json"])
+    def test_those_of_a_description_keep_how_each_moves(self, form):
+        model = tiny_vae()
+        ways = [Axis("along", np.eye(3)[0], 2.0), Axis("around", np.eye(3)[1], keep="shell")]
+        describe = Scripted({"describe": {"changes": False}})
+        found = LatentDescription(model, describe, ways, n_answers=2, n_anchors=2).explain(None)
+        assert found.keep == ["free", "shell"]
+        given = found if form == "explanation" else type(found).from_json(found.to_json())
+        session = Session(model, axes=given)
+        shown = [(one.label, one.scale, one.keep) for one in session.scene.axes]
+        assert shown == [("along", 2.0, "free"), ("around", 1.0, "shell")]
 
     @pytest.mark.parametrize(
         "axes", [3, "z0", [1.0], Axis("x", np.ones(2)), PXGen(tiny_vae())], ids=str

@@ -13,6 +13,8 @@ PYTHON ?= python3.11 python3.12 python3.13 python3.14 python3
 VENV ?= .venv$(if $(filter command,$(origin PYTHON)),-$(notdir $(firstword $(PYTHON))))
 CURRENT := .venv-current
 JOBS ?= 2
+# A process that has done its tests takes over those that another has not begun.
+SIDE_BY_SIDE = -n $(JOBS) --dist worksteal
 OLD_ALIBI := .alibi-0.9.4
 # Parts of the contract in which the host has no part.
 NO_EXPLAINERS := criteria models selectors
@@ -87,19 +89,19 @@ $(TREE):
 conformance: $(VENV)/.test $(OLD_ALIBI)/.done  ## the host's contract on alibi 0.9.4, the last Apache-2.0 one
 	PYTHONPATH=$(OLD_ALIBI) $(BIN)/python -c \
 		'from importlib.metadata import version; assert version("alibi") == "0.9.4"'
-	PYTHONPATH=$(OLD_ALIBI) OMP_NUM_THREADS=1 $(BIN)/pytest -n $(JOBS) tests/conformance \
+	PYTHONPATH=$(OLD_ALIBI) OMP_NUM_THREADS=1 $(BIN)/pytest $(SIDE_BY_SIDE) tests/conformance \
 		$(NO_EXPLAINERS:%=--ignore=tests/conformance/test_%.py)
 
 pytest: $(VENV)/.test  ## the tests and the doctests, without those marked slow
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(JOBS) -m "not slow and not long"
+	OMP_NUM_THREADS=1 $(BIN)/pytest $(SIDE_BY_SIDE) -m "not slow and not long"
 
 # ONCE=yes, as CI has it: what no host touches is tested once, by `make test-current`, but if slow.
 pytest-all: $(VENV)/.test  ## every test
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(JOBS) -m "not long" $(if $(ONCE),$(ON_HOST))
-	$(if $(ONCE),OMP_NUM_THREADS=1 $(BIN)/pytest -n $(JOBS) -m "slow and not long" $(OFF_HOST))
+	OMP_NUM_THREADS=1 $(BIN)/pytest $(SIDE_BY_SIDE) -m "not long" $(if $(ONCE),$(ON_HOST))
+	$(if $(ONCE),OMP_NUM_THREADS=1 $(BIN)/pytest $(SIDE_BY_SIDE) -m "slow and not long" $(OFF_HOST))
 
 test-families: $(VENV)/.test  ## every default on a trained model of every family, half an hour or more
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(JOBS) -m long
+	OMP_NUM_THREADS=1 $(BIN)/pytest $(SIDE_BY_SIDE) -m long
 
 test-gpu: $(VENV)/.test  ## the tests that need an NVIDIA card, then throughput and memory there; needs a CUDA build of torch
 	OMP_NUM_THREADS=1 $(BIN)/pytest -m cuda

@@ -13,6 +13,16 @@ import pytest
 _ON_CI = os.environ.get("CI", "").lower() in {"1", "true"}
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let slow tests begin first: a long one that begins last leaves the other process idle."""
+
+    def minutes(item: pytest.Item) -> float:
+        slow = item.get_closest_marker("slow")
+        return -1.0 if slow is None else float(slow.kwargs.get("minutes", 0.0))
+
+    items.sort(key=minutes, reverse=True)
+
+
 def _refuse_missing_package(report: pytest.TestReport | pytest.CollectReport) -> None:
     reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else ""
     missing = "could not import" in reason

@@ -65,7 +65,7 @@ def rows_of(path: Path) -> list[dict[str, Any]]:
 
 
 # One test, since it takes half a minute: pytest-xdist would make a fixture once per process.
-@pytest.mark.slow
+@pytest.mark.slow(minutes=2)
 def test_a_quick_run_has_every_row_with_its_target_and_where_it_was_measured(tmp_path):
     for package in ("jinja2", "psutil", "yaml"):
         pytest.importorskip(package)

@@ -39,7 +39,7 @@ def test_the_comparison_has_a_row_per_method(example, tmp_path):
     assert (tmp_path / "comparison.png").stat().st_size > 10_000
 
 
-@pytest.mark.slow
+@pytest.mark.slow(minutes=2)
 def test_a_vae_and_a_gan_have_a_row_for_every_method(example, tmp_path):
     for package in ("captum", "lime", "shap"):
         pytest.importorskip(package)

@@ -43,7 +43,7 @@ def test_the_page_shows_the_code_that_is_run(example):
     assert example("gallery").page().strip() == TEXT.strip()
 
 
-@pytest.mark.slow
+@pytest.mark.slow(minutes=2)
 def test_the_code_of_the_gallery_runs(example):
     pytest.importorskip("captum")
     gallery = example("gallery")

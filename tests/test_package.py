@@ -275,7 +275,7 @@ output: run
 MOST_PACKAGES = 36
 
 
-@pytest.mark.slow
+@pytest.mark.slow(minutes=4)
 def test_the_wheel_alone_explains_audits_and_compares_beside_numpy_2(
     wheel: zipfile.ZipFile, tmp_path: Path
 ) -> None:

@@ -127,7 +127,7 @@ def test_dead_links_and_requests_to_other_hosts_are_seen(tmp_path):
     ]
 
 
-@pytest.mark.slow
+@pytest.mark.slow(minutes=2)
 def test_the_site_builds_from_nothing_without_a_warning(tmp_path):
     pytest.importorskip("sphinx")
     pytest.importorskip("myst_nb")

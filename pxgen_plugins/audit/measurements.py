@@ -29,7 +29,7 @@ from pxgen_plugins.audit.paired_shares import (
 from pxgen_plugins.evaluation.memorisation.ranks import auc_interval
 from pxgen_plugins.groups import GROUPS, INVALID
 from pxgen_plugins.result import Result
-from pxgen_plugins.utils.large_arrays import blocks, compress, from_blocks, take, true_rows
+from pxgen_plugins.utils.large_arrays import blocks, compress, from_blocks, full, take, true_rows
 from pxgen_plugins.utils.large_arrays import count as count_rows
 
 if TYPE_CHECKING:
@@ -115,15 +115,19 @@ def measure(
 def _share(condition: Comparison, confidence: float, result: Result) -> Measurement:
     inside, among = _membership(condition, result)
     invalid, size = result.is_invalid, result.n
+
+    def maybe_inside(rows: slice) -> Mask:
+        found: Mask = (inside[rows] | invalid[rows]) & among[rows]
+        return found
+
+    def outside(rows: slice) -> Mask:
+        return ~inside[rows] & among[rows]
+
     n = count_rows(lambda rows: among[rows], size)
-    count = count_rows(lambda rows: inside[rows] & among[rows], size)
-    possible = count_rows(lambda rows: (inside[rows] | invalid[rows]) & among[rows], size)
-    against = _by_anchor_value(
-        result,
-        (lambda rows: (inside[rows] | invalid[rows]) & among[rows])
-        if condition.op in {"<=", "<"}
-        else (lambda rows: ~inside[rows] & among[rows]),
-    )
+    count = n - count_rows(outside, size)
+    possible = count_rows(maybe_inside, size)
+    upper = condition.op in {"<=", "<"}
+    against = _by_anchor_value(result, maybe_inside if upper else outside)
     if condition.measure == "count":
         interval = (count, possible) if possible > count else None
         return Measurement(float(count), interval, n, against)
@@ -172,7 +176,7 @@ def _share_change(
         "drop": maybe_first & ~second, "rise": ~first & maybe_second,
         "change": maybe_first ^ maybe_second,
     }[str(condition.change)]  # fmt: skip
-    mask = from_blocks(lambda rows: False, result.n, bool)
+    mask = full(result.n, False, bool)
     for rows in blocks(len(index)):
         mask[index[rows]] = cells[start[rows], end[rows]] & among[index[rows]]
     found = _by_anchor_value(result, lambda rows: mask[rows])
@@ -243,7 +247,7 @@ def _statistic(condition: Comparison, confidence: float, result: Result) -> Meas
     if not len(ordered):
         raise UnknownError("there are no such anchors")
     ordered.sort()
-    ends = of_median(ordered, count_rows(lambda rows: group[rows] == INVALID, n), confidence)
+    ends = of_median(ordered, result.counts[INVALID], confidence)
     middle = ordered[(len(ordered) - 1) // 2 : len(ordered) // 2 + 1]
     sign = 1.0 if condition.op in {"<=", "<"} else -1.0
     against = counterexamples(
@@ -298,7 +302,7 @@ def _column(condition: Comparison, result: Result) -> int:
 def _membership(condition: Comparison, result: Result) -> tuple[Mask, Mask]:
     """Return which anchors are in the group, and which have the label."""
     n, group, labels = result.n, result.group, result.labels
-    among = from_blocks(lambda rows: True, n, bool)
+    among = full(n, True, bool)
     if condition.label is not None:
         if labels is None:
             raise UnknownError("the anchors have no labels")

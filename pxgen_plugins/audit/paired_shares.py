@@ -18,7 +18,7 @@ from pxgen_plugins.groups import (
     threshold_draws,
 )
 from pxgen_plugins.result import CalibrationSummary, Result
-from pxgen_plugins.utils.large_arrays import blocks, from_blocks, take
+from pxgen_plugins.utils.large_arrays import blocks, full, take
 
 __all__ = [
     "PairedShares",
@@ -109,7 +109,7 @@ class PairedShares:
         n, d = len(self._runs[0].closed), self._n_draws
         first, second = self._runs
         some = np.union1d(first.open, second.open)
-        rest = from_blocks(lambda rows: True, n, bool)
+        rest = full(n, True, bool)
         rest[some] = False
         counts = np.repeat(
             count_pairs(first.closed, second.closed, lambda rows: rest[rows])[None], d, axis=0

@@ -123,11 +123,12 @@ class RunTable:
         if low != self.n:
             raise ValueError(f"there are {low} rows, and {self.n} by the footer")
 
-    def _open(self, texts: Sequence[str]) -> Any:
+    def _open(self, names: Sequence[str]) -> Any:
+        """Return the file, of which texts in these columns are decoded as dictionaries."""
         import pyarrow as pa
         from pyarrow import parquet
 
-        return parquet.ParquetFile(pa.BufferReader(self._buffer), read_dictionary=texts)
+        return parquet.ParquetFile(pa.BufferReader(self._buffer), read_dictionary=names)
 
     def _check(self, amount: int) -> None:
         if amount > _RATIO * self._buffer.size:

@@ -247,7 +247,7 @@ def _interval_reason(
         reason = f"the value holds, but there are too few {few} for a {percent} interval"
     if value.n is None:
         return reason
-    unknown = int(result.is_invalid.sum()) if comparison.group != INVALID else 0
+    unknown = result.counts[INVALID] if comparison.group != INVALID else 0
     return f"{reason} ({value.n} anchors{f', {unknown} invalid' if unknown else ''})"
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from pxgen_plugins.utils.large_arrays import from_blocks, std
+from pxgen_plugins.utils.large_arrays import copy, std
 
 __all__ = ["label_counts", "statistics"]
 
@@ -27,11 +27,9 @@ def statistics(values: Floats, names: Sequence[str]) -> dict[str, dict[str, floa
 
 
 def _of_column(values: Floats) -> dict[str, float | None]:
-    n = len(values)
-    if not n:
+    if not len(values):
         return dict.fromkeys(_MEASURES)
-    column = from_blocks(lambda rows: values[rows], n, np.float64)  # the median puts it in order
-    median = float(np.median(column, overwrite_input=True))
+    median = float(np.median(copy(values), overwrite_input=True))
     others = (function(values) for function in (np.mean, std, np.min, np.max))
     measures = (median, *map(float, others))
     return dict(zip(_MEASURES, measures, strict=True))

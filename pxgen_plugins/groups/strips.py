@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pxgen_plugins.groups.assignment import members
-from pxgen_plugins.utils.large_arrays import blocks, from_blocks, take, true_rows
+from pxgen_plugins.utils.large_arrays import blocks, copy, full, take, true_rows
 from pxgen_plugins.utils.sequences import even_positions
 
 __all__ = ["foremost", "strips"]
@@ -55,7 +55,7 @@ def foremost(
         [0, 2, 1]
     """
     inside = members(group, name)
-    score: Floats = from_blocks(lambda rows: 0.0, len(inside), np.float64)
+    score: Floats = full(len(inside), 0.0, np.float64)
     for kind, sign in zip(("intrinsic", "extrinsic"), _FIRST[name], strict=True):
         columns = [column for column, one in enumerate(kinds) if one == kind]
         for column in columns:
@@ -123,7 +123,7 @@ def _strip(
 
 def _lowest(values: Floats, k: int) -> NDArray[np.int64]:
     """Return the positions of the k lowest values, rising; of equal ones the first."""
-    ordered = from_blocks(lambda rows: values[rows], len(values), np.float64)
+    ordered = copy(values)
     ordered.partition(k - 1)
     edge = ordered[k - 1]
     n_equal = k - int(np.count_nonzero(ordered[:k] < edge))

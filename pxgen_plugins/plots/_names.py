@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import numpy as np
-
+from pxgen_plugins.groups import INVALID
 from pxgen_plugins.plots._text import clean
 from pxgen_plugins.plots.style import criterion_text
 from pxgen_plugins.result import Result
@@ -28,5 +27,5 @@ def anchor_text(result: Result, row: int) -> str:
 
 def invalid_note(result: Result) -> str:
     """Return a sentence on the anchors that are in no group; empty when there is none."""
-    n = int(np.count_nonzero(result.is_invalid))
+    n = result.counts[INVALID]
     return f"{n:,} anchor{'' if n == 1 else 's'} invalid, not shown." if n else ""

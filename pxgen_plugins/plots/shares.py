@@ -116,7 +116,7 @@ def plot_label_shares(
 def _rows(result: Result) -> list[_Row]:
     columns = (*GROUPS, INVALID)
     if result.labels is None:
-        counts = [int(np.count_nonzero(result.group == name)) for name in columns]
+        counts = [result.counts[name] for name in columns]
         return [_Row("all anchors", tuple(counts[:-1]), counts[-1], _interval(result, None))]
     names, code = np.unique(result.labels, return_inverse=True)
     table = np.stack(

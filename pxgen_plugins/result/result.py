@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pxgen_plugins.groups import GROUPS, INVALID, GroupShares, foremost
+from pxgen_plugins.groups import GROUPS, INVALID, DrawnCodes, GroupShares, codes_of, foremost
 from pxgen_plugins.result._entries import (
     Floats,
     Indices,
@@ -198,6 +198,12 @@ class Result:
     def is_invalid(self) -> NDArray[np.bool_]:
         """Where an anchor is in no group, (n,)."""
         return from_blocks(lambda rows: self.group[rows] == INVALID, self.n, bool)
+
+    @cached_property
+    def counts(self) -> dict[str, int]:
+        """Number of anchors in each group, and of the invalid ones."""
+        found = DrawnCodes.fixed(codes_of(self.group)).counts()[0].tolist()
+        return dict(zip((*GROUPS, INVALID), found, strict=True))
 
     @cached_property
     def shares(self) -> GroupShares:

@@ -23,7 +23,7 @@ from pxgen_plugins.models.runtime import Autocast
 from pxgen_plugins.scoring.cache import Cache
 from pxgen_plugins.scoring.reader import Reader, always_raises
 from pxgen_plugins.utils.errors import ModelError, PXGenError, caller, short_repr
-from pxgen_plugins.utils.large_arrays import empty, from_blocks, true_rows
+from pxgen_plugins.utils.large_arrays import empty, full, true_rows
 from pxgen_plugins.utils.memory import out_of_memory, release
 from pxgen_plugins.utils.progress import PassMeter, bar, on_passes
 from pxgen_plugins.utils.redaction import redact, without_addresses
@@ -120,7 +120,7 @@ class Scorer(Reader):
         """
         positions = range(len(anchors)) if rows is None else rows
         span = Span()
-        table = from_blocks(lambda rows: np.nan, len(positions), np.float64, len(self.criteria))
+        table = full((len(positions), len(self.criteria)), np.nan, np.float64)
         reasons: dict[int, str] = {}
         self.cache = cache = Cache(anchors) if self.passes > _CACHE_ABOVE else None
         prompts = self.prompts_of(anchors)

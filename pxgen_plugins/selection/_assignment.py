@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from pxgen_plugins.selection._blocked_table import Points
 from pxgen_plugins.selection.base import Indices
-from pxgen_plugins.utils.large_arrays import empty, from_blocks, true_rows
+from pxgen_plugins.utils.large_arrays import empty, from_blocks, full, true_rows
 
 __all__ = ["nearest"]
 
@@ -32,7 +32,7 @@ def nearest(points: Points, centres: Indices) -> Indices:
     """
     k = len(centres)
     if k == 1:
-        return from_blocks(lambda rows: 0, points.n, np.int64)
+        return full(points.n, 0, np.int64)
     coefficients = points.coefficients(centres)
     alpha, beta = points.reach()
     # One product tells the position when one centre is within reach of the best, and gives 2k or

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from pxgen_plugins.selection._blocked_table import Points
 from pxgen_plugins.selection.base import Array, Floats, Indices
-from pxgen_plugins.utils.large_arrays import blocks, from_blocks, true_rows
+from pxgen_plugins.utils.large_arrays import blocks, copy, full, true_rows
 
 __all__ = ["Coverage", "Traversal", "cover", "farthest_first"]
 
@@ -103,8 +103,7 @@ class _Search:
         self.picks = picks
         self.row = picks[0]
         self.squares: list[float] = []
-        infinite = from_blocks(lambda rows: np.inf, points.n, np.float32)
-        self.bounds = torch.from_numpy(infinite)
+        self.bounds = torch.from_numpy(full(points.n, np.inf, np.float32))
         self.applied = 0
         self.field = np.empty(0, dtype=np.int64)
         self.field_applied = 0
@@ -341,7 +340,7 @@ def _largest(values: Array, size: int) -> tuple[Indices, float]:
     inside = true_rows(lambda rows: values[rows] >= edge, n)
     if size // 2 <= len(inside) <= 2 * size:
         return inside, _most_below(values, edge)
-    ordered = from_blocks(lambda rows: values[rows], n, values.dtype)
+    ordered = copy(values)
     ordered.partition(n - size)
     edge = ordered[n - size]
     inside = true_rows(lambda rows: values[rows] >= edge, n)

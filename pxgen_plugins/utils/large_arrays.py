@@ -25,9 +25,11 @@ from pxgen_plugins.utils.limits import Limit
 __all__ = [
     "blocks",
     "compress",
+    "copy",
     "count",
     "empty",
     "from_blocks",
+    "full",
     "give_back",
     "read",
     "std",
@@ -102,6 +104,27 @@ def from_blocks(function: Callable[[slice], Any], n: int, dtype: DTypeLike, *mor
     for rows in blocks(n, math.prod(more)):
         array[rows] = function(rows)
     return array
+
+
+def full(shape: int | tuple[int, ...], value: Any, dtype: DTypeLike) -> Array:
+    """Return an array that holds one value everywhere.
+
+    Example:
+        >>> full(3, 0.0, np.float64)
+        array([0., 0., 0.])
+    """
+    shape = (shape,) if isinstance(shape, int) else shape
+    return from_blocks(lambda rows: value, shape[0], dtype, *shape[1:])
+
+
+def copy(array: Array) -> Array:
+    """Return a copy, as for what sorts in place.
+
+    Example:
+        >>> copy(np.array([3.0, 1.0]))
+        array([3., 1.])
+    """
+    return from_blocks(lambda rows: array[rows], len(array), array.dtype, *array.shape[1:])
 
 
 def take(array: Array, index: NDArray[np.int64]) -> Array:

@@ -93,6 +93,10 @@ def test_every_function_does_what_numpy_does_at_once(n: int, small):
     assert np.array_equal(squares, table**2)
     if n > 1:
         assert np.allclose(large_arrays.std(table, ddof=1), table.std(axis=0, ddof=1), rtol=1e-12)
+    assert np.array_equal(large_arrays.copy(table), table)
+    assert np.array_equal(
+        large_arrays.full((n, 2), 1.5, np.float32), np.full((n, 2), 1.5, np.float32)
+    )
     content = rng.bytes(n)
     assert large_arrays.read(io.BytesIO(content), Limit("X", 500, "bytes")).tobytes() == content
 

@@ -165,7 +165,7 @@ def _groups(result: Result) -> list[str]:
         low, high = group.share_interval
         interval = percent_interval(low, high) or "n/a"
         rows.append([name, f"{group.count:,}", percent(group.fraction), interval])
-    n_invalid = int(result.is_invalid.sum())
+    n_invalid = result.counts[INVALID]
     if n_invalid:
         rows.append([INVALID, f"{n_invalid:,}", percent(n_invalid / result.n), "n/a"])
     table = markdown_table(["group", "anchors", "share", "95% interval"], rows, n_left=1)

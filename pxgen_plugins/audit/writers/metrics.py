@@ -10,7 +10,6 @@ from pxgen_plugins.audit.escaping import distinct, visible
 from pxgen_plugins.audit.run_folder import Run
 from pxgen_plugins.audit.verdicts import STATES, Judgement
 from pxgen_plugins.audit.writers.base import Writer, register
-from pxgen_plugins.groups import GROUPS, INVALID, members
 from pxgen_plugins.result import Result
 from pxgen_plugins.utils.files import write_atomic
 
@@ -60,8 +59,7 @@ def openmetrics(result: Result, judgements: Sequence[Judgement], name: str) -> b
         ...
         # EOF
     """
-    names = (*GROUPS, INVALID)
-    counts = {name: len(members(result.group, name)) for name in names}
+    counts = result.counts
     shares = {state: count / result.n if result.n else math.nan for state, count in counts.items()}
     criteria = distinct(map(visible, result.criteria), " #")
     titles = distinct((visible(one.title) for one in judgements), " #")

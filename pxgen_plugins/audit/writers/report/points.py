@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from pxgen_plugins.audit.escaping import visible
 from pxgen_plugins.audit.intervals import Threshold
-from pxgen_plugins.groups import GROUPS, INVALID, codes_of, members
+from pxgen_plugins.groups import GROUPS, INVALID, codes_of
 from pxgen_plugins.plots.style import criterion_name, criterion_text
 from pxgen_plugins.result import Result
 from pxgen_plugins.utils.large_arrays import compress, empty
@@ -172,10 +172,10 @@ def _intervals(result: Result) -> dict[str, Any]:
     """
     if not result.n:
         return {"intervals": [[0, 1]] * 5, "safe": [[0, 1]] * 5, "calibration": [[0, 0]] * 5}
-    shares = np.array([len(members(result.group, name)) for name in (*GROUPS, INVALID)]) / result.n
+    shares = np.array(list(result.counts.values())) / result.n
     ends = result.shares.calibration_intervals()
     reach = np.maximum(np.stack([shares - ends[:, 0], ends[:, 1] - shares], axis=1), 0.0)
-    safe = result.shares.intervals(unknown=int(result.is_invalid.sum()))
+    safe = result.shares.intervals(unknown=result.counts[INVALID])
     return {
         "intervals": result.shares.intervals().tolist(),
         "safe": safe.tolist(),

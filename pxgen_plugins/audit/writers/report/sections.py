@@ -15,7 +15,7 @@ from pxgen_plugins.audit.conditions import parse
 from pxgen_plugins.audit.escaping import visible
 from pxgen_plugins.audit.verdicts import STATES, Judgement
 from pxgen_plugins.audit.writers.markdown import invalid_by_reason
-from pxgen_plugins.groups import GROUPS, INVALID, members
+from pxgen_plugins.groups import GROUPS, INVALID
 from pxgen_plugins.plots.style import STYLES
 from pxgen_plugins.result import Group, Result
 from pxgen_plugins.utils.errors import ParameterError
@@ -152,7 +152,7 @@ def groups_section(result: Result) -> list[dict[str, Any]]:
     intervals = result.shares.intervals()
     sections = []
     for k, name in enumerate((*GROUPS, INVALID)):
-        count = len(members(result.group, name))
+        count = result.counts[name]
         if name == INVALID and not count:
             continue
         group = result.groups.get(name, Group())
@@ -193,8 +193,8 @@ def labels_section(result: Result, detail: Detail) -> dict[str, Any]:
     if result.labels is None:
         return {"rows": [], "n_left": 0}
     names, codes = np.unique(result.labels, return_inverse=True)
-    masks = [result.group == name for name in (*GROUPS, INVALID)]
-    counts = np.stack([np.bincount(codes[mask], minlength=len(names)) for mask in masks], axis=1)
+    members = [result.group == name for name in (*GROUPS, INVALID)]
+    counts = np.stack([np.bincount(codes[mask], minlength=len(names)) for mask in members], axis=1)
     totals = counts.sum(axis=1)
     most = np.sort(np.argsort(-totals, kind="stable")[: detail.labels])
     rows = []
